@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the kernel half writes and both halves read: records, tails, causes of loss.
+ *
+ * Words: we say pid and tid as users do; the kernel calls them tgid and pid. Both are those of the
+ * initial pid namespace. Times are CLOCK_MONOTONIC ns unless the name says exec_: those are the
+ * scheduler's own clock (se.exec_start: rq_clock_task; se.sum_exec_runtime: the thread's CPU time).
+ *
+ * A record is an event_header, the body of its kind, and then the tails named by its flag bits, in
+ * the order of the bits. Everything is 8-byte aligned, little-endian, without implicit padding. */
+#pragma once
+
+#ifndef __VMLINUX_H__
+#include <linux/types.h>
+#endif
+
+#define EVENT_VERSION    1
+#define EVENT_COMM_BYTES 16
+#define EVENT_MAX_CPUS   512
+
+enum event_kind {
+	EVENT_SLICE = 1, /* struct event_slice */
+	EVENT_FORK = 2,  /* struct event_life */
+	EVENT_EXEC = 3,  /* struct event_life */
+	EVENT_EXIT = 4,  /* struct event_life */
+};
+
+/* Flags of a slice. The first ones announce tails, in this order. */
+enum event_slice_flag {
+	EVENT_TAG_OUT = 1 << 0, /* tail struct event_tag: what the thread published at out_ns */
+	EVENT_TAG_IN = 1 << 1,  /* tail struct event_tag: what it published at in_ns; absent with
+				   EVENT_TAG_SAME or EVENT_TAG_IN_NONE */
+	EVENT_TARGET = 1 << 2,  /* tail struct event_target: what the wait from out_ns on is for */
+	EVENT_WAKER = 1 << 3,   /* tail struct event_waker: who ended the wait that in_ns ended */
+
+	EVENT_TAG_SAME = 1 << 4,        /* the tag at in_ns was that at out_ns */
+	EVENT_TAG_IN_NONE = 1 << 5,     /* published nothing at in_ns */
+	EVENT_TAG_OUT_UNKNOWN = 1 << 6, /* memory could not be read, or a write was under way:
+					   the tail, if any, is the last one known */
+	EVENT_TICK = 1 << 7,            /* still running: out_ns is where a tick cut the slice */
+	EVENT_PREEMPTED = 1 << 8,       /* left the CPU while runnable (preempt, or state 0) */
+	EVENT_IOWAIT = 1 << 9,          /* task->in_iowait at out_ns */
+	EVENT_IN_LOST = 1 << 10,        /* the switch-in was never reported; in_ns is 0 */
+	EVENT_OUT_LOST = 1 << 11,       /* the switch-out before in_ns was never reported */
+	EVENT_FIRST = 1 << 12,          /* first record of this thread: prev_out_ns is 0 */
+	EVENT_DEAD = 1 << 13,           /* the thread ended with this slice */
+	EVENT_AFTER_TICK = 1 << 14,     /* in_ns is where a tick cut the slice before: no wait lies
+					   between, prev_out_ns == in_ns */
+	EVENT_THROTTLED = 1 << 15,      /* the wait before in_ns was a CPU quota's throttling */
+};
+/* Neither EVENT_TAG_OUT nor EVENT_TAG_OUT_UNKNOWN: the thread published nothing at out_ns. */
+
+struct event_header {
+	__u16 kind;  /* enum event_kind */
+	__u16 bytes; /* header, body and tails */
+	__u32 flags;
+};
+
+struct event_tag {
+	__u8 trace_id[16];
+	__u8 span_id[8];
+};
+
+/* One off/on cycle of a thread: it left at prev_out_ns, was woken at waking_ns, ran from in_ns to
+ * out_ns. Why it leaves now stands here too; when that wait ends stands in its next record, whose
+ * prev_out_ns equals this out_ns: if not, records between were lost. */
+struct event_slice {
+	struct event_header header;
+	__u32 pid;
+	__u32 tid;
+	__u64 prev_out_ns; /* 0: not known */
+	__u64 waking_ns;   /* 0: not woken (preempted) or not known */
+	__u64 in_ns;
+	__u64 out_ns;
+	__u64 exec_in_ns;        /* se.sum_exec_runtime at in_ns */
+	__u64 exec_out_ns;       /* ... at out_ns */
+	__u64 exec_start_in_ns;  /* se.exec_start at in_ns */
+	__u64 exec_start_out_ns; /* ... at out_ns */
+	__u32 cpu;
+	__u32 lost_before; /* records of this thread that found the ring full, since the last one */
+	__u32 state;       /* raw task state bits at out_ns; 0 when preempted */
+	__s32 syscall;     /* number at out_ns (x86-64), -1: not in a system call */
+};
+
+enum event_target_kind {
+	TARGET_NONE = 0,
+	TARGET_FUTEX =
+		1, /* id: user address of the futex word; aux: owner tid if one stands there */
+	TARGET_INET4 = 2,  /* address[0..3], port: the peer's; aux: own port */
+	TARGET_INET6 = 3,  /* address[0..15], port: the peer's; aux: own port */
+	TARGET_UNIX = 4,   /* id: inode */
+	TARGET_PIPE = 5,   /* id: inode */
+	TARGET_FILE = 6,   /* id: inode; aux: device */
+	TARGET_CHAR = 7,   /* tty and the like; id: inode */
+	TARGET_ANON = 8,   /* eventfd, epoll, timerfd ...; id: 0 */
+	TARGET_SOCKET = 9, /* another family */
+};
+
+struct event_target {
+	__u8 kind; /* enum event_target_kind */
+	__u8 pad;
+	__u16 port; /* host order */
+	__u32 aux;
+	__u64 id;
+	__u8 address[16];
+};
+
+enum event_waker_kind {
+	WAKER_THREAD = 0,  /* tid did it, in its own context */
+	WAKER_TIMER = 1,   /* hrtimer or timer softirq */
+	WAKER_DISK = 2,    /* block softirq or a device interrupt */
+	WAKER_NETWORK = 3, /* net softirq: tid is the sender on loopback, else chance */
+	WAKER_KERNEL = 4,  /* RCU, tasklet, scheduler */
+};
+
+struct event_waker {
+	__u32 pid;
+	__u32 tid;
+	__u8 kind; /* enum event_waker_kind */
+	__u8 pad[7];
+	char comm[EVENT_COMM_BYTES];
+	struct event_tag tag; /* what the waker carried; zero: nothing */
+};
+
+/* FORK: (pid, tid) made other_pid (a new process). EXEC: pid became a new program; other_pid is the
+ * tid that did it. EXIT: the last thread of pid is gone. Only for processes that publish. */
+struct event_life {
+	struct event_header header;
+	__u32 pid;
+	__u32 tid;
+	__u32 other_pid;
+	__u32 pad;
+	__u64 time_ns;
+};
+
+/* Counted in the kernel, per cause; summed over CPUs by ring_losses(). */
+enum event_loss {
+	LOSS_RING_FULL = 0, /* bpf_ringbuf_reserve failed: a record is gone */
+	LOSS_STORAGE_FULL,  /* no task storage for a thread */
+	LOSS_TAG_FAULT,     /* the tag's memory was not readable at that moment */
+	LOSS_TAG_UPDATING,  /* valid was 0 inside a write */
+	LOSS_SWITCH_IN,     /* chain check: a switch-in was never reported */
+	LOSS_SWITCH_OUT,    /* chain check: a switch-out was never reported */
+	LOSS_CPU_CHAIN,     /* chain check: prev was not the last next of that CPU */
+	LOSS_WAKING,        /* a wait ended without a sched_waking */
+	LOSS_KINDS,
+};
+
+/* One CPU's counters, padded to its own cache lines; the map is an mmapable array of these. */
+struct event_counters {
+	__u64 lost[LOSS_KINDS];
+	__u64 records;
+	__u64 ticks;
+	__u64 pad[6];
+};
+
+/* How a process publishes its tags, as far as the probe could tell. */
+enum event_publish {
+	PUBLISH_NOTHING = 0,
+	PUBLISH_TAGS = 1,        /* otel_thread_ctx_v1 found and read */
+	PUBLISH_UNREADABLE = 2,  /* the probe may not look into it */
+	PUBLISH_UNSUPPORTED = 3, /* another schema; see `variable` */
+};
+
+/* What the probe knows of a process; sent by message, never by the ring. Texts are NUL terminated
+ * and cut to fit; they come from the process itself and prove nothing. */
+struct event_process {
+	__u32 pid;
+	__u32 ns_pid;   /* its pid in its own namespace */
+	__u64 start_ns; /* CLOCK_BOOTTIME, from /proc/pid/stat */
+	__u64 seen_ns;  /* CLOCK_MONOTONIC */
+	__u32 publish;  /* enum event_publish */
+	__u32 gone;     /* 1: it has ended */
+	__s32 error;    /* negative errno when UNREADABLE */
+	__u32 pad;
+	char comm[EVENT_COMM_BYTES];
+	char executable[128];
+	char variable[128]; /* "otel_thread_ctx_v1 in /usr/lib/libx.so (TLSDESC, static, TP-152)" */
+	char service_name[64]; /* from the process context (OTEP 4719), else empty */
+	char service_instance_id[64];
+	char container_id[72];
+};
+
+_Static_assert(sizeof(struct event_header) == 8, "shared with BPF");
+_Static_assert(sizeof(struct event_tag) == 24, "shared with BPF");
+_Static_assert(sizeof(struct event_slice) == 96, "shared with BPF");
+_Static_assert(sizeof(struct event_target) == 32, "shared with BPF");
+_Static_assert(sizeof(struct event_waker) == 56, "shared with BPF");
+_Static_assert(sizeof(struct event_life) == 32, "shared with BPF");
+_Static_assert(sizeof(struct event_counters) == 128, "a multiple of the cache line");

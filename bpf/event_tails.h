@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finds the tails of a record. User space only. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "bpf/event.h"
+
+struct event_tails {
+	const struct event_tag *tag_out; /* NULL: none */
+	const struct event_tag *tag_in;  /* NULL: none, or EVENT_TAG_SAME */
+	const struct event_target *target;
+	const struct event_waker *waker;
+};
+
+static inline const void *event_take_tail(const char **at, unsigned flags, unsigned flag,
+					  size_t bytes)
+{
+	const char *tail = *at;
+
+	if (!(flags & flag))
+		return NULL;
+	*at += bytes;
+	return tail;
+}
+
+/* false: header.bytes does not match the flags. */
+static inline bool event_slice_tails(const struct event_slice *slice, struct event_tails *out_tails)
+{
+	const char *at = (const char *)(slice + 1);
+	unsigned flags = slice->header.flags;
+
+	out_tails->tag_out = event_take_tail(&at, flags, EVENT_TAG_OUT, sizeof(struct event_tag));
+	out_tails->tag_in = event_take_tail(&at, flags, EVENT_TAG_IN, sizeof(struct event_tag));
+	out_tails->target = event_take_tail(&at, flags, EVENT_TARGET, sizeof(struct event_target));
+	out_tails->waker = event_take_tail(&at, flags, EVENT_WAKER, sizeof(struct event_waker));
+	return at == (const char *)slice + slice->header.bytes;
+}

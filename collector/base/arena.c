@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/base/arena.h"
+
+#include <stdalign.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/base/macros.h"
+
+#define CHUNK_BYTES ((size_t)64 << 10)
+
+struct arena_chunk {
+	struct arena_chunk *older;
+	size_t size;
+	size_t used;
+	alignas(max_align_t) char data[];
+};
+
+void arena_init(struct arena *arena, size_t limit_bytes)
+{
+	*arena = (struct arena){ .limit_bytes = limit_bytes };
+}
+
+void arena_fini(struct arena *arena)
+{
+	while (arena->chunks) {
+		struct arena_chunk *chunk = arena->chunks;
+
+		arena->chunks = chunk->older;
+		free(chunk);
+	}
+	arena->used_bytes = 0;
+}
+
+static struct arena_chunk *grow(struct arena *arena, size_t bytes)
+{
+	size_t size = MAX(bytes, CHUNK_BYTES);
+	struct arena_chunk *chunk;
+
+	if (arena->limit_bytes &&
+	    (size > arena->limit_bytes || arena->used_bytes > arena->limit_bytes - size))
+		return NULL;
+	chunk = malloc(sizeof(*chunk) + size);
+	if (!chunk)
+		return NULL;
+	chunk->older = arena->chunks;
+	chunk->size = size;
+	chunk->used = 0;
+	arena->chunks = chunk;
+	arena->used_bytes += size;
+	return chunk;
+}
+
+void *arena_alloc(struct arena *arena, size_t bytes)
+{
+	const size_t align = alignof(max_align_t);
+	struct arena_chunk *chunk = arena->chunks;
+	char *memory;
+
+	if (bytes > SIZE_MAX / 2)
+		return NULL;
+	bytes = (bytes + align - 1) & ~(align - 1);
+	if (!chunk || chunk->size - chunk->used < bytes)
+		chunk = grow(arena, bytes);
+	if (!chunk)
+		return NULL;
+	memory = chunk->data + chunk->used;
+	chunk->used += bytes;
+	return memset(memory, 0, bytes);
+}

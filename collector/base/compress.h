@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* gzip and zstd, once for everybody. Thread safe: no state is shared. */
+#pragma once
+
+#include "collector/base/buf.h"
+#include "collector/base/str.h"
+
+/* Appends the contents of `packed` to `out`. Members may follow each other; anything else after the
+ * end is an error. -EBADMSG: corrupt or cut short; -EMSGSIZE: out->limit_bytes reached; -ENOMEM. */
+int compress_gunzip(struct str packed, struct buf *out);
+int compress_gzip(struct str plain, struct buf *out);
+
+/* One zstd frame. The same errors. `level`: 1 is fast, 9 is small. */
+int compress_zstd(struct str plain, int level, struct buf *out);
+int compress_unzstd(struct str packed, struct buf *out);

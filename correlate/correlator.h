@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Joins what the kernel saw with what the services said: records and spans in, in any order;
+ * settled ledgers out.
+ *
+ * One thread. No clock, no randomness, no library: the same calls give the same ledgers, byte for
+ * byte, which is what record and replay rest on. Memory is bounded by options.limit_bytes: beyond
+ * it the oldest slices are folded and the oldest traces settled, and that is counted. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/event.h"
+#include "correlate/ledger.h"
+#include "otlp/span.h"
+
+struct correlator;
+
+struct correlator_options {
+	size_t limit_bytes;       /* timelines, folds and unsettled traces together */
+	uint64_t settle_ns;       /* a trace with nothing new for so long is settled */
+	uint64_t reach_ns;        /* timelines keep at least this, memory permitting; then fold */
+	uint32_t max_trace_spans; /* further ones of a trace are graded partial */
+	/* A trace's ledgers, parents before children. Borrowed during the call. */
+	void (*on_ledgers)(const struct ledger *ledgers, size_t count, void *arg);
+	void *arg;
+};
+
+struct correlator_stats {
+	uint64_t slices, slices_folded, slices_malformed;
+	uint64_t slices_rebuilt;                     /* without a switch-in, from the CPU clock */
+	uint64_t chain_gaps;                         /* prev_out did not match: records lost */
+	uint64_t tags_seen;                          /* distinct spans observed, approximately */
+	uint64_t spans, spans_duplicate, spans_late; /* late: after their trace had settled */
+	uint64_t spans_over_limit;
+	uint64_t ledgers[5];                                    /* settled, by enum ledger_grade */
+	uint64_t traces_settled, traces_revised, traces_forced; /* forced: memory was short */
+	size_t traces_pending, threads, processes;
+	size_t timeline_bytes, fold_bytes, trace_bytes;
+	uint64_t reach_ns;       /* how far the timelines go back now */
+	uint64_t clock_bound_ns; /* error of the clock map now */
+};
+
+int correlator_new(const struct correlator_options *options, struct correlator **out_correlator);
+void correlator_free(struct correlator *correlator);
+
+/* Inputs. Each copies what it keeps. -EBADMSG: refused and counted. -ENOMEM: lost and counted. */
+int correlator_record(struct correlator *correlator, const struct event_header *record);
+int correlator_process(struct correlator *correlator, const struct event_process *process);
+int correlator_spans(struct correlator *correlator, const struct span_batch *batch);
+/* One reading of the clocks: monotonic, realtime, monotonic; ns. About once a second. */
+void correlator_clock(struct correlator *correlator, uint64_t mono_before_ns, uint64_t real_ns,
+		      uint64_t mono_after_ns);
+/* Kernel records between these times are missing (the probe was down, or starts only now). */
+void correlator_gap(struct correlator *correlator, uint64_t from_ns, uint64_t to_ns);
+/* Whether kernel records can be had at all; without them every ledger is NONE_NO_KERNEL. */
+void correlator_kernel(struct correlator *correlator, bool available);
+
+/* All records with out_ns <= now_ns have been handed in: settles what is due. */
+void correlator_advance(struct correlator *correlator, uint64_t now_ns);
+void correlator_settle_all(struct correlator *correlator);
+
+/* Ledgers of a trace that is not settled yet, marked so, through `visit`. -ENOENT: nothing pending.
+ */
+int correlator_peek(struct correlator *correlator, const uint8_t trace_id[TRACE_ID_BYTES],
+		    void (*visit)(const struct ledger *ledgers, size_t count, void *arg),
+		    void *arg);
+
+void correlator_stats(const struct correlator *correlator, struct correlator_stats *out_stats);

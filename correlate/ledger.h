@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The breakdown of one span: where its wall time went, and how sure that is.
+ *
+ *   wall = running + runnable + sum(blocked) + elsewhere + unknown      always, to the nanosecond
+ *
+ * A ledger is computed by the correlator and immutable afterwards. All durations are ns; times are
+ * Unix ns. With GRADE_NONE there are no figures at all: print null, not 0. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bpf/event.h"
+#include "collector/base/buf.h"
+#include "collector/base/hex.h"
+#include "collector/base/str.h"
+
+/* X(symbol, name, meaning) */
+#define LEDGER_REASONS(X)                                                                          \
+	X(LOCK, "lock", "a futex: mutex, condition, semaphore, join")                              \
+	X(NET, "net", "a socket")                                                                  \
+	X(DISK, "disk", "block or file system I/O")                                                \
+	X(POLL, "poll", "poll, select or epoll on several descriptors")                            \
+	X(SLEEP, "sleep", "asked for by the thread itself")                                        \
+	X(PIPE, "pipe", "a pipe, FIFO or terminal")                                                \
+	X(FAULT, "fault", "a page had to be read in")                                              \
+	X(CHILD, "child", "waiting for a child process")                                           \
+	X(SIGNAL, "signal", "waiting for a signal, stopped, or traced")                            \
+	X(IO_URING, "io_uring", "completions of io_uring")                                         \
+	X(OTHER, "other", "anything else; decided_by names the system call")
+
+enum ledger_reason {
+#define X(symbol, name, meaning) REASON_##symbol,
+	LEDGER_REASONS(X)
+#undef X
+		REASON_COUNT
+};
+
+enum ledger_grade {
+	GRADE_NONE = 0,     /* no tags, or not on this node: figures are null */
+	GRADE_PARTIAL = 1,  /* records lost, or older than the timelines */
+	GRADE_INFERRED = 2, /* never observed; the likeliest thread was taken */
+	GRADE_BOUNDED = 3,  /* uncertain_ns > LEDGER_EXACT_NS */
+	GRADE_EXACT = 4,
+};
+
+#define LEDGER_EXACT_NS   2000 /* an `exact` ledger misplaces at most this much */
+#define LEDGER_MAX_WAITS  64
+#define LEDGER_MAX_WAKERS 8
+#define LEDGER_MAX_ITEMS  32
+#define LEDGER_MAX_LINKS  16
+#define LEDGER_MAX_SLICES 64
+
+struct ledger_split {
+	uint64_t running_ns;
+	uint64_t runnable_ns;
+	uint64_t blocked_ns[REASON_COUNT];
+	uint64_t elsewhere_ns;
+	uint64_t unknown_ns;
+};
+
+struct ledger_waker {
+	uint32_t pid, tid;
+	uint8_t kind; /* enum event_waker_kind */
+	char comm[EVENT_COMM_BYTES];
+	struct event_tag tag; /* the span it carried; zero: none */
+	uint64_t ns;          /* of the waits that it ended */
+};
+
+/* Waits of one (reason, target, system call). Inclusive of descendants; `self_ns` is the part that
+ * belongs to the span itself. */
+struct ledger_wait {
+	uint8_t reason; /* enum ledger_reason */
+	uint8_t waker_count;
+	int32_t syscall; /* what decided the reason; -1: none */
+	uint32_t count;
+	uint64_t ns;
+	uint64_t self_ns;
+	uint64_t longest_ns;
+	struct event_target target;
+	struct ledger_waker wakers[LEDGER_MAX_WAKERS]; /* by ns, most first */
+};
+
+enum ledger_item_kind {
+	ITEM_CHILD =
+		1, /* a client or producer child that covers it: span_id, peer, server_span_id */
+	ITEM_QUEUED = 2, /* before the span was first observed */
+	ITEM_UNCOVERED = 3,
+};
+
+struct ledger_item {
+	uint8_t kind; /* enum ledger_item_kind */
+	uint8_t span_id[SPAN_ID_BYTES];
+	uint8_t server_span_id[SPAN_ID_BYTES]; /* zero: not on this node, or not yet seen */
+	uint64_t ns;
+	char name[64]; /* of the child, cut */
+	char peer[64];
+};
+
+struct ledger_link {
+	struct event_tag to;
+	uint8_t via; /* 0: waker, 1: parent (client span -> server span) */
+	uint64_t ns;
+};
+
+enum ledger_state {
+	STATE_RUNNING = 0,
+	STATE_RUNNABLE,
+	STATE_BLOCKED,
+	STATE_ELSEWHERE,
+	STATE_UNKNOWN
+};
+
+struct ledger_slice {
+	uint64_t start_unix_ns;
+	uint64_t ns;
+	uint32_t tid;   /* 0 for elsewhere and unknown */
+	uint8_t state;  /* enum ledger_state */
+	uint8_t reason; /* of STATE_BLOCKED */
+};
+
+struct ledger {
+	uint8_t trace_id[TRACE_ID_BYTES];
+	uint8_t span_id[SPAN_ID_BYTES];
+	uint64_t start_unix_ns;
+	uint64_t wall_ns;
+	uint32_t pid;      /* of the process that made the span; 0: not known */
+	uint16_t revision; /* 1, then higher when a late span had its trace computed again */
+	uint8_t grade;     /* enum ledger_grade */
+	bool settled;
+	bool is_local_root;
+	bool slices_truncated;
+	uint8_t none_cause; /* enum ledger_none; with GRADE_NONE */
+	uint64_t uncertain_ns;
+	uint64_t cpu_ns;
+	uint64_t cpu_self_ns;
+	uint64_t forked_cpu_ns;
+	uint64_t preempted_ns; /* of runnable_ns */
+	uint64_t throttled_ns; /* of runnable_ns; the rest was woken */
+	struct ledger_split all;
+	struct ledger_split self;
+	uint16_t wait_count, item_count, link_count, slice_count;
+	struct ledger_wait *waits; /* by ns, most first; at most LEDGER_MAX_WAITS, the last one then
+				      sums the rest of its reason */
+	struct ledger_item *items;
+	struct ledger_link *links;
+	struct ledger_slice *slices;
+};
+
+enum ledger_none {
+	NONE_NOT_SET = 0,
+	NONE_NO_PROCESS,   /* nobody knows which process made the span */
+	NONE_NO_TAGS,      /* its process publishes none */
+	NONE_FOREIGN,      /* made on another node */
+	NONE_NO_KERNEL,    /* spanwise has no eBPF rights here */
+	NONE_BEFORE_START, /* the span ended before spanwise watched */
+};
+
+const char *ledger_reason_name(enum ledger_reason reason);
+const char *ledger_grade_name(enum ledger_grade grade);
+const char *ledger_none_text(enum ledger_none cause);
+uint64_t ledger_blocked_ns(const struct ledger_split *split);
+/* cpu / wall; negative when there is none (GRADE_NONE, or a wall of 0). */
+double ledger_ratio(const struct ledger *ledger);
+/* The identity above, for `all`; and self never exceeds all. */
+bool ledger_adds_up(const struct ledger *ledger);
+
+/* Versioned bytes: the same ledger, the same bytes. */
+void ledger_encode(const struct ledger *ledger, struct buf *out);
+/* The arrays are allocated in `arena`. -EBADMSG: damaged. -EPROTO: a newer version. */
+struct arena;
+int ledger_decode(struct str bytes, struct arena *arena, struct ledger *out_ledger);
+
+enum ledger_verdict {
+	VERDICT_NONE = 0, /* no figures */
+	VERDICT_STARVED,
+	VERDICT_QUEUED,
+	VERDICT_WAITING,
+	VERDICT_CPU_BOUND,
+	VERDICT_MIXED,
+};
+
+/* By the rules of the design, the first that fits. Appends one line to `out_text`. */
+enum ledger_verdict ledger_judge(const struct ledger *ledger, struct buf *out_text);
+const char *ledger_verdict_name(enum ledger_verdict verdict);
+/* "10.0.0.5:5432", "futex 0x7f..", "pipe 1234"; appends nothing for TARGET_NONE. */
+void ledger_target_text(const struct event_target *target, struct buf *out);
+/* "syscall recvfrom", "page fault", "state D" */
+void ledger_decided_by(const struct ledger_wait *wait, struct buf *out);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Spans and ledgers on disk, found again by trace, by operation or by time.
+ *
+ * One writer thread, many readers. Every call may block on the disk, so none may be made from a
+ * loop thread. Failures are negative errno: -ENOSPC the disk or the map is full, -EPROTO the folder
+ * is of a newer version, -EEXIST it belongs to something else, -EBUSY another spanwise has it,
+ * -EBADMSG damaged. What store_commit has accepted survives kill -9 and power loss. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "correlate/ledger.h"
+#include "otlp/span.h"
+
+struct store;
+struct arena;
+
+struct store_options {
+	const char *path;
+	uint64_t max_bytes;   /* oldest parts go when the folder exceeds it */
+	uint64_t max_age_ns;  /* ... or are older than this, by commit time */
+	uint64_t part_ns;     /* a part covers this much commit time; 1 hour */
+	uint64_t index_bytes; /* memory of the youngest index run; 8 MiB */
+	bool read_only;       /* for command line tools on a folder nobody serves */
+};
+
+/* `now_unix_ns` everywhere: the caller's clock; the store has none. `out_message` gets a sentence
+ * for the operator when opening fails. */
+int store_open(const struct store_options *options, uint64_t now_unix_ns, struct store **out_store,
+	       struct buf *out_message);
+void store_close(struct store *store);
+
+/* What one group commit writes: batches of spans, and settled ledgers. Either may be absent. All or
+ * nothing. */
+struct store_ledger_rows {
+	const struct ledger *ledgers;
+	size_t count;
+};
+
+struct store_group {
+	const struct span_batch *const *batches;
+	size_t batch_count;
+	const struct store_ledger_rows *rows;
+	size_t row_count;
+};
+
+int store_commit(struct store *store, const struct store_group *group, uint64_t now_unix_ns);
+
+/* Drops whole parts by age and bytes, closes and compacts parts that are over. Writer thread, now
+ * and then. */
+int store_maintain(struct store *store, uint64_t now_unix_ns);
+
+/* A stored span with its newest ledger. Everything is borrowed during the visit. */
+struct store_span {
+	struct span span; /* slices point into the database; resource and scope are below */
+	struct span_resource resource;
+	struct span_scope scope;
+	struct str service; /* resource.service_name, or "unknown_service" */
+	bool has_ledger;    /* false: not settled yet */
+	struct ledger ledger;
+};
+
+/* Visits the spans of one trace, oldest commit first, each once (a resent duplicate is skipped),
+ * until `visit` returns non-zero; that value is then returned. -ENOENT: no such trace. */
+int store_each_of_trace(struct store *store, const uint8_t trace_id[TRACE_ID_BYTES],
+			int (*visit)(const struct store_span *span, void *arg), void *arg);
+
+enum store_sort { STORE_SORT_START, STORE_SORT_WALL, STORE_SORT_RATIO, STORE_SORT_BLOCKED };
+
+/* Empty strings and zero values: no condition. */
+struct store_query {
+	struct str service;
+	struct str operation;
+	uint64_t from_unix_ns; /* on the span's start, half open */
+	uint64_t to_unix_ns;   /* 0: no end */
+	uint64_t min_wall_ns;
+	double max_ratio; /* negative: no condition; spans without figures never match */
+	int reason;       /* enum ledger_reason, -1: any */
+	int grade;        /* enum ledger_grade, -1: any */
+	int status;       /* enum span_status, -1: any */
+	int kind;         /* enum span_kind, -1: any */
+	enum store_sort
+		sort; /* START: newest first; WALL, BLOCKED: largest first; RATIO: lowest first */
+	size_t limit;
+	uint64_t deadline_mono_ns; /* give up then; 0: never */
+	uint64_t (*mono_ns)(void); /* the caller's clock for the deadline */
+	/* Evaluated last, on the span's own bytes (attributes); NULL: all match. */
+	bool (*match)(const struct store_span *span, void *arg);
+	void *match_arg;
+};
+
+/* The best `limit` spans in order. `out_truncated`: the deadline cut the search short. */
+int store_search(struct store *store, const struct store_query *query,
+		 int (*visit)(const struct store_span *span, void *arg), void *arg,
+		 bool *out_truncated);
+
+/* Distinct (service, operation, kind) of the live parts, sorted, with the number of spans. */
+int store_each_operation(struct store *store,
+			 int (*visit)(struct str service, struct str operation, uint8_t kind,
+				      uint64_t spans, void *arg),
+			 void *arg);
+
+/* Spans stored without any ledger (the daemon died before they settled), youngest part first, as
+ * batches that may be handed to correlator_spans. Called once at start. */
+int store_each_unsettled(struct store *store, uint64_t from_unix_ns,
+			 int (*visit)(const struct span_batch *batch, void *arg), void *arg);
+
+struct store_stats {
+	uint64_t parts, bytes, blocks, spans, ledgers;
+	uint64_t commits, sync_ns, oldest_unix_ns;
+	uint64_t parts_dropped, spans_dropped;
+	uint64_t index_bytes;
+};
+
+void store_stats(struct store *store, struct store_stats *out_stats);
