@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* HTTP/1.1 requests from bytes, and responses into bytes. No sockets (RFC 9110, RFC 9112).
+ *
+ *   http1_init -> http1_feed ... until HTTP1_DONE -> answer -> http1_next -> http1_feed ...
+ *
+ * Strict: what two readers could understand differently is refused, never guessed. One request at a
+ * time; bytes after its end are left to the caller, who feeds them after http1_next. Not thread
+ * safe. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "collector/base/buf.h"
+#include "collector/base/str.h"
+
+#define HTTP1_MAX_HEAD_BYTES   ((size_t)16 << 10) /* request line and headers */
+#define HTTP1_MAX_TARGET_BYTES ((size_t)8 << 10)
+#define HTTP1_MAX_HEADERS      64
+#define HTTP1_MAX_CHUNK_LINE   256 /* a chunk's size with its extensions; also each trailer line */
+#define HTTP1_MAX_TRAILERS     64
+
+struct http1_header {
+	struct str name; /* as sent; compare with http1_header */
+	struct str value;
+};
+
+/* Everything is a slice of the parser's memory: gone with http1_next and http1_fini. */
+struct http1_request {
+	struct str method;
+	struct str path;  /* still percent-encoded; begins with '/' */
+	struct str query; /* after '?', still encoded; empty: none */
+	struct str body;
+	unsigned header_count;
+	struct http1_header headers[HTTP1_MAX_HEADERS];
+	bool is_head;
+	bool keep_alive;
+	bool expects_continue; /* wants "100 Continue" before it sends its body */
+};
+
+enum http1_state { HTTP1_HEAD, HTTP1_BODY, HTTP1_DONE, HTTP1_BROKEN };
+
+struct http1 {
+	enum http1_state state;
+	struct http1_request request; /* complete in HTTP1_DONE; without its body in HTTP1_BODY */
+	size_t max_body_bytes;
+	struct buf head;
+	struct buf body;
+	struct buf line;     /* of a chunk's head or a trailer, while incomplete */
+	uint64_t left;       /* of the body or of the chunk */
+	unsigned chunk_step; /* enum chunk_step, private */
+	unsigned trailers;
+	int status;            /* in HTTP1_BROKEN: what to answer before closing */
+	const char *complaint; /* ... and why; static text */
+};
+
+void http1_init(struct http1 *http, size_t max_body_bytes);
+void http1_fini(struct http1 *http);
+
+/* Takes bytes up to the end of one request. Returns how many were used; then look at http->state.
+ * After HTTP1_BROKEN the connection can only be answered and closed. */
+size_t http1_feed(struct http1 *http, struct str bytes);
+
+/* Forgets the request and awaits another one. */
+void http1_next(struct http1 *http);
+
+/* The value of a header by its name in any case; empty when absent. */
+struct str http1_header(const struct http1_request *request, const char *name);
+
+/* Whether `token` stands in a comma separated list with a weight above 0 (Accept-Encoding). */
+bool http1_accepts(struct str list, const char *token);
+
+/* Replaces %XX; with `plus_is_space`, also '+'. -EINVAL: a bad escape, a NUL or a control. */
+int http1_decode(struct str encoded, bool plus_is_space, struct buf *out);
+
+struct http1_response {
+	int status;
+	const char *content_type;
+	const char *encoding; /* NULL: identity */
+	const char *headers;  /* further lines, each ending in \r\n; NULL: none */
+	struct str body;
+};
+
+/* Appends the response; without its body to a HEAD request. */
+void http1_respond(const struct http1_response *response, bool keep_alive, bool is_head,
+		   struct buf *out);
+
+const char *http1_status_text(int status);
