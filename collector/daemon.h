@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The running daemon: builds its parts in order, tears them down in reverse.
+ *
+ * One per process, on the loop thread. The accessors may be called from any thread while the
+ * daemon serves; what they return outlives every query. ARCHITECTURE.md draws the whole. */
+#pragma once
+
+#include <stdbool.h>
+
+struct config;
+struct daemon;
+struct engine;
+struct intake;
+struct metrics;
+struct probe_watch;
+struct store;
+struct writer;
+
+/* Serves until SIGTERM or SIGINT. Returns 0 after a clean end, else a negative errno; what went
+ * wrong has been logged. Forks the probe: no thread may exist before. */
+int daemon_run(const struct config *config);
+
+const struct config *daemon_config(const struct daemon *daemon);
+struct store *daemon_store(const struct daemon *daemon);
+struct engine *daemon_engine(const struct daemon *daemon);
+struct writer *daemon_writer(const struct daemon *daemon);
+struct intake *daemon_intake(const struct daemon *daemon);
+struct probe_watch *daemon_probe(const struct daemon *daemon);
+struct metrics *daemon_metrics(const struct daemon *daemon);
+
+/* Accepting spans and queries: true from the line "ready" until a signal. */
+bool daemon_is_ready(const struct daemon *daemon);
+const char *daemon_grpc_address(const struct daemon *daemon);
+const char *daemon_api_address(const struct daemon *daemon);
+double daemon_uptime_s(const struct daemon *daemon);

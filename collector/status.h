@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the daemon knows of itself, for people (JSON) and for Prometheus (text).
+ *
+ * Any thread; both read snapshots and ask the store for its numbers, so they may block on the disk:
+ * call them from a query worker. */
+#pragma once
+
+#include "collector/base/buf.h"
+#include "collector/base/json.h"
+
+struct daemon;
+
+/* Writes one JSON object (with a key of NULL): version, kernel, probe, services, clock, correlator,
+ * storage, memory, ports. */
+void status_render(struct daemon *daemon, struct json *json);
+
+/* Appends the Prometheus text exposition (version 0.0.4) of every counter and gauge. */
+void metrics_render(struct daemon *daemon, struct buf *out);
