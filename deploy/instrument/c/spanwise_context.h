@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tells spanwise which span a thread is working on.
+ *
+ *   spanwise_process_init("shop", NULL);                      once, at start
+ *
+ *   struct spanwise_token token;
+ *   spanwise_attach(trace_id, span_id, 1, &token);            the span becomes current
+ *   ...                                                       (attach and detach nest)
+ *   spanwise_detach(&token);                                  what was current before is again
+ *
+ * The ids go to the thread-local variable `otel_thread_ctx_v1` (OpenTelemetry OTEP 4947), which
+ * readers find by its name, so an executable must export it: link it with
+ * -Wl,--export-dynamic-symbol=otel_thread_ctx_v1 (or -rdynamic). A shared library exports it
+ * anyway.
+ *
+ * Attach, detach and publish never fail, lock, allocate or enter the kernel; they may be called
+ * from signal handlers. Each thread has its own context, empty at first. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What was current before an attach. It lives wherever the caller likes, on the stack as a rule,
+ * until the detach; on the same thread, innermost first. */
+struct spanwise_token {
+	uint8_t trace_id[16];
+	uint8_t span_id[8];
+	uint8_t valid;
+	uint8_t trace_flags;
+};
+
+/* Makes a span the thread's current one; 16 and 8 bytes in W3C order. `trace_id` NULL: none is.
+ * `trace_flags` are W3C's (1: sampled; 0 may mean that it is not known). */
+void spanwise_attach(const uint8_t *trace_id, const uint8_t *span_id, uint8_t trace_flags,
+		     struct spanwise_token *out_previous);
+void spanwise_detach(const struct spanwise_token *previous);
+
+/* The same without a token, for runtimes that know by themselves what to go back to. */
+void spanwise_publish(const uint8_t *trace_id, const uint8_t *span_id, uint8_t trace_flags);
+
+/* Publishes what spans of this process say about their origin (OTEP 4719), so that a reader can
+ * tell whose they are: give the exporter's resource the same two values. Either may be NULL: no
+ * service name; an instance id made at random. Call it again to change them, from one thread at a
+ * time. A forked child gets a context of its own, with a new random instance id. 0 or negative
+ * errno; -E2BIG: a value is longer than SPANWISE_VALUE_MAX. */
+#define SPANWISE_VALUE_MAX 255
+int spanwise_process_init(const char *service_name, const char *instance_id);
+
+/* The instance id that is published, "" before the first init. Changes at the next init or fork. */
+const char *spanwise_instance_id(void);
+
+#ifdef __cplusplus
+} /* extern "C" */
+
+namespace spanwise
+{
+/* Current from here to the end of the block. */
+class scope
+{
+	spanwise_token previous;
+
+      public:
+	scope(const uint8_t *trace_id, const uint8_t *span_id, uint8_t trace_flags = 1)
+	{
+		spanwise_attach(trace_id, span_id, trace_flags, &previous);
+	}
+	~scope()
+	{
+		spanwise_detach(&previous);
+	}
+	scope(const scope &) = delete;
+	scope &operator=(const scope &) = delete;
+};
+} // namespace spanwise
+#endif
