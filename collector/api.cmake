@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The query API and the command line on it; included by CMakeLists.txt beside it.
 list(APPEND SPANWISE_COLLECTOR_SOURCES
-	http1.c http1_head.c http1_respond.c render.c)
+	http1.c http1_head.c http1_respond.c http_conn.c http_host.c render.c query.c
+	query/answer.c query/conditions.c query/health.c query/operation_table.c query/operations.c
+	query/params.c query/search.c query/trace.c query/trace_otlp.c query/when.c)

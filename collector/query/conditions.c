@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/query/conditions.h"
+
+#include "collector/base/macros.h"
+#include "collector/query.h"
+#include "collector/render.h"
+#include "otlp/otlp_attribute.h"
+
+#define MAX_WALL_MS 1e12
+
+static const char *reason_name(unsigned reason)
+{
+	return ledger_reason_name(reason);
+}
+
+static const char *grade_name(unsigned grade)
+{
+	return ledger_grade_name(grade);
+}
+
+static bool has_attribute(const struct store_span *span, struct str key, struct str text)
+{
+	struct otlp_value value;
+
+	if (otlp_attribute_find(span->span.bytes, OTLP_OWNER_SPAN, key, &value) < 0 &&
+	    otlp_attribute_find(span->resource.bytes, OTLP_OWNER_RESOURCE, key, &value) < 0)
+		return false;
+	return otlp_attribute_matches(&value, text);
+}
+
+static bool match_attributes(const struct store_span *span, void *arg)
+{
+	const struct conditions *conditions = arg;
+
+	for (unsigned i = 0; i < conditions->attribute_count; i++) {
+		if (!has_attribute(span, conditions->attributes[i].key,
+				   conditions->attributes[i].value))
+			return false;
+	}
+	return true;
+}
+
+static void read_attributes(struct conditions *conditions, struct params *params)
+{
+	unsigned cursor = 0;
+	struct str key, value;
+
+	while (params_next_prefixed(params, "attr.", &cursor, &key, &value)) {
+		unsigned i = conditions->attribute_count;
+
+		if (i == CONDITIONS_MAX_ATTRIBUTES)
+			return params_complain(params, "more than %d conditions on attributes",
+					       CONDITIONS_MAX_ATTRIBUTES);
+		conditions->attributes[i].key = key;
+		conditions->attributes[i].value = value;
+		conditions->attribute_count++;
+	}
+	if (conditions->attribute_count) {
+		conditions->query.match = match_attributes;
+		conditions->query.match_arg = conditions;
+	}
+}
+
+void conditions_read_scope(struct conditions *conditions, struct params *params)
+{
+	struct store_query *query = &conditions->query;
+
+	*conditions = (struct conditions){
+		.query = { .max_ratio = -1,
+			   .reason = -1,
+			   .grade = -1,
+			   .status = -1,
+			   .kind = -1,
+			   .mono_ns = query_mono_ns,
+			   .deadline_mono_ns = query_mono_ns() + QUERY_DEADLINE_NS },
+	};
+	query->service = params_text(params, "service");
+	query->from_unix_ns = params_time(params, "from", 0);
+	query->to_unix_ns = params_time(params, "to", 0);
+	if (query->to_unix_ns && query->to_unix_ns <= query->from_unix_ns)
+		params_complain(params, "'to' must be later than 'from'");
+}
+
+void conditions_read(struct conditions *conditions, struct params *params)
+{
+	struct store_query *query = &conditions->query;
+
+	conditions_read_scope(conditions, params);
+	query->operation = params_text(params, "operation");
+	query->min_wall_ns =
+		(uint64_t)(params_double(params, "min_wall_ms", 0, MAX_WALL_MS, 0) * NS_PER_MS);
+	query->max_ratio = params_double(params, "max_ratio", 0, 1e6, -1);
+	query->reason = params_choice(params, "reason", reason_name, REASON_COUNT, -1);
+	query->grade = params_choice(params, "grade", grade_name, GRADE_EXACT + 1, -1);
+	query->status =
+		params_choice(params, "status", render_status_name, SPAN_STATUS_ERROR + 1, -1);
+	query->kind = params_choice(params, "kind", render_kind_name, SPAN_KIND_CONSUMER + 1, -1);
+	read_attributes(conditions, params);
+}

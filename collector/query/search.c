@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* GET /api/v1/spans: parameters -> store_query -> spans. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "collector/base/json.h"
+#include "collector/base/macros.h"
+#include "collector/daemon.h"
+#include "collector/query.h"
+#include "collector/query/conditions.h"
+#include "collector/render.h"
+
+#define MAX_LIMIT     1000
+#define DEFAULT_LIMIT 20
+#define MAX_SKIP      10000 /* spans that start in the same ns at the edge of a page */
+
+/* Newest first, a page goes on below the last start, and skips what the page before had of it. */
+struct page {
+	bool is_wanted;
+	uint64_t start_unix_ns; /* of the last span */
+	size_t skip;            /* spans with exactly this start that were shown */
+};
+
+struct found {
+	struct json json;
+	struct page from;
+	struct page last;
+	size_t limit, shown;
+};
+
+static const char *sort_name(unsigned sort)
+{
+	static const char *const names[] = {
+		[STORE_SORT_START] = "start",
+		[STORE_SORT_WALL] = "wall",
+		[STORE_SORT_RATIO] = "ratio",
+		[STORE_SORT_BLOCKED] = "blocked",
+	};
+
+	return names[sort];
+}
+
+/* "<start>-<skip>" as written below. */
+static void read_cursor(struct params *params, int sort, struct page *page)
+{
+	struct str cursor = params_text(params, "cursor");
+	char text[40] = "";
+	int end = 0;
+
+	if (!cursor.len)
+		return;
+	if (sort != STORE_SORT_START)
+		params_complain(params, "'cursor' goes with sort=start only");
+	if (cursor.len < sizeof(text))
+		memcpy(text, cursor.data, cursor.len);
+	page->is_wanted = true;
+	if (sscanf(text, "%19" SCNu64 "-%5zu%n", &page->start_unix_ns, &page->skip, &end) != 2 ||
+	    (size_t)end != cursor.len || page->skip > MAX_SKIP)
+		params_complain(params, "'cursor' is none that was given out");
+}
+
+static int on_span(const struct store_span *span, void *arg)
+{
+	struct found *found = arg;
+	uint64_t start = span->span.start_unix_ns;
+
+	if (found->from.is_wanted && start == found->from.start_unix_ns && found->from.skip) {
+		found->from.skip--;
+	} else {
+		if (found->shown == found->limit)
+			return 1;
+		render_span(&found->json, span, RENDER_TRACE_ID);
+		found->shown++;
+	}
+	found->last.skip = start == found->last.start_unix_ns ? found->last.skip + 1 : 1;
+	found->last.start_unix_ns = start;
+	return buf_error(found->json.buf) ? 1 : 0;
+}
+
+static void put_cursor(struct found *found, int sort)
+{
+	char text[40];
+
+	if (sort != STORE_SORT_START || found->shown < found->limit)
+		return json_null(&found->json, "next_cursor");
+	snprintf(text, sizeof(text), "%" PRIu64 "-%zu", found->last.start_unix_ns,
+		 found->last.skip);
+	json_text(&found->json, "next_cursor", text);
+}
+
+void search_query(struct query *query)
+{
+	struct params *params = query->params;
+	struct found found = { 0 };
+	struct conditions conditions;
+	struct store_query *search = &conditions.query;
+	bool truncated = false;
+	int sort, rc;
+
+	conditions_read(&conditions, params);
+	sort = params_choice(params, "sort", sort_name, STORE_SORT_BLOCKED + 1, STORE_SORT_START);
+	found.limit = params_uint(params, "limit", 1, MAX_LIMIT, DEFAULT_LIMIT);
+	read_cursor(params, sort, &found.from);
+	if (query_check(query) < 0)
+		return;
+	search->sort = sort;
+	search->limit = found.limit + found.from.skip;
+	if (found.from.is_wanted)
+		search->to_unix_ns = found.from.start_unix_ns + 1;
+	json_init(&found.json, &query->answer->body);
+	json_object(&found.json, NULL);
+	json_array(&found.json, "spans");
+	rc = store_search(daemon_store(query->daemon), search, on_span, &found, &truncated);
+	if (rc < 0)
+		return answer_fail(query->answer, 500, "storage", "the search failed: %s",
+				   strerror(-rc));
+	json_end(&found.json);
+	json_bool(&found.json, "truncated", truncated);
+	put_cursor(&found, sort);
+	json_end(&found.json);
+}
