@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/address.h"
 #include "collector/base/buf.h"
 #include "collector/base/compress.h"
 #include "collector/daemon.h"
@@ -365,18 +366,19 @@ static void on_server_closed(uv_handle_t *handle)
 	server_release(handle->data);
 }
 
-static int listen_on(struct http_server *server, const struct sockaddr *address, char *out_bound,
-		     size_t bound_size)
+static int listen_on(struct http_server *server, const struct sockaddr_storage *address,
+		     char *out_bound, size_t bound_size)
 {
 	struct sockaddr_storage bound;
-	int len = sizeof(bound), rc = uv_tcp_bind(&server->tcp, address, 0);
+	int len = sizeof(bound);
+	int rc = uv_tcp_bind(&server->tcp, (const struct sockaddr *)address, 0);
 
 	if (rc == 0)
 		rc = uv_listen((uv_stream_t *)&server->tcp, BACKLOG, on_connection);
 	if (rc == 0)
 		rc = uv_tcp_getsockname(&server->tcp, (struct sockaddr *)&bound, &len);
 	if (rc == 0)
-		http_host_format((struct sockaddr *)&bound, out_bound, bound_size);
+		address_format(&bound, out_bound, bound_size);
 	return rc;
 }
 
@@ -385,7 +387,7 @@ int http_server_start(uv_loop_t *loop, const char *address, struct daemon *daemo
 {
 	struct sockaddr_storage parsed;
 	struct http_server *server;
-	int rc = http_host_parse(address, &parsed);
+	int rc = address_parse(address, &parsed);
 
 	if (rc < 0)
 		return rc;
@@ -393,11 +395,11 @@ int http_server_start(uv_loop_t *loop, const char *address, struct daemon *daemo
 	if (!server)
 		return -ENOMEM;
 	server->daemon = daemon;
-	server->is_local = http_host_is_loopback((struct sockaddr *)&parsed);
+	server->is_local = address_check(address) == ADDRESS_LOOPBACK;
 	server->holders = 1;
 	uv_tcp_init(loop, &server->tcp);
 	server->tcp.data = server;
-	rc = listen_on(server, (struct sockaddr *)&parsed, out_bound_address, bound_size);
+	rc = listen_on(server, &parsed, out_bound_address, bound_size);
 	if (rc < 0) {
 		http_server_stop(server);
 		return rc;

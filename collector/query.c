@@ -2,9 +2,9 @@
 #include "collector/query.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "collector/base/macros.h"
+#include "collector/clock.h"
 #include "collector/http1.h"
 
 static const struct route {
@@ -15,24 +15,6 @@ static const struct route {
 #include "collector/query.def"
 #undef X
 };
-
-static uint64_t read_clock(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
-}
-
-uint64_t query_unix_ns(void)
-{
-	return read_clock(CLOCK_REALTIME);
-}
-
-uint64_t query_mono_ns(void)
-{
-	return read_clock(CLOCK_MONOTONIC);
-}
 
 /* The segment up to the next '/', which stays. */
 static struct str take_segment(struct str *path)
@@ -98,7 +80,7 @@ void query_run(struct daemon *daemon, struct str path, struct str query_text, st
 	struct buf decoded;
 
 	buf_init(&decoded, 0);
-	params_parse(&params, query_text, query_unix_ns());
+	params_parse(&params, query_text, clock_unix_ns());
 	if (http1_decode(path, false, &decoded) < 0)
 		answer_fail(answer, 400, "bad_path", "the path is not percent-encoded text");
 	else

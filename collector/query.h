@@ -32,10 +32,6 @@ void query_run(struct daemon *daemon, struct str path, struct str query, struct 
 /* For handlers: params_check, answered with 400 when it fails. */
 int query_check(struct query *query);
 
-/* The clocks that queries use. */
-uint64_t query_unix_ns(void);
-uint64_t query_mono_ns(void);
-
 /* The handlers, one for each row of the table. */
 #define X(path, handler, summary) void handler(struct query *query);
 #include "collector/query.def"

@@ -2,6 +2,7 @@
 #include "collector/query/conditions.h"
 
 #include "collector/base/macros.h"
+#include "collector/clock.h"
 #include "collector/query.h"
 #include "collector/render.h"
 #include "otlp/otlp_attribute.h"
@@ -71,8 +72,8 @@ void conditions_read_scope(struct conditions *conditions, struct params *params)
 			   .grade = -1,
 			   .status = -1,
 			   .kind = -1,
-			   .mono_ns = query_mono_ns,
-			   .deadline_mono_ns = query_mono_ns() + QUERY_DEADLINE_NS },
+			   .mono_ns = clock_mono_ns,
+			   .deadline_mono_ns = clock_mono_ns() + QUERY_DEADLINE_NS },
 	};
 	query->service = params_text(params, "service");
 	query->from_unix_ns = params_time(params, "from", 0);

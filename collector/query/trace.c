@@ -9,6 +9,7 @@
 #include "collector/base/hex.h"
 #include "collector/base/json.h"
 #include "collector/base/map.h"
+#include "collector/clock.h"
 #include "collector/daemon.h"
 #include "collector/engine.h"
 #include "collector/query.h"
@@ -133,7 +134,7 @@ static int collect(struct query *query, const uint8_t trace_id[TRACE_ID_BYTES],
 	int rc;
 
 	arena_init(&arena, PEEK_MAX_BYTES);
-	map_init(&peeked, SPAN_ID_BYTES, sizeof(struct ledger *), query_mono_ns());
+	map_init(&peeked, SPAN_ID_BYTES, sizeof(struct ledger *), clock_mono_ns());
 	buf_init(&gather->text, ANSWER_MAX_BYTES);
 	gather->peeked = &peeked;
 	gather->all_settled = true;
