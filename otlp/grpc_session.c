@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "otlp/grpc_session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/base/macros.h"
+#include "otlp/grpc_events.h"
+#include "otlp/grpc_health.h"
+#include "otlp/grpc_http2.h"
+#include "otlp/grpc_session_state.h"
+
+#define DEFAULT_MESSAGE_BYTES ((size_t)16 << 20)
+#define DEFAULT_STREAMS       128
+#define DEFAULT_STREAM_WINDOW (1u << 20)
+#define DEFAULT_WINDOW        (8u << 20)
+#define DEFAULT_IN_PROGRESS   256
+#define DEFAULT_IDLE_MS       30000
+#define GREETING_MS           10000 /* from accept to the client's SETTINGS */
+#define ANNOUNCEMENT_MS       1000  /* from the first GOAWAY to the second, if no ping returns */
+#define PULL_BYTES            ((size_t)64 << 10)
+
+#define WRONG_PORT_TEXT "This port speaks gRPC over HTTP/2. Use port 4318 for OTLP/HTTP.\n"
+
+static const uint8_t shutdown_ping[8] = "goodbye";
+
+static void count_reply(struct grpc_session *session, enum grpc_status status)
+{
+	if (session->options.counters)
+		session->options.counters->replies[status]++;
+}
+
+void grpc_session_complain(struct grpc_session *session, const char *reason)
+{
+	if (!session->complaint && session->options.counters)
+		session->options.counters->condemned++;
+	session->complaint = session->complaint ? session->complaint : reason;
+}
+
+/* From here on nghttp2 is not fed or asked any more. Returns what its callbacks must return. */
+int grpc_session_condemn(struct grpc_session *session, const char *reason, uint32_t code)
+{
+	grpc_session_complain(session, reason);
+	if (session->phase == GREETING || session->phase == OPEN) {
+		session->complaint_code = code;
+		session->phase = CONDEMNED;
+	}
+	return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+static void answer(struct grpc_session *session, struct grpc_stream *stream,
+		   const struct grpc_reply *reply, unsigned http_status)
+{
+	int rc;
+
+	if (stream->state == GRPC_STREAM_READY)
+		TAILQ_REMOVE(&session->ready, stream, ready);
+	stream->state = GRPC_STREAM_REPLIED;
+	grpc_stream_drop_request(stream);
+	count_reply(session, reply->status);
+	rc = grpc_http2_reply(session->http2, stream, reply, http_status);
+	if (rc < 0)
+		rc = grpc_http2_errno(nghttp2_submit_rst_stream(
+			session->http2, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_INTERNAL_ERROR));
+	if (rc < 0)
+		grpc_session_condemn(session, "out_of_memory", NGHTTP2_INTERNAL_ERROR);
+}
+
+void grpc_session_refuse(struct grpc_session *session, struct grpc_stream *stream,
+			 struct grpc_error error)
+{
+	const struct grpc_reply reply = { .status = error.status,
+					  .text = error.text,
+					  .retry_delay_ms = error.retry_delay_ms };
+
+	answer(session, stream, &reply, error.http_status);
+}
+
+/* The second GOAWAY: it names the last stream that we serve. */
+void grpc_session_leave(struct grpc_session *session)
+{
+	int32_t last = nghttp2_session_get_last_proc_stream_id(session->http2);
+
+	if (session->shutdown != ANNOUNCED)
+		return;
+	session->shutdown = LEAVING;
+	if (nghttp2_submit_goaway(session->http2, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL,
+				  0) != 0)
+		grpc_session_condemn(session, "out_of_memory", NGHTTP2_INTERNAL_ERROR);
+}
+
+static void fill_defaults(struct grpc_session_options *options)
+{
+	if (!options->max_message_bytes)
+		options->max_message_bytes = DEFAULT_MESSAGE_BYTES;
+	if (!options->max_streams)
+		options->max_streams = DEFAULT_STREAMS;
+	if (!options->stream_window_bytes)
+		options->stream_window_bytes = DEFAULT_STREAM_WINDOW;
+	if (!options->connection_window_bytes)
+		options->connection_window_bytes = DEFAULT_WINDOW;
+	if (!options->max_in_progress)
+		options->max_in_progress = DEFAULT_IN_PROGRESS;
+	if (!options->idle_ms)
+		options->idle_ms = DEFAULT_IDLE_MS;
+}
+
+/* The owner's methods and, behind them, health. */
+static int list_methods(struct grpc_session *session)
+{
+	const char *const *methods = session->options.methods;
+	unsigned count = 0;
+
+	while (methods[count])
+		count++;
+	session->methods = calloc(count + 2, sizeof(*session->methods));
+	if (!session->methods)
+		return -ENOMEM;
+	memcpy(session->methods, methods, count * sizeof(*methods));
+	session->methods[count] = GRPC_HEALTH_CHECK;
+	session->health_method = count;
+	return 0;
+}
+
+static int open_http2(struct grpc_session *session)
+{
+	nghttp2_session_callbacks *callbacks;
+	int rc = grpc_events_callbacks(&callbacks);
+
+	if (rc < 0)
+		return rc;
+	rc = grpc_http2_new(&session->options, callbacks, session, &session->http2);
+	nghttp2_session_callbacks_del(callbacks);
+	return rc;
+}
+
+int grpc_session_new(const struct grpc_session_options *options, uint64_t now_ms,
+		     struct grpc_session **out_session)
+{
+	struct grpc_session *session = calloc(1, sizeof(*session));
+	int rc;
+
+	if (!session)
+		return -ENOMEM;
+	session->options = *options;
+	fill_defaults(&session->options);
+	session->now_ms = session->started_ms = now_ms;
+	TAILQ_INIT(&session->all);
+	TAILQ_INIT(&session->ready);
+	rc = list_methods(session);
+	if (rc == 0)
+		rc = open_http2(session);
+	if (rc < 0) {
+		grpc_session_free(session);
+		return rc;
+	}
+	*out_session = session;
+	return 0;
+}
+
+void grpc_session_free(struct grpc_session *session)
+{
+	if (!session)
+		return;
+	nghttp2_session_del(session->http2);
+	while (!TAILQ_EMPTY(&session->all)) {
+		struct grpc_stream *stream = TAILQ_FIRST(&session->all);
+
+		TAILQ_REMOVE(&session->all, stream, all);
+		grpc_stream_free(stream);
+	}
+	free(session->methods);
+	free(session);
+}
+
+/* Somebody who speaks HTTP/1.1 gets an answer in HTTP/1.1: nothing else was sent yet. */
+static void greet(struct grpc_session *session, struct str bytes)
+{
+	static const struct str magic = { NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN };
+	size_t piece = MIN(bytes.len, magic.len - session->greeting_len);
+
+	if (memcmp(bytes.data, magic.data + session->greeting_len, piece) != 0) {
+		grpc_session_complain(session, "not_http2");
+		session->phase = HTTP1;
+		return;
+	}
+	session->greeting_len += piece;
+	if (session->greeting_len == magic.len)
+		session->phase = OPEN;
+}
+
+static void receive(struct grpc_session *session, struct str bytes)
+{
+	ssize_t rc;
+
+	if (!nghttp2_session_want_read(session->http2))
+		return;
+	rc = nghttp2_session_mem_recv(session->http2, (const uint8_t *)bytes.data, bytes.len);
+	if (rc == NGHTTP2_ERR_FLOODED)
+		grpc_session_condemn(session, "flooded", NGHTTP2_ENHANCE_YOUR_CALM);
+	else if (grpc_http2_errno((int)MIN(rc, 0)) == -ENOMEM)
+		grpc_session_condemn(session, "out_of_memory", NGHTTP2_INTERNAL_ERROR);
+	else if (rc < 0)
+		grpc_session_condemn(session, "broken_http2", NGHTTP2_PROTOCOL_ERROR);
+}
+
+int grpc_session_feed(struct grpc_session *session, const void *data, size_t len, uint64_t now_ms)
+{
+	struct str bytes = { data, len };
+
+	session->now_ms = now_ms;
+	if (session->phase == GREETING && len > 0)
+		greet(session, bytes);
+	if (session->phase == GREETING || session->phase == OPEN)
+		receive(session, bytes);
+	return session->phase == GREETING || session->phase == OPEN ? 0 : -EPROTO;
+}
+
+static int pull_frames(struct grpc_session *session, struct buf *out)
+{
+	size_t start = out->len;
+
+	while (session->phase == OPEN && out->len - start < PULL_BYTES) {
+		const uint8_t *data;
+		ssize_t len = nghttp2_session_mem_send(session->http2, &data);
+
+		if (len == 0)
+			break;
+		if (len < 0)
+			grpc_session_condemn(session, "out_of_memory", NGHTTP2_INTERNAL_ERROR);
+		else
+			buf_append(out, data, (size_t)len);
+	}
+	return buf_error(out);
+}
+
+static void put_http1_answer(struct buf *out)
+{
+	buf_printf(out,
+		   "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n"
+		   "content-length: %zu\r\nconnection: close\r\n\r\n%s",
+		   strlen(WRONG_PORT_TEXT), WRONG_PORT_TEXT);
+}
+
+int grpc_session_pull(struct grpc_session *session, struct buf *out)
+{
+	int rc = pull_frames(session, out);
+
+	if (session->phase == HTTP1)
+		put_http1_answer(out);
+	else if (session->phase == CONDEMNED)
+		grpc_http2_put_goaway(out, nghttp2_session_get_last_proc_stream_id(session->http2),
+				      session->complaint_code, session->complaint);
+	else
+		return rc;
+	session->phase = CLOSED;
+	return buf_error(out);
+}
+
+bool grpc_session_wants_read(const struct grpc_session *session)
+{
+	return session->phase == GREETING ||
+	       (session->phase == OPEN && nghttp2_session_want_read(session->http2));
+}
+
+bool grpc_session_wants_write(const struct grpc_session *session)
+{
+	return session->phase == HTTP1 || session->phase == CONDEMNED ||
+	       (session->phase == OPEN && nghttp2_session_want_write(session->http2));
+}
+
+bool grpc_session_is_done(const struct grpc_session *session)
+{
+	return !grpc_session_wants_read(session) && !grpc_session_wants_write(session);
+}
+
+static void answer_health(struct grpc_session *session, struct grpc_stream *stream,
+			  struct str message)
+{
+	bool serving = (!session->options.serving || *session->options.serving) &&
+		       session->shutdown == SERVING;
+	struct grpc_error error;
+	struct buf response;
+
+	buf_init(&response, 0);
+	error = grpc_health_check(message, session->options.methods, serving, &response);
+	if (error.status)
+		grpc_session_refuse(session, stream, error);
+	else
+		answer(session, stream, &(struct grpc_reply){ .response = buf_str(&response) }, 0);
+	buf_fini(&response);
+}
+
+/* Hands `stream` over. false: we have answered it ourselves. */
+static bool hand_over(struct grpc_session *session, struct grpc_stream *stream,
+		      struct grpc_request *out_request)
+{
+	struct grpc_request request = { .stream_id = stream->id,
+					.method = stream->method,
+					.timeout_ms = stream->head.timeout_ms };
+	struct grpc_error error;
+
+	request.was_compressed = grpc_frame_is_compressed(&stream->frame);
+	error = grpc_stream_take(stream, session->options.max_message_bytes, &request.message,
+				 &request.message_len);
+	if (error.status) {
+		grpc_session_refuse(session, stream, error);
+		return false;
+	}
+	if (stream->method == session->health_method) {
+		answer_health(session, stream,
+			      (struct str){ request.message, request.message_len });
+		free(request.message);
+		return false;
+	}
+	TAILQ_REMOVE(&session->ready, stream, ready);
+	stream->state = GRPC_STREAM_HANDED;
+	session->in_progress++;
+	*out_request = request;
+	return true;
+}
+
+bool grpc_session_next(struct grpc_session *session, struct grpc_request *out_request)
+{
+	while (session->phase == OPEN && !TAILQ_EMPTY(&session->ready) &&
+	       session->in_progress < session->options.max_in_progress) {
+		if (hand_over(session, TAILQ_FIRST(&session->ready), out_request))
+			return true;
+	}
+	return false;
+}
+
+void grpc_session_reply(struct grpc_session *session, int32_t stream_id,
+			const struct grpc_reply *reply)
+{
+	struct grpc_stream *stream;
+
+	assert(session->in_progress > 0);
+	session->in_progress--;
+	if (session->phase != OPEN)
+		return;
+	stream = nghttp2_session_get_stream_user_data(session->http2, stream_id);
+	if (stream && stream->state == GRPC_STREAM_HANDED)
+		answer(session, stream, reply, 0);
+}
+
+void grpc_session_hold(struct grpc_session *session, bool hold)
+{
+	struct grpc_stream *stream;
+	int rc;
+
+	session->is_held = hold;
+	if (hold || session->phase != OPEN)
+		return;
+	rc = nghttp2_session_consume_connection(session->http2, session->withheld_bytes);
+	session->withheld_bytes = 0;
+	TAILQ_FOREACH(stream, &session->all, all)
+	{
+		if (rc == 0 && stream->state == GRPC_STREAM_BODY)
+			rc = nghttp2_session_consume_stream(session->http2, stream->id,
+							    stream->withheld_bytes);
+		stream->withheld_bytes = 0;
+	}
+	if (rc != 0)
+		grpc_session_condemn(session, "out_of_memory", NGHTTP2_INTERNAL_ERROR);
+}
+
+static void tick_streams(struct grpc_session *session)
+{
+	struct grpc_stream *stream;
+
+	TAILQ_FOREACH(stream, &session->all, all)
+	{
+		struct grpc_error error =
+			grpc_stream_tick(stream, session->options.idle_ms, session->now_ms);
+
+		if (error.status)
+			grpc_session_refuse(session, stream, error);
+	}
+}
+
+void grpc_session_tick(struct grpc_session *session, uint64_t now_ms)
+{
+	session->now_ms = now_ms;
+	if (!session->has_settings && now_ms - session->started_ms > GREETING_MS)
+		session->phase = CLOSED;
+	if (session->phase != OPEN)
+		return;
+	tick_streams(session);
+	if (session->shutdown == ANNOUNCED && now_ms - session->announced_ms >= ANNOUNCEMENT_MS)
+		grpc_session_leave(session);
+}
+
+void grpc_session_shutdown(struct grpc_session *session, uint64_t now_ms)
+{
+	session->now_ms = now_ms;
+	if (session->phase == GREETING)
+		session->phase = CLOSED;
+	if (session->phase != OPEN || session->shutdown != SERVING)
+		return;
+	session->shutdown = ANNOUNCED;
+	session->announced_ms = now_ms;
+	if (nghttp2_submit_shutdown_notice(session->http2) != 0 ||
+	    nghttp2_submit_ping(session->http2, NGHTTP2_FLAG_NONE, shutdown_ping) != 0)
+		grpc_session_condemn(session, "out_of_memory", NGHTTP2_INTERNAL_ERROR);
+}
+
+size_t grpc_session_open_streams(const struct grpc_session *session)
+{
+	return session->open_streams;
+}
+
+const char *grpc_session_complaint(const struct grpc_session *session)
+{
+	return session->complaint;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of a session: shared by grpc_session.c (what the owner calls) and grpc_events.c (what
+ * nghttp2 tells us). Nobody else includes this. */
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include "otlp/grpc_guard.h"
+#include "otlp/grpc_session.h"
+#include "otlp/grpc_stream.h"
+
+/*   GREETING --> OPEN --> CONDEMNED: we send GOAWAY and touch nghttp2 no more
+ *      |  \                  |
+ *      |   +--> HTTP1: we say that this is the wrong port
+ *      v          v          v
+ *      +-------> CLOSED <----+          an OPEN session just runs dry */
+enum grpc_session_phase { GREETING, OPEN, HTTP1, CONDEMNED, CLOSED };
+
+enum grpc_session_shutdown { SERVING, ANNOUNCED, LEAVING };
+
+struct grpc_session {
+	struct grpc_session_options options;
+	nghttp2_session *http2; /* owned */
+	const char **methods;   /* owned: those of the options, then our own */
+	unsigned health_method;
+	enum grpc_session_phase phase;
+	enum grpc_session_shutdown shutdown;
+	struct grpc_stream_list all;
+	struct grpc_stream_list ready;
+	size_t open_streams;
+	uint32_t in_progress;
+	struct grpc_guard guard;
+	uint64_t now_ms;
+	uint64_t started_ms;
+	uint64_t announced_ms;
+	size_t greeting_len; /* how much of the client's preface has come */
+	bool has_settings;
+	bool is_held;
+	size_t withheld_bytes; /* of the connection's window */
+	const char *complaint; /* static */
+	uint32_t complaint_code;
+};
+
+/* The peer is beyond help: from here on nghttp2 is neither fed nor asked. Returns what its
+ * callbacks must return. `reason`: static. */
+int grpc_session_condemn(struct grpc_session *session, const char *reason, uint32_t code);
+
+/* Notes the first reason why this connection ends badly. */
+void grpc_session_complain(struct grpc_session *session, const char *reason);
+
+/* Answers a call ourselves. */
+void grpc_session_refuse(struct grpc_session *session, struct grpc_stream *stream,
+			 struct grpc_error error);
+
+/* The second GOAWAY, after which new streams are refused. */
+void grpc_session_leave(struct grpc_session *session);

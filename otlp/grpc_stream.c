@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "otlp/grpc_stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "collector/base/compress.h"
+#include "collector/base/macros.h"
+#include "otlp/grpc_session.h"
+
+#define RETRY_DELAY_MS 1000
+
+static struct grpc_error error_of(enum grpc_status status, const char *text)
+{
+	return (struct grpc_error){ .status = status, .text = text };
+}
+
+static struct grpc_error out_of_memory(void)
+{
+	return (struct grpc_error){ .status = GRPC_UNAVAILABLE,
+				    .text = "no memory for this request",
+				    .retry_delay_ms = RETRY_DELAY_MS };
+}
+
+struct grpc_stream *grpc_stream_new(int32_t id, struct grpc_budget *budget, uint64_t now_ms)
+{
+	struct grpc_stream *stream = calloc(1, sizeof(*stream));
+
+	if (!stream)
+		return NULL;
+	stream->id = id;
+	stream->budget = budget;
+	stream->last_data_ms = now_ms;
+	stream->deadline_ms = UINT64_MAX;
+	return stream;
+}
+
+void grpc_stream_drop_request(struct grpc_stream *stream)
+{
+	if (stream->budget)
+		stream->budget->used_bytes -= stream->frame.cap;
+	grpc_frame_fini(&stream->frame);
+}
+
+void grpc_stream_free(struct grpc_stream *stream)
+{
+	if (!stream)
+		return;
+	grpc_stream_drop_request(stream);
+	free(stream->reply);
+	free(stream);
+}
+
+struct grpc_error grpc_stream_begin(struct grpc_stream *stream, const char *const *methods,
+				    uint64_t now_ms)
+{
+	struct grpc_error error = grpc_head_check(&stream->head, methods, &stream->method);
+
+	if (error.status)
+		return error;
+	stream->state = GRPC_STREAM_BODY;
+	stream->last_data_ms = now_ms;
+	if (stream->head.timeout_ms)
+		stream->deadline_ms = now_ms + stream->head.timeout_ms;
+	return error;
+}
+
+struct grpc_error grpc_stream_data(struct grpc_stream *stream, const uint8_t *data, size_t len,
+				   size_t max_message_bytes, uint64_t now_ms)
+{
+	struct grpc_budget *budget = stream->budget;
+	size_t cap = stream->frame.cap;
+	struct grpc_error error;
+
+	stream->last_data_ms = now_ms;
+	error = grpc_frame_feed(&stream->frame, data, len, max_message_bytes);
+	if (!budget)
+		return error;
+	budget->used_bytes += stream->frame.cap - cap;
+	if (!error.status && stream->frame.cap > cap && budget->used_bytes > budget->limit_bytes)
+		return out_of_memory();
+	return error;
+}
+
+struct grpc_error grpc_stream_end(struct grpc_stream *stream)
+{
+	struct grpc_error error = grpc_frame_end(&stream->frame);
+
+	if (error.status)
+		return error;
+	if (grpc_frame_is_compressed(&stream->frame) && stream->head.encoding != GRPC_GZIP)
+		return error_of(GRPC_INTERNAL, "compressed message without grpc-encoding");
+	stream->state = GRPC_STREAM_READY;
+	return error;
+}
+
+static struct grpc_error inflate_message(struct grpc_stream *stream, size_t max_message_bytes,
+					 char **out_message, size_t *out_len)
+{
+	struct buf plain;
+	int rc;
+
+	buf_init(&plain, max_message_bytes);
+	rc = compress_gunzip((struct str){ stream->frame.message, stream->frame.len }, &plain);
+	if (rc == 0) {
+		*out_message = plain.data;
+		*out_len = plain.len;
+		return (struct grpc_error){ 0 };
+	}
+	buf_fini(&plain);
+	if (rc == -EMSGSIZE)
+		return error_of(GRPC_RESOURCE_EXHAUSTED,
+				"inflated message is larger than this server takes");
+	if (rc == -ENOMEM)
+		return out_of_memory();
+	return error_of(GRPC_INTERNAL, "message is not valid gzip");
+}
+
+struct grpc_error grpc_stream_take(struct grpc_stream *stream, size_t max_message_bytes,
+				   char **out_message, size_t *out_len)
+{
+	struct grpc_error error = { 0 };
+
+	if (grpc_frame_is_compressed(&stream->frame)) {
+		error = inflate_message(stream, max_message_bytes, out_message, out_len);
+	} else {
+		if (stream->budget)
+			stream->budget->used_bytes -= stream->frame.cap;
+		*out_message = grpc_frame_take(&stream->frame, out_len);
+	}
+	grpc_stream_drop_request(stream);
+	return error;
+}
+
+struct grpc_error grpc_stream_tick(const struct grpc_stream *stream, uint32_t idle_ms,
+				   uint64_t now_ms)
+{
+	if (stream->state > GRPC_STREAM_BODY)
+		return (struct grpc_error){ 0 };
+	if (now_ms > stream->deadline_ms)
+		return error_of(GRPC_DEADLINE_EXCEEDED, "the message did not arrive in time");
+	if (now_ms - stream->last_data_ms > idle_ms)
+		return error_of(GRPC_DEADLINE_EXCEEDED, "the message stopped coming");
+	return (struct grpc_error){ 0 };
+}
+
+int grpc_stream_set_response(struct grpc_stream *stream, struct str response)
+{
+	if (response.len > UINT32_MAX)
+		return -EMSGSIZE;
+	stream->reply_len = GRPC_FRAME_PREFIX_BYTES + response.len;
+	stream->reply = malloc(stream->reply_len);
+	if (!stream->reply)
+		return -ENOMEM;
+	grpc_frame_put_prefix((uint8_t *)stream->reply, (uint32_t)response.len);
+	if (response.len)
+		memcpy(stream->reply + GRPC_FRAME_PREFIX_BYTES, response.data, response.len);
+	return 0;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One call, from its first header to its reply. No HTTP/2 in here: grpc_session tells what
+ * happened.
+ *
+ *   HEADERS -> BODY -> READY -> HANDED -> REPLIED
+ *      |         |       |                   ^
+ *      +---------+-------+-- an error -------+
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "otlp/grpc_frame.h"
+#include "otlp/grpc_head.h"
+
+enum grpc_stream_state {
+	GRPC_STREAM_HEADERS,
+	GRPC_STREAM_BODY,
+	GRPC_STREAM_READY,  /* whole, waits to be handed over */
+	GRPC_STREAM_HANDED, /* the owner works on it */
+	GRPC_STREAM_REPLIED,
+};
+
+struct grpc_budget;
+
+struct grpc_stream {
+	TAILQ_ENTRY(grpc_stream) all;   /* every stream of the session */
+	TAILQ_ENTRY(grpc_stream) ready; /* those that are READY */
+	enum grpc_stream_state state;
+	int32_t id;
+	struct grpc_head head;
+	struct grpc_frame frame;
+	unsigned method;
+	uint64_t deadline_ms;       /* from grpc-timeout; UINT64_MAX: none */
+	uint64_t last_data_ms;      /* for the idle limit */
+	size_t withheld_bytes;      /* flow-control credit that the peer has not got back */
+	struct grpc_budget *budget; /* borrowed; NULL: none */
+	char *reply;                /* owned: prefix and message, until sent */
+	size_t reply_len;
+	size_t reply_sent;
+};
+
+TAILQ_HEAD(grpc_stream_list, grpc_stream);
+
+struct grpc_stream *grpc_stream_new(int32_t id, struct grpc_budget *budget, uint64_t now_ms);
+void grpc_stream_free(struct grpc_stream *stream);
+
+/* The headers are complete: HEADERS -> BODY, unless they are refused. */
+struct grpc_error grpc_stream_begin(struct grpc_stream *stream, const char *const *methods,
+				    uint64_t now_ms);
+
+/* Bytes of the body, in BODY. */
+struct grpc_error grpc_stream_data(struct grpc_stream *stream, const uint8_t *data, size_t len,
+				   size_t max_message_bytes, uint64_t now_ms);
+
+/* The peer has said all: BODY -> READY, unless the message is not whole. */
+struct grpc_error grpc_stream_end(struct grpc_stream *stream);
+
+/* Gives the message away, inflated. The state stays. */
+struct grpc_error grpc_stream_take(struct grpc_stream *stream, size_t max_message_bytes,
+				   char **out_message, size_t *out_len);
+
+/* Has a message that is still coming in taken too long? */
+struct grpc_error grpc_stream_tick(const struct grpc_stream *stream, uint32_t idle_ms,
+				   uint64_t now_ms);
+
+/* Drops the request: the reply is on its way or the stream has gone. */
+void grpc_stream_drop_request(struct grpc_stream *stream);
+
+/* Frames `response` as the reply's message. -ENOMEM, -EMSGSIZE. */
+int grpc_stream_set_response(struct grpc_stream *stream, struct str response);

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "otlp/otlp_decode.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "collector/base/macros.h"
+#include "collector/base/wire.h"
+#include "otlp/otlp_attribute.h"
+
+/* opentelemetry/proto/trace/v1/trace.proto */
+enum { REQUEST_RESOURCE_SPANS = 1 };
+enum { RESOURCE_SPANS_RESOURCE = 1, RESOURCE_SPANS_SCOPE_SPANS = 2, RESOURCE_SPANS_SCHEMA_URL = 3 };
+enum { SCOPE_SPANS_SCOPE = 1, SCOPE_SPANS_SPANS = 2, SCOPE_SPANS_SCHEMA_URL = 3 };
+enum { STATUS_CODE = 3 };
+enum span_field {
+	SPAN_TRACE_ID = 1,
+	SPAN_SPAN_ID = 2,
+	SPAN_PARENT_SPAN_ID = 4,
+	SPAN_NAME = 5,
+	SPAN_KIND = 6,
+	SPAN_START_TIME = 7,
+	SPAN_END_TIME = 8,
+	SPAN_ATTRIBUTES = 9,
+	SPAN_EVENTS = 11,
+	SPAN_LINKS = 13,
+	SPAN_STATUS = 15,
+	SPAN_FLAGS = 16,
+};
+
+/* A span while its fields come in, in any order. */
+struct draft {
+	struct span span;
+	struct str trace_id;
+	struct str span_id;
+	struct str parent_span_id;
+	struct str server_address;
+	struct str net_peer_name;
+	int64_t server_port;
+	int64_t net_peer_port;
+};
+
+static bool is_message(const struct wire_field *field, uint32_t number)
+{
+	return field->number == number && field->type == WIRE_BYTES;
+}
+
+/* Strings together all pieces of a sub-message that should have come once: by the rules of protobuf
+ * that is the merged message. */
+static int gather(struct span_batch *batch, struct str parent, uint32_t number, struct str *out)
+{
+	struct wire_reader reader = wire_read(parent);
+	char *merged = arena_alloc(&batch->arena, parent.len);
+	struct wire_field field;
+	size_t len = 0;
+	int rc;
+
+	if (!merged)
+		return -ENOMEM;
+	while ((rc = wire_next(&reader, &field)) > 0) {
+		if (!is_message(&field, number))
+			continue;
+		memcpy(merged + len, field.bytes.data, field.bytes.len);
+		len += field.bytes.len;
+	}
+	*out = (struct str){ merged, len };
+	return rc;
+}
+
+/* A message of which only the attributes have structure. */
+static int check_message(struct str message, enum otlp_owner owner)
+{
+	struct wire_reader reader = wire_read(message);
+	struct otlp_attribute attribute;
+	int rc;
+
+	while ((rc = otlp_attribute_next(&reader, owner, &attribute)) > 0)
+		;
+	return rc;
+}
+
+static void take_string(const struct otlp_value *value, struct str *out)
+{
+	if (value->type == OTLP_VALUE_STRING)
+		*out = value->bytes;
+}
+
+static void take_resource_attribute(const struct otlp_attribute *attribute,
+				    struct span_resource *resource, bool *has_vpid)
+{
+	const struct otlp_value *value = &attribute->value;
+	struct str key = attribute->key;
+
+	if (str_eq(key, STR("service.name")))
+		take_string(value, &resource->service_name);
+	else if (str_eq(key, STR("service.instance.id")))
+		take_string(value, &resource->service_instance_id);
+	else if (str_eq(key, STR("runtime-id")))
+		take_string(value, &resource->runtime_id);
+	else if (str_eq(key, STR("container.id")))
+		take_string(value, &resource->container_id);
+	else if (str_eq(key, STR("host.name")))
+		take_string(value, &resource->host_name);
+	else if (str_eq(key, STR("process.vpid"))) /* the pid in the namespace, said outright */
+		*has_vpid |= otlp_attribute_as_int(value, &resource->process_pid);
+	else if (str_eq(key, STR("process.pid")) && !*has_vpid)
+		otlp_attribute_as_int(value, &resource->process_pid);
+}
+
+static int read_resource(struct span_resource *resource)
+{
+	struct wire_reader reader = wire_read(resource->bytes);
+	struct otlp_attribute attribute;
+	bool has_vpid = false;
+	int rc;
+
+	while ((rc = otlp_attribute_next(&reader, OTLP_OWNER_RESOURCE, &attribute)) > 0)
+		take_resource_attribute(&attribute, resource, &has_vpid);
+	return rc;
+}
+
+static int take_attribute(struct draft *draft, struct str key_value)
+{
+	struct otlp_attribute attribute;
+	int rc = otlp_attribute_read(key_value, &attribute);
+
+	if (rc < 0)
+		return rc;
+	if (str_eq(attribute.key, STR("thread.id")))
+		otlp_attribute_as_int(&attribute.value, &draft->span.thread_id);
+	else if (str_eq(attribute.key, STR("process_id")) ||
+		 str_eq(attribute.key, STR("process.pid")))
+		otlp_attribute_as_int(&attribute.value, &draft->span.process_id);
+	else if (str_eq(attribute.key, STR("server.address")))
+		take_string(&attribute.value, &draft->server_address);
+	else if (str_eq(attribute.key, STR("server.port")))
+		otlp_attribute_as_int(&attribute.value, &draft->server_port);
+	else if (str_eq(attribute.key, STR("net.peer.name")))
+		take_string(&attribute.value, &draft->net_peer_name);
+	else if (str_eq(attribute.key, STR("net.peer.port")))
+		otlp_attribute_as_int(&attribute.value, &draft->net_peer_port);
+	return 0;
+}
+
+static int take_status(struct span *span, struct str status)
+{
+	struct wire_reader reader = wire_read(status);
+	struct wire_field field;
+	int rc;
+
+	while ((rc = wire_next(&reader, &field)) > 0) {
+		if (field.number == STATUS_CODE && field.type == WIRE_VARINT)
+			span->status = field.value <= SPAN_STATUS_ERROR ? (uint8_t)field.value
+									: SPAN_STATUS_UNSET;
+	}
+	return rc;
+}
+
+static int take_bytes(struct draft *draft, enum span_field number, struct str bytes)
+{
+	switch (number) {
+	case SPAN_TRACE_ID:
+		draft->trace_id = bytes;
+		return 0;
+	case SPAN_SPAN_ID:
+		draft->span_id = bytes;
+		return 0;
+	case SPAN_PARENT_SPAN_ID:
+		draft->parent_span_id = bytes;
+		return 0;
+	case SPAN_NAME:
+		draft->span.name = bytes;
+		return 0;
+	case SPAN_ATTRIBUTES:
+		return take_attribute(draft, bytes);
+	case SPAN_EVENTS:
+		return check_message(bytes, OTLP_OWNER_EVENT);
+	case SPAN_LINKS:
+		return check_message(bytes, OTLP_OWNER_LINK);
+	case SPAN_STATUS:
+		return take_status(&draft->span, bytes);
+	default:
+		return 0;
+	}
+}
+
+static int take_field(struct draft *draft, const struct wire_field *field)
+{
+	if (field->type == WIRE_BYTES)
+		return take_bytes(draft, (enum span_field)field->number, field->bytes);
+	if (field->number == SPAN_START_TIME && field->type == WIRE_FIXED64)
+		draft->span.start_unix_ns = field->value;
+	else if (field->number == SPAN_END_TIME && field->type == WIRE_FIXED64)
+		draft->span.end_unix_ns = field->value;
+	else if (field->number == SPAN_FLAGS && field->type == WIRE_FIXED32)
+		draft->span.flags = (uint32_t)field->value;
+	else if (field->number == SPAN_KIND && field->type == WIRE_VARINT)
+		draft->span.kind = field->value <= SPAN_KIND_CONSUMER ? (uint8_t)field->value
+								      : SPAN_KIND_UNSPECIFIED;
+	return 0;
+}
+
+static const char *take_ids(struct draft *draft)
+{
+	struct span *span = &draft->span;
+
+	if (draft->trace_id.len != TRACE_ID_BYTES)
+		return "trace id is not 16 bytes long";
+	if (draft->span_id.len != SPAN_ID_BYTES)
+		return "span id is not 8 bytes long";
+	if (draft->parent_span_id.len != 0 && draft->parent_span_id.len != SPAN_ID_BYTES)
+		return "parent span id is neither empty nor 8 bytes long";
+	memcpy(span->trace_id, draft->trace_id.data, TRACE_ID_BYTES);
+	memcpy(span->span_id, draft->span_id.data, SPAN_ID_BYTES);
+	if (draft->parent_span_id.len)
+		memcpy(span->parent_span_id, draft->parent_span_id.data, SPAN_ID_BYTES);
+	if (hex_is_zero(span->trace_id, TRACE_ID_BYTES))
+		return "trace id is zero";
+	if (hex_is_zero(span->span_id, SPAN_ID_BYTES))
+		return "span id is zero";
+	return NULL;
+}
+
+/* host:port, as the kernel's side writes a socket's peer; an IPv6 address gets its brackets. */
+static int join_peer(struct span_batch *batch, struct str host, int64_t port, struct str *out_peer)
+{
+	bool is_ipv6 = memchr(host.data, ':', host.len) && host.data[0] != '[';
+	size_t room = host.len + sizeof("[]:65535");
+	char *text = arena_alloc(&batch->arena, room);
+	int len;
+
+	if (!text)
+		return -ENOMEM;
+	len = snprintf(text, room, "%s%.*s%s:%u", is_ipv6 ? "[" : "", (int)host.len, host.data,
+		       is_ipv6 ? "]" : "", (unsigned)port);
+	*out_peer = (struct str){ text, (size_t)len };
+	return 0;
+}
+
+/* A server span's server.address is its own: no peer. */
+static int take_peer(struct span_batch *batch, struct draft *draft)
+{
+	bool is_new = draft->server_address.len > 0;
+	struct str host = is_new ? draft->server_address : draft->net_peer_name;
+	int64_t port = is_new ? draft->server_port : draft->net_peer_port;
+
+	if (draft->span.kind == SPAN_KIND_SERVER || host.len == 0)
+		return 0;
+	draft->span.peer = host;
+	if (port <= 0 || port > UINT16_MAX || host.len > INT16_MAX)
+		return 0;
+	return join_peer(batch, host, port, &draft->span.peer);
+}
+
+static int keep_span(struct span_batch *batch, struct draft *draft)
+{
+	struct span *span = &draft->span;
+	const char *reason = take_ids(draft);
+	int rc;
+
+	if (reason) {
+		batch->rejected_reason = batch->rejected_count++ ? batch->rejected_reason : reason;
+		return 0;
+	}
+	rc = take_peer(batch, draft);
+	if (rc < 0)
+		return rc;
+	if (span->end_unix_ns < span->start_unix_ns) {
+		span->end_unix_ns = span->start_unix_ns;
+		batch->clamped_count++;
+	}
+	batch->spans[batch->span_count++] = *span;
+	return 0;
+}
+
+static int read_span(struct span_batch *batch, struct str message)
+{
+	struct draft draft = { .span = { .bytes = message,
+					 .resource = batch->resource_count - 1,
+					 .scope = batch->scope_count - 1 } };
+	struct wire_reader reader = wire_read(message);
+	struct wire_field field;
+	int rc;
+
+	while ((rc = wire_next(&reader, &field)) > 0) {
+		rc = take_field(&draft, &field);
+		if (rc < 0)
+			return rc;
+	}
+	return rc < 0 ? rc : keep_span(batch, &draft);
+}
+
+static int read_scope_spans(struct span_batch *batch, struct str message)
+{
+	struct span_scope *scope = &batch->scopes[batch->scope_count++];
+	struct wire_reader reader = wire_read(message);
+	struct wire_field field;
+	size_t pieces = 0;
+	int rc;
+
+	while ((rc = wire_next(&reader, &field)) > 0) {
+		if (is_message(&field, SCOPE_SPANS_SPANS))
+			rc = read_span(batch, field.bytes);
+		else if (is_message(&field, SCOPE_SPANS_SCOPE) && pieces++ == 0)
+			scope->bytes = field.bytes;
+		else if (is_message(&field, SCOPE_SPANS_SCHEMA_URL))
+			scope->schema_url = field.bytes;
+		if (rc < 0)
+			return rc;
+	}
+	if (rc == 0 && pieces > 1)
+		rc = gather(batch, message, SCOPE_SPANS_SCOPE, &scope->bytes);
+	return rc < 0 ? rc : check_message(scope->bytes, OTLP_OWNER_SCOPE);
+}
+
+static int read_resource_spans(struct span_batch *batch, struct str message)
+{
+	struct span_resource *resource = &batch->resources[batch->resource_count++];
+	struct wire_reader reader = wire_read(message);
+	struct wire_field field;
+	size_t pieces = 0;
+	int rc;
+
+	while ((rc = wire_next(&reader, &field)) > 0) {
+		if (is_message(&field, RESOURCE_SPANS_SCOPE_SPANS))
+			rc = read_scope_spans(batch, field.bytes);
+		else if (is_message(&field, RESOURCE_SPANS_RESOURCE) && pieces++ == 0)
+			resource->bytes = field.bytes;
+		else if (is_message(&field, RESOURCE_SPANS_SCHEMA_URL))
+			resource->schema_url = field.bytes;
+		if (rc < 0)
+			return rc;
+	}
+	if (rc == 0 && pieces > 1)
+		rc = gather(batch, message, RESOURCE_SPANS_RESOURCE, &resource->bytes);
+	return rc < 0 ? rc : read_resource(resource);
+}
+
+enum { LEVEL_RESOURCE_SPANS, LEVEL_SCOPE_SPANS, LEVEL_SPANS, LEVELS };
+
+static int count(struct str message, int level, uint64_t counts[static LEVELS])
+{
+	static const uint32_t number[LEVELS] = { REQUEST_RESOURCE_SPANS, RESOURCE_SPANS_SCOPE_SPANS,
+						 SCOPE_SPANS_SPANS };
+	struct wire_reader reader = wire_read(message);
+	struct wire_field field;
+	int rc;
+
+	while ((rc = wire_next(&reader, &field)) > 0) {
+		if (!is_message(&field, number[level]))
+			continue;
+		counts[level]++;
+		rc = level < LEVEL_SPANS ? count(field.bytes, level + 1, counts) : 0;
+		if (rc < 0)
+			return rc;
+	}
+	return rc;
+}
+
+/* The first walk stops above the spans: it is cheap, and makes the arrays exact. */
+static int allocate(struct span_batch *batch, const struct otlp_limits *limits)
+{
+	struct arena *arena = &batch->arena;
+	uint64_t counts[LEVELS] = { 0 };
+	int rc = count(batch->body, LEVEL_RESOURCE_SPANS, counts);
+
+	if (rc < 0)
+		return rc;
+	if (counts[LEVEL_SPANS] > limits->max_spans ||
+	    counts[LEVEL_RESOURCE_SPANS] > limits->max_resources ||
+	    counts[LEVEL_SCOPE_SPANS] > limits->max_scopes)
+		return -EMSGSIZE;
+	batch->spans = arena_alloc(arena, counts[LEVEL_SPANS] * sizeof(*batch->spans));
+	batch->resources =
+		arena_alloc(arena, counts[LEVEL_RESOURCE_SPANS] * sizeof(*batch->resources));
+	batch->scopes = arena_alloc(arena, counts[LEVEL_SCOPE_SPANS] * sizeof(*batch->scopes));
+	return batch->spans && batch->resources && batch->scopes ? 0 : -ENOMEM;
+}
+
+static int fill(struct span_batch *batch)
+{
+	struct wire_reader reader = wire_read(batch->body);
+	struct wire_field field;
+	int rc;
+
+	while ((rc = wire_next(&reader, &field)) > 0) {
+		if (is_message(&field, REQUEST_RESOURCE_SPANS))
+			rc = read_resource_spans(batch, field.bytes);
+		if (rc < 0)
+			return rc;
+	}
+	return rc;
+}
+
+int otlp_decode(char *body, size_t len, const struct otlp_limits *limits,
+		struct span_batch **out_batch)
+{
+	const struct otlp_limits defaults = OTLP_LIMITS_DEFAULT;
+	struct span_batch *batch = calloc(1, sizeof(*batch));
+	int rc;
+
+	if (!batch) {
+		free(body);
+		return -ENOMEM;
+	}
+	batch->body = (struct str){ body, len };
+	batch->body_owner = body;
+	arena_init(&batch->arena, 0);
+	rc = allocate(batch, limits ? limits : &defaults);
+	if (rc == 0)
+		rc = fill(batch);
+	if (rc < 0) {
+		otlp_batch_free(batch);
+		return rc;
+	}
+	*out_batch = batch;
+	return 0;
+}
+
+void otlp_batch_free(struct span_batch *batch)
+{
+	if (!batch)
+		return;
+	arena_fini(&batch->arena);
+	free(batch->body_owner);
+	free(batch);
+}
