@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "correlate/ledger.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+
+#include "collector/base/macros.h"
+#include "correlate/reason.h"
+
+static const char *const reason_names[REASON_COUNT] = {
+#define X(symbol, name, meaning) [REASON_##symbol] = name,
+	LEDGER_REASONS(X)
+#undef X
+};
+
+static const char *const grade_names[] = {
+	[GRADE_NONE] = "none",       [GRADE_PARTIAL] = "partial", [GRADE_INFERRED] = "inferred",
+	[GRADE_BOUNDED] = "bounded", [GRADE_EXACT] = "exact",
+};
+
+static const char *const none_texts[] = {
+	[NONE_NOT_SET] = "no figures",
+	[NONE_NO_PROCESS] = "no figures: nobody knows which process made the span",
+	[NONE_NO_TAGS] = "no figures: its process does not publish which span its threads work for",
+	[NONE_FOREIGN] = "no figures: the span was made on another node",
+	[NONE_NO_KERNEL] = "no figures: spanwise has no eBPF rights here",
+	[NONE_BEFORE_START] = "no figures: the span ended before spanwise watched",
+};
+
+static const char *const verdict_names[] = {
+	[VERDICT_NONE] = "none",           [VERDICT_STARVED] = "starved",
+	[VERDICT_QUEUED] = "queued",       [VERDICT_WAITING] = "waiting",
+	[VERDICT_CPU_BOUND] = "cpu_bound", [VERDICT_MIXED] = "mixed",
+};
+
+const char *ledger_reason_name(enum ledger_reason reason)
+{
+	return (unsigned)reason < REASON_COUNT ? reason_names[reason] : "other";
+}
+
+const char *ledger_grade_name(enum ledger_grade grade)
+{
+	return (unsigned)grade < ARRAY_LEN(grade_names) ? grade_names[grade] : "none";
+}
+
+const char *ledger_none_text(enum ledger_none cause)
+{
+	return (unsigned)cause < ARRAY_LEN(none_texts) ? none_texts[cause] : none_texts[0];
+}
+
+const char *ledger_verdict_name(enum ledger_verdict verdict)
+{
+	return (unsigned)verdict < ARRAY_LEN(verdict_names) ? verdict_names[verdict] : "none";
+}
+
+/* Sums that may come from a damaged file do not wrap around to a right answer: they stop at the
+ * top. */
+static uint64_t add(uint64_t a, uint64_t b)
+{
+	uint64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+
+uint64_t ledger_blocked_ns(const struct ledger_split *split)
+{
+	uint64_t sum = 0;
+
+	for (int reason = 0; reason < REASON_COUNT; reason++)
+		sum = add(sum, split->blocked_ns[reason]);
+	return sum;
+}
+
+static uint64_t sum_split(const struct ledger_split *split)
+{
+	uint64_t sum = ledger_blocked_ns(split);
+
+	sum = add(sum, split->running_ns);
+	sum = add(sum, split->runnable_ns);
+	sum = add(sum, split->elsewhere_ns);
+	return add(sum, split->unknown_ns);
+}
+
+/* Part by part: each instant of self is one of all, in the same state. */
+static bool is_within(const struct ledger_split *self, const struct ledger_split *all)
+{
+	for (int reason = 0; reason < REASON_COUNT; reason++) {
+		if (self->blocked_ns[reason] > all->blocked_ns[reason])
+			return false;
+	}
+	return self->running_ns <= all->running_ns && self->runnable_ns <= all->runnable_ns &&
+	       self->elsewhere_ns <= all->elsewhere_ns && self->unknown_ns <= all->unknown_ns;
+}
+
+bool ledger_adds_up(const struct ledger *ledger)
+{
+	uint64_t sum = sum_split(&ledger->all);
+
+	if (ledger->grade == GRADE_NONE && sum == 0) /* no figures, so none is wrong */
+		return sum_split(&ledger->self) == 0;
+	return sum == ledger->wall_ns && is_within(&ledger->self, &ledger->all);
+}
+
+double ledger_ratio(const struct ledger *ledger)
+{
+	if (ledger->grade == GRADE_NONE || ledger->wall_ns == 0)
+		return -1;
+	return (double)ledger->cpu_ns / (double)ledger->wall_ns;
+}
+
+/* A socket that listens has no peer; its own port is what people know it by. */
+static void put_peer(int family, const struct event_target *target, struct buf *out)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (target->port == 0 && hex_is_zero(target->address, sizeof(target->address)))
+		buf_printf(out, "own port %u", target->aux);
+	else if (inet_ntop(family, target->address, text, sizeof(text)))
+		buf_printf(out, family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, target->port);
+}
+
+/* ::ffff:10.0.0.5 is how a dual-stack socket says 10.0.0.5: people look for the latter. */
+static void put_inet6(const struct event_target *target, struct buf *out)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	struct event_target inet4 = *target;
+
+	if (memcmp(target->address, mapped, sizeof(mapped)) != 0) {
+		put_peer(AF_INET6, target, out);
+		return;
+	}
+	memset(inet4.address, 0, sizeof(inet4.address));
+	memcpy(inet4.address, target->address + sizeof(mapped), 4);
+	put_peer(AF_INET, &inet4, out);
+}
+
+void ledger_target_text(const struct event_target *target, struct buf *out)
+{
+	uint64_t id = target->id;
+
+	switch ((enum event_target_kind)target->kind) {
+	case TARGET_NONE:
+		break;
+	case TARGET_FUTEX:
+		buf_printf(out, "futex 0x%" PRIx64, id);
+		break;
+	case TARGET_INET4:
+		put_peer(AF_INET, target, out);
+		break;
+	case TARGET_INET6:
+		put_inet6(target, out);
+		break;
+	case TARGET_UNIX:
+		buf_printf(out, "unix socket %" PRIu64, id);
+		break;
+	case TARGET_PIPE:
+		buf_printf(out, "pipe %" PRIu64, id);
+		break;
+	case TARGET_FILE: /* the kernel's own dev_t: 12 bits major, 20 bits minor */
+		buf_printf(out, "file %" PRIu64 " on %u:%u", id, target->aux >> 20,
+			   target->aux & 0xfffff);
+		break;
+	case TARGET_CHAR:
+		buf_printf(out, "device %" PRIu64, id);
+		break;
+	case TARGET_ANON:
+		buf_append_text(out, "eventfd or the like");
+		break;
+	case TARGET_SOCKET:
+		buf_append_text(out, "socket");
+		break;
+	}
+}
+
+void ledger_decided_by(const struct ledger_wait *wait, struct buf *out)
+{
+	const char *name = reason_syscall_name(wait->syscall);
+
+	if (wait->reason == REASON_FAULT)
+		buf_append_text(out, "page fault");
+	else if (wait->reason == REASON_SIGNAL && !reason_syscall_waits_for_signal(wait->syscall))
+		buf_append_text(out, "state T"); /* stopped or traced, in whatever call */
+	else if (wait->syscall < 0)
+		buf_append_text(out, "state D");
+	else if (name)
+		buf_printf(out, "syscall %s", name);
+	else
+		buf_printf(out, "syscall %d", wait->syscall);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "correlate/reason.h"
+
+#include "collector/base/macros.h"
+
+/* Raw bits of task->__state (include/linux/sched.h). A wait often carries others beside them, such
+ * as wakekill or freezable: so test bits, never equality. */
+#define STATE_UNINTERRUPTIBLE 0x2u
+#define STATE_STOPPED         0x4u
+#define STATE_TRACED          0x8u
+
+/* What a system call waits for when it blocks. */
+enum class {
+	CLASS_UNKNOWN = 0, /* no such number */
+	CLASS_OTHER,
+	CLASS_FUTEX,
+	CLASS_LOCK,   /* file locks and SysV semaphores; they wait interruptibly */
+	CLASS_POLL,   /* the target decides if there is but one */
+	CLASS_EPOLL,  /* several descriptors by nature */
+	CLASS_SOCKET, /* the descriptor must be a socket */
+	CLASS_READ,   /* the descriptor decides */
+	CLASS_SLEEP,
+	CLASS_CHILD,
+	CLASS_VFORK, /* uninterruptible: the child has not exec'ed yet (posix_spawn too) */
+	CLASS_DISK,
+	CLASS_FILES, /* uninterruptible: the file system's metadata is read in */
+	CLASS_SIGNAL,
+	CLASS_IO_URING,
+	CLASS_RESTART, /* nanosleep, poll or futex after a signal: nobody knows which */
+};
+
+struct syscall {
+	const char *name;
+	enum class class;
+};
+
+static const struct syscall syscalls[] = {
+#define X(number, name, class) [number] = { #name, CLASS_##class },
+#include "correlate/syscalls.def"
+#undef X
+};
+
+static const struct syscall *find(int32_t number)
+{
+	static const struct syscall none = { NULL, CLASS_UNKNOWN };
+
+	return number >= 0 && (size_t)number < ARRAY_LEN(syscalls) ? &syscalls[number] : &none;
+}
+
+const char *reason_syscall_name(int32_t syscall)
+{
+	return find(syscall)->name;
+}
+
+bool reason_syscall_waits_for_signal(int32_t syscall)
+{
+	return find(syscall)->class == CLASS_SIGNAL;
+}
+
+/* `fallback`: when the target is missing or says nothing. */
+static enum ledger_reason by_target(const struct event_target *target, enum ledger_reason fallback)
+{
+	switch (target ? (enum event_target_kind)target->kind : TARGET_NONE) {
+	case TARGET_INET4:
+	case TARGET_INET6:
+	case TARGET_UNIX:
+	case TARGET_SOCKET:
+		return REASON_NET;
+	case TARGET_PIPE:
+	case TARGET_CHAR:
+		return REASON_PIPE;
+	case TARGET_FILE:
+		return REASON_DISK;
+	case TARGET_FUTEX:
+		return REASON_LOCK;
+	case TARGET_NONE:
+	case TARGET_ANON:
+		break;
+	}
+	return fallback;
+}
+
+/* io_schedule() waits for a block or a page. A call that does no I/O of its own can only have
+ * faulted on its arguments. */
+static enum ledger_reason by_iowait(enum class class)
+{
+	switch (class) {
+	case CLASS_IO_URING: /* some kernels count the ring's own wait as iowait */
+		return REASON_IO_URING;
+	case CLASS_UNKNOWN:
+	case CLASS_FUTEX:
+	case CLASS_POLL:
+	case CLASS_EPOLL:
+	case CLASS_SLEEP:
+	case CLASS_CHILD:
+	case CLASS_SIGNAL:
+		return REASON_FAULT;
+	default:
+		return REASON_DISK;
+	}
+}
+
+static enum ledger_reason by_class(enum class class, bool uninterruptible,
+				   const struct event_target *target)
+{
+	switch (class) {
+	case CLASS_FUTEX:
+	case CLASS_LOCK:
+		return REASON_LOCK;
+	case CLASS_POLL:
+		return by_target(target, REASON_POLL);
+	case CLASS_EPOLL:
+		return REASON_POLL;
+	case CLASS_SOCKET:
+		return REASON_NET;
+	case CLASS_READ:
+		return by_target(target, REASON_OTHER);
+	case CLASS_SLEEP:
+		return REASON_SLEEP;
+	case CLASS_CHILD:
+		return REASON_CHILD;
+	case CLASS_VFORK:
+		return uninterruptible ? REASON_CHILD : REASON_OTHER;
+	case CLASS_DISK:
+		return REASON_DISK;
+	case CLASS_FILES:
+		return uninterruptible ? REASON_DISK : REASON_OTHER;
+	case CLASS_SIGNAL:
+		return REASON_SIGNAL;
+	case CLASS_IO_URING:
+		return REASON_IO_URING;
+	case CLASS_RESTART:
+		return by_target(target, REASON_OTHER);
+	case CLASS_UNKNOWN:
+	case CLASS_OTHER:
+		break;
+	}
+	return REASON_OTHER;
+}
+
+enum ledger_reason reason_of(uint32_t state, int32_t syscall, bool iowait,
+			     const struct event_target *target)
+{
+	enum class class = find(syscall)->class;
+
+	if (state & (STATE_STOPPED | STATE_TRACED))
+		return REASON_SIGNAL;
+	if (iowait)
+		return by_iowait(class);
+	return by_class(class, (state & STATE_UNINTERRUPTIBLE) != 0, target);
+}

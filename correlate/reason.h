@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Why a thread left the CPU: from its state, its system call, and what that call waits for.
+ *
+ * Pure, table driven, x86-64 numbers (compat calls have others and come out wrong or as OTHER).
+ * What cannot be told is OTHER: decided_by names the call, so that a wrong guess stays visible. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bpf/event.h"
+#include "correlate/ledger.h"
+
+/* Of a wait, not of a preemption: the caller has asked EVENT_PREEMPTED and state 0 before.
+ *
+ * `state`: raw task state bits. `syscall`: -1 outside of one. `iowait`: task->in_iowait. `target`:
+ * borrowed, may be NULL; poll and select have one only if they wait for a single descriptor. */
+enum ledger_reason reason_of(uint32_t state, int32_t syscall, bool iowait,
+			     const struct event_target *target);
+
+/* Static text; NULL: no such system call. */
+const char *reason_syscall_name(int32_t syscall);
+
+/* pause, rt_sigtimedwait, rt_sigsuspend: a REASON_SIGNAL of any other call was a stop or a trace.
+ */
+bool reason_syscall_waits_for_signal(int32_t syscall);

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+
+#include <cmocka.h>
+
+#include "collector/base/macros.h"
+#include "correlate/reason.h"
+
+#define S     0x1u
+#define D     0x2u
+#define NOFD  TARGET_NONE
+#define WAKEK 0x100u
+#define FREEZ 0x2000u
+
+struct expectation {
+	uint32_t state;
+	int32_t syscall;
+	bool iowait;
+	uint8_t target;
+	enum ledger_reason reason;
+};
+
+static void check(const struct expectation *expected, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct event_target target = { .kind = expected[i].target };
+		enum ledger_reason reason =
+			reason_of(expected[i].state, expected[i].syscall, expected[i].iowait,
+				  target.kind == NOFD ? NULL : &target);
+
+		if (reason != expected[i].reason)
+			fail_msg("line %zu: state %#x syscall %d target %u: %s", i,
+				 expected[i].state, expected[i].syscall, target.kind,
+				 ledger_reason_name(reason));
+		if (target.kind == NOFD) /* a target that says nothing is as good as none */
+			assert_int_equal(reason, reason_of(expected[i].state, expected[i].syscall,
+							   expected[i].iowait, &target));
+	}
+}
+
+static void calls_that_mean_one_thing_need_no_target(void **unused)
+{
+	static const struct expectation table[] = {
+		{ S | FREEZ, SYS_futex, false, NOFD, REASON_LOCK },
+		{ S | FREEZ, SYS_futex, false, TARGET_FUTEX, REASON_LOCK },
+		{ S, 449, false, NOFD, REASON_LOCK },
+		{ S, 455, false, NOFD, REASON_LOCK },
+		{ S, SYS_flock, false, TARGET_FILE, REASON_LOCK },
+		{ S, SYS_fcntl, false, TARGET_FILE, REASON_LOCK },
+		{ S, SYS_epoll_wait, false, TARGET_ANON, REASON_POLL },
+		{ S, SYS_epoll_pwait, false, NOFD, REASON_POLL },
+		{ S, 441, false, NOFD, REASON_POLL },
+		{ S | FREEZ, SYS_nanosleep, false, NOFD, REASON_SLEEP },
+		{ S | FREEZ, SYS_clock_nanosleep, false, NOFD, REASON_SLEEP },
+		{ S, SYS_wait4, false, NOFD, REASON_CHILD },
+		{ S, SYS_waitid, false, NOFD, REASON_CHILD },
+		{ S, SYS_rt_sigtimedwait, false, NOFD, REASON_SIGNAL },
+		{ S, SYS_pause, false, NOFD, REASON_SIGNAL },
+		{ S, SYS_rt_sigsuspend, false, NOFD, REASON_SIGNAL },
+		{ S, 426, false, NOFD, REASON_IO_URING },
+		{ S, SYS_accept4, false, NOFD, REASON_NET },
+		{ S, SYS_connect, false, NOFD, REASON_NET },
+		{ S, SYS_recvfrom, false, NOFD, REASON_NET },
+		{ S, SYS_sendmsg, false, TARGET_UNIX, REASON_NET },
+		{ D, SYS_fsync, false, NOFD, REASON_DISK },
+	};
+
+	(void)unused;
+	check(table, ARRAY_LEN(table));
+}
+
+static void one_polled_socket_is_the_network_and_several_are_poll(void **unused)
+{
+	static const struct expectation table[] = {
+		{ S, SYS_poll, false, TARGET_INET4, REASON_NET },
+		{ S, SYS_ppoll, false, TARGET_INET6, REASON_NET },
+		{ S, SYS_poll, false, TARGET_UNIX, REASON_NET },
+		{ S, SYS_poll, false, TARGET_PIPE, REASON_PIPE },
+		{ S, SYS_poll, false, TARGET_ANON, REASON_POLL },
+		{ S, SYS_poll, false, NOFD, REASON_POLL },
+		{ S, SYS_ppoll, false, NOFD, REASON_POLL },
+		{ S, SYS_select, false, NOFD, REASON_POLL },
+		{ S, SYS_pselect6, false, NOFD, REASON_POLL },
+	};
+
+	(void)unused;
+	check(table, ARRAY_LEN(table));
+}
+
+static void the_descriptor_decides_for_read_and_write(void **unused)
+{
+	static const int32_t calls[] = { SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_splice };
+
+	(void)unused;
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+		const struct expectation table[] = {
+			{ S, calls[i], false, TARGET_INET4, REASON_NET },
+			{ S, calls[i], false, TARGET_UNIX, REASON_NET },
+			{ S, calls[i], false, TARGET_SOCKET, REASON_NET },
+			{ S, calls[i], false, TARGET_PIPE, REASON_PIPE },
+			{ S, calls[i], false, TARGET_CHAR, REASON_PIPE },
+			{ D | WAKEK, calls[i], false, TARGET_FILE, REASON_DISK },
+			{ D | WAKEK, calls[i], true, TARGET_FILE, REASON_DISK },
+			{ S, calls[i], false, TARGET_ANON, REASON_OTHER },
+			{ S, calls[i], false, NOFD, REASON_OTHER },
+		};
+
+		check(table, ARRAY_LEN(table));
+	}
+}
+
+static void iowait_outside_of_an_io_call_is_a_page_fault(void **unused)
+{
+	static const struct expectation table[] = {
+		{ D | WAKEK, -1, true, NOFD, REASON_FAULT },
+		{ D | WAKEK, SYS_futex, true, NOFD, REASON_FAULT },
+		{ D, SYS_epoll_wait, true, NOFD, REASON_FAULT },
+		{ D, SYS_fsync, true, NOFD, REASON_DISK },
+		{ D, SYS_openat, true, NOFD, REASON_DISK },
+		{ S, 426, true, NOFD, REASON_IO_URING },
+		{ D, -1, false, NOFD, REASON_OTHER },
+		{ S, -1, false, NOFD, REASON_OTHER },
+	};
+
+	(void)unused;
+	check(table, ARRAY_LEN(table));
+}
+
+static void uninterruptible_waits_mean_more_than_the_call(void **unused)
+{
+	static const struct expectation table[] = {
+		{ D | WAKEK | FREEZ, SYS_vfork, false, NOFD, REASON_CHILD },
+		{ D | WAKEK | FREEZ, SYS_clone, false, NOFD, REASON_CHILD },
+		{ D | WAKEK | FREEZ, SYS_clone3, false, NOFD, REASON_CHILD },
+		{ S, SYS_clone, false, NOFD, REASON_OTHER },
+		{ D, SYS_openat, false, NOFD, REASON_DISK },
+		{ S, SYS_openat, false, NOFD, REASON_OTHER }, /* the other end of a FIFO */
+	};
+
+	(void)unused;
+	check(table, ARRAY_LEN(table));
+}
+
+static void a_stopped_or_traced_thread_waits_for_a_signal_in_any_call(void **unused)
+{
+	static const struct expectation table[] = {
+		{ 0x4, SYS_recvfrom, false, TARGET_INET4, REASON_SIGNAL },
+		{ 0x8 | WAKEK, -1, false, NOFD, REASON_SIGNAL },
+	};
+
+	(void)unused;
+	check(table, ARRAY_LEN(table));
+}
+
+static void a_restarted_call_is_other_unless_its_target_is_known(void **unused)
+{
+	static const struct expectation table[] = {
+		{ S, SYS_restart_syscall, false, NOFD, REASON_OTHER },
+		{ S, SYS_restart_syscall, false, TARGET_INET4, REASON_NET },
+		{ S, SYS_restart_syscall, false, TARGET_FUTEX, REASON_LOCK },
+	};
+
+	(void)unused;
+	check(table, ARRAY_LEN(table));
+}
+
+static void names_are_those_of_x86_64(void **unused)
+{
+	(void)unused;
+	assert_string_equal(reason_syscall_name(0), "read");
+	assert_string_equal(reason_syscall_name(SYS_recvfrom), "recvfrom");
+	assert_string_equal(reason_syscall_name(SYS_futex), "futex");
+	assert_string_equal(reason_syscall_name(SYS_epoll_pwait), "epoll_pwait");
+	assert_string_equal(reason_syscall_name(SYS_vfork), "vfork");
+	assert_string_equal(reason_syscall_name(426), "io_uring_enter");
+	assert_string_equal(reason_syscall_name(455), "futex_wait");
+}
+
+static void unknown_numbers_have_no_name_and_are_other(void **unused)
+{
+	static const int32_t numbers[] = { -1, -2, INT32_MIN, 336, 400, 4096, INT32_MAX };
+
+	(void)unused;
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		assert_null(reason_syscall_name(numbers[i]));
+		assert_int_equal(reason_of(S, numbers[i], false, NULL), REASON_OTHER);
+		assert_false(reason_syscall_waits_for_signal(numbers[i]));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(calls_that_mean_one_thing_need_no_target),
+		cmocka_unit_test(one_polled_socket_is_the_network_and_several_are_poll),
+		cmocka_unit_test(the_descriptor_decides_for_read_and_write),
+		cmocka_unit_test(iowait_outside_of_an_io_call_is_a_page_fault),
+		cmocka_unit_test(uninterruptible_waits_mean_more_than_the_call),
+		cmocka_unit_test(a_stopped_or_traced_thread_waits_for_a_signal_in_any_call),
+		cmocka_unit_test(a_restarted_call_is_other_unless_its_target_is_known),
+		cmocka_unit_test(names_are_those_of_x86_64),
+		cmocka_unit_test(unknown_numbers_have_no_name_and_are_other),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
