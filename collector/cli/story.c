@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/cli/story.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "collector/base/macros.h"
+#include "collector/cli/bar.h"
+#include "collector/cli/waterfall.h"
+
+#define LEAST_SHARE 20 /* a span's own time must be 1/20 of the trace to be worth a story */
+
+static const struct json_value *ledger_of(const struct span_row *row)
+{
+	return json_read_get(row->span, "ledger");
+}
+
+static bool has_figures(const struct span_row *row)
+{
+	return !json_read_is_null(json_read_get(ledger_of(row), "cpu_ns"));
+}
+
+static double self_ns(const struct span_row *row)
+{
+	struct bar_parts parts;
+
+	bar_parts_of_ledger(json_read_get(ledger_of(row), "self"), &parts);
+	return bar_parts_sum(&parts);
+}
+
+static void put_label(const struct term *term, const char *label, struct buf *out)
+{
+	term_print(term, TERM_DIM, out, "  %-10s", label);
+}
+
+static void put_waker(const struct term *term, const struct json_value *waker, struct buf *out)
+{
+	const char *kind = json_read_text(waker, "kind"), *span = json_read_text(waker, "span_id");
+
+	if (!waker)
+		return;
+	buf_append_text(out, "  woken by ");
+	if (strcmp(kind, "thread") == 0) {
+		term_text(term, json_read_text(waker, "comm"), 16, false, out);
+		buf_printf(out, "/%" PRIu64, json_read_uint(waker, "tid"));
+	} else {
+		term_text(term, kind, 16, false, out);
+	}
+	if (*span)
+		buf_printf(out, " in span %s", span);
+}
+
+static void put_wait(const struct term *term, const struct span_row *row,
+		     const struct json_value *wait, struct buf *out)
+{
+	char ns[16], share[16], longest[16];
+	uint64_t count = json_read_uint(wait, "count");
+
+	term_duration(json_read_uint(wait, "ns"), ns);
+	term_duration(json_read_uint(wait, "longest_ns"), longest);
+	term_percent(json_read_uint(wait, "ns"), row->wall_ns, share);
+	term_text(term, json_read_text(wait, "reason"), 8, true, out);
+	buf_append_byte(out, ' ');
+	term_text(term, json_read_text(wait, "target"), 24, true, out);
+	buf_printf(out, " %8s %6s  ", ns, share);
+	if (count > 1)
+		buf_printf(out, "%" PRIu64 " times, longest %s  ", count, longest);
+	term_text(term, json_read_text(wait, "decided_by"), 32, false, out);
+	put_waker(term, json_read_at(json_read_get(wait, "wakers"), 0), out);
+	buf_append_byte(out, '\n');
+}
+
+static void put_waits(const struct term *term, const struct span_row *row, struct buf *out)
+{
+	const struct json_value *waits = json_read_get(row->span, "waits");
+	size_t count = json_read_count(waits);
+
+	for (size_t i = 0; i < count && i < STORY_WAITS; i++) {
+		put_label(term, i ? "" : "blocked", out);
+		put_wait(term, row, json_read_at(waits, i), out);
+	}
+	if (count > STORY_WAITS) {
+		put_label(term, "", out);
+		buf_printf(out, "and %zu smaller waits\n", count - STORY_WAITS);
+	}
+}
+
+static void put_item(const struct term *term, const struct span_row *row,
+		     const struct json_value *item, struct buf *out)
+{
+	const char *kind = json_read_text(item, "kind"), *peer = json_read_text(item, "peer");
+	const char *server = json_read_text(item, "server_span_id");
+	char ns[16], share[16];
+
+	term_duration(json_read_uint(item, "ns"), ns);
+	term_percent(json_read_uint(item, "ns"), row->wall_ns, share);
+	buf_printf(out, "%8s %6s  ", ns, share);
+	if (strcmp(kind, "child") == 0) {
+		buf_append_text(out, "in ");
+		term_text(term, json_read_text(item, "name"), 40, false, out);
+		if (*peer) {
+			buf_append_text(out, " to ");
+			term_text(term, peer, 40, false, out);
+		}
+		if (*server)
+			buf_printf(out, " (served by span %s)", server);
+	} else if (strcmp(kind, "queued") == 0) {
+		buf_append_text(out, "queued, before a thread took it up");
+	} else {
+		buf_append_text(out, "no thread and no child span: awaiting in the runtime");
+	}
+	buf_append_byte(out, '\n');
+}
+
+static void put_items(const struct term *term, const struct span_row *row, struct buf *out)
+{
+	const struct json_value *items = json_read_get(ledger_of(row), "elsewhere");
+
+	for (size_t i = 0; i < json_read_count(items) && i < STORY_ITEMS; i++) {
+		put_label(term, i ? "" : "elsewhere", out);
+		put_item(term, row, json_read_at(items, i), out);
+	}
+}
+
+static void put_runnable(const struct term *term, const struct span_row *row, struct buf *out)
+{
+	const struct json_value *runnable = json_read_get(ledger_of(row), "runnable");
+	uint64_t total = json_read_uint(ledger_of(row), "runnable_ns");
+	char woken[16], preempted[16], throttled[16];
+
+	if (total < row->wall_ns / LEAST_SHARE)
+		return;
+	term_duration(json_read_uint(runnable, "woken_ns"), woken);
+	term_duration(json_read_uint(runnable, "preempted_ns"), preempted);
+	term_duration(json_read_uint(runnable, "throttled_ns"), throttled);
+	put_label(term, "runnable", out);
+	buf_printf(out, "%s after a wake-up, %s preempted, %s throttled by a CPU quota\n", woken,
+		   preempted, throttled);
+}
+
+static void put_story(const struct term *term, const struct span_row *row, struct buf *out)
+{
+	const struct json_value *verdict = json_read_get(row->span, "verdict");
+	char wall[16];
+
+	term_duration(row->wall_ns, wall);
+	buf_append_byte(out, '\n');
+	term_colour(term, TERM_BOLD, out);
+	term_text(term, json_read_text(row->span, "name"), 60, false, out);
+	term_reset(term, out);
+	buf_append_text(out, " (");
+	term_text(term, json_read_text(row->span, "service"), 40, false, out);
+	buf_printf(out, ")  %s  span %s\n", wall, json_read_text(row->span, "span_id"));
+	put_label(term, "verdict", out);
+	term_colour(term, TERM_CYAN, out);
+	term_text(term, json_read_text(verdict, "text"), 1000, false, out);
+	term_reset(term, out);
+	buf_append_byte(out, '\n');
+	put_runnable(term, row, out);
+	put_waits(term, row, out);
+	put_items(term, row, out);
+}
+
+/* The span without figures that comes first, as the example to ask the doctor about. */
+static void put_unmeasured(const struct term *term, const struct span_tree *tree, struct buf *out)
+{
+	const struct span_row *first = NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < tree->count; i++) {
+		const struct span_row *row = &tree->rows[i];
+
+		if (has_figures(row) || json_read_is_null(ledger_of(row)))
+			continue;
+		first = first ? first : row;
+		count++;
+	}
+	if (!first)
+		return;
+	buf_append_byte(out, '\n');
+	term_print(term, TERM_YELLOW, out, "%zu of %zu spans have no figures", count, tree->count);
+	buf_append_text(out, ": ");
+	term_text(term, json_read_text(first->span, "service"), 40, false, out);
+	buf_append_text(out, ": ");
+	term_text(term, json_read_text(ledger_of(first), "reason"), 200, false, out);
+	buf_append_text(out, ". Ask `spanwise doctor TRACE ");
+	buf_printf(out, "%s`\n", json_read_text(first->span, "span_id"));
+}
+
+static const struct span_row *longest(const struct span_tree *tree)
+{
+	const struct span_row *best = NULL;
+
+	for (size_t i = 0; i < tree->count; i++) {
+		const struct span_row *row = &tree->rows[i];
+
+		if (has_figures(row) && (!best || row->wall_ns > best->wall_ns))
+			best = row;
+	}
+	return best;
+}
+
+static bool is_among(const struct span_row *row, const struct span_row *const *told, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (told[i] == row)
+			return true;
+	}
+	return false;
+}
+
+static const struct span_row *most_self(const struct span_tree *tree,
+					const struct span_row *const *told, unsigned count)
+{
+	const struct span_row *best = NULL;
+	double least = (double)(tree->end_ns - tree->start_ns) / LEAST_SHARE;
+
+	for (size_t i = 0; i < tree->count; i++) {
+		const struct span_row *row = &tree->rows[i];
+		double ns = has_figures(row) ? self_ns(row) : 0;
+
+		if (ns > least && !is_among(row, told, count)) {
+			best = row;
+			least = ns;
+		}
+	}
+	return best;
+}
+
+void story_put_all(const struct term *term, const struct span_tree *tree, struct buf *out)
+{
+	const struct span_row *told[WATERFALL_STORIES];
+	const struct span_row *row = longest(tree);
+	unsigned count = 0;
+
+	while (row && count < WATERFALL_STORIES) {
+		put_story(term, row, out);
+		told[count++] = row;
+		row = most_self(tree, told, count);
+	}
+	put_unmeasured(term, tree, out);
+}

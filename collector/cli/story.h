@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Why a span took so long, in a few lines: verdict, waits, who ended them, what went elsewhere. */
+#pragma once
+
+#include "collector/cli/span_tree.h"
+#include "collector/cli/term.h"
+
+#define STORY_WAITS 4
+#define STORY_ITEMS 3
+
+/* The longest span, then those that spent most time themselves; and what to do about spans without
+ * figures. */
+void story_put_all(const struct term *term, const struct span_tree *tree, struct buf *out);
