@@ -27,6 +27,8 @@ struct discovery_options {
 struct discovery_stats {
 	uint32_t processes_seen, processes_publishing, processes_unreadable, files_refused;
 	uint64_t cache_bytes;
+	uint32_t processes_refused; /* beyond max_processes, none to be forgotten for them */
+	uint32_t pad;
 };
 
 int discovery_new(const struct discovery_options *options, struct discovery **out_discovery);
