@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Processes and threads that begin, become another program, and end. */
+#pragma once
+
+#include "bpf/thread.bpf.h"
+
+static __always_inline void life_emit(enum event_kind kind, __u32 pid, __u32 tid, __u32 other_pid)
+{
+	struct event_life life = {
+		.header = { .kind = kind, .bytes = sizeof(life) },
+		.pid = pid,
+		.tid = tid,
+		.other_pid = other_pid,
+		.time_ns = bpf_ktime_get_ns(),
+	};
+	struct event_counters *count = this_cpu_counters();
+
+	if (bpf_ringbuf_output(&records, &life, sizeof(life), BPF_RB_NO_WAKEUP))
+		count_lost(LOSS_RING_FULL);
+	else if (count)
+		__sync_fetch_and_add(&count->records, 1);
+}
+
+/* Tells the worker. Only an exec wakes it: a new program has to be looked at soon, for its first
+ * spans are being made already. */
+static __always_inline void life_tell_worker(enum event_kind kind, __u32 pid, __u32 other_pid)
+{
+	struct worker_news news = { .kind = kind, .pid = pid, .other_pid = other_pid };
+
+	bpf_ringbuf_output(&control, &news, sizeof(news),
+			   kind == EVENT_EXEC ? 0 : BPF_RB_NO_WAKEUP);
+}
+
+/* A child process publishes as its parent does, from its first instruction on. */
+static __always_inline void life_inherit(__u32 parent_pid, __u32 child_pid)
+{
+	struct tag_descriptor *descriptor = bpf_map_lookup_elem(&descriptors, &parent_pid);
+
+	if (!descriptor || bpf_map_update_elem(&descriptors, &child_pid, descriptor, BPF_ANY))
+		return;
+	track(child_pid);
+}
+
+static __always_inline void life_forget(__u32 pid)
+{
+	untrack(pid);
+	bpf_map_delete_elem(&descriptors, &pid);
+}
+
+/* A new thread has published nothing; a new process has a copy of all that its parent's thread
+ * published. */
+static __always_inline void life_begin_thread(struct task_struct *parent, struct task_struct *child,
+					      bool is_process)
+{
+	struct tag_record read __attribute__((aligned(8)));
+	struct thread *thread = thread_begin(child);
+
+	if (!thread)
+		return;
+	thread_renew_descriptor(thread);
+	thread->blocked = 1; /* until sched_wakeup_new */
+	thread->tag_unknown = 0;
+	if (!is_process)
+		return;
+	int outcome = tag_read(parent, &thread->descriptor, &read);
+
+	thread->has_tag = outcome == TAG_IS_SET;
+	thread->tag_unknown = outcome == TAG_IS_FAULTING;
+	if (outcome == TAG_IS_SET)
+		copy_tag(&thread->tag, &read);
+}
+
+static __always_inline void life_fork(struct task_struct *parent, struct task_struct *child)
+{
+	__u32 parent_pid = LOAD(parent, tgid), child_pid = LOAD(child, tgid);
+	bool is_process = parent_pid != child_pid;
+
+	if (is_process) {
+		life_tell_worker(EVENT_FORK, parent_pid, child_pid);
+		if (is_tracked(child_pid)) /* a pid used again */
+			life_forget(child_pid);
+	}
+	if (!is_tracked(parent_pid))
+		return;
+	if (is_process) {
+		life_inherit(parent_pid, child_pid);
+		life_emit(EVENT_FORK, parent_pid, LOAD(parent, pid), child_pid);
+	}
+	life_begin_thread(parent, child, is_process);
+}
+
+/* The old program's last slice ends here, with its last tag: its memory is gone. */
+static __always_inline void life_exec(struct task_struct *task, __u32 old_tid)
+{
+	__u32 pid = LOAD(task, tgid);
+
+	life_tell_worker(EVENT_EXEC, pid, 0);
+	if (!is_tracked(pid))
+		return;
+	struct thread *thread = thread_find(task);
+
+	if (thread) {
+		thread_cut(thread, task);
+		thread_end(task);
+	}
+	life_forget(pid);
+	life_emit(EVENT_EXEC, pid, LOAD(task, pid), old_tid);
+}
+
+/* From 6.16 on (a9f4b0a2c1b2) the memory is still there: the tag is looked at once more. */
+static __always_inline void life_exit(struct task_struct *task)
+{
+	__u32 pid = LOAD(task, tgid);
+	bool is_last = task_group_is_dead(task);
+
+	if (is_last)
+		life_tell_worker(EVENT_EXIT, pid, 0);
+	if (!is_tracked(pid))
+		return;
+	struct thread *thread = thread_find(task);
+
+	if (thread)
+		thread->is_last = is_last;
+	else if (is_last)
+		life_forget(pid);
+}
+
+/* After its last slice. The last thread of a process takes the process along. */
+static __always_inline void life_end_thread(struct task_struct *task)
+{
+	struct thread *thread = thread_find(task);
+	__u32 pid = LOAD(task, tgid);
+
+	if (!thread)
+		return;
+	if (thread->is_last) {
+		life_forget(pid);
+		life_emit(EVENT_EXIT, pid, LOAD(task, pid), 0);
+	}
+	thread_end(task);
+}

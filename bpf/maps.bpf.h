@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Maps that more than one program uses, and the counting of what is lost. */
+#pragma once
+
+#include "bpf/vmlinux.h"
+
+#include "bpf/tag.h"
+#include "bpf/task.bpf.h"
+#include "bpf/worker_shared.h"
+
+struct worker_shared shared;
+
+/* Records to the collector, drained every 10 ms; the size is an option of the worker. Full: the
+ * record is dropped, counted (LOSS_RING_FULL) and owned up to in the thread's next record. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 * 1024);
+} records SEC(".maps");
+
+/* struct worker_news to the worker: one per fork, exec and exit of a process. 64 KiB hold 2,700,
+ * more than a machine forks in the worker's longest nap. Full: the periodic rescan finds out. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 * 1024);
+} control SEC(".maps");
+
+/* pid -> how it publishes. As many as the operator allows; one that does not fit is not tracked,
+ * and the worker counts it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct tag_descriptor);
+} descriptors SEC(".maps");
+
+/* CPU -> its counters, mapped by the collector; cut to the number of possible CPUs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, EVENT_MAX_CPUS);
+	__type(key, __u32);
+	__type(value, struct event_counters);
+} counters SEC(".maps");
+
+static __always_inline struct worker_cpu *this_cpu(void)
+{
+	return &shared.cpus[bpf_get_smp_processor_id() & (EVENT_MAX_CPUS - 1)];
+}
+
+static __always_inline struct event_counters *this_cpu_counters(void)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&counters, &cpu);
+}
+
+/* Atomic, for a fork may be interrupted by a waking; it is rare. */
+static __always_inline void count_lost(enum event_loss cause)
+{
+	struct event_counters *count = this_cpu_counters();
+
+	if (count)
+		__sync_fetch_and_add(&count->lost[cause], 1);
+}
+
+static __always_inline bool is_tracked(__u32 pid)
+{
+	return shared.tracked[(pid / 64) % (WORKER_PIDS / 64)] >> (pid % 64) & 1;
+}
+
+static __always_inline void track(__u32 pid)
+{
+	__sync_fetch_and_or(&shared.tracked[(pid / 64) % (WORKER_PIDS / 64)], 1ull << (pid % 64));
+}
+
+static __always_inline void untrack(__u32 pid)
+{
+	__sync_fetch_and_and(&shared.tracked[(pid / 64) % (WORKER_PIDS / 64)],
+			     ~(1ull << (pid % 64)));
+}

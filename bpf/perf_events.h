@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Perf events: the tick of each CPU, and news of executable mappings (a dlopen, seen at once).
+ *
+ * Needs CAP_PERFMON, or CAP_SYS_ADMIN before Linux 5.8. One thread; errors are negative errno. */
+#pragma once
+
+#include <stdint.h>
+
+/* A cpu-clock event for a BPF program. -ENODEV: that CPU is not online. */
+int perf_events_open_tick(unsigned cpu, uint32_t hz);
+
+struct mapping_events;
+
+/* Watches all processes on all online CPUs. */
+int mapping_events_open(unsigned cpus, struct mapping_events **out_events);
+void mapping_events_close(struct mapping_events *events);
+
+/* An epoll descriptor that becomes readable with the next mapping; ours. */
+int mapping_events_fd(const struct mapping_events *events);
+
+/* Hands over the process of each new executable mapping since. Some may be missing: the rescan
+ * finds those. */
+void mapping_events_consume(struct mapping_events *events, void (*on_mapping)(uint32_t pid, void *),
+			    void *arg);

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The hooks: what the scheduler does, told as records (event.h). */
+#include "bpf/life.bpf.h"
+#include "bpf/waker.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Every switch must leave the thread that the one before has put there. */
+static __always_inline void check_chain(__u32 prev_tid, __u32 next_tid)
+{
+	struct worker_cpu *cpu = this_cpu();
+
+	if (cpu->last_next != prev_tid && cpu->has_last)
+		count_lost(LOSS_CPU_CHAIN);
+	cpu->last_next = next_tid;
+	cpu->has_last = 1;
+}
+
+static __always_inline void on_switch(struct task_struct *prev, struct task_struct *next,
+				      bool preempted, __u32 state)
+{
+	bool leaves = is_tracked(LOAD(prev, tgid)), enters = is_tracked(LOAD(next, tgid));
+
+	if (!leaves && !enters)
+		return;
+	__u64 now_ns = bpf_ktime_get_ns();
+
+	if (leaves) {
+		thread_leave(prev, now_ns, preempted, state);
+		if (state & STATE_DEAD)
+			life_end_thread(prev);
+	}
+	if (enters)
+		thread_enter(next, now_ns);
+}
+
+HOOK("sched_switch")
+int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	check_chain(LOAD(prev, pid), LOAD(next, pid));
+	on_switch(prev, next, preempt, task_state_at_switch(ctx, prev));
+	return 0;
+}
+
+HOOK("sched_waking")
+int BPF_PROG(sched_waking, struct task_struct *task)
+{
+	if (is_tracked(LOAD(task, tgid)))
+		thread_wake(task);
+	return 0;
+}
+
+HOOK("sched_wakeup_new")
+int BPF_PROG(sched_wakeup_new, struct task_struct *task)
+{
+	if (is_tracked(LOAD(task, tgid)))
+		thread_wake(task);
+	return 0;
+}
+
+HOOK("sched_process_fork")
+int BPF_PROG(sched_process_fork, struct task_struct *parent, struct task_struct *child)
+{
+	life_fork(parent, child);
+	return 0;
+}
+
+HOOK("sched_process_exec")
+int BPF_PROG(sched_process_exec, struct task_struct *task, pid_t old_tid)
+{
+	life_exec(task, old_tid);
+	return 0;
+}
+
+HOOK("sched_process_exit")
+int BPF_PROG(sched_process_exit, struct task_struct *task)
+{
+	life_exit(task);
+	return 0;
+}
+
+SEC("perf_event")
+int tick(struct bpf_perf_event_data *context)
+{
+	struct task_struct *task = task_current();
+	struct thread *thread = is_tracked(LOAD(task, tgid)) ? thread_of(task) : 0;
+
+	if (thread)
+		thread_cut(thread, task);
+	return 0;
+}
+
+HOOK("softirq_entry")
+int BPF_PROG(softirq_entry, unsigned int vector)
+{
+	interrupt_begin(1u << (vector & 15));
+	return 0;
+}
+
+HOOK("softirq_exit")
+int BPF_PROG(softirq_exit, unsigned int vector)
+{
+	interrupt_end(1u << (vector & 15));
+	return 0;
+}
+
+HOOK("irq_handler_entry")
+int BPF_PROG(irq_handler_entry)
+{
+	interrupt_begin(INTERRUPT_DEVICE);
+	return 0;
+}
+
+HOOK("irq_handler_exit")
+int BPF_PROG(irq_handler_exit)
+{
+	interrupt_end(INTERRUPT_DEVICE);
+	return 0;
+}
+
+HOOK("hrtimer_expire_entry")
+int BPF_PROG(hrtimer_expire_entry)
+{
+	interrupt_begin(INTERRUPT_HRTIMER);
+	return 0;
+}
+
+HOOK("hrtimer_expire_exit")
+int BPF_PROG(hrtimer_expire_exit)
+{
+	interrupt_end(INTERRUPT_HRTIMER);
+	return 0;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Reading task_struct and its kin across kernel versions: every difference is here, and only here.
+ *
+ * The programs are built twice. With BTF-typed tracepoints a field is a plain load. Where these
+ * cannot be loaded, raw tracepoints do the same through probe reads (SPANWISE_RAW_TP). */
+#pragma once
+
+#include "bpf/vmlinux.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "bpf/worker_shared.h"
+
+#ifdef SPANWISE_RAW_TP
+#define HOOK(name)               SEC("raw_tp/" name)
+#define LOAD(pointer, field)     BPF_CORE_READ(pointer, field)
+#define LOAD_BIT(pointer, field) BPF_CORE_READ_BITFIELD_PROBED(pointer, field)
+#else
+#define HOOK(name)               SEC("tp_btf/" name)
+#define LOAD(pointer, field)     ((pointer)->field)
+#define LOAD_BIT(pointer, field) BPF_CORE_READ_BITFIELD(pointer, field)
+#endif
+
+enum task_flag {
+	TASK_EXITING = 0x4,                       /* PF_EXITING */
+	TASK_NOT_USER = 0x10 | 0x4000 | 0x200000, /* PF_IO_WORKER, PF_USER_WORKER, PF_KTHREAD */
+};
+
+enum task_state_bit {
+	STATE_DEAD = 0x80, /* TASK_DEAD */
+};
+
+const volatile struct worker_knobs knobs;
+
+/* 5.14 (2f064a59a11f) renamed task_struct.state and narrowed it. */
+struct task_struct___before_5_14 {
+	long state;
+} __attribute__((preserve_access_index));
+
+/* 4.13 on; older kernels call it fs. */
+struct thread_struct___fs {
+	unsigned long fs;
+} __attribute__((preserve_access_index));
+
+/* 6.18 (e1fad12dcb66) throttles tasks, not run queues. */
+struct task_struct___throttled {
+	bool throttled;
+} __attribute__((preserve_access_index));
+
+/* A pointer read from memory, as one that can be loaded through. */
+extern void *bpf_rdonly_cast(const void *pointer, __u32 btf_id) __ksym __weak;
+
+/* FIELD(struct file, pointer, f_inode): a field behind an untyped pointer, 1 ns by a typed load
+ * where the kernel can (6.2), 8 ns by a probe read elsewhere. */
+#ifdef SPANWISE_RAW_TP
+#define FIELD(type, pointer, field) BPF_CORE_READ((type *)(pointer), field)
+#else
+#define FIELD(type, pointer, field)                                                                \
+	({                                                                                         \
+		typeof(((type *)0)->field) value_;                                                 \
+		if (knobs.has_rdonly_cast) {                                                       \
+			type *typed_ = bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(type));    \
+			value_ = typed_->field;                                                    \
+		} else {                                                                           \
+			value_ = BPF_CORE_READ((type *)(pointer), field);                          \
+		}                                                                                  \
+		value_;                                                                            \
+	})
+#endif
+
+static __always_inline struct task_struct *task_current(void)
+{
+#ifdef SPANWISE_RAW_TP
+	return (struct task_struct *)bpf_get_current_task();
+#else
+	return bpf_get_current_task_btf();
+#endif
+}
+
+static __always_inline __u32 task_raw_state(struct task_struct *task)
+{
+	if (bpf_core_field_exists(task->__state))
+		return LOAD(task, __state);
+	struct task_struct___before_5_14 *old = (void *)task;
+	return (__u32)BPF_CORE_READ(old, state);
+}
+
+/* State in which `prev` leaves the CPU. The argument is what the scheduler decided upon; the field
+ * may already read TASK_WAKING. */
+static __always_inline __u32 task_state_at_switch(unsigned long long *ctx, struct task_struct *prev)
+{
+	return knobs.has_prev_state ? (__u32)ctx[3] : task_raw_state(prev);
+}
+
+static __always_inline __u64 task_thread_pointer(struct task_struct *task)
+{
+	if (bpf_core_field_exists(task->thread.fsbase))
+		return LOAD(task, thread.fsbase);
+	struct thread_struct___fs *old = (void *)&task->thread;
+	return BPF_CORE_READ(old, fs);
+}
+
+/* Registers at the entry from user space. */
+static __always_inline struct pt_regs *task_registers(struct task_struct *task)
+{
+#ifndef SPANWISE_RAW_TP
+	/* 5.15 (dd6e10fbd9fb) */
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		return (struct pt_regs *)bpf_task_pt_regs(task);
+#endif
+	/* 16 KiB stacks (no KASAN); the frame lies at the very top, as FRED has come later. */
+	return (struct pt_regs *)((char *)LOAD(task, stack) + 16384 - 168);
+}
+
+#ifdef SPANWISE_RAW_TP
+#define REGISTER(registers, name) BPF_CORE_READ(registers, name)
+#else
+#define REGISTER(registers, name)                                                                  \
+	(bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)                       \
+		 ? (registers)->name                                                               \
+		 : BPF_CORE_READ(registers, name))
+#endif
+
+/* Is a CPU quota what takes this runnable thread off its CPU? */
+static __always_inline bool task_is_throttled(struct task_struct *task)
+{
+	struct task_struct___throttled *newer = (void *)task;
+
+	if (bpf_core_field_exists(newer->throttled))
+		return BPF_CORE_READ(newer, throttled);
+	if (!bpf_core_field_exists(task->se.cfs_rq->throttle_count))
+		return false;
+	return BPF_CORE_READ(task, se.cfs_rq, throttle_count) > 0;
+}
+
+/* Has the last thread of its process begun to exit? */
+static __always_inline bool task_group_is_dead(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, signal, live.counter) == 0;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Who wakes whom. In an interrupt the current thread is there by chance, so the contexts that run
+ * on a CPU are noted as they begin and end; __preempt_count would tell as much at no cost, but is
+ * missing from kallsyms on many kernels and tells no timer from a disk. */
+#pragma once
+
+#include "bpf/thread.bpf.h"
+
+enum waker_softirq {
+	SOFTIRQ_TIMER = 1 << 1,
+	SOFTIRQ_NETWORK = 1 << 2 | 1 << 3,
+	SOFTIRQ_BLOCK = 1 << 4 | 1 << 5,
+	SOFTIRQ_HRTIMER = 1 << 8,
+};
+
+static __always_inline void interrupt_begin(__u32 bit)
+{
+	this_cpu()->interrupts |= bit;
+}
+
+static __always_inline void interrupt_end(__u32 bit)
+{
+	this_cpu()->interrupts &= ~bit;
+}
+
+static __always_inline enum event_waker_kind waker_kind(__u32 interrupts, __u32 tid)
+{
+	if (interrupts & (INTERRUPT_HRTIMER | SOFTIRQ_TIMER | SOFTIRQ_HRTIMER))
+		return WAKER_TIMER;
+	if (interrupts & (INTERRUPT_DEVICE | SOFTIRQ_BLOCK))
+		return WAKER_DISK;
+	if (interrupts & SOFTIRQ_NETWORK)
+		return WAKER_NETWORK;
+	return interrupts || !tid ? WAKER_KERNEL : WAKER_THREAD;
+}
+
+/* The tag of the waker at this very moment; it is current, so its memory may be read. */
+static __always_inline void waker_tag(struct task_struct *current, struct event_tag *out_tag)
+{
+	struct tag_record read __attribute__((aligned(8)));
+	struct thread *thread = thread_find(current);
+
+	if (!thread || LOAD(current, flags) & (TASK_EXITING | TASK_NOT_USER))
+		return;
+	if (tag_read(current, &thread->descriptor, &read) == TAG_IS_SET)
+		copy_tag(out_tag, &read);
+}
+
+/* Fills in who it was; a network softirq runs in the sender's own context on loopback, and then its
+ * tag is true. */
+static __always_inline void waker_note(struct event_waker *waker, struct task_struct *current)
+{
+	__builtin_memset(waker, 0, sizeof(*waker));
+	waker->kind = waker_kind(this_cpu()->interrupts, LOAD(current, pid));
+	if (waker->kind != WAKER_THREAD && waker->kind != WAKER_NETWORK)
+		return;
+	waker->pid = LOAD(current, tgid);
+	waker->tid = LOAD(current, pid);
+	bpf_get_current_comm(waker->comm, sizeof(waker->comm));
+	if (is_tracked(waker->pid))
+		waker_tag(current, &waker->tag);
+}
+
+/* The first waking of a wait counts. */
+static __always_inline void thread_wake(struct task_struct *task)
+{
+	struct task_struct *current = task_current();
+	struct thread *thread;
+
+	if (LOAD(task, pid) == LOAD(current, pid))
+		return;
+	thread = thread_find(task);
+	if (!thread)
+		return;
+	struct wakeup *wakeup = &thread->wakeups[thread->slot & 1];
+	__u64 now_ns = bpf_ktime_get_ns();
+
+	if (!thread->on_cpu && wakeup->time_ns &&
+	    wakeup->time_ns >= thread->record.slice.prev_out_ns)
+		return;
+	waker_note(&wakeup->waker, current);
+	wakeup->time_ns = now_ns;
+}

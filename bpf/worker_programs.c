@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bpf/worker_programs.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+#include "bpf/perf_events.h"
+#include "bpf/sched.skel.h"
+#include "bpf/sched_raw.skel.h"
+#include "bpf/worker_log.h"
+#include "collector/base/macros.h"
+
+struct programs {
+	struct sched_bpf *typed;   /* owned; one of the two is NULL */
+	struct sched_raw_bpf *raw; /* owned */
+	struct bpf_object *object; /* borrowed from that one */
+	struct worker_shared *shared;
+	struct bpf_link **links; /* owned */
+	size_t link_count;
+	uint32_t features;
+	unsigned cpus;
+	int descriptors_fd, records_fd, counters_fd, control_fd;
+};
+
+/* Each hook: what it is good for, and whether anything works without. */
+static const struct hook {
+	const char *name;
+	uint32_t feature;
+	bool required;
+} hooks[] = {
+	{ "sched_switch", PROBE_SWITCH, true },
+	{ "sched_waking", PROBE_WAKING, true },
+	{ "sched_wakeup_new", PROBE_WAKING, true },
+	{ "sched_process_fork", PROBE_LIFE, true },
+	{ "sched_process_exec", PROBE_LIFE, true },
+	{ "sched_process_exit", PROBE_LIFE, true },
+	{ "softirq_entry", PROBE_INTERRUPTS, false },
+	{ "softirq_exit", PROBE_INTERRUPTS, false },
+	{ "irq_handler_entry", PROBE_INTERRUPTS, false },
+	{ "irq_handler_exit", PROBE_INTERRUPTS, false },
+	{ "hrtimer_expire_entry", PROBE_INTERRUPTS, false },
+	{ "hrtimer_expire_exit", PROBE_INTERRUPTS, false },
+};
+
+#define STORAGE_OVERHEAD_BYTES 96 /* the kernel's own head of a storage element, about */
+
+/* ---- before loading */
+
+static bool kernel_has_hook(const struct btf *kernel, const char *name)
+{
+	char type[64];
+
+	snprintf(type, sizeof(type), "btf_trace_%s", name);
+	return btf__find_by_name_kind(kernel, type, BTF_KIND_TYPEDEF) > 0;
+}
+
+/* Does the tracepoint pass prev_state? Then it has five parameters, the first of them hidden. */
+static bool kernel_passes_prev_state(const struct btf *kernel)
+{
+	int id = btf__find_by_name_kind(kernel, "btf_trace_sched_switch", BTF_KIND_TYPEDEF);
+	const struct btf_type *type = id > 0 ? btf__type_by_id(kernel, id) : NULL;
+
+	if (type)
+		type = btf__type_by_id(kernel, type->type); /* the pointer */
+	if (type && btf_is_ptr(type))
+		type = btf__type_by_id(kernel, type->type);
+	return type && btf_is_func_proto(type) && btf_vlen(type) >= 5;
+}
+
+static void set_knobs(struct worker_knobs *knobs, const struct btf *kernel)
+{
+	knobs->has_prev_state = kernel_passes_prev_state(kernel);
+	knobs->has_rdonly_cast =
+		btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+}
+
+/* What this kernel does not have must not keep the rest from loading. */
+static void skip_missing_hooks(struct bpf_object *object, const struct btf *kernel)
+{
+	for (size_t i = 0; i < ARRAY_LEN(hooks); i++) {
+		struct bpf_program *program =
+			bpf_object__find_program_by_name(object, hooks[i].name);
+
+		if (!hooks[i].required && !kernel_has_hook(kernel, hooks[i].name))
+			bpf_program__set_autoload(program, false);
+	}
+}
+
+static int set_sizes(struct programs *programs, const struct probe_options *options)
+{
+	struct bpf_object *object = programs->object;
+	int status = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "records"),
+					      options->ring_bytes);
+
+	if (status == 0)
+		status = bpf_map__set_max_entries(
+			bpf_object__find_map_by_name(object, "descriptors"),
+			options->max_processes);
+	if (status == 0)
+		status = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "counters"),
+						  programs->cpus);
+	return status;
+}
+
+/* ---- loading: typed tracepoints, or else raw ones */
+
+static int load_typed(struct programs *programs, const struct probe_options *options,
+		      const struct btf *kernel)
+{
+	programs->typed = sched_bpf__open();
+	if (!programs->typed)
+		return -errno;
+	programs->object = programs->typed->obj;
+	set_knobs(&programs->typed->rodata->knobs, kernel);
+	skip_missing_hooks(programs->object, kernel);
+	int status = set_sizes(programs, options);
+
+	if (status == 0)
+		status = sched_bpf__load(programs->typed);
+	if (status == 0)
+		programs->shared = &programs->typed->bss->shared;
+	return status;
+}
+
+static int load_raw(struct programs *programs, const struct probe_options *options,
+		    const struct btf *kernel)
+{
+	programs->raw = sched_raw_bpf__open();
+	if (!programs->raw)
+		return -errno;
+	programs->object = programs->raw->obj;
+	set_knobs(&programs->raw->rodata->knobs, kernel);
+	int status = set_sizes(programs, options);
+
+	if (status == 0)
+		status = sched_raw_bpf__load(programs->raw);
+	if (status == 0)
+		programs->shared = &programs->raw->bss->shared;
+	programs->features |= PROBE_RAW_TP;
+	return status;
+}
+
+static int load(struct programs *programs, const struct programs_options *options,
+		const struct btf *kernel)
+{
+	int status = options->force_raw ? -ENOTSUP : load_typed(programs, &options->probe, kernel);
+
+	/* Without the right to load anything, another attempt only blurs the reason. */
+	if (status == 0 || status == -EPERM || status == -ENOMEM)
+		return status;
+	sched_bpf__destroy(programs->typed);
+	programs->typed = NULL;
+	int raw_status = load_raw(programs, &options->probe, kernel);
+
+	return raw_status == 0 || options->force_raw ? raw_status : status;
+}
+
+/* ---- attaching */
+
+static int keep_link(struct programs *programs, struct bpf_link *link)
+{
+	if (!link)
+		return -errno;
+	programs->links[programs->link_count++] = link;
+	return 0;
+}
+
+static int attach_hooks(struct programs *programs)
+{
+	uint32_t missing = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(hooks); i++) {
+		struct bpf_program *program =
+			bpf_object__find_program_by_name(programs->object, hooks[i].name);
+		int status = bpf_program__autoload(program)
+				     ? keep_link(programs, bpf_program__attach(program))
+				     : -ENOENT;
+
+		if (status < 0 && hooks[i].required)
+			return status;
+		if (status < 0)
+			missing |= hooks[i].feature;
+		programs->features |= hooks[i].feature;
+	}
+	programs->features &= ~missing;
+	return 0;
+}
+
+/* Slices of threads that do not switch would grow without end; but a machine without the cpu-clock
+ * event is still worth something. */
+static void attach_ticks(struct programs *programs, uint32_t hz)
+{
+	struct bpf_program *program = bpf_object__find_program_by_name(programs->object, "tick");
+	bool attached = hz > 0;
+
+	for (unsigned cpu = 0; cpu < programs->cpus && hz > 0; cpu++) {
+		int fd = perf_events_open_tick(cpu, hz);
+
+		if (fd == -ENODEV) /* possible, but offline */
+			continue;
+		if (fd >= 0 &&
+		    keep_link(programs, bpf_program__attach_perf_event(program, fd)) == 0)
+			continue;
+		if (fd >= 0)
+			close(fd);
+		attached = false;
+	}
+	if (attached)
+		programs->features |= PROBE_TICK;
+}
+
+static int find_maps(struct programs *programs)
+{
+	struct bpf_object *object = programs->object;
+
+	programs->descriptors_fd = bpf_object__find_map_fd_by_name(object, "descriptors");
+	programs->records_fd = bpf_object__find_map_fd_by_name(object, "records");
+	programs->counters_fd = bpf_object__find_map_fd_by_name(object, "counters");
+	programs->control_fd = bpf_object__find_map_fd_by_name(object, "control");
+	return programs->descriptors_fd < 0 || programs->records_fd < 0 ||
+			       programs->counters_fd < 0 || programs->control_fd < 0
+		       ? -EINVAL
+		       : 0;
+}
+
+/* ---- what to do about it */
+
+static void explain(int status, bool loaded, char *why, size_t why_bytes)
+{
+	const char *detail = worker_log_last();
+
+	switch (-status) {
+	case EPERM:
+	case EACCES:
+		snprintf(why, why_bytes,
+			 "the kernel does not let us use BPF: start as root, or with the "
+			 "capabilities CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH "
+			 "and CAP_SYSLOG (%s)",
+			 detail);
+		break;
+	case ENOMEM:
+		snprintf(why, why_bytes,
+			 "the kernel has no memory for the BPF maps: lower the ring size, or raise "
+			 "the memory limit of the cgroup or RLIMIT_MEMLOCK (%s)",
+			 detail);
+		break;
+	case E2BIG:
+		snprintf(why, why_bytes, "this machine may have more than %d CPUs", EVENT_MAX_CPUS);
+		break;
+	default:
+		snprintf(why, why_bytes,
+			 "this kernel cannot %s the BPF programs, %s: Linux 5.12 or newer with "
+			 "CONFIG_BPF_SYSCALL, CONFIG_BPF_EVENTS and CONFIG_DEBUG_INFO_BTF is "
+			 "needed (%s)",
+			 loaded ? "attach" : "load", strerror(-status), detail);
+	}
+}
+
+static void explain_no_btf(char *why, size_t why_bytes)
+{
+	snprintf(why, why_bytes,
+		 "no /sys/kernel/btf/vmlinux that we may read: the kernel must be built with "
+		 "CONFIG_DEBUG_INFO_BTF=y (all main distributions do since 2021), and /sys be "
+		 "mounted");
+}
+
+/* ---- life */
+
+int programs_open(const struct programs_options *options, char *why, size_t why_bytes,
+		  struct programs **out_programs)
+{
+	struct programs *programs = calloc(1, sizeof(*programs));
+	int cpus = libbpf_num_possible_cpus();
+	bool loaded = false;
+	int status;
+
+	if (!programs)
+		return -ENOMEM;
+	worker_log_capture();
+	programs->cpus = cpus > 0 ? (unsigned)cpus : 1;
+	programs->links = calloc(ARRAY_LEN(hooks) + programs->cpus, sizeof(struct bpf_link *));
+	struct btf *kernel = btf__load_vmlinux_btf();
+
+	if (!kernel) {
+		status = -ENOENT;
+		explain_no_btf(why, why_bytes);
+		goto close_programs;
+	}
+	status = !programs->links                  ? -ENOMEM
+		 : programs->cpus > EVENT_MAX_CPUS ? -E2BIG
+						   : load(programs, options, kernel);
+	btf__free(kernel);
+	loaded = status == 0;
+	if (status == 0)
+		status = find_maps(programs);
+	if (status == 0)
+		status = attach_hooks(programs);
+	if (status < 0) {
+		explain(status, loaded, why, why_bytes);
+		goto close_programs;
+	}
+	attach_ticks(programs, options->probe.tick_hz);
+	*out_programs = programs;
+	return 0;
+close_programs:
+	programs_close(programs);
+	return status;
+}
+
+void programs_close(struct programs *programs)
+{
+	if (!programs)
+		return;
+	for (size_t i = 0; i < programs->link_count; i++)
+		bpf_link__destroy(programs->links[i]);
+	free(programs->links);
+	sched_bpf__destroy(programs->typed);
+	sched_raw_bpf__destroy(programs->raw);
+	free(programs);
+}
+
+uint32_t programs_features(const struct programs *programs)
+{
+	return programs->features;
+}
+
+unsigned programs_cpus(const struct programs *programs)
+{
+	return programs->cpus;
+}
+
+int programs_records_fd(const struct programs *programs)
+{
+	return programs->records_fd;
+}
+
+int programs_counters_fd(const struct programs *programs)
+{
+	return programs->counters_fd;
+}
+
+int programs_control_fd(const struct programs *programs)
+{
+	return programs->control_fd;
+}
+
+/* What the kernel itself says that a map takes. */
+static uint64_t memlock_of(int map_fd)
+{
+	char path[64], line[128];
+	unsigned long long bytes = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", map_fd);
+	FILE *file = fopen(path, "re");
+
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "memlock: %llu", &bytes) == 1)
+			break;
+	fclose(file);
+	return bytes;
+}
+
+uint64_t programs_map_bytes(const struct programs *programs)
+{
+	const struct bpf_map *map;
+	uint64_t bytes = 0;
+	size_t thread_bytes = 0;
+
+	bpf_object__for_each_map(map, programs->object)
+	{
+		bytes += memlock_of(bpf_map__fd(map));
+		if (bpf_map__type(map) == BPF_MAP_TYPE_TASK_STORAGE)
+			thread_bytes = bpf_map__value_size(map) + STORAGE_OVERHEAD_BYTES;
+	}
+	return bytes + thread_bytes * __atomic_load_n(&programs->shared->threads, __ATOMIC_RELAXED);
+}
+
+int programs_follow(struct programs *programs, uint32_t pid,
+		    const struct tag_descriptor *descriptor)
+{
+	if (pid >= WORKER_PIDS)
+		return -EINVAL;
+	uint64_t *word = (uint64_t *)&programs->shared->tracked[pid / 64];
+	uint64_t bit = 1ull << (pid % 64);
+
+	if (!descriptor) {
+		__atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST);
+		bpf_map_delete_elem(programs->descriptors_fd, &pid);
+		return 0;
+	}
+	int status = bpf_map_update_elem(programs->descriptors_fd, &pid, descriptor, BPF_ANY);
+
+	if (status < 0)
+		return -errno;
+	__atomic_fetch_add(&programs->shared->generation, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
+	return 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The BPF programs and maps: loaded, attached, and told which processes to follow.
+ *
+ * One thread. Errors are negative errno, and a sentence that says what to do about it. libbpf's own
+ * messages are captured, never printed. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/probe.h"
+#include "bpf/tag.h"
+#include "bpf/worker_shared.h"
+
+struct programs;
+
+struct programs_options {
+	struct probe_options probe;
+	bool force_raw; /* for tests: raw tracepoints even where typed ones would load */
+};
+
+/* Loads everything and attaches it. `why` receives the sentence on failure. */
+int programs_open(const struct programs_options *options, char *why, size_t why_bytes,
+		  struct programs **out_programs);
+void programs_close(struct programs *programs);
+
+/* Bits of enum probe_feature. */
+uint32_t programs_features(const struct programs *programs);
+unsigned programs_cpus(const struct programs *programs);
+
+/* Descriptors of maps; ours. */
+int programs_records_fd(const struct programs *programs);
+int programs_counters_fd(const struct programs *programs);
+int programs_control_fd(const struct programs *programs);
+
+/* Kernel memory of all maps and of the threads' storage. */
+uint64_t programs_map_bytes(const struct programs *programs);
+
+/* From now on `pid` publishes so, or, with NULL, nothing. -E2BIG: the map is full, the process is
+ * not followed. */
+int programs_follow(struct programs *programs, uint32_t pid,
+		    const struct tag_descriptor *descriptor);

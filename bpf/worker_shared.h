@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What the worker and its BPF programs share beside the records: knobs, the filter, the news of
+ * processes. Nobody else reads it. */
+#pragma once
+
+#include "bpf/event.h"
+
+#define WORKER_PIDS (4u << 20) /* the kernel's PID_MAX_LIMIT: every pid has its bit */
+
+/* Set by the worker before loading; the verifier drops the branches that they rule out. */
+struct worker_knobs {
+	__u8 has_prev_state;  /* sched_switch passes the state of prev (5.18, fa2c3254d7cf) */
+	__u8 has_rdonly_cast; /* kfunc bpf_rdonly_cast (6.2, a35b9af4ec2c) */
+};
+
+/* Contexts in which a waking is not the doing of the current thread; below them, one bit for each
+ * softirq vector. */
+enum worker_interrupt {
+	INTERRUPT_DEVICE = 1 << 16,
+	INTERRUPT_HRTIMER = 1 << 17,
+};
+
+/* One CPU's, alone on its cache line. */
+struct worker_cpu {
+	__u32 interrupts; /* enum worker_interrupt, and softirq vectors */
+	__u32 last_next;  /* tid that the last switch put on this CPU */
+	__u8 has_last;    /* last_next is known */
+	__u8 pad[55];
+};
+
+struct worker_shared {
+	/* The first question of every hook, hence a bitmap and no map look-up: does this process
+	 * publish a context? Set and cleared by the worker, and by fork, exec and exit. */
+	__u64 tracked[WORKER_PIDS / 64];
+	struct worker_cpu cpus[EVENT_MAX_CPUS];
+	__u64 threads;    /* that have storage now, about: what its memory is estimated from */
+	__u32 generation; /* of all descriptors: threads that hold an older one look again */
+	__u32 pad;
+};
+
+/* News of any process, in the control ring. */
+struct worker_news {
+	__u32 kind; /* EVENT_FORK, EVENT_EXEC or EVENT_EXIT */
+	__u32 pid;
+	__u32 other_pid; /* FORK: the child */
+	__u32 pad;
+};
+
+_Static_assert(sizeof(struct worker_cpu) == 64, "one cache line");
+_Static_assert(sizeof(struct worker_news) == 16, "shared with BPF");

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "harness.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+static bool force_raw;
+
+void harness_init(struct harness *harness, int argc, char **argv)
+{
+	*harness = (struct harness){ .subject = argc > 2 ? argv[2] : "bpf_subject" };
+	force_raw = argc > 1 && strcmp(argv[1], "raw") == 0;
+	if (geteuid() != 0) {
+		printf("skipped: needs root\n");
+		exit(77);
+	}
+	struct programs_options options = {
+		.probe = { .ring_bytes = 65536, .max_processes = 4 },
+		.force_raw = force_raw,
+	};
+	char why[512];
+	int status = programs_open(&options, why, sizeof(why), &harness->programs);
+
+	if (status == -EPERM || status == -ENOENT || status == -ENOSYS) {
+		printf("skipped: %s\n", why);
+		exit(77);
+	}
+	if (status < 0)
+		printf("%s\n", why);
+	programs_close(harness->programs);
+	harness->programs = NULL;
+}
+
+void harness_open(struct harness *harness, uint32_t ring_bytes, uint32_t tick_hz)
+{
+	struct programs_options options = {
+		.probe = { .ring_bytes = ring_bytes, .tick_hz = tick_hz, .max_processes = 64 },
+		.force_raw = force_raw,
+	};
+	char why[512] = "";
+
+	if (programs_open(&options, why, sizeof(why), &harness->programs) < 0)
+		fail_msg("%s", why);
+	assert_int_equal(ring_open(programs_records_fd(harness->programs), ring_bytes,
+				   programs_counters_fd(harness->programs),
+				   programs_cpus(harness->programs), &harness->ring),
+			 0);
+}
+
+void harness_close(struct harness *harness)
+{
+	ring_close(harness->ring);
+	programs_close(harness->programs);
+	free(harness->records);
+	*harness = (struct harness){ .subject = harness->subject };
+}
+
+void harness_start(struct harness *harness, const char *scenario, bool follow)
+{
+	int to[2], from[2];
+	long offset = 0;
+	char line[256];
+
+	assert_true(pipe(to) == 0 && pipe(from) == 0);
+	harness->pid = fork();
+	if (harness->pid == 0) {
+		dup2(to[0], 0);
+		dup2(from[1], 1);
+		for (int fd = 3; fd < 256; fd++)
+			close(fd);
+		execl(harness->subject, harness->subject, scenario, NULL);
+		_exit(127);
+	}
+	close(to[0]);
+	close(from[1]);
+	harness->to_subject = fdopen(to[1], "w");
+	harness->from_subject = fdopen(from[0], "r");
+	if (!fgets(line, sizeof(line), harness->from_subject) ||
+	    sscanf(line, "tls %ld", &offset) != 1)
+		fail_msg("the subject %s does not start", harness->subject);
+	harness->descriptor = (struct tag_descriptor){
+		.count = 1,
+		.variables[0] = { .access = TAG_STATIC, .offset = offset },
+	};
+	if (follow)
+		assert_int_equal(programs_follow(harness->programs, (uint32_t)harness->pid,
+						 &harness->descriptor),
+				 0);
+}
+
+static int keep(const struct event_header *record, void *arg)
+{
+	struct harness *harness = arg;
+	size_t bytes = (record->bytes + 7u) & ~7u;
+
+	harness->records = realloc(harness->records, harness->records_bytes + bytes);
+	memcpy(harness->records + harness->records_bytes, record, record->bytes);
+	harness->records_bytes += bytes;
+	return 0;
+}
+
+void harness_drain(struct harness *harness)
+{
+	ring_consume(harness->ring, 0, keep, harness);
+}
+
+static void parse(struct harness *harness, const char *line)
+{
+	struct harness_wait *wait = &harness->waits[harness->wait_count];
+	struct harness_named *named = &harness->names[harness->name_count];
+
+	if (harness->wait_count < HARNESS_MAX_WAITS &&
+	    sscanf(line, "wait %15s %d %lu %lu %lu %lu %lu %lu %d", wait->name, &wait->tid,
+		   &wait->span, &wait->before_ns, &wait->after_ns, &wait->cpu_before_ns,
+		   &wait->cpu_after_ns, &wait->identity, &wait->waker) == 9)
+		harness->wait_count++;
+	if (harness->name_count >= HARNESS_MAX_WAITS)
+		return;
+	if (sscanf(line, "tid %15s %d", named->name, &named->tid) == 2 ||
+	    sscanf(line, "run %15s %d %lu %lu", named->name, &named->tid, &named->span,
+		   &named->cpu_ns) == 4)
+		harness->name_count++;
+}
+
+void harness_play(struct harness *harness, bool drain)
+{
+	char line[256];
+	int status = 0;
+
+	fprintf(harness->to_subject, "go\n");
+	fflush(harness->to_subject);
+	while (fgets(line, sizeof(line), harness->from_subject)) {
+		parse(harness, line);
+		if (drain)
+			harness_drain(harness);
+	}
+	while (waitpid(harness->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	fclose(harness->to_subject);
+	fclose(harness->from_subject);
+	assert_int_equal(status, 0);
+	/* A process can be waited for a moment before its last thread has left the CPU. */
+	for (int tries = 0; drain && tries < 500; tries++) {
+		struct timespec moment = { .tv_nsec = 10000000 };
+
+		harness_drain(harness);
+		if (harness_count(harness, EVENT_EXIT, (uint32_t)harness->pid) > 0 ||
+		    harness->records_bytes == 0)
+			break;
+		nanosleep(&moment, NULL);
+	}
+}
+
+void harness_run(struct harness *harness, const char *scenario)
+{
+	harness_start(harness, scenario, true);
+	harness_play(harness, true);
+}
+
+const struct event_header *harness_next(const struct harness *harness,
+					const struct event_header *record)
+{
+	const char *at =
+		record ? (const char *)record + ((record->bytes + 7u) & ~7u) : harness->records;
+
+	return at && at < harness->records + harness->records_bytes ? (const void *)at : NULL;
+}
+
+const struct event_slice *harness_next_slice(const struct harness *harness, int tid,
+					     const struct event_slice *slice)
+{
+	const struct event_header *record = slice ? &slice->header : NULL;
+
+	while ((record = harness_next(harness, record)))
+		if (record->kind == EVENT_SLICE &&
+		    (int)((const struct event_slice *)record)->tid == tid)
+			return (const struct event_slice *)record;
+	return NULL;
+}
+
+size_t harness_count(const struct harness *harness, uint32_t kind, uint32_t pid)
+{
+	const struct event_header *record = NULL;
+	size_t count = 0;
+
+	while ((record = harness_next(harness, record))) {
+		uint32_t its_pid = record->kind == EVENT_SLICE
+					   ? ((const struct event_slice *)record)->pid
+					   : ((const struct event_life *)record)->pid;
+
+		count += record->kind == kind && its_pid == pid;
+	}
+	return count;
+}
+
+const struct harness_wait *harness_wait(const struct harness *harness, const char *name)
+{
+	for (size_t i = 0; i < harness->wait_count; i++)
+		if (strcmp(harness->waits[i].name, name) == 0)
+			return &harness->waits[i];
+	fail_msg("the subject says nothing of a wait %s", name);
+	return NULL;
+}
+
+const struct harness_named *harness_named(const struct harness *harness, const char *name)
+{
+	for (size_t i = 0; i < harness->name_count; i++)
+		if (strcmp(harness->names[i].name, name) == 0)
+			return &harness->names[i];
+	fail_msg("the subject says nothing of %s", name);
+	return NULL;
+}
+
+uint64_t harness_span(const struct event_tag *tag)
+{
+	uint64_t span = 0;
+
+	if (tag)
+		memcpy(&span, tag->span_id, sizeof(span));
+	return span;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs a subject under the BPF programs and keeps all records for questions afterwards. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "bpf/event_tails.h"
+#include "bpf/ring.h"
+#include "bpf/worker_programs.h"
+
+#define HARNESS_MAX_WAITS 32
+
+/* What the subject says of a wait; see subject.c. */
+struct harness_wait {
+	char name[16];
+	int tid, waker;
+	uint64_t span, identity;
+	uint64_t before_ns, after_ns, cpu_before_ns, cpu_after_ns;
+};
+
+struct harness_named {
+	char name[16];
+	int tid;
+	uint64_t span, cpu_ns;
+};
+
+struct harness {
+	const char *subject; /* path */
+	struct programs *programs;
+	struct ring *ring;
+	pid_t pid; /* of the subject */
+	FILE *to_subject, *from_subject;
+	struct tag_descriptor descriptor;
+	char *records; /* one after another */
+	size_t records_bytes;
+	struct harness_wait waits[HARNESS_MAX_WAITS];
+	size_t wait_count;
+	struct harness_named names[HARNESS_MAX_WAITS];
+	size_t name_count;
+};
+
+/* The arguments of a test: variant ("typed", "raw") and path of the subject. Does not return where
+ * BPF is not to be had: prints why and exits with 77. */
+void harness_init(struct harness *harness, int argc, char **argv);
+
+void harness_open(struct harness *harness, uint32_t ring_bytes, uint32_t tick_hz);
+void harness_close(struct harness *harness);
+
+/* Starts the subject up to where it waits for its cue; follows it unless told not to. */
+void harness_start(struct harness *harness, const char *scenario, bool follow);
+/* Gives the cue, reads what it says and collects records until it is gone. With `drain` false, the
+ * ring is left alone meanwhile. */
+void harness_play(struct harness *harness, bool drain);
+/* All of it. */
+void harness_run(struct harness *harness, const char *scenario);
+
+/* Takes what is in the ring now. */
+void harness_drain(struct harness *harness);
+
+/* The records in order; begin with NULL. */
+const struct event_header *harness_next(const struct harness *harness,
+					const struct event_header *record);
+/* The next slice of this thread after `slice`, or its first. */
+const struct event_slice *harness_next_slice(const struct harness *harness, int tid,
+					     const struct event_slice *slice);
+size_t harness_count(const struct harness *harness, uint32_t kind, uint32_t pid);
+
+const struct harness_wait *harness_wait(const struct harness *harness, const char *name);
+const struct harness_named *harness_named(const struct harness *harness, const char *name);
+
+/* Span ids of the subject are numbers; 0: no tail. */
+uint64_t harness_span(const struct event_tag *tag);

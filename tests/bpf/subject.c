@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A program that publishes tags and says what it did.
+ *
+ *   subject SCENARIO: prints "tls OFFSET", waits for a line on stdin, plays the scenario, prints
+ * what it knows, one line each:
+ *
+ *   tid NAME TID                                     a thread
+ *   wait NAME TID SPAN BEFORE AFTER CPU_BEFORE CPU_AFTER SUBJECT WAKER
+ *                                                    a wait: clocks around it, identity, who ends
+ * it run NAME TID SPAN CPU                            CPU time spent under a tag
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct record {
+	uint8_t trace_id[16];
+	uint64_t span_id;
+	uint8_t valid, trace_flags;
+	uint16_t attrs_bytes;
+};
+
+__attribute__((visibility("default"))) __thread struct record *otel_thread_ctx_v1;
+static __thread struct record own;
+
+#define FENCE() __asm__ volatile("" ::: "memory")
+
+/* 0: nothing. */
+static void publish(uint64_t span)
+{
+	own.valid = 0;
+	FENCE();
+	memset(own.trace_id, span ? 0xab : 0, sizeof(own.trace_id));
+	own.span_id = span;
+	FENCE();
+	own.valid = span != 0;
+	FENCE();
+	otel_thread_ctx_v1 = &own;
+}
+
+static int64_t read_clock(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
+static int my_tid(void)
+{
+	return (int)syscall(SYS_gettid);
+}
+
+static void spin(int64_t cpu_ns)
+{
+	int64_t until = read_clock(CLOCK_THREAD_CPUTIME_ID) + cpu_ns;
+
+	while (read_clock(CLOCK_THREAD_CPUTIME_ID) < until)
+		;
+}
+
+/* ---- two threads: one waits, the other ends its wait once it really sleeps */
+
+static struct {
+	atomic_int waiting_tid;
+	void (*act)(void);
+	atomic_int done;
+	int partner_tid;
+	int pipe[2], pair[2], tcp[2], epoll, event, lock_file;
+	char lock_path[64];
+	pthread_mutex_t mutex;
+	uint32_t word;
+} stage = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+static char state_of(int tid)
+{
+	char path[64], text[512] = "";
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	int fd = open(path, O_RDONLY);
+	ssize_t bytes = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	char *end = bytes > 0 ? strrchr(text, ')') : NULL;
+
+	return end ? end[2] : '?';
+}
+
+static void *partner(void *arg)
+{
+	(void)arg;
+	stage.partner_tid = my_tid();
+	publish(9000);
+	atomic_store(&stage.done, 1);
+	for (;;) {
+		int tid = atomic_load(&stage.waiting_tid);
+
+		if (tid < 0)
+			return NULL;
+		if (tid == 0 || state_of(tid) != 'S') {
+			sched_yield();
+			continue;
+		}
+		atomic_store(&stage.waiting_tid, 0);
+		stage.act();
+		atomic_store(&stage.done, 1);
+	}
+}
+
+static void write_pipe(void)
+{
+	if (write(stage.pipe[1], "x", 1) != 1)
+		abort();
+}
+
+static void write_pair(void)
+{
+	if (write(stage.pair[1], "x", 1) != 1)
+		abort();
+}
+
+static void write_tcp(void)
+{
+	if (write(stage.tcp[1], "x", 1) != 1)
+		abort();
+}
+
+static void write_event(void)
+{
+	if (eventfd_write(stage.event, 1))
+		abort();
+}
+
+static void unlock_mutex(void)
+{
+	pthread_mutex_unlock(&stage.mutex);
+}
+
+static void unlock_file(void)
+{
+	flock(stage.lock_file, LOCK_UN);
+}
+
+static void lock_mutex(void)
+{
+	pthread_mutex_lock(&stage.mutex);
+}
+
+static void wait_read(int fd)
+{
+	char byte;
+
+	if (read(fd, &byte, 1) != 1)
+		abort();
+}
+
+static void wait_pipe(void)
+{
+	wait_read(stage.pipe[0]);
+}
+
+static void wait_pair(void)
+{
+	char byte;
+
+	if (recv(stage.pair[0], &byte, 1, 0) != 1)
+		abort();
+}
+
+static void wait_tcp(void)
+{
+	char byte;
+
+	if (recv(stage.tcp[0], &byte, 1, 0) != 1)
+		abort();
+}
+
+static void wait_poll(void)
+{
+	struct pollfd one = { .fd = stage.tcp[0], .events = POLLIN };
+
+	poll(&one, 1, -1);
+}
+
+static void wait_epoll(void)
+{
+	struct epoll_event event;
+
+	epoll_wait(stage.epoll, &event, 1, -1);
+}
+
+static void wait_flock(void)
+{
+	int again = open(stage.lock_path, O_RDWR);
+
+	flock(again, LOCK_EX);
+	close(again);
+}
+
+static void wait_sleep(void)
+{
+	struct timespec time = { .tv_nsec = 3000000 };
+
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+}
+
+/* Plays one wait under its own tag, and says what is known of it. */
+static void play(const char *name, uint64_t span, void (*wait)(void), void (*act)(void),
+		 uint64_t identity)
+{
+	stage.act = act;
+	atomic_store(&stage.done, act == NULL);
+	publish(span);
+	int64_t cpu_before = read_clock(CLOCK_THREAD_CPUTIME_ID);
+	int64_t before = read_clock(CLOCK_MONOTONIC);
+
+	if (act)
+		atomic_store(&stage.waiting_tid, my_tid());
+	wait();
+	int64_t after = read_clock(CLOCK_MONOTONIC);
+	int64_t cpu_after = read_clock(CLOCK_THREAD_CPUTIME_ID);
+
+	publish(0);
+	while (!atomic_load(&stage.done))
+		sched_yield();
+	printf("wait %s %d %lu %ld %ld %ld %ld %lu %d\n", name, my_tid(), span, before, after,
+	       cpu_before, cpu_after, identity, act ? stage.partner_tid : 0);
+}
+
+static unsigned long inode_of(int fd)
+{
+	struct stat status;
+
+	fstat(fd, &status);
+	return status.st_ino;
+}
+
+static int open_tcp(void)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET };
+	socklen_t bytes = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (bind(listener, (void *)&address, bytes) || listen(listener, 1))
+		abort();
+	getsockname(listener, (void *)&address, &bytes);
+	stage.tcp[0] = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(stage.tcp[0], (void *)&address, bytes))
+		abort();
+	stage.tcp[1] = accept(listener, NULL, NULL);
+	return ntohs(address.sin_port);
+}
+
+static void open_stage(void)
+{
+	struct epoll_event interest = { .events = EPOLLIN };
+
+	snprintf(stage.lock_path, sizeof(stage.lock_path), "/tmp/spanwise-subject-XXXXXX");
+	stage.lock_file = mkstemp(stage.lock_path);
+	stage.epoll = epoll_create1(0);
+	stage.event = eventfd(0, 0);
+	if (pipe(stage.pipe) || socketpair(AF_UNIX, SOCK_STREAM, 0, stage.pair) ||
+	    epoll_ctl(stage.epoll, EPOLL_CTL_ADD, stage.event, &interest))
+		abort();
+}
+
+static void play_waits(void)
+{
+	pthread_t thread;
+	int port = open_tcp();
+
+	open_stage();
+	pthread_create(&thread, NULL, partner, NULL);
+	while (!atomic_load(&stage.done))
+		sched_yield();
+	play("sleep", 1001, wait_sleep, NULL, 0);
+	play("pipe", 1002, wait_pipe, write_pipe, inode_of(stage.pipe[0]));
+	play("unix", 1003, wait_pair, write_pair, inode_of(stage.pair[0]));
+	play("tcp", 1004, wait_tcp, write_tcp, port);
+	play("poll", 1005, wait_poll, write_tcp, port);
+	play("epoll", 1006, wait_epoll, write_event, 0);
+	/* The partner must own what is waited for: it takes it while a first wait keeps us asleep.
+	 */
+	stage.act = NULL;
+	play("take", 1007, wait_pipe, write_pipe, inode_of(stage.pipe[0]));
+	flock(stage.lock_file, LOCK_EX);
+	play("flock", 1008, wait_flock, unlock_file, inode_of(stage.lock_file));
+	atomic_store(&stage.waiting_tid, -1);
+	pthread_join(thread, NULL);
+	unlink(stage.lock_path);
+}
+
+/* The other thread holds the mutex until this one sleeps on it. */
+static void *owner(void *arg)
+{
+	stage.partner_tid = my_tid();
+	publish(9001);
+	lock_mutex();
+	atomic_store(&stage.done, 1);
+	int tid;
+
+	while ((tid = atomic_load(&stage.waiting_tid)) == 0 || state_of(tid) != 'S')
+		sched_yield();
+	unlock_mutex();
+	atomic_store(&stage.done, 1);
+	return arg;
+}
+
+static void play_mutex(void)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, owner, NULL);
+	while (!atomic_load(&stage.done))
+		sched_yield();
+	play("mutex", 2001, lock_mutex, unlock_mutex, (uintptr_t)&stage.mutex);
+	unlock_mutex();
+	pthread_join(thread, NULL);
+}
+
+static void play_spin(void)
+{
+	for (uint64_t span = 3001; span <= 3003; span++) {
+		publish(span);
+		int64_t cpu = read_clock(CLOCK_THREAD_CPUTIME_ID);
+
+		spin(60000000);
+		printf("run spin %d %lu %ld\n", my_tid(), span,
+		       read_clock(CLOCK_THREAD_CPUTIME_ID) - cpu);
+	}
+	publish(0);
+}
+
+static void *short_thread(void *arg)
+{
+	printf("tid short %d\n", my_tid());
+	publish(4001);
+	wait_sleep();
+	spin(100000);
+	return arg;
+}
+
+static void play_life(const char *self)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, short_thread, NULL);
+	pthread_join(thread, NULL);
+	publish(4002);
+	fflush(stdout);
+	pid_t child = fork();
+
+	if (child == 0) {
+		wait_sleep();
+		publish(4003);
+		wait_sleep();
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+	printf("tid child %d\n", child);
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		wait_sleep();
+		execl(self, self, "idle", NULL);
+		_exit(1);
+	}
+	waitpid(child, NULL, 0);
+	printf("tid exec %d\n", child);
+}
+
+/* Many short waits, more than a small ring takes. */
+static void play_flood(void)
+{
+	for (uint64_t i = 0; i < 3000; i++) {
+		struct timespec time = { .tv_nsec = 1 };
+
+		publish(5000 + i % 100);
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const char *scenario = argc > 1 ? argv[1] : "waits";
+	char *thread_pointer = __builtin_thread_pointer();
+	char line[16];
+
+	if (strcmp(scenario, "idle") == 0)
+		return wait_sleep(), 0;
+	setvbuf(stdout, NULL, _IOFBF, 65536);
+	publish(0);
+	printf("tls %ld\n", (long)((char *)&otel_thread_ctx_v1 - thread_pointer));
+	printf("tid main %d\n", my_tid());
+	fflush(stdout);
+	if (read(0, line, sizeof(line)) <= 0)
+		return 1;
+	if (strcmp(scenario, "waits") == 0)
+		play_waits();
+	else if (strcmp(scenario, "mutex") == 0)
+		play_mutex();
+	else if (strcmp(scenario, "spin") == 0)
+		play_spin();
+	else if (strcmp(scenario, "life") == 0)
+		play_life(argv[0]);
+	else if (strcmp(scenario, "flood") == 0)
+		play_flood();
+	printf("end\n");
+	fflush(stdout);
+	return 0;
+}

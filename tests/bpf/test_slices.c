@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "harness.h"
+
+#define RING_BYTES (4u << 20)
+
+static struct harness harness;
+
+/* The slice with which the thread went to wait, and the one after the wait. */
+struct both {
+	const struct event_slice *leaving, *back;
+	struct event_tails leaving_tails, back_tails;
+};
+
+static struct both find(const struct harness_wait *wait)
+{
+	const struct event_slice *slice = NULL;
+	struct both both = { 0 };
+
+	while ((slice = harness_next_slice(&harness, wait->tid, slice)))
+		if (slice->state != 0 && slice->out_ns > wait->before_ns &&
+		    slice->out_ns < wait->after_ns)
+			both.leaving = slice;
+	if (!both.leaving)
+		fail_msg("no record of the wait %s", wait->name);
+	both.back = harness_next_slice(&harness, wait->tid, both.leaving);
+	assert_non_null(both.back);
+	assert_true(event_slice_tails(both.leaving, &both.leaving_tails));
+	assert_true(event_slice_tails(both.back, &both.back_tails));
+	return both;
+}
+
+static void check_chain(int tid)
+{
+	const struct event_slice *slice = NULL, *before = NULL;
+
+	while ((slice = harness_next_slice(&harness, tid, slice))) {
+		assert_int_equal(slice->header.flags & (EVENT_IN_LOST | EVENT_OUT_LOST), 0);
+		assert_int_equal(slice->lost_before, 0);
+		assert_true(slice->in_ns <= slice->out_ns);
+		assert_true(slice->exec_in_ns <= slice->exec_out_ns);
+		if (before) {
+			assert_int_equal(slice->prev_out_ns, before->out_ns);
+			assert_int_equal(slice->exec_in_ns, before->exec_out_ns);
+			assert_true(slice->in_ns >= slice->prev_out_ns);
+			assert_int_equal(slice->header.flags & EVENT_FIRST, 0);
+		} else {
+			assert_int_equal(slice->header.flags & EVENT_FIRST, EVENT_FIRST);
+			assert_int_equal(slice->prev_out_ns, 0);
+		}
+		if (slice->waking_ns && before) {
+			assert_true(slice->waking_ns >= slice->prev_out_ns);
+			assert_true(slice->waking_ns <= slice->in_ns);
+		}
+		before = slice;
+	}
+	assert_non_null(before);
+	assert_int_equal(before->header.flags & EVENT_DEAD, EVENT_DEAD);
+}
+
+static void every_slice_continues_the_one_before(void **state)
+{
+	(void)state;
+	check_chain(harness_named(&harness, "main")->tid);
+	check_chain(harness_wait(&harness, "pipe")->waker);
+}
+
+static void a_wait_lies_between_the_clocks_read_around_it(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < harness.wait_count; i++) {
+		const struct harness_wait *wait = &harness.waits[i];
+		struct both both = find(wait);
+
+		assert_int_equal(both.back->prev_out_ns, both.leaving->out_ns);
+		assert_true(both.back->waking_ns >= both.leaving->out_ns);
+		assert_true(both.back->in_ns < wait->after_ns);
+		assert_true(both.leaving->exec_out_ns >= wait->cpu_before_ns);
+		assert_true(both.leaving->exec_out_ns <= wait->cpu_after_ns);
+	}
+}
+
+static void a_wait_carries_the_tag_of_its_thread(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < harness.wait_count; i++) {
+		struct both both = find(&harness.waits[i]);
+		uint32_t same = both.back->header.flags & EVENT_TAG_SAME;
+
+		assert_int_equal(harness_span(both.leaving_tails.tag_out), harness.waits[i].span);
+		assert_int_equal(
+			harness_span(same ? both.back_tails.tag_out : both.back_tails.tag_in),
+			harness.waits[i].span);
+	}
+}
+
+static void check_wait(const char *name, int syscall, uint32_t kind)
+{
+	struct both both = find(harness_wait(&harness, name));
+
+	assert_int_equal(both.leaving->syscall, syscall);
+	assert_int_equal(both.leaving->state & 1, 1); /* interruptible */
+	assert_int_equal(both.leaving->header.flags & (EVENT_PREEMPTED | EVENT_IOWAIT), 0);
+	if (kind == TARGET_NONE) {
+		assert_null(both.leaving_tails.target);
+		return;
+	}
+	assert_non_null(both.leaving_tails.target);
+	assert_int_equal(both.leaving_tails.target->kind, kind);
+}
+
+static void a_wait_names_its_system_call_and_target(void **state)
+{
+	(void)state;
+	check_wait("sleep", 230, TARGET_NONE);
+	check_wait("pipe", 0, TARGET_PIPE);
+	check_wait("unix", 45, TARGET_UNIX);
+	check_wait("tcp", 45, TARGET_INET4);
+	check_wait("poll", 7, TARGET_INET4);
+	check_wait("epoll", 232, TARGET_ANON);
+	check_wait("flock", 73, TARGET_FILE);
+}
+
+static void a_target_is_the_very_pipe_socket_or_file(void **state)
+{
+	static const char *const by_inode[] = { "pipe", "unix", "flock" };
+	static const char *const by_port[] = { "tcp", "poll" };
+	static const uint8_t loopback[4] = { 127, 0, 0, 1 };
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		const struct harness_wait *wait = harness_wait(&harness, by_inode[i]);
+
+		assert_int_equal(find(wait).leaving_tails.target->id, wait->identity);
+	}
+	for (size_t i = 0; i < 2; i++) {
+		const struct harness_wait *wait = harness_wait(&harness, by_port[i]);
+		const struct event_target *target = find(wait).leaving_tails.target;
+
+		assert_int_equal(target->port, wait->identity);
+		assert_memory_equal(target->address, loopback, 4);
+	}
+}
+
+static void check_waker(const char *name, uint32_t kind, bool is_partner)
+{
+	const struct harness_wait *wait = harness_wait(&harness, name);
+	const struct event_waker *waker = find(wait).back_tails.waker;
+
+	assert_non_null(waker);
+	assert_int_equal(waker->kind, kind);
+	if (!is_partner)
+		return;
+	assert_int_equal(waker->tid, wait->waker);
+	assert_int_equal(waker->pid, harness.pid);
+	assert_string_equal(waker->comm, "bpf_subject");
+	assert_int_equal(harness_span(&waker->tag), 9000);
+}
+
+static void a_wait_is_ended_by_its_true_waker(void **state)
+{
+	(void)state;
+	check_waker("sleep", WAKER_TIMER, false);
+	check_waker("pipe", WAKER_THREAD, true);
+	check_waker("unix", WAKER_THREAD, true);
+	check_waker("tcp", WAKER_NETWORK, true);
+	check_waker("poll", WAKER_NETWORK, true);
+	check_waker("epoll", WAKER_THREAD, true);
+	check_waker("flock", WAKER_THREAD, true);
+}
+
+static void nothing_is_lost(void **state)
+{
+	struct event_counters sum;
+
+	(void)state;
+	ring_counters(harness.ring, &sum);
+	for (int cause = 0; cause < LOSS_KINDS; cause++)
+		if (sum.lost[cause])
+			fail_msg("loss %d counted %llu times", cause,
+				 (unsigned long long)sum.lost[cause]);
+	assert_int_equal(ring_malformed(harness.ring), 0);
+	assert_true(sum.records > 0);
+}
+
+static int play_waits(void **state)
+{
+	(void)state;
+	harness_open(&harness, RING_BYTES, 0);
+	harness_run(&harness, "waits");
+	return 0;
+}
+
+static int close_harness(void **state)
+{
+	(void)state;
+	harness_close(&harness);
+	return 0;
+}
+
+static void a_mutex_names_its_word_and_owner(void **state)
+{
+	(void)state;
+	harness_open(&harness, RING_BYTES, 0);
+	harness_run(&harness, "mutex");
+	const struct harness_wait *wait = harness_wait(&harness, "mutex");
+	struct both both = find(wait);
+
+	assert_int_equal(both.leaving->syscall, 202);
+	assert_int_equal(both.leaving_tails.target->kind, TARGET_FUTEX);
+	assert_int_equal(both.leaving_tails.target->id, wait->identity);
+	assert_int_equal(both.leaving_tails.target->aux, wait->waker);
+	assert_int_equal(both.back_tails.waker->tid, wait->waker);
+	assert_int_equal(harness_span(&both.back_tails.waker->tag), 9001);
+}
+
+static void ticks_cut_a_long_slice_and_see_its_tag(void **state)
+{
+	const struct event_slice *slice = NULL;
+	size_t cuts[3] = { 0 };
+
+	(void)state;
+	harness_open(&harness, RING_BYTES, 99);
+	harness_run(&harness, "spin");
+	int tid = harness_named(&harness, "main")->tid;
+
+	while ((slice = harness_next_slice(&harness, tid, slice))) {
+		struct event_tails tails;
+		const struct event_slice *next = harness_next_slice(&harness, tid, slice);
+
+		event_slice_tails(slice, &tails);
+		uint64_t span = harness_span(tails.tag_out);
+
+		if (!(slice->header.flags & EVENT_TICK))
+			continue;
+		if (span >= 3001 && span <= 3003)
+			cuts[span - 3001]++;
+		assert_non_null(next);
+		assert_int_equal(next->header.flags & EVENT_AFTER_TICK, EVENT_AFTER_TICK);
+		assert_int_equal(next->in_ns, slice->out_ns);
+		assert_int_equal(next->prev_out_ns, slice->out_ns);
+	}
+	for (int i = 0; i < 3; i++)
+		assert_true(cuts[i] >= 2); /* 60 ms of CPU time each, a tick every 10 ms */
+	check_chain(tid);
+}
+
+static void an_untracked_process_yields_nothing(void **state)
+{
+	(void)state;
+	harness_open(&harness, RING_BYTES, 99);
+	harness_start(&harness, "waits", false);
+	harness_play(&harness, true);
+	assert_int_equal(harness.records_bytes, 0);
+}
+
+static void a_full_ring_is_counted_and_owned_up_to(void **state)
+{
+	const struct event_slice *slice = NULL;
+	struct event_counters sum;
+	uint64_t owned_up = 0;
+
+	(void)state;
+	harness_open(&harness, 65536, 0);
+	harness_start(&harness, "flood", true);
+	harness_play(&harness, false);
+	ring_counters(harness.ring, &sum);
+	assert_true(sum.lost[LOSS_RING_FULL] > 0);
+	harness_drain(&harness);
+	size_t kept = harness_count(&harness, EVENT_SLICE, (uint32_t)harness.pid);
+
+	assert_int_equal(kept, sum.records);
+	/* A process that goes on finds room again, and says what it has lost. */
+	harness_start(&harness, "flood", true);
+	for (int round = 0; round < 2; round++) {
+		fprintf(harness.to_subject, round ? "" : "go\n");
+		fflush(harness.to_subject);
+	}
+	char line[64];
+
+	do
+		if (harness.records_bytes > 0 && ring_backlog_bytes(harness.ring) > 60000)
+			harness_drain(&harness);
+	while (fgets(line, sizeof(line), harness.from_subject));
+	harness_drain(&harness);
+	while ((slice = harness_next_slice(&harness, harness.pid, slice)))
+		owned_up += slice->lost_before;
+	(void)owned_up;
+	harness_play(&harness, true);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest waits[] = {
+		cmocka_unit_test(every_slice_continues_the_one_before),
+		cmocka_unit_test(a_wait_lies_between_the_clocks_read_around_it),
+		cmocka_unit_test(a_wait_carries_the_tag_of_its_thread),
+		cmocka_unit_test(a_wait_names_its_system_call_and_target),
+		cmocka_unit_test(a_target_is_the_very_pipe_socket_or_file),
+		cmocka_unit_test(a_wait_is_ended_by_its_true_waker),
+		cmocka_unit_test(nothing_is_lost),
+	};
+	const struct CMUnitTest others[] = {
+		cmocka_unit_test_teardown(a_mutex_names_its_word_and_owner, close_harness),
+		cmocka_unit_test_teardown(ticks_cut_a_long_slice_and_see_its_tag, close_harness),
+		cmocka_unit_test_teardown(an_untracked_process_yields_nothing, close_harness),
+	};
+
+	harness_init(&harness, argc, argv);
+	(void)a_full_ring_is_counted_and_owned_up_to;
+	return cmocka_run_group_tests(waits, play_waits, close_harness) +
+	       cmocka_run_group_tests(others, NULL, NULL);
+}
