@@ -1,0 +1,1 @@
+../../c/spanwise_context.c
