@@ -199,6 +199,24 @@ static void note_dynamic(struct elf_file *file, const Elf64_Dyn *entry, uint64_t
 	}
 }
 
+/* So that no sum with a table's address can wrap around. */
+static int check_tables(const struct elf_file *file)
+{
+	const uint64_t places[] = {
+		file->symbols,
+		file->strings.vaddr,
+		file->gnu_hash,
+		file->hash,
+		file->relocations.bytes ? file->relocations.vaddr : 0,
+		file->plt_relocations.bytes ? file->plt_relocations.vaddr : 0,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(places); i++)
+		if (places[i] && !load_of(file, places[i], 0))
+			return -EBADMSG;
+	return 0;
+}
+
 static int read_dynamic(struct elf_file *file)
 {
 	uint64_t count = file->dynamic.memory_bytes / sizeof(Elf64_Dyn);
@@ -223,7 +241,7 @@ static int read_dynamic(struct elf_file *file)
 	}
 	if (plt_kind != DT_RELA)
 		file->plt_relocations = (struct elf_table){ 0 };
-	return 0;
+	return check_tables(file);
 }
 
 int elf_file_open(struct elf_file *file, int fd)
