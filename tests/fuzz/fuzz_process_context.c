@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* OTEP 4719 payloads, which any process may write. */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/process_context.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+	struct process_context context;
+
+	process_context_decode((struct str){ (const char *)data, bytes }, &context);
+	return 0;
+}
