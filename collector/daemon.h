@@ -26,7 +26,7 @@ struct engine *daemon_engine(const struct daemon *daemon);
 struct writer *daemon_writer(const struct daemon *daemon);
 struct intake *daemon_intake(const struct daemon *daemon);
 struct probe_watch *daemon_probe(const struct daemon *daemon);
-struct metrics *daemon_metrics(const struct daemon *daemon);
+struct metrics *daemon_metrics(struct daemon *daemon);
 
 /* Accepting spans and queries: true from the line "ready" until a signal. */
 bool daemon_is_ready(const struct daemon *daemon);

@@ -17,10 +17,10 @@
 #include "collector/services.h"
 #include "correlate/correlator.h"
 
-struct batch_ticket;
 struct config;
 struct engine;
 struct store;
+struct ticket;
 
 struct engine_options {
 	const struct config *config; /* borrowed, outlives the engine */
@@ -30,8 +30,11 @@ struct engine_options {
 	bool (*on_ledgers)(const struct ledger *ledgers, size_t count, void *arg);
 	/* The next stage has room for more ledgers: else nothing is settled for the moment. */
 	bool (*has_room)(void *arg);
-	/* A batch given to engine_spans has been fed. Engine thread. */
-	void (*on_fed)(struct batch_ticket *ticket, void *arg);
+	/* A batch given to engine_spans has been fed and is given back. Engine thread. */
+	void (*on_fed)(struct ticket *ticket, void *arg);
+	/* The first engine_hello has been dealt with and unsettled spans are loaded. Engine
+	 * thread, once. */
+	void (*on_loaded)(void *arg);
 	void *arg;
 };
 
@@ -48,8 +51,8 @@ void engine_hello(struct engine *engine, const struct probe_hello *hello, int ri
 void engine_probe_died(struct engine *engine);
 void engine_process(struct engine *engine, const struct event_process *process);
 
-/* Takes the ticket until on_fed gives it back. */
-void engine_spans(struct engine *engine, struct batch_ticket *ticket);
+/* Takes the ticket until on_fed gives it back. Not before on_loaded. */
+void engine_spans(struct engine *engine, struct ticket *ticket);
 
 /* The ledgers of a trace as they stand now, unsettled, copied into `arena`. Waits until the engine
  * has a moment, at most 250 ms: -ETIMEDOUT. -ENOENT: nothing pending. -ESHUTDOWN: it has stopped.
@@ -69,7 +72,7 @@ struct engine_snapshot {
 	uint64_t advanced_mono_ns; /* everything up to here has been correlated */
 	uint64_t ledgers_lost;     /* no room for them in the writer's queue */
 	uint64_t record_bytes;     /* written to the recording; 0: none */
-	size_t inbox_batches;
+	size_t services_bytes;
 	struct correlator_stats correlator;
 };
 

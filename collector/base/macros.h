@@ -5,6 +5,9 @@
 #include <stddef.h>
 
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
+#undef MIN /* <sys/param.h>, which libuv includes, has them too */
+#undef MAX
+
 #define MIN(a, b)        ((a) < (b) ? (a) : (b))
 #define MAX(a, b)        ((a) > (b) ? (a) : (b))
 #define CONTAINER_OF(pointer, type, member)                                                        \

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* "127.0.0.1:4317" and "[::1]:4317", to and from socket addresses. Numbers only, no names. */
+#pragma once
+
+#include <stddef.h>
+#include <sys/socket.h>
+
+enum address_scope {
+	ADDRESS_INVALID,
+	ADDRESS_LOOPBACK,
+	ADDRESS_ELSEWHERE, /* valid, but other machines could connect */
+};
+
+enum address_scope address_check(const char *text);
+
+/* -EINVAL: not an address and a port. */
+int address_parse(const char *text, struct sockaddr_storage *out_address);
+
+/* Writes as the settings have it; empty when it is neither IPv4 nor IPv6. */
+void address_format(const struct sockaddr_storage *address, char *out_text, size_t size);

@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/engine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "collector/base/macros.h"
+#include "collector/clock.h"
+#include "collector/config.h"
+#include "collector/kernel_feed.h"
+#include "collector/ledger_set.h"
+#include "collector/log.h"
+#include "collector/memory_plan.h"
+#include "collector/queue.h"
+#include "collector/tap.h"
+#include "collector/ticket.h"
+#include "storage/store.h"
+
+#define DRAIN_EVERY_NS   (10 * NS_PER_MS)
+#define CLOCK_EVERY_NS   NS_PER_SEC
+#define PUBLISH_EVERY_NS (250 * NS_PER_MS)
+#define PEEK_PATIENCE_NS (250 * NS_PER_MS)
+#define PEEKS_A_ROUND    8 /* ingest goes first */
+#define REACH_NS         (60 * NS_PER_SEC)
+#define MAX_TRACE_SPANS  10000
+
+enum note_kind { NOTE_HELLO, NOTE_ABSENT, NOTE_DIED, NOTE_PROCESS };
+
+struct note {
+	struct queue_link link;
+	enum note_kind kind;
+	struct probe_hello hello;
+	int ring_fd, counters_fd; /* owned */
+	struct event_process process;
+};
+
+/* A query that waits; lives on its stack. */
+struct peek {
+	struct queue_link link;
+	const uint8_t *trace_id;
+	struct arena *arena;
+	struct ledger *ledgers;
+	size_t count;
+	int result;
+	bool is_done;
+};
+
+struct engine {
+	struct engine_options options;
+	pthread_t thread;
+
+	pthread_mutex_t lock; /* all down to the blank line */
+	pthread_cond_t news;
+	pthread_cond_t peeked;
+	struct queue tickets;
+	struct queue notes;
+	struct queue peeks;
+	bool is_stopping;
+	struct engine_snapshot published;
+
+	pthread_mutex_t services_lock;
+	struct services *services;
+
+	struct tap tap; /* engine thread only, from here on */
+	struct kernel_feed feed;
+	uint64_t next_clock_ns;
+	uint64_t next_publish_ns;
+	uint64_t clock_pairs;
+	uint64_t ledgers_lost;
+	bool is_loaded;
+};
+
+static void on_ledgers(const struct ledger *ledgers, size_t count, void *arg)
+{
+	struct engine *engine = arg;
+
+	pthread_mutex_lock(&engine->services_lock);
+	for (size_t i = 0; i < count; i++)
+		services_on_ledger(engine->services, &ledgers[i]);
+	pthread_mutex_unlock(&engine->services_lock);
+	if (engine->options.on_ledgers(ledgers, count, engine->options.arg))
+		return;
+	engine->ledgers_lost += count;
+	LOG_LIMITED(LOG_WARNING, "engine: ledgers are lost: the disk does not keep up");
+}
+
+static void feed_batch(struct engine *engine, const struct span_batch *batch)
+{
+	pthread_mutex_lock(&engine->services_lock);
+	services_on_batch(engine->services, batch);
+	pthread_mutex_unlock(&engine->services_lock);
+	tap_spans(&engine->tap, batch);
+}
+
+static int on_unsettled(const struct span_batch *batch, void *arg)
+{
+	feed_batch(arg, batch);
+	return 0;
+}
+
+/* Spans that were acknowledged before the daemon ended and have no ledger yet. */
+static void load_unsettled(struct engine *engine)
+{
+	int rc = store_each_unsettled(engine->options.store, 0, on_unsettled, engine);
+
+	if (rc < 0 && rc != -ENOENT)
+		log_line(LOG_WARNING, "store: spans without ledgers could not be read: %s",
+			 strerror(-rc));
+	engine->is_loaded = true;
+	engine->options.on_loaded(engine->options.arg);
+}
+
+static void attach(struct engine *engine, const struct note *note)
+{
+	int rc = kernel_feed_attach(&engine->feed, &note->hello, note->ring_fd, note->counters_fd);
+
+	if (rc < 0)
+		log_line(LOG_ERROR,
+			 "probe: its ring cannot be mapped: %s; spans are stored "
+			 "without figures",
+			 strerror(-rc));
+}
+
+static void take_note(struct engine *engine, const struct note *note)
+{
+	switch (note->kind) {
+	case NOTE_HELLO:
+		attach(engine, note);
+		break;
+	case NOTE_ABSENT:
+		kernel_feed_absent(&engine->feed);
+		break;
+	case NOTE_DIED:
+		kernel_feed_detach(&engine->feed, clock_mono_ns());
+		break;
+	case NOTE_PROCESS:
+		tap_process(&engine->tap, &note->process);
+		return;
+	}
+	if (!engine->is_loaded && engine->feed.state != FEED_WAITING)
+		load_unsettled(engine);
+}
+
+static void take_notes(struct engine *engine, struct queue *notes)
+{
+	struct queue_link *link;
+
+	while ((link = queue_pop(notes))) {
+		struct note *note = CONTAINER_OF(link, struct note, link);
+
+		take_note(engine, note);
+		free(note);
+	}
+}
+
+static void take_tickets(struct engine *engine, struct queue *tickets)
+{
+	struct queue_link *link;
+
+	while ((link = queue_pop(tickets))) {
+		struct ticket *ticket = CONTAINER_OF(link, struct ticket, link);
+
+		feed_batch(engine, ticket->batch);
+		engine->options.on_fed(ticket, engine->options.arg);
+	}
+}
+
+static void read_clock(struct engine *engine, uint64_t now_ns)
+{
+	struct clock_pair pair;
+
+	if (now_ns < engine->next_clock_ns)
+		return;
+	pair = clock_read_pair();
+	tap_clock(&engine->tap, pair.mono_before_ns, pair.real_ns, pair.mono_after_ns);
+	tap_flush(&engine->tap);
+	engine->clock_pairs++;
+	engine->next_clock_ns = now_ns + CLOCK_EVERY_NS;
+}
+
+static void publish(struct engine *engine, uint64_t now_ns)
+{
+	struct engine_snapshot now = {
+		.kernel = engine->feed.state == FEED_ATTACHED,
+		.features = engine->feed.features,
+		.restarts = engine->feed.restarts,
+		.clock_pairs = engine->clock_pairs,
+		.advanced_mono_ns = engine->feed.drained_ns,
+		.ledgers_lost = engine->ledgers_lost,
+		.services_bytes = services_bytes(engine->services),
+	};
+
+	if (now_ns < engine->next_publish_ns)
+		return;
+	engine->next_publish_ns = now_ns + PUBLISH_EVERY_NS;
+	kernel_feed_counters(&engine->feed, &now.kernel_counters, &now.ring_malformed);
+	if (engine->feed.ring) {
+		now.ring_bytes = engine->feed.ring_bytes;
+		now.ring_backlog_bytes = ring_backlog_bytes(engine->feed.ring);
+	}
+	if (engine->tap.writer)
+		now.record_bytes = record_bytes(engine->tap.writer);
+	correlator_stats(engine->tap.correlator, &now.correlator);
+	pthread_mutex_lock(&engine->lock);
+	engine->published = now;
+	pthread_mutex_unlock(&engine->lock);
+}
+
+static void on_peeked(const struct ledger *ledgers, size_t count, void *arg)
+{
+	struct peek *peek = arg;
+
+	peek->ledgers = ledger_set_copy(ledgers, count, peek->arena);
+	peek->count = count;
+	peek->result = peek->ledgers || count == 0 ? 0 : -ENOMEM;
+}
+
+static struct peek *next_peek(struct engine *engine)
+{
+	struct queue_link *link;
+
+	pthread_mutex_lock(&engine->lock);
+	link = queue_pop(&engine->peeks);
+	pthread_mutex_unlock(&engine->lock);
+	return link ? CONTAINER_OF(link, struct peek, link) : NULL;
+}
+
+static void finish_peek(struct engine *engine, struct peek *peek, int result)
+{
+	pthread_mutex_lock(&engine->lock);
+	if (result < 0)
+		peek->result = result;
+	peek->is_done = true;
+	pthread_cond_broadcast(&engine->peeked);
+	pthread_mutex_unlock(&engine->lock);
+}
+
+static void answer_peeks(struct engine *engine)
+{
+	for (int i = 0; i < PEEKS_A_ROUND; i++) {
+		struct peek *peek = next_peek(engine);
+
+		if (!peek)
+			return;
+		finish_peek(
+			engine, peek,
+			correlator_peek(engine->tap.correlator, peek->trace_id, on_peeked, peek));
+	}
+}
+
+/* Waits for news or the next drain, and takes what has come. Returns false when it is over. */
+static bool wait_for_news(struct engine *engine, uint64_t until_ns, struct queue *notes,
+			  struct queue *tickets)
+{
+	struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_SEC),
+				  .tv_nsec = (long)(until_ns % NS_PER_SEC) };
+	bool goes_on;
+	int rc = 0;
+
+	pthread_mutex_lock(&engine->lock);
+	while (rc == 0 && !engine->is_stopping && !engine->tickets.first && !engine->notes.first &&
+	       !engine->peeks.first)
+		rc = pthread_cond_timedwait(&engine->news, &engine->lock, &until);
+	*notes = queue_take(&engine->notes);
+	*tickets = queue_take(&engine->tickets);
+	goes_on = !engine->is_stopping || notes->first || tickets->first;
+	pthread_mutex_unlock(&engine->lock);
+	return goes_on;
+}
+
+static void finish(struct engine *engine)
+{
+	struct peek *peek;
+
+	kernel_feed_drain(&engine->feed, clock_mono_ns());
+	tap_settle_all(&engine->tap);
+	while ((peek = next_peek(engine)))
+		finish_peek(engine, peek, -ESHUTDOWN);
+}
+
+static void *run(void *arg)
+{
+	struct engine *engine = arg;
+	struct queue notes, tickets;
+
+	pthread_setname_np(pthread_self(), "engine");
+	while (wait_for_news(engine, clock_mono_ns() + DRAIN_EVERY_NS, &notes, &tickets)) {
+		uint64_t now_ns;
+
+		take_notes(engine, &notes);
+		now_ns = clock_mono_ns();
+		read_clock(engine, now_ns);
+		kernel_feed_drain(&engine->feed, now_ns);
+		take_tickets(engine, &tickets);
+		if (engine->is_loaded && engine->options.has_room(engine->options.arg))
+			tap_advance(&engine->tap, engine->feed.drained_ns);
+		answer_peeks(engine);
+		publish(engine, now_ns);
+	}
+	finish(engine);
+	return NULL;
+}
+
+static void init_locks(struct engine *engine)
+{
+	pthread_condattr_t monotonic;
+
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&engine->news, &monotonic);
+	pthread_cond_init(&engine->peeked, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	pthread_mutex_init(&engine->lock, NULL);
+	pthread_mutex_init(&engine->services_lock, NULL);
+}
+
+static void free_engine(struct engine *engine)
+{
+	assert(!engine->tickets.first && !engine->notes.first && !engine->peeks.first);
+	kernel_feed_fini(&engine->feed);
+	tap_fini(&engine->tap);
+	services_free(engine->services);
+	pthread_cond_destroy(&engine->news);
+	pthread_cond_destroy(&engine->peeked);
+	pthread_mutex_destroy(&engine->lock);
+	pthread_mutex_destroy(&engine->services_lock);
+	free(engine);
+}
+
+int engine_start(const struct engine_options *options, struct engine **out_engine)
+{
+	struct engine *engine = calloc(1, sizeof(*engine));
+	struct correlator_options correlator = {
+		.limit_bytes = memory_plan(options->config).correlator_bytes,
+		.settle_ns = options->config->settle_ms * NS_PER_MS,
+		.reach_ns = REACH_NS,
+		.max_trace_spans = MAX_TRACE_SPANS,
+		.on_ledgers = on_ledgers,
+		.arg = engine,
+	};
+	int rc;
+
+	if (!engine)
+		return -ENOMEM;
+	engine->options = *options;
+	init_locks(engine);
+	rc = tap_init(&engine->tap, &correlator, options->config->record);
+	if (rc < 0)
+		goto free_engine;
+	kernel_feed_init(&engine->feed, &engine->tap, clock_mono_ns());
+	rc = services_new(&engine->services);
+	if (rc < 0)
+		goto free_engine;
+	rc = -pthread_create(&engine->thread, NULL, run, engine);
+	if (rc < 0)
+		goto free_engine;
+	*out_engine = engine;
+	return 0;
+free_engine:
+	free_engine(engine);
+	return rc;
+}
+
+void engine_stop(struct engine *engine)
+{
+	if (!engine)
+		return;
+	pthread_mutex_lock(&engine->lock);
+	engine->is_stopping = true;
+	pthread_cond_signal(&engine->news);
+	pthread_mutex_unlock(&engine->lock);
+	pthread_join(engine->thread, NULL);
+	free_engine(engine);
+}
+
+static void push(struct engine *engine, struct queue *queue, struct queue_link *link)
+{
+	pthread_mutex_lock(&engine->lock);
+	queue_push(queue, link);
+	pthread_cond_signal(&engine->news);
+	pthread_mutex_unlock(&engine->lock);
+}
+
+/* A note that cannot be allocated is lost: the correlator then knows a process less. */
+static struct note *new_note(enum note_kind kind)
+{
+	struct note *note = calloc(1, sizeof(*note));
+
+	if (note)
+		note->kind = kind;
+	else
+		LOG_LIMITED(LOG_ERROR, "engine: a message is lost: out of memory");
+	return note;
+}
+
+void engine_hello(struct engine *engine, const struct probe_hello *hello, int ring_fd,
+		  int counters_fd)
+{
+	struct note *note = new_note(hello ? NOTE_HELLO : NOTE_ABSENT);
+
+	if (note && hello) {
+		note->hello = *hello;
+		note->ring_fd = ring_fd;
+		note->counters_fd = counters_fd;
+	} else if (hello) {
+		close(ring_fd);
+		close(counters_fd);
+	}
+	if (note)
+		push(engine, &engine->notes, &note->link);
+}
+
+void engine_probe_died(struct engine *engine)
+{
+	struct note *note = new_note(NOTE_DIED);
+
+	if (note)
+		push(engine, &engine->notes, &note->link);
+}
+
+void engine_process(struct engine *engine, const struct event_process *process)
+{
+	struct note *note = new_note(NOTE_PROCESS);
+
+	if (!note)
+		return;
+	note->process = *process;
+	push(engine, &engine->notes, &note->link);
+}
+
+void engine_spans(struct engine *engine, struct ticket *ticket)
+{
+	push(engine, &engine->tickets, &ticket->link);
+}
+
+/* Takes a peek that nobody has begun back out of the queue. */
+static bool withdraw(struct engine *engine, struct peek *peek)
+{
+	struct queue others = { 0 };
+	struct queue_link *link;
+	bool found = false;
+
+	while ((link = queue_pop(&engine->peeks))) {
+		if (link == &peek->link)
+			found = true;
+		else
+			queue_push(&others, link);
+	}
+	engine->peeks = others;
+	return found;
+}
+
+int engine_peek(struct engine *engine, const uint8_t trace_id[TRACE_ID_BYTES], struct arena *arena,
+		struct ledger **out_ledgers, size_t *out_count)
+{
+	uint64_t until_ns = clock_mono_ns() + PEEK_PATIENCE_NS;
+	struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_SEC),
+				  .tv_nsec = (long)(until_ns % NS_PER_SEC) };
+	struct peek peek = { .trace_id = trace_id, .arena = arena };
+	int rc = 0;
+
+	pthread_mutex_lock(&engine->lock);
+	if (engine->is_stopping) {
+		pthread_mutex_unlock(&engine->lock);
+		return -ESHUTDOWN;
+	}
+	queue_push(&engine->peeks, &peek.link);
+	pthread_cond_signal(&engine->news);
+	while (!peek.is_done && rc == 0)
+		rc = pthread_cond_timedwait(&engine->peeked, &engine->lock, &until);
+	if (!peek.is_done && withdraw(engine, &peek)) {
+		peek.is_done = true;
+		peek.result = -ETIMEDOUT;
+	}
+	while (!peek.is_done) /* it is being answered: that does not take long */
+		pthread_cond_wait(&engine->peeked, &engine->lock);
+	pthread_mutex_unlock(&engine->lock);
+	if (peek.result < 0)
+		return peek.result;
+	*out_ledgers = peek.ledgers;
+	*out_count = peek.count;
+	return 0;
+}
+
+void engine_snapshot(struct engine *engine, struct engine_snapshot *out_snapshot)
+{
+	pthread_mutex_lock(&engine->lock);
+	*out_snapshot = engine->published;
+	pthread_mutex_unlock(&engine->lock);
+}
+
+int engine_each_service(struct engine *engine,
+			int (*visit)(const struct service_count *service, void *arg), void *arg)
+{
+	int rc;
+
+	pthread_mutex_lock(&engine->services_lock);
+	rc = services_each(engine->services, visit, arg);
+	pthread_mutex_unlock(&engine->services_lock);
+	return rc;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/intake.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "collector/base/macros.h"
+#include "collector/engine.h"
+#include "collector/metrics.h"
+#include "collector/queue.h"
+#include "collector/ticket.h"
+#include "collector/writer.h"
+#include "otlp/otlp_decode.h"
+
+struct intake {
+	struct intake_options options;
+	struct writer *writer; /* borrowed */
+	struct engine *engine; /* borrowed */
+	uv_async_t wake;       /* tickets were written, or bytes came free */
+	struct grpc_budget budget;
+	size_t unanswered;
+	bool holds;
+
+	atomic_size_t in_flight_bytes;
+	atomic_bool is_pressed; /* what `holds` is, for the engine thread */
+
+	pthread_mutex_t lock;
+	struct queue written; /* under `lock` */
+};
+
+static size_t hold_bytes(const struct intake *intake)
+{
+	return intake->options.limit_bytes / 4 * 3;
+}
+
+/* Holds at three quarters, lets go below half: so that it does not flutter. */
+static void weigh(struct intake *intake)
+{
+	size_t bytes = atomic_load(&intake->in_flight_bytes);
+	bool hold = bytes > (intake->holds ? intake->options.limit_bytes / 2 : hold_bytes(intake));
+
+	if (hold == intake->holds)
+		return;
+	intake->holds = hold;
+	atomic_store(&intake->is_pressed, hold);
+	if (hold)
+		metrics_add(intake->options.metrics, METRIC_READ_PAUSES, 1);
+	intake->options.on_pressure(hold, intake->options.arg);
+	/* The engine may have freed everything before it could see that we wait for it. */
+	if (hold)
+		uv_async_send(&intake->wake);
+}
+
+static void free_ticket(struct intake *intake, struct ticket *ticket)
+{
+	atomic_fetch_sub(&intake->in_flight_bytes, ticket->bytes);
+	otlp_batch_free(ticket->batch);
+	free(ticket);
+}
+
+static void answer(const struct intake_reply *reply, const struct span_batch *batch, int error)
+{
+	struct intake_result result = {
+		.error = error,
+		.spans = batch->span_count,
+		.rejected = batch->rejected_count,
+		.rejected_reason = batch->rejected_reason,
+	};
+
+	reply->on_result(&result, reply->stream_id, reply->arg);
+}
+
+static void finish(struct intake *intake, struct ticket *ticket)
+{
+	if (--intake->unanswered == 0)
+		uv_unref((uv_handle_t *)&intake->wake);
+	answer(&ticket->reply, ticket->batch, ticket->result);
+	if (ticket->result == 0)
+		engine_spans(intake->engine, ticket);
+	else
+		free_ticket(intake, ticket);
+}
+
+static void on_wake(uv_async_t *wake)
+{
+	struct intake *intake = wake->data;
+	struct queue written;
+	struct queue_link *link;
+
+	pthread_mutex_lock(&intake->lock);
+	written = queue_take(&intake->written);
+	pthread_mutex_unlock(&intake->lock);
+	while ((link = queue_pop(&written)))
+		finish(intake, CONTAINER_OF(link, struct ticket, link));
+	weigh(intake);
+}
+
+int intake_new(const struct intake_options *options, struct intake **out_intake)
+{
+	struct intake *intake = calloc(1, sizeof(*intake));
+	int rc;
+
+	if (!intake)
+		return -ENOMEM;
+	intake->options = *options;
+	intake->budget.limit_bytes = options->limit_bytes;
+	intake->wake.data = intake;
+	rc = uv_async_init(options->loop, &intake->wake, on_wake);
+	if (rc < 0) {
+		free(intake);
+		return rc;
+	}
+	uv_unref((uv_handle_t *)&intake->wake);
+	pthread_mutex_init(&intake->lock, NULL);
+	*out_intake = intake;
+	return 0;
+}
+
+void intake_connect(struct intake *intake, struct writer *writer, struct engine *engine)
+{
+	intake->writer = writer;
+	intake->engine = engine;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct intake *intake = handle->data;
+
+	assert(!intake->written.first);
+	pthread_mutex_destroy(&intake->lock);
+	free(intake);
+}
+
+void intake_free(struct intake *intake)
+{
+	if (intake)
+		uv_close((uv_handle_t *)&intake->wake, on_closed);
+}
+
+/* One batch alone is always let in: a request within the limits must pass sooner or later. */
+static bool fits(const struct intake *intake, size_t bytes)
+{
+	size_t in_flight = atomic_load(&intake->in_flight_bytes);
+
+	return in_flight == 0 || in_flight + bytes <= intake->options.limit_bytes;
+}
+
+void intake_submit(struct intake *intake, struct span_batch *batch,
+		   const struct intake_reply *reply)
+{
+	size_t bytes = sizeof(struct ticket) + batch->body.len + batch->arena.used_bytes;
+	struct ticket *ticket = NULL;
+	int error = -EBUSY;
+
+	if (fits(intake, bytes)) {
+		ticket = calloc(1, sizeof(*ticket));
+		error = -ENOMEM;
+	}
+	if (!ticket) {
+		answer(reply, batch, error);
+		otlp_batch_free(batch);
+		return;
+	}
+	*ticket = (struct ticket){ .batch = batch, .bytes = bytes, .reply = *reply };
+	atomic_fetch_add(&intake->in_flight_bytes, bytes);
+	if (intake->unanswered++ == 0)
+		uv_ref((uv_handle_t *)&intake->wake);
+	weigh(intake);
+	writer_batch(intake->writer, ticket);
+}
+
+struct grpc_budget *intake_budget(struct intake *intake)
+{
+	return &intake->budget;
+}
+
+void intake_on_written(struct ticket *ticket, void *arg)
+{
+	struct intake *intake = arg;
+
+	pthread_mutex_lock(&intake->lock);
+	queue_push(&intake->written, &ticket->link);
+	pthread_mutex_unlock(&intake->lock);
+}
+
+void intake_on_group(void *arg)
+{
+	struct intake *intake = arg;
+
+	uv_async_send(&intake->wake);
+}
+
+void intake_on_fed(struct ticket *ticket, void *arg)
+{
+	struct intake *intake = arg;
+
+	free_ticket(intake, ticket);
+	if (atomic_load(&intake->is_pressed))
+		uv_async_send(&intake->wake);
+}
+
+size_t intake_in_flight_bytes(const struct intake *intake)
+{
+	return atomic_load(&intake->in_flight_bytes);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/memory_plan.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "collector/base/buf.h"
+#include "collector/base/macros.h"
+#include "collector/config.h"
+
+#define MIB         ((size_t)1 << 20)
+#define INDEX_BYTES (8 * MIB)
+#define RING_LEAST  ((size_t)64 << 10)
+
+static size_t ring_bytes(const struct config *config, size_t most)
+{
+	size_t wanted = MIN((size_t)config->ring_kib << 10, most);
+	size_t bytes = RING_LEAST;
+
+	while (bytes * 2 <= wanted)
+		bytes *= 2;
+	return bytes;
+}
+
+struct memory_plan memory_plan(const struct config *config)
+{
+	size_t limit = (size_t)config->memory_limit_mib * MIB;
+	size_t in_flight = (size_t)config->max_in_flight_mib * MIB;
+
+	return (struct memory_plan){
+		.limit_bytes = limit,
+		.ring_bytes = ring_bytes(config, limit / 8),
+		.in_flight_bytes = in_flight ? in_flight : limit / 8,
+		.correlator_bytes = limit / 2,
+		.ledger_bytes = limit / 32,
+		.index_bytes = MIN(INDEX_BYTES, limit / 16),
+	};
+}
+
+int memory_plan_check(const struct config *config, struct buf *message)
+{
+	struct memory_plan plan = memory_plan(config);
+	size_t request = (size_t)config->max_request_mib * MIB;
+
+	if ((config->ring_kib & (config->ring_kib - 1)) != 0) {
+		buf_printf(message, "ring_kib: %" PRIu64 " is not a power of two\n",
+			   config->ring_kib);
+		return -EINVAL;
+	}
+	if (plan.in_flight_bytes < request) {
+		buf_printf(message,
+			   "max_in_flight_mib: %zu MiB (0 means an eighth of memory_limit_mib) "
+			   "cannot hold one request of max_request_mib = %" PRIu64 " MiB\n",
+			   plan.in_flight_bytes / MIB, config->max_request_mib);
+		return -EINVAL;
+	}
+	if (plan.in_flight_bytes > plan.limit_bytes / 4) {
+		buf_printf(
+			message,
+			"max_in_flight_mib: must be at most a quarter of memory_limit_mib, which "
+			"is %" PRIu64 "\n",
+			config->memory_limit_mib);
+		return -EINVAL;
+	}
+	return 0;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/snapshot.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "collector/daemon.h"
+#include "collector/intake.h"
+
+static uint64_t anonymous_bytes(void)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	unsigned long long kib = 0;
+	char line[128];
+
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "RssAnon: %llu kB", &kib) == 1)
+			break;
+	}
+	fclose(file);
+	return kib << 10;
+}
+
+void snapshot_take(struct daemon *daemon, struct snapshot *out_snapshot)
+{
+	memset(out_snapshot, 0, sizeof(*out_snapshot));
+	out_snapshot->uptime_s = daemon_uptime_s(daemon);
+	out_snapshot->ready = daemon_is_ready(daemon);
+	out_snapshot->plan = memory_plan(daemon_config(daemon));
+	engine_snapshot(daemon_engine(daemon), &out_snapshot->engine);
+	probe_watch_snapshot(daemon_probe(daemon), &out_snapshot->probe);
+	writer_snapshot(daemon_writer(daemon), &out_snapshot->writer);
+	store_stats(daemon_store(daemon), &out_snapshot->store);
+	out_snapshot->in_flight_bytes = intake_in_flight_bytes(daemon_intake(daemon));
+	out_snapshot->own_anonymous_bytes = anonymous_bytes();
+}

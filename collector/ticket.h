@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A batch on its way: decoded -> stored -> answered -> correlated -> freed.
+ *
+ *   loop (intake_submit) -> writer thread -> loop (on_result) -> engine thread -> gone
+ *
+ * One owner at a time; it is handed on by pointer. */
+#pragma once
+
+#include "collector/intake.h"
+#include "collector/queue.h"
+#include "otlp/span.h"
+
+struct ticket {
+	struct queue_link link;
+	struct span_batch *batch; /* owned */
+	size_t bytes;             /* what it adds to what is in flight */
+	int result;               /* of the commit: 0 or negative errno */
+	struct intake_reply reply;
+};
