@@ -21,6 +21,7 @@ struct correlator_options {
 	size_t limit_bytes;       /* timelines, folds and unsettled traces together */
 	uint64_t settle_ns;       /* a trace with nothing new for so long is settled */
 	uint64_t reach_ns;        /* timelines keep at least this, memory permitting; then fold */
+	uint64_t seed;            /* of the hash maps; never reaches a result */
 	uint32_t max_trace_spans; /* further ones of a trace are graded partial */
 	/* A trace's ledgers, parents before children. Borrowed during the call. */
 	void (*on_ledgers)(const struct ledger *ledgers, size_t count, void *arg);

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "correlate/correlator.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/base/macros.h"
+#include "correlate/join.h"
+
+#define SWEEP_EVERY_NS NS_PER_SEC
+
+struct correlator {
+	struct model model;
+};
+
+int correlator_new(const struct correlator_options *options, struct correlator **out_correlator)
+{
+	struct correlator *correlator = calloc(1, sizeof(*correlator));
+	struct model *model;
+
+	if (!correlator)
+		return -ENOMEM;
+	model = &correlator->model;
+	model->options = *options;
+	model->kernel = true;
+	clock_map_init(&model->clocks);
+	map_init(&model->process_by_pid, sizeof(uint32_t), sizeof(struct process *), 0);
+	map_init(&model->thread_by_tid, sizeof(uint32_t), sizeof(struct thread *), 0);
+	map_init(&model->traces, TRACE_ID_BYTES, sizeof(struct trace *), options->seed);
+	map_init(&model->resources, sizeof(uint64_t), sizeof(struct resource_owner), options->seed);
+	model->resources.max_count = 16384;
+	*out_correlator = correlator;
+	return 0;
+}
+
+void correlator_free(struct correlator *correlator)
+{
+	struct model *model;
+
+	if (!correlator)
+		return;
+	model = &correlator->model;
+	while (model->oldest)
+		trace_free(model, model->oldest);
+	world_fini(model);
+	cpu_lag_fini(&model->lag);
+	map_fini(&model->process_by_pid);
+	map_fini(&model->thread_by_tid);
+	map_fini(&model->traces);
+	map_fini(&model->resources);
+	free(correlator);
+}
+
+int correlator_record(struct correlator *correlator, const struct event_header *record)
+{
+	return world_record(&correlator->model, record);
+}
+
+int correlator_process(struct correlator *correlator, const struct event_process *process)
+{
+	return world_process(&correlator->model, process);
+}
+
+int correlator_spans(struct correlator *correlator, const struct span_batch *batch)
+{
+	int first_error = 0;
+
+	for (uint32_t i = 0; i < batch->span_count; i++) {
+		const struct span *span = &batch->spans[i];
+		int rc =
+			trace_add_span(&correlator->model, span, &batch->resources[span->resource]);
+
+		if (rc < 0 && !first_error)
+			first_error = rc;
+	}
+	return first_error;
+}
+
+void correlator_clock(struct correlator *correlator, uint64_t mono_before_ns, uint64_t real_ns,
+		      uint64_t mono_after_ns)
+{
+	clock_map_add(&correlator->model.clocks, mono_before_ns, real_ns, mono_after_ns);
+}
+
+void correlator_gap(struct correlator *correlator, uint64_t from_ns, uint64_t to_ns)
+{
+	struct model *model = &correlator->model;
+
+	if (from_ns >= to_ns)
+		return;
+	if (model->gap_count == MODEL_MAX_GAPS) { /* the oldest two become one */
+		model->gaps[1].from_ns = model->gaps[0].from_ns;
+		memmove(model->gaps, model->gaps + 1, (MODEL_MAX_GAPS - 1) * sizeof(*model->gaps));
+		model->gap_count--;
+	}
+	model->gaps[model->gap_count++] = (struct gap){ from_ns, to_ns };
+}
+
+void correlator_kernel(struct correlator *correlator, bool available)
+{
+	correlator->model.kernel = available;
+}
+
+typedef void (*ledger_visit)(const struct ledger *ledgers, size_t count, void *arg);
+
+static int by_depth(const void *a, const void *b, void *arg)
+{
+	const struct join *join = arg;
+	const struct node *x = &join->nodes[*(const uint32_t *)a];
+	const struct node *y = &join->nodes[*(const uint32_t *)b];
+
+	if (x->depth != y->depth)
+		return x->depth < y->depth ? -1 : 1;
+	return x < y ? -1 : x > y;
+}
+
+static int compute(struct model *model, struct trace *trace, bool settled, ledger_visit visit,
+		   void *arg)
+{
+	struct ledger *ledgers = NULL;
+	uint32_t *order = NULL;
+	struct join join;
+	int rc = join_init(&join, model, trace);
+
+	if (rc == 0) {
+		ledgers = arena_alloc(&join.arena, (join.count + 1) * sizeof(*ledgers));
+		order = arena_alloc(&join.arena, (join.count + 1) * sizeof(*order));
+		rc = ledgers && order ? 0 : -ENOMEM;
+	}
+	if (rc < 0) {
+		join_fini(&join);
+		return rc;
+	}
+	join_place(&join);
+	join_overlay(&join);
+	for (uint32_t i = 0; i < join.count; i++)
+		order[i] = i;
+	qsort_r(order, join.count, sizeof(*order), by_depth, &join);
+	for (uint32_t i = 0; i < join.count; i++) {
+		sweep_node(&join, (int32_t)order[i], &ledgers[i]);
+		ledgers[i].settled = settled;
+		ledgers[i].revision = (uint16_t)(trace->revision + 1);
+		if (settled)
+			model->stats.ledgers[ledgers[i].grade]++;
+	}
+	visit(ledgers, join.count, arg);
+	join_fini(&join);
+	return 0;
+}
+
+static void settle(struct model *model, struct trace *trace)
+{
+	int rc = compute(model, trace, true, model->options.on_ledgers, model->options.arg);
+
+	if (rc == -EAGAIN)
+		return; /* no clock reading yet */
+	trace_unlist(model, trace);
+	trace->dirty = false;
+	trace->unsettled = 0;
+	if (rc < 0)
+		return;
+	model->stats.traces_settled += trace->revision == 0;
+	model->stats.traces_revised += trace->revision != 0;
+	trace->revision = (uint16_t)MIN(trace->revision + 1, UINT16_MAX - 1);
+	for (uint32_t i = 0; i < trace->span_count; i++)
+		trace->spans[i].settled = true;
+}
+
+static bool process_carries(const struct trace *trace, const struct process *process,
+			    const uint8_t *span_id)
+{
+	for (const struct observation *o = trace->observations; o; o = o->next) {
+		if (memcmp(o->span_id, span_id, SPAN_ID_BYTES) == 0 &&
+		    (!process || o->thread->process == process))
+			return true;
+	}
+	return false;
+}
+
+/* Its parent is of another process, or it has none. */
+static bool is_root(const struct trace *trace, const struct trace_span *span)
+{
+	if (hex_is_zero(span->parent_id, SPAN_ID_BYTES))
+		return true;
+	if (span->flags & 0x100)
+		return span->flags & 0x200;
+	return span->kind == SPAN_KIND_SERVER || span->kind == SPAN_KIND_CONSUMER ||
+	       !process_carries(trace, NULL, span->parent_id);
+}
+
+/* Every thread that carried the trace is known up to the trace's end: it left the CPU, or a tick
+ * has closed its slice since. */
+static bool is_covered(const struct model *model, const struct trace *trace, uint64_t end_ns)
+{
+	if (model->now_ns < end_ns)
+		return false;
+	if (model->now_ns >= end_ns + TICK_GRACE_NS || !model->kernel)
+		return true;
+	for (const struct observation *o = trace->observations; o; o = o->next) {
+		const struct thread *thread = o->thread;
+
+		/* the newest record says that it ran on, or it has come back since, unreported */
+		if (!thread->dead && thread->last_out_ns < end_ns)
+			return false;
+	}
+	return trace->observations != NULL;
+}
+
+/* -EAGAIN: more will come by itself, so look again soon. -ENOENT: a span is missing, so wait for
+ * it. */
+static int check_complete(const struct model *model, const struct trace *trace)
+{
+	uint64_t end_ns = 0, bound;
+
+	for (uint32_t i = 0; i < trace->span_count; i++) {
+		const struct trace_span *span = &trace->spans[i];
+		uint64_t span_end;
+
+		if (!clock_map_to_mono(&model->clocks, span->end_unix_ns, &span_end, &bound))
+			return -EAGAIN;
+		end_ns = MAX(end_ns, span_end);
+		if (trace_span_index(trace, span->parent_id) < 0 && !is_root(trace, span))
+			return -ENOENT;
+	}
+	for (const struct observation *o = trace->observations; o; o = o->next) {
+		if (!o->inherited && trace_span_index(trace, o->span_id) < 0)
+			return -ENOENT;
+	}
+	return is_covered(model, trace, end_ns) ? 0 : -EAGAIN;
+}
+
+static bool is_complete(const struct model *model, struct trace *trace)
+{
+	int rc = trace->dirty ? check_complete(model, trace) : -ENOENT;
+
+	trace->dirty = rc == -EAGAIN; /* a new span, or a new observation, makes it dirty again */
+	return rc == 0;
+}
+
+static void settle_due(struct model *model)
+{
+	struct trace *trace = model->pending_oldest;
+
+	while (trace) {
+		struct trace *next = trace->next;
+		bool is_old = trace->news_ns + model->options.settle_ns <= model->now_ns;
+
+		if (is_old || is_complete(model, trace))
+			settle(model, trace);
+		trace = next;
+	}
+}
+
+/* Beyond their share of memory the oldest pending traces are settled with what is known. */
+static void relieve(struct model *model)
+{
+	size_t share = model->options.limit_bytes / 10 * 4;
+
+	while (model->pending_oldest &&
+	       model->stats.trace_bytes + model->stats.fold_bytes > share) {
+		struct trace *trace = model->pending_oldest;
+
+		settle(model, trace);
+		if (trace->list != LIST_NONE)
+			return;
+		model->stats.traces_forced++;
+		trace_free(model, trace);
+	}
+}
+
+void correlator_advance(struct correlator *correlator, uint64_t now_ns)
+{
+	struct model *model = &correlator->model;
+
+	model->now_ns = MAX(model->now_ns, now_ns);
+	settle_due(model);
+	relieve(model);
+	if (model->last_sweep_ns + SWEEP_EVERY_NS > model->now_ns)
+		return;
+	model->last_sweep_ns = model->now_ns;
+	world_expire(model);
+	trace_expire(model);
+}
+
+void correlator_settle_all(struct correlator *correlator)
+{
+	struct model *model = &correlator->model;
+	struct trace *trace = model->pending_oldest;
+
+	while (trace) {
+		struct trace *next = trace->next;
+
+		settle(model, trace);
+		trace = next;
+	}
+}
+
+int correlator_peek(struct correlator *correlator, const uint8_t trace_id[TRACE_ID_BYTES],
+		    void (*visit)(const struct ledger *ledgers, size_t count, void *arg), void *arg)
+{
+	struct trace *trace = trace_find(&correlator->model, trace_id);
+
+	if (!trace || !trace->unsettled)
+		return -ENOENT;
+	return compute(&correlator->model, trace, false, visit, arg);
+}
+
+void correlator_stats(const struct correlator *correlator, struct correlator_stats *out_stats)
+{
+	uint64_t now_unix, bound = 0;
+
+	*out_stats = correlator->model.stats;
+	if (clock_map_to_unix(&correlator->model.clocks, correlator->model.now_ns, &now_unix,
+			      &bound))
+		out_stats->clock_bound_ns = bound;
+}

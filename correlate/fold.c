@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Slices that leave the timelines, summed up for the span that they belong to.
+ *
+ * A trace that is not settled by then (its root is still open) finds its old time here: totals by
+ * thread and tag. A slice between two different tags is cut at the edge of a span that has already
+ * come; without one it goes to the later tag, and its length is uncertain for both. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/base/macros.h"
+#include "correlate/model.h"
+#include "correlate/reason.h"
+
+static struct fold *fold_of(struct model *model, const struct thread *thread,
+			    const struct event_tag *tag)
+{
+	struct trace *trace = tag_is_none(tag) ? NULL : trace_find(model, tag->trace_id);
+	struct observation *o;
+
+	if (!trace || (trace->revision && !trace->unsettled))
+		return NULL; /* its ledgers have been written */
+	o = trace_observation(trace, thread, tag->span_id);
+	if (!o || o->inherited)
+		return NULL;
+	if (!o->fold) {
+		o->fold = calloc(1, sizeof(*o->fold));
+		if (!o->fold)
+			return NULL;
+		o->fold->first_ns = UINT64_MAX;
+		model->stats.fold_bytes += sizeof(*o->fold);
+	}
+	return o->fold;
+}
+
+static void extend(struct fold *fold, uint64_t start, uint64_t end)
+{
+	fold->first_ns = MIN(fold->first_ns, start);
+	fold->last_ns = MAX(fold->last_ns, end);
+}
+
+static void add_wait(struct fold *fold, const struct slice *before, uint8_t reason, uint64_t ns)
+{
+	struct fold_wait *wait = NULL;
+
+	for (uint32_t i = 0; i < fold->wait_count && !wait; i++) {
+		struct fold_wait *w = &fold->waits[i];
+
+		if (w->reason == reason && w->syscall == before->syscall &&
+		    memcmp(&w->target, &before->target, sizeof(w->target)) == 0)
+			wait = w;
+	}
+	for (uint32_t i = 0; i < fold->wait_count && !wait; i++) {
+		if (fold->wait_count >= FOLD_MAX_WAITS - REASON_COUNT &&
+		    fold->waits[i].reason == reason && fold->waits[i].syscall == -1)
+			wait = &fold->waits[i];
+	}
+	if (!wait && fold->wait_count < FOLD_MAX_WAITS) {
+		bool is_rest = fold->wait_count >= FOLD_MAX_WAITS - REASON_COUNT;
+
+		wait = &fold->waits[fold->wait_count++];
+		wait->reason = reason;
+		wait->syscall = is_rest ? -1 : before->syscall;
+		if (!is_rest)
+			wait->target = before->target;
+	}
+	if (!wait)
+		return;
+	wait->ns += ns;
+	wait->count++;
+	wait->longest_ns = MAX(wait->longest_ns, ns);
+}
+
+static void fold_off_cpu(struct fold *fold, const struct slice *before, const struct slice *slice)
+{
+	uint64_t start = slice->prev_out_ns, end = slice->in_ns;
+	uint64_t woken = slice->waking_ns ? slice->waking_ns : end;
+	uint8_t reason;
+
+	if (start >= end)
+		return;
+	extend(fold, start, end);
+	if (slice->gap || !before->out_ns) {
+		fold->split.unknown_ns += end - start;
+		fold->lost = true;
+	} else if (before->flags & EVENT_PREEMPTED) {
+		fold->split.runnable_ns += end - start;
+		fold->preempted_ns += end - start;
+	} else {
+		reason = (uint8_t)reason_of(before->state, before->syscall,
+					    before->flags & EVENT_IOWAIT, &before->target);
+		fold->split.blocked_ns[reason] += woken - start;
+		fold->split.runnable_ns += end - woken;
+		fold->throttled_ns += slice->flags & EVENT_THROTTLED ? end - woken : 0;
+		add_wait(fold, before, reason, woken - start);
+	}
+}
+
+/* The edge, of a span that has come, at which the tag changed; 0: none is known. */
+static uint64_t edge_inside(const struct model *model, const struct slice *slice,
+			    const struct event_tag *tag, bool is_start)
+{
+	const struct trace *trace = tag_is_none(tag) ? NULL : trace_find(model, tag->trace_id);
+	int index = trace ? trace_span_index(trace, tag->span_id) : -1;
+	uint64_t time, bound;
+
+	if (index < 0 || !clock_map_to_mono(&model->clocks,
+					    is_start ? trace->spans[index].start_unix_ns
+						     : trace->spans[index].end_unix_ns,
+					    &time, &bound))
+		return 0;
+	return time > slice->in_ns && time < slice->out_ns ? time : 0;
+}
+
+static void add_running(struct fold *fold, const struct slice *slice, uint64_t start, uint64_t end,
+			bool is_sure)
+{
+	uint64_t length = slice->out_ns - slice->in_ns;
+
+	if (!fold)
+		return;
+	if (!is_sure)
+		fold->uncertain_ns += length;
+	if (start >= end)
+		return;
+	extend(fold, start, end);
+	fold->split.running_ns += end - start;
+	fold->cpu_ns +=
+		length ? (uint64_t)((unsigned __int128)slice->booked_ns * (end - start) / length)
+		       : 0;
+}
+
+static void fold_on_cpu(struct model *model, const struct thread *thread, const struct slice *slice)
+{
+	bool same = tag_eq(&slice->tag_in, &slice->tag_out);
+	bool unknown = slice->flags & (EVENT_TAG_OUT_UNKNOWN | EVENT_IN_LOST);
+	uint64_t change = slice->in_ns;
+
+	if (!same) {
+		change = edge_inside(model, slice, &slice->tag_out, true);
+		if (!change)
+			change = edge_inside(model, slice, &slice->tag_in, false);
+	}
+	if (!same)
+		add_running(fold_of(model, thread, &slice->tag_in), slice, slice->in_ns,
+			    change ? change : slice->in_ns, change && !unknown);
+	add_running(fold_of(model, thread, &slice->tag_out), slice, change ? change : slice->in_ns,
+		    slice->out_ns, change && !unknown);
+}
+
+void fold_oldest_chunk(struct model *model, struct thread *thread)
+{
+	struct slice before = thread->timeline.before, slice;
+	struct timeline_chunk *chunk = timeline_take_oldest(&thread->timeline);
+	struct timeline_cursor cursor;
+
+	if (!chunk)
+		return;
+	timeline_seek_chunk(chunk, &cursor);
+	while (timeline_next(&cursor, &slice)) {
+		struct fold *fold = fold_of(model, thread, &slice.tag_in);
+
+		if (fold)
+			fold_off_cpu(fold, &before, &slice);
+		fold_on_cpu(model, thread, &slice);
+		before = slice;
+		model->stats.slices_folded++;
+	}
+	thread->folded_until_ns = before.out_ns;
+	model->stats.timeline_bytes -= sizeof(*chunk);
+	free(chunk);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One trace, laid over the threads that carried it. Built when a trace settles, gone afterwards.
+ *
+ *   nodes     the trace's spans, mapped to CLOCK_MONOTONIC, with their place in the tree
+ *   lanes     the slices of the threads concerned, unpacked, for the time of the trace
+ *   segments  stretches of one lane in one state, each with the innermost span that owned it
+ *
+ *   join_init -> join_place -> join_overlay -> sweep, for each node -> join_fini
+ *
+ * Internal to correlate/. */
+#pragma once
+
+#include "collector/base/arena.h"
+#include "correlate/model.h"
+
+struct lane {
+	struct thread *thread;
+	struct process *process;
+	struct slice *slices; /* owned; the first one may end before the trace begins: it gives the
+				 reason of the wait after it */
+	uint32_t count, cap;
+	uint64_t open_until_ns; /* its state after the last slice is known up to here */
+};
+
+/* A node was seen on a thread. */
+struct sighting {
+	int32_t next; /* of the same node; -1: none */
+	struct thread *thread;
+	uint64_t first_ns, last_ns;
+	const struct observation *observation;
+};
+
+struct node {
+	struct trace_span *span;
+	struct process *process;
+	int32_t parent;     /* within the same process; -1: a local root */
+	int32_t any_parent; /* wherever; -1: not in the trace */
+	uint32_t depth;
+	uint32_t enter,
+		leave; /* numbering of the tree: X lies below Y if Y.enter <= X.enter < Y.leave */
+	uint64_t a_ns, b_ns; /* CLOCK_MONOTONIC, half open */
+	uint64_t bound_ns;   /* error of these */
+	uint64_t uncertain_ns;
+	int32_t sightings; /* first one; -1: never observed */
+	struct lane
+		*placed; /* never observed: the thread that must have, or may have, carried it */
+	bool inferred;
+	bool partial;
+	uint8_t none_cause;
+};
+
+struct wait {
+	uint8_t reason;
+	bool has_waker;
+	int32_t syscall;
+	uint64_t raw_ns;
+	struct event_target target;
+	struct event_waker waker;
+};
+
+enum segment_why { WHY_WOKEN = 0, WHY_PREEMPTED, WHY_THROTTLED };
+
+struct segment {
+	uint64_t start_ns, end_ns;
+	uint64_t cpu_ns;
+	uint64_t since_ns; /* when its wait began: the latest to block decides */
+	struct thread *thread;
+	int32_t carrier; /* node */
+	int32_t wait;    /* of STATE_BLOCKED */
+	uint8_t state;   /* enum ledger_state */
+	uint8_t why;     /* of STATE_RUNNABLE */
+};
+
+struct join {
+	struct model *model;
+	struct trace *trace;
+	struct node *nodes;
+	uint32_t *by_id;    /* node indexes sorted by span id */
+	uint32_t *by_start; /* ... by a_ns */
+	uint64_t *max_end;  /* of by_start: greatest b_ns up to there */
+	uint32_t count;
+	struct sighting *sightings;
+	uint32_t sighting_count;
+	struct lane **lanes;
+	uint32_t lane_count, lane_cap;
+	struct segment *segments;
+	uint32_t segment_count, segment_cap;
+	uint64_t *segment_max_end; /* of the sorted segments */
+	struct wait *waits;
+	uint32_t wait_count, wait_cap;
+	struct arena arena;
+	uint64_t from_ns, to_ns; /* of all nodes */
+	bool out_of_memory;
+};
+
+/* -EAGAIN: the clock map cannot place the trace yet. */
+int join_init(struct join *join, struct model *model, struct trace *trace);
+void join_fini(struct join *join);
+int32_t join_find(const struct join *join, const uint8_t span_id[SPAN_ID_BYTES]);
+/* NULL: out of memory. */
+struct lane *join_lane(struct join *join, struct thread *thread);
+const struct sighting *join_sighting(const struct join *join, int32_t node,
+				     const struct thread *thread);
+/* The slice that is on the CPU at `time_ns`; NULL: none. */
+const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns);
+struct wait *join_add_wait(struct join *join, int32_t *out_index);
+struct segment *join_add_segment(struct join *join);
+/* Visits nodes that overlap [from, to), by start. Returns the number of candidates written. */
+uint32_t join_overlapping(const struct join *join, const struct process *process, uint64_t from_ns,
+			  uint64_t to_ns, int32_t *out_nodes, uint32_t max);
+
+static inline bool node_is_below(const struct join *join, int32_t below, int32_t above)
+{
+	const struct node *x = &join->nodes[below], *y = &join->nodes[above];
+
+	return x->process == y->process && x->enter >= y->enter && x->enter < y->leave;
+}
+
+static inline bool node_is_active(const struct node *node, uint64_t time_ns)
+{
+	return node->a_ns <= time_ns && time_ns < node->b_ns;
+}
+
+/* place.c: finds threads for spans that were never observed. */
+void join_place(struct join *join);
+
+/* overlay.c: lanes into segments, sorted by start. */
+void join_overlay(struct join *join);
+
+/* sweep.c: the ledger of one node; arrays live in join->arena. */
+void sweep_node(struct join *join, int32_t index, struct ledger *out_ledger);

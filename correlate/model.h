@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the correlator knows: processes, their threads, and the traces that these carried.
+ *
+ *   process --< thread --< timeline of slices
+ *                  |
+ *   trace --< observation (thread, span id: first and last time seen; totals of what was folded)
+ *     `-----< trace_span (what the service exported)
+ *
+ * Internal to correlate/. One thread. Everything is owned by struct model. Pointers to processes
+ * and threads are stable while something refers to them; `refs` counts that. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "collector/base/map.h"
+#include "correlate/clock_map.h"
+#include "correlate/correlator.h"
+#include "correlate/cpu_lag.h"
+#include "correlate/ledger.h"
+#include "correlate/timeline.h"
+
+#define MODEL_MAX_GAPS     64
+#define FOLD_MAX_WAITS     16
+#define TICK_GRACE_NS      25000000ull     /* a running thread's slice is closed within two ticks */
+#define TRACE_HOLD_NS      30000000000ull  /* a settled trace stays known so long, for late spans */
+#define TRACE_UNCLAIMED_NS 600000000000ull /* seen in a thread, but no span has come */
+
+struct process {
+	struct process *next; /* of all */
+	uint32_t pid;
+	uint32_t ns_pid;
+	uint32_t publish; /* enum event_publish */
+	uint32_t refs;
+	bool gone;
+	bool described;   /* an event_process has come */
+	bool has_records; /* a record has come */
+	bool forked;
+	uint64_t first_ns; /* of its records */
+	uint64_t gone_ns;
+	struct thread *threads;
+	char service_instance_id[64];
+	char service_name[64];
+	char container_id[72];
+};
+
+struct thread {
+	struct thread *next;     /* of the process */
+	struct process *process; /* borrowed; outlives its threads */
+	uint32_t tid;
+	uint32_t refs; /* observations */
+	bool dead;
+	bool running; /* the last record was cut by a tick */
+	bool seen;
+	uint64_t last_out_ns;
+	uint64_t last_exec_ns;
+	uint64_t inherited_until_ns; /* a forked child shows its parent's tag until then */
+	uint64_t folded_until_ns;
+	struct event_tag inherited_tag;
+	struct slice last; /* the newest slice: the open wait's reason */
+	struct timeline timeline;
+	struct observation *current; /* of last.tag_out; NULL: none */
+	struct event_tag current_tag;
+};
+
+struct fold_wait {
+	uint8_t reason;
+	int32_t syscall;
+	uint32_t count;
+	uint64_t ns;
+	uint64_t longest_ns;
+	struct event_target target;
+	struct ledger_waker waker; /* the one that ended most, approximately: the first seen */
+};
+
+/* What left the timelines while its trace was not settled. */
+struct fold {
+	uint64_t first_ns, last_ns;
+	uint64_t cpu_ns;
+	uint64_t preempted_ns, throttled_ns;
+	uint64_t uncertain_ns;
+	struct ledger_split split;
+	uint32_t wait_count;
+	bool lost;
+	struct fold_wait waits[FOLD_MAX_WAITS];
+};
+
+struct observation {
+	struct observation *next; /* of the trace */
+	struct thread *thread;
+	uint8_t span_id[SPAN_ID_BYTES];
+	bool inherited;
+	uint64_t first_ns, last_ns;
+	struct fold *fold; /* owned; NULL: nothing was folded */
+};
+
+struct trace_span {
+	uint8_t span_id[SPAN_ID_BYTES];
+	uint8_t parent_id[SPAN_ID_BYTES];
+	uint64_t start_unix_ns, end_unix_ns;
+	uint64_t resource_key; /* hash of what identifies the process */
+	int64_t process_pid;
+	int64_t thread_id;
+	struct process *process; /* holds a ref; NULL: not known */
+	char *label;             /* owned: name, NUL, peer, NUL */
+	uint32_t flags;
+	uint8_t kind;
+	bool settled;
+};
+
+enum trace_list { LIST_NONE = 0, LIST_PENDING };
+
+struct trace {
+	uint8_t id[TRACE_ID_BYTES];
+	struct trace *older, *newer;   /* of all, by creation */
+	struct trace *previous, *next; /* of the pending ones, by last news */
+	struct observation *observations;
+	struct trace_span *spans; /* owned */
+	uint32_t span_count, span_cap;
+	uint32_t unsettled;
+	uint16_t revision; /* of the last settling; 0: none yet */
+	uint8_t list;
+	bool dirty; /* to be looked at: is it complete? */
+	bool over_limit;
+	uint64_t news_ns;     /* when the last span came */
+	uint64_t observed_ns; /* last time seen in a thread */
+	size_t bytes;
+};
+
+struct gap {
+	uint64_t from_ns, to_ns;
+};
+
+/* Which process sends spans with this resource: learned from tags. */
+struct resource_owner {
+	struct process *process;
+	bool ambiguous;
+};
+
+struct model {
+	struct correlator_options options;
+	struct correlator_stats stats;
+	struct clock_map clocks;
+	struct cpu_lag lag;
+	struct process *processes;
+	struct map process_by_pid; /* u32 -> struct process * */
+	struct map thread_by_tid;  /* u32 -> struct thread * */
+	struct map traces;         /* id -> struct trace * */
+	struct map resources;      /* resource_key -> struct resource_owner */
+	struct trace *oldest, *newest;
+	struct trace *pending_oldest, *pending_newest;
+	struct gap gaps[MODEL_MAX_GAPS];
+	unsigned gap_count;
+	uint64_t now_ns;
+	uint64_t first_record_ns;
+	uint64_t reach_ns; /* what memory allows now */
+	uint64_t last_sweep_ns;
+	bool kernel;
+};
+
+/* world.c: processes and threads, records. */
+int world_record(struct model *model, const struct event_header *record);
+int world_process(struct model *model, const struct event_process *process);
+struct process *world_find_process(const struct model *model, uint32_t pid);
+void world_expire(struct model *model);
+void world_fini(struct model *model);
+
+/* trace.c: traces, their spans and observations. */
+struct trace *trace_find(const struct model *model, const uint8_t id[TRACE_ID_BYTES]);
+struct observation *trace_observe(struct model *model, struct thread *thread,
+				  const struct event_tag *tag, uint64_t time_ns);
+int trace_add_span(struct model *model, const struct span *span,
+		   const struct span_resource *resource);
+struct observation *trace_observation(const struct trace *trace, const struct thread *thread,
+				      const uint8_t span_id[SPAN_ID_BYTES]);
+int trace_span_index(const struct trace *trace, const uint8_t span_id[SPAN_ID_BYTES]);
+void trace_unlist(struct model *model, struct trace *trace);
+void trace_free(struct model *model, struct trace *trace);
+void trace_expire(struct model *model);
+
+/* fold.c: what leaves the timelines. */
+void fold_oldest_chunk(struct model *model, struct thread *thread);

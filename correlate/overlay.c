@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lanes into segments: who owned the thread at each instant.
+ *
+ * Off the CPU the tag cannot change, so the tag at switch-out owns the whole wait. Of a slice on
+ * the CPU the tags at both ends are known; in between, the spans' own edges cut it: the innermost
+ * span that is active, and that this thread can have carried, owns each piece. What the tags at the
+ * ends do not confirm is uncertain for the spans concerned (DESIGN 4, rules 1, 2, 4, 5, 8). */
+#include <stdlib.h>
+
+#include "collector/base/macros.h"
+#include "correlate/join.h"
+#include "correlate/reason.h"
+
+#define OVERLAY_MAX_SPANS 512 /* of one trace within one slice */
+
+enum confidence { CANNOT = 0, DOUBTFUL, SURE };
+
+struct cut {
+	struct join *join;
+	const struct lane *lane;
+	const struct slice *slice;
+	int32_t owner_in,
+		owner_out; /* what the tags at both ends mean; -1: nothing of this trace */
+	uint64_t lag_in_ns, lag_out_ns;
+	uint64_t doubt_ns; /* of the CPU time of any part of the slice */
+	uint64_t last_cpu_ns;
+	uint32_t count;
+	int32_t nodes[OVERLAY_MAX_SPANS];
+	uint8_t confidence[OVERLAY_MAX_SPANS];
+	bool touched_part;
+};
+
+/* Up to the one that is active then; -1: none. */
+static int32_t climb(const struct join *join, int32_t index, uint64_t time_ns)
+{
+	while (index >= 0 && !node_is_active(&join->nodes[index], time_ns))
+		index = join->nodes[index].parent;
+	return index;
+}
+
+/* An unknown tag of this trace is a descendant that was not exported: it counts for the innermost
+ * exported span that the thread carried around it. */
+static int32_t enclosing(const struct join *join, const struct lane *lane, uint64_t time_ns)
+{
+	int32_t found[OVERLAY_MAX_SPANS], best = -1;
+	uint32_t count = join_overlapping(join, lane->process, time_ns, time_ns + 1, found,
+					  OVERLAY_MAX_SPANS);
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct sighting *seen = join_sighting(join, found[i], lane->thread);
+		bool is_near =
+			seen ? seen->first_ns <= time_ns : join->nodes[found[i]].placed == lane;
+
+		if (is_near && (best < 0 || join->nodes[found[i]].depth > join->nodes[best].depth))
+			best = found[i];
+	}
+	for (uint32_t i = 0; best < 0 && i < count;
+	     i++) /* nothing was seen here: the trace's own root */
+		best = join->nodes[found[i]].parent < 0 ? found[i] : -1;
+	return best;
+}
+
+static int32_t meaning(const struct join *join, const struct lane *lane,
+		       const struct event_tag *tag, uint64_t time_ns)
+{
+	int32_t index;
+
+	if (tag_is_none(tag) || memcmp(tag->trace_id, join->trace->id, TRACE_ID_BYTES) != 0)
+		return -1;
+	if (time_ns < lane->thread->inherited_until_ns && tag_eq(tag, &lane->thread->inherited_tag))
+		return -1;
+	index = join_find(join, tag->span_id);
+	if (index >= 0)
+		return join->nodes[index].process == lane->process ? index : -1;
+	return enclosing(join, lane, time_ns);
+}
+
+/* The doubt is the span's, and that of every ancestor up to the first one that is sure; that one's
+ * own share (self) is in doubt too. */
+static void doubt(struct join *join, int32_t index, int32_t sure_ancestor, uint64_t ns)
+{
+	for (; index >= 0; index = join->nodes[index].parent) {
+		join->nodes[index].uncertain_ns += ns;
+		if (index == sure_ancestor)
+			return;
+	}
+}
+
+static void emit(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
+		 int32_t carrier)
+{
+	struct segment *segment;
+
+	if (start >= end || carrier < 0)
+		return;
+	segment = join_add_segment(join);
+	if (!segment)
+		return;
+	*segment = *like;
+	segment->start_ns = start;
+	segment->end_ns = end;
+	segment->carrier = carrier;
+}
+
+/* A stretch with one tag all along, given to the innermost span of the chain that is active: a tag
+ * may be seen before its span's start or after its end. */
+static void emit_chain(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
+		       int32_t index)
+{
+	while (start < end) {
+		int32_t owner = climb(join, index, start);
+		uint64_t until = owner >= 0 ? MIN(end, join->nodes[owner].b_ns) : end;
+
+		for (int32_t i = index; i >= 0 && i != owner; i = join->nodes[i].parent) {
+			if (join->nodes[i].a_ns > start)
+				until = MIN(until, join->nodes[i].a_ns);
+		}
+		emit(join, like, start, until, owner);
+		start = until;
+	}
+}
+
+/* CPU time of the slice up to `time`, on the scheduler's clock, which runs `lag` early at its ends.
+ */
+static uint64_t cpu_until(const struct cut *cut, uint64_t time_ns)
+{
+	const struct slice *slice = cut->slice;
+
+	if (time_ns <= slice->in_ns)
+		return 0;
+	if (time_ns >= slice->out_ns)
+		return slice->booked_ns;
+	return MIN(time_ns - slice->in_ns + cut->lag_in_ns, slice->booked_ns);
+}
+
+static bool has_in_chain(const struct join *join, int32_t tag_owner, int32_t node)
+{
+	return tag_owner >= 0 && node_is_below(join, tag_owner, node);
+}
+
+/* The thread ran at that edge, with nothing of the trace or an ancestor as its tag: it can have
+ * been on the way into, or out of, the span. */
+static bool may_be_on_the_way(const struct cut *cut, int32_t node, int32_t tag_owner,
+			      uint64_t edge_ns)
+{
+	return (tag_owner < 0 || node_is_below(cut->join, node, tag_owner)) &&
+	       lane_on_cpu(cut->lane, edge_ns);
+}
+
+static enum confidence trust_observed(const struct cut *cut, int32_t index,
+				      const struct sighting *seen)
+{
+	const struct node *node = &cut->join->nodes[index];
+	bool at_in = has_in_chain(cut->join, cut->owner_in, index);
+	bool at_out = has_in_chain(cut->join, cut->owner_out, index);
+	bool starts_here = node->a_ns >= cut->slice->in_ns;
+	bool ends_here = node->b_ns <= cut->slice->out_ns;
+
+	if ((starts_here || at_in) && (ends_here || at_out))
+		return SURE;
+	if (at_in || at_out)
+		return DOUBTFUL; /* attached or detached somewhere inside */
+	if (!starts_here && seen->first_ns >= cut->slice->out_ns)
+		return may_be_on_the_way(cut, index, cut->owner_in, node->a_ns) ? DOUBTFUL : CANNOT;
+	if (!ends_here && seen->last_ns <= cut->slice->in_ns)
+		return may_be_on_the_way(cut, index, cut->owner_out, node->b_ns) ? DOUBTFUL
+										 : CANNOT;
+	return starts_here || ends_here ? DOUBTFUL : CANNOT;
+}
+
+static enum confidence trust(const struct cut *cut, int32_t index)
+{
+	const struct node *node = &cut->join->nodes[index];
+	const struct sighting *seen = join_sighting(cut->join, index, cut->lane->thread);
+
+	if (seen)
+		return trust_observed(cut, index, seen);
+	if (node->sightings >= 0 || node->placed != cut->lane)
+		return has_in_chain(cut->join, cut->owner_in, index) &&
+				       has_in_chain(cut->join, cut->owner_out, index)
+			       ? SURE
+			       : /* its descendants run here */
+			       has_in_chain(cut->join, cut->owner_in, index) ||
+				       has_in_chain(cut->join, cut->owner_out, index)
+			       ? DOUBTFUL
+			       : CANNOT;
+	return node->a_ns >= cut->slice->in_ns && node->b_ns <= cut->slice->out_ns ? SURE
+										   : DOUBTFUL;
+}
+
+/* The innermost of those active; rivals, of which neither is the other's ancestor, doubt each
+ * other. */
+static int32_t innermost(struct cut *cut, uint64_t start, uint64_t end,
+			 enum confidence *out_confidence)
+{
+	struct join *join = cut->join;
+	int32_t best = -1;
+
+	*out_confidence = CANNOT;
+	for (uint32_t i = 0; i < cut->count; i++) {
+		int32_t index = cut->nodes[i];
+		const struct node *node = &join->nodes[index];
+
+		if (cut->confidence[i] == CANNOT || !node_is_active(node, start))
+			continue;
+		if (best >= 0 && !node_is_below(join, index, best)) {
+			if (node_is_below(join, best, index))
+				continue;
+			doubt(join, index, -1, end - start);
+			doubt(join, best, -1, end - start);
+			if (cut->confidence[i] < *out_confidence ||
+			    (cut->confidence[i] == *out_confidence &&
+			     node->depth < join->nodes[best].depth))
+				continue;
+		}
+		best = index;
+		*out_confidence = cut->confidence[i];
+	}
+	return best;
+}
+
+static int32_t sure_ancestor(const struct cut *cut, int32_t index)
+{
+	for (int32_t up = index; up >= 0; up = cut->join->nodes[up].parent) {
+		for (uint32_t i = 0; i < cut->count; i++) {
+			if (cut->nodes[i] == up && cut->confidence[i] == SURE)
+				return up;
+		}
+	}
+	return -1;
+}
+
+static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
+{
+	struct segment like = {
+		.state = STATE_RUNNING,
+		.thread = cut->lane->thread,
+		.since_ns = cut->slice->in_ns,
+		.wait = -1,
+	};
+	uint64_t cpu = cpu_until(cut, end);
+	enum confidence confidence;
+	int32_t owner = innermost(cut, start, end, &confidence);
+
+	like.cpu_ns = cpu - MIN(cpu, cut->last_cpu_ns);
+	cut->last_cpu_ns = cpu;
+	if (owner < 0)
+		return;
+	if (confidence == DOUBTFUL)
+		doubt(cut->join, owner, sure_ancestor(cut, owner), end - start);
+	if (start != cut->slice->in_ns || end != cut->slice->out_ns)
+		doubt(cut->join, owner, -1, 0);
+	emit(cut->join, &like, start, end, owner);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static uint32_t edges_of(const struct cut *cut, uint64_t *edges)
+{
+	const struct slice *slice = cut->slice;
+	uint32_t count = 0;
+
+	edges[count++] = slice->in_ns;
+	edges[count++] = slice->out_ns;
+	for (uint32_t i = 0; i < cut->count; i++) {
+		const struct node *node = &cut->join->nodes[cut->nodes[i]];
+
+		if (node->a_ns > slice->in_ns && node->a_ns < slice->out_ns)
+			edges[count++] = node->a_ns;
+		if (node->b_ns > slice->in_ns && node->b_ns < slice->out_ns)
+			edges[count++] = node->b_ns;
+	}
+	qsort(edges, count, sizeof(*edges), by_value);
+	return count;
+}
+
+/* What was stolen, or booked elsewhere, is uncertain for those that own only a part. */
+static void doubt_parts(struct cut *cut)
+{
+	const struct slice *slice = cut->slice;
+
+	for (uint32_t i = 0; i < cut->count; i++) {
+		struct node *node = &cut->join->nodes[cut->nodes[i]];
+		bool whole = node->a_ns <= slice->in_ns && node->b_ns >= slice->out_ns;
+
+		if (cut->confidence[i] != CANNOT && (!whole || cut->count > 1))
+			node->uncertain_ns += cut->doubt_ns;
+	}
+}
+
+static void measure_lag(struct cut *cut)
+{
+	const struct slice *slice = cut->slice;
+	const struct cpu_lag *lag = &cut->join->model->lag;
+	uint64_t length = slice->out_ns - slice->in_ns, expected;
+
+	cut->lag_in_ns =
+		cpu_lag_of(lag, slice->cpu, slice->in_ns, slice->raw_lag_in, &cut->doubt_ns);
+	cut->lag_out_ns =
+		cpu_lag_of(lag, slice->cpu, slice->out_ns, slice->raw_lag_out, &cut->doubt_ns);
+	expected = length + cut->lag_in_ns - MIN(length + cut->lag_in_ns, cut->lag_out_ns);
+	cut->doubt_ns += MAX(expected, slice->booked_ns) - MIN(expected, slice->booked_ns);
+	if (slice->flags & EVENT_IN_LOST)
+		cut->doubt_ns += length;
+}
+
+static void cut_slice(struct join *join, const struct lane *lane, const struct slice *slice)
+{
+	struct cut cut = { .join = join, .lane = lane, .slice = slice };
+	uint64_t edges[2 * OVERLAY_MAX_SPANS + 2];
+	uint32_t edge_count;
+	bool any = false;
+
+	cut.count = join_overlapping(join, lane->process, slice->in_ns, slice->out_ns, cut.nodes,
+				     OVERLAY_MAX_SPANS);
+	if (!cut.count)
+		return;
+	cut.owner_in = meaning(join, lane, &slice->tag_in, slice->in_ns);
+	cut.owner_out = meaning(join, lane, &slice->tag_out, slice->out_ns);
+	for (uint32_t i = 0; i < cut.count; i++) {
+		cut.confidence[i] = (uint8_t)trust(&cut, cut.nodes[i]);
+		any |= cut.confidence[i] != CANNOT;
+	}
+	if (!any)
+		return;
+	measure_lag(&cut);
+	edge_count = edges_of(&cut, edges);
+	for (uint32_t i = 1; i < edge_count; i++) {
+		if (edges[i] > edges[i - 1])
+			own_piece(&cut, edges[i - 1], edges[i]);
+	}
+	doubt_parts(&cut);
+	if (slice->flags & EVENT_TAG_OUT_UNKNOWN) {
+		for (uint32_t i = 0; i < cut.count; i++)
+			join->nodes[cut.nodes[i]].uncertain_ns += slice->out_ns - slice->in_ns;
+	}
+}
+
+/* Between start and attach, or detach and end, the thread itself may leave the CPU: then its tag
+ * does not show the span yet, or any more. */
+static void doubt_wait(struct join *join, const struct lane *lane, uint64_t start, uint64_t end,
+		       int32_t owner)
+{
+	int32_t found[OVERLAY_MAX_SPANS];
+	uint32_t count =
+		join_overlapping(join, lane->process, start, end, found, OVERLAY_MAX_SPANS);
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct node *node = &join->nodes[found[i]];
+		const struct sighting *seen = join_sighting(join, found[i], lane->thread);
+		bool is_before = seen && seen->first_ns >= end && lane_on_cpu(lane, node->a_ns);
+		bool is_after = seen && seen->last_ns <= start && lane_on_cpu(lane, node->b_ns);
+		bool is_placed = !seen && node->sightings < 0 && node->placed == lane;
+
+		if (owner >= 0 && (owner == found[i] || !node_is_below(join, found[i], owner)))
+			continue;
+		if (is_before || is_after || is_placed)
+			doubt(join, found[i], owner, MIN(end, node->b_ns) - MAX(start, node->a_ns));
+	}
+}
+
+static void emit_off_cpu(struct join *join, const struct lane *lane, const struct slice *before,
+			 const struct slice *after, uint64_t until)
+{
+	uint64_t start = before->out_ns;
+	uint64_t woken = after ? after->waking_ns : until;
+	bool preempted = before->flags & EVENT_PREEMPTED;
+	struct segment like = {
+		.thread = lane->thread,
+		.since_ns = start,
+		.wait = -1,
+		.state = STATE_RUNNABLE,
+		.why = preempted ? WHY_PREEMPTED : WHY_WOKEN,
+	};
+	int32_t owner = meaning(join, lane, &before->tag_out, start);
+	struct wait *wait;
+
+	if (after && (after->flags & EVENT_THROTTLED))
+		like.why = WHY_THROTTLED;
+	doubt_wait(join, lane, start, until, owner);
+	if (owner < 0)
+		return;
+	if (preempted) {
+		emit_chain(join, &like, start, until, owner);
+		return;
+	}
+	woken = woken ? MIN(MAX(woken, start), until) : until;
+	emit_chain(join, &like, woken, until, owner);
+	wait = join_add_wait(join, &like.wait);
+	if (!wait)
+		return;
+	wait->syscall = before->syscall;
+	wait->target = before->target;
+	wait->raw_ns = woken - start;
+	wait->reason = (uint8_t)reason_of(before->state, before->syscall,
+					  before->flags & EVENT_IOWAIT, &before->target);
+	wait->has_waker = after && (after->flags & EVENT_WAKER);
+	if (wait->has_waker)
+		wait->waker = after->waker;
+	like.state = STATE_BLOCKED;
+	emit_chain(join, &like, start, woken, owner);
+}
+
+/* Records were lost in between: what the thread did is not known. */
+static void emit_gap(struct join *join, const struct lane *lane, const struct slice *before,
+		     const struct slice *after)
+{
+	struct segment like = { .thread = lane->thread, .wait = -1, .state = STATE_UNKNOWN };
+	uint64_t start = before->out_ns, end = after->in_ns;
+	int32_t owner = meaning(join, lane, &before->tag_out, start);
+	int32_t found[OVERLAY_MAX_SPANS];
+	uint32_t count =
+		join_overlapping(join, lane->process, start, end, found, OVERLAY_MAX_SPANS);
+
+	if (owner < 0)
+		owner = meaning(join, lane, &after->tag_in, end);
+	emit_chain(join, &like, start, end, owner);
+	for (uint32_t i = 0; i < count; i++) {
+		struct node *node = &join->nodes[found[i]];
+
+		if (node->sightings < 0 || join_sighting(join, found[i], lane->thread))
+			node->partial = true;
+	}
+}
+
+static void doubt_hidden(struct join *join, const struct lane *lane, const struct slice *before,
+			 const struct slice *slice)
+{
+	int32_t owner = meaning(join, lane, &before->tag_out, before->out_ns);
+
+	for (owner = climb(join, owner, before->out_ns); owner >= 0;
+	     owner = join->nodes[owner].parent) {
+		join->nodes[owner].partial = true;
+		join->nodes[owner].uncertain_ns += slice->hidden_ns;
+	}
+}
+
+/* After the newest record: still blocked, for the reason that stands there, or still running. */
+static void emit_open_end(struct join *join, const struct lane *lane)
+{
+	const struct slice *last = &lane->slices[lane->count - 1];
+	uint64_t end = lane->open_until_ns;
+	struct segment like = { .thread = lane->thread, .wait = -1, .state = STATE_RUNNING };
+	int32_t owner;
+
+	if (last->out_ns != lane->thread->last_out_ns || end <= last->out_ns)
+		return;
+	if (!lane->thread->running) {
+		emit_off_cpu(join, lane, last, NULL, end);
+		return;
+	}
+	owner = meaning(join, lane, &last->tag_out, last->out_ns);
+	if (owner < 0)
+		return;
+	like.cpu_ns = end - last->out_ns;
+	emit_chain(join, &like, last->out_ns, end, owner);
+	doubt(join, owner, -1, end - last->out_ns);
+}
+
+static void overlay_lane(struct join *join, const struct lane *lane)
+{
+	for (uint32_t i = 0; i < lane->count; i++) {
+		const struct slice *slice = &lane->slices[i];
+		const struct slice *before = i ? &lane->slices[i - 1] : NULL;
+
+		if (before && slice->gap)
+			emit_gap(join, lane, before, slice);
+		else if (before && slice->in_ns > before->out_ns)
+			emit_off_cpu(join, lane, before, slice, slice->in_ns);
+		if (before && slice->hidden_ns)
+			doubt_hidden(join, lane, before, slice);
+		cut_slice(join, lane, slice);
+	}
+	if (lane->count)
+		emit_open_end(join, lane);
+}
+
+static int by_segment_start(const void *a, const void *b)
+{
+	const struct segment *x = a, *y = b;
+
+	if (x->start_ns != y->start_ns)
+		return x->start_ns < y->start_ns ? -1 : 1;
+	return x->thread->tid < y->thread->tid ? -1 : x->thread->tid > y->thread->tid;
+}
+
+static void add_lanes(struct join *join)
+{
+	for (const struct observation *o = join->trace->observations; o; o = o->next) {
+		if (!o->inherited)
+			join_lane(join, o->thread);
+	}
+}
+
+void join_overlay(struct join *join)
+{
+	uint64_t greatest = 0;
+
+	add_lanes(join);
+	for (uint32_t i = 0; i < join->lane_count; i++)
+		overlay_lane(join, join->lanes[i]);
+	if (join->segment_count)
+		qsort(join->segments, join->segment_count, sizeof(*join->segments),
+		      by_segment_start);
+	join->segment_max_end = arena_alloc(&join->arena, (join->segment_count + 1) *
+								  sizeof(*join->segment_max_end));
+	if (!join->segment_max_end) {
+		join->out_of_memory = true;
+		join->segment_count = 0;
+	}
+	for (uint32_t i = 0; i < join->segment_count; i++) {
+		greatest = MAX(greatest, join->segments[i].end_ns);
+		join->segment_max_end[i] = greatest;
+	}
+}

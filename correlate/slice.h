@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One off/on cycle of a thread, unpacked: how the join sees a record of the kernel.
+ *
+ *   prev_out ......... waking ......... in ==================== out
+ *            blocked          runnable           on the CPU          why it leaves: state, syscall,
+ * target
+ *
+ * Times are CLOCK_MONOTONIC ns. The wait that ends at `in` began with the slice before this one:
+ * its reason stands there, its waker stands here. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "bpf/event.h"
+
+struct slice {
+	uint64_t prev_out_ns; /* == in_ns after a tick; 0: not known */
+	uint64_t waking_ns;   /* 0: none; else within [prev_out, in] */
+	uint64_t in_ns;
+	uint64_t out_ns;
+	uint64_t booked_ns;  /* CPU time the scheduler booked for [in, out) */
+	uint64_t hidden_ns;  /* CPU time booked since the slice before that no record explains */
+	int64_t raw_lag_in;  /* in_ns - exec_start: the CPU's constant offset and the lag of booking
+			      */
+	int64_t raw_lag_out; /* out_ns - exec_start at out */
+	uint32_t flags;      /* enum event_slice_flag */
+	uint32_t cpu;
+	uint32_t state;
+	int32_t syscall;
+	bool gap; /* records of this thread between the one before and this one were lost */
+	struct event_tag tag_in;  /* zero: none */
+	struct event_tag tag_out; /* zero: none */
+	struct event_target target;
+	struct event_waker waker; /* with EVENT_WAKER */
+};
+
+static inline bool tag_is_none(const struct event_tag *tag)
+{
+	static const struct event_tag none;
+
+	return memcmp(tag, &none, sizeof(none)) == 0;
+}
+
+static inline bool tag_eq(const struct event_tag *a, const struct event_tag *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The recent slices of one thread, packed: about 20 bytes a cycle while tag, target and waker stay.
+ *
+ * Slices are appended in time order into chunks; whole chunks leave at the old end. The first slice
+ * of a chunk is written in full, so each chunk can be read alone. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "correlate/slice.h"
+
+#define TIMELINE_CHUNK_BYTES 1024
+
+struct timeline_chunk {
+	struct timeline_chunk *newer;
+	uint64_t first_ns; /* start of the first slice: its prev_out, or in */
+	uint64_t last_ns;  /* out of the last one */
+	uint32_t used;
+	uint32_t count;
+	uint8_t bytes[TIMELINE_CHUNK_BYTES];
+};
+
+struct timeline {
+	struct timeline_chunk *oldest; /* owned */
+	struct timeline_chunk *newest;
+	struct slice last;   /* what the next one is written against */
+	struct slice before; /* the last one that left at the old end; out_ns 0: none has */
+};
+
+/* -ENOMEM: the slice is lost. `*out_bytes` grows by what was allocated. */
+int timeline_append(struct timeline *timeline, const struct slice *slice, size_t *out_bytes);
+
+/* Takes the oldest chunk out and remembers its last slice in `before`; the caller frees it. NULL:
+ * empty. */
+struct timeline_chunk *timeline_take_oldest(struct timeline *timeline);
+void timeline_fini(struct timeline *timeline);
+
+struct timeline_cursor {
+	const struct timeline_chunk *chunk;
+	uint32_t at;
+	uint32_t left;
+	bool only_this_chunk;
+	struct slice last;
+};
+
+/* From a chunk before the first one that reaches past `from_ns`, for the reason of its first wait.
+ */
+void timeline_seek(const struct timeline *timeline, uint64_t from_ns,
+		   struct timeline_cursor *out_cursor);
+void timeline_seek_chunk(const struct timeline_chunk *chunk, struct timeline_cursor *out_cursor);
+bool timeline_next(struct timeline_cursor *cursor, struct slice *out_slice);

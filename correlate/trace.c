@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/base/macros.h"
+#include "correlate/model.h"
+
+#define LABEL_PART_BYTES 63
+
+struct trace *trace_find(const struct model *model, const uint8_t id[TRACE_ID_BYTES])
+{
+	struct trace **found = map_get(&model->traces, id);
+
+	return found ? *found : NULL;
+}
+
+static struct trace *find_or_make(struct model *model, const uint8_t id[TRACE_ID_BYTES])
+{
+	struct trace **slot = map_put(&model->traces, id), *trace;
+
+	if (!slot)
+		return NULL;
+	if (*slot)
+		return *slot;
+	trace = calloc(1, sizeof(*trace));
+	if (!trace) {
+		map_delete(&model->traces, id);
+		return NULL;
+	}
+	memcpy(trace->id, id, TRACE_ID_BYTES);
+	trace->bytes = sizeof(*trace);
+	model->stats.trace_bytes += trace->bytes;
+	trace->older = model->newest;
+	if (model->newest)
+		model->newest->newer = trace;
+	else
+		model->oldest = trace;
+	model->newest = trace;
+	*slot = trace;
+	return trace;
+}
+
+struct observation *trace_observation(const struct trace *trace, const struct thread *thread,
+				      const uint8_t span_id[SPAN_ID_BYTES])
+{
+	for (struct observation *o = trace->observations; o; o = o->next) {
+		if (o->thread == thread && memcmp(o->span_id, span_id, SPAN_ID_BYTES) == 0)
+			return o;
+	}
+	return NULL;
+}
+
+static struct observation *observe_anew(struct model *model, struct trace *trace,
+					struct thread *thread, const struct event_tag *tag,
+					uint64_t time_ns)
+{
+	struct observation *o = calloc(1, sizeof(*o));
+
+	if (!o)
+		return NULL;
+	o->thread = thread;
+	memcpy(o->span_id, tag->span_id, SPAN_ID_BYTES);
+	o->first_ns = o->last_ns = time_ns;
+	o->inherited = time_ns < thread->inherited_until_ns;
+	o->next = trace->observations;
+	trace->observations = o;
+	thread->refs++;
+	trace->bytes += sizeof(*o);
+	model->stats.trace_bytes += sizeof(*o);
+	model->stats.tags_seen++;
+	if (trace->unsettled)
+		trace->dirty = true;
+	return o;
+}
+
+/* Hot: the thread remembers what it carried last. */
+struct observation *trace_observe(struct model *model, struct thread *thread,
+				  const struct event_tag *tag, uint64_t time_ns)
+{
+	struct observation *o = thread->current;
+	struct trace *trace;
+
+	if (tag_is_none(tag))
+		return NULL;
+	if (o && tag_eq(&thread->current_tag, tag)) {
+		o->last_ns = MAX(o->last_ns, time_ns);
+		return o;
+	}
+	trace = find_or_make(model, tag->trace_id);
+	if (!trace)
+		return NULL;
+	trace->observed_ns = MAX(trace->observed_ns, time_ns);
+	o = trace_observation(trace, thread, tag->span_id);
+	if (!o)
+		o = observe_anew(model, trace, thread, tag, time_ns);
+	if (!o)
+		return NULL;
+	o->last_ns = MAX(o->last_ns, time_ns);
+	if (time_ns >= thread->inherited_until_ns)
+		o->inherited = false;
+	thread->current = o;
+	thread->current_tag = *tag;
+	return o;
+}
+
+int trace_span_index(const struct trace *trace, const uint8_t span_id[SPAN_ID_BYTES])
+{
+	for (uint32_t i = 0; i < trace->span_count; i++) {
+		if (memcmp(trace->spans[i].span_id, span_id, SPAN_ID_BYTES) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+/* What identifies a process among those that send spans: its resource, whole. */
+static uint64_t resource_key(const struct span_resource *resource, const struct span *span)
+{
+	uint64_t key = map_hash(resource->bytes.data, resource->bytes.len, 0);
+
+	return map_hash(&span->process_id, sizeof(span->process_id), key);
+}
+
+static char *make_label(const struct span *span)
+{
+	size_t name = MIN(span->name.len, (size_t)LABEL_PART_BYTES);
+	size_t peer = MIN(span->peer.len, (size_t)LABEL_PART_BYTES);
+	char *label;
+
+	if (span->kind != SPAN_KIND_CLIENT && span->kind != SPAN_KIND_PRODUCER)
+		return NULL;
+	label = calloc(1, name + peer + 2);
+	if (!label)
+		return NULL;
+	if (name)
+		memcpy(label, span->name.data, name);
+	if (peer)
+		memcpy(label + name + 1, span->peer.data, peer);
+	return label;
+}
+
+static struct process *claimed_process(const struct model *model,
+				       const struct span_resource *resource, int64_t pid)
+{
+	struct process *found = NULL;
+
+	for (struct process *p = model->processes; p; p = p->next) {
+		struct str instance = str_of(p->service_instance_id);
+		bool same_instance =
+			instance.len && (str_eq(instance, resource->service_instance_id) ||
+					 str_eq(instance, resource->runtime_id));
+		bool same_pid = pid > 0 && p->described && (int64_t)p->ns_pid == pid;
+		bool same_box =
+			!resource->container_id.len || !p->container_id[0] ||
+			strncmp(p->container_id, resource->container_id.data,
+				MIN(resource->container_id.len, sizeof(p->container_id))) == 0;
+
+		if (p->gone && p->gone_ns + NS_PER_SEC * 60 < model->now_ns)
+			continue;
+		if (same_instance)
+			return p;
+		if (same_pid && same_box) {
+			if (found && !found->gone && !p->gone)
+				return NULL; /* two namespaces have that number */
+			found = !found || found->gone ? p : found;
+		}
+	}
+	return found;
+}
+
+static bool fill_span(struct trace_span *out, const struct span *span,
+		      const struct span_resource *resource)
+{
+	*out = (struct trace_span){
+		.start_unix_ns = span->start_unix_ns,
+		.end_unix_ns = span->end_unix_ns,
+		.resource_key = resource_key(resource, span),
+		.process_pid = span->process_id ? span->process_id : resource->process_pid,
+		.thread_id = span->thread_id,
+		.flags = span->flags,
+		.kind = span->kind,
+		.label = make_label(span),
+	};
+	memcpy(out->span_id, span->span_id, SPAN_ID_BYTES);
+	memcpy(out->parent_id, span->parent_span_id, SPAN_ID_BYTES);
+	return out->label || (span->kind != SPAN_KIND_CLIENT && span->kind != SPAN_KIND_PRODUCER);
+}
+
+/* Children before parents, whatever order they came in: figures must not depend on it. */
+static int by_time(const struct trace_span *a, const struct trace_span *b)
+{
+	if (a->start_unix_ns != b->start_unix_ns)
+		return a->start_unix_ns < b->start_unix_ns ? -1 : 1;
+	if (a->end_unix_ns != b->end_unix_ns)
+		return a->end_unix_ns > b->end_unix_ns ? -1 : 1;
+	return memcmp(a->span_id, b->span_id, SPAN_ID_BYTES);
+}
+
+static int append_span(struct model *model, struct trace *trace, const struct trace_span *span)
+{
+	uint32_t at;
+
+	if (trace->span_count == trace->span_cap) {
+		uint32_t cap = trace->span_cap ? 2 * trace->span_cap : 4;
+		struct trace_span *spans = realloc(trace->spans, cap * sizeof(*spans));
+
+		if (!spans)
+			return -ENOMEM;
+		model->stats.trace_bytes += (cap - trace->span_cap) * sizeof(*spans);
+		trace->bytes += (cap - trace->span_cap) * sizeof(*spans);
+		trace->spans = spans;
+		trace->span_cap = cap;
+	}
+	for (at = trace->span_count; at > 0 && by_time(span, &trace->spans[at - 1]) < 0; at--) {
+	}
+	memmove(&trace->spans[at + 1], &trace->spans[at],
+		(trace->span_count - at) * sizeof(*trace->spans));
+	trace->spans[at] = *span;
+	trace->span_count++;
+	return 0;
+}
+
+static void list_pending(struct model *model, struct trace *trace)
+{
+	trace_unlist(model, trace);
+	trace->previous = model->pending_newest;
+	if (model->pending_newest)
+		model->pending_newest->next = trace;
+	else
+		model->pending_oldest = trace;
+	model->pending_newest = trace;
+	trace->list = LIST_PENDING;
+	model->stats.traces_pending++;
+}
+
+void trace_unlist(struct model *model, struct trace *trace)
+{
+	if (trace->list != LIST_PENDING)
+		return;
+	if (trace->previous)
+		trace->previous->next = trace->next;
+	else
+		model->pending_oldest = trace->next;
+	if (trace->next)
+		trace->next->previous = trace->previous;
+	else
+		model->pending_newest = trace->previous;
+	trace->previous = trace->next = NULL;
+	trace->list = LIST_NONE;
+	model->stats.traces_pending--;
+}
+
+int trace_add_span(struct model *model, const struct span *span,
+		   const struct span_resource *resource)
+{
+	struct trace *trace = find_or_make(model, span->trace_id);
+	struct trace_span kept;
+	int rc;
+
+	if (!trace)
+		return -ENOMEM;
+	model->stats.spans++;
+	if (trace_span_index(trace, span->span_id) >= 0) {
+		model->stats.spans_duplicate++;
+		return 0;
+	}
+	if (trace->span_count >= model->options.max_trace_spans) {
+		model->stats.spans_over_limit++;
+		trace->over_limit = true;
+		return -E2BIG;
+	}
+	if (!fill_span(&kept, span, resource))
+		return -ENOMEM;
+	kept.process = claimed_process(model, resource, kept.process_pid);
+	rc = append_span(model, trace, &kept);
+	if (rc < 0) {
+		free(kept.label);
+		return rc;
+	}
+	if (kept.process)
+		kept.process->refs++;
+	if (trace->revision)
+		model->stats.spans_late++;
+	trace->unsettled++;
+	trace->dirty = true;
+	trace->news_ns = model->now_ns;
+	list_pending(model, trace);
+	return 0;
+}
+
+static void free_observations(struct model *model, struct trace *trace)
+{
+	while (trace->observations) {
+		struct observation *o = trace->observations;
+
+		trace->observations = o->next;
+		if (o->thread->current == o)
+			o->thread->current = NULL;
+		o->thread->refs--;
+		if (o->fold)
+			model->stats.fold_bytes -= sizeof(*o->fold);
+		free(o->fold);
+		free(o);
+	}
+}
+
+void trace_free(struct model *model, struct trace *trace)
+{
+	trace_unlist(model, trace);
+	free_observations(model, trace);
+	for (uint32_t i = 0; i < trace->span_count; i++) {
+		if (trace->spans[i].process)
+			trace->spans[i].process->refs--;
+		free(trace->spans[i].label);
+	}
+	free(trace->spans);
+	if (trace->older)
+		trace->older->newer = trace->newer;
+	else
+		model->oldest = trace->newer;
+	if (trace->newer)
+		trace->newer->older = trace->older;
+	else
+		model->newest = trace->older;
+	map_delete(&model->traces, trace->id);
+	model->stats.trace_bytes -= trace->bytes;
+	free(trace);
+}
+
+static bool is_over(const struct model *model, const struct trace *trace, bool memory_is_short)
+{
+	uint64_t hold = trace->revision ? TRACE_HOLD_NS : TRACE_UNCLAIMED_NS;
+	uint64_t last = MAX(trace->news_ns, trace->observed_ns);
+
+	if (trace->unsettled)
+		return false;
+	for (const struct observation *o = trace->observations; o; o = o->next) {
+		if (o->thread->current == o && !o->thread->dead && !memory_is_short)
+			return false; /* a thread still carries it */
+		last = MAX(last, o->last_ns);
+	}
+	return memory_is_short || last + hold < model->now_ns;
+}
+
+/* Settled traces stay for a while, in case a late span comes; then, or when memory is short, they
+ * go. */
+void trace_expire(struct model *model)
+{
+	size_t share = model->options.limit_bytes / 4;
+	struct trace *trace = model->oldest;
+
+	while (trace) {
+		struct trace *newer = trace->newer;
+		bool is_short = model->stats.trace_bytes + model->stats.fold_bytes > share;
+
+		if (is_over(model, trace, false) ||
+		    (is_short && trace->revision && is_over(model, trace, true)))
+			trace_free(model, trace);
+		trace = newer;
+	}
+}

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/base/macros.h"
+#include "correlate/model.h"
+
+/* Timelines may take this share of the memory limit. */
+#define TIMELINE_SHARE(limit) ((limit) / 10 * 6)
+#define GONE_HOLD_NS          (120 * NS_PER_SEC)
+#define REACH_STEPS           16
+
+struct process *world_find_process(const struct model *model, uint32_t pid)
+{
+	struct process **found = map_get(&model->process_by_pid, &pid);
+
+	return found ? *found : NULL;
+}
+
+static struct process *find_or_make_process(struct model *model, uint32_t pid)
+{
+	struct process **slot = map_put(&model->process_by_pid, &pid);
+
+	if (!slot)
+		return NULL;
+	if (!*slot) {
+		struct process *process = calloc(1, sizeof(*process));
+
+		if (!process) {
+			map_delete(&model->process_by_pid, &pid);
+			return NULL;
+		}
+		process->pid = pid;
+		process->next = model->processes;
+		model->processes = process;
+		model->stats.processes++;
+		*slot = process;
+	}
+	return *slot;
+}
+
+static void forget_thread(struct model *model, struct thread *thread)
+{
+	struct thread **slot = map_get(&model->thread_by_tid, &thread->tid);
+
+	thread->dead = true;
+	thread->running = false;
+	if (slot && *slot == thread)
+		map_delete(&model->thread_by_tid, &thread->tid);
+}
+
+static struct thread *make_thread(struct model *model, struct process *process, uint32_t tid)
+{
+	struct thread **slot = map_put(&model->thread_by_tid, &tid), *thread;
+
+	if (!slot)
+		return NULL;
+	thread = calloc(1, sizeof(*thread));
+	if (!thread) {
+		map_delete(&model->thread_by_tid, &tid);
+		return NULL;
+	}
+	if (*slot) {
+		(*slot)->dead = true;
+		(*slot)->running = false;
+	}
+	thread->tid = tid;
+	thread->process = process;
+	thread->next = process->threads;
+	if (process->forked && !process->threads)
+		thread->inherited_until_ns = UINT64_MAX;
+	process->threads = thread;
+	process->refs++;
+	model->stats.threads++;
+	*slot = thread;
+	return thread;
+}
+
+static struct thread *thread_of(struct model *model, const struct event_slice *record)
+{
+	struct thread **found = map_get(&model->thread_by_tid, &record->tid);
+	struct process *process;
+
+	if (found && (*found)->process->pid == record->pid &&
+	    !((record->header.flags & EVENT_FIRST) && (*found)->seen))
+		return *found;
+	process = find_or_make_process(model, record->pid);
+	return process ? make_thread(model, process, record->tid) : NULL;
+}
+
+/* The tails stand behind the record in the order of their flag bits. */
+static const void *take_tail(const char **at, const char *end, bool present, size_t bytes)
+{
+	const char *tail = *at;
+
+	if (!present)
+		return NULL;
+	if ((size_t)(end - tail) < bytes) {
+		*at = NULL;
+		return NULL;
+	}
+	*at += bytes;
+	return tail;
+}
+
+static bool read_tails(const struct event_slice *record, struct slice *out)
+{
+	const char *at = (const char *)(record + 1);
+	const char *end = (const char *)record + record->header.bytes;
+	uint32_t flags = record->header.flags;
+	const struct {
+		uint32_t flag;
+		void *to;
+		size_t bytes;
+	} tails[] = {
+		{ EVENT_TAG_OUT, &out->tag_out, sizeof(out->tag_out) },
+		{ EVENT_TAG_IN, &out->tag_in, sizeof(out->tag_in) },
+		{ EVENT_TARGET, &out->target, sizeof(out->target) },
+		{ EVENT_WAKER, &out->waker, sizeof(out->waker) },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(tails) && at; i++) {
+		const void *tail = take_tail(&at, end, flags & tails[i].flag, tails[i].bytes);
+
+		if (tail)
+			memcpy(tails[i].to, tail, tails[i].bytes);
+	}
+	return at == end;
+}
+
+/* The tag at in_ns: told, the same as at out_ns, or what the thread had when it left last. */
+static void set_tag_in(const struct thread *thread, struct slice *slice)
+{
+	if (slice->flags & EVENT_TAG_SAME)
+		slice->tag_in = slice->tag_out;
+	else if (!(slice->flags & (EVENT_TAG_IN | EVENT_TAG_IN_NONE)) && thread->seen)
+		slice->tag_in = thread->last.tag_out;
+	if ((slice->flags & EVENT_TAG_OUT_UNKNOWN) && !(slice->flags & EVENT_TAG_OUT))
+		slice->tag_out = slice->tag_in;
+}
+
+static void rebuild_in(struct model *model, const struct thread *thread, struct slice *slice)
+{
+	uint64_t earliest = MAX(slice->prev_out_ns, thread->seen ? thread->last_out_ns : 0);
+
+	if (slice->in_ns && !(slice->flags & EVENT_IN_LOST))
+		return;
+	slice->in_ns = slice->out_ns - MIN(slice->booked_ns, slice->out_ns);
+	slice->in_ns = MIN(MAX(slice->in_ns, earliest), slice->out_ns);
+	slice->flags |= EVENT_IN_LOST;
+	slice->raw_lag_in = slice->raw_lag_out;
+	model->stats.slices_rebuilt++;
+}
+
+static void check_chain(struct model *model, const struct thread *thread,
+			const struct event_slice *record, struct slice *slice)
+{
+	if (!thread->seen) {
+		if (!slice->prev_out_ns || slice->prev_out_ns > slice->in_ns)
+			slice->prev_out_ns = slice->in_ns;
+		return;
+	}
+	if (slice->prev_out_ns != thread->last_out_ns || record->lost_before ||
+	    (slice->flags & EVENT_OUT_LOST)) {
+		slice->gap = true;
+		model->stats.chain_gaps++;
+		slice->prev_out_ns =
+			MIN(MAX(slice->prev_out_ns, thread->last_out_ns), slice->in_ns);
+	} else if (record->exec_in_ns > thread->last_exec_ns && !(slice->flags & EVENT_IN_LOST)) {
+		slice->hidden_ns = record->exec_in_ns - thread->last_exec_ns;
+	}
+}
+
+static bool make_slice(struct model *model, const struct thread *thread,
+		       const struct event_slice *record, struct slice *out)
+{
+	*out = (struct slice){
+		.prev_out_ns = record->prev_out_ns,
+		.waking_ns = record->waking_ns,
+		.in_ns = record->in_ns,
+		.out_ns = record->out_ns,
+		.booked_ns = record->exec_out_ns - MIN(record->exec_in_ns, record->exec_out_ns),
+		.raw_lag_in = (int64_t)(record->in_ns - record->exec_start_in_ns),
+		.raw_lag_out = (int64_t)(record->out_ns - record->exec_start_out_ns),
+		.flags = record->header.flags,
+		.cpu = record->cpu,
+		.state = record->state,
+		.syscall = record->syscall,
+	};
+	if (record->header.bytes < sizeof(*record) || !read_tails(record, out))
+		return false;
+	if (!out->out_ns || out->in_ns > out->out_ns ||
+	    (thread->seen && out->in_ns && out->in_ns < thread->last_out_ns) ||
+	    out->out_ns < thread->last_out_ns || out->out_ns >> 62)
+		return false;
+	set_tag_in(thread, out);
+	rebuild_in(model, thread, out);
+	check_chain(model, thread, record, out);
+	if (out->waking_ns < out->prev_out_ns || out->waking_ns > out->in_ns)
+		out->waking_ns = 0;
+	return true;
+}
+
+static void note_inheritance(struct thread *thread, const struct slice *slice)
+{
+	if (thread->inherited_until_ns != UINT64_MAX)
+		return;
+	if (!thread->seen)
+		thread->inherited_tag = slice->tag_in;
+	if (!tag_eq(&slice->tag_in, &thread->inherited_tag))
+		thread->inherited_until_ns = slice->in_ns;
+	else if (!tag_eq(&slice->tag_out, &thread->inherited_tag))
+		thread->inherited_until_ns = slice->out_ns;
+}
+
+static void note_lag(struct model *model, const struct slice *slice)
+{
+	if (!(slice->flags & EVENT_IN_LOST))
+		cpu_lag_add(&model->lag, slice->cpu, slice->in_ns, slice->raw_lag_in);
+	cpu_lag_add(&model->lag, slice->cpu, slice->out_ns, slice->raw_lag_out);
+}
+
+static int take_slice(struct model *model, const struct event_slice *record)
+{
+	struct thread *thread = thread_of(model, record);
+	struct slice slice;
+
+	if (!thread)
+		return -ENOMEM;
+	if (!make_slice(model, thread, record, &slice)) {
+		model->stats.slices_malformed++;
+		return -EBADMSG;
+	}
+	note_inheritance(thread, &slice);
+	note_lag(model, &slice);
+	trace_observe(model, thread, &slice.tag_in, slice.prev_out_ns);
+	trace_observe(model, thread, &slice.tag_in, slice.in_ns);
+	trace_observe(model, thread, &slice.tag_out, slice.out_ns);
+	if (timeline_append(&thread->timeline, &slice, &model->stats.timeline_bytes) < 0)
+		return -ENOMEM;
+	if (!thread->process->has_records)
+		thread->process->first_ns = slice.prev_out_ns;
+	if (!model->first_record_ns)
+		model->first_record_ns = slice.prev_out_ns;
+	thread->process->has_records = true;
+	thread->last = slice;
+	thread->seen = true;
+	thread->last_out_ns = slice.out_ns;
+	thread->last_exec_ns = record->exec_out_ns;
+	thread->running = slice.flags & EVENT_TICK;
+	model->stats.slices++;
+	if (slice.flags & EVENT_DEAD)
+		forget_thread(model, thread);
+	return 0;
+}
+
+/* The pid belongs to another program, or to nobody, from now on. */
+static void retire(struct model *model, uint32_t pid, uint64_t time_ns)
+{
+	struct process *process = world_find_process(model, pid);
+
+	if (!process)
+		return;
+	process->gone = true;
+	process->gone_ns = MAX(time_ns, model->now_ns);
+	for (struct thread *thread = process->threads; thread; thread = thread->next)
+		forget_thread(model, thread);
+	map_delete(&model->process_by_pid, &pid);
+}
+
+static int take_life(struct model *model, const struct event_life *life)
+{
+	struct process *child;
+
+	if (life->header.bytes < sizeof(*life))
+		return -EBADMSG;
+	if (life->header.kind != EVENT_FORK) {
+		retire(model, life->pid, life->time_ns);
+		return 0;
+	}
+	retire(model, life->other_pid, life->time_ns);
+	child = find_or_make_process(model, life->other_pid);
+	if (!child)
+		return -ENOMEM;
+	child->forked = true;
+	return 0;
+}
+
+int world_record(struct model *model, const struct event_header *record)
+{
+	switch (record->kind) {
+	case EVENT_SLICE:
+		return take_slice(model, (const struct event_slice *)record);
+	case EVENT_FORK:
+	case EVENT_EXEC:
+	case EVENT_EXIT:
+		return take_life(model, (const struct event_life *)record);
+	default:
+		model->stats.slices_malformed++;
+		return -EBADMSG;
+	}
+}
+
+static void copy_text(char *to, const char *from, size_t bytes)
+{
+	memcpy(to, from, bytes - 1);
+	to[bytes - 1] = '\0';
+}
+
+int world_process(struct model *model, const struct event_process *news)
+{
+	struct process *process;
+
+	if (news->gone) {
+		retire(model, news->pid, news->seen_ns);
+		return 0;
+	}
+	process = find_or_make_process(model, news->pid);
+	if (!process)
+		return -ENOMEM;
+	process->described = true;
+	process->ns_pid = news->ns_pid;
+	process->publish = news->publish;
+	copy_text(process->service_instance_id, news->service_instance_id,
+		  sizeof(process->service_instance_id));
+	copy_text(process->service_name, news->service_name, sizeof(process->service_name));
+	copy_text(process->container_id, news->container_id, sizeof(process->container_id));
+	return 0;
+}
+
+static void fold_until(struct model *model, uint64_t horizon_ns)
+{
+	for (struct process *process = model->processes; process; process = process->next) {
+		for (struct thread *thread = process->threads; thread; thread = thread->next) {
+			while (thread->timeline.oldest &&
+			       thread->timeline.oldest->last_ns < horizon_ns)
+				fold_oldest_chunk(model, thread);
+		}
+	}
+}
+
+/* Shortens the reach while the timelines exceed their share, and lets it grow back. */
+static void fold_old_slices(struct model *model)
+{
+	size_t share = TIMELINE_SHARE(model->options.limit_bytes);
+	uint64_t reach = model->options.reach_ns, step = MAX(reach / REACH_STEPS, 1);
+
+	fold_until(model, model->now_ns - MIN(model->now_ns, reach));
+	while (model->stats.timeline_bytes > share && reach > step) {
+		reach -= step;
+		fold_until(model, model->now_ns - MIN(model->now_ns, reach));
+	}
+	model->stats.reach_ns = reach;
+}
+
+static bool is_spent(const struct model *model, const struct thread *thread)
+{
+	return thread->dead && !thread->refs &&
+	       (!thread->timeline.oldest ||
+		thread->last_out_ns + model->options.reach_ns < model->now_ns);
+}
+
+static void free_thread(struct model *model, struct thread *thread)
+{
+	for (struct timeline_chunk *c = thread->timeline.oldest; c; c = c->newer)
+		model->stats.timeline_bytes -= sizeof(*c);
+	timeline_fini(&thread->timeline);
+	thread->process->refs--;
+	model->stats.threads--;
+	free(thread);
+}
+
+static void expire_threads(struct model *model, struct process *process)
+{
+	struct thread **link = &process->threads;
+
+	while (*link) {
+		struct thread *thread = *link;
+
+		if (!is_spent(model, thread)) {
+			link = &thread->next;
+			continue;
+		}
+		*link = thread->next;
+		free_thread(model, thread);
+	}
+}
+
+static void forget_resources_of(struct model *model, const struct process *process)
+{
+	size_t cursor = 0;
+	const void *key;
+	struct resource_owner *owner;
+
+	while ((owner = map_next(&model->resources, &cursor, &key))) {
+		if (owner->process == process)
+			owner->process = NULL;
+	}
+}
+
+static void expire_processes(struct model *model)
+{
+	struct process **link = &model->processes;
+
+	while (*link) {
+		struct process *process = *link;
+
+		expire_threads(model, process);
+		if (!process->gone || process->refs ||
+		    process->gone_ns + GONE_HOLD_NS > model->now_ns) {
+			link = &process->next;
+			continue;
+		}
+		*link = process->next;
+		forget_resources_of(model, process);
+		model->stats.processes--;
+		free(process);
+	}
+}
+
+void world_expire(struct model *model)
+{
+	fold_old_slices(model);
+	expire_processes(model);
+}
+
+void world_fini(struct model *model)
+{
+	while (model->processes) {
+		struct process *process = model->processes;
+
+		while (process->threads) {
+			struct thread *thread = process->threads;
+
+			process->threads = thread->next;
+			free_thread(model, thread);
+		}
+		model->processes = process->next;
+		free(process);
+	}
+}
