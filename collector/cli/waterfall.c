@@ -13,10 +13,10 @@
 #define MIN_NAME_COLUMNS 14
 #define MIN_BAR_COLUMNS  16
 #define MAX_BAR_COLUMNS  100
-#define NUMBER_COLUMNS   33 /* wall, cpu, runq, blocked, away: see put_head */
-#define WHY_COLUMNS      26 /* what it was blocked on */
-#define GRADE_COLUMNS    18
-#define GRADE_SHORT      8
+#define NUMBER_COLUMNS   33 /* wall, CPU, runq, blocked, away: see put_head */
+#define WHY_COLUMNS      22 /* what it was blocked on most */
+#define GRADE_COLUMNS    19
+#define GRADE_SHORT      10
 
 /* Which columns fit. */
 struct layout {
@@ -63,9 +63,9 @@ static struct layout choose_layout(const struct term *term, const struct span_tr
 		layout.why = 0;
 		layout.grade = GRADE_SHORT;
 	}
-	rest = term->width - MIN(term->width, NUMBER_COLUMNS + layout.why + layout.grade + 3);
+	rest = term->width - MIN(term->width, NUMBER_COLUMNS + layout.why + layout.grade + 1);
 	rest = MAX(rest, MIN_NAME_COLUMNS + MIN_BAR_COLUMNS + 0u);
-	layout.name = MIN(wanted, MAX(rest * 45 / 100, (unsigned)MIN_NAME_COLUMNS));
+	layout.name = MIN(wanted, MAX(rest * 2 / 5, (unsigned)MIN_NAME_COLUMNS));
 	layout.bar = MIN(rest - layout.name, (unsigned)MAX_BAR_COLUMNS);
 	return layout;
 }
@@ -98,9 +98,8 @@ static void put_head(const struct term *term, const struct layout *layout,
 	term_text(term, "span", layout->name, true, out);
 	buf_append_text(out, " 0");
 	term_spaces(layout->bar - 1 - len, out);
-	buf_printf(out, "%s %8s %6s %5s %7s", end, "wall", "CPU", "runq", "blocked");
-	if (layout->why)
-		term_text(term, " on", layout->why, true, out);
+	buf_printf(out, "%s %8s %5s %5s ", end, "wall", "CPU", "runq");
+	term_text(term, layout->why ? " blocked on" : "block", 5 + layout->why, true, out);
 	buf_printf(out, " %5s  grade", "away");
 	term_reset(term, out);
 	buf_append_byte(out, '\n');
@@ -129,21 +128,17 @@ static void put_name(const struct term *term, const struct layout *layout,
 	term_reset(term, out);
 }
 
-/* "88 % net 10.0.0.5:5432": the wait that counts most. */
+/* "net 10.0.0.5:5432": the wait that counts most. */
 static void put_why(const struct term *term, const struct layout *layout,
 		    const struct span_row *row, struct buf *out)
 {
 	const struct json_value *wait = json_read_at(json_read_get(row->span, "waits"), 0);
 	struct buf text;
-	char share[16];
 
 	buf_init(&text, 0);
-	if (wait) {
-		const char *target = json_read_text(wait, "target");
-
-		term_percent(json_read_uint(wait, "ns"), row->wall_ns, share);
-		buf_printf(&text, " %s %s %s", share, json_read_text(wait, "reason"), target);
-	}
+	if (wait)
+		buf_printf(&text, " %s %s", json_read_text(wait, "reason"),
+			   json_read_text(wait, "target"));
 	buf_append_byte(&text, '\0');
 	term_text(term, text.data ? text.data : "", layout->why, true, out);
 	buf_fini(&text);
@@ -179,7 +174,7 @@ static void put_numbers(const struct term *term, const struct layout *layout,
 	term_percent((uint64_t)parts.runnable, wall, text[2]);
 	term_percent((uint64_t)bar_parts_blocked(&parts), wall, text[3]);
 	term_percent((uint64_t)parts.elsewhere, wall, text[4]);
-	buf_printf(out, " %8s %6s %5s %7s", text[0], text[1], text[2], text[3]);
+	buf_printf(out, " %8s %5s %5s %5s", text[0], text[1], text[2], text[3]);
 	if (layout->why)
 		put_why(term, layout, row, out);
 	buf_printf(out, " %5s", text[4]);
