@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a senior engineer would conclude, in one line. The rules, the first that fits:
  *
- *   nothing measured, or most was not observed          none
+ *   no figures, or `unknown` the largest part            none
  *   runnable > 20 % of the wall and > blocked           starved
  *   elsewhere the largest part                          queued
- *   running < 30 %                                      waiting
+ *   running < 30 %, and anything blocked                waiting
  *   running > 70 %                                      cpu_bound
  *   else                                                mixed */
 #include "correlate/ledger.h"
@@ -173,22 +173,19 @@ static void put_wait(struct buf *out, const struct ledger *ledger, enum ledger_r
 {
 	uint64_t reason_ns = ledger->all.blocked_ns[reason], wait_ns;
 	const struct ledger_wait *wait = dominant_wait(ledger, reason, &wait_ns);
-	bool is_sole = !is_less_than(wait_ns, SOLE_PERCENT, reason_ns);
-	size_t before;
 
 	buf_append_text(out, reason_phrases[reason]);
 	if (!wait || is_less_than(wait_ns, 50, reason_ns))
 		return;
-	buf_append_text(out, is_sole ? " (" : " (mostly ");
-	before = out->len;
-	if (reason == REASON_OTHER)
-		ledger_decided_by(wait, out);
-	else
-		ledger_target_text(&wait->target, out);
-	if (out->len > before)
+	if (reason == REASON_OTHER || wait->target.kind != TARGET_NONE) {
+		buf_append_text(out, is_less_than(wait_ns, SOLE_PERCENT, reason_ns) ? " (mostly "
+										    : " (");
+		if (reason == REASON_OTHER)
+			ledger_decided_by(wait, out);
+		else
+			ledger_target_text(&wait->target, out);
 		buf_append_byte(out, ')');
-	else if (!buf_error(out)) /* nothing to name */
-		out->len -= is_sole ? sizeof(" (") - 1 : sizeof(" (mostly ") - 1;
+	}
 	put_waker(out, wait);
 }
 
@@ -340,7 +337,7 @@ static enum ledger_verdict find(const struct ledger *ledger)
 		return VERDICT_STARVED;
 	if (all->elsewhere_ns > seen_ns)
 		return VERDICT_QUEUED;
-	if (is_less_than(all->running_ns, WAITING_PERCENT, ledger->wall_ns))
+	if (blocked_ns && is_less_than(all->running_ns, WAITING_PERCENT, ledger->wall_ns))
 		return VERDICT_WAITING;
 	if (is_more_than(all->running_ns, CPU_BOUND_PERCENT, ledger->wall_ns))
 		return VERDICT_CPU_BOUND;
