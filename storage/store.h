@@ -15,7 +15,7 @@
 #include "otlp/span.h"
 
 struct store;
-struct arena;
+struct buf;
 
 struct store_options {
 	const char *path;
@@ -23,6 +23,7 @@ struct store_options {
 	uint64_t max_age_ns;  /* ... or are older than this, by commit time */
 	uint64_t part_ns;     /* a part covers this much commit time; 1 hour */
 	uint64_t index_bytes; /* memory of the youngest index run; 8 MiB */
+	uint64_t map_bytes;   /* address space of a part; 0: chosen by max_bytes */
 	bool read_only;       /* for command line tools on a folder nobody serves */
 };
 
@@ -48,8 +49,9 @@ struct store_group {
 
 int store_commit(struct store *store, const struct store_group *group, uint64_t now_unix_ns);
 
-/* Drops whole parts by age and bytes, closes and compacts parts that are over. Writer thread, now
- * and then. */
+/* Drops whole parts by age and bytes, and packs parts that are over, a bounded piece a call. Writer
+ * thread, now and then: once a second, say. 1: there is more to pack, call again when idle; 0: all
+ * is done. */
 int store_maintain(struct store *store, uint64_t now_unix_ns);
 
 /* A stored span with its newest ledger. Everything is borrowed during the visit. */
@@ -63,7 +65,8 @@ struct store_span {
 };
 
 /* Visits the spans of one trace, oldest commit first, each once (a resent duplicate is skipped),
- * until `visit` returns non-zero; that value is then returned. -ENOENT: no such trace. */
+ * until `visit` returns non-zero; that value is then returned. -ENOENT: no such trace. -E2BIG: it
+ * has more than a million spans. */
 int store_each_of_trace(struct store *store, const uint8_t trace_id[TRACE_ID_BYTES],
 			int (*visit)(const struct store_span *span, void *arg), void *arg);
 
@@ -86,12 +89,15 @@ struct store_query {
 	size_t limit;
 	uint64_t deadline_mono_ns; /* give up then; 0: never */
 	uint64_t (*mono_ns)(void); /* the caller's clock for the deadline */
-	/* Evaluated last, on the span's own bytes (attributes); NULL: all match. */
+	/* Evaluated last, on the span's own bytes (attributes), without its ledger; NULL: all
+	 * match. */
 	bool (*match)(const struct store_span *span, void *arg);
 	void *match_arg;
 };
 
-/* The best `limit` spans in order. `out_truncated`: the deadline cut the search short. */
+/* The best `limit` spans in order; equals by newest start, then by ids. Sorted by ratio or blocked,
+ * spans without figures come after the others, those without a ledger last. `out_truncated` (may be
+ * NULL): the deadline cut the search short. -EINVAL: a limit of 0 or of more than a million. */
 int store_search(struct store *store, const struct store_query *query,
 		 int (*visit)(const struct store_span *span, void *arg), void *arg,
 		 bool *out_truncated);
@@ -103,7 +109,8 @@ int store_each_operation(struct store *store,
 			 void *arg);
 
 /* Spans stored without any ledger (the daemon died before they settled), youngest part first, as
- * batches that may be handed to correlator_spans. Called once at start. */
+ * batches that may be handed to correlator_spans. Parts whose last commit was before `from_unix_ns`
+ * are left alone. A batch is borrowed during its visit. Called once at start. */
 int store_each_unsettled(struct store *store, uint64_t from_unix_ns,
 			 int (*visit)(const struct span_batch *batch, void *arg), void *arg);
 

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/block.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/base/compress.h"
+#include "storage/checksum.h"
+#include "storage/summary.h"
+
+#define CHECKSUM_SEED 0x7370616e77697365ull
+
+static size_t row_bytes(const struct block_header *header)
+{
+	return header->kind == BLOCK_SPANS ? sizeof(struct block_span)
+					   : sizeof(struct block_ledger);
+}
+
+/* All counts are 32 bits wide: the sum cannot overflow. */
+static uint64_t index_bytes(const struct block_header *header)
+{
+	return sizeof(*header) + (uint64_t)header->summary_count * sizeof(struct summary) +
+	       (uint64_t)header->row_count * row_bytes(header) +
+	       (uint64_t)header->resource_count * sizeof(struct block_resource) +
+	       (uint64_t)header->scope_count * sizeof(struct block_scope);
+}
+
+static uint64_t index_checksum(const char *bytes, size_t len)
+{
+	struct block_header header;
+
+	memcpy(&header, bytes, sizeof(header));
+	header.index_checksum = 0;
+	return checksum_of(bytes + sizeof(header), len - sizeof(header),
+			   checksum_of(&header, sizeof(header), CHECKSUM_SEED));
+}
+
+static int check_header(const struct block_header *header, size_t len)
+{
+	uint64_t index = index_bytes(header);
+
+	if (header->magic != BLOCK_MAGIC)
+		return -EBADMSG;
+	if (header->version > BLOCK_VERSION)
+		return -EPROTO;
+	if (header->version == 0 ||
+	    (header->kind != BLOCK_SPANS && header->kind != BLOCK_LEDGERS) ||
+	    header->encoding > BLOCK_ZSTD || header->row_count == 0)
+		return -EBADMSG;
+	if (header->plain_bytes > BLOCK_MAX_HEAP_BYTES || index > len ||
+	    header->heap_bytes != len - index)
+		return -EBADMSG;
+	if (header->encoding == BLOCK_RAW && header->plain_bytes != header->heap_bytes)
+		return -EBADMSG;
+	return 0;
+}
+
+static void find_sections(const char *at, struct block *block)
+{
+	const struct block_header *header = (const void *)at;
+
+	block->header = header;
+	at += sizeof(*header);
+	if (header->kind == BLOCK_SPANS)
+		block->spans = (const void *)at;
+	else
+		block->ledgers = (const void *)at;
+	at += header->row_count * row_bytes(header);
+	block->resources = (const void *)at;
+	at += header->resource_count * sizeof(struct block_resource);
+	block->scopes = (const void *)at;
+	at += header->scope_count * sizeof(struct block_scope);
+	block->summaries = (const void *)at;
+	at += header->summary_count * sizeof(struct summary);
+	block->stored = (struct str){ at, (size_t)header->heap_bytes };
+}
+
+/* Small values lie at any even address of a page; large ones are aligned by their page. */
+static int align(struct str *value, struct block *block)
+{
+	if ((uintptr_t)value->data % _Alignof(struct block_header) == 0)
+		return 0;
+	block->aligned = malloc(value->len);
+	if (!block->aligned)
+		return -ENOMEM;
+	memcpy(block->aligned, value->data, value->len);
+	value->data = block->aligned;
+	return 0;
+}
+
+int block_open(struct str value, bool is_checked, struct block *out_block)
+{
+	struct block block = { 0 };
+	struct block_header header;
+	int rc;
+
+	if (value.len < sizeof(header))
+		return -EBADMSG;
+	memcpy(&header, value.data, sizeof(header));
+	rc = check_header(&header, value.len);
+	if (rc < 0)
+		return rc;
+	if (!is_checked &&
+	    index_checksum(value.data, (size_t)index_bytes(&header)) != header.index_checksum)
+		return -EBADMSG;
+	rc = align(&value, &block);
+	if (rc < 0)
+		return rc;
+	find_sections(value.data, &block);
+	*out_block = block;
+	return 0;
+}
+
+void block_close(struct block *block)
+{
+	free(block->aligned);
+	buf_fini(&block->plain);
+	*block = (struct block){ 0 };
+}
+
+static int unpack(struct block *block)
+{
+	int rc;
+
+	buf_init(&block->plain, (size_t)block->header->plain_bytes);
+	rc = compress_unzstd(block->stored, &block->plain);
+	if (rc == -ENOMEM)
+		return rc;
+	if (rc < 0 || block->plain.len != block->header->plain_bytes)
+		return -EBADMSG;
+	block->heap = buf_str(&block->plain);
+	return 0;
+}
+
+int block_load(struct block *block)
+{
+	int rc = 0;
+
+	if (block->heap.data || block->header->plain_bytes == 0)
+		return 0;
+	if (checksum_of(block->stored.data, block->stored.len, CHECKSUM_SEED) !=
+	    block->header->heap_checksum)
+		return -EBADMSG;
+	if (block->header->encoding == BLOCK_ZSTD)
+		rc = unpack(block);
+	else
+		block->heap = block->stored;
+	if (rc < 0)
+		buf_fini(&block->plain);
+	return rc;
+}
+
+bool block_text(const struct block *block, struct block_slice slice, struct str *out_text)
+{
+	if (slice.offset > block->heap.len || slice.len > block->heap.len - slice.offset)
+		return false;
+	*out_text = (struct str){ slice.len ? block->heap.data + slice.offset : NULL, slice.len };
+	return true;
+}
+
+void block_draft_seal(struct block_draft *draft)
+{
+	struct block_header *header = &draft->header;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < draft->heap_count; i++)
+		bytes += draft->heap[i].len;
+	header->magic = BLOCK_MAGIC;
+	header->version = BLOCK_VERSION;
+	header->heap_bytes = bytes;
+	if (header->encoding == BLOCK_RAW)
+		header->plain_bytes = bytes;
+}
+
+size_t block_draft_bytes(const struct block_draft *draft)
+{
+	return draft->index.len + (size_t)draft->header.heap_bytes;
+}
+
+void block_draft_write(const struct block_draft *draft, char *out_bytes)
+{
+	struct block_header header = draft->header;
+	char *heap = out_bytes + draft->index.len, *at = heap;
+
+	for (size_t i = 0; i < draft->heap_count; i++) {
+		if (draft->heap[i].len)
+			memcpy(at, draft->heap[i].data, draft->heap[i].len);
+		at += draft->heap[i].len;
+	}
+	memcpy(out_bytes, draft->index.data, draft->index.len);
+	header.index_checksum = 0;
+	header.heap_checksum = checksum_of(heap, (size_t)header.heap_bytes, CHECKSUM_SEED);
+	memcpy(out_bytes, &header, sizeof(header));
+	header.index_checksum = index_checksum(out_bytes, draft->index.len);
+	memcpy(out_bytes, &header, sizeof(header));
+}

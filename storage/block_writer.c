@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/block_writer.h"
+
+#include <errno.h>
+
+#include "collector/base/compress.h"
+#include "collector/base/macros.h"
+
+void block_writer_init(struct block_writer *writer, uint64_t seed, int zstd_level)
+{
+	*writer = (struct block_writer){ .zstd_level = zstd_level };
+	buf_init(&writer->draft.index, 0);
+	summary_set_init(&writer->summaries, seed);
+	map_init(&writer->traces, TRACE_ID_BYTES, sizeof(uint32_t), seed);
+	buf_init(&writer->pieces, 0);
+	buf_init(&writer->details, BLOCK_MAX_HEAP_BYTES);
+	buf_init(&writer->packed, 0);
+}
+
+void block_writer_fini(struct block_writer *writer)
+{
+	buf_fini(&writer->draft.index);
+	summary_set_fini(&writer->summaries);
+	map_fini(&writer->traces);
+	buf_fini(&writer->pieces);
+	buf_fini(&writer->details);
+	buf_fini(&writer->packed);
+}
+
+void block_writer_begin(struct block_writer *writer, enum block_kind kind, uint64_t commit_unix_ns)
+{
+	struct block_draft *draft = &writer->draft;
+
+	draft->header = (struct block_header){
+		.kind = (uint8_t)kind,
+		.commit_unix_ns = commit_unix_ns,
+		.min_start_unix_ns = UINT64_MAX,
+		.min_end_unix_ns = UINT64_MAX,
+	};
+	buf_clear(&draft->index);
+	buf_append(&draft->index, &draft->header, sizeof(draft->header));
+	summary_set_clear(&writer->summaries, kind);
+	map_clear(&writer->traces);
+	buf_clear(&writer->pieces);
+	buf_clear(&writer->details);
+	buf_clear(&writer->packed);
+}
+
+int block_writer_link(struct block_writer *writer, const uint8_t *trace_id, uint32_t row,
+		      uint32_t *out_before)
+{
+	size_t known = writer->traces.count;
+	uint32_t *last = map_put(&writer->traces, trace_id);
+
+	if (!last)
+		return -ENOMEM;
+	*out_before = writer->traces.count > known ? BLOCK_NO_ROW : *last;
+	*last = row;
+	return 0;
+}
+
+void block_writer_widen(struct block_writer *writer, uint64_t start_unix_ns, uint64_t end_unix_ns)
+{
+	struct block_header *header = &writer->draft.header;
+
+	header->row_count++;
+	header->min_start_unix_ns = MIN(header->min_start_unix_ns, start_unix_ns);
+	header->max_start_unix_ns = MAX(header->max_start_unix_ns, start_unix_ns);
+	header->min_end_unix_ns = MIN(header->min_end_unix_ns, end_unix_ns);
+	header->max_end_unix_ns = MAX(header->max_end_unix_ns, end_unix_ns);
+}
+
+void block_writer_piece(struct block_writer *writer, struct str piece)
+{
+	buf_append(&writer->pieces, &piece, sizeof(piece));
+}
+
+/* The pieces become one, and that one small. */
+static int pack(struct block_writer *writer)
+{
+	const struct str *pieces = (const void *)writer->pieces.data;
+	struct str packed;
+	struct buf plain;
+	int rc;
+
+	buf_init(&plain, 0);
+	for (size_t i = 0; i < writer->pieces.len / sizeof(*pieces); i++)
+		buf_append_str(&plain, pieces[i]);
+	rc = buf_error(&plain)
+		     ? buf_error(&plain)
+		     : compress_zstd(buf_str(&plain), writer->zstd_level, &writer->packed);
+	if (rc == 0 && writer->packed.len < plain.len) {
+		writer->draft.header.encoding = BLOCK_ZSTD;
+		writer->draft.header.plain_bytes = plain.len;
+		packed = buf_str(&writer->packed);
+		buf_clear(&writer->pieces);
+		block_writer_piece(writer, packed);
+	}
+	buf_fini(&plain);
+	return rc;
+}
+
+int block_writer_end(struct block_writer *writer)
+{
+	struct block_draft *draft = &writer->draft;
+	const struct buf *bufs[] = { &draft->index, &writer->pieces, &writer->details,
+				     &writer->summaries.list };
+	int rc = 0;
+
+	draft->header.summary_count =
+		(uint32_t)(writer->summaries.list.len / sizeof(struct summary));
+	buf_append_str(&draft->index, buf_str(&writer->summaries.list));
+	for (size_t i = 0; i < ARRAY_LEN(bufs) && rc == 0; i++)
+		rc = buf_error(bufs[i]);
+	if (rc == 0 && writer->zstd_level)
+		rc = pack(writer);
+	if (rc == 0)
+		rc = buf_error(&writer->pieces);
+	if (rc < 0)
+		return rc;
+	draft->heap = (const void *)writer->pieces.data;
+	draft->heap_count = writer->pieces.len / sizeof(*draft->heap);
+	block_draft_seal(draft);
+	return draft->header.encoding == BLOCK_RAW &&
+			       draft->header.plain_bytes > BLOCK_MAX_HEAP_BYTES
+		       ? -EMSGSIZE
+		       : 0;
+}

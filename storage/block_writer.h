@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What writing blocks needs again and again: scratch memory, kept from one block to the next. */
+#pragma once
+
+#include "collector/base/map.h"
+#include "storage/block.h"
+#include "storage/operations.h"
+#include "storage/summary.h"
+
+struct block_writer {
+	struct block_draft draft;
+	struct summary_set summaries;
+	struct map traces;  /* trace id -> its last row in this block */
+	struct buf pieces;  /* struct str: the heap */
+	struct buf details; /* heap bytes made here: encoded ledgers, strings of no body */
+	struct buf packed;  /* the heap, compressed */
+	int zstd_level;     /* 0: raw */
+};
+
+void block_writer_init(struct block_writer *writer, uint64_t seed, int zstd_level);
+void block_writer_fini(struct block_writer *writer);
+
+/* For span_block.c and ledger_block.c: begin, add rows to draft.index, link each, end. */
+void block_writer_begin(struct block_writer *writer, enum block_kind kind, uint64_t commit_unix_ns);
+/* Chains the row into its trace: `out_before` is the row before (BLOCK_NO_ROW: this is the first).
+ * -ENOMEM. */
+int block_writer_link(struct block_writer *writer, const uint8_t *trace_id, uint32_t row,
+		      uint32_t *out_before);
+void block_writer_widen(struct block_writer *writer, uint64_t start_unix_ns, uint64_t end_unix_ns);
+void block_writer_piece(struct block_writer *writer, struct str piece);
+/* Packs and seals; the draft may then be written. -ENOMEM, -EMSGSIZE. */
+int block_writer_end(struct block_writer *writer);

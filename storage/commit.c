@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One group of batches and ledgers -> one durable transaction. */
+#include <errno.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include "collector/base/macros.h"
+#include "storage/ledger_block.h"
+#include "storage/part_list.h"
+#include "storage/span_lookup.h"
+#include "storage/store_errno.h"
+#include "storage/trace_index.h"
+
+#define MAX_BATCHES_PER_BLOCK 256
+
+struct commit {
+	struct store *store; /* borrowed */
+	struct part *part;   /* borrowed: the current one */
+	const struct store_group *group;
+	uint64_t now_unix_ns;
+	struct txn txn;
+	struct span_block_names names;
+	struct span_lookup lookup;
+	struct part_totals totals; /* as they will be */
+	uint64_t first_seq;        /* what to take back to when it fails */
+	uint32_t young_count;
+};
+
+static uint64_t mono_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
+}
+
+/* The draft becomes the next block, and is found from now on: by this transaction only, until it
+ * is committed. */
+static int put_block(struct commit *commit, struct block_writer *writer)
+{
+	const struct block_draft *draft = &writer->draft;
+	size_t bytes = block_draft_bytes(draft);
+	struct part *part = commit->part;
+	uint8_t key[KEY_SEQ_BYTES];
+	struct block block;
+	char *room;
+	int rc;
+
+	if (part->next_seq > UINT32_MAX)
+		return STORE_MAP_FULL;
+	key_put64(key, part->next_seq);
+	room = txn_append_room(&commit->txn, part->blocks, key_str(key, sizeof(key)), bytes);
+	if (!room)
+		return commit->txn.error;
+	block_draft_write(draft, room);
+	rc = block_open((struct str){ room, bytes }, true, &block);
+	if (rc < 0)
+		return rc;
+	rc = trace_index_add(part, (uint32_t)part->next_seq, &block);
+	part_count_block(&commit->totals, &block);
+	operations_count(&part->names, block.summaries, block.header->summary_count);
+	block_close(&block);
+	part->next_seq++;
+	return rc;
+}
+
+/* As many batches as make a block of a good size. */
+static size_t take_batches(const struct store_group *group, size_t *at,
+			   const struct span_batch **out_batches)
+{
+	size_t bytes = 0, rows = 0, count = 0;
+
+	while (*at < group->batch_count && count < MAX_BATCHES_PER_BLOCK) {
+		const struct span_batch *batch = group->batches[*at];
+
+		if (count && (bytes + batch->body.len > BLOCK_HEAP_BYTES ||
+			      rows + batch->span_count > BLOCK_MAX_ROWS))
+			break;
+		++*at;
+		if (batch->span_count == 0) /* all its spans were rejected */
+			continue;
+		bytes += batch->body.len;
+		rows += batch->span_count;
+		out_batches[count++] = batch;
+	}
+	return count;
+}
+
+static int put_spans(struct commit *commit)
+{
+	const struct span_batch *batches[MAX_BATCHES_PER_BLOCK];
+	struct block_writer *writer = &commit->store->span_writer;
+	size_t at = 0, count;
+	int rc = 0;
+
+	while (rc == 0 && (count = take_batches(commit->group, &at, batches))) {
+		rc = span_block_encode(writer, batches, count, commit->now_unix_ns, &commit->names);
+		if (rc == 0)
+			rc = put_block(commit, writer);
+	}
+	return rc;
+}
+
+static int put_ledger_block(struct commit *commit)
+{
+	struct block_writer *writer = &commit->store->ledger_writer;
+	int rc = ledger_block_end(writer);
+
+	span_lookup_forget(&commit->lookup);
+	if (rc == 0)
+		rc = put_block(commit, writer);
+	if (rc == 0)
+		ledger_block_begin(writer, commit->now_unix_ns);
+	return rc;
+}
+
+static int put_trace(struct commit *commit, const struct store_ledger_rows *rows)
+{
+	struct block_writer *writer = &commit->store->ledger_writer;
+	int rc = 0;
+
+	for (size_t i = 0; i < rows->count && rc == 0; i++) {
+		const struct ledger *ledger = &rows->ledgers[i];
+		struct block_ledger row = ledger_block_row(ledger);
+
+		if (i == 0 || memcmp(ledger->trace_id, ledger[-1].trace_id, TRACE_ID_BYTES) != 0)
+			rc = span_lookup_trace(&commit->lookup, ledger->trace_id);
+		if (rc < 0)
+			return rc;
+		span_lookup_complete(&commit->lookup, &row);
+		rc = ledger_block_add(writer, &row, ledger);
+		if (rc == 0 && ledger_block_is_full(writer))
+			rc = put_ledger_block(commit);
+	}
+	return rc;
+}
+
+static int put_ledgers(struct commit *commit)
+{
+	struct block_writer *writer = &commit->store->ledger_writer;
+	int rc = 0;
+
+	ledger_block_begin(writer, commit->now_unix_ns);
+	for (size_t i = 0; i < commit->group->row_count && rc == 0; i++)
+		rc = put_trace(commit, &commit->group->rows[i]);
+	if (rc == 0 && !ledger_block_is_empty(writer))
+		rc = put_ledger_block(commit);
+	return rc;
+}
+
+/* LMDB says EIO where the disk took only a part of a write. */
+static int disk_error(const struct store *store, int rc)
+{
+	struct statvfs disk;
+
+	if (rc == -EIO && fstatvfs(store->folder.fd, &disk) == 0 &&
+	    disk.f_bavail * disk.f_frsize < (1u << 20))
+		return -ENOSPC;
+	return rc;
+}
+
+static void take_back(struct commit *commit)
+{
+	txn_abort(&commit->txn);
+	young_run_truncate(&commit->part->young, commit->young_count);
+	operations_abort(&commit->part->names);
+	commit->part->next_seq = commit->first_seq;
+}
+
+static int finish(struct commit *commit)
+{
+	struct store *store = commit->store;
+	uint64_t before_ns = mono_ns(), sync_ns;
+	int rc = txn_commit(&commit->txn);
+
+	if (rc < 0)
+		return rc;
+	sync_ns = mono_ns() - before_ns;
+	operations_commit(&commit->part->names);
+	pthread_mutex_lock(&store->lock);
+	commit->part->totals = commit->totals;
+	commit->part->totals.bytes = part_bytes(commit->part);
+	store->stats.commits++;
+	store->stats.sync_ns += sync_ns;
+	pthread_mutex_unlock(&store->lock);
+	return 0;
+}
+
+static int commit_to_current(struct store *store, const struct store_group *group,
+			     uint64_t now_unix_ns)
+{
+	struct part *part = store->current;
+	struct commit commit = {
+		.store = store,
+		.part = part,
+		.group = group,
+		.now_unix_ns = now_unix_ns,
+		.totals = part->totals,
+		.first_seq = part->next_seq,
+		.young_count = part->young.count,
+	};
+	int rc = txn_begin_write(part->env, &commit.txn);
+
+	if (rc < 0)
+		return rc;
+	commit.names = (struct span_block_names){ &part->names, &commit.txn, part->operations };
+	span_lookup_init(&commit.lookup, store, &commit.txn);
+	rc = put_spans(&commit);
+	if (rc == 0)
+		rc = put_ledgers(&commit);
+	span_lookup_fini(&commit.lookup);
+	if (rc == 0)
+		rc = finish(&commit);
+	if (rc < 0)
+		take_back(&commit);
+	return rc;
+}
+
+/* A transaction of its own, once in some hundred thousand traces. */
+static int spill_if_large(struct store *store)
+{
+	struct part *part = store->current;
+	struct txn txn;
+	int rc;
+
+	if (young_run_bytes(&part->young) < store->options.index_bytes)
+		return 0;
+	rc = txn_begin_write(part->env, &txn);
+	if (rc < 0)
+		return rc;
+	trace_index_spill(part, &txn);
+	rc = txn_commit(&txn);
+	if (rc == 0)
+		trace_index_spilled(part);
+	return rc;
+}
+
+static int attempt(struct store *store, const struct store_group *group, uint64_t now_unix_ns)
+{
+	int rc = 0;
+
+	if (store->current && part_list_is_over(store, now_unix_ns))
+		rc = part_list_end(store, false);
+	if (rc == 0 && !store->current)
+		rc = part_list_begin(store, now_unix_ns);
+	if (rc == 0)
+		rc = spill_if_large(store);
+	return rc < 0 ? rc : commit_to_current(store, group, now_unix_ns);
+}
+
+static bool has_anything(const struct store_group *group)
+{
+	bool has = false;
+
+	for (size_t i = 0; i < group->batch_count; i++)
+		has = has || group->batches[i]->span_count;
+	for (size_t i = 0; i < group->row_count; i++)
+		has = has || group->rows[i].count;
+	return has;
+}
+
+int store_commit(struct store *store, const struct store_group *group, uint64_t now_unix_ns)
+{
+	int rc;
+
+	if (store->options.read_only)
+		return -EROFS;
+	if (!has_anything(group))
+		return 0;
+	rc = attempt(store, group, now_unix_ns);
+	if ((rc == STORE_MAP_FULL || rc == STORE_PANIC) && store->current) {
+		int end_rc = part_list_end(store, rc == STORE_PANIC);
+
+		if (end_rc == 0 || end_rc == STORE_MAP_FULL)
+			rc = attempt(store, group, now_unix_ns);
+	}
+	if (rc == STORE_MAP_FULL)
+		return -ENOSPC;
+	return rc == STORE_PANIC ? -EIO : disk_error(store, rc);
+}

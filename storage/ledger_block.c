@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/ledger_block.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct block_ledger ledger_block_row(const struct ledger *ledger)
+{
+	bool has_figures = ledger->grade != GRADE_NONE;
+	struct block_ledger row = {
+		.start_unix_ns = ledger->start_unix_ns,
+		.wall_ns = ledger->wall_ns,
+		.next_of_trace = BLOCK_NO_ROW,
+		.revision = ledger->revision,
+		.grade = ledger->grade,
+	};
+
+	memcpy(row.trace_id, ledger->trace_id, TRACE_ID_BYTES);
+	memcpy(row.span_id, ledger->span_id, SPAN_ID_BYTES);
+	if (!has_figures)
+		return row;
+	row.cpu_ns = ledger->cpu_ns;
+	row.running_ns = ledger->all.running_ns;
+	row.runnable_ns = ledger->all.runnable_ns;
+	row.blocked_ns = ledger_blocked_ns(&ledger->all);
+	row.ratio_rank = summary_ratio_rank(ledger_ratio(ledger));
+	for (unsigned i = 0; i < REASON_COUNT; i++) {
+		if (ledger->all.blocked_ns[i])
+			row.reasons |= (uint16_t)(1u << i);
+	}
+	return row;
+}
+
+void ledger_block_begin(struct block_writer *writer, uint64_t commit_unix_ns)
+{
+	block_writer_begin(writer, BLOCK_LEDGERS, commit_unix_ns);
+}
+
+static int put_row(struct block_writer *writer, struct block_ledger *row)
+{
+	struct buf *index = &writer->draft.index;
+	uint32_t number = writer->draft.header.row_count, before;
+	struct block_ledger *rows;
+	int rc = block_writer_link(writer, row->trace_id, number, &before);
+
+	if (rc == 0)
+		rc = summary_set_ledger(&writer->summaries, row);
+	if (rc < 0)
+		return rc;
+	row->is_first = before == BLOCK_NO_ROW;
+	row->next_of_trace = BLOCK_NO_ROW;
+	block_writer_widen(writer, row->start_unix_ns, row->start_unix_ns + row->wall_ns);
+	buf_append(index, row, sizeof(*row));
+	if (buf_error(index) || before == BLOCK_NO_ROW)
+		return buf_error(index);
+	rows = (void *)(index->data + sizeof(struct block_header));
+	rows[before].next_of_trace = number;
+	return 0;
+}
+
+int ledger_block_add(struct block_writer *writer, const struct block_ledger *row,
+		     const struct ledger *ledger)
+{
+	struct block_ledger copy = *row;
+	size_t offset = writer->details.len;
+
+	ledger_encode(ledger, &writer->details);
+	if (buf_error(&writer->details))
+		return buf_error(&writer->details);
+	copy.detail =
+		(struct block_slice){ (uint32_t)offset, (uint32_t)(writer->details.len - offset) };
+	return put_row(writer, &copy);
+}
+
+int ledger_block_add_encoded(struct block_writer *writer, const struct block_ledger *row,
+			     struct str detail)
+{
+	struct block_ledger copy = *row;
+
+	copy.detail = (struct block_slice){ (uint32_t)writer->details.len, (uint32_t)detail.len };
+	buf_append_str(&writer->details, detail);
+	return buf_error(&writer->details) ? buf_error(&writer->details) : put_row(writer, &copy);
+}
+
+bool ledger_block_is_full(const struct block_writer *writer)
+{
+	return writer->details.len >= BLOCK_HEAP_BYTES ||
+	       writer->draft.header.row_count >= BLOCK_MAX_ROWS;
+}
+
+bool ledger_block_is_empty(const struct block_writer *writer)
+{
+	return writer->draft.header.row_count == 0;
+}
+
+int ledger_block_end(struct block_writer *writer)
+{
+	block_writer_piece(writer, buf_str(&writer->details));
+	return block_writer_end(writer);
+}
+
+int ledger_block_ledger(const struct block *block, uint32_t row, struct arena *arena,
+			struct ledger *out_ledger)
+{
+	struct str detail;
+
+	if (row >= block->header->row_count ||
+	    !block_text(block, block->ledgers[row].detail, &detail))
+		return -EBADMSG;
+	return ledger_decode(detail, arena, out_ledger);
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/operations.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/base/macros.h"
+#include "storage/key.h"
+#include "storage/summary.h"
+
+struct record_head {
+	uint64_t spans;
+	uint32_t service_bytes;
+	uint32_t kind;
+};
+
+struct delta {
+	uint32_t id;
+	uint32_t count;
+};
+
+int operations_init(struct operations *operations, uint64_t seed)
+{
+	*operations = (struct operations){ .seed = seed };
+	map_init(&operations->ids, sizeof(struct operations_hash), sizeof(uint32_t), seed);
+	buf_init(&operations->hashes, 0);
+	buf_init(&operations->deltas, 0);
+	return -pthread_mutex_init(&operations->lock, NULL);
+}
+
+void operations_fini(struct operations *operations)
+{
+	map_fini(&operations->ids);
+	buf_fini(&operations->hashes);
+	buf_fini(&operations->deltas);
+	free(operations->counts);
+	pthread_mutex_destroy(&operations->lock);
+}
+
+static struct operations_hash hash_names(const struct operations_hash *service, struct str name,
+					 uint8_t kind)
+{
+	struct operations_hash hash;
+
+	for (int i = 0; i < 2; i++)
+		hash.half[i] = map_hash(name.data, name.len, service->half[i] + kind);
+	return hash;
+}
+
+struct operations_hash operations_service(const struct operations *operations, struct str service)
+{
+	struct operations_hash hash;
+
+	for (uint64_t i = 0; i < 2; i++)
+		hash.half[i] = map_hash(service.data, service.len, operations->seed + i);
+	return hash;
+}
+
+struct operations_hash operations_hash(const struct operations *operations,
+				       const struct operations_record *record)
+{
+	struct operations_hash service = operations_service(operations, record->service);
+
+	return hash_names(&service, record->operation, record->kind);
+}
+
+static uint32_t count_of(const struct operations *operations)
+{
+	return (uint32_t)(operations->hashes.len / sizeof(struct operations_hash));
+}
+
+/* The next free number. */
+static int learn(struct operations *operations, const struct operations_hash *hash,
+		 uint32_t *out_id)
+{
+	uint32_t *id = map_put(&operations->ids, hash);
+
+	if (!id)
+		return -ENOMEM;
+	buf_append(&operations->hashes, hash, sizeof(*hash));
+	if (buf_error(&operations->hashes)) {
+		map_delete(&operations->ids, hash);
+		operations->hashes.error = 0;
+		return -ENOMEM;
+	}
+	*id = count_of(operations);
+	*out_id = *id;
+	return 0;
+}
+
+static void store(struct txn *txn, MDB_dbi dbi, uint32_t id, const struct operations_record *record)
+{
+	uint8_t key[4];
+	struct buf value;
+
+	key_put32(key, id);
+	buf_init(&value, 0);
+	operations_format(record, &value);
+	if (!txn->error)
+		txn->error = buf_error(&value);
+	txn_append(txn, dbi, key_str(key, sizeof(key)), buf_str(&value));
+	buf_fini(&value);
+}
+
+int operations_id(struct operations *operations, struct txn *txn, MDB_dbi dbi,
+		  const struct operations_hash *service_hash, struct str service,
+		  struct str operation, uint8_t kind, uint32_t *out_id)
+{
+	struct operations_hash hash = hash_names(service_hash, operation, kind);
+	const uint32_t *known = map_get(&operations->ids, &hash);
+	int rc;
+
+	if (known) {
+		*out_id = *known;
+		return 0;
+	}
+	if (count_of(operations) >= OPERATIONS_MAX ||
+	    service.len + operation.len > OPERATIONS_NAME_BYTES) {
+		*out_id = 0;
+		return 0;
+	}
+	rc = learn(operations, &hash, out_id);
+	if (rc < 0)
+		return rc;
+	store(txn, dbi, *out_id,
+	      &(struct operations_record){
+		      .service = service, .operation = operation, .kind = kind });
+	return 0;
+}
+
+int operations_load(struct operations *operations, const struct txn *txn, MDB_dbi dbi)
+{
+	struct str key, value;
+	struct cursor cursor;
+	int rc = cursor_open(txn, dbi, &cursor);
+
+	if (rc < 0)
+		return rc;
+	for (rc = cursor_first(&cursor, &key, &value); rc == 0;
+	     rc = cursor_next(&cursor, &key, &value)) {
+		struct operations_record record;
+		struct operations_hash hash;
+		uint32_t id;
+
+		rc = operations_parse(value, &record);
+		if (rc < 0)
+			break;
+		hash = operations_hash(operations, &record);
+		rc = learn(operations, &hash, &id);
+		if (rc == 0 && (key.len != 4 || key_get32(key.data) != id))
+			rc = -EBADMSG;
+		if (rc < 0)
+			break;
+	}
+	cursor_close(&cursor);
+	operations->known = count_of(operations);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+void operations_count(struct operations *operations, const struct summary *summaries, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct delta delta = { summaries[i].operation, summaries[i].count };
+
+		if (delta.id != SUMMARY_ALL && summaries[i].block_kind == BLOCK_SPANS)
+			buf_append(&operations->deltas, &delta, sizeof(delta));
+	}
+}
+
+static bool grow_counts(struct operations *operations, size_t need)
+{
+	size_t cap = MAX(need, 2 * operations->count_cap);
+	uint64_t *counts = realloc(operations->counts, cap * sizeof(*counts));
+
+	if (!counts)
+		return false;
+	memset(counts + operations->count_cap, 0, (cap - operations->count_cap) * sizeof(*counts));
+	operations->counts = counts;
+	operations->count_cap = cap;
+	return true;
+}
+
+void operations_commit(struct operations *operations)
+{
+	const struct delta *deltas = (const void *)operations->deltas.data;
+	size_t delta_count = operations->deltas.len / sizeof(*deltas);
+
+	operations->known = count_of(operations);
+	pthread_mutex_lock(&operations->lock);
+	if (operations->known < operations->count_cap ||
+	    grow_counts(operations, operations->known + 1u)) {
+		for (size_t i = 0; i < delta_count; i++) {
+			if (deltas[i].id <= operations->known)
+				operations->counts[deltas[i].id] += deltas[i].count;
+		}
+	}
+	pthread_mutex_unlock(&operations->lock);
+	buf_clear(&operations->deltas);
+}
+
+void operations_abort(struct operations *operations)
+{
+	const struct operations_hash *hashes = (const void *)operations->hashes.data;
+
+	for (uint32_t id = operations->known; id < count_of(operations); id++)
+		map_delete(&operations->ids, &hashes[id]);
+	operations->hashes.len = operations->known * sizeof(*hashes);
+	buf_clear(&operations->deltas);
+}
+
+uint64_t operations_spans(struct operations *operations, uint32_t id)
+{
+	uint64_t spans;
+
+	pthread_mutex_lock(&operations->lock);
+	spans = id < operations->count_cap ? operations->counts[id] : 0;
+	pthread_mutex_unlock(&operations->lock);
+	return spans;
+}
+
+int operations_parse(struct str value, struct operations_record *out_record)
+{
+	struct record_head head;
+
+	if (value.len < sizeof(head))
+		return -EBADMSG;
+	memcpy(&head, value.data, sizeof(head));
+	value.data += sizeof(head);
+	value.len -= sizeof(head);
+	if (head.service_bytes > value.len || head.kind > UINT8_MAX)
+		return -EBADMSG;
+	*out_record = (struct operations_record){
+		.service = { value.data, head.service_bytes },
+		.operation = { value.data + head.service_bytes, value.len - head.service_bytes },
+		.kind = (uint8_t)head.kind,
+		.spans = head.spans,
+	};
+	return 0;
+}
+
+void operations_format(const struct operations_record *record, struct buf *out)
+{
+	struct record_head head = {
+		.spans = record->spans,
+		.service_bytes = (uint32_t)record->service.len,
+		.kind = record->kind,
+	};
+
+	buf_append(out, &head, sizeof(head));
+	buf_append_str(out, record->service);
+	buf_append_str(out, record->operation);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The distinct (service, operation, kind) of one part, numbered from 1 in order of appearance.
+ *
+ * The names are in the database; here are only their hashes (128 bits, seeded) and how many spans
+ * each has. What does not fit the limits is number 0: such spans are found by their own strings.
+ * One writer; counts may be read by others. */
+#pragma once
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "collector/base/buf.h"
+#include "collector/base/map.h"
+#include "collector/base/str.h"
+#include "storage/txn.h"
+
+#define OPERATIONS_MAX        65535
+#define OPERATIONS_NAME_BYTES 1024 /* longer ones (service and operation together) get number 0 */
+
+struct summary;
+
+struct operations {
+	struct map ids;    /* hash of the names -> id */
+	struct buf hashes; /* by id - 1: so that an aborted commit can be taken back */
+	struct buf deltas; /* of the commit under way: pairs of id and count */
+	uint32_t known;    /* ids of finished commits */
+	uint64_t seed;
+	pthread_mutex_t lock; /* of counts */
+	uint64_t *counts;     /* owned: by id; [0] those without a number */
+	size_t count_cap;
+};
+
+struct operations_hash {
+	uint64_t half[2];
+};
+
+int operations_init(struct operations *operations, uint64_t seed);
+void operations_fini(struct operations *operations);
+
+/* Learns the numbers of a part opened again; counts come by operations_count. */
+int operations_load(struct operations *operations, const struct txn *txn, MDB_dbi dbi);
+
+/* Hashes the service once for many spans; operations_id takes it. */
+struct operations_hash operations_service(const struct operations *operations, struct str service);
+
+/* The number, made if need be in the write transaction; 0: over the limits. -ENOMEM. */
+int operations_id(struct operations *operations, struct txn *txn, MDB_dbi dbi,
+		  const struct operations_hash *service_hash, struct str service,
+		  struct str operation, uint8_t kind, uint32_t *out_id);
+
+/* Adds the spans of a block's summaries; they count when operations_commit is called. */
+void operations_count(struct operations *operations, const struct summary *summaries, size_t count);
+void operations_commit(struct operations *operations);
+void operations_abort(struct operations *operations);
+
+struct operations_record {
+	struct str service;
+	struct str operation;
+	uint8_t kind;
+	uint64_t spans; /* of a closed part; else ask operations_spans */
+};
+
+struct operations_hash operations_hash(const struct operations *operations,
+				       const struct operations_record *record);
+uint64_t operations_spans(struct operations *operations, uint32_t id);
+/* -EBADMSG: damaged. The strings are borrowed from the value. */
+int operations_parse(struct str value, struct operations_record *out_record);
+/* What the database keeps. */
+void operations_format(const struct operations_record *record, struct buf *out);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A part: the commits of one hour, as one LMDB environment in a folder of its own.
+ *
+ *   <folder>/open.mdb     while commits go in, and after that until it is compacted
+ *   <folder>/closed.mdb   compacted: packed blocks, one trace run with a filter, operation runs
+ *
+ * A part is shared: whoever uses it holds a reference, and its maps go with the last one, also when
+ * its files are long gone. One writer; readers use their own transactions. */
+#pragma once
+
+#include <lmdb.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "collector/base/buf.h"
+#include "storage/operations.h"
+#include "storage/run.h"
+#include "storage/txn.h"
+#include "storage/young_run.h"
+
+#define PART_VERSION     1
+#define PART_OPEN_FILE   "open.mdb"
+#define PART_CLOSED_FILE "closed.mdb"
+
+struct part_totals {
+	uint64_t blocks, spans, ledgers;
+	uint64_t last_commit_unix_ns; /* 0: none */
+	uint64_t min_start_unix_ns, max_start_unix_ns;
+	uint64_t bytes; /* on disk */
+};
+
+struct part {
+	char *path; /* owned: the folder */
+	uint64_t start_unix_ns;
+	uint64_t seed; /* of the hashes of trace ids; the data folder's */
+	MDB_env *env;  /* owned */
+	MDB_dbi blocks, by_trace, by_operation, operations, about;
+	atomic_uint references;
+	bool is_closed;            /* compacted; else it has a young run and operation numbers */
+	struct str filter;         /* of a closed part; lies in the map */
+	uint64_t next_seq;         /* writer only, as the next two */
+	uint64_t spilled_seq;      /* blocks up to here are in the runs on disk */
+	uint32_t run_count;        /* ... and these are the runs */
+	bool cannot_be_packed;     /* damaged, or its disk failed: stays as it is */
+	struct part_totals totals; /* guarded by the store's lock */
+	struct young_run young;
+	struct operations names;
+};
+
+enum part_mode {
+	PART_CREATE,    /* makes open.mdb, durably; nothing may stand there */
+	PART_WRITE,     /* open.mdb, to go on */
+	PART_READ,      /* open.mdb, which nobody writes any more */
+	PART_COMPACTED, /* closed.mdb */
+	PART_COMPACT,   /* makes closed.mdb under `file`, not yet durable */
+};
+
+struct part_options {
+	const char *path; /* of the folder */
+	const char *file; /* its name in the folder */
+	uint64_t start_unix_ns;
+	uint64_t seed;
+	uint64_t map_bytes; /* when it is written to */
+	enum part_mode mode;
+};
+
+/* -EBADMSG: damaged; -EPROTO: of a newer version. The caller gets the first reference. */
+int part_open(const struct part_options *options, struct part **out_part);
+struct part *part_hold(struct part *part);
+void part_release(struct part *part); /* NULL: nothing */
+
+/* "<folder>/<name>", for free(). NULL: out of memory. */
+char *part_file_path(const char *folder, const char *name);
+uint64_t part_bytes(const struct part *part);
+
+struct block;
+/* The block `seq`. -ENOENT: not visible to this transaction. */
+int part_block(const struct part *part, const struct txn *txn, uint32_t seq,
+	       struct block *out_block);
+void part_count_block(struct part_totals *totals, const struct block *block);
+
+/* Notes what the part is, in `txn`; the totals are believed of a closed part only. */
+void part_put_record(struct part *part, struct txn *txn, const struct part_totals *totals);

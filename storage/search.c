@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Searches: the best rows by a scan, then each checked against its whole trace.
+ *
+ * A row may be an old revision of a ledger, or a resent copy of a span: that is rare and dear to
+ * find out, so it is asked only of the few that won. When too many of those fall, the search is
+ * made again with room for more. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "collector/base/macros.h"
+#include "storage/search_scan.h"
+
+#define ATTEMPTS 8
+
+struct result {
+	struct trace_place span, ledger;
+};
+
+struct results {
+	struct result *list; /* owned */
+	size_t count, max;
+};
+
+static bool needs_ledger(const struct store_query *query)
+{
+	return query->max_ratio >= 0 || query->reason >= 0 || query->grade >= 0;
+}
+
+static bool sorts_by_ledger(const struct store_query *query)
+{
+	return query->sort == STORE_SORT_RATIO || query->sort == STORE_SORT_BLOCKED;
+}
+
+/* Hits come in order, the spans of one trace mostly one after the other. */
+static int keep_true_ones(struct search_scan *scan, struct results *results)
+{
+	const struct hits *hits = scan->hits;
+
+	for (size_t i = 0; i < hits->count && results->count < results->max; i++) {
+		const struct hit *hit = &hits->hits[i];
+		const struct trace_span *found;
+		int rc = 0;
+
+		if (i == 0 || memcmp(hit->trace_id, hit[-1].trace_id, TRACE_ID_BYTES) != 0)
+			rc = trace_view_gather(&scan->trace, hit->trace_id);
+		if (rc < 0)
+			return rc;
+		found = trace_view_find(&scan->trace, hit->span_id);
+		if (found && found->span.seq &&
+		    trace_place_is(scan->kind == BLOCK_SPANS ? found->span : found->ledger,
+				   hit->place))
+			results->list[results->count++] =
+				(struct result){ found->span, found->ledger };
+	}
+	return 0;
+}
+
+static int find_best(struct search_scan *scan, struct results *results)
+{
+	size_t before = results->count, missing = results->max - before;
+	size_t max = missing + missing / 4 + 16;
+	bool again;
+	int rc;
+
+	do {
+		struct hits hits;
+
+		results->count = before;
+		hits_init(&hits, max);
+		scan->hits = &hits;
+		rc = search_scan_run(scan);
+		hits_sort(&hits);
+		if (rc == 0)
+			rc = keep_true_ones(scan, results);
+		again = results->count < results->max && hits.has_dropped && !scan->is_out_of_time;
+		hits_fini(&hits);
+		max *= 4;
+	} while (rc == 0 && again);
+	return rc;
+}
+
+static int find_all(struct search_scan *scan, struct results *results)
+{
+	const struct store_query *query = scan->query;
+	int rc;
+
+	scan->kind = needs_ledger(query) || sorts_by_ledger(query) ? BLOCK_LEDGERS : BLOCK_SPANS;
+	rc = find_best(scan, results);
+	if (rc < 0 || scan->kind == BLOCK_SPANS || needs_ledger(query) ||
+	    results->count == results->max || scan->is_out_of_time)
+		return rc;
+	/* Sorted by what a ledger says: those that have none yet come last. */
+	scan->kind = BLOCK_SPANS;
+	scan->without_ledger = true;
+	return find_best(scan, results);
+}
+
+static int visit_all(struct view *view, const struct results *results,
+		     int (*visit)(const struct store_span *span, void *arg), void *arg)
+{
+	struct trace_reader reader;
+	int rc = 0;
+
+	trace_reader_init(&reader, view);
+	for (size_t i = 0; i < results->count && rc == 0; i++) {
+		struct store_span span;
+
+		rc = trace_reader_read(&reader, results->list[i].span, results->list[i].ledger,
+				       &span);
+		if (rc == 0)
+			rc = visit(&span, arg);
+	}
+	trace_reader_fini(&reader);
+	return rc;
+}
+
+static int search(struct store *store, const struct store_query *query, struct results *results,
+		  int (*visit)(const struct store_span *span, void *arg), void *arg,
+		  bool *out_truncated)
+{
+	struct search_scan scan;
+	struct view view;
+	int rc = view_open(store, &view);
+
+	if (rc < 0)
+		return rc;
+	results->count = 0;
+	search_scan_init(&scan, &view, query, store->folder.seed);
+	rc = find_all(&scan, results);
+	if (rc == 0 && out_truncated)
+		*out_truncated = scan.is_out_of_time;
+	search_scan_fini(&scan);
+	if (rc == 0)
+		rc = visit_all(&view, results, visit, arg);
+	view_close(&view);
+	return rc;
+}
+
+int store_search(struct store *store, const struct store_query *query,
+		 int (*visit)(const struct store_span *span, void *arg), void *arg,
+		 bool *out_truncated)
+{
+	struct results results = { .max = query->limit };
+	int rc = -ESTALE;
+
+	if (query->limit == 0 || query->limit > TRACE_VIEW_MAX_SPANS || query->reason >= 16 ||
+	    query->grade >= 8)
+		return -EINVAL;
+	results.list = malloc(results.max * sizeof(*results.list));
+	if (!results.list)
+		return -ENOMEM;
+	/* -ESTALE comes before anything is visited. */
+	for (int i = 0; i < ATTEMPTS && rc == -ESTALE; i++)
+		rc = search(store, query, &results, visit, arg, out_truncated);
+	free(results.list);
+	return rc;
+}

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/search_scan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "correlate/ledger.h"
+#include "storage/operation_index.h"
+#include "storage/span_block.h"
+
+#define OPERATION_BITS_BYTES ((OPERATIONS_MAX + 8) / 8)
+
+struct candidate {
+	uint64_t bound; /* no row of the block ranks higher */
+	uint32_t seq;
+};
+
+void search_scan_init(struct search_scan *scan, struct view *view, const struct store_query *query,
+		      uint64_t seed)
+{
+	*scan = (struct search_scan){ .view = view, .query = query };
+	trace_view_init(&scan->trace, view, seed);
+	trace_reader_init(&scan->reader, view);
+	buf_init(&scan->candidates, 0);
+}
+
+void search_scan_fini(struct search_scan *scan)
+{
+	trace_view_fini(&scan->trace);
+	trace_reader_fini(&scan->reader);
+	buf_fini(&scan->candidates);
+	free(scan->operations);
+}
+
+static bool names_match(const struct store_query *query, struct str service, struct str operation)
+{
+	return (!query->service.len || str_eq(query->service, service)) &&
+	       (!query->operation.len || str_eq(query->operation, operation));
+}
+
+static bool has_names(const struct store_query *query)
+{
+	return query->service.len || query->operation.len;
+}
+
+/* Number 0 stands for names that are not numbered: it may always match. */
+static int match_operations(struct search_scan *scan, const struct part *part,
+			    const struct txn *txn)
+{
+	struct str key, value;
+	struct cursor cursor;
+	int rc = cursor_open(txn, part->operations, &cursor);
+
+	if (rc < 0)
+		return rc;
+	if (!scan->operations)
+		scan->operations = malloc(OPERATION_BITS_BYTES);
+	if (scan->operations) {
+		memset(scan->operations, 0, OPERATION_BITS_BYTES);
+		scan->operations[0] = 1;
+	}
+	rc = scan->operations ? cursor_first(&cursor, &key, &value) : -ENOMEM;
+	while (rc == 0) {
+		struct operations_record record;
+		uint32_t id = key.len == 4 ? key_get32(key.data) : UINT32_MAX;
+
+		rc = id <= OPERATIONS_MAX ? operations_parse(value, &record) : -EBADMSG;
+		if (rc == 0 && names_match(scan->query, record.service, record.operation))
+			scan->operations[id / 8] |= (uint8_t)(1u << id % 8);
+		if (rc == 0)
+			rc = cursor_next(&cursor, &key, &value);
+	}
+	cursor_close(&cursor);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static bool is_operation(const struct search_scan *scan, uint32_t id)
+{
+	return !has_names(scan->query) ||
+	       (id <= OPERATIONS_MAX && scan->operations[id / 8] & 1u << id % 8);
+}
+
+static bool has_bit(unsigned bits, int value)
+{
+	return value < 0 || bits == SUMMARY_ANY_BITS || (value < 16 && bits & 1u << value);
+}
+
+static bool may_match(const struct search_scan *scan, const struct summary *summary)
+{
+	const struct store_query *query = scan->query;
+
+	if (summary->max_start_unix_ns < query->from_unix_ns ||
+	    (query->to_unix_ns && summary->min_start_unix_ns >= query->to_unix_ns) ||
+	    summary->max_wall_ns < query->min_wall_ns ||
+	    !has_bit(summary->statuses, query->status) || !has_bit(summary->kinds, query->kind))
+		return false;
+	if (scan->kind == BLOCK_SPANS)
+		return true;
+	return (query->max_ratio < 0 ||
+		summary->max_ratio_rank >= summary_ratio_rank(query->max_ratio)) &&
+	       (query->reason < 0 || summary->reasons & 1u << query->reason) &&
+	       (query->grade < 0 || summary->grades & 1u << query->grade);
+}
+
+static uint64_t bound_of(const struct search_scan *scan, const struct summary *summary)
+{
+	if (scan->without_ledger)
+		return 0;
+	switch (scan->query->sort) {
+	case STORE_SORT_WALL:
+		return summary->max_wall_ns;
+	case STORE_SORT_RATIO:
+		return summary->max_ratio_rank;
+	case STORE_SORT_BLOCKED:
+		return summary->max_blocked_rank;
+	default:
+		return summary->max_start_unix_ns;
+	}
+}
+
+static int note_candidate(const struct summary *summary, void *arg)
+{
+	struct search_scan *scan = arg;
+	struct candidate candidate = { bound_of(scan, summary), summary->seq };
+
+	if (may_match(scan, summary))
+		buf_append(&scan->candidates, &candidate, sizeof(candidate));
+	return buf_error(&scan->candidates);
+}
+
+/* An open part: the summaries stand in its blocks, which were checked when it was opened. */
+static int find_in_blocks(struct search_scan *scan, const struct part *part, const struct txn *txn)
+{
+	bool by_name = has_names(scan->query);
+	struct str key, value;
+	struct cursor cursor;
+	int rc = cursor_open(txn, part->blocks, &cursor);
+
+	if (rc < 0)
+		return rc;
+	for (rc = cursor_first(&cursor, &key, &value); rc == 0;) {
+		struct block block;
+
+		rc = key.len == KEY_SEQ_BYTES ? block_open(value, true, &block) : -EBADMSG;
+		if (rc < 0)
+			break;
+		for (uint32_t i = 0;
+		     block.header->kind == scan->kind && rc == 0 && i < block.header->summary_count;
+		     i++) {
+			struct summary summary = block.summaries[i];
+
+			summary.seq = (uint32_t)key_get64(key.data);
+			if (by_name ? summary.operation != SUMMARY_ALL &&
+					      is_operation(scan, summary.operation)
+				    : summary.operation == SUMMARY_ALL)
+				rc = note_candidate(&summary, scan);
+		}
+		block_close(&block);
+		if (rc == 0)
+			rc = cursor_next(&cursor, &key, &value);
+	}
+	cursor_close(&cursor);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* A closed part: the summaries are sorted by operation. */
+static int find_in_index(struct search_scan *scan, const struct part *part, const struct txn *txn)
+{
+	const struct store_query *query = scan->query;
+	uint32_t from = summary_minute(query->from_unix_ns);
+	uint32_t to = query->to_unix_ns ? summary_minute(query->to_unix_ns) : UINT32_MAX;
+	int rc = 0;
+
+	if (!has_names(query))
+		return operation_index_each(part, txn, scan->kind, SUMMARY_ALL, 0, UINT32_MAX,
+					    note_candidate, scan);
+	for (uint32_t id = 0; id <= OPERATIONS_MAX && rc == 0; id++) {
+		if (is_operation(scan, id))
+			rc = operation_index_each(part, txn, scan->kind, id, from, to,
+						  note_candidate, scan);
+	}
+	return rc;
+}
+
+/* Best bound first; among equals, the youngest. */
+static int compare_candidates(const void *a, const void *b)
+{
+	const struct candidate *left = a, *right = b;
+
+	if (left->bound != right->bound)
+		return left->bound > right->bound ? -1 : 1;
+	return (left->seq < right->seq) - (left->seq > right->seq);
+}
+
+static int compare_seqs(const void *a, const void *b)
+{
+	const struct candidate *left = a, *right = b;
+
+	if (left->seq != right->seq)
+		return left->seq < right->seq ? -1 : 1;
+	return compare_candidates(a, b);
+}
+
+/* A block may be named by several operations and minutes: its best bound stays. */
+static void sort_candidates(struct search_scan *scan)
+{
+	struct candidate *all = (void *)scan->candidates.data;
+	size_t count = scan->candidates.len / sizeof(*all), kept = 0;
+
+	if (!count)
+		return;
+	qsort(all, count, sizeof(*all), compare_seqs);
+	for (size_t i = 0; i < count; i++) {
+		if (i == 0 || all[i].seq != all[kept - 1].seq)
+			all[kept++] = all[i];
+	}
+	scan->candidates.len = kept * sizeof(*all);
+	qsort(all, kept, sizeof(*all), compare_candidates);
+}
+
+/* What the rows of both kinds say alike. */
+struct row {
+	uint64_t rank;
+	uint64_t start_unix_ns;
+	uint64_t wall_ns;
+	const uint8_t *trace_id, *span_id;
+	uint32_t operation;
+	uint8_t kind, status;
+	bool is_known;            /* kind and status are the span's */
+	struct trace_place place; /* of this row */
+	struct trace_place span;  /* seq 0: to be looked up */
+};
+
+static bool times_match(const struct store_query *query, const struct row *row)
+{
+	return row->start_unix_ns >= query->from_unix_ns &&
+	       (!query->to_unix_ns || row->start_unix_ns < query->to_unix_ns) &&
+	       row->wall_ns >= query->min_wall_ns;
+}
+
+static bool span_matches(const struct store_query *query, const struct row *row)
+{
+	return (query->status < 0 || row->status == query->status) &&
+	       (query->kind < 0 || row->kind == query->kind);
+}
+
+/* 1: it matches by the span's own bytes; 0: it does not. */
+static int look_closely(struct search_scan *scan, struct row *row)
+{
+	const struct store_query *query = scan->query;
+	struct store_span span;
+	int rc = 0;
+
+	if (!row->span.seq) {
+		const struct trace_span *found;
+
+		rc = trace_view_gather(&scan->trace, row->trace_id);
+		if (rc < 0)
+			return rc;
+		found = trace_view_find(&scan->trace, row->span_id);
+		if (!found || !found->span.seq)
+			return 0; /* its span went with an older part */
+		row->span = found->span;
+	}
+	rc = trace_reader_read(&scan->reader, row->span, (struct trace_place){ 0 }, &span);
+	if (rc < 0)
+		return rc;
+	row->kind = span.span.kind;
+	row->status = span.span.status;
+	return names_match(query, span.service, span.span.name) && span_matches(query, row) &&
+	       (!query->match || query->match(&span, query->match_arg));
+}
+
+static int has_no_ledger(struct search_scan *scan, const struct row *row)
+{
+	const struct trace_span *found;
+	int rc = trace_view_gather(&scan->trace, row->trace_id);
+
+	if (rc < 0)
+		return rc;
+	found = trace_view_find(&scan->trace, row->span_id);
+	return found && !found->ledger.seq && trace_place_is(found->span, row->place);
+}
+
+/* From cheap to dear; only what would get among the best is looked at closely. */
+static int offer(struct search_scan *scan, struct row *row)
+{
+	const struct store_query *query = scan->query;
+	bool is_vague = (row->operation == 0 && has_names(query)) ||
+			(!row->is_known && (query->status >= 0 || query->kind >= 0));
+	struct hit hit = { .rank = row->rank, .start_unix_ns = row->start_unix_ns };
+	int rc = 1;
+
+	if (!times_match(query, row) || !is_operation(scan, row->operation) ||
+	    (row->is_known && !span_matches(query, row)))
+		return 0;
+	if (!hits_accept(scan->hits, row->rank, row->start_unix_ns)) {
+		scan->hits->has_dropped = true;
+		return 0;
+	}
+	if (scan->without_ledger)
+		rc = has_no_ledger(scan, row);
+	if (rc > 0 && (is_vague || query->match))
+		rc = look_closely(scan, row);
+	if (rc <= 0)
+		return rc;
+	memcpy(hit.trace_id, row->trace_id, TRACE_ID_BYTES);
+	memcpy(hit.span_id, row->span_id, SPAN_ID_BYTES);
+	hit.place = row->place;
+	return hits_add(scan->hits, &hit);
+}
+
+static int scan_spans(struct search_scan *scan, const struct block *block, uint32_t seq)
+{
+	enum store_sort sort = scan->query->sort;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < block->header->row_count && rc == 0; i++) {
+		const struct block_span *from = &block->spans[i];
+		struct row row = {
+			.start_unix_ns = from->start_unix_ns,
+			.wall_ns = from->end_unix_ns - from->start_unix_ns,
+			.trace_id = from->trace_id,
+			.span_id = from->span_id,
+			.operation = from->operation,
+			.kind = from->kind,
+			.status = from->status,
+			.is_known = true,
+			.place = { scan->part, seq, i },
+			.span = { scan->part, seq, i },
+		};
+
+		if (!scan->without_ledger)
+			row.rank = sort == STORE_SORT_WALL ? row.wall_ns : row.start_unix_ns;
+		rc = offer(scan, &row);
+	}
+	return rc;
+}
+
+static uint64_t ledger_rank(enum store_sort sort, const struct block_ledger *row)
+{
+	switch (sort) {
+	case STORE_SORT_WALL:
+		return row->wall_ns;
+	case STORE_SORT_RATIO:
+		return row->ratio_rank;
+	case STORE_SORT_BLOCKED:
+		return row->grade == GRADE_NONE ? 0 : row->blocked_ns + 1;
+	default:
+		return row->start_unix_ns;
+	}
+}
+
+static bool figures_match(const struct store_query *query, const struct block_ledger *row)
+{
+	return (query->max_ratio < 0 ||
+		(row->ratio_rank && row->ratio_rank >= summary_ratio_rank(query->max_ratio))) &&
+	       (query->reason < 0 || row->reasons & 1u << query->reason) &&
+	       (query->grade < 0 || row->grade == query->grade);
+}
+
+static int scan_ledgers(struct search_scan *scan, const struct block *block, uint32_t seq)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < block->header->row_count && rc == 0; i++) {
+		const struct block_ledger *from = &block->ledgers[i];
+		struct row row = {
+			.rank = ledger_rank(scan->query->sort, from),
+			.start_unix_ns = from->start_unix_ns,
+			.wall_ns = from->wall_ns,
+			.trace_id = from->trace_id,
+			.span_id = from->span_id,
+			.operation = from->operation,
+			.kind = from->kind,
+			.status = from->status,
+			.is_known = from->span_seq != 0,
+			.place = { scan->part, seq, i },
+			.span = { scan->part, from->span_seq, from->span_row },
+		};
+
+		if (figures_match(scan->query, from))
+			rc = offer(scan, &row);
+	}
+	return rc;
+}
+
+static int scan_block(struct search_scan *scan, uint32_t seq)
+{
+	struct block block;
+	int rc = view_block(scan->view, scan->part, seq, &block);
+
+	if (rc < 0)
+		return rc == -ENOENT ? -EBADMSG : rc;
+	if (block.header->kind != scan->kind)
+		rc = -EBADMSG;
+	else if (scan->kind == BLOCK_SPANS)
+		rc = scan_spans(scan, &block, seq);
+	else
+		rc = scan_ledgers(scan, &block, seq);
+	block_close(&block);
+	return rc;
+}
+
+static bool is_late(struct search_scan *scan)
+{
+	const struct store_query *query = scan->query;
+
+	if (query->deadline_mono_ns && query->mono_ns &&
+	    query->mono_ns() >= query->deadline_mono_ns)
+		scan->is_out_of_time = true;
+	return scan->is_out_of_time;
+}
+
+static int scan_part(struct search_scan *scan)
+{
+	const struct part *part = scan->view->parts[scan->part].part;
+	const struct candidate *candidates;
+	const struct txn *txn;
+	int rc = view_txn(scan->view, scan->part, &txn);
+
+	buf_clear(&scan->candidates);
+	if (rc == 0 && has_names(scan->query))
+		rc = match_operations(scan, part, txn);
+	if (rc == 0)
+		rc = part->is_closed ? find_in_index(scan, part, txn)
+				     : find_in_blocks(scan, part, txn);
+	sort_candidates(scan);
+	candidates = (const void *)scan->candidates.data;
+	for (size_t i = 0; i < scan->candidates.len / sizeof(*candidates) && rc == 0; i++) {
+		if (is_late(scan))
+			break;
+		if (!hits_accept(scan->hits, candidates[i].bound, UINT64_MAX)) {
+			scan->hits->has_dropped = true;
+			break;
+		}
+		rc = scan_block(scan, candidates[i].seq);
+	}
+	return rc;
+}
+
+int search_scan_run(struct search_scan *scan)
+{
+	const struct store_query *query = scan->query;
+	int rc = 0;
+
+	for (size_t i = scan->view->count; i > 0 && rc == 0; i--) {
+		const struct part_totals *totals = &scan->view->parts[i - 1].totals;
+
+		if (totals->blocks == 0 || totals->max_start_unix_ns < query->from_unix_ns ||
+		    (query->to_unix_ns && totals->min_start_unix_ns >= query->to_unix_ns))
+			continue;
+		if (is_late(scan))
+			break;
+		scan->part = (uint32_t)(i - 1);
+		rc = scan_part(scan);
+	}
+	return rc;
+}

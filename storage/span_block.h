@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Batches of spans <-> a block. The heap is the batches' bodies one after the other, and then the
+ * strings that are in no body. */
+#pragma once
+
+#include "otlp/span.h"
+#include "storage/block_writer.h"
+
+/* Where operations get their numbers. */
+struct span_block_names {
+	struct operations *operations;
+	struct txn *txn;
+	MDB_dbi dbi;
+};
+
+#define SPAN_BLOCK_NO_SERVICE STR("unknown_service")
+
+/* Leaves the block in writer->draft; the batches are borrowed until it is written. `batches` hold
+ * at least one span. -EMSGSIZE: too large for a block. */
+int span_block_encode(struct block_writer *writer, const struct span_batch *const *batches,
+		      size_t count, uint64_t commit_unix_ns, const struct span_block_names *names);
+
+/* A row as the span it was. The block is loaded; slices point into it. -EBADMSG. */
+int span_block_span(const struct block *block, uint32_t row, struct span *out_span,
+		    struct span_resource *out_resource, struct span_scope *out_scope);
+
+/* The rows for which `wanted` says so (NULL: all) as a batch; to be freed with arena_fini of its
+ * arena. -EBADMSG, -ENOMEM. */
+int span_block_batch(const struct block *block, bool (*wanted)(uint32_t row, void *arg), void *arg,
+		     struct span_batch *out_batch);

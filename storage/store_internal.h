@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the store share.
+ *
+ *   store.c       opening, closing, numbers            commit.c      batches and ledgers in
+ *   part_list.c   which parts live                     retention.c   parts out
+ *   view.c        a reader's hold on them              compaction.c  parts packed
+ *   trace_view.c  by trace    search.c  by condition   unsettled.c   what a crash left open
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "storage/block_writer.h"
+#include "storage/folder.h"
+#include "storage/part.h"
+#include "storage/store.h"
+
+struct compaction;
+
+struct store {
+	struct store_options options;
+	struct folder folder;
+	uint64_t part_limit_bytes; /* a part that has grown to this is over */
+	uint64_t map_bytes;
+
+	pthread_mutex_t lock; /* the list, the parts' totals, the numbers */
+	struct part **parts;  /* owned, a reference each; oldest first */
+	size_t part_count, part_cap;
+	struct store_stats stats;
+
+	/* Writer only. */
+	struct part *current; /* takes the commits; the last of the list. NULL: none yet */
+	struct block_writer span_writer, ledger_writer;
+	struct compaction *compaction; /* under way; NULL: none */
+};

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/trace_index.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "collector/base/map.h"
+#include "storage/block.h"
+#include "storage/filter.h"
+
+#define SPILLED STR("spilled")
+
+static void key_of(const void *entry, uint8_t out_key[KEY_ENTRY_BYTES])
+{
+	struct trace_ref ref;
+
+	memcpy(&ref, entry, sizeof(ref));
+	key_put64(out_key, ref.hash);
+	key_put32(out_key + 8, ref.seq);
+	key_put32(out_key + 12, ref.row);
+}
+
+const struct run_kind trace_index_runs = { sizeof(struct trace_ref), key_of };
+
+uint64_t trace_index_hash(uint64_t seed, const uint8_t *trace_id)
+{
+	return map_hash(trace_id, TRACE_ID_BYTES, seed);
+}
+
+static int find_in_run(const struct part *part, const struct txn *txn, uint32_t run, uint64_t hash,
+		       struct buf *out_refs)
+{
+	struct trace_ref ref = { .hash = hash };
+	uint8_t key[KEY_ENTRY_BYTES];
+	struct run_reader reader;
+	int rc = run_reader_open(&reader, &trace_index_runs, txn, part->by_trace, run);
+
+	if (rc < 0)
+		return rc;
+	key_of(&ref, key);
+	for (rc = run_reader_seek(&reader, key); rc == 0;) {
+		rc = run_reader_next(&reader, &ref);
+		if (rc < 0 || ref.hash != hash)
+			break;
+		buf_append(out_refs, &ref, sizeof(ref));
+	}
+	run_reader_close(&reader);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+int trace_index_find(struct part *part, const struct txn *txn, uint64_t hash, struct buf *out_refs)
+{
+	uint32_t runs = 0, needed;
+	int rc;
+
+	if (part->is_closed) {
+		rc = part->filter.len ? filter_probe(part->filter, hash) : 0;
+		if (rc > 0)
+			rc = find_in_run(part, txn, 0, hash, out_refs);
+		return rc < 0 ? rc : buf_error(out_refs);
+	}
+	needed = young_run_find(&part->young, hash, out_refs);
+	rc = run_count(txn, part->by_trace, &runs);
+	if (rc == 0 && runs < needed) /* spilled after the transaction began */
+		return -ESTALE;
+	for (uint32_t run = 0; run < runs && rc == 0; run++)
+		rc = find_in_run(part, txn, run, hash, out_refs);
+	return rc < 0 ? rc : buf_error(out_refs);
+}
+
+int trace_index_add(struct part *part, uint32_t seq, const struct block *block)
+{
+	for (uint32_t row = 0; row < block->header->row_count; row++) {
+		const uint8_t *id =
+			block->spans ? block->spans[row].trace_id : block->ledgers[row].trace_id;
+		bool is_first =
+			block->spans ? block->spans[row].is_first : block->ledgers[row].is_first;
+		int rc;
+
+		if (!is_first)
+			continue;
+		rc = young_run_add(
+			&part->young,
+			(struct trace_ref){ trace_index_hash(part->seed, id), seq, row });
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+void trace_index_spill(struct part *part, struct txn *txn)
+{
+	uint64_t spilled_seq = part->next_seq - 1;
+	struct run_writer writer;
+	struct buf sorted;
+
+	buf_init(&sorted, 0);
+	young_run_sorted(&part->young, &sorted);
+	if (!txn->error)
+		txn->error = buf_error(&sorted);
+	run_writer_init(&writer, &trace_index_runs, part->by_trace, part->run_count);
+	for (size_t at = 0; at < sorted.len && !txn->error; at += sizeof(struct trace_ref))
+		run_writer_add(&writer, txn, sorted.data + at);
+	run_writer_flush(&writer, txn);
+	run_writer_fini(&writer);
+	buf_fini(&sorted);
+	txn_put(txn, part->about, SPILLED,
+		(struct str){ (const char *)&spilled_seq, sizeof(spilled_seq) });
+}
+
+void trace_index_spilled(struct part *part)
+{
+	part->spilled_seq = part->next_seq - 1;
+	young_run_restart(&part->young, ++part->run_count);
+}
+
+int trace_index_load(struct part *part, const struct txn *txn)
+{
+	struct str value;
+	int rc = run_count(txn, part->by_trace, &part->run_count);
+
+	if (rc < 0)
+		return rc;
+	young_run_restart(&part->young, part->run_count);
+	rc = txn_get(txn, part->about, SPILLED, &value);
+	if (rc == -ENOENT)
+		return 0;
+	if (rc == 0 && value.len != sizeof(part->spilled_seq))
+		rc = -EBADMSG;
+	if (rc == 0)
+		memcpy(&part->spilled_seq, value.data, sizeof(part->spilled_seq));
+	return rc;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Trace id -> the rows of that trace, in one part.
+ *
+ *   commits -> young run (memory) -> sorted runs (disk) -> one run behind a filter (closed part)
+ *
+ * Nothing is ever inserted in random order. An index entry is (hash of the trace id, block, first
+ * row); hashes may collide, so whoever follows an entry compares the row's trace id. */
+#pragma once
+
+#include "storage/part.h"
+
+extern const struct run_kind trace_index_runs; /* of struct trace_ref */
+
+uint64_t trace_index_hash(uint64_t seed, const uint8_t *trace_id);
+
+/* Appends the struct trace_refs of a trace to `out_refs`, in no order. -ESTALE: the young run was
+ * spilled after `txn` began, so that neither holds all: begin again. */
+int trace_index_find(struct part *part, const struct txn *txn, uint64_t hash, struct buf *out_refs);
+
+/* Adds the traces of a block to the young run. */
+int trace_index_add(struct part *part, uint32_t seq, const struct block *block);
+
+/* Writes the young run within `txn`, which holds all blocks before part->next_seq; when that has
+ * been committed, trace_index_spilled empties the run. */
+void trace_index_spill(struct part *part, struct txn *txn);
+void trace_index_spilled(struct part *part);
+/* Through which block the runs on disk go. */
+int trace_index_load(struct part *part, const struct txn *txn);

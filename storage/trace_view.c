@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/trace_view.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/ledger_block.h"
+#include "storage/span_block.h"
+#include "storage/trace_index.h"
+
+#define SMALL_MAP 1024 /* a larger one is given back before the next trace */
+
+void trace_view_init(struct trace_view *trace, struct view *view, uint64_t seed)
+{
+	trace->view = view;
+	map_init(&trace->spans, SPAN_ID_BYTES, sizeof(struct trace_span), seed);
+	trace->spans.max_count = TRACE_VIEW_MAX_SPANS;
+}
+
+void trace_view_fini(struct trace_view *trace)
+{
+	map_fini(&trace->spans);
+}
+
+static struct trace_span *put(struct trace_view *trace, const uint8_t *span_id)
+{
+	struct trace_span *span = map_put(&trace->spans, span_id);
+
+	if (span)
+		memcpy(span->span_id, span_id, SPAN_ID_BYTES);
+	return span;
+}
+
+static int no_room(const struct trace_view *trace)
+{
+	return trace->spans.count >= TRACE_VIEW_MAX_SPANS ? -E2BIG : -ENOMEM;
+}
+
+static bool is_before(struct trace_place a, struct trace_place b)
+{
+	if (a.part != b.part)
+		return a.part < b.part;
+	return a.seq != b.seq ? a.seq < b.seq : a.row < b.row;
+}
+
+/* Follows the chain of a trace's rows in a block. Links only lead forward, so it ends. */
+static int add_spans(struct trace_view *trace, const struct block *block, const uint8_t *trace_id,
+		     struct trace_place at)
+{
+	while (at.row < block->header->row_count) {
+		const struct block_span *row = &block->spans[at.row];
+		struct trace_span *span;
+
+		if (memcmp(row->trace_id, trace_id, TRACE_ID_BYTES) != 0)
+			return 0;
+		span = put(trace, row->span_id);
+		if (!span)
+			return no_room(trace);
+		if (span->span.seq == 0 || is_before(at, span->span))
+			span->span = at;
+		if (row->next_of_trace <= at.row)
+			return -EBADMSG;
+		at.row = row->next_of_trace;
+	}
+	return 0;
+}
+
+/* A higher revision wins. They begin at 1 again when the daemon does: then the better grade wins,
+ * and at last what was committed later. */
+static bool is_newer(const struct trace_span *span, const struct block_ledger *row,
+		     struct trace_place at)
+{
+	if (span->ledger.seq == 0)
+		return true;
+	if (row->revision != span->revision)
+		return row->revision > span->revision;
+	return row->grade != span->grade ? row->grade > span->grade : is_before(span->ledger, at);
+}
+
+static int add_ledgers(struct trace_view *trace, const struct block *block, const uint8_t *trace_id,
+		       struct trace_place at)
+{
+	while (at.row < block->header->row_count) {
+		const struct block_ledger *row = &block->ledgers[at.row];
+		struct trace_span *span;
+
+		if (memcmp(row->trace_id, trace_id, TRACE_ID_BYTES) != 0)
+			return 0;
+		span = put(trace, row->span_id);
+		if (!span)
+			return no_room(trace);
+		if (is_newer(span, row, at)) {
+			span->ledger = at;
+			span->revision = row->revision;
+			span->grade = row->grade;
+		}
+		if (row->next_of_trace <= at.row)
+			return -EBADMSG;
+		at.row = row->next_of_trace;
+	}
+	return 0;
+}
+
+static int gather_ref(struct trace_view *trace, uint32_t part, const struct trace_ref *ref,
+		      const uint8_t *trace_id)
+{
+	struct trace_place at = { part, ref->seq, ref->row };
+	struct block block;
+	int rc = view_block(trace->view, part, ref->seq, &block);
+
+	if (rc == -ENOENT) /* committed after the view's transaction began */
+		return 0;
+	if (rc < 0)
+		return rc;
+	rc = block.spans ? add_spans(trace, &block, trace_id, at)
+			 : add_ledgers(trace, &block, trace_id, at);
+	block_close(&block);
+	return rc;
+}
+
+static int gather_part(struct trace_view *trace, uint32_t index, const uint8_t *trace_id,
+		       struct buf *refs)
+{
+	struct part *part = trace->view->parts[index].part;
+	const struct trace_ref *found;
+	const struct txn *txn;
+	int rc = view_txn(trace->view, index, &txn);
+
+	buf_clear(refs);
+	if (rc == 0)
+		rc = trace_index_find(part, txn, trace_index_hash(part->seed, trace_id), refs);
+	found = (const void *)refs->data;
+	for (size_t i = 0; i < refs->len / sizeof(*found) && rc == 0; i++)
+		rc = gather_ref(trace, index, &found[i], trace_id);
+	return rc;
+}
+
+int trace_view_gather(struct trace_view *trace, const uint8_t *trace_id)
+{
+	struct buf refs;
+	int rc = 0;
+
+	if (trace->spans.cap > SMALL_MAP)
+		map_fini(&trace->spans);
+	map_clear(&trace->spans);
+	buf_init(&refs, 0);
+	for (size_t i = 0; i < trace->view->count && rc == 0; i++)
+		rc = gather_part(trace, (uint32_t)i, trace_id, &refs);
+	buf_fini(&refs);
+	return rc;
+}
+
+const struct trace_span *trace_view_find(const struct trace_view *trace, const uint8_t *span_id)
+{
+	return map_get(&trace->spans, span_id);
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct trace_span *left = a, *right = b;
+
+	return is_before(left->span, right->span) ? -1 : is_before(right->span, left->span);
+}
+
+int trace_view_sorted(const struct trace_view *trace, struct trace_span **out_spans,
+		      size_t *out_count)
+{
+	struct trace_span *spans = malloc((trace->spans.count + 1) * sizeof(*spans));
+	const struct trace_span *span;
+	size_t cursor = 0, count = 0;
+
+	if (!spans)
+		return -ENOMEM;
+	while ((span = map_next(&trace->spans, &cursor, NULL))) {
+		if (span->span.seq)
+			spans[count++] = *span;
+	}
+	qsort(spans, count, sizeof(*spans), compare);
+	*out_spans = spans;
+	*out_count = count;
+	return 0;
+}
+
+void trace_reader_init(struct trace_reader *reader, struct view *view)
+{
+	*reader = (struct trace_reader){ .view = view };
+	arena_init(&reader->arena, 0);
+}
+
+void trace_reader_fini(struct trace_reader *reader)
+{
+	block_close(&reader->spans);
+	block_close(&reader->ledgers);
+	arena_fini(&reader->arena);
+}
+
+/* Opens the block of `place`, unless it is the one that is open. */
+static int turn_to(struct trace_reader *reader, struct trace_place place, struct block *block,
+		   struct trace_place *open_at)
+{
+	int rc;
+
+	if (open_at->seq == place.seq && open_at->part == place.part)
+		return 0;
+	block_close(block);
+	*open_at = (struct trace_place){ 0 };
+	rc = view_block(reader->view, place.part, place.seq, block);
+	if (rc == 0)
+		rc = block_load(block);
+	if (rc == 0)
+		*open_at = place;
+	return rc == -ENOENT ? -EBADMSG : rc;
+}
+
+static int read_ledger(struct trace_reader *reader, struct trace_place place,
+		       struct ledger *out_ledger)
+{
+	int rc = turn_to(reader, place, &reader->ledgers, &reader->ledgers_at);
+
+	if (rc == 0 && !reader->ledgers.ledgers)
+		return -EBADMSG;
+	arena_fini(&reader->arena);
+	return rc < 0 ? rc
+		      : ledger_block_ledger(&reader->ledgers, place.row, &reader->arena,
+					    out_ledger);
+}
+
+int trace_reader_read(struct trace_reader *reader, struct trace_place span,
+		      struct trace_place ledger, struct store_span *out_span)
+{
+	int rc = turn_to(reader, span, &reader->spans, &reader->spans_at);
+
+	if (rc == 0 && !reader->spans.spans)
+		rc = -EBADMSG;
+	if (rc < 0)
+		return rc;
+	memset(out_span, 0, sizeof(*out_span));
+	rc = span_block_span(&reader->spans, span.row, &out_span->span, &out_span->resource,
+			     &out_span->scope);
+	if (rc < 0)
+		return rc;
+	out_span->service = out_span->resource.service_name.len ? out_span->resource.service_name
+								: SPAN_BLOCK_NO_SERVICE;
+	out_span->has_ledger = ledger.seq != 0;
+	return ledger.seq ? read_ledger(reader, ledger, &out_span->ledger) : 0;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/view.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int view_open(struct store *store, struct view *out_view)
+{
+	struct view view = { 0 };
+
+	pthread_mutex_lock(&store->lock);
+	view.parts = calloc(store->part_count + 1, sizeof(*view.parts));
+	for (; view.parts && view.count < store->part_count; view.count++) {
+		struct view_part *part = &view.parts[view.count];
+
+		part->part = part_hold(store->parts[view.count]);
+		part->totals = part->part->totals;
+	}
+	pthread_mutex_unlock(&store->lock);
+	if (!view.parts)
+		return -ENOMEM;
+	*out_view = view;
+	return 0;
+}
+
+void view_close(struct view *view)
+{
+	for (size_t i = 0; i < view->count; i++) {
+		txn_abort(&view->parts[i].txn);
+		part_release(view->parts[i].part);
+	}
+	free(view->parts);
+	*view = (struct view){ 0 };
+}
+
+int view_txn(struct view *view, size_t index, const struct txn **out_txn)
+{
+	struct view_part *part = &view->parts[index];
+	int rc = part->txn.mdb ? 0 : txn_begin_read(part->part->env, &part->txn);
+
+	if (rc == 0)
+		*out_txn = &part->txn;
+	return rc;
+}
+
+int view_block(struct view *view, size_t index, uint32_t seq, struct block *out_block)
+{
+	const struct txn *txn;
+	int rc = view_txn(view, index, &txn);
+
+	return rc < 0 ? rc : part_block(view->parts[index].part, txn, seq, out_block);
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/young_run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_ENTRIES 1024u
+
+struct young_entry {
+	struct trace_ref ref;
+	uint32_t older; /* index + 1 of the entry before in the same bucket; 0: none */
+	uint32_t zero;
+};
+
+int young_run_init(struct young_run *run)
+{
+	*run = (struct young_run){ 0 };
+	return -pthread_rwlock_init(&run->lock, NULL);
+}
+
+void young_run_fini(struct young_run *run)
+{
+	free(run->entries);
+	free(run->heads);
+	pthread_rwlock_destroy(&run->lock);
+}
+
+static uint32_t *head_of(const struct young_run *run, uint64_t hash)
+{
+	return &run->heads[(hash >> 32) & (run->head_count - 1)];
+}
+
+static void link_entry(struct young_run *run, uint32_t index)
+{
+	uint32_t *head = head_of(run, run->entries[index].ref.hash);
+
+	run->entries[index].older = *head;
+	*head = index + 1;
+}
+
+static int grow(struct young_run *run)
+{
+	uint32_t cap = run->cap ? 2 * run->cap : FIRST_ENTRIES;
+	struct young_entry *entries;
+	uint32_t *heads;
+
+	if (cap < run->cap)
+		return -ENOMEM;
+	entries = realloc(run->entries, cap * sizeof(*entries));
+	if (!entries)
+		return -ENOMEM;
+	run->entries = entries;
+	heads = calloc(cap, sizeof(*heads));
+	if (!heads)
+		return -ENOMEM;
+	free(run->heads);
+	run->heads = heads;
+	run->head_count = cap;
+	run->cap = cap;
+	for (uint32_t i = 0; i < run->count; i++)
+		link_entry(run, i);
+	return 0;
+}
+
+int young_run_add(struct young_run *run, struct trace_ref ref)
+{
+	int rc = 0;
+
+	pthread_rwlock_wrlock(&run->lock);
+	if (run->count == run->cap)
+		rc = grow(run);
+	if (rc == 0) {
+		run->entries[run->count].ref = ref;
+		link_entry(run, run->count++);
+	}
+	pthread_rwlock_unlock(&run->lock);
+	return rc;
+}
+
+void young_run_truncate(struct young_run *run, uint32_t count)
+{
+	pthread_rwlock_wrlock(&run->lock);
+	while (run->count > count) { /* newest first, so each stands at its bucket's head */
+		const struct young_entry *entry = &run->entries[--run->count];
+
+		*head_of(run, entry->ref.hash) = entry->older;
+	}
+	pthread_rwlock_unlock(&run->lock);
+}
+
+void young_run_restart(struct young_run *run, uint32_t runs)
+{
+	pthread_rwlock_wrlock(&run->lock);
+	if (run->heads)
+		memset(run->heads, 0, run->head_count * sizeof(*run->heads));
+	run->count = 0;
+	run->runs_before = runs;
+	pthread_rwlock_unlock(&run->lock);
+}
+
+size_t young_run_bytes(const struct young_run *run)
+{
+	return run->count * (sizeof(struct young_entry) + sizeof(uint32_t));
+}
+
+uint32_t young_run_find(struct young_run *run, uint64_t hash, struct buf *out)
+{
+	uint32_t runs_before;
+
+	pthread_rwlock_rdlock(&run->lock);
+	for (uint32_t at = run->heads ? *head_of(run, hash) : 0; at;
+	     at = run->entries[at - 1].older) {
+		const struct trace_ref *ref = &run->entries[at - 1].ref;
+
+		if (ref->hash == hash)
+			buf_append(out, ref, sizeof(*ref));
+	}
+	runs_before = run->runs_before;
+	pthread_rwlock_unlock(&run->lock);
+	return runs_before;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct trace_ref *left = a, *right = b;
+
+	if (left->hash != right->hash)
+		return left->hash < right->hash ? -1 : 1;
+	if (left->seq != right->seq)
+		return left->seq < right->seq ? -1 : 1;
+	return (left->row > right->row) - (left->row < right->row);
+}
+
+void young_run_sorted(const struct young_run *run, struct buf *out)
+{
+	size_t start = out->len;
+
+	for (uint32_t i = 0; i < run->count; i++)
+		buf_append(out, &run->entries[i].ref, sizeof(run->entries[i].ref));
+	if (!buf_error(out))
+		qsort(out->data + start, run->count, sizeof(struct trace_ref), compare);
+}
