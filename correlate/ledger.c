@@ -8,7 +8,7 @@
 #include "correlate/reason.h"
 
 static const char *const reason_names[REASON_COUNT] = {
-#define X(symbol, name, meaning) [REASON_##symbol] = name,
+#define X(symbol, name, meaning) [REASON_##symbol] = (name),
 	LEDGER_REASONS(X)
 #undef X
 };
