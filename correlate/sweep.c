@@ -500,6 +500,22 @@ static void give_up_folded(struct sweep *sweep, uint64_t ns)
 	ledger->wait_count = 0;
 }
 
+/* A slice in which the tag changed was folded whole, as uncertain: what does not fit was not ours.
+ */
+static void trim_folded(struct sweep *sweep, uint64_t available_ns)
+{
+	struct ledger *ledger = sweep->ledger;
+	uint64_t total = split_total(&ledger->all);
+	uint64_t excess = total - MIN(total, available_ns);
+
+	if (excess > ledger->uncertain_ns || excess > ledger->all.running_ns)
+		return;
+	ledger->all.running_ns -= excess;
+	ledger->cpu_ns -= MIN(excess, ledger->cpu_ns);
+	ledger->self.running_ns -= MIN(excess, ledger->self.running_ns);
+	ledger->cpu_self_ns -= MIN(excess, ledger->cpu_self_ns);
+}
+
 /* Totals of what has left the timelines. On one lane they simply add up; what no lane had is
  * elsewhere. Lanes in parallel cannot be told apart any more: that part is unknown. */
 static void add_folds(struct sweep *sweep)
@@ -520,6 +536,7 @@ static void add_folds(struct sweep *sweep)
 	}
 	until = MIN(until, sweep->node->b_ns);
 	sweep->start_ns = until;
+	trim_folded(sweep, until - sweep->node->a_ns);
 	total = split_total(&sweep->ledger->all);
 	if (sweep->folded_lanes || total > until - sweep->node->a_ns) {
 		give_up_folded(sweep, until - sweep->node->a_ns);

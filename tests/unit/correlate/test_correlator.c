@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/correlate/world_builder.h"
+
+#define RECVFROM 45
+#define FUTEX    202
+#define POLL     7
+
+/* Enough switches on the CPU before, so that its clock's distance is known. */
+static void warm_up(struct builder *b, struct builder_thread *t)
+{
+	builder_clock(b, 100 * MS);
+	for (uint64_t i = 0; i < 10; i++)
+		builder_slice(b, t, 0, (900 + i) * MS, (900 + i) * MS + 100 * US, 0, 0, FUTEX);
+}
+
+static void finish(struct builder *b, uint64_t at)
+{
+	builder_clock(b, at);
+	correlator_advance(b->correlator, at);
+}
+
+static void one_span_over_a_wait_is_exact(void **state)
+{
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	const struct ledger *l;
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	/* starts at 1001 ms, waits for the network from 1002 to 1005, runs from 1006 to its end */
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1002 * MS, 1, 0, RECVFROM);
+	builder_slice(&b, &t, 1005 * MS, 1006 * MS, 1010 * MS, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, 1001 * MS, 1008 * MS);
+	finish(&b, 1100 * MS);
+	l = builder_ledger(&b, 1);
+	assert_int_equal(l->grade, GRADE_EXACT);
+	assert_int_equal(l->all.running_ns, 3 * MS);
+	assert_int_equal(l->all.runnable_ns, 1 * MS);
+	assert_int_equal(l->all.blocked_ns[REASON_NET], 3 * MS);
+	assert_int_equal(l->all.elsewhere_ns, 0);
+	assert_int_equal(l->cpu_ns, 3 * MS);
+	assert_int_equal(l->cpu_self_ns, 3 * MS);
+	assert_int_equal(l->wait_count, 1);
+	correlator_free(b.correlator);
+}
+
+static void a_child_takes_its_part_of_the_slice(void **state)
+{
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	const struct ledger *l;
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	builder_slice(&b, &t, 0, 1000 * MS, 1002 * MS, 1, 0, RECVFROM);
+	builder_slice(&b, &t, 1005 * MS, 1006 * MS, 1010 * MS, 1, 0, FUTEX);
+	builder_slice(&b, &t, 1011 * MS, 1011 * MS, 1012 * MS, 0, 0, FUTEX);
+	builder_span(&b, 2, 1, 1007 * MS, 1009 * MS);
+	builder_span(&b, 1, 0, 1001 * MS, 1011 * MS + 500 * US);
+	finish(&b, 1100 * MS);
+	l = builder_ledger(&b, 2);
+	assert_true(l->grade >= GRADE_BOUNDED);
+	assert_int_equal(l->cpu_ns, 2 * MS);
+	l = builder_ledger(&b, 1);
+	assert_int_equal(l->grade, GRADE_EXACT);
+	assert_int_equal(l->cpu_ns, 5 * MS + 500 * US);
+	assert_int_equal(l->cpu_self_ns, 3 * MS + 500 * US);
+	assert_int_equal(l->self.running_ns, 3 * MS + 500 * US);
+	correlator_free(b.correlator);
+}
+
+static void spans_within_one_slice_are_proved_to_their_thread(void **state)
+{
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 },
+			      exporter = { .pid = BUILDER_PID, .tid = 12 };
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	builder_slice(&b, &exporter, 0, 990 * MS, 991 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &t, 0, 1000 * MS, 1002 * MS, 0, 0, FUTEX);
+	for (uint64_t i = 0; i < 5; i++) {
+		b.trace = 100 + i;
+		builder_span(&b, 1 + i, 0, 1000 * MS + (100 + 10 * i) * US,
+			     1000 * MS + (105 + 10 * i) * US);
+	}
+	finish(&b, 1100 * MS);
+	for (uint64_t i = 0; i < 5; i++) {
+		const struct ledger *l = builder_ledger(&b, 1 + i);
+
+		assert_int_equal(l->grade, GRADE_EXACT);
+		assert_int_equal(l->cpu_ns, 5 * US);
+	}
+	correlator_free(b.correlator);
+}
+
+static void of_two_threads_neither_is_proved(void **state)
+{
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 },
+			      other = { .pid = BUILDER_PID, .tid = 12 };
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	builder_slice(&b, &t, 0, 1000 * MS, 1002 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &other, 0, 1000 * MS, 1002 * MS, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, 1001 * MS, 1001 * MS + 5 * US);
+	finish(&b, 1100 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_INFERRED);
+	correlator_free(b.correlator);
+}
+
+static void lost_records_make_the_span_partial(void **state)
+{
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	builder_slice(&b, &t, 0, 1000 * MS, 1002 * MS, 1, 0, RECVFROM);
+	t.out_ns = 1004 * MS; /* a slice from 1003 to 1004 was never reported */
+	builder_slice(&b, &t, 1005 * MS, 1006 * MS, 1010 * MS, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, 1001 * MS, 1008 * MS);
+	finish(&b, 1100 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_PARTIAL);
+	assert_true(builder_ledger(&b, 1)->all.unknown_ns > 0);
+	correlator_free(b.correlator);
+}
+
+static void a_late_root_revises_its_trace(void **state)
+{
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	builder_slice(&b, &t, 0, 1000 * MS, 1002 * MS, 1, 0, RECVFROM);
+	builder_slice(&b, &t, 1005 * MS, 1006 * MS, 1007 * MS, 2, 0, RECVFROM);
+	builder_slice(&b, &t, 1008 * MS, 1008 * MS, 1010 * MS, 0, 0, FUTEX);
+	builder_span(&b, 2, 1, 1006 * MS + 500 * US, 1009 * MS);
+	finish(&b, 1100 * MS);
+	assert_int_equal(b.count, 0); /* its parent was seen in the thread: wait for it */
+	for (uint64_t at = 2000; at < 12000; at += 1000)
+		finish(&b, at * MS);
+	assert_int_equal(builder_ledger(&b, 2)->revision, 1);
+	builder_span(&b, 1, 0, 1001 * MS, 1009 * MS + 500 * US);
+	finish(&b, 12000 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->revision, 2);
+	assert_int_equal(builder_ledger(&b, 1)->all.blocked_ns[REASON_NET], 4 * MS);
+	correlator_free(b.correlator);
+}
+
+static void a_span_longer_than_the_reach_keeps_its_grade(void **state)
+{
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	uint64_t at = 1000, cycles = 200000;
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	for (uint64_t i = 0; i < cycles; i++, at += 2) {
+		builder_slice(&b, &t, i ? at * MS - 100 * US : 0, at * MS, (at + 1) * MS, 1, 0,
+			      RECVFROM);
+		if (i % 500 == 0)
+			finish(&b, (at + 1) * MS + 1);
+	}
+	builder_slice(&b, &t, at * MS, at * MS, (at + 1) * MS, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, 1000 * MS + 500 * US, at * MS + 500 * US);
+	finish(&b, (at + 100) * MS);
+	assert_true(builder_ledger(&b, 1)->grade >= GRADE_BOUNDED);
+	assert_in_range(builder_ledger(&b, 1)->all.running_ns, cycles * MS - MS, cycles * MS + MS);
+	assert_in_range(builder_ledger(&b, 1)->all.runnable_ns, cycles * 100 * US - MS,
+			cycles * 100 * US + MS);
+	correlator_free(b.correlator);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_span_over_a_wait_is_exact),
+		cmocka_unit_test(a_child_takes_its_part_of_the_slice),
+		cmocka_unit_test(spans_within_one_slice_are_proved_to_their_thread),
+		cmocka_unit_test(of_two_threads_neither_is_proved),
+		cmocka_unit_test(lost_records_make_the_span_partial),
+		cmocka_unit_test(a_late_root_revises_its_trace),
+		cmocka_unit_test(a_span_longer_than_the_reach_keeps_its_grade),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

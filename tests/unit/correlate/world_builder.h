@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Says what a kernel and a service would say, a line at a time: for tests of the correlator.
+ *
+ * Unix time is monotonic time plus BUILDER_EPOCH_NS; each thread has a CPU clock that the builder
+ * keeps; the scheduler's clock is the monotonic one less a constant. */
+#pragma once
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "correlate/correlator.h"
+
+#define BUILDER_EPOCH_NS   1700000000000000000ull
+#define BUILDER_PID        10
+#define BUILDER_SCHED_NS   123456789ull
+#define BUILDER_MAX_LEDGER 64
+#define US                 1000ull
+#define MS                 1000000ull
+
+struct builder_thread {
+	uint32_t pid, tid;
+	uint64_t out_ns, exec_ns;
+	uint64_t span; /* published; 0: none */
+	bool seen, ticked;
+};
+
+struct builder {
+	struct correlator *correlator;
+	struct ledger ledgers[BUILDER_MAX_LEDGER]; /* the newest of each span; arrays not kept */
+	struct ledger_wait first_wait[BUILDER_MAX_LEDGER];
+	size_t count;
+	uint64_t trace;
+};
+
+static void builder_keep(const struct ledger *ledgers, size_t count, void *arg)
+{
+	struct builder *b = arg;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t at = 0;
+
+		assert_true(ledger_adds_up(&ledgers[i]));
+		while (at < b->count &&
+		       memcmp(b->ledgers[at].span_id, ledgers[i].span_id, SPAN_ID_BYTES) != 0)
+			at++;
+		assert_true(at < BUILDER_MAX_LEDGER);
+		b->ledgers[at] = ledgers[i];
+		if (ledgers[i].wait_count)
+			b->first_wait[at] = ledgers[i].waits[0];
+		b->count = at == b->count ? at + 1 : b->count;
+	}
+}
+
+static inline void builder_clock(struct builder *b, uint64_t mono)
+{
+	correlator_clock(b->correlator, mono - 20, BUILDER_EPOCH_NS + mono, mono + 20);
+}
+
+static inline void builder_init(struct builder *b)
+{
+	struct correlator_options options = {
+		.limit_bytes = 64 << 20,
+		.settle_ns = 10000 * MS,
+		.reach_ns = 60000 * MS,
+		.max_trace_spans = 1000,
+		.on_ledgers = builder_keep,
+		.arg = b,
+	};
+
+	const struct event_process process = { .pid = BUILDER_PID,
+					       .ns_pid = BUILDER_PID,
+					       .publish = PUBLISH_TAGS };
+
+	memset(b, 0, sizeof(*b));
+	b->trace = 1;
+	assert_int_equal(correlator_new(&options, &b->correlator), 0);
+	assert_int_equal(correlator_process(b->correlator, &process), 0);
+}
+
+static inline struct event_tag builder_tag(const struct builder *b, uint64_t span)
+{
+	struct event_tag tag = { 0 };
+
+	if (span) {
+		memcpy(tag.trace_id, &b->trace, sizeof(b->trace));
+		memcpy(tag.span_id, &span, sizeof(span));
+	}
+	return tag;
+}
+
+/* The thread came on at `in` (woken at `waking`, 0: not) and leaves at `out`, publishing `span`
+ * then. */
+static inline void builder_slice(struct builder *b, struct builder_thread *t, uint64_t waking,
+				 uint64_t in, uint64_t out, uint64_t span, uint32_t flags,
+				 int32_t syscall)
+{
+	struct {
+		struct event_slice slice;
+		struct event_tag tags[2];
+	} record;
+	struct event_tag tag_in = builder_tag(b, t->span), tag_out = builder_tag(b, span);
+	struct event_slice *s = &record.slice;
+	unsigned tails = 0;
+
+	memset(&record, 0, sizeof(record));
+	s->header.kind = EVENT_SLICE;
+	s->header.flags = flags;
+	s->pid = t->pid;
+	s->tid = t->tid;
+	s->prev_out_ns = t->out_ns;
+	s->waking_ns = waking;
+	s->in_ns = in;
+	s->out_ns = out;
+	s->exec_in_ns = t->exec_ns;
+	s->exec_out_ns = t->exec_ns += out - in;
+	s->exec_start_in_ns = in - BUILDER_SCHED_NS;
+	s->exec_start_out_ns = out - BUILDER_SCHED_NS;
+	s->syscall = syscall;
+	s->state = syscall >= 0 ? 1 : 0;
+	if (!t->seen)
+		s->header.flags |= EVENT_FIRST;
+	if (t->ticked)
+		s->header.flags |= EVENT_AFTER_TICK;
+	if (span) {
+		s->header.flags |= EVENT_TAG_OUT;
+		record.tags[tails++] = tag_out;
+	}
+	if (t->span == span) {
+		s->header.flags |= EVENT_TAG_SAME;
+	} else if (t->span) {
+		s->header.flags |= EVENT_TAG_IN;
+		record.tags[tails++] = tag_in;
+	} else {
+		s->header.flags |= EVENT_TAG_IN_NONE;
+	}
+	s->header.bytes = (uint16_t)(sizeof(*s) + tails * sizeof(struct event_tag));
+	assert_int_equal(correlator_record(b->correlator, &s->header), 0);
+	t->out_ns = out;
+	t->span = span;
+	t->seen = true;
+	t->ticked = flags & EVENT_TICK;
+}
+
+static inline void builder_span(struct builder *b, uint64_t id, uint64_t parent, uint64_t start,
+				uint64_t end)
+{
+	struct span span = { .start_unix_ns = BUILDER_EPOCH_NS + start,
+			     .end_unix_ns = BUILDER_EPOCH_NS + end,
+			     .name = STR("work"),
+			     .kind = SPAN_KIND_INTERNAL };
+	struct span_resource resource = { .bytes = STR("resource"),
+					  .service_name = STR("shop"),
+					  .process_pid = BUILDER_PID };
+	struct span_batch batch = {
+		.spans = &span, .resources = &resource, .span_count = 1, .resource_count = 1
+	};
+
+	memcpy(span.trace_id, &b->trace, sizeof(b->trace));
+	memcpy(span.span_id, &id, sizeof(id));
+	memcpy(span.parent_span_id, &parent, sizeof(parent));
+	assert_int_equal(correlator_spans(b->correlator, &batch), 0);
+}
+
+static inline const struct ledger *builder_ledger(const struct builder *b, uint64_t span)
+{
+	for (size_t i = 0; i < b->count; i++) {
+		if (memcmp(b->ledgers[i].span_id, &span, sizeof(span)) == 0)
+			return &b->ledgers[i];
+	}
+	fail_msg("no ledger for span %llu", (unsigned long long)span);
+	return NULL;
+}
