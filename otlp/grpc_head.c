@@ -44,9 +44,10 @@ static bool parse_timeout(struct str text, uint64_t *out_ms)
 {
 	static const struct {
 		char unit;
-		uint64_t ns;
-	} units[] = { { 'H', 3600 * NS_PER_SEC }, { 'M', 60 * NS_PER_SEC }, { 'S', NS_PER_SEC },
-		      { 'm', NS_PER_MS },         { 'u', NS_PER_US },       { 'n', 1 } };
+		uint32_t ms;      /* in one unit, or ... */
+		uint32_t in_a_ms; /* ... units in one */
+	} units[] = { { 'H', 3600000, 1 }, { 'M', 60000, 1 }, { 'S', 1000, 1 },
+		      { 'm', 1, 1 },       { 'u', 1, 1000 },  { 'n', 1, 1000000 } };
 	uint64_t amount = 0;
 
 	if (text.len < 2 || text.len > TIMEOUT_MAX_DIGITS + 1)
@@ -59,7 +60,8 @@ static bool parse_timeout(struct str text, uint64_t *out_ms)
 	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
 		if (units[i].unit != text.data[text.len - 1])
 			continue;
-		*out_ms = MAX((amount * units[i].ns + NS_PER_MS - 1) / NS_PER_MS, (uint64_t)1);
+		amount = (amount * units[i].ms + units[i].in_a_ms - 1) / units[i].in_a_ms;
+		*out_ms = MAX(amount, (uint64_t)1);
 		return true;
 	}
 	return false;

@@ -142,6 +142,7 @@ static void feed_server(struct peer *peer, const uint8_t *data, size_t len)
 {
 	size_t piece = peer->piece ? peer->piece : len;
 
+	peer->to_server_bytes += len;
 	for (size_t at = 0; at < len; at += piece)
 		grpc_session_feed(peer->server, data + at, MIN(piece, len - at), peer->now_ms);
 }

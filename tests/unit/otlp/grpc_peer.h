@@ -43,6 +43,7 @@ struct peer {
 	char goaway_debug[64];
 	struct buf to_client; /* all that the server ever said */
 	struct buf to_server; /* bytes to be sent before the client's own */
+	size_t to_server_bytes;
 };
 
 /* `options` may be NULL; methods, budget, counters and serving are filled in. */
