@@ -50,6 +50,7 @@ struct discovery {
 	struct process_looker looker;
 	struct map by_pid; /* uint32_t -> struct process * (owned) */
 	struct discovery_queue queue;
+	uint64_t now_ns; /* of the caller, moved on by what work has taken since */
 	uint64_t next_scan_ns;
 	uint32_t scan;
 	uint32_t refused; /* processes that found no room */
@@ -279,8 +280,9 @@ static void look(struct discovery *discovery, struct process *process)
 	struct event_process news;
 	int rc = process_look(&discovery->looker, process->pid, &news, &process->variables);
 
-	process->looked_ns = clock_ns();
-	process->cost_ns = process->looked_ns - begin_ns;
+	process->cost_ns = clock_ns() - begin_ns;
+	discovery->now_ns += process->cost_ns;
+	process->looked_ns = discovery->now_ns;
 	if (rc == -ESRCH) {
 		tell_gone(discovery, process);
 		forget(discovery, process);
@@ -320,8 +322,9 @@ static void recheck_unseen(struct discovery *discovery, uint64_t now_ns)
 			discovery_queue_put(&discovery->queue, &(*entry)->item, now_ns);
 }
 
-static void scan_all(struct discovery *discovery, uint64_t now_ns)
+static void scan_all(struct discovery *discovery)
 {
+	uint64_t begin_ns = clock_ns(), now_ns = discovery->now_ns;
 	bool is_first = discovery->scan++ == 0;
 	DIR *directory = opendir("/proc");
 	const struct dirent *entry;
@@ -336,26 +339,26 @@ static void scan_all(struct discovery *discovery, uint64_t now_ns)
 	}
 	closedir(directory);
 	recheck_unseen(discovery, now_ns);
+	discovery->now_ns += clock_ns() - begin_ns;
 }
 
 int discovery_run(struct discovery *discovery, uint64_t now_ns, uint64_t budget_ns)
 {
-	uint64_t begin_ns = clock_ns(), spent_ns = 0, next_ns;
 	struct discovery_item *first;
+	uint64_t next_ns;
 
+	discovery->now_ns = now_ns;
 	if (now_ns >= discovery->next_scan_ns)
-		scan_all(discovery, now_ns);
+		scan_all(discovery);
 	while ((first = discovery_queue_first(&discovery->queue)) &&
-	       first->due_ns <= now_ns + spent_ns && spent_ns <= budget_ns) {
+	       first->due_ns <= discovery->now_ns && discovery->now_ns - now_ns <= budget_ns)
 		look(discovery, CONTAINER_OF(first, struct process, item));
-		spent_ns = clock_ns() - begin_ns;
-	}
 	next_ns = discovery->next_scan_ns;
 	if (first)
 		next_ns = MIN(next_ns, first->due_ns);
-	if (next_ns <= now_ns + spent_ns)
+	if (next_ns <= discovery->now_ns)
 		return 0;
-	return (int)MIN((next_ns - now_ns - spent_ns + NS_PER_MS - 1) / NS_PER_MS, INT32_MAX);
+	return (int)MIN((next_ns - discovery->now_ns + NS_PER_MS - 1) / NS_PER_MS, INT32_MAX);
 }
 
 void discovery_stats(const struct discovery *discovery, struct discovery_stats *out_stats)

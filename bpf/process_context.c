@@ -112,12 +112,12 @@ static int decode_attributes(struct process_context *context, struct str message
 int process_context_decode(struct str payload, struct process_context *out_context)
 {
 	struct process_context context = { 0 };
-	struct str resource = { 0 };
-	int rc = take_bytes(payload, 1, &resource);
+	struct str resource = STR("");
+	int rc = payload.len ? take_bytes(payload, 1, &resource) : 0;
 
 	if (rc >= 0)
 		rc = decode_attributes(&context, resource, 1);
-	if (rc >= 0)
+	if (rc >= 0 && payload.len)
 		rc = decode_attributes(&context, payload, 2);
 	if (rc >= 0)
 		*out_context = context;

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* When discovery looks and what it tells; where variables are is tested in tests/context. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bpf/discovery.h"
+#include "collector/base/macros.h"
+
+#define HOUR_MS (3600u * 1000)
+
+struct told {
+	uint32_t pid;   /* whose news are kept */
+	uint32_t count; /* of all */
+	uint32_t of_pid, gone;
+	struct event_process last;
+};
+
+static void on_process(const struct event_process *process, const struct tag_descriptor *descriptor,
+		       void *arg)
+{
+	struct told *told = arg;
+
+	assert_true(descriptor == NULL || process->publish == PUBLISH_TAGS);
+	told->count++;
+	if (process->pid != told->pid)
+		return;
+	told->of_pid++;
+	told->gone += process->gone;
+	told->last = *process;
+}
+
+static struct discovery *new_discovery(struct told *told, uint32_t max_processes,
+				       uint32_t rescan_ms)
+{
+	const struct discovery_options options = {
+		.max_processes = max_processes,
+		.rescan_ms = rescan_ms,
+		.on_process = on_process,
+		.arg = told,
+	};
+	struct discovery *discovery;
+
+	assert_int_equal(discovery_new(&options, &discovery), 0);
+	return discovery;
+}
+
+static uint64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
+}
+
+/* Runs until nothing is due at `now_ns`, which may lie in the future. */
+static int drain(struct discovery *discovery, uint64_t now_ns)
+{
+	int wait_ms;
+
+	do
+		wait_ms = discovery_run(discovery, now_ns, NS_PER_SEC);
+	while (wait_ms == 0);
+	return wait_ms;
+}
+
+static pid_t start_child(void)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		alarm(60);
+		for (;;)
+			pause();
+	}
+	assert_true(child > 0);
+	return child;
+}
+
+static void end_child(pid_t child)
+{
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
+static void first_run_sees_all_processes_and_tells_each_once(void **state)
+{
+	struct told told = { .pid = (uint32_t)getpid() };
+	struct discovery *discovery = new_discovery(&told, 4096, HOUR_MS);
+	struct discovery_stats stats;
+	uint32_t count;
+
+	(void)state;
+	drain(discovery, clock_ns());
+	assert_int_equal(told.of_pid, 1);
+	assert_int_equal(told.last.publish, PUBLISH_NOTHING);
+	discovery_stats(discovery, &stats);
+	assert_true(stats.processes_seen >= 1);
+	assert_true(told.count >= stats.processes_seen);
+	count = told.of_pid;
+	drain(discovery, clock_ns() + 2ull * HOUR_MS * NS_PER_MS); /* nothing has changed */
+	assert_int_equal(told.of_pid, count);
+	discovery_free(discovery);
+}
+
+static void spent_budget_ends_the_run(void **state)
+{
+	struct told told = { 0 };
+	struct discovery *discovery = new_discovery(&told, 4096, HOUR_MS);
+	uint64_t now_ns = clock_ns();
+	uint32_t before = 0;
+	int wait_ms;
+
+	(void)state;
+	do {
+		wait_ms = discovery_run(discovery, now_ns, 0);
+		assert_true(told.count <= before + 1);
+		before = told.count;
+	} while (wait_ms == 0);
+	discovery_free(discovery);
+}
+
+static void new_process_is_looked_at_three_times_and_then_by_rescan(void **state)
+{
+	struct told told = { .pid = (uint32_t)start_child() };
+	struct discovery *discovery = new_discovery(&told, 4096, HOUR_MS);
+	uint64_t now_ns = clock_ns();
+	int wait_ms, looks = -1; /* the first run is too early for one */
+
+	(void)state;
+	drain(discovery, now_ns);
+	discovery_on_exec(discovery, told.pid);
+	do {
+		wait_ms = discovery_run(discovery, now_ns, NS_PER_SEC);
+		now_ns += (uint64_t)wait_ms * NS_PER_MS;
+		looks++;
+	} while (wait_ms < 1000 * 1000);
+	assert_int_equal(looks, 3);
+	assert_int_equal(told.of_pid, 2); /* the kernel forgot it at exec, so it was told again */
+	end_child((pid_t)told.pid);
+	discovery_free(discovery);
+}
+
+static void exit_is_told_once_and_at_once(void **state)
+{
+	struct told told = { .pid = (uint32_t)start_child() };
+	struct discovery *discovery = new_discovery(&told, 4096, HOUR_MS);
+
+	(void)state;
+	drain(discovery, clock_ns());
+	end_child((pid_t)told.pid);
+	discovery_on_exit(discovery, told.pid);
+	assert_int_equal(told.gone, 1);
+	discovery_on_exit(discovery, told.pid);
+	drain(discovery, clock_ns() + NS_PER_SEC);
+	assert_int_equal(told.gone, 1);
+	discovery_free(discovery);
+}
+
+static void exit_that_was_missed_is_found_by_the_scan(void **state)
+{
+	struct told told = { .pid = (uint32_t)start_child() };
+	struct discovery *discovery = new_discovery(&told, 4096, HOUR_MS);
+
+	(void)state;
+	drain(discovery, clock_ns());
+	end_child((pid_t)told.pid);
+	drain(discovery, clock_ns() + 2ull * HOUR_MS * NS_PER_MS);
+	assert_int_equal(told.gone, 1);
+	discovery_free(discovery);
+}
+
+/* Two processes, one pid: the second is not taken for the first. */
+static void pid_given_out_again_is_another_process(void **state)
+{
+	struct told told = { .pid = (uint32_t)start_child() };
+	struct discovery *discovery = new_discovery(&told, 4096, HOUR_MS);
+
+	(void)state;
+	drain(discovery, clock_ns());
+	assert_int_equal(told.of_pid, 1);
+	discovery_on_fork(discovery, (uint32_t)getpid(), told.pid);
+	assert_int_equal(told.gone, 1);
+	drain(discovery, clock_ns() + NS_PER_SEC);
+	assert_int_equal(told.of_pid, 3);
+	assert_int_equal(told.last.gone, 0);
+	end_child((pid_t)told.pid);
+	discovery_free(discovery);
+}
+
+static void no_more_processes_are_remembered_than_allowed(void **state)
+{
+	struct told told = { 0 };
+	struct discovery *discovery = new_discovery(&told, 2, HOUR_MS);
+	struct discovery_stats stats;
+
+	(void)state;
+	drain(discovery, clock_ns());
+	for (uint32_t pid = 1; pid < 1000; pid++)
+		discovery_on_mapping(discovery, pid + 5000000); /* beyond pid_max: never there */
+	discovery_stats(discovery, &stats);
+	assert_true(stats.processes_seen <= 2);
+	drain(discovery, clock_ns() + NS_PER_SEC);
+	discovery_free(discovery);
+}
+
+/* However many hints come, the looks at one process keep their distance. */
+static void flood_of_hints_makes_one_look(void **state)
+{
+	struct told told = { .pid = (uint32_t)start_child() };
+	struct discovery *discovery = new_discovery(&told, 4096, HOUR_MS);
+	int wait_ms;
+
+	(void)state;
+	drain(discovery, clock_ns());
+	for (int i = 0; i < 100000; i++)
+		discovery_on_mapping(discovery, told.pid);
+	wait_ms = discovery_run(discovery, clock_ns() + 3 * NS_PER_SEC, NS_PER_SEC);
+	assert_true(wait_ms > 0);
+	assert_int_equal(told.of_pid, 1); /* and nothing new was seen */
+	end_child((pid_t)told.pid);
+	discovery_free(discovery);
+}
+
+static void half_built_or_nothing_is_freed(void **state)
+{
+	(void)state;
+	discovery_free(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(first_run_sees_all_processes_and_tells_each_once),
+		cmocka_unit_test(spent_budget_ends_the_run),
+		cmocka_unit_test(new_process_is_looked_at_three_times_and_then_by_rescan),
+		cmocka_unit_test(exit_is_told_once_and_at_once),
+		cmocka_unit_test(exit_that_was_missed_is_found_by_the_scan),
+		cmocka_unit_test(pid_given_out_again_is_another_process),
+		cmocka_unit_test(no_more_processes_are_remembered_than_allowed),
+		cmocka_unit_test(flood_of_hints_makes_one_look),
+		cmocka_unit_test(half_built_or_nothing_is_freed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
