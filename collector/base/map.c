@@ -26,7 +26,8 @@ uint64_t map_hash(const void *data, size_t len, uint64_t seed)
 		hash = mix(hash ^ word, 0xa0761d6478bd642full);
 	}
 	word = len;
-	memcpy(&word, bytes, MIN(len, (size_t)7));
+	if (len)
+		memcpy(&word, bytes, len);
 	return mix(hash ^ word ^ (uint64_t)len << 56, 0xe7037ed1a0b428dbull);
 }
 
