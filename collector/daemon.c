@@ -15,8 +15,8 @@
 #include "collector/base/macros.h"
 #include "collector/clock.h"
 #include "collector/config.h"
+#include "collector/data_folder.h"
 #include "collector/engine.h"
-#include "collector/folder.h"
 #include "collector/http_conn.h"
 #include "collector/intake.h"
 #include "collector/listener.h"
@@ -185,7 +185,7 @@ static int open_store(struct daemon *daemon)
 		.index_bytes = daemon->plan.index_bytes,
 	};
 	struct buf message;
-	int rc = folder_make(config->data);
+	int rc = data_folder_make(config->data);
 
 	if (rc < 0) {
 		log_line(LOG_ERROR, "data: %s cannot be made: %s; choose another with --data",

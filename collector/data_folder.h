@@ -3,4 +3,4 @@
 #pragma once
 
 /* Makes `path` and what is missing above it, for the owner only. It may exist. Negative errno. */
-int folder_make(const char *path);
+int data_folder_make(const char *path);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collector/folder.h"
+#include "collector/data_folder.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -11,7 +11,7 @@ static int make(const char *path)
 	return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
 }
 
-int folder_make(const char *path)
+int data_folder_make(const char *path)
 {
 	char above[PATH_MAX];
 	size_t len = strlen(path);

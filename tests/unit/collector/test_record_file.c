@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "collector/record_file.h"
+
+static char path[64];
+
+static int set_up(void **state)
+{
+	(void)state;
+	snprintf(path, sizeof(path), "/tmp/spanwise-record-%d", getpid());
+	unlink(path);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	unlink(path);
+	return 0;
+}
+
+/* `count` entries of growing length; a chunk each when `flush`. */
+static void write_some(unsigned count, bool flush)
+{
+	struct record_writer *writer;
+	char data[64];
+
+	assert_int_equal(record_writer_open(path, &writer), 0);
+	for (unsigned i = 0; i < count; i++) {
+		memset(data, (int)i, sizeof(data));
+		record_put(writer, RECORD_SPANS, data, i % 64);
+		if (flush)
+			record_flush(writer);
+	}
+	assert_int_equal(record_writer_close(writer), 0);
+}
+
+/* Returns how many entries came, and the last return value. */
+static unsigned read_all(int *out_rc, bool *out_truncated)
+{
+	struct record_reader *reader;
+	struct record_entry entry;
+	unsigned count = 0;
+
+	*out_truncated = false;
+	*out_rc = record_reader_open(path, &reader);
+	if (*out_rc < 0)
+		return 0;
+	while ((*out_rc = record_next(reader, &entry)) == 1) {
+		assert_int_equal(entry.kind, RECORD_SPANS);
+		assert_int_equal(entry.data.len, count % 64);
+		assert_int_equal((uintptr_t)entry.data.data % 8, 0);
+		for (size_t i = 0; i < entry.data.len; i++)
+			assert_int_equal((uint8_t)entry.data.data[i], count & 0xff);
+		count++;
+	}
+	*out_truncated = record_is_truncated(reader);
+	record_reader_close(reader);
+	return count;
+}
+
+static void change_byte(long at, int change)
+{
+	FILE *file = fopen(path, "r+");
+	int byte;
+
+	assert_non_null(file);
+	fseek(file, at, SEEK_SET);
+	byte = fgetc(file);
+	fseek(file, at, SEEK_SET);
+	fputc(byte ^ change, file);
+	fclose(file);
+}
+
+static void what_was_put_comes_back(void **state)
+{
+	bool is_truncated;
+	int rc;
+
+	(void)state;
+	write_some(20000, false);
+	assert_int_equal(read_all(&rc, &is_truncated), 20000);
+	assert_int_equal(rc, 0);
+	assert_false(is_truncated);
+}
+
+static void an_existing_file_is_not_touched(void **state)
+{
+	struct record_writer *writer;
+
+	(void)state;
+	write_some(1, false);
+	assert_int_equal(record_writer_open(path, &writer), -EEXIST);
+}
+
+static void a_file_cut_anywhere_gives_its_whole_chunks(void **state)
+{
+	struct stat status;
+	bool is_truncated;
+	int rc;
+
+	(void)state;
+	write_some(10, true);
+	assert_int_equal(stat(path, &status), 0);
+	for (off_t size = status.st_size - 1; size >= 16; size--) {
+		unsigned count;
+
+		assert_int_equal(truncate(path, size), 0);
+		count = read_all(&rc, &is_truncated);
+		assert_int_equal(rc, 0);
+		assert_in_range(count, 0, 9);
+		assert_true(is_truncated || size == 16 || count > 0);
+	}
+}
+
+static void a_changed_byte_is_noticed(void **state)
+{
+	struct stat status;
+	bool is_truncated;
+	int rc;
+
+	(void)state;
+	write_some(3, true);
+	assert_int_equal(stat(path, &status), 0);
+	for (long at = 0; at < status.st_size; at++) {
+		change_byte(at, 0x20);
+		read_all(&rc, &is_truncated);
+		assert_true(rc < 0 || is_truncated);
+		change_byte(at, 0x20);
+	}
+}
+
+static void another_version_is_refused(void **state)
+{
+	bool is_truncated;
+	int rc;
+
+	(void)state;
+	write_some(1, false);
+	change_byte(8, 2);
+	read_all(&rc, &is_truncated);
+	assert_int_equal(rc, -EPROTO);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(what_was_put_comes_back),
+		TEST(an_existing_file_is_not_touched),
+		TEST(a_file_cut_anywhere_gives_its_whole_chunks),
+		TEST(a_changed_byte_is_noticed),
+		TEST(another_version_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
