@@ -77,7 +77,7 @@ static int take_bytes(struct str message, uint32_t number, struct str *out_bytes
 /* KeyValue{1: key, 2: AnyValue{1: string}}; values of other types do not concern us. */
 static int decode_attribute(struct process_context *context, struct str message)
 {
-	struct str key, value, text;
+	struct str key = { 0 }, value = { 0 }, text = { 0 };
 	int rc = take_bytes(message, 1, &key);
 
 	if (rc == 1)

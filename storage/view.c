@@ -45,7 +45,7 @@ int view_txn(struct view *view, size_t index, const struct txn **out_txn)
 
 int view_block(struct view *view, size_t index, uint32_t seq, struct block *out_block)
 {
-	const struct txn *txn;
+	const struct txn *txn = NULL;
 	int rc = view_txn(view, index, &txn);
 
 	return rc < 0 ? rc : part_block(view->parts[index].part, txn, seq, out_block);
