@@ -10,7 +10,8 @@
 
 static void print(FILE *out, const struct buf *text)
 {
-	fwrite(text->data, 1, text->len, out);
+	if (text->len)
+		fwrite(text->data, 1, text->len, out);
 }
 
 static void print_usage(const char *line)
