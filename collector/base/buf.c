@@ -77,6 +77,7 @@ void buf_append_byte(struct buf *buf, uint8_t byte)
 
 void buf_vprintf(struct buf *buf, const char *format, va_list args)
 {
+	const size_t nul = buf->limit_bytes ? 1 : 0; /* written, but it does not stay */
 	va_list again;
 	char *room;
 	int len;
@@ -86,7 +87,9 @@ void buf_vprintf(struct buf *buf, const char *format, va_list args)
 	va_end(again);
 	if (len < 0)
 		return;
+	buf->limit_bytes += nul;
 	room = buf_reserve(buf, (size_t)len + 1);
+	buf->limit_bytes -= nul;
 	if (!room)
 		return;
 	vsnprintf(room, (size_t)len + 1, format, args);

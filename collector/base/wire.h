@@ -35,7 +35,9 @@ struct wire_reader {
 
 static inline struct wire_reader wire_read(struct str message)
 {
-	return (struct wire_reader){ message.data, message.data + message.len };
+	const char *end = message.len ? message.data + message.len : message.data;
+
+	return (struct wire_reader){ message.data, end }; /* NULL + 0 is undefined */
 }
 
 /* 1: a field; 0: the end; -EBADMSG: not protobuf. Groups are skipped whole. */
