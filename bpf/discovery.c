@@ -170,20 +170,22 @@ static void queue(struct discovery *discovery, struct process *process, uint64_t
 		forget(discovery, process); /* the next scan finds it again */
 }
 
+/* A child that is known already was seen by a scan before this news came, or its pid was given out
+ * again and an exit was missed: the look will tell by its start. */
 void discovery_on_fork(struct discovery *discovery, uint32_t parent_pid, uint32_t child_pid)
 {
 	const struct process *parent = find(discovery, parent_pid);
 	bool inherits = parent && parent->publish == PUBLISH_TAGS;
 	struct process *child = find(discovery, child_pid);
 
-	if (child) { /* the exit of the one before was missed */
-		tell_gone(discovery, child);
-		forget(discovery, child);
-	}
-	child = add(discovery, child_pid);
+	if (!child)
+		child = add(discovery, child_pid);
 	if (!child)
 		return;
-	child->is_announced = inherits;
+	child->is_announced |= inherits;
+	child->news_hash = 0; /* the kernel has its parent's descriptor for it */
+	child->stage = STAGE_FRESH;
+	child->variables.is_complete = false;
 	queue(discovery, child, clock_ns() + (inherits ? FORK_DELAY_NS : SECOND_LOOK_NS));
 }
 

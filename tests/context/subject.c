@@ -109,6 +109,7 @@ static void start(void *(*body)(void *))
 	if (pthread_create(&thread, NULL, body, &started))
 		exit(3);
 	pthread_barrier_wait(&started);
+	pthread_barrier_destroy(&started); /* waits until the thread has left it */
 }
 
 static void wait_for_line(void)

@@ -375,6 +375,27 @@ static void deleted_library_is_found(void **state)
 	subject_stop(&subject);
 }
 
+static void process_of_32_bits_is_told_with_its_reason(void **state)
+{
+	static const struct matrix_case small = { "glibc", "exe_32bit", { 0 }, "", false, false };
+	struct subject subject;
+	struct watcher watcher;
+
+	(void)state;
+	start_case(&subject, &small, NULL);
+	if (!subject_read_until(&subject, "ready")) {
+		subject_stop(&subject);
+		skip(); /* a kernel without 32-bit programs */
+	}
+	start_watching(&watcher, (uint32_t)subject.pid);
+	while (watcher.reports[0].times == 0)
+		run_once(&watcher);
+	assert_int_equal(watcher.reports[0].process.publish, PUBLISH_UNSUPPORTED);
+	assert_string_equal(watcher.reports[0].process.variable, "a 32-bit process");
+	stop_watching(&watcher);
+	subject_stop(&subject);
+}
+
 /* clang-format off */
 static struct matrix_case matrix[] = {
 #define PROGRAM(libc, program) { libc, program, { NULL }, "local exec, static", false, false }
@@ -449,5 +470,7 @@ int main(void)
 		forked_child_has_its_own_entry, (void *)(uintptr_t)&pie);
 	tests[count++] = (struct CMUnitTest)cmocka_unit_test(end_is_told);
 	tests[count++] = (struct CMUnitTest)cmocka_unit_test(deleted_library_is_found);
+	tests[count++] =
+		(struct CMUnitTest)cmocka_unit_test(process_of_32_bits_is_told_with_its_reason);
 	return _cmocka_run_group_tests("context", tests, count, NULL, NULL);
 }
