@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ELF files: whatever they say, an answer in bounded time. */
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "bpf/elf_tls.h"
 #include "bpf/tls_layout.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+#include "tests/fuzz/fuzz.h"
 
 static void resolve(const struct elf_tls *tls, const uint8_t *data, size_t bytes)
 {

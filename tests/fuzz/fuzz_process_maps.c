@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /proc/PID/maps and the other small files, whose texts a process has a hand in. The first byte
  * says in which pieces they come. */
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bpf/process_identity.h"
 #include "bpf/process_maps.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+#include "tests/fuzz/fuzz.h"
 
 static void parse_small_files(const uint8_t *data, size_t bytes)
 {
