@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far the ledgers are from the truth.
+
+Runs programs that know what their spans cost (scenarios.c, truth.py) against `spanwise serve` with its
+defaults, fetches the ledgers by the API and prints the distribution of the errors. Run it by
+`tests/bench/accuracy/run`.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from daemon import RELEASE, Daemon  # noqa: E402
+
+TURNS = {"spin": 150, "sleep": 150, "futex": 150, "pipe": 150, "tcp": 150, "nested": 100,
+         "back-to-back": 100, "python": 100}
+TOLERATED_NS = 2000  # beyond uncertain_ns; the truth's own slack comes on top
+EXACT = ("exact", "bounded")
+
+
+def run_scenario(name, turns, daemon, build):
+    """Runs the program and exports what it did. Returns its spans."""
+    service = f"truth-{name}"
+    if name == "python":
+        command = [sys.executable, Path(__file__).with_name("truth.py"), str(turns), service]
+    else:
+        command = [build / "tests/bench/accuracy/truth_scenarios", name, str(turns), service]
+    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{daemon.grpc}"}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=120, env=environment)
+    header, *spans = map(json.loads, done.stdout.splitlines())
+    if name != "python":
+        export(daemon.grpc, service, header["instance_id"], spans)
+    return spans
+
+
+def export(address, service, instance_id, spans):
+    request = trace_service_pb2.ExportTraceServiceRequest()
+    resource = request.resource_spans.add()
+    for key, value in (("service.name", service), ("service.instance.id", instance_id)):
+        resource.resource.attributes.append(KeyValue(key=key, value=AnyValue(string_value=value)))
+    scope = resource.scope_spans.add()
+    for span in spans:
+        scope.spans.add(
+            trace_id=bytes.fromhex(span["trace_id"]), span_id=bytes.fromhex(span["span_id"]),
+            parent_span_id=bytes.fromhex(span["parent_id"]), name=span["name"], kind=1,
+            start_time_unix_nano=span["start_ns"], end_time_unix_nano=span["end_ns"])
+    with grpc.insecure_channel(address) as channel:
+        trace_service_pb2_grpc.TraceServiceStub(channel).Export(request, timeout=30)
+
+
+def ledgers_of(daemon, spans):
+    """span id -> the API's span, once its trace has settled."""
+    deadline = time.monotonic() + 40
+    found = {}
+    for trace_id in dict.fromkeys(span["trace_id"] for span in spans):
+        while True:
+            answer = daemon.get(f"/api/v1/traces/{trace_id}")
+            if answer["settled"] or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
+        found.update((span["span_id"], span) for span in answer["spans"])
+    return found
+
+
+def sum_of(ledger):
+    return (ledger["running_ns"] + ledger["runnable_ns"] + sum(ledger["blocked_ns"].values())
+            + ledger["elsewhere_ns"] + ledger["unknown_ns"])
+
+
+class Result:
+    """The errors of one scenario."""
+
+    def __init__(self, name):
+        self.name = name
+        self.grades, self.residue = Counter(), 0
+        self.cpu, self.self_cpu, self.blocked, self.uncertain = [], [], [], []
+        self.lies, self.worst, self.judged = 0, None, 0
+
+    def add(self, truth, children_cpu_ns, slack_ns, span):
+        ledger = span["ledger"]
+        self.grades[ledger["grade"]] += 1
+        if ledger["cpu_ns"] is None:
+            return
+        self.residue = max(self.residue, abs(span["wall_ns"] - sum_of(ledger)))
+        allowed = ledger["uncertain_ns"] + TOLERATED_NS + slack_ns
+        cpu = abs(ledger["cpu_ns"] - truth["cpu_ns"])
+        own = abs(ledger["cpu_self_ns"] - (truth["cpu_ns"] - children_cpu_ns))
+        off_cpu = ledger["runnable_ns"] + sum(ledger["blocked_ns"].values()) + ledger["elsewhere_ns"]
+        blocked = truth["waited_ns"] - off_cpu  # also preempted outside of its waits: only too little is wrong
+        self.cpu.append(cpu)
+        self.self_cpu.append(own)
+        self.blocked.append(max(0, blocked))
+        self.uncertain.append(ledger["uncertain_ns"] / max(1, span["wall_ns"]))
+        if ledger["grade"] in EXACT:
+            self.judged += 1
+            beyond = max(cpu, own, blocked) - allowed
+            if beyond > 0:
+                self.lies += 1
+                if not self.worst or beyond > self.worst[0]:
+                    self.worst = (beyond, span["trace_id"], span["span_id"])
+
+
+def compare(name, spans, found):
+    result = Result(name)
+    children = defaultdict(lambda: [0, 0])
+    for span in spans:
+        children[span["parent_id"]][0] += span["cpu_ns"]
+        children[span["parent_id"]][1] += span["cpu_slack_ns"]
+    missing = 0
+    for span in spans:
+        got = found.get(span["span_id"])
+        if not got:
+            missing += 1
+            continue
+        got["trace_id"] = span["trace_id"]
+        cpu_ns, slack_ns = children[span["span_id"]]
+        result.add(span, cpu_ns, span["cpu_slack_ns"] + slack_ns, got)
+    if missing:
+        result.grades["missing"] = missing
+    return result
+
+
+def at(values, part):
+    return sorted(values)[min(len(values) - 1, int(part * len(values)))] if values else float("nan")
+
+
+def us(ns):
+    return f"{ns / 1000:.1f}"
+
+
+def report(results):
+    print(f"{'scenario':13}{'spans':>6} {'residue':>8} {'|cpu error| us: p50':>20}{'p99':>8}{'max':>9}"
+          f"{'self p99':>10}{'off p99':>9}{'lies':>11}{'uncertain':>10}  grades")
+    for result in results:
+        n = sum(result.grades.values())
+        grades = " ".join(f"{grade} {count}" for grade, count in result.grades.most_common())
+        print(f"{result.name:13}{n:6} {result.residue:5} ns {us(at(result.cpu, .5)):>20}{us(at(result.cpu, .99)):>8}"
+              f"{us(max(result.cpu, default=0)):>9}{us(at(result.self_cpu, .99)):>10}{us(at(result.blocked, .99)):>9}"
+              f"{result.lies:5}/{result.judged:<5}{at(result.uncertain, .5):10.2%}  {grades}")
+    for result in results:
+        if result.worst:
+            beyond, trace_id, span_id = result.worst
+            print(f"  worst lie of {result.name}: {us(beyond)} us beyond what it admits, trace {trace_id} span {span_id}")
+    print("  uncertain: median share of the wall. A lie: exact or bounded, and a figure (cpu, own cpu, waits not\n"
+          "  shown as off the CPU) further from the truth than uncertain_ns + 2 us + the truth's own slack.")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenarios", nargs="*", default=list(TURNS), metavar="SCENARIO", help=", ".join(TURNS))
+    parser.add_argument("--build", type=Path, default=RELEASE)
+    parser.add_argument("--times", type=float, default=1, help="so many times the usual number of spans")
+    parser.add_argument("--keep", metavar="FILE", help="also write truths and ledgers as JSON lines")
+    arguments = parser.parse_args()
+    results = []
+    with Daemon(arguments.build) as daemon:
+        for name in arguments.scenarios:
+            spans = run_scenario(name, max(1, int(TURNS[name] * arguments.times)), daemon, arguments.build)
+            found = ledgers_of(daemon, spans)
+            results.append(compare(name, spans, found))
+            if arguments.keep:
+                with open(arguments.keep, "a", encoding="utf-8") as file:
+                    for span in spans:
+                        print(json.dumps({"scenario": name, "truth": span, "got": found.get(span["span_id"])}), file=file)
+        report(results)
+    sys.exit(1 if any(result.residue for result in results) else 0)
+
+
+if __name__ == "__main__":
+    main()
