@@ -16,7 +16,7 @@
 #include "collector/query.h"
 
 #define READ_BYTES        ((size_t)16 << 10)
-#define MAX_BODY_BYTES    0                  /* every route is a GET */
+#define MAX_BODY_BYTES    ((size_t)64 << 10) /* every route is a GET: bodies are dropped */
 #define MAX_PENDING_BYTES ((size_t)64 << 10) /* pipelined ahead of the answer */
 #define BACKLOG           128
 

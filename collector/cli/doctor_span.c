@@ -8,6 +8,8 @@
 #include "collector/base/macros.h"
 #include "correlate/ledger.h"
 
+#define SHORT_SPAN_NS (20 * NS_PER_MS) /* two ticks at the default rate */
+
 /* The examination: each link says whether it holds, and what to do when it does not. */
 struct exam {
 	struct doctor_report *report;
@@ -224,7 +226,7 @@ static bool is_publishing(struct exam *exam)
 				  json_read_text(process, "variable"));
 	else
 		doctor_report_add(exam->report, DOCTOR_OK, "process publishes",
-				  "it did; it runs no more, or is not known by its pid");
+				  "yes, when the span ran");
 	return true;
 }
 
@@ -235,11 +237,18 @@ static bool is_observed(struct exam *exam)
 		return true;
 	}
 	doctor_report_add(exam->report, DOCTOR_BAD, "tag observed",
-			  "no: no switch and no tick fell into it, and several threads could have "
-			  "carried it; the likeliest was taken");
-	doctor_report_remedy(exam->report,
-			     "for spans so short this is normal; a higher --tick-hz sees "
-			     "more of them");
+			  "never: several threads could have carried it; the likeliest was taken");
+	if (json_read_uint(exam->span, "wall_ns") < SHORT_SPAN_NS)
+		doctor_report_remedy(
+			exam->report,
+			"no switch and no tick fell into it, which is normal for a span so "
+			"short; a higher --tick-hz sees more of them");
+	else
+		doctor_report_remedy(
+			exam->report,
+			"its process publishes tags, but not of this span: was it made "
+			"current (start_as_current_span, not start_span alone), and is the "
+			"writer installed in the process that ran it?");
 	return false;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "collector/base/macros.h"
+#include "collector/cli/bar.h"
 #include "collector/cli/client.h"
 #include "collector/cli/options.h"
 #include "collector/cli/show.h"
@@ -76,13 +77,17 @@ static int put_path(const struct conditions *conditions, char **words, int count
 static int show(struct client *client, const struct term *term, const char *path)
 {
 	struct json_value *root;
-	struct buf out;
+	struct buf out, cells;
 
 	if (client_get_json(client, path, &root) < 0)
 		return show_failure(client);
 	buf_init(&out, 0);
-	show_spans(term, root, &out);
+	buf_init(&cells, 0);
+	show_spans(term, root, &cells, &out);
+	if (cells.len)
+		bar_legend(term, cells.data, cells.len, &out);
 	fwrite(out.data, 1, out.len, stdout);
+	buf_fini(&cells);
 	buf_fini(&out);
 	json_read_free(root);
 	return 0;

@@ -16,9 +16,10 @@ int show_failure(const struct client *client);
  * with client->message. */
 int show_find_trace(struct client *client, const char *word, char out_id[TRACE_ID_HEX + 1]);
 
-/* A table of the "spans" of a search. */
-void show_spans(const struct term *term, const struct json_value *root, struct buf *out);
+/* A table of the "spans" of a search. `cells` collects what was drawn, for bar_legend. */
+void show_spans(const struct term *term, const struct json_value *root, struct buf *cells,
+		struct buf *out);
 /* A table of "operations", best `limit` of them by `sort`: "ratio", "wall" or "blocked". -ENOMEM.
  */
 int show_operations(const struct term *term, const struct json_value *root, const char *sort,
-		    unsigned long limit, struct buf *out);
+		    unsigned long limit, struct buf *cells, struct buf *out);

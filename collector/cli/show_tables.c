@@ -40,12 +40,16 @@ static void put_wait(const struct term *term, const struct json_value *wait, uns
 	buf_fini(&text);
 }
 
-static void put_bar(const struct term *term, const struct bar_parts *parts, struct buf *out)
+static void put_bar(const struct term *term, const struct bar_parts *parts, struct buf *cells,
+		    struct buf *out)
 {
-	char cells[BAR_COLUMNS];
+	char *room = buf_reserve(cells, BAR_COLUMNS);
 
-	bar_compose(parts, cells, BAR_COLUMNS);
-	bar_put(term, cells, BAR_COLUMNS, out);
+	if (!room)
+		return;
+	cells->len += BAR_COLUMNS;
+	bar_compose(parts, room, BAR_COLUMNS);
+	bar_put(term, room, BAR_COLUMNS, out);
 }
 
 static void put_head(const struct term *term, struct buf *out, const char *text)
@@ -61,7 +65,7 @@ static unsigned text_columns(const struct term *term, unsigned fixed)
 }
 
 static void put_span(const struct term *term, const struct json_value *span, unsigned columns,
-		     struct buf *out)
+		     struct buf *cells, struct buf *out)
 {
 	const struct json_value *ledger = json_read_get(span, "ledger");
 	struct bar_parts parts;
@@ -77,7 +81,7 @@ static void put_span(const struct term *term, const struct json_value *span, uns
 	buf_printf(out, " %8s ", wall);
 	put_ratio(term, json_read_get(ledger, "cpu_wall_ratio"), out);
 	buf_append_byte(out, ' ');
-	put_bar(term, &parts, out);
+	put_bar(term, &parts, cells, out);
 	buf_append_byte(out, ' ');
 	put_wait(term, json_read_at(json_read_get(span, "waits"), 0), columns, out);
 	while (out->len && out->data[out->len - 1] == ' ')
@@ -85,7 +89,8 @@ static void put_span(const struct term *term, const struct json_value *span, uns
 	buf_append_byte(out, '\n');
 }
 
-void show_spans(const struct term *term, const struct json_value *root, struct buf *out)
+void show_spans(const struct term *term, const struct json_value *root, struct buf *cells,
+		struct buf *out)
 {
 	const struct json_value *spans = json_read_get(root, "spans");
 	unsigned columns = text_columns(term, FIXED_COLUMNS + ID_COLUMNS - 16);
@@ -96,7 +101,7 @@ void show_spans(const struct term *term, const struct json_value *root, struct b
 		 "where it went", "longest wait");
 	put_head(term, out, head);
 	for (size_t i = 0; i < json_read_count(spans); i++)
-		put_span(term, json_read_at(spans, i), columns, out);
+		put_span(term, json_read_at(spans, i), columns, cells, out);
 	if (json_read_count(spans) == 0)
 		buf_append_text(out, "no span matches\n");
 	if (json_read_bool(root, "truncated"))
@@ -131,7 +136,7 @@ static int by_figure(const void *a, const void *b)
 }
 
 static void put_operation(const struct term *term, const struct json_value *operation,
-			  unsigned columns, struct buf *out)
+			  unsigned columns, struct buf *cells, struct buf *out)
 {
 	const struct json_value *wall = json_read_get(operation, "wall_ns");
 	const struct json_value *ratio = json_read_get(operation, "cpu_wall_ratio");
@@ -148,7 +153,7 @@ static void put_operation(const struct term *term, const struct json_value *oper
 	buf_printf(out, " %6" PRIu64 " %8s %8s ", json_read_uint(operation, "count"), p50, p99);
 	put_ratio(term, json_read_is_null(ratio) ? NULL : json_read_get(ratio, "p50"), out);
 	buf_append_byte(out, ' ');
-	put_bar(term, &parts, out);
+	put_bar(term, &parts, cells, out);
 	buf_printf(out, " %8s ", covered);
 	put_wait(term, json_read_at(json_read_get(operation, "top_waits"), 0), columns, out);
 	while (out->len && out->data[out->len - 1] == ' ')
@@ -157,7 +162,7 @@ static void put_operation(const struct term *term, const struct json_value *oper
 }
 
 static void put_operations(const struct term *term, const struct ranked *ranked, size_t count,
-			   struct buf *out)
+			   struct buf *cells, struct buf *out)
 {
 	unsigned columns = text_columns(term, FIXED_COLUMNS);
 	char head[512];
@@ -167,13 +172,13 @@ static void put_operations(const struct term *term, const struct ranked *ranked,
 		 "measured", "longest wait");
 	put_head(term, out, head);
 	for (size_t i = 0; i < count; i++)
-		put_operation(term, ranked[i].operation, columns, out);
+		put_operation(term, ranked[i].operation, columns, cells, out);
 	if (count == 0)
 		buf_append_text(out, "no span is stored yet\n");
 }
 
 int show_operations(const struct term *term, const struct json_value *root, const char *sort,
-		    unsigned long limit, struct buf *out)
+		    unsigned long limit, struct buf *cells, struct buf *out)
 {
 	const struct json_value *operations = json_read_get(root, "operations");
 	size_t count = json_read_count(operations);
@@ -186,7 +191,7 @@ int show_operations(const struct term *term, const struct json_value *root, cons
 		ranked[i].figure = figure(ranked[i].operation, sort);
 	}
 	qsort(ranked, count, sizeof(*ranked), by_figure);
-	put_operations(term, ranked, MIN(count, limit), out);
+	put_operations(term, ranked, MIN(count, limit), cells, out);
 	free(ranked);
 	return 0;
 }

@@ -9,7 +9,8 @@
 #include "collector/cli/bar.h"
 #include "collector/cli/waterfall.h"
 
-#define LEAST_SHARE 20 /* a span's own time must be 1/20 of the trace to be worth a story */
+#define LEAST_WAIT  1000 /* waits below 1/1000 of the wall are only counted */
+#define LEAST_SHARE 20   /* a span's own time must be 1/20 of the trace to be worth a story */
 
 static const struct json_value *ledger_of(const struct span_row *row)
 {
@@ -74,15 +75,20 @@ static void put_wait(const struct term *term, const struct span_row *row,
 static void put_waits(const struct term *term, const struct span_row *row, struct buf *out)
 {
 	const struct json_value *waits = json_read_get(row->span, "waits");
-	size_t count = json_read_count(waits);
+	size_t count = json_read_count(waits), shown = 0;
 
-	for (size_t i = 0; i < count && i < STORY_WAITS; i++) {
-		put_label(term, i ? "" : "blocked", out);
-		put_wait(term, row, json_read_at(waits, i), out);
+	for (; shown < count && shown < STORY_WAITS; shown++) {
+		const struct json_value *wait = json_read_at(waits, shown);
+
+		if (shown && json_read_uint(wait, "ns") < row->wall_ns / LEAST_WAIT)
+			break;
+		put_label(term, shown ? "" : "blocked", out);
+		put_wait(term, row, wait, out);
 	}
-	if (count > STORY_WAITS) {
+	if (count > shown) {
 		put_label(term, "", out);
-		buf_printf(out, "and %zu smaller waits\n", count - STORY_WAITS);
+		buf_printf(out, "and %zu smaller wait%s\n", count - shown,
+			   count - shown == 1 ? "" : "s");
 	}
 }
 

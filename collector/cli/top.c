@@ -12,7 +12,6 @@
 #include "collector/commands.h"
 
 #define REFRESH_S 2
-#define ALL_CELLS "#rLNDPSIFCGUO.?" /* what the legend names */
 
 struct top {
 	const char *service; /* NULL: all */
@@ -21,6 +20,7 @@ struct top {
 	bool only_spans;
 	struct term term;
 	struct client client;
+	struct buf cells; /* drawn so far, for the legend */
 };
 
 static void put_paths(const struct top *top, struct buf *operations, struct buf *spans)
@@ -44,7 +44,7 @@ static int put_operations(struct top *top, const char *path, struct buf *out)
 
 	if (rc < 0)
 		return rc;
-	rc = show_operations(&top->term, root, top->sort, top->limit, out);
+	rc = show_operations(&top->term, root, top->sort, top->limit, &top->cells, out);
 	json_read_free(root);
 	buf_append_byte(out, '\n');
 	return rc;
@@ -57,7 +57,7 @@ static int put_spans(struct top *top, const char *path, struct buf *out)
 
 	if (rc < 0)
 		return rc;
-	show_spans(&top->term, root, out);
+	show_spans(&top->term, root, &top->cells, out);
 	json_read_free(root);
 	return 0;
 }
@@ -69,6 +69,7 @@ static int put_screen(struct top *top, struct buf *out)
 
 	buf_init(&operations, 0);
 	buf_init(&spans, 0);
+	buf_clear(&top->cells);
 	put_paths(top, &operations, &spans);
 	if (!top->only_spans)
 		rc = put_operations(top, operations.data, out);
@@ -76,7 +77,7 @@ static int put_screen(struct top *top, struct buf *out)
 		rc = put_spans(top, spans.data, out);
 	if (rc == 0) {
 		buf_append_byte(out, '\n');
-		bar_legend(&top->term, ALL_CELLS, strlen(ALL_CELLS), out);
+		bar_legend(&top->term, top->cells.data, top->cells.len, out);
 	}
 	buf_fini(&operations);
 	buf_fini(&spans);
@@ -170,8 +171,10 @@ int command_top(int argc, char **argv)
 	if (!top.sort || term_init(&top.term, colour) < 0 ||
 	    (limit && options_number("--limit", limit, 1, 1000, &top.limit) < 0))
 		return 2;
+	buf_init(&top.cells, 0);
 	client_init(&top.client, api);
 	rc = json ? run_json(&top) : run(&top, top.term.is_tty && !once);
 	client_fini(&top.client);
+	buf_fini(&top.cells);
 	return rc;
 }

@@ -38,6 +38,17 @@ static void put_tree_lines(const struct term *term, const struct span_row *row, 
 		buf_append_text(out, row->is_last ? "` " : "|-");
 }
 
+/* The service where it changes: below a span of the same service it goes without saying. */
+static const char *service_of(const struct span_tree *tree, const struct span_row *row)
+{
+	const char *service = json_read_text(row->span, "service");
+
+	if (row->parent >= 0 &&
+	    strcmp(json_read_text(tree->rows[row->parent].span, "service"), service) == 0)
+		return "";
+	return service;
+}
+
 static unsigned name_columns(const struct term *term, const struct span_tree *tree)
 {
 	unsigned most = MIN_NAME_COLUMNS;
@@ -46,7 +57,7 @@ static unsigned name_columns(const struct term *term, const struct span_tree *tr
 		const struct span_row *row = &tree->rows[i];
 		unsigned columns = 2 * row->depth +
 				   term_columns(term, json_read_text(row->span, "name")) + 2 +
-				   term_columns(term, json_read_text(row->span, "service"));
+				   term_columns(term, service_of(tree, row));
 
 		most = MAX(most, columns);
 	}
@@ -106,7 +117,7 @@ static void put_head(const struct term *term, const struct layout *layout,
 }
 
 static void put_name(const struct term *term, const struct layout *layout,
-		     const struct span_row *row, struct buf *out)
+		     const struct span_tree *tree, const struct span_row *row, struct buf *out)
 {
 	const char *name = json_read_text(row->span, "name");
 	unsigned indent = MIN(2 * row->depth, layout->name / 2), room = layout->name - indent;
@@ -124,7 +135,7 @@ static void put_name(const struct term *term, const struct layout *layout,
 		return term_spaces(room - len, out);
 	buf_append_text(out, "  ");
 	term_colour(term, TERM_GREY, out);
-	term_text(term, json_read_text(row->span, "service"), room - len - 2, true, out);
+	term_text(term, service_of(tree, row), room - len - 2, true, out);
 	term_reset(term, out);
 }
 
@@ -186,7 +197,7 @@ static void put_rows(const struct term *term, const struct span_tree *tree,
 {
 	put_head(term, layout, tree, out);
 	for (size_t i = 0; i < tree->count; i++) {
-		put_name(term, layout, &tree->rows[i], out);
+		put_name(term, layout, tree, &tree->rows[i], out);
 		buf_append_byte(out, ' ');
 		bar_put(term, cells + i * layout->bar, layout->bar, out);
 		put_numbers(term, layout, &tree->rows[i], out);

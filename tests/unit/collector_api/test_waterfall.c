@@ -78,7 +78,7 @@ static void the_reference_case_as_plain_text(void **state)
 		"\n"
 		"span               0                    612 ms     wall   CPU  runq  blocked on                  away  grade\n"
 		"GET /report  shop  #rNNNNNNNNNNNNNNNNNNNNNNNL#   612 ms   6 %   2 %  92 % net 10.0.0.5:5432       0 %  exact +-800 ns\n"
-		"` QueryContext  s~  NNNNNNNNNNNNNNNNNNNNNNNN     543 ms   0 %   0 % 100 %                         0 %  bounded +-12.0 us\n"
+		"` QueryContext      NNNNNNNNNNNNNNNNNNNNNNNN     543 ms   0 %   0 % 100 %                         0 %  bounded +-12.0 us\n"
 		"  ` SELECT ?[31m         ------------------      400 ms     -     -     -                           -  none\n"
 		"\n"
 		"# on CPU   r runnable, no CPU   blocked on: L lock   N net   - not measured\n"
