@@ -169,11 +169,12 @@ static void take_tickets(struct engine *engine, struct queue *tickets)
 	}
 }
 
-static void read_clock(struct engine *engine, uint64_t now_ns)
+/* Each second, and right before spans: the map is sharp only between two readings. */
+static void read_clock(struct engine *engine, uint64_t now_ns, bool have_spans)
 {
 	struct clock_pair pair;
 
-	if (now_ns < engine->next_clock_ns)
+	if (now_ns < engine->next_clock_ns && !have_spans)
 		return;
 	pair = clock_read_pair();
 	tap_clock(&engine->tap, pair.mono_before_ns, pair.real_ns, pair.mono_after_ns);
@@ -293,7 +294,7 @@ static void *run(void *arg)
 
 		take_notes(engine, &notes);
 		now_ns = clock_mono_ns();
-		read_clock(engine, now_ns);
+		read_clock(engine, now_ns, tickets.first != NULL);
 		kernel_feed_drain(&engine->feed, now_ns);
 		take_tickets(engine, &tickets);
 		if (engine->is_loaded && engine->options.has_room(engine->options.arg))
