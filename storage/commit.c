@@ -23,6 +23,7 @@ struct commit {
 	struct span_block_names names;
 	struct span_lookup lookup;
 	struct part_totals totals; /* as they will be */
+	uint64_t block_bytes;      /* put so far */
 	uint64_t first_seq;        /* what to take back to when it fails */
 	uint32_t young_count;
 };
@@ -47,7 +48,9 @@ static int put_block(struct commit *commit, struct block_writer *writer)
 	char *room;
 	int rc;
 
-	if (part->next_seq > UINT32_MAX)
+	commit->block_bytes += bytes;
+	if (part->next_seq > UINT32_MAX ||
+	    commit->totals.bytes + commit->block_bytes > commit->store->map_bytes)
 		return STORE_MAP_FULL;
 	key_put64(key, part->next_seq);
 	room = txn_append_room(&commit->txn, part->blocks, key_str(key, sizeof(key)), bytes);

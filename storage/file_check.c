@@ -23,6 +23,7 @@
 enum page_flag { PAGE_BRANCH = 1, PAGE_LEAF = 2, PAGE_OVERFLOW = 4, PAGE_META = 8 };
 enum node_flag { NODE_BIG = 1, NODE_TREE = 2 };
 #define TREE_INTEGER_KEYS 8u
+#define TREE_FLAGS        0xffu /* above, the free list's carry how the file was once opened */
 
 struct page {
 	uint64_t number;
@@ -188,9 +189,9 @@ static bool check_leaf_item(struct check *check, const struct item *item, enum t
 		return false;
 	if (kind == TREE_FREE)
 		return item->node.flags != NODE_TREE && check_free_pages(check, item);
-	if (kind == TREE_NAMED)
-		return !(item->node.flags & NODE_TREE);
-	if (item->node.flags != NODE_TREE || item->value_bytes != sizeof(tree))
+	if (!(item->node.flags & NODE_TREE))
+		return true;
+	if (kind != TREE_MAIN || item->node.flags != NODE_TREE || item->value_bytes != sizeof(tree))
 		return false;
 	memcpy(&tree, item->value, sizeof(tree));
 	return tree.flags == 0 && check_tree(check, &tree, TREE_NAMED);
@@ -282,7 +283,7 @@ static int check_map(const char *map, uint64_t bytes)
 	if (rc < 0)
 		return rc;
 	if (meta.last_page > UINT64_MAX / 2 / check.page_bytes ||
-	    meta.free_list.flags & ~TREE_INTEGER_KEYS || meta.main.flags != 0)
+	    (meta.free_list.flags & TREE_FLAGS) != TREE_INTEGER_KEYS || meta.main.flags != 0)
 		return -EBADMSG;
 	check.last_page = meta.last_page;
 	check.page_count = MIN(bytes / check.page_bytes, meta.last_page + 1);

@@ -9,6 +9,8 @@
 #include "collector/base/macros.h"
 #include "storage/trace_index.h"
 
+#define INDEX_SLACK_BYTES ((uint64_t)16 << 20)
+
 /* Takes the reference. */
 static int append(struct store *store, struct part *part)
 {
@@ -29,6 +31,12 @@ static int append(struct store *store, struct part *part)
 	if (rc < 0)
 		part_release(part);
 	return rc;
+}
+
+/* So that a part that is full can still take its youngest run. */
+static uint64_t env_bytes(const struct store *store)
+{
+	return store->map_bytes + 4 * store->options.index_bytes + INDEX_SLACK_BYTES;
 }
 
 static bool has_file(const char *path, const char *name)
@@ -58,7 +66,7 @@ static int open_one(struct store *store, const char *path, uint64_t start, bool 
 		.file = is_closed ? PART_CLOSED_FILE : PART_OPEN_FILE,
 		.start_unix_ns = start,
 		.seed = store->folder.seed,
-		.map_bytes = store->map_bytes,
+		.map_bytes = env_bytes(store),
 		.mode = is_closed                  ? PART_COMPACTED
 			: store->options.read_only ? PART_READ
 						   : PART_WRITE,
@@ -138,7 +146,7 @@ static int create(struct store *store, uint64_t start, struct part **out_part)
 		.file = PART_OPEN_FILE,
 		.start_unix_ns = start,
 		.seed = store->folder.seed,
-		.map_bytes = store->map_bytes,
+		.map_bytes = env_bytes(store),
 		.mode = PART_CREATE,
 	};
 	struct part *part = NULL;

@@ -21,7 +21,7 @@ struct store {
 	struct store_options options;
 	struct folder folder;
 	uint64_t part_limit_bytes; /* a part that has grown to this is over */
-	uint64_t map_bytes;
+	uint64_t map_bytes; /* blocks fill no more of a part's map; indexes have room beyond */
 
 	pthread_mutex_t lock; /* the list, the parts' totals, the numbers */
 	struct part **parts;  /* owned, a reference each; oldest first */
