@@ -100,14 +100,14 @@ static __always_inline void life_exec(struct task_struct *task, __u32 old_tid)
 	struct thread *thread = thread_find(task);
 
 	if (thread) {
-		thread_cut(thread, task);
+		thread_cut(thread, task, true);
 		thread_end(task);
 	}
 	life_forget(pid);
 	life_emit(EVENT_EXEC, pid, LOAD(task, pid), old_tid);
 }
 
-/* From 6.16 on (a9f4b0a2c1b2) the memory is still there: the tag is looked at once more. */
+/* The last thread takes the process along, but only after its last slice (life_end_thread). */
 static __always_inline void life_exit(struct task_struct *task)
 {
 	__u32 pid = LOAD(task, tgid);

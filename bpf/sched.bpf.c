@@ -16,29 +16,30 @@ static __always_inline void check_chain(__u32 prev_tid, __u32 next_tid)
 	cpu->has_last = 1;
 }
 
-static __always_inline void on_switch(struct task_struct *prev, struct task_struct *next,
-				      bool preempted, __u32 state)
+/* Out of line, as all that untracked threads do without. */
+static __noinline int on_tracked_switch(unsigned long long *ctx, struct task_struct *prev,
+					struct task_struct *next, bool preempted)
 {
-	bool leaves = is_tracked(LOAD(prev, tgid)), enters = is_tracked(LOAD(next, tgid));
-
-	if (!leaves && !enters)
-		return;
 	__u64 now_ns = bpf_ktime_get_ns();
 
-	if (leaves) {
+	if (is_tracked(LOAD(prev, tgid))) {
+		__u32 state = task_state_at_switch(ctx, prev);
+
 		thread_leave(prev, now_ns, preempted, state);
 		if (state & STATE_DEAD)
 			life_end_thread(prev);
 	}
-	if (enters)
+	if (is_tracked(LOAD(next, tgid)))
 		thread_enter(next, now_ns);
+	return 0;
 }
 
 HOOK("sched_switch")
 int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	check_chain(LOAD(prev, pid), LOAD(next, pid));
-	on_switch(prev, next, preempt, task_state_at_switch(ctx, prev));
+	if (is_tracked(LOAD(prev, tgid)) || is_tracked(LOAD(next, tgid)))
+		on_tracked_switch(ctx, prev, next, preempt);
 	return 0;
 }
 
@@ -83,10 +84,9 @@ SEC("perf_event")
 int tick(struct bpf_perf_event_data *context)
 {
 	struct task_struct *task = task_current();
-	struct thread *thread = is_tracked(LOAD(task, tgid)) ? thread_of(task) : 0;
 
-	if (thread)
-		thread_cut(thread, task);
+	if (is_tracked(LOAD(task, tgid)))
+		thread_tick(task);
 	return 0;
 }
 

@@ -84,11 +84,11 @@ static __always_inline __u32 futex_owner(__u64 word, __u32 operation)
 	return mutex[0] == 2 && mutex[1] <= 1 && mutex[2] < WORKER_PIDS ? mutex[2] : 0;
 }
 
-static __always_inline void target_futex(struct pt_regs *registers, struct event_target *target)
+static __always_inline void target_futex(void *registers, struct event_target *target)
 {
 	target->kind = TARGET_FUTEX;
-	target->id = REGISTER(registers, di);
-	target->aux = futex_owner(target->id, REGISTER(registers, si) & FUTEX_CALL);
+	target->id = FIELD(struct pt_regs, registers, di);
+	target->aux = futex_owner(target->id, FIELD(struct pt_regs, registers, si) & FUTEX_CALL);
 }
 
 enum target_file_type {
@@ -153,37 +153,41 @@ static __always_inline void target_file(void *file, struct event_target *target)
 static __always_inline void target_fd(struct task_struct *task, __u32 fd,
 				      struct event_target *target)
 {
-	struct fdtable *table = LOAD(task, files) ? LOAD(task, files->fdt) : 0;
-	void *file = 0;
+	struct files_struct *files = LOAD(task, files);
+	struct fdtable *table = files ? LOAD(files, fdt) : 0;
 
 	if (!table || fd >= LOAD(table, max_fds))
 		return;
-	bpf_probe_read_kernel(&file, sizeof(file), LOAD(table, fd) + fd);
+	struct file **slot = LOAD(table, fd) + fd;
+	/* The element, seen as the one-pointer struct that every kernel has. */
+	void *file = FIELD(struct llist_head, slot, first);
+
 	if (file)
 		target_file(file, target);
 }
 
 /* poll and ppoll of one descriptor: how libpq waits for its server. */
-static __always_inline void target_poll(struct task_struct *task, struct pt_regs *registers,
+static __always_inline void target_poll(struct task_struct *task, void *registers,
 					struct event_target *target)
 {
 	__s32 fd = -1;
 
-	if (REGISTER(registers, si) != 1)
+	if (FIELD(struct pt_regs, registers, si) != 1)
 		return;
-	if (!bpf_probe_read_user(&fd, sizeof(fd), (void *)REGISTER(registers, di)) && fd >= 0)
+	if (!bpf_probe_read_user(&fd, sizeof(fd), (void *)FIELD(struct pt_regs, registers, di)) &&
+	    fd >= 0)
 		target_fd(task, fd, target);
 }
 
 /* `task` is current. false: not known, `target` is garbage. */
-static __always_inline bool target_of(struct task_struct *task, struct pt_regs *registers,
-				      __u32 syscall, struct event_target *target)
+static __always_inline bool target_of(struct task_struct *task, void *registers, __u32 syscall,
+				      struct event_target *target)
 {
 	__builtin_memset(target, 0, sizeof(*target));
 	if (syscall == SYS_FUTEX)
 		target_futex(registers, target);
 	else if (takes_fd(syscall))
-		target_fd(task, (__u32)REGISTER(registers, di), target);
+		target_fd(task, (__u32)FIELD(struct pt_regs, registers, di), target);
 	else if (syscall == SYS_POLL || syscall == SYS_PPOLL)
 		target_poll(task, registers, target);
 	else if (syscall == SYS_EPOLL_WAIT || syscall == SYS_EPOLL_PWAIT ||

@@ -102,26 +102,44 @@ static __always_inline __u64 task_thread_pointer(struct task_struct *task)
 	return BPF_CORE_READ(old, fs);
 }
 
-/* Registers at the entry from user space. */
-static __always_inline struct pt_regs *task_registers(struct task_struct *task)
+/* The comm, as two words: a load each, where the helper is a call. */
+static __always_inline void task_copy_comm(struct task_struct *task, char *out_comm)
 {
-#ifndef SPANWISE_RAW_TP
-	/* 5.15 (dd6e10fbd9fb) */
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
-		return (struct pt_regs *)bpf_task_pt_regs(task);
-#endif
-	/* 16 KiB stacks (no KASAN); the frame lies at the very top, as FRED has come later. */
-	return (struct pt_regs *)((char *)LOAD(task, stack) + 16384 - 168);
-}
+	u64 *words = (void *)((char *)task + bpf_core_field_offset(task->comm));
 
 #ifdef SPANWISE_RAW_TP
-#define REGISTER(registers, name) BPF_CORE_READ(registers, name)
+	bpf_probe_read_kernel(out_comm, EVENT_COMM_BYTES, words);
 #else
-#define REGISTER(registers, name)                                                                  \
-	(bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)                       \
-		 ? (registers)->name                                                               \
-		 : BPF_CORE_READ(registers, name))
+	((u64 *)out_comm)[0] = words[0];
+	((u64 *)out_comm)[1] = words[1];
 #endif
+}
+
+/* From the bottom of a kernel stack to the registers at its top: the same for all tasks, but it
+ * depends on KASAN (32 KiB stacks) and FRED (16 bytes of padding). Learnt once, with the helper of
+ * 5.15 (dd6e10fbd9fb); on older kernels there is no FRED. */
+static u64 registers_offset;
+#define REGISTERS_OFFSET_BEFORE_5_15 (16384 - 168)
+
+static __noinline int task_learn_registers(struct task_struct *task)
+{
+#ifndef SPANWISE_RAW_TP
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		registers_offset = bpf_task_pt_regs(task) - (long)LOAD(task, stack);
+		return 0;
+	}
+#endif
+	registers_offset = REGISTERS_OFFSET_BEFORE_5_15;
+	return 0;
+}
+
+/* Registers at the entry from user space, for FIELD(). */
+static __always_inline void *task_registers(struct task_struct *task)
+{
+	if (!registers_offset)
+		task_learn_registers(task);
+	return (char *)LOAD(task, stack) + registers_offset;
+}
 
 /* Is a CPU quota what takes this runnable thread off its CPU? */
 static __always_inline bool task_is_throttled(struct task_struct *task)

@@ -304,11 +304,12 @@ static __always_inline void thread_hold(struct thread *thread)
 		*flags |= thread->has_tag ? EVENT_TAG_SAME : EVENT_TAG_IN_NONE;
 }
 
-static __always_inline void thread_note_tag(struct thread *thread, struct task_struct *task)
+static __always_inline void thread_note_tag(struct thread *thread, struct task_struct *task,
+					    bool memory_is_gone)
 {
 	if (thread->generation != shared.generation)
 		thread_renew_descriptor(thread);
-	if (LOAD(task, flags) & (TASK_EXITING | TASK_NOT_USER) || !LOAD(task, mm))
+	if (memory_is_gone || LOAD(task, flags) & (TASK_EXITING | TASK_NOT_USER) || !LOAD(task, mm))
 		thread_hold(thread);
 	else
 		thread_observe(thread, task);
@@ -316,12 +317,12 @@ static __always_inline void thread_note_tag(struct thread *thread, struct task_s
 
 /* What the wait that now begins is for. Waits outside of spans are nobody's business. */
 static __always_inline void thread_note_target(struct thread *thread, struct task_struct *task,
-					       struct pt_regs *registers)
+					       void *registers)
 {
 	struct record *record = &thread->record;
 	__u32 at = record->slice.header.bytes & RECORD_MAX_OFFSET;
 
-	if (!thread->has_tag || record->slice.syscall < 0)
+	if (knobs.no_targets || !thread->has_tag || record->slice.syscall < 0)
 		return;
 	barrier_var(at);
 	if (target_of(task, registers, record->slice.syscall, (void *)((char *)record + at)))
@@ -334,7 +335,7 @@ static __always_inline void thread_note_waker(struct thread *thread)
 	struct event_waker *waker = &thread->wakeups[(thread->slot ^ 1) & 1].waker;
 	const __u64 *tag = (const void *)&waker->tag;
 
-	if (!thread->has_waker)
+	if (knobs.no_wakers || !thread->has_waker)
 		return;
 	if (!thread->has_tag && !(thread->record.slice.header.flags & EVENT_TAG_IN) && !tag[2])
 		return;
@@ -362,10 +363,11 @@ static __always_inline void thread_emit(struct thread *thread)
 /* Ends the running slice at `now_ns` and begins the next cycle. `flags` say how it ends: TICK,
  * PREEMPTED, DEAD; `state` is 0 unless it waits. */
 static __always_inline void thread_close(struct thread *thread, struct task_struct *task,
-					 __u64 now_ns, __u32 flags, __u32 state)
+					 __u64 now_ns, __u32 flags, __u32 state,
+					 bool memory_is_gone)
 {
 	struct event_slice *slice = &thread->record.slice;
-	struct pt_regs *registers = task_registers(task);
+	void *registers = task_registers(task);
 	__u64 exec_before_ns = slice->exec_out_ns;
 
 	slice->out_ns = now_ns;
@@ -373,14 +375,14 @@ static __always_inline void thread_close(struct thread *thread, struct task_stru
 	slice->exec_start_out_ns = LOAD(task, se.exec_start);
 	slice->cpu = bpf_get_smp_processor_id();
 	slice->state = state;
-	slice->syscall = (__s32)REGISTER(registers, orig_ax);
+	slice->syscall = (__s32)FIELD(struct pt_regs, registers, orig_ax);
 	slice->header.bytes = sizeof(*slice);
 	slice->header.flags |= flags;
 	if (!thread->on_cpu) {
 		slice->exec_in_ns = exec_before_ns;
 		thread_enter_late(thread);
 	}
-	thread_note_tag(thread, task);
+	thread_note_tag(thread, task, memory_is_gone);
 	if (state) {
 		if (LOAD_BIT(task, in_iowait))
 			slice->header.flags |= EVENT_IOWAIT;
@@ -407,7 +409,7 @@ static __always_inline void thread_leave(struct task_struct *task, __u64 now_ns,
 	} else if (state & STATE_DEAD) {
 		flags = EVENT_DEAD;
 	}
-	thread_close(thread, task, now_ns, flags, state);
+	thread_close(thread, task, now_ns, flags, state, false);
 	thread->on_cpu = 0;
 	thread->blocked = state != 0;
 	if (!state && task_is_throttled(task))
@@ -415,11 +417,12 @@ static __always_inline void thread_leave(struct task_struct *task, __u64 now_ns,
 }
 
 /* Ends the slice of the running current thread and begins another one at the same instant. */
-static __always_inline void thread_cut(struct thread *thread, struct task_struct *task)
+static __always_inline void thread_cut(struct thread *thread, struct task_struct *task,
+				       bool memory_is_gone)
 {
 	struct event_slice *slice = &thread->record.slice;
 
-	thread_close(thread, task, bpf_ktime_get_ns(), EVENT_TICK, 0);
+	thread_close(thread, task, bpf_ktime_get_ns(), EVENT_TICK, 0, memory_is_gone);
 	slice->header.flags = EVENT_AFTER_TICK;
 	slice->waking_ns = 0;
 	slice->in_ns = slice->out_ns;
@@ -427,4 +430,15 @@ static __always_inline void thread_cut(struct thread *thread, struct task_struct
 	slice->exec_start_in_ns = slice->exec_start_out_ns;
 	thread->on_cpu = 1;
 	thread->blocked = 0;
+}
+
+static __always_inline void thread_tick(struct task_struct *task)
+{
+	struct event_counters *count = this_cpu_counters();
+	struct thread *thread = thread_of(task);
+
+	if (count)
+		count->ticks++;
+	if (thread)
+		thread_cut(thread, task, false);
 }

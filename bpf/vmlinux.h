@@ -99,6 +99,12 @@ struct file {
 	void *private_data;
 };
 
+struct llist_node;
+
+struct llist_head {
+	struct llist_node *first;
+};
+
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;

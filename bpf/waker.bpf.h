@@ -56,28 +56,30 @@ static __always_inline void waker_note(struct event_waker *waker, struct task_st
 		return;
 	waker->pid = LOAD(current, tgid);
 	waker->tid = LOAD(current, pid);
-	bpf_get_current_comm(waker->comm, sizeof(waker->comm));
+	task_copy_comm(current, waker->comm);
 	if (is_tracked(waker->pid))
 		waker_tag(current, &waker->tag);
 }
 
-/* The first waking of a wait counts. */
-static __always_inline void thread_wake(struct task_struct *task)
+/* The first waking of a wait counts. Out of line, as all that untracked threads do without. */
+static __noinline int thread_wake(struct task_struct *task)
 {
 	struct task_struct *current = task_current();
 	struct thread *thread;
 
 	if (LOAD(task, pid) == LOAD(current, pid))
-		return;
+		return 0;
 	thread = thread_find(task);
 	if (!thread)
-		return;
+		return 0;
 	struct wakeup *wakeup = &thread->wakeups[thread->slot & 1];
 	__u64 now_ns = bpf_ktime_get_ns();
 
 	if (!thread->on_cpu && wakeup->time_ns &&
 	    wakeup->time_ns >= thread->record.slice.prev_out_ns)
-		return;
-	waker_note(&wakeup->waker, current);
+		return 0;
+	if (!knobs.no_wakers)
+		waker_note(&wakeup->waker, current);
 	wakeup->time_ns = now_ns;
+	return 0;
 }

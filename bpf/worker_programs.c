@@ -76,8 +76,11 @@ static bool kernel_passes_prev_state(const struct btf *kernel)
 	return type && btf_is_func_proto(type) && btf_vlen(type) >= 5;
 }
 
-static void set_knobs(struct worker_knobs *knobs, const struct btf *kernel)
+static void set_knobs(struct worker_knobs *knobs, const struct programs_options *options,
+		      const struct btf *kernel)
 {
+	knobs->no_targets = options->no_targets;
+	knobs->no_wakers = options->no_wakers;
 	knobs->has_prev_state = kernel_passes_prev_state(kernel);
 	knobs->has_rdonly_cast =
 		btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
@@ -113,16 +116,16 @@ static int set_sizes(struct programs *programs, const struct probe_options *opti
 
 /* ---- loading: typed tracepoints, or else raw ones */
 
-static int load_typed(struct programs *programs, const struct probe_options *options,
+static int load_typed(struct programs *programs, const struct programs_options *options,
 		      const struct btf *kernel)
 {
 	programs->typed = sched_bpf__open();
 	if (!programs->typed)
 		return -errno;
 	programs->object = programs->typed->obj;
-	set_knobs(&programs->typed->rodata->knobs, kernel);
+	set_knobs(&programs->typed->rodata->knobs, options, kernel);
 	skip_missing_hooks(programs->object, kernel);
-	int status = set_sizes(programs, options);
+	int status = set_sizes(programs, &options->probe);
 
 	if (status == 0)
 		status = sched_bpf__load(programs->typed);
@@ -131,15 +134,15 @@ static int load_typed(struct programs *programs, const struct probe_options *opt
 	return status;
 }
 
-static int load_raw(struct programs *programs, const struct probe_options *options,
+static int load_raw(struct programs *programs, const struct programs_options *options,
 		    const struct btf *kernel)
 {
 	programs->raw = sched_raw_bpf__open();
 	if (!programs->raw)
 		return -errno;
 	programs->object = programs->raw->obj;
-	set_knobs(&programs->raw->rodata->knobs, kernel);
-	int status = set_sizes(programs, options);
+	set_knobs(&programs->raw->rodata->knobs, options, kernel);
+	int status = set_sizes(programs, &options->probe);
 
 	if (status == 0)
 		status = sched_raw_bpf__load(programs->raw);
@@ -152,14 +155,14 @@ static int load_raw(struct programs *programs, const struct probe_options *optio
 static int load(struct programs *programs, const struct programs_options *options,
 		const struct btf *kernel)
 {
-	int status = options->force_raw ? -ENOTSUP : load_typed(programs, &options->probe, kernel);
+	int status = options->force_raw ? -ENOTSUP : load_typed(programs, options, kernel);
 
 	/* Without the right to load anything, another attempt only blurs the reason. */
 	if (status == 0 || status == -EPERM || status == -ENOMEM)
 		return status;
 	sched_bpf__destroy(programs->typed);
 	programs->typed = NULL;
-	int raw_status = load_raw(programs, &options->probe, kernel);
+	int raw_status = load_raw(programs, options, kernel);
 
 	return raw_status == 0 || options->force_raw ? raw_status : status;
 }
@@ -239,8 +242,7 @@ static void explain(int status, bool loaded, char *why, size_t why_bytes)
 	const char *detail = worker_log_last();
 
 	switch (-status) {
-	case EPERM:
-	case EACCES:
+	case EPERM: /* a verifier that says no returns EACCES or EINVAL */
 		snprintf(why, why_bytes,
 			 "the kernel does not let us use BPF: start as root, or with the "
 			 "capabilities CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH "
@@ -351,6 +353,11 @@ int programs_counters_fd(const struct programs *programs)
 int programs_control_fd(const struct programs *programs)
 {
 	return programs->control_fd;
+}
+
+struct bpf_object *programs_object(const struct programs *programs)
+{
+	return programs->object;
 }
 
 /* What the kernel itself says that a map takes. */

@@ -5,6 +5,7 @@
  * messages are captured, never printed. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,11 +13,13 @@
 #include "bpf/tag.h"
 #include "bpf/worker_shared.h"
 
+struct bpf_object;
 struct programs;
 
 struct programs_options {
 	struct probe_options probe;
 	bool force_raw; /* for tests: raw tracepoints even where typed ones would load */
+	bool no_targets, no_wakers; /* for the bench: leave these tails out */
 };
 
 /* Loads everything and attaches it. `why` receives the sentence on failure. */
@@ -32,6 +35,9 @@ unsigned programs_cpus(const struct programs *programs);
 int programs_records_fd(const struct programs *programs);
 int programs_counters_fd(const struct programs *programs);
 int programs_control_fd(const struct programs *programs);
+
+/* The object, for the bench's per-program statistics; ours. */
+struct bpf_object *programs_object(const struct programs *programs);
 
 /* Kernel memory of all maps and of the threads' storage. */
 uint64_t programs_map_bytes(const struct programs *programs);

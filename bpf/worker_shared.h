@@ -11,6 +11,8 @@
 struct worker_knobs {
 	__u8 has_prev_state;  /* sched_switch passes the state of prev (5.18, fa2c3254d7cf) */
 	__u8 has_rdonly_cast; /* kfunc bpf_rdonly_cast (6.2, a35b9af4ec2c) */
+	__u8 no_targets;      /* for the bench: what does each part cost? */
+	__u8 no_wakers;
 };
 
 /* Contexts in which a waking is not the doing of the current thread; below them, one bit for each

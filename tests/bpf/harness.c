@@ -132,33 +132,65 @@ static void parse(struct harness *harness, const char *line)
 		harness->name_count++;
 }
 
-void harness_play(struct harness *harness, bool drain)
+static void cue(struct harness *harness)
 {
-	char line[256];
-	int status = 0;
-
 	fprintf(harness->to_subject, "go\n");
 	fflush(harness->to_subject);
-	while (fgets(line, sizeof(line), harness->from_subject)) {
-		parse(harness, line);
-		if (drain)
-			harness_drain(harness);
-	}
+}
+
+static void wait_for_end(struct harness *harness)
+{
+	int status = 0;
+
 	while (waitpid(harness->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	fclose(harness->to_subject);
 	fclose(harness->from_subject);
 	assert_int_equal(status, 0);
-	/* A process can be waited for a moment before its last thread has left the CPU. */
-	for (int tries = 0; drain && tries < 500; tries++) {
+}
+
+/* A process can be waited for a moment before its last thread has left the CPU. */
+static void drain_to_end(struct harness *harness)
+{
+	for (int tries = 0; tries < 500; tries++) {
 		struct timespec moment = { .tv_nsec = 10000000 };
 
 		harness_drain(harness);
 		if (harness_count(harness, EVENT_EXIT, (uint32_t)harness->pid) > 0 ||
 		    harness->records_bytes == 0)
-			break;
+			return;
 		nanosleep(&moment, NULL);
 	}
+}
+
+void harness_play(struct harness *harness, bool drain)
+{
+	char line[256];
+
+	cue(harness);
+	while (fgets(line, sizeof(line), harness->from_subject)) {
+		parse(harness, line);
+		if (drain)
+			harness_drain(harness);
+	}
+	wait_for_end(harness);
+	if (drain)
+		drain_to_end(harness);
+}
+
+void harness_play_gated(struct harness *harness)
+{
+	char line[256];
+
+	cue(harness);
+	while (fgets(line, sizeof(line), harness->from_subject)) {
+		if (strcmp(line, "gate\n") != 0)
+			continue;
+		harness_drain(harness);
+		cue(harness);
+	}
+	wait_for_end(harness);
+	drain_to_end(harness);
 }
 
 void harness_run(struct harness *harness, const char *scenario)
@@ -198,7 +230,7 @@ size_t harness_count(const struct harness *harness, uint32_t kind, uint32_t pid)
 					   ? ((const struct event_slice *)record)->pid
 					   : ((const struct event_life *)record)->pid;
 
-		count += record->kind == kind && its_pid == pid;
+		count += (!kind || record->kind == kind) && (!pid || its_pid == pid);
 	}
 	return count;
 }

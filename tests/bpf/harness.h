@@ -55,6 +55,8 @@ void harness_start(struct harness *harness, const char *scenario, bool follow);
 /* Gives the cue, reads what it says and collects records until it is gone. With `drain` false, the
  * ring is left alone meanwhile. */
 void harness_play(struct harness *harness, bool drain);
+/* As harness_play, but drains only once, when the subject stands at its gate. */
+void harness_play_gated(struct harness *harness);
 /* All of it. */
 void harness_run(struct harness *harness, const char *scenario);
 
@@ -67,6 +69,7 @@ const struct event_header *harness_next(const struct harness *harness,
 /* The next slice of this thread after `slice`, or its first. */
 const struct event_slice *harness_next_slice(const struct harness *harness, int tid,
 					     const struct event_slice *slice);
+/* 0: any. */
 size_t harness_count(const struct harness *harness, uint32_t kind, uint32_t pid);
 
 const struct harness_wait *harness_wait(const struct harness *harness, const char *name);

@@ -386,15 +386,28 @@ static void play_life(const char *self)
 	printf("tid exec %d\n", child);
 }
 
-/* Many short waits, more than a small ring takes. */
-static void play_flood(void)
+/* Many short waits. */
+static void play_flood(uint64_t count)
 {
-	for (uint64_t i = 0; i < 3000; i++) {
+	for (uint64_t i = 0; i < count; i++) {
 		struct timespec time = { .tv_nsec = 1 };
 
 		publish(5000 + i % 100);
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
 	}
+}
+
+/* Floods a small ring, stops until somebody has emptied it, and goes on for a while. */
+static void play_gated(void)
+{
+	char line[16];
+
+	play_flood(3000);
+	printf("gate\n");
+	fflush(stdout);
+	if (read(0, line, sizeof(line)) <= 0)
+		abort();
+	play_flood(10);
 }
 
 int main(int argc, char **argv)
@@ -421,7 +434,9 @@ int main(int argc, char **argv)
 	else if (strcmp(scenario, "life") == 0)
 		play_life(argv[0]);
 	else if (strcmp(scenario, "flood") == 0)
-		play_flood();
+		play_flood(3000); /* more than a small ring takes */
+	else if (strcmp(scenario, "gated") == 0)
+		play_gated();
 	printf("end\n");
 	fflush(stdout);
 	return 0;

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a context switch costs more with the programs attached.
+ *
+ * Two threads on one CPU play ping-pong through pipes or futexes; another CPU drains the ring every
+ * 10 ms. All configurations take turns, so that a noisy machine is noisy for all; the least of all
+ * turns is what counts (noise only adds), the median says how noisy it was. Then one more turn with
+ * the kernel's own statistics of each program.
+ *
+ *   bench_switch [TURNS] */
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/futex.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "bpf/ring.h"
+#include "bpf/worker_programs.h"
+#include "collector/base/macros.h"
+
+#define ROUND_TRIPS 20000
+#define MAX_TURNS   101
+#define RING_BYTES  (16u << 20)
+
+static __thread struct tag_record *tag;
+
+/* ---- two threads that do nothing but switch */
+
+static struct {
+	int there[2], back[2];
+	_Atomic uint32_t word; /* whose turn it is: 0 or 1 */
+	bool tagged;
+	bool by_futex;
+} game;
+
+static void pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET((size_t)cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+static void pass_pipe(int to, int from, bool first)
+{
+	char byte = 'x';
+
+	for (int i = 0; i < ROUND_TRIPS; i++) {
+		if (first && write(to, &byte, 1) != 1)
+			abort();
+		if (read(from, &byte, 1) != 1)
+			abort();
+		if (!first && write(to, &byte, 1) != 1)
+			abort();
+	}
+}
+
+static void pass_futex(uint32_t me)
+{
+	for (int i = 0; i < ROUND_TRIPS; i++) {
+		while (atomic_load(&game.word) != me)
+			syscall(SYS_futex, &game.word, FUTEX_WAIT_PRIVATE, 1 - me, NULL, NULL, 0);
+		atomic_store(&game.word, 1 - me);
+		syscall(SYS_futex, &game.word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	}
+}
+
+static void play_side(uint32_t me)
+{
+	struct tag_record record = { .valid = 1 };
+
+	memset(record.trace_id, 0xab, sizeof(record.trace_id));
+	record.span_id[0] = (uint8_t)(1 + me);
+	tag = game.tagged ? &record : NULL;
+	if (game.by_futex)
+		pass_futex(me);
+	else if (me == 0)
+		pass_pipe(game.there[1], game.back[0], true);
+	else
+		pass_pipe(game.back[1], game.there[0], false);
+	tag = NULL;
+}
+
+static void *other_side(void *arg)
+{
+	play_side(1);
+	return arg;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
+}
+
+/* ns for one switch and its waking, the CPU never idle. */
+static double play(void)
+{
+	pthread_t other;
+	uint64_t begin;
+
+	atomic_store(&game.word, 0);
+	begin = now_ns();
+	pthread_create(&other, NULL, other_side, NULL);
+	play_side(0);
+	pthread_join(other, NULL);
+	return (double)(now_ns() - begin) / (2.0 * ROUND_TRIPS);
+}
+
+/* ---- configurations */
+
+static const struct configuration {
+	const char *name;
+	bool attached, follow, tagged, no_targets, no_wakers;
+	int target_ns;
+} configurations[] = {
+	{ .name = "off" },
+	{ .name = "untracked", .attached = true, .target_ns = 100 },
+	{ .name = "tracked, no tag", .attached = true, .follow = true },
+	{ .name = "tagged, bare",
+	  .attached = true,
+	  .follow = true,
+	  .tagged = true,
+	  .no_targets = true,
+	  .no_wakers = true,
+	  .target_ns = 220 },
+	{ .name = "tagged + target",
+	  .attached = true,
+	  .follow = true,
+	  .tagged = true,
+	  .no_wakers = true },
+	{ .name = "tagged + waker",
+	  .attached = true,
+	  .follow = true,
+	  .tagged = true,
+	  .no_targets = true },
+	{ .name = "tagged, all",
+	  .attached = true,
+	  .follow = true,
+	  .tagged = true,
+	  .target_ns = 350 },
+};
+
+#define CONFIGURATIONS ARRAY_LEN(configurations)
+
+/* ---- the reader, on the other CPU */
+
+static struct ring *ring;
+static atomic_bool reading;
+
+static int skip(const struct event_header *record, void *arg)
+{
+	(void)record;
+	(void)arg;
+	return 0;
+}
+
+static void *read_ring(void *arg)
+{
+	struct timespec pause = { .tv_nsec = 10 * NS_PER_MS };
+
+	pin(0);
+	while (atomic_load(&reading)) {
+		ring_consume(ring, 0, skip, NULL);
+		nanosleep(&pause, NULL);
+	}
+	return arg;
+}
+
+static struct programs *attach(const struct configuration *configuration)
+{
+	struct programs_options options = {
+		.probe = { .ring_bytes = RING_BYTES, .tick_hz = 99, .max_processes = 1024 },
+		.no_targets = configuration->no_targets,
+		.no_wakers = configuration->no_wakers,
+	};
+	struct tag_descriptor descriptor = {
+		.count = 1,
+		.variables[0] = { .access = TAG_STATIC,
+				  .offset = (char *)&tag - (char *)__builtin_thread_pointer() },
+	};
+	struct programs *programs;
+	char why[512];
+
+	if (programs_open(&options, why, sizeof(why), &programs) < 0) {
+		fprintf(stderr, "%s\n", why);
+		exit(77);
+	}
+	if (ring_open(programs_records_fd(programs), RING_BYTES, programs_counters_fd(programs),
+		      programs_cpus(programs), &ring) < 0)
+		exit(1);
+	if (configuration->follow)
+		programs_follow(programs, (uint32_t)getpid(), &descriptor);
+	return programs;
+}
+
+/* One turn of both games under one configuration; `visit` is called while it is still attached. */
+static void take_turn(const struct configuration *configuration, double out_ns[2],
+		      void (*visit)(struct programs *programs))
+{
+	struct programs *programs = configuration->attached ? attach(configuration) : NULL;
+	pthread_t reader;
+
+	game.tagged = configuration->tagged;
+	if (programs) {
+		atomic_store(&reading, true);
+		pthread_create(&reader, NULL, read_ring, NULL);
+	}
+	for (int by_futex = 0; by_futex < 2; by_futex++) {
+		game.by_futex = by_futex;
+		play(); /* warm */
+		out_ns[by_futex] = play();
+	}
+	if (!programs)
+		return;
+	atomic_store(&reading, false);
+	pthread_join(reader, NULL);
+	if (visit)
+		visit(programs);
+	ring_close(ring);
+	programs_close(programs);
+}
+
+/* ---- figures */
+
+static int compare(const void *left, const void *right)
+{
+	double a = *(const double *)left, b = *(const double *)right;
+
+	return (a > b) - (a < b);
+}
+
+static void print_game(const char *name, double samples[CONFIGURATIONS][MAX_TURNS], int turns)
+{
+	printf("\n%s: ns per switch (with its waking)\n%-18s %8s %8s %9s %9s %7s\n", name, "",
+	       "least", "median", "+ least", "+ median", "ratio");
+	for (size_t i = 0; i < CONFIGURATIONS; i++) {
+		const struct configuration *configuration = &configurations[i];
+
+		qsort(samples[i], (size_t)turns, sizeof(double), compare);
+		double added = samples[i][0] - samples[0][0];
+
+		printf("%-18s %8.0f %8.0f %9.0f %9.0f %7.2f", configuration->name, samples[i][0],
+		       samples[i][turns / 2], added, samples[i][turns / 2] - samples[0][turns / 2],
+		       samples[i][0] / samples[0][0]);
+		if (configuration->target_ns)
+			printf("  target %d: %s", configuration->target_ns,
+			       added <= configuration->target_ns ? "held" : "MISSED");
+		printf("\n");
+	}
+}
+
+static void print_statistics(struct programs *programs)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, programs_object(programs))
+	{
+		struct bpf_prog_info info = { 0 };
+		uint32_t bytes = sizeof(info);
+		int fd = bpf_program__fd(program);
+
+		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &bytes) < 0 || info.run_cnt == 0)
+			continue;
+		printf("  %-22s %9llu runs %7llu ns each, %5u instructions\n",
+		       bpf_program__name(program), (unsigned long long)info.run_cnt,
+		       (unsigned long long)(info.run_time_ns / info.run_cnt),
+		       info.xlated_prog_len / 8);
+	}
+}
+
+static void show_statistics(void)
+{
+	static const size_t shown[] = { 1, CONFIGURATIONS - 1 };
+	int enabled = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	double ignored[2];
+
+	for (size_t i = 0; i < ARRAY_LEN(shown) && enabled >= 0; i++) {
+		printf("\neach program, by the kernel's own clock (which costs some 20 ns), %s\n",
+		       configurations[shown[i]].name);
+		take_turn(&configurations[shown[i]], ignored, print_statistics);
+	}
+	if (enabled >= 0)
+		close(enabled);
+}
+
+int main(int argc, char **argv)
+{
+	static double by_pipe[CONFIGURATIONS][MAX_TURNS], by_futex[CONFIGURATIONS][MAX_TURNS];
+	int turns = argc > 1 ? atoi(argv[1]) : 9;
+
+	turns = MAX(1, MIN(turns, MAX_TURNS));
+	if (pipe(game.there) || pipe(game.back))
+		return 1;
+	pin((int)sysconf(_SC_NPROCESSORS_ONLN) - 1);
+	for (int turn = 0; turn < turns; turn++) {
+		for (size_t i = 0; i < CONFIGURATIONS; i++) {
+			double ns[2];
+
+			take_turn(&configurations[i], ns, NULL);
+			by_pipe[i][turn] = ns[0];
+			by_futex[i][turn] = ns[1];
+		}
+	}
+	print_game("pipe", by_pipe, turns);
+	print_game("futex", by_futex, turns);
+	show_statistics();
+	return 0;
+}

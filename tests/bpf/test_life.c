@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "harness.h"
+
+static struct harness harness;
+
+static const struct event_life *find_life(uint32_t kind, int pid)
+{
+	const struct event_header *record = NULL;
+
+	while ((record = harness_next(&harness, record))) {
+		const struct event_life *life = (const void *)record;
+
+		if (record->kind == kind && (int)life->pid == pid)
+			return life;
+	}
+	return NULL;
+}
+
+static const struct event_life *find_fork_of(int child)
+{
+	const struct event_header *record = NULL;
+
+	while ((record = harness_next(&harness, record))) {
+		const struct event_life *life = (const void *)record;
+
+		if (record->kind == EVENT_FORK && (int)life->other_pid == child)
+			return life;
+	}
+	return NULL;
+}
+
+static const struct event_slice *last_slice(int tid)
+{
+	const struct event_slice *slice = NULL, *last = NULL;
+
+	while ((slice = harness_next_slice(&harness, tid, slice)))
+		last = slice;
+	return last;
+}
+
+static uint64_t span_out(const struct event_slice *slice)
+{
+	struct event_tails tails;
+
+	assert_true(event_slice_tails(slice, &tails));
+	return harness_span(tails.tag_out);
+}
+
+static void a_new_thread_begins_without_a_tag_and_ends_with_its_last(void **state)
+{
+	int tid = harness_named(&harness, "short")->tid;
+	const struct event_slice *first = harness_next_slice(&harness, tid, NULL);
+	const struct event_slice *last = last_slice(tid);
+
+	(void)state;
+	assert_non_null(first);
+	assert_int_equal(first->header.flags & (EVENT_FIRST | EVENT_TAG_IN_NONE),
+			 EVENT_FIRST | EVENT_TAG_IN_NONE);
+	assert_true(first->waking_ns > 0 && first->waking_ns <= first->in_ns);
+	assert_int_equal(last->header.flags & EVENT_DEAD, EVENT_DEAD);
+	assert_int_equal(span_out(last), 4001);
+}
+
+static void a_forked_child_is_followed_from_its_first_instruction(void **state)
+{
+	int child = harness_named(&harness, "child")->tid;
+	const struct event_life *fork = find_fork_of(child);
+	const struct event_slice *first = harness_next_slice(&harness, child, NULL);
+
+	(void)state;
+	assert_non_null(fork);
+	assert_int_equal(fork->pid, harness.pid);
+	assert_non_null(first);
+	assert_int_equal(first->pid, child);
+	assert_int_equal(first->header.flags & EVENT_FIRST, EVENT_FIRST);
+	assert_true(fork->time_ns <= first->in_ns);
+	assert_int_equal(span_out(last_slice(child)), 4003);
+}
+
+static void a_forked_child_carries_its_parents_tag_until_it_publishes(void **state)
+{
+	const struct event_slice *slice = NULL;
+	int child = harness_named(&harness, "child")->tid;
+
+	(void)state;
+	while ((slice = harness_next_slice(&harness, child, slice)) && slice->state == 0)
+		assert_int_equal(span_out(slice), 4002);
+	assert_int_equal(span_out(slice), 4002); /* its first sleep */
+}
+
+static void an_exec_ends_what_is_known_of_the_process(void **state)
+{
+	int child = harness_named(&harness, "exec")->tid;
+	const struct event_life *exec = find_life(EVENT_EXEC, child);
+	const struct event_slice *last = last_slice(child);
+
+	(void)state;
+	assert_non_null(exec);
+	assert_int_equal(exec->other_pid, child);
+	assert_non_null(last);
+	assert_true(last->out_ns <= exec->time_ns);
+	assert_int_equal(last->header.flags & EVENT_TICK, EVENT_TICK);
+	assert_int_equal(span_out(last), 4002);
+	assert_null(find_life(EVENT_EXIT, child)); /* of a program that publishes nothing */
+}
+
+static void a_process_exits_once_after_its_last_slice(void **state)
+{
+	int child = harness_named(&harness, "child")->tid;
+
+	(void)state;
+	assert_int_equal(harness_count(&harness, EVENT_EXIT, (uint32_t)child), 1);
+	assert_int_equal(harness_count(&harness, EVENT_EXIT, (uint32_t)harness.pid), 1);
+	assert_true(find_life(EVENT_EXIT, child)->time_ns >= last_slice(child)->out_ns);
+	assert_int_equal(last_slice(child)->header.flags & EVENT_DEAD, EVENT_DEAD);
+}
+
+static int play_life(void **state)
+{
+	(void)state;
+	harness_open(&harness, 4u << 20, 0);
+	harness_run(&harness, "life");
+	return 0;
+}
+
+static int close_harness(void **state)
+{
+	(void)state;
+	harness_close(&harness);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_new_thread_begins_without_a_tag_and_ends_with_its_last),
+		cmocka_unit_test(a_forked_child_is_followed_from_its_first_instruction),
+		cmocka_unit_test(a_forked_child_carries_its_parents_tag_until_it_publishes),
+		cmocka_unit_test(an_exec_ends_what_is_known_of_the_process),
+		cmocka_unit_test(a_process_exits_once_after_its_last_slice),
+	};
+
+	harness_init(&harness, argc, argv);
+	return cmocka_run_group_tests(tests, play_life, close_harness);
+}
