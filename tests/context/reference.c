@@ -58,18 +58,20 @@ static int musl_block(pid_t tid, uint64_t dtv, const struct tag_variable *variab
 
 static int resolve(pid_t tid, const struct tag_variable *variable, uint64_t *out_address)
 {
-	uint64_t tp, dtv, block;
+	uint64_t tp = 0, dtv = 0, block = 0;
 	int rc = thread_pointer(tid, &tp);
 
-	if (rc == 0 && variable->access == TAG_STATIC) {
+	if (rc < 0)
+		return rc;
+	if (variable->access == TAG_STATIC) {
 		*out_address = tp + (uint64_t)variable->offset;
 		return 0;
 	}
-	if (rc == 0)
-		rc = read_words(tid, tp + 8, &dtv, 1);
-	if (rc == 0)
-		rc = variable->access == TAG_DTV_MUSL ? musl_block(tid, dtv, variable, &block)
-						      : glibc_block(tid, dtv, variable, &block);
+	rc = read_words(tid, tp + 8, &dtv, 1);
+	if (rc < 0)
+		return rc;
+	rc = variable->access == TAG_DTV_MUSL ? musl_block(tid, dtv, variable, &block)
+					      : glibc_block(tid, dtv, variable, &block);
 	if (rc == 0)
 		*out_address = block + (uint64_t)variable->offset;
 	return rc;
