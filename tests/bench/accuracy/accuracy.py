@@ -95,8 +95,11 @@ class Result:
         allowed = ledger["uncertain_ns"] + TOLERATED_NS + slack_ns
         cpu = abs(ledger["cpu_ns"] - truth["cpu_ns"])
         own = abs(ledger["cpu_self_ns"] - (truth["cpu_ns"] - children_cpu_ns))
+        # A span is off the CPU for longer than its waits, being preempted too: only too little is wrong. And
+        # a switch to and from the CPU is in no thread's CPU time, but is running to the scheduler.
         off_cpu = ledger["runnable_ns"] + sum(ledger["blocked_ns"].values()) + ledger["elsewhere_ns"]
-        blocked = truth["waited_ns"] - off_cpu  # also preempted outside of its waits: only too little is wrong
+        unbooked = max(0, ledger["running_ns"] - ledger["cpu_ns"])
+        blocked = truth["waited_ns"] - off_cpu - unbooked
         self.cpu.append(cpu)
         self.self_cpu.append(own)
         self.blocked.append(max(0, blocked))
