@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`record` keeps what came in; `replay` makes the same ledgers from it, byte for byte."""
+
+import json
+import os
+import subprocess
+
+from daemon import BINARY, Daemon, export, one_span, request, run, temporary_folder, trace_id, wait_for
+
+
+def replay(path):
+    done = subprocess.run([BINARY, "replay", path], capture_output=True, text=True, timeout=60)
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+def main():
+    folder = temporary_folder()
+    whole = os.path.join(folder, "whole")
+    daemon = Daemon("--settle-ms=200", command=("record", whole))
+    with daemon.channel() as channel:
+        for number in range(1, 41):
+            export(channel, request([one_span(number)]))
+    wait_for(lambda: daemon.settled(trace_id(40)), "a ledger")
+    assert daemon.stop() == 0, daemon.log()
+    status, ledgers, said = replay(whole)
+    assert status == 0 and "equal: 40 ledgers" in said, said
+    assert {ledger["trace_id"] for ledger in ledgers} == {trace_id(n) for n in range(1, 41)}
+
+    # The same again, killed: the front is still good.
+    torn = os.path.join(folder, "torn")
+    daemon = Daemon("--settle-ms=200", command=("record", torn))
+    with daemon.channel() as channel:
+        export(channel, request([one_span(99)]))
+    wait_for(lambda: os.path.getsize(torn) > 200, "the first chunks")
+    daemon.kill()
+    size = os.path.getsize(torn)
+    os.truncate(torn, size - 3)
+    status, ledgers, said = replay(torn)
+    assert status == 0 and "ends in the middle" in said and "equal" in said, said
+
+    # One bit in the middle: refused, not believed.
+    with open(whole, "r+b") as file:
+        file.seek(os.path.getsize(whole) // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+    status, ledgers, said = replay(whole)
+    assert status == 1 and "damaged" in said, said
+
+    # An existing recording is not overwritten.
+    daemon = Daemon(command=("record", whole), wait=False)
+    assert daemon.wait() == 1 and daemon.has_logged("File exists"), daemon.log()
+
+
+run(main)
