@@ -2,7 +2,6 @@
 #include "otlp/otlp_decode.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "collector/base/macros.h"
@@ -28,6 +27,8 @@ enum span_field {
 	SPAN_STATUS = 15,
 	SPAN_FLAGS = 16,
 };
+
+#define PORT_MAX_DIGITS 5
 
 /* A span while its fields come in, in any order. */
 struct draft {
@@ -222,19 +223,29 @@ static const char *take_ids(struct draft *draft)
 	return NULL;
 }
 
+static size_t append(char *text, size_t len, struct str piece)
+{
+	memcpy(text + len, piece.data, piece.len);
+	return len + piece.len;
+}
+
 /* host:port, as the kernel's side writes a socket's peer; an IPv6 address gets its brackets. */
 static int join_peer(struct span_batch *batch, struct str host, int64_t port, struct str *out_peer)
 {
 	bool is_ipv6 = memchr(host.data, ':', host.len) && host.data[0] != '[';
-	size_t room = host.len + sizeof("[]:65535");
-	char *text = arena_alloc(&batch->arena, room);
-	int len;
+	char *text = arena_alloc(&batch->arena, host.len + sizeof("[]:65535"));
+	char digits[PORT_MAX_DIGITS];
+	size_t first = PORT_MAX_DIGITS, len = 0;
 
 	if (!text)
 		return -ENOMEM;
-	len = snprintf(text, room, "%s%.*s%s:%u", is_ipv6 ? "[" : "", (int)host.len, host.data,
-		       is_ipv6 ? "]" : "", (unsigned)port);
-	*out_peer = (struct str){ text, (size_t)len };
+	for (; port > 0; port /= 10)
+		digits[--first] = (char)('0' + port % 10);
+	len = append(text, len, is_ipv6 ? STR("[") : STR(""));
+	len = append(text, len, host);
+	len = append(text, len, is_ipv6 ? STR("]:") : STR(":"));
+	len = append(text, len, (struct str){ digits + first, PORT_MAX_DIGITS - first });
+	*out_peer = (struct str){ text, len };
 	return 0;
 }
 
@@ -248,7 +259,7 @@ static int take_peer(struct span_batch *batch, struct draft *draft)
 	if (draft->span.kind == SPAN_KIND_SERVER || host.len == 0)
 		return 0;
 	draft->span.peer = host;
-	if (port <= 0 || port > UINT16_MAX || host.len > INT16_MAX)
+	if (port <= 0 || port > UINT16_MAX)
 		return 0;
 	return join_peer(batch, host, port, &draft->span.peer);
 }

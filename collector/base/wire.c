@@ -23,7 +23,17 @@ bool wire_get_varint(struct wire_reader *reader, uint64_t *out_value)
 	return false;
 }
 
-static bool get_fixed(struct wire_reader *reader, size_t bytes, uint64_t *out_value)
+/* Nearly every tag and length is one byte. */
+static inline bool get_varint(struct wire_reader *reader, uint64_t *out_value)
+{
+	if (reader->at < reader->end && !(*reader->at & 0x80)) {
+		*out_value = (uint8_t)*reader->at++;
+		return true;
+	}
+	return wire_get_varint(reader, out_value);
+}
+
+static inline bool get_fixed(struct wire_reader *reader, size_t bytes, uint64_t *out_value)
 {
 	uint64_t value = 0;
 
@@ -35,22 +45,22 @@ static bool get_fixed(struct wire_reader *reader, size_t bytes, uint64_t *out_va
 	return true;
 }
 
-static bool get_bytes(struct wire_reader *reader, struct str *out_bytes)
+static inline bool get_bytes(struct wire_reader *reader, struct str *out_bytes)
 {
 	uint64_t len;
 
-	if (!wire_get_varint(reader, &len) || len > (uint64_t)(reader->end - reader->at))
+	if (!get_varint(reader, &len) || len > (uint64_t)(reader->end - reader->at))
 		return false;
 	*out_bytes = (struct str){ reader->at, (size_t)len };
 	reader->at += len;
 	return true;
 }
 
-static bool get_value(struct wire_reader *reader, struct wire_field *field)
+static inline bool get_value(struct wire_reader *reader, struct wire_field *field)
 {
 	switch (field->type) {
 	case WIRE_VARINT:
-		return wire_get_varint(reader, &field->value);
+		return get_varint(reader, &field->value);
 	case WIRE_FIXED64:
 		return get_fixed(reader, 8, &field->value);
 	case WIRE_FIXED32:
@@ -62,11 +72,11 @@ static bool get_value(struct wire_reader *reader, struct wire_field *field)
 	}
 }
 
-static bool get_tag(struct wire_reader *reader, struct wire_field *field)
+static inline bool get_tag(struct wire_reader *reader, struct wire_field *field)
 {
 	uint64_t tag;
 
-	if (!wire_get_varint(reader, &tag) || tag > UINT32_MAX || tag >> 3 == 0)
+	if (!get_varint(reader, &tag) || tag > UINT32_MAX || tag >> 3 == 0)
 		return false;
 	field->number = (uint32_t)(tag >> 3);
 	field->type = (enum wire_type)(tag & 7);
@@ -74,7 +84,7 @@ static bool get_tag(struct wire_reader *reader, struct wire_field *field)
 }
 
 /* Deprecated, but legal as an unknown field: skipped up to its matching end. */
-static bool skip_group(struct wire_reader *reader, uint32_t number)
+__attribute__((noinline)) static bool skip_group(struct wire_reader *reader, uint32_t number)
 {
 	uint32_t open[GROUP_MAX_DEPTH] = { number };
 	int depth = 1;
@@ -100,21 +110,21 @@ static bool skip_group(struct wire_reader *reader, uint32_t number)
 
 int wire_next(struct wire_reader *reader, struct wire_field *out_field)
 {
-	struct wire_field field = { 0 };
 	const char *start = reader->at;
 	bool ok;
 
-	if (reader->at >= reader->end)
+	if (start >= reader->end)
 		return 0;
-	ok = get_tag(reader, &field);
-	if (ok && field.type == WIRE_GROUP_START)
-		ok = skip_group(reader, field.number);
+	out_field->value = 0;
+	out_field->bytes = (struct str){ 0 };
+	ok = get_tag(reader, out_field);
+	if (ok && out_field->type == WIRE_GROUP_START)
+		ok = skip_group(reader, out_field->number);
 	else if (ok)
-		ok = get_value(reader, &field);
+		ok = get_value(reader, out_field);
 	if (!ok)
 		return -EBADMSG;
-	field.raw = (struct str){ start, (size_t)(reader->at - start) };
-	*out_field = field;
+	out_field->raw = (struct str){ start, (size_t)(reader->at - start) };
 	return 1;
 }
 

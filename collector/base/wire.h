@@ -40,7 +40,9 @@ static inline struct wire_reader wire_read(struct str message)
 	return (struct wire_reader){ message.data, end }; /* NULL + 0 is undefined */
 }
 
-/* 1: a field; 0: the end; -EBADMSG: not protobuf. Groups are skipped whole. */
+/* 1: a field; 0: the end; -EBADMSG: not protobuf. Groups are skipped whole. Of `value` and
+ * `bytes`, the one that is not of this type is zero. After an error nothing in it means anything.
+ */
 int wire_next(struct wire_reader *reader, struct wire_field *out_field);
 
 void wire_put_varint(struct buf *buf, uint64_t value);
