@@ -102,6 +102,34 @@ static int on_unsettled(const struct span_batch *batch, void *arg)
 	return 0;
 }
 
+static void publish(struct engine *engine, uint64_t now_ns)
+{
+	struct engine_snapshot now = {
+		.kernel = engine->feed.state == FEED_ATTACHED,
+		.features = engine->feed.features,
+		.restarts = engine->feed.restarts,
+		.clock_pairs = engine->clock_pairs,
+		.advanced_mono_ns = engine->feed.drained_ns,
+		.ledgers_lost = engine->ledgers_lost,
+		.services_bytes = services_bytes(engine->services),
+	};
+
+	if (now_ns < engine->next_publish_ns)
+		return;
+	engine->next_publish_ns = now_ns + PUBLISH_EVERY_NS;
+	kernel_feed_counters(&engine->feed, &now.kernel_counters, &now.ring_malformed);
+	if (engine->feed.ring) {
+		now.ring_bytes = engine->feed.ring_bytes;
+		now.ring_backlog_bytes = ring_backlog_bytes(engine->feed.ring);
+	}
+	if (engine->tap.writer)
+		now.record_bytes = record_bytes(engine->tap.writer);
+	correlator_stats(engine->tap.correlator, &now.correlator);
+	pthread_mutex_lock(&engine->lock);
+	engine->published = now;
+	pthread_mutex_unlock(&engine->lock);
+}
+
 /* Spans that were acknowledged before the daemon ended and have no ledger yet. */
 static void load_unsettled(struct engine *engine)
 {
@@ -111,6 +139,7 @@ static void load_unsettled(struct engine *engine)
 		log_line(LOG_WARNING, "store: spans without ledgers could not be read: %s",
 			 strerror(-rc));
 	engine->is_loaded = true;
+	publish(engine, engine->next_publish_ns); /* whoever sees us ready sees this too */
 	engine->options.on_loaded(engine->options.arg);
 }
 
@@ -141,6 +170,7 @@ static void take_note(struct engine *engine, const struct note *note)
 		tap_process(&engine->tap, &note->process);
 		return;
 	}
+	engine->next_publish_ns = 0;
 	if (!engine->is_loaded && engine->feed.state != FEED_WAITING)
 		load_unsettled(engine);
 }
@@ -181,34 +211,6 @@ static void read_clock(struct engine *engine, uint64_t now_ns, bool have_spans)
 	tap_flush(&engine->tap);
 	engine->clock_pairs++;
 	engine->next_clock_ns = now_ns + CLOCK_EVERY_NS;
-}
-
-static void publish(struct engine *engine, uint64_t now_ns)
-{
-	struct engine_snapshot now = {
-		.kernel = engine->feed.state == FEED_ATTACHED,
-		.features = engine->feed.features,
-		.restarts = engine->feed.restarts,
-		.clock_pairs = engine->clock_pairs,
-		.advanced_mono_ns = engine->feed.drained_ns,
-		.ledgers_lost = engine->ledgers_lost,
-		.services_bytes = services_bytes(engine->services),
-	};
-
-	if (now_ns < engine->next_publish_ns)
-		return;
-	engine->next_publish_ns = now_ns + PUBLISH_EVERY_NS;
-	kernel_feed_counters(&engine->feed, &now.kernel_counters, &now.ring_malformed);
-	if (engine->feed.ring) {
-		now.ring_bytes = engine->feed.ring_bytes;
-		now.ring_backlog_bytes = ring_backlog_bytes(engine->feed.ring);
-	}
-	if (engine->tap.writer)
-		now.record_bytes = record_bytes(engine->tap.writer);
-	correlator_stats(engine->tap.correlator, &now.correlator);
-	pthread_mutex_lock(&engine->lock);
-	engine->published = now;
-	pthread_mutex_unlock(&engine->lock);
 }
 
 static void on_peeked(const struct ledger *ledgers, size_t count, void *arg)
