@@ -53,6 +53,7 @@ int store_open(const struct store_options *options, uint64_t now_unix_ns, struct
 	(void)now_unix_ns;
 	if (!store)
 		return -ENOMEM;
+	store->folder.fd = -1;
 	set_options(store, options);
 	rc = -pthread_mutex_init(&store->lock, NULL);
 	if (rc < 0) {

@@ -190,53 +190,57 @@ void trace_reader_init(struct trace_reader *reader, struct view *view)
 
 void trace_reader_fini(struct trace_reader *reader)
 {
-	block_close(&reader->spans);
-	block_close(&reader->ledgers);
+	for (size_t i = 0; i < TRACE_READER_BLOCKS; i++) {
+		block_close(&reader->spans[i].block);
+		block_close(&reader->ledgers[i].block);
+	}
 	arena_fini(&reader->arena);
 }
 
-/* Opens the block of `place`, unless it is the one that is open. */
-static int turn_to(struct trace_reader *reader, struct trace_place place, struct block *block,
-		   struct trace_place *open_at)
+/* Opens the block of `place`, unless it is open. */
+static int turn_to(struct view *view, struct trace_reader_block *slots, struct trace_place place,
+		   const struct block **out_block)
 {
+	struct trace_reader_block *slot = &slots[place.seq % TRACE_READER_BLOCKS];
 	int rc;
 
-	if (open_at->seq == place.seq && open_at->part == place.part)
+	*out_block = &slot->block;
+	if (slot->at.seq == place.seq && slot->at.part == place.part)
 		return 0;
-	block_close(block);
-	*open_at = (struct trace_place){ 0 };
-	rc = view_block(reader->view, place.part, place.seq, block);
+	block_close(&slot->block);
+	slot->at = (struct trace_place){ 0 };
+	rc = view_block(view, place.part, place.seq, &slot->block);
 	if (rc == 0)
-		rc = block_load(block);
+		rc = block_load(&slot->block);
 	if (rc == 0)
-		*open_at = place;
+		slot->at = place;
 	return rc == -ENOENT ? -EBADMSG : rc;
 }
 
 static int read_ledger(struct trace_reader *reader, struct trace_place place,
 		       struct ledger *out_ledger)
 {
-	int rc = turn_to(reader, place, &reader->ledgers, &reader->ledgers_at);
+	const struct block *block;
+	int rc = turn_to(reader->view, reader->ledgers, place, &block);
 
-	if (rc == 0 && !reader->ledgers.ledgers)
-		return -EBADMSG;
+	if (rc == 0 && !block->ledgers)
+		rc = -EBADMSG;
 	arena_fini(&reader->arena);
-	return rc < 0 ? rc
-		      : ledger_block_ledger(&reader->ledgers, place.row, &reader->arena,
-					    out_ledger);
+	return rc < 0 ? rc : ledger_block_ledger(block, place.row, &reader->arena, out_ledger);
 }
 
 int trace_reader_read(struct trace_reader *reader, struct trace_place span,
 		      struct trace_place ledger, struct store_span *out_span)
 {
-	int rc = turn_to(reader, span, &reader->spans, &reader->spans_at);
+	const struct block *block;
+	int rc = turn_to(reader->view, reader->spans, span, &block);
 
-	if (rc == 0 && !reader->spans.spans)
+	if (rc == 0 && !block->spans)
 		rc = -EBADMSG;
 	if (rc < 0)
 		return rc;
 	memset(out_span, 0, sizeof(*out_span));
-	rc = span_block_span(&reader->spans, span.row, &out_span->span, &out_span->resource,
+	rc = span_block_span(block, span.row, &out_span->span, &out_span->resource,
 			     &out_span->scope);
 	if (rc < 0)
 		return rc;

@@ -44,12 +44,18 @@ static inline bool trace_place_is(struct trace_place a, struct trace_place b)
 	return a.part == b.part && a.seq == b.seq && a.row == b.row;
 }
 
-/* Reads spans and ledgers where they stand; neighbours in the same block cost little. */
+#define TRACE_READER_BLOCKS 8 /* kept open, of each kind: results jump back and forth */
+
+struct trace_reader_block {
+	struct trace_place at; /* row unused; seq 0: none */
+	struct block block;
+};
+
+/* Reads spans and ledgers where they stand. */
 struct trace_reader {
 	struct view *view; /* borrowed */
-	struct block spans, ledgers;
-	struct trace_place spans_at, ledgers_at; /* which blocks are open; row unused */
-	struct arena arena;                      /* of the ledger read last */
+	struct trace_reader_block spans[TRACE_READER_BLOCKS], ledgers[TRACE_READER_BLOCKS];
+	struct arena arena; /* of the ledger read last */
 };
 
 void trace_reader_init(struct trace_reader *reader, struct view *view);

@@ -13,7 +13,7 @@
 
 #define SPANS   3000
 #define BATCH   50
-#define QUERIES 400
+#define QUERIES 150
 #define HOUR_NS (3600 * NS_PER_SEC)
 
 struct truth {
