@@ -7,7 +7,7 @@
 #include "collector/base/macros.h"
 
 #define FIELD_OVERHEAD     32 /* RFC 9113, 6.5.2 */
-#define ABUSE_FACTOR       4
+#define ABUSE_FACTOR       4u
 #define TIMEOUT_MAX_DIGITS 8
 
 static bool starts_with(struct str text, struct str prefix)
@@ -82,7 +82,7 @@ bool grpc_head_add(struct grpc_head *head, struct str name, struct str value)
 	head->bytes += name.len + value.len + FIELD_OVERHEAD;
 	if (head->fields > GRPC_HEAD_MAX_FIELDS || head->bytes > GRPC_HEAD_MAX_BYTES)
 		return head->fields <= ABUSE_FACTOR * GRPC_HEAD_MAX_FIELDS &&
-		       head->bytes <= (size_t)ABUSE_FACTOR * GRPC_HEAD_MAX_BYTES;
+		       head->bytes <= ABUSE_FACTOR * GRPC_HEAD_MAX_BYTES;
 	if (str_eq(name, STR(":method")))
 		head->is_post = str_eq(value, STR("POST"));
 	else if (str_eq(name, STR(":path")))

@@ -11,8 +11,8 @@
 #include "collector/base/str.h"
 #include "otlp/grpc_error.h"
 
-#define GRPC_HEAD_MAX_BYTES  16384 /* names, values and 32 for each, as RFC 9113 6.5.2 counts */
-#define GRPC_HEAD_MAX_FIELDS 64
+#define GRPC_HEAD_MAX_BYTES  16384u /* names, values and 32 for each, as RFC 9113 6.5.2 counts */
+#define GRPC_HEAD_MAX_FIELDS 64u
 #define GRPC_HEAD_PATH_MAX   200
 
 enum grpc_encoding { GRPC_IDENTITY, GRPC_GZIP, GRPC_ENCODING_UNKNOWN };

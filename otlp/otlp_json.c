@@ -25,81 +25,81 @@ enum form {
 
 struct member {
 	uint32_t number;
-	const char *name;
 	enum form form;
+	const char *name;
 	const struct member *members; /* of MESSAGE and LIST; NULL: an AnyValue */
 };
 
 static const struct member key_value_members[] = {
-	{ 1, "key", FORM_TEXT, NULL },
-	{ 2, "value", FORM_MESSAGE, NULL },
+	{ 1, FORM_TEXT, "key", NULL },
+	{ 2, FORM_MESSAGE, "value", NULL },
 	{ 0 },
 };
 
 static const struct member entity_members[] = {
-	{ 1, "schemaUrl", FORM_TEXT, NULL },
-	{ 2, "type", FORM_TEXT, NULL },
-	{ 3, "idKeys", FORM_TEXTS, NULL },
-	{ 4, "descriptionKeys", FORM_TEXTS, NULL },
+	{ 1, FORM_TEXT, "schemaUrl", NULL },
+	{ 2, FORM_TEXT, "type", NULL },
+	{ 3, FORM_TEXTS, "idKeys", NULL },
+	{ 4, FORM_TEXTS, "descriptionKeys", NULL },
 	{ 0 },
 };
 
 static const struct member resource_members[] = {
-	{ 1, "attributes", FORM_LIST, key_value_members },
-	{ 2, "droppedAttributesCount", FORM_UINT, NULL },
-	{ 3, "entityRefs", FORM_LIST, entity_members },
+	{ 1, FORM_LIST, "attributes", key_value_members },
+	{ 2, FORM_UINT, "droppedAttributesCount", NULL },
+	{ 3, FORM_LIST, "entityRefs", entity_members },
 	{ 0 },
 };
 
 static const struct member scope_members[] = {
-	{ 1, "name", FORM_TEXT, NULL },
-	{ 2, "version", FORM_TEXT, NULL },
-	{ 3, "attributes", FORM_LIST, key_value_members },
-	{ 4, "droppedAttributesCount", FORM_UINT, NULL },
+	{ 1, FORM_TEXT, "name", NULL },
+	{ 2, FORM_TEXT, "version", NULL },
+	{ 3, FORM_LIST, "attributes", key_value_members },
+	{ 4, FORM_UINT, "droppedAttributesCount", NULL },
 	{ 0 },
 };
 
 static const struct member event_members[] = {
-	{ 1, "timeUnixNano", FORM_TIME, NULL },
-	{ 2, "name", FORM_TEXT, NULL },
-	{ 3, "attributes", FORM_LIST, key_value_members },
-	{ 4, "droppedAttributesCount", FORM_UINT, NULL },
+	{ 1, FORM_TIME, "timeUnixNano", NULL },
+	{ 2, FORM_TEXT, "name", NULL },
+	{ 3, FORM_LIST, "attributes", key_value_members },
+	{ 4, FORM_UINT, "droppedAttributesCount", NULL },
 	{ 0 },
 };
 
 static const struct member link_members[] = {
-	{ 1, "traceId", FORM_HEX, NULL },
-	{ 2, "spanId", FORM_HEX, NULL },
-	{ 3, "traceState", FORM_TEXT, NULL },
-	{ 4, "attributes", FORM_LIST, key_value_members },
-	{ 5, "droppedAttributesCount", FORM_UINT, NULL },
-	{ 6, "flags", FORM_FLAGS, NULL },
+	{ 1, FORM_HEX, "traceId", NULL },
+	{ 2, FORM_HEX, "spanId", NULL },
+	{ 3, FORM_TEXT, "traceState", NULL },
+	{ 4, FORM_LIST, "attributes", key_value_members },
+	{ 5, FORM_UINT, "droppedAttributesCount", NULL },
+	{ 6, FORM_FLAGS, "flags", NULL },
 	{ 0 },
 };
 
 static const struct member status_members[] = {
-	{ 2, "message", FORM_TEXT, NULL },
-	{ 3, "code", FORM_UINT, NULL },
+	{ 2, FORM_TEXT, "message", NULL },
+	{ 3, FORM_UINT, "code", NULL },
 	{ 0 },
 };
 
 static const struct member span_members[] = {
-	{ 1, "traceId", FORM_HEX, NULL },
-	{ 2, "spanId", FORM_HEX, NULL },
-	{ 3, "traceState", FORM_TEXT, NULL },
-	{ 4, "parentSpanId", FORM_HEX, NULL },
-	{ 5, "name", FORM_TEXT, NULL },
-	{ 6, "kind", FORM_UINT, NULL },
-	{ 7, "startTimeUnixNano", FORM_TIME, NULL },
-	{ 8, "endTimeUnixNano", FORM_TIME, NULL },
-	{ 9, "attributes", FORM_LIST, key_value_members },
-	{ 10, "droppedAttributesCount", FORM_UINT, NULL },
-	{ 11, "events", FORM_LIST, event_members },
-	{ 12, "droppedEventsCount", FORM_UINT, NULL },
-	{ 13, "links", FORM_LIST, link_members },
-	{ 14, "droppedLinksCount", FORM_UINT, NULL },
-	{ 15, "status", FORM_MESSAGE, status_members },
-	{ 16, "flags", FORM_FLAGS, NULL },
+	{ 1, FORM_HEX, "traceId", NULL },
+	{ 2, FORM_HEX, "spanId", NULL },
+	{ 3, FORM_TEXT, "traceState", NULL },
+	{ 4, FORM_HEX, "parentSpanId", NULL },
+	{ 5, FORM_TEXT, "name", NULL },
+	{ 6, FORM_UINT, "kind", NULL },
+	{ 7, FORM_TIME, "startTimeUnixNano", NULL },
+	{ 8, FORM_TIME, "endTimeUnixNano", NULL },
+	{ 9, FORM_LIST, "attributes", key_value_members },
+	{ 10, FORM_UINT, "droppedAttributesCount", NULL },
+	{ 11, FORM_LIST, "events", event_members },
+	{ 12, FORM_UINT, "droppedEventsCount", NULL },
+	{ 13, FORM_LIST, "links", link_members },
+	{ 14, FORM_UINT, "droppedLinksCount", NULL },
+	{ 15, FORM_MESSAGE, "status", status_members },
+	{ 16, FORM_FLAGS, "flags", NULL },
 	{ 0 },
 };
 
@@ -176,7 +176,7 @@ static void put_values(struct json *json, const char *key, const struct otlp_val
 		       unsigned nesting)
 {
 	struct wire_reader reader = wire_read(value->bytes);
-	const struct member values = { 1, "values", FORM_LIST, NULL };
+	const struct member values = { 1, FORM_LIST, "values", NULL };
 	struct wire_field field;
 
 	json_object(json, key);
