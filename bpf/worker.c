@@ -220,7 +220,7 @@ static void tell_stats(struct worker *worker)
 		.processes_publishing = found.processes_publishing,
 		.processes_unreadable = found.processes_unreadable,
 		.files_refused = found.files_refused,
-		.process_refused = worker->refused,
+		.process_refused = worker->refused + found.processes_refused,
 		.worker_rss_bytes = rss_bytes(),
 	};
 	tell(worker, &message, -1, -1);

@@ -27,6 +27,7 @@
 #include "bpf/ring.h"
 #include "bpf/worker_programs.h"
 #include "collector/base/macros.h"
+#include "floor.skel.h"
 
 #define ROUND_TRIPS 20000
 #define MAX_TURNS   101
@@ -124,10 +125,11 @@ static double play(void)
 
 static const struct configuration {
 	const char *name;
-	bool attached, follow, tagged, no_targets, no_wakers;
+	bool floor, attached, follow, tagged, no_targets, no_wakers;
 	int target_ns;
 } configurations[] = {
 	{ .name = "off" },
+	{ .name = "empty programs", .floor = true },
 	{ .name = "untracked", .attached = true, .target_ns = 100 },
 	{ .name = "tracked, no tag", .attached = true, .follow = true },
 	{ .name = "tagged, bare",
@@ -212,7 +214,11 @@ static void take_turn(const struct configuration *configuration, double out_ns[2
 		      void (*visit)(struct programs *programs))
 {
 	struct programs *programs = configuration->attached ? attach(configuration) : NULL;
+	struct floor_bpf *floor = configuration->floor ? floor_bpf__open_and_load() : NULL;
 	pthread_t reader;
+
+	if (floor && floor_bpf__attach(floor) < 0)
+		exit(1);
 
 	game.tagged = configuration->tagged;
 	if (programs) {
@@ -224,6 +230,7 @@ static void take_turn(const struct configuration *configuration, double out_ns[2
 		play(); /* warm */
 		out_ns[by_futex] = play();
 	}
+	floor_bpf__destroy(floor);
 	if (!programs)
 		return;
 	atomic_store(&reading, false);
@@ -284,7 +291,7 @@ static void print_statistics(struct programs *programs)
 
 static void show_statistics(void)
 {
-	static const size_t shown[] = { 1, CONFIGURATIONS - 1 };
+	static const size_t shown[] = { 2, CONFIGURATIONS - 1 };
 	int enabled = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	double ignored[2];
 

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Two programs that do nothing: what any program on these hooks costs on this machine. */
+#include "bpf/vmlinux.h"
+
+#include <bpf/bpf_helpers.h>
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+SEC("tp_btf/sched_switch")
+int floor_switch(void *context)
+{
+	return 0;
+}
+
+SEC("tp_btf/sched_waking")
+int floor_waking(void *context)
+{
+	return 0;
+}
