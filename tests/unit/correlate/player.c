@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/correlate/player.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/base/macros.h"
+
+#define STEP_NS        (10 * MS)
+#define DEFAULT_SETTLE (10000 * MS)
+#define DEFAULT_REACH  (60000 * MS)
+#define NOT_YET        UINT64_MAX
+
+struct player {
+	const struct schedule *schedule;
+	const struct play *how;
+	struct outcome *outcome;
+	struct correlator *correlator;
+	uint64_t *arrivals; /* of each span */
+	uint32_t next_record;
+};
+
+/* ---- out */
+
+static int32_t span_by_id(const struct schedule *s, const uint8_t *id)
+{
+	for (uint32_t i = 0; i < s->span_count; i++) {
+		if (memcmp(&s->spans[i].id, id, SPAN_ID_BYTES) == 0)
+			return (int32_t)i;
+	}
+	return -1;
+}
+
+/* Each reason's waits make up its time. */
+static bool waits_add_up(const struct ledger *ledger)
+{
+	uint64_t sums[REASON_COUNT] = { 0 };
+
+	for (uint16_t i = 0; i < ledger->wait_count; i++)
+		sums[ledger->waits[i].reason] += ledger->waits[i].ns;
+	return ledger->grade == GRADE_NONE ||
+	       memcmp(sums, ledger->all.blocked_ns, sizeof(sums)) == 0;
+}
+
+static void keep(const struct ledger *ledgers, size_t count, void *arg)
+{
+	struct player *player = arg;
+	struct outcome *outcome = player->outcome;
+
+	for (size_t i = 0; i < count; i++) {
+		struct ledger copy = ledgers[i];
+		int32_t index = span_by_id(player->schedule, copy.span_id);
+		struct kept *to = index >= 0 ? &outcome->spans[index] : NULL;
+
+		if (!ledger_adds_up(&copy) || !waits_add_up(&copy))
+			outcome->wrong_sums++;
+		if (!to || !player->schedule->spans[index].is_exported) {
+			outcome->strangers++;
+			continue;
+		}
+		if (to->is_there && to->ledger.revision >= copy.revision)
+			outcome->strangers++;
+		to->ledger = copy;
+		to->is_there = true;
+		copy.revision = 0;
+		buf_clear(&to->code);
+		ledger_encode(&copy, &to->code);
+	}
+}
+
+/* ---- in */
+
+static void feed_processes(struct player *player)
+{
+	for (uint32_t i = 0; i < player->schedule->process_count; i++) {
+		const struct true_process *process = &player->schedule->processes[i];
+		struct event_process news = {
+			.pid = process->pid,
+			.ns_pid = process->pid,
+			.publish = process->publishes ? PUBLISH_TAGS : PUBLISH_NOTHING,
+		};
+
+		correlator_process(player->correlator, &news);
+	}
+}
+
+static void feed_clock(struct player *player, uint64_t now_ns)
+{
+	correlator_clock(player->correlator, now_ns - 30, SCHEDULE_EPOCH_NS + now_ns, now_ns + 30);
+}
+
+static void feed_records(struct player *player, uint64_t now_ns)
+{
+	const struct schedule *s = player->schedule;
+
+	for (; player->next_record < s->record_count; player->next_record++) {
+		const struct record *record = &s->records[player->next_record];
+
+		if (record->slice.out_ns > now_ns)
+			return;
+		if (!record->is_dropped)
+			correlator_record(player->correlator, &record->slice.header);
+	}
+}
+
+static void feed_span(struct player *player, uint32_t index)
+{
+	const struct schedule *s = player->schedule;
+	const struct true_span *from = &s->spans[index];
+	const struct true_process *process = &s->processes[from->process];
+	char bytes[32];
+	struct span_resource resource = { .service_name = STR("shop"),
+					  .process_pid = process->says_pid ? process->pid : 0 };
+	struct span span = { .start_unix_ns = SCHEDULE_EPOCH_NS + from->start_ns,
+			     .end_unix_ns = SCHEDULE_EPOCH_NS + from->end_ns,
+			     .name = STR("work"),
+			     .peer = STR("there"),
+			     .kind = from->kind };
+	struct span_batch batch = {
+		.spans = &span, .resources = &resource, .span_count = 1, .resource_count = 1
+	};
+
+	resource.bytes.data = bytes;
+	resource.bytes.len = (size_t)snprintf(bytes, sizeof(bytes), "resource %u", from->process);
+	memcpy(span.trace_id, &from->trace, sizeof(from->trace));
+	memcpy(span.span_id, &from->id, sizeof(from->id));
+	if (from->parent >= 0)
+		memcpy(span.parent_span_id, &s->spans[from->parent].id, SPAN_ID_BYTES);
+	correlator_spans(player->correlator, &batch);
+}
+
+static void feed_spans(struct player *player, uint64_t now_ns)
+{
+	const struct schedule *s = player->schedule;
+	bool is_backward = player->how->order == PLAY_SHUFFLED;
+
+	for (uint32_t n = 0; n < s->span_count; n++) {
+		uint32_t i = is_backward ? s->span_count - 1 - n : n;
+
+		if (player->arrivals[i] > now_ns)
+			continue;
+		feed_span(player, i);
+		player->arrivals[i] = NOT_YET;
+	}
+}
+
+static void plan_arrivals(struct player *player, uint64_t end_ns)
+{
+	const struct schedule *s = player->schedule;
+	struct rng rng = { s->seed | 1 };
+
+	for (uint32_t i = 0; i < s->span_count; i++) {
+		const struct true_span *span = &s->spans[i];
+		uint64_t *at = &player->arrivals[i];
+
+		*at = span->end_ns;
+		if (player->how->order == PLAY_LATE)
+			*at = end_ns;
+		if (player->how->order == PLAY_SHUFFLED)
+			*at += rng_scale(&rng, 0, 500 * MS);
+		if (player->how->order == PLAY_ROOTS_LATE && span->parent < 0)
+			*at = end_ns + 1000 * MS;
+		if (!span->is_exported || !span->end_ns)
+			*at = NOT_YET;
+	}
+}
+
+static void step(struct player *player, uint64_t now_ns)
+{
+	if (player->how->order == PLAY_EARLY)
+		feed_spans(player, now_ns);
+	feed_records(player, now_ns);
+	feed_clock(player, now_ns);
+	if (player->how->order != PLAY_EARLY)
+		feed_spans(player, now_ns);
+	correlator_advance(player->correlator, now_ns);
+}
+
+static void run(struct player *player)
+{
+	uint64_t end_ns = player->schedule->now_ns + 600 * MS;
+
+	plan_arrivals(player, end_ns);
+	feed_processes(player);
+	if (player->how->gap_to_ns)
+		correlator_gap(player->correlator, player->how->gap_from_ns,
+			       player->how->gap_to_ns);
+	feed_clock(player, SCHEDULE_START_NS - 100 * MS);
+	for (uint64_t now = SCHEDULE_START_NS; now <= end_ns + 1500 * MS; now += STEP_NS) {
+		if (player->how->order == PLAY_TWICE && now >= end_ns && now < end_ns + STEP_NS)
+			plan_arrivals(player, end_ns);
+		step(player, now);
+	}
+	correlator_settle_all(player->correlator);
+	correlator_stats(player->correlator, &player->outcome->stats);
+}
+
+struct outcome play(const struct schedule *schedule, const struct play *how)
+{
+	struct outcome outcome = { .span_count = schedule->span_count };
+	struct player player = { .schedule = schedule, .how = how, .outcome = &outcome };
+	struct correlator_options options = {
+		.limit_bytes = 64 << 20,
+		.settle_ns = how->settle_ns ? how->settle_ns : DEFAULT_SETTLE,
+		.reach_ns = how->reach_ns ? how->reach_ns : DEFAULT_REACH,
+		.max_trace_spans = 1000,
+		.on_ledgers = keep,
+		.arg = &player,
+	};
+
+	outcome.spans = calloc(schedule->span_count + 1, sizeof(*outcome.spans));
+	player.arrivals = calloc(schedule->span_count + 1, sizeof(*player.arrivals));
+	assert(outcome.spans && player.arrivals);
+	if (correlator_new(&options, &player.correlator) < 0)
+		abort();
+	run(&player);
+	correlator_free(player.correlator);
+	free(player.arrivals);
+	return outcome;
+}
+
+void outcome_free(struct outcome *outcome)
+{
+	for (uint32_t i = 0; i < outcome->span_count; i++)
+		buf_fini(&outcome->spans[i].code);
+	free(outcome->spans);
+	outcome->spans = NULL;
+}
+
+/* ---- losses */
+
+void lose_records(struct schedule *s, struct rng *rng, unsigned percent)
+{
+	uint32_t *lost = calloc(s->thread_count + 1, sizeof(*lost));
+
+	assert(lost);
+	for (uint32_t i = 0; i < s->record_count; i++) {
+		struct record *record = &s->records[i];
+
+		record->is_dropped = rng_chance(rng, percent);
+		if (record->is_dropped) {
+			lost[record->thread]++;
+			continue;
+		}
+		record->slice.lost_before = lost[record->thread];
+		lost[record->thread] = 0;
+	}
+	free(lost);
+}
+
+void lose_switch_ins(struct schedule *s, struct rng *rng, unsigned percent)
+{
+	for (uint32_t i = 0; i < s->record_count; i++) {
+		struct event_slice *slice = &s->records[i].slice;
+
+		if ((slice->header.flags & (EVENT_AFTER_TICK | EVENT_FIRST)) ||
+		    !rng_chance(rng, percent))
+			continue;
+		slice->header.flags |= EVENT_IN_LOST;
+		slice->in_ns = 0;
+		slice->exec_start_in_ns = 0;
+	}
+}
+
+void lose_time(struct schedule *s, uint64_t from_ns, uint64_t to_ns)
+{
+	bool *is_known = calloc(s->thread_count + 1, sizeof(*is_known));
+
+	assert(is_known);
+	for (uint32_t i = 0; i < s->record_count; i++) {
+		struct record *record = &s->records[i];
+		struct event_slice *slice = &record->slice;
+
+		record->is_dropped = slice->out_ns >= from_ns && slice->out_ns < to_ns;
+		if (slice->out_ns < to_ns || is_known[record->thread])
+			continue;
+		is_known[record->thread] = true; /* by a new probe, that knows of nothing before */
+		slice->header.flags |= EVENT_FIRST;
+		slice->prev_out_ns = 0;
+		slice->waking_ns =
+			MAX(slice->waking_ns, to_ns) == slice->waking_ns ? slice->waking_ns : 0;
+		if (slice->in_ns >= to_ns)
+			continue;
+		slice->in_ns = slice->out_ns;
+		slice->exec_in_ns = slice->exec_out_ns;
+		slice->exec_start_in_ns = slice->exec_start_out_ns;
+	}
+	free(is_known);
+}

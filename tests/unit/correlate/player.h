@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Feeds a schedule to a correlator, as the daemon would, and keeps the ledgers that come out. */
+#pragma once
+
+#include "correlate/correlator.h"
+#include "tests/unit/correlate/schedule.h"
+
+enum play_order {
+	PLAY_IN_TIME,    /* spans come within 10 ms of their end, after the records of that time */
+	PLAY_EARLY,      /* ... before the records of that time */
+	PLAY_LATE,       /* all spans come at the end */
+	PLAY_TWICE,      /* each one comes again a little later */
+	PLAY_SHUFFLED,   /* each one comes at some time after its end, batches in any order */
+	PLAY_ROOTS_LATE, /* roots come after their traces have settled without them */
+};
+
+struct play {
+	enum play_order order;
+	uint64_t settle_ns;              /* 0: 10 s */
+	uint64_t reach_ns;               /* 0: 60 s */
+	uint64_t gap_from_ns, gap_to_ns; /* the probe was down */
+};
+
+/* The newest ledger of one span. */
+struct kept {
+	struct ledger ledger; /* its arrays are gone */
+	struct buf code;      /* encoded, but for the revision */
+	bool is_there;
+};
+
+struct outcome {
+	struct kept *spans; /* by the schedule's numbers; owned */
+	uint32_t span_count;
+	uint32_t wrong_sums; /* ledgers that did not add up */
+	uint32_t strangers;  /* ledgers of no span of ours */
+	struct correlator_stats stats;
+};
+
+struct outcome play(const struct schedule *schedule, const struct play *how);
+void outcome_free(struct outcome *outcome);
+
+/* Losses, in the records of the schedule. */
+void lose_records(struct schedule *schedule, struct rng *rng, unsigned percent);
+/* Records arrive, but their switch-ins were not reported. */
+void lose_switch_ins(struct schedule *schedule, struct rng *rng, unsigned percent);
+/* Between those times nobody watched. */
+void lose_time(struct schedule *schedule, uint64_t from_ns, uint64_t to_ns);

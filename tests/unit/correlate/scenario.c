@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/correlate/scenario.h"
+
+#include "collector/base/macros.h"
+#include "otlp/span.h"
+
+#define DELAY_MAX_NS (3 * US)
+
+/* ---- words */
+
+static void run(struct schedule *s, uint32_t thread, uint64_t ns)
+{
+	schedule_op(s, thread, (struct op){ .kind = OP_RUN, .ns = ns });
+	if (s->knobs.has_steal && rng_chance(&s->rng, 5))
+		schedule_op(
+			s, thread,
+			(struct op){ .kind = OP_STOLEN, .ns = rng_scale(&s->rng, US, 300 * US) });
+}
+
+static void work(struct schedule *s, uint32_t thread)
+{
+	run(s, thread, rng_scale(&s->rng, 500, 15 * MS));
+}
+
+static void block(struct schedule *s, uint32_t thread)
+{
+	schedule_op(s, thread,
+		    (struct op){ .kind = OP_BLOCK,
+				 .wait = (uint8_t)rng_below(&s->rng, WAIT_KINDS),
+				 .ns = rng_scale(&s->rng, 2 * US, 20 * MS) });
+}
+
+/* A little of this and that. */
+static void stir(struct schedule *s, uint32_t thread)
+{
+	work(s, thread);
+	if (rng_chance(&s->rng, 40)) {
+		block(s, thread);
+		work(s, thread);
+	}
+}
+
+static void on_span(struct schedule *s, uint32_t thread, enum op_kind kind, int32_t span)
+{
+	schedule_op(s, thread, (struct op){ .kind = (uint8_t)kind, .span = span });
+}
+
+static void on_flag(struct schedule *s, uint32_t thread, enum op_kind kind, uint32_t flag,
+		    enum wait_kind wait)
+{
+	schedule_op(s, thread,
+		    (struct op){ .kind = (uint8_t)kind, .flag = flag, .wait = (uint8_t)wait });
+}
+
+static void delay(struct schedule *s, uint32_t thread)
+{
+	if (s->knobs.has_delay)
+		schedule_op(
+			s, thread,
+			(struct op){ .kind = OP_RUN, .ns = rng_between(&s->rng, 1, DELAY_MAX_NS) });
+}
+
+static void take_up(struct schedule *s, uint32_t thread, int32_t span)
+{
+	on_span(s, thread, OP_PUSH, span);
+	delay(s, thread);
+	on_span(s, thread, OP_PUBLISH, span);
+}
+
+/* `back_to`: what the thread publishes then. */
+static void put_down(struct schedule *s, uint32_t thread, int32_t span, int32_t back_to)
+{
+	on_span(s, thread, OP_PUBLISH, back_to);
+	delay(s, thread);
+	on_span(s, thread, OP_POP, span);
+}
+
+static void begin(struct schedule *s, uint32_t thread, int32_t span)
+{
+	on_span(s, thread, OP_START, span);
+	take_up(s, thread, span);
+}
+
+static void end(struct schedule *s, uint32_t thread, int32_t span, int32_t back_to)
+{
+	put_down(s, thread, span, back_to);
+	on_span(s, thread, OP_END, span);
+}
+
+/* ---- requests */
+
+static void nest(struct schedule *s, uint32_t thread, int32_t span, int32_t back_to, unsigned depth)
+{
+	unsigned children = depth > 1 ? (unsigned)rng_between(&s->rng, 1, 2) : 0;
+
+	begin(s, thread, span);
+	stir(s, thread);
+	for (unsigned i = 0; i < children; i++) {
+		int32_t child = schedule_span(s, s->threads[thread].process, span);
+
+		nest(s, thread, child, span, depth - 1);
+		if (rng_chance(&s->rng, 70))
+			stir(s, thread);
+	}
+	end(s, thread, span, back_to);
+}
+
+int32_t scenario_nested(struct schedule *s, uint32_t thread, unsigned depth)
+{
+	int32_t root = schedule_span(s, s->threads[thread].process, -1);
+
+	work(s, thread);
+	nest(s, thread, root, -1, depth);
+	stir(s, thread);
+	return root;
+}
+
+void scenario_back_to_back(struct schedule *s, uint32_t thread, unsigned count)
+{
+	run(s, thread, rng_scale(&s->rng, US, 100 * US));
+	for (unsigned i = 0; i < count; i++) {
+		int32_t span = schedule_span(s, s->threads[thread].process, -1);
+
+		begin(s, thread, span);
+		run(s, thread, rng_scale(&s->rng, US, 50 * US));
+		end(s, thread, span, -1);
+		run(s, thread, rng_scale(&s->rng, 200, 20 * US));
+	}
+	block(s, thread);
+}
+
+int32_t scenario_many_waits(struct schedule *s, uint32_t thread, unsigned cycles)
+{
+	int32_t span = schedule_span(s, s->threads[thread].process, -1);
+
+	work(s, thread);
+	begin(s, thread, span);
+	for (unsigned i = 0; i < cycles; i++) {
+		run(s, thread, rng_scale(&s->rng, 5 * US, MS));
+		block(s, thread);
+	}
+	run(s, thread, rng_scale(&s->rng, 5 * US, MS));
+	end(s, thread, span, -1);
+	stir(s, thread);
+	return span;
+}
+
+void scenario_fan_out(struct schedule *s, const uint32_t *threads, unsigned count)
+{
+	uint32_t process = s->threads[threads[0]].process;
+	int32_t root = schedule_span(s, process, -1);
+
+	work(s, threads[0]);
+	begin(s, threads[0], root);
+	stir(s, threads[0]);
+	for (unsigned i = 1; i < count; i++) {
+		int32_t child = schedule_span(s, process, root);
+		uint32_t go = schedule_flag(s), done = schedule_flag(s);
+
+		on_flag(s, threads[0], OP_SET, go, WAIT_FUTEX);
+		on_flag(s, threads[i], OP_WAIT, go, WAIT_FUTEX);
+		work(s, threads[i]);
+		begin(s, threads[i], child);
+		stir(s, threads[i]);
+		end(s, threads[i], child, -1);
+		on_flag(s, threads[i], OP_SET, done, WAIT_FUTEX);
+		work(s, threads[i]);
+		if (rng_chance(&s->rng, 50))
+			on_flag(s, threads[0], OP_WAIT, done, WAIT_FUTEX);
+	}
+	stir(s, threads[0]);
+	end(s, threads[0], root, -1);
+	stir(s, threads[0]);
+}
+
+void scenario_hand_over(struct schedule *s, uint32_t from, uint32_t to)
+{
+	int32_t span = schedule_span(s, s->threads[from].process, -1);
+	uint32_t handed = schedule_flag(s);
+
+	work(s, from);
+	begin(s, from, span);
+	stir(s, from);
+	put_down(s, from, span, -1);
+	on_flag(s, from, OP_SET, handed, WAIT_FUTEX);
+	block(s, from);
+	on_flag(s, to, OP_WAIT, handed, WAIT_FUTEX);
+	work(s, to);
+	take_up(s, to, span);
+	stir(s, to);
+	end(s, to, span, -1);
+	stir(s, to);
+}
+
+void scenario_remote(struct schedule *s, uint32_t client, uint32_t server)
+{
+	int32_t root = schedule_span(s, s->threads[client].process, -1);
+	int32_t call = schedule_span(s, s->threads[client].process, root);
+	int32_t answer = schedule_span(s, s->threads[server].process, call);
+	uint32_t request = schedule_flag(s), response = schedule_flag(s);
+
+	s->spans[call].kind = SPAN_KIND_CLIENT;
+	s->spans[answer].kind = SPAN_KIND_SERVER;
+	work(s, client);
+	begin(s, client, root);
+	stir(s, client);
+	begin(s, client, call);
+	work(s, client);
+	on_flag(s, client, OP_SET, request, WAIT_NET);
+	on_flag(s, client, OP_WAIT, response, WAIT_NET);
+	work(s, client);
+	end(s, client, call, root);
+	stir(s, client);
+	end(s, client, root, -1);
+	block(s, client);
+	on_flag(s, server, OP_WAIT, request, WAIT_NET);
+	work(s, server);
+	begin(s, server, answer);
+	stir(s, server);
+	end(s, server, answer, -1);
+	on_flag(s, server, OP_SET, response, WAIT_NET);
+	work(s, server);
+}
+
+void scenario_unexported(struct schedule *s, uint32_t thread)
+{
+	int32_t root = schedule_span(s, s->threads[thread].process, -1);
+	int32_t hidden = schedule_span(s, s->threads[thread].process, root);
+
+	s->spans[hidden].is_exported = false;
+	work(s, thread);
+	begin(s, thread, root);
+	stir(s, thread);
+	begin(s, thread, hidden);
+	stir(s, thread);
+	end(s, thread, hidden, root);
+	stir(s, thread);
+	end(s, thread, root, -1);
+	stir(s, thread);
+}
+
+void scenario_event_loop(struct schedule *s, uint32_t thread)
+{
+	int32_t root = schedule_span(s, s->threads[thread].process, -1);
+	int32_t tasks[2];
+
+	work(s, thread);
+	begin(s, thread, root);
+	for (unsigned i = 0; i < 2; i++) {
+		tasks[i] = schedule_span(s, s->threads[thread].process, root);
+		on_span(s, thread, OP_START, tasks[i]);
+	}
+	for (unsigned turn = 0; turn < 6; turn++) {
+		int32_t task = tasks[rng_below(&s->rng, 2)];
+
+		take_up(s, thread, task);
+		stir(s, thread);
+		put_down(s, thread, task, root);
+		if (rng_chance(&s->rng, 30))
+			block(s, thread);
+	}
+	on_span(s, thread, OP_END, tasks[0]);
+	work(s, thread);
+	on_span(s, thread, OP_END, tasks[1]);
+	end(s, thread, root, -1);
+	stir(s, thread);
+}
+
+void scenario_idle(struct schedule *s, uint32_t thread)
+{
+	stir(s, thread);
+	block(s, thread);
+}
+
+void scenario_background(struct schedule *s, uint64_t ns)
+{
+	uint32_t process = schedule_process(s, true);
+
+	for (uint32_t cpu = 0; cpu < s->knobs.cpus; cpu++) {
+		uint32_t thread = schedule_thread(s, process);
+
+		s->threads[thread].pinned_cpu = (int32_t)cpu;
+		for (uint64_t passed = 0; passed < ns; passed += 12 * MS) {
+			schedule_op(s, thread, (struct op){ .kind = OP_RUN, .ns = 5 * US });
+			schedule_op(s, thread,
+				    (struct op){ .kind = OP_BLOCK,
+						 .wait = WAIT_SLEEP,
+						 .ns = rng_between(&s->rng, 8 * MS, 16 * MS) });
+		}
+	}
+}
+
+/* ---- a whole service */
+
+#define MAX_THREADS 4
+
+static void one_request(struct schedule *s, const uint32_t *threads, unsigned count,
+			uint32_t remote)
+{
+	uint32_t thread = threads[rng_below(&s->rng, count)];
+	uint32_t other = threads[rng_below(&s->rng, count)];
+
+	switch (rng_below(&s->rng, 9)) {
+	case 0:
+		scenario_back_to_back(s, thread, (unsigned)rng_between(&s->rng, 1, 8));
+		break;
+	case 1:
+		scenario_many_waits(s, thread, (unsigned)rng_between(&s->rng, 2, 20));
+		break;
+	case 2:
+		scenario_fan_out(s, threads, count);
+		break;
+	case 3:
+		if (other != thread)
+			scenario_hand_over(s, thread, other);
+		break;
+	case 4:
+		scenario_remote(s, thread, remote);
+		break;
+	case 5:
+		scenario_unexported(s, thread);
+		break;
+	case 6:
+		scenario_event_loop(s, thread);
+		break;
+	case 7:
+		scenario_idle(s, thread);
+		break;
+	default:
+		scenario_nested(s, thread, (unsigned)rng_between(&s->rng, 1, 5));
+		break;
+	}
+}
+
+void scenario_random(struct schedule *s, unsigned requests)
+{
+	uint32_t process = schedule_process(s, true), server = schedule_process(s, true);
+	unsigned count = (unsigned)rng_between(&s->rng, 1, MAX_THREADS);
+	uint32_t threads[MAX_THREADS], remote;
+
+	for (unsigned i = 0; i < count; i++)
+		threads[i] = schedule_thread(s, process);
+	remote = schedule_thread(s, server);
+	s->processes[process].says_pid = rng_chance(&s->rng, 80);
+	scenario_background(s, 2000 * MS);
+	for (unsigned i = 0; i < count; i++) {
+		schedule_op(s, threads[i], (struct op){ .kind = OP_RUN, .ns = 20 * US });
+		schedule_op(s, threads[i],
+			    (struct op){ .kind = OP_BLOCK, .wait = WAIT_FUTEX, .ns = 300 * MS });
+	}
+	for (unsigned i = 0; i < requests; i++)
+		one_request(s, threads, count, remote);
+	for (unsigned i = 0; i < count; i++) {
+		if (rng_chance(&s->rng, 20))
+			schedule_op(s, threads[i], (struct op){ .kind = OP_EXIT });
+	}
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What services do, written as programs for the threads of a schedule.
+ *
+ * Each scenario appends one request to the threads that it is given, so that calls in a row make a
+ * busy service. Add one: write it, and list it in scenario_random(). */
+#pragma once
+
+#include "tests/unit/correlate/schedule.h"
+
+/* One thread, nested spans with waits in and around them. Returns the root. */
+int32_t scenario_nested(struct schedule *schedule, uint32_t thread, unsigned depth);
+/* Many short spans in a row, without a switch between. */
+void scenario_back_to_back(struct schedule *schedule, uint32_t thread, unsigned count);
+/* One span over many waits. */
+int32_t scenario_many_waits(struct schedule *schedule, uint32_t thread, unsigned cycles);
+/* Children on other threads of the process, while the first one waits for them. */
+void scenario_fan_out(struct schedule *schedule, const uint32_t *threads, unsigned count);
+/* Begun on one thread, ended on another, queued in between. */
+void scenario_hand_over(struct schedule *schedule, uint32_t from, uint32_t to);
+/* A client span, and the server span that answers it in another process. */
+void scenario_remote(struct schedule *schedule, uint32_t client, uint32_t server);
+/* A child that is published but was not sampled. */
+void scenario_unexported(struct schedule *schedule, uint32_t thread);
+/* Two siblings that take turns on one thread, as on an event loop. */
+void scenario_event_loop(struct schedule *schedule, uint32_t thread);
+/* Work for no span. */
+void scenario_idle(struct schedule *schedule, uint32_t thread);
+/* Short runs and sleeps on each CPU, by another process that works for no span: so that each CPU's
+ * clock gets known. */
+void scenario_background(struct schedule *schedule, uint64_t ns);
+
+/* A busy service of `requests` requests, of everything above. */
+void scenario_random(struct schedule *schedule, unsigned requests);

@@ -1,0 +1,609 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/correlate/schedule.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/base/macros.h"
+#include "otlp/span.h"
+
+#define MAX_LAG_NS      (30 * US)
+#define MAX_TICK_LAG_NS (4 * MS) /* the scheduler books a running thread at its own ticks only */
+#define MAX_LATENCY_NS  (40 * US)
+
+struct wait_description {
+	int32_t syscall;
+	uint32_t state;
+	uint32_t flags;
+	uint8_t reason; /* enum ledger_reason */
+	struct event_target target;
+};
+
+static const struct wait_description waits[WAIT_KINDS] = {
+	[WAIT_FUTEX] = { 202, 1, 0, REASON_LOCK, { .kind = TARGET_FUTEX, .id = 0x7f001000 } },
+	[WAIT_NET] = { 45,
+		       1,
+		       0,
+		       REASON_NET,
+		       { .kind = TARGET_INET4, .port = 5432, .address = { 10, 0, 0, 5 } } },
+	[WAIT_SLEEP] = { 35, 1, 0, REASON_SLEEP, { .kind = TARGET_NONE } },
+	[WAIT_PIPE] = { 0, 1, 0, REASON_PIPE, { .kind = TARGET_PIPE, .id = 4711 } },
+	[WAIT_DISK] = { 17, 2, EVENT_IOWAIT, REASON_DISK, { .kind = TARGET_FILE, .id = 99 } },
+	[WAIT_POLL] = { 232, 1, 0, REASON_POLL, { .kind = TARGET_ANON } },
+};
+
+uint64_t rng_below(struct rng *rng, uint64_t limit)
+{
+	rng->state ^= rng->state << 13;
+	rng->state ^= rng->state >> 7;
+	rng->state ^= rng->state << 17;
+	return limit ? rng->state * 0x2545f4914f6cdd1dull % limit : 0;
+}
+
+uint64_t rng_between(struct rng *rng, uint64_t least, uint64_t most)
+{
+	return least + rng_below(rng, most - least + 1);
+}
+
+uint64_t rng_scale(struct rng *rng, uint64_t least, uint64_t most)
+{
+	uint64_t top = MAX(least, 1);
+
+	while (top < most && rng_chance(rng, 75))
+		top *= 2;
+	return rng_between(rng, least, MIN(top, most));
+}
+
+bool rng_chance(struct rng *rng, unsigned percent)
+{
+	return rng_below(rng, 100) < percent;
+}
+
+void *schedule_grow(void *items, uint32_t count, size_t item_bytes)
+{
+	if (count & (count - 1))
+		return items;
+	items = realloc(items, (count ? 2 * (size_t)count : 1) * item_bytes);
+	assert(items);
+	return items;
+}
+
+enum ledger_reason schedule_reason(enum wait_kind kind)
+{
+	return (enum ledger_reason)waits[kind].reason;
+}
+
+struct event_tag schedule_tag(const struct schedule *schedule, int32_t span)
+{
+	struct event_tag tag = { 0 };
+
+	if (span >= 0) {
+		memcpy(tag.trace_id, &schedule->spans[span].trace, sizeof(uint64_t));
+		memcpy(tag.span_id, &schedule->spans[span].id, sizeof(uint64_t));
+	}
+	return tag;
+}
+
+/* ---- the cast */
+
+struct schedule *schedule_new(uint64_t seed, const struct schedule_knobs *knobs)
+{
+	struct schedule *s = calloc(1, sizeof(*s));
+
+	assert(s && knobs->cpus <= SCHEDULE_MAX_CPUS);
+	s->seed = seed;
+	s->rng.state = seed * 0x9e3779b97f4a7c15ull | 1;
+	s->knobs = *knobs;
+	s->now_ns = SCHEDULE_START_NS;
+	for (uint32_t i = 0; i < knobs->cpus; i++) {
+		s->cpus[i] = (struct true_cpu){
+			.thread = -1,
+			.offset_ns = rng_between(&s->rng, 1, MS),
+			.next_tick_ns = s->now_ns + rng_between(&s->rng, 1, SCHEDULE_TICK_NS),
+		};
+	}
+	return s;
+}
+
+void schedule_free(struct schedule *s)
+{
+	if (!s)
+		return;
+	for (uint32_t i = 0; i < s->thread_count; i++) {
+		free(s->threads[i].ops);
+		free(s->threads[i].stretches);
+	}
+	free(s->processes);
+	free(s->threads);
+	free(s->spans);
+	free(s->records);
+	free(s->flags);
+	free(s);
+}
+
+uint32_t schedule_process(struct schedule *s, bool publishes)
+{
+	s->processes = schedule_grow(s->processes, s->process_count, sizeof(*s->processes));
+	s->processes[s->process_count] = (struct true_process){
+		.pid = 1000 * (s->process_count + 1),
+		.publishes = publishes,
+		.says_pid = true,
+	};
+	return s->process_count++;
+}
+
+uint32_t schedule_thread(struct schedule *s, uint32_t process)
+{
+	s->threads = schedule_grow(s->threads, s->thread_count, sizeof(*s->threads));
+	s->threads[s->thread_count] = (struct true_thread){
+		.tid = s->processes[process].pid + s->thread_count,
+		.process = process,
+		.pinned_cpu = -1,
+		.published = -1,
+		.waits_for = -1,
+		.cut_tag = -1,
+		.cut_flags = EVENT_FIRST,
+		.ready_ns = s->now_ns + rng_below(&s->rng, MS),
+	};
+	return s->thread_count++;
+}
+
+int32_t schedule_span(struct schedule *s, uint32_t process, int32_t parent)
+{
+	s->spans = schedule_grow(s->spans, s->span_count, sizeof(*s->spans));
+	s->spans[s->span_count] = (struct true_span){
+		.trace = parent >= 0 ? s->spans[parent].trace : s->span_count + 1,
+		.id = (uint64_t)(s->span_count + 1) * 0x9e3779b97f4a7c15ull,
+		.parent = parent,
+		.process = process,
+		.kind = SPAN_KIND_INTERNAL,
+		.is_exported = true,
+	};
+	return (int32_t)s->span_count++;
+}
+
+uint32_t schedule_flag(struct schedule *s)
+{
+	s->flags = schedule_grow(s->flags, s->flag_count, sizeof(*s->flags));
+	s->flags[s->flag_count] = 0;
+	return s->flag_count++;
+}
+
+void schedule_op(struct schedule *s, uint32_t thread, struct op op)
+{
+	struct true_thread *t = &s->threads[thread];
+
+	t->ops = schedule_grow(t->ops, t->op_count, sizeof(*t->ops));
+	t->ops[t->op_count++] = op;
+}
+
+/* ---- the truth */
+
+/* The thread's CPU clock. While it runs it counts from where the scheduler began to book. */
+static uint64_t cpu_clock(const struct schedule *s, const struct true_thread *t)
+{
+	if (t->state != THREAD_ON_CPU)
+		return t->exec_ns;
+	return t->exec_ns + t->lag_in_ns + (s->now_ns - t->in_ns) - t->stolen_ns;
+}
+
+static void end_stretch(const struct schedule *s, struct true_thread *t)
+{
+	struct stretch *last = t->stretch_count ? &t->stretches[t->stretch_count - 1] : NULL;
+
+	if (!last)
+		return;
+	last->end_ns = s->now_ns;
+	last->cpu_end_ns = cpu_clock(s, t);
+}
+
+static void begin_stretch(const struct schedule *s, struct true_thread *t, uint8_t state,
+			  uint8_t reason, uint64_t since_ns)
+{
+	struct stretch next = {
+		.start_ns = s->now_ns,
+		.cpu_start_ns = t->stretch_count ? t->stretches[t->stretch_count - 1].cpu_end_ns
+						 : t->exec_ns,
+		.since_ns = since_ns,
+		.span = t->depth ? t->stack[t->depth - 1] : -1,
+		.state = state,
+		.reason = reason,
+	};
+
+	t->stretches = schedule_grow(t->stretches, t->stretch_count, sizeof(next));
+	t->stretches[t->stretch_count++] = next;
+}
+
+/* Another span on top of the stack. */
+static void change_span(const struct schedule *s, struct true_thread *t)
+{
+	end_stretch(s, t);
+	begin_stretch(s, t, STATE_RUNNING, 0, 0);
+}
+
+/* What the scheduler did not book to this slice in the end was never on the thread's clock. */
+static void clip_slice(struct true_thread *t)
+{
+	for (uint32_t i = t->slice_first_stretch; i < t->stretch_count; i++) {
+		struct stretch *x = &t->stretches[i];
+
+		x->cpu_start_ns = MIN(x->cpu_start_ns, t->exec_ns);
+		x->cpu_end_ns = MIN(x->cpu_end_ns, t->exec_ns);
+	}
+}
+
+/* ---- records */
+
+static void append_tail(struct record *record, uint32_t flag, const void *tail, size_t bytes)
+{
+	struct event_header *header = &record->slice.header;
+
+	memcpy((char *)&record->slice + header->bytes, tail, bytes);
+	header->bytes = (uint16_t)(header->bytes + bytes);
+	header->flags |= flag;
+}
+
+static void append_tags(const struct schedule *s, struct true_thread *t, struct record *record)
+{
+	struct event_tag out = schedule_tag(s, t->published), in = schedule_tag(s, t->cut_tag);
+	uint32_t *flags = &record->slice.header.flags;
+
+	if (t->published >= 0)
+		append_tail(record, EVENT_TAG_OUT, &out, sizeof(out));
+	if (!t->cut_tag_known) {
+		/* the first look at this thread */
+	} else if (t->cut_tag < 0) {
+		*flags |= EVENT_TAG_IN_NONE;
+	} else if (t->cut_tag == t->published) {
+		*flags |= EVENT_TAG_SAME;
+	} else {
+		append_tail(record, EVENT_TAG_IN, &in, sizeof(in));
+	}
+	t->cut_tag = t->published;
+	t->cut_tag_known = true;
+}
+
+/* Closes the record being built. `booked_ago_ns`: when the scheduler booked last. */
+static void emit_record(struct schedule *s, struct true_thread *t, uint32_t flags,
+			const struct wait_description *wait, uint64_t booked_ago_ns)
+{
+	struct record *record;
+	bool had_tag = t->cut_tag >= 0;
+
+	if (!s->processes[t->process].publishes)
+		return;
+	s->records = schedule_grow(s->records, s->record_count, sizeof(*s->records));
+	record = &s->records[s->record_count++];
+	memset(record, 0, sizeof(*record));
+	record->thread = (uint32_t)(t - s->threads);
+	record->in_ns = t->cut_in_ns;
+	record->slice = (struct event_slice){
+		.header = { EVENT_SLICE, sizeof(record->slice), t->cut_flags | flags },
+		.pid = s->processes[t->process].pid,
+		.tid = t->tid,
+		.prev_out_ns = t->prev_out_ns,
+		.waking_ns = t->waking_ns,
+		.in_ns = t->cut_in_ns,
+		.out_ns = s->now_ns,
+		.exec_in_ns = t->cut_exec_in_ns,
+		.exec_out_ns = cpu_clock(s, t) - booked_ago_ns,
+		.exec_start_in_ns = t->cut_exec_start_in_ns,
+		.exec_start_out_ns = s->now_ns - s->cpus[t->cpu].offset_ns - booked_ago_ns,
+		.cpu = t->cpu,
+		.state = wait ? wait->state : 0,
+		.syscall = wait ? wait->syscall : -1,
+	};
+	append_tags(s, t, record);
+	if (wait && t->published >= 0 && wait->target.kind != TARGET_NONE)
+		append_tail(record, EVENT_TARGET, &wait->target, sizeof(wait->target));
+	if (t->has_waker && (had_tag || t->published >= 0))
+		append_tail(record, EVENT_WAKER, &t->waker, sizeof(t->waker));
+	t->prev_out_ns = s->now_ns;
+	t->last_exec_out_ns = record->slice.exec_out_ns;
+	t->cut_flags = 0;
+	t->has_waker = false;
+}
+
+static void begin_record(const struct schedule *s, struct true_thread *t)
+{
+	t->cut_in_ns = s->now_ns;
+	t->cut_exec_in_ns = t->exec_ns;
+	t->cut_exec_start_in_ns = s->now_ns - s->cpus[t->cpu].offset_ns - t->lag_in_ns;
+}
+
+/* ---- the scheduler */
+
+/* How long ago the run-queue's clock was read, for a switch now: never before its last reading. */
+static uint64_t draw_lag(struct schedule *s, struct true_cpu *cpu, uint64_t most_ns)
+{
+	uint64_t clock = s->now_ns - cpu->offset_ns;
+
+	if (cpu->switched_ns == s->now_ns)
+		return cpu->lag_ns;
+	cpu->lag_ns = 0;
+	if (s->knobs.has_lag)
+		cpu->lag_ns = rng_below(&s->rng, MIN(most_ns, clock - cpu->booked_ns) + 1);
+	cpu->switched_ns = s->now_ns;
+	cpu->booked_ns = clock - cpu->lag_ns;
+	return cpu->lag_ns;
+}
+
+static void enter(struct schedule *s, struct true_thread *t, uint32_t cpu)
+{
+	end_stretch(s, t);
+	t->cpu = cpu;
+	s->cpus[cpu].thread = (int32_t)(t - s->threads);
+	t->in_ns = t->turn_ns = s->now_ns;
+	t->lag_in_ns = draw_lag(s, &s->cpus[cpu], MAX_LAG_NS);
+	t->stolen_ns = 0;
+	t->state = THREAD_ON_CPU;
+	t->slice_first_stretch = t->stretch_count;
+	begin_stretch(s, t, STATE_RUNNING, 0, 0);
+	begin_record(s, t);
+}
+
+/* `wait` NULL: it still wants to run. */
+static void leave(struct schedule *s, struct true_thread *t, uint32_t flags,
+		  const struct wait_description *wait)
+{
+	struct true_cpu *cpu = &s->cpus[t->cpu];
+	uint64_t lag_ns = draw_lag(s, cpu, MAX_LAG_NS);
+
+	end_stretch(s, t);
+	emit_record(s, t, flags, wait, lag_ns);
+	t->exec_ns = cpu_clock(s, t) - lag_ns;
+	t->state = wait ? THREAD_BLOCKED : THREAD_READY;
+	clip_slice(t);
+	begin_stretch(s, t, wait ? STATE_BLOCKED : STATE_RUNNABLE, wait ? wait->reason : (uint8_t)0,
+		      s->now_ns);
+	t->waking_ns = 0;
+	cpu->thread = -1;
+}
+
+static void preempt(struct schedule *s, struct true_thread *t)
+{
+	leave(s, t, EVENT_PREEMPTED, NULL);
+	t->ready_ns = s->now_ns;
+}
+
+static void tick(struct schedule *s, struct true_thread *t)
+{
+	uint64_t most = cpu_clock(s, t) - MAX(t->last_exec_out_ns, t->cut_exec_in_ns);
+	uint64_t lag_ns = 0;
+
+	if (t->cut_in_ns == s->now_ns)
+		return;
+	if (s->knobs.has_lag)
+		lag_ns = rng_below(&s->rng, MIN(most, MAX_TICK_LAG_NS) + 1);
+	s->cpus[t->cpu].booked_ns =
+		MAX(s->cpus[t->cpu].booked_ns, s->now_ns - s->cpus[t->cpu].offset_ns - lag_ns);
+	emit_record(s, t, EVENT_TICK, NULL, lag_ns);
+	t->waking_ns = 0;
+	t->cut_flags = EVENT_AFTER_TICK;
+	t->cut_in_ns = s->now_ns;
+	t->cut_exec_in_ns = t->last_exec_out_ns;
+	t->cut_exec_start_in_ns = s->now_ns - s->cpus[t->cpu].offset_ns - lag_ns;
+}
+
+static void wake(struct schedule *s, struct true_thread *t, const struct true_thread *waker)
+{
+	end_stretch(s, t);
+	t->state = THREAD_READY;
+	begin_stretch(s, t, STATE_RUNNABLE, 0, s->now_ns);
+	t->waking_ns = s->now_ns;
+	t->ready_ns = s->now_ns + rng_scale(&s->rng, 0, MAX_LATENCY_NS);
+	t->waits_for = -1;
+	t->wake_ns = SCHEDULE_NEVER;
+	t->has_waker = true;
+	t->waker = (struct event_waker){ .kind = WAKER_TIMER };
+	if (waker) {
+		t->waker.kind = WAKER_THREAD;
+		t->waker.pid = s->processes[waker->process].pid;
+		t->waker.tid = waker->tid;
+		t->waker.tag = schedule_tag(s, waker->published);
+	}
+}
+
+static void set_flag(struct schedule *s, const struct true_thread *by, uint32_t flag)
+{
+	s->flags[flag] = 1;
+	for (uint32_t i = 0; i < s->thread_count; i++) {
+		struct true_thread *t = &s->threads[i];
+
+		if (t->state == THREAD_BLOCKED && t->waits_for == (int64_t)flag)
+			wake(s, t, by);
+	}
+}
+
+/* ---- the programs */
+
+/* One that takes no time. */
+static void do_instantly(struct schedule *s, struct true_thread *t, const struct op *op)
+{
+	switch (op->kind) {
+	case OP_SET:
+		set_flag(s, t, op->flag);
+		break;
+	case OP_START:
+		s->spans[op->span].start_ns = s->now_ns;
+		break;
+	case OP_END:
+		s->spans[op->span].end_ns = s->now_ns;
+		break;
+	case OP_PUSH:
+		assert(t->depth < SCHEDULE_MAX_STACK);
+		t->stack[t->depth++] = op->span;
+		change_span(s, t);
+		break;
+	case OP_POP:
+		assert(t->depth > 0 && t->stack[t->depth - 1] == op->span);
+		t->depth--;
+		change_span(s, t);
+		break;
+	case OP_PUBLISH:
+		t->published = op->span;
+		break;
+	default:
+		assert(!"takes time");
+	}
+}
+
+static void block(struct schedule *s, struct true_thread *t, const struct op *op)
+{
+	leave(s, t, waits[op->wait].flags, &waits[op->wait]);
+	if (op->kind == OP_BLOCK)
+		t->wake_ns = s->now_ns + op->ns;
+	else
+		t->waits_for = op->flag;
+}
+
+static void finish(struct schedule *s, struct true_thread *t, bool dies)
+{
+	static const struct wait_description death = { .syscall = 60, .state = 0x80 };
+
+	leave(s, t, dies ? EVENT_DEAD : 0, dies ? &death : &waits[WAIT_FUTEX]);
+	t->wake_ns = SCHEDULE_NEVER;
+	t->state = THREAD_DONE;
+}
+
+/* Until the thread needs time, or has left the CPU. */
+static void go_on(struct schedule *s, struct true_thread *t)
+{
+	while (t->state == THREAD_ON_CPU && !t->run_left_ns) {
+		const struct op *op = &t->ops[t->at];
+
+		if (t->at == t->op_count) {
+			finish(s, t, false);
+			return;
+		}
+		t->at++;
+		if (op->kind == OP_RUN || op->kind == OP_STOLEN) {
+			t->run_left_ns = op->ns;
+			t->is_stolen = op->kind == OP_STOLEN;
+			change_span(s, t); /* a stolen stretch has its own pace */
+		} else if (op->kind == OP_BLOCK || (op->kind == OP_WAIT && !s->flags[op->flag])) {
+			block(s, t, op);
+		} else if (op->kind == OP_EXIT) {
+			finish(s, t, true);
+		} else if (op->kind != OP_WAIT) {
+			do_instantly(s, t, op);
+		}
+	}
+}
+
+/* ---- time */
+
+static bool may_run(const struct true_thread *t, uint32_t cpu)
+{
+	return t->state == THREAD_READY && (t->pinned_cpu < 0 || (uint32_t)t->pinned_cpu == cpu);
+}
+
+/* The one that has waited longest. */
+static struct true_thread *next_for(struct schedule *s, uint32_t cpu, uint64_t by_ns)
+{
+	struct true_thread *best = NULL;
+
+	for (uint32_t i = 0; i < s->thread_count; i++) {
+		struct true_thread *t = &s->threads[i];
+
+		if (may_run(t, cpu) && t->ready_ns <= by_ns &&
+		    (!best || t->ready_ns < best->ready_ns))
+			best = t;
+	}
+	return best;
+}
+
+static uint64_t next_event(struct schedule *s)
+{
+	uint64_t next = SCHEDULE_NEVER;
+
+	for (uint32_t i = 0; i < s->thread_count; i++) {
+		const struct true_thread *t = &s->threads[i];
+
+		if (t->state == THREAD_BLOCKED && t->waits_for < 0)
+			next = MIN(next, t->wake_ns);
+		if (t->state == THREAD_ON_CPU)
+			next = MIN(next, s->now_ns + t->run_left_ns);
+	}
+	for (uint32_t i = 0; i < s->knobs.cpus; i++) {
+		const struct true_cpu *cpu = &s->cpus[i];
+		const struct true_thread *waiting = next_for(s, i, SCHEDULE_NEVER);
+
+		if (cpu->thread >= 0)
+			next = MIN(next, cpu->next_tick_ns);
+		if (!waiting)
+			continue;
+		if (cpu->thread < 0)
+			next = MIN(next, MAX(waiting->ready_ns, s->now_ns));
+		else
+			next = MIN(next, MAX(MAX(waiting->ready_ns, s->now_ns + 1),
+					     s->threads[cpu->thread].turn_ns + SCHEDULE_TURN_NS));
+	}
+	return next;
+}
+
+static void pass_time(struct schedule *s, uint64_t until_ns)
+{
+	uint64_t ns = until_ns - s->now_ns;
+
+	for (uint32_t i = 0; i < s->knobs.cpus; i++) {
+		struct true_cpu *cpu = &s->cpus[i];
+		struct true_thread *t = cpu->thread >= 0 ? &s->threads[cpu->thread] : NULL;
+
+		while (!t && cpu->next_tick_ns <= until_ns)
+			cpu->next_tick_ns += SCHEDULE_TICK_NS;
+		if (!t)
+			continue;
+		t->run_left_ns -= ns;
+		if (t->is_stolen) {
+			t->stolen_ns += ns;
+			cpu->offset_ns += ns;
+		}
+	}
+	s->now_ns = until_ns;
+}
+
+static void serve_cpu(struct schedule *s, uint32_t index)
+{
+	struct true_cpu *cpu = &s->cpus[index];
+	struct true_thread *t = cpu->thread >= 0 ? &s->threads[cpu->thread] : NULL;
+
+	if (t && cpu->next_tick_ns <= s->now_ns) {
+		tick(s, t);
+		cpu->next_tick_ns += SCHEDULE_TICK_NS;
+	}
+	if (t)
+		go_on(s, t);
+	if (cpu->thread >= 0 && s->now_ns >= t->turn_ns + SCHEDULE_TURN_NS &&
+	    next_for(s, index, s->now_ns))
+		preempt(s, t);
+	while (cpu->thread < 0 && (t = next_for(s, index, s->now_ns))) {
+		enter(s, t, index);
+		go_on(s, t);
+	}
+}
+
+void schedule_run(struct schedule *s)
+{
+	uint64_t next;
+
+	for (uint32_t i = 0; i < s->thread_count; i++)
+		begin_stretch(s, &s->threads[i], STATE_BLOCKED, REASON_OTHER, s->now_ns);
+	while ((next = next_event(s)) != SCHEDULE_NEVER) {
+		pass_time(s, next);
+		for (uint32_t i = 0; i < s->thread_count; i++) {
+			struct true_thread *t = &s->threads[i];
+
+			if (t->state == THREAD_BLOCKED && t->waits_for < 0 &&
+			    t->wake_ns <= s->now_ns)
+				wake(s, t, NULL);
+		}
+		for (uint32_t i = 0; i < s->knobs.cpus; i++)
+			serve_cpu(s, i);
+	}
+	for (uint32_t i = 0; i < s->thread_count; i++) {
+		assert(s->threads[i].state == THREAD_DONE);
+		end_stretch(s, &s->threads[i]);
+	}
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A make-believe machine that knows the truth: threads with little programs, run on CPUs.
+ *
+ *   scenarios append operations to threads -> schedule_run() -> stretches (the truth, oracle.h)
+ *                                                            `-> records (what BPF would write)
+ *
+ * Everything follows from the seed. Times are CLOCK_MONOTONIC ns. A thread's operations take no
+ * time, but for RUN, STOLEN, BLOCK and WAIT. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bpf/event.h"
+#include "correlate/ledger.h"
+
+#define SCHEDULE_MAX_CPUS  4
+#define SCHEDULE_NEVER     UINT64_MAX
+#define SCHEDULE_START_NS  10000000000ull
+#define SCHEDULE_EPOCH_NS  1700000000000000000ull /* Unix time less monotonic time */
+#define SCHEDULE_TICK_NS   10101010ull            /* 99 Hz */
+#define SCHEDULE_TURN_NS   3000000ull             /* then another one may have the CPU */
+#define SCHEDULE_MAX_STACK 16
+#define US                 1000ull
+#define MS                 1000000ull
+
+struct rng {
+	uint64_t state;
+};
+
+uint64_t rng_below(struct rng *rng, uint64_t limit);
+uint64_t rng_between(struct rng *rng, uint64_t least, uint64_t most);
+/* As many small ones as large ones. */
+uint64_t rng_scale(struct rng *rng, uint64_t least, uint64_t most);
+bool rng_chance(struct rng *rng, unsigned percent);
+
+enum wait_kind { WAIT_FUTEX, WAIT_NET, WAIT_SLEEP, WAIT_PIPE, WAIT_DISK, WAIT_POLL, WAIT_KINDS };
+
+enum op_kind {
+	OP_RUN,     /* ns on a CPU */
+	OP_STOLEN,  /* ns that the hypervisor took: on a CPU for all who look, yet not counted */
+	OP_BLOCK,   /* ns, by `wait` */
+	OP_WAIT,    /* until `flag` is set, by `wait` */
+	OP_SET,     /* `flag`, and wake who waits for it */
+	OP_START,   /* `span` begins: its exported start */
+	OP_END,     /* ... and ends */
+	OP_PUSH,    /* the thread works for `span` from now on */
+	OP_POP,     /* ... no longer */
+	OP_PUBLISH, /* `span`, or nothing (-1) */
+	OP_EXIT,
+};
+
+struct op {
+	uint8_t kind;
+	uint8_t wait; /* enum wait_kind */
+	int32_t span;
+	uint32_t flag;
+	uint64_t ns;
+};
+
+struct true_span {
+	uint64_t trace, id;
+	int32_t parent; /* -1: a root */
+	uint32_t process;
+	uint8_t kind; /* enum span_kind */
+	bool is_exported;
+	uint64_t start_ns, end_ns; /* end 0: not ended */
+};
+
+/* A thread in one state, working for one span. */
+struct stretch {
+	uint64_t start_ns, end_ns;
+	uint64_t cpu_start_ns, cpu_end_ns; /* the thread's CPU clock */
+	uint64_t since_ns;                 /* when it blocked */
+	int32_t span;                      /* the innermost; -1: none */
+	uint8_t state;                     /* enum ledger_state */
+	uint8_t reason;
+};
+
+struct true_process {
+	uint32_t pid;
+	bool publishes;
+	bool says_pid; /* its spans' resource names it */
+};
+
+enum thread_state { THREAD_READY, THREAD_ON_CPU, THREAD_BLOCKED, THREAD_DONE };
+
+struct true_thread {
+	uint32_t tid, process;
+	int32_t pinned_cpu; /* -1: none */
+	struct op *ops;     /* owned */
+	uint32_t op_count, at;
+	struct stretch *stretches; /* owned */
+	uint32_t stretch_count, slice_first_stretch;
+	int32_t stack[SCHEDULE_MAX_STACK];
+	uint32_t depth;
+	int32_t published;
+	/* the scheduler's view */
+	enum thread_state state;
+	uint32_t cpu;
+	uint64_t ready_ns; /* since when it waits for a CPU */
+	uint64_t wake_ns;  /* of a timed wait */
+	int64_t waits_for; /* flag; -1: none */
+	uint64_t run_left_ns;
+	bool is_stolen;
+	uint64_t in_ns, turn_ns, exec_ns, lag_in_ns, stolen_ns;
+	/* the record being built */
+	uint64_t cut_in_ns, cut_exec_in_ns, cut_exec_start_in_ns, prev_out_ns, waking_ns;
+	uint64_t last_exec_out_ns;
+	uint32_t cut_flags;
+	int32_t cut_tag; /* what BPF read last */
+	bool cut_tag_known;
+	bool has_waker;
+	struct event_waker waker;
+};
+
+struct true_cpu {
+	int32_t thread; /* -1: idle */
+	uint64_t next_tick_ns;
+	uint64_t offset_ns;   /* of the scheduler's clock */
+	uint64_t booked_ns;   /* the clock's last reading */
+	uint64_t switched_ns; /* last switch */
+	uint64_t lag_ns;      /* at it */
+};
+
+struct record {
+	struct event_slice slice;
+	uint8_t tails[2 * sizeof(struct event_tag) + sizeof(struct event_target) +
+		      sizeof(struct event_waker)];
+	uint32_t thread;
+	uint64_t in_ns; /* also where the record says it was lost */
+	bool is_dropped;
+};
+
+struct schedule_knobs {
+	uint32_t cpus;
+	bool has_lag;   /* the scheduler books early */
+	bool has_steal; /* time is stolen */
+	bool has_delay; /* tags follow their spans late */
+};
+
+struct schedule {
+	uint64_t seed;
+	struct rng rng;
+	struct schedule_knobs knobs;
+	uint64_t now_ns;
+	struct true_cpu cpus[SCHEDULE_MAX_CPUS];
+	struct true_process *processes;
+	struct true_thread *threads;
+	struct true_span *spans;
+	struct record *records; /* by out_ns */
+	uint8_t *flags;         /* set */
+	uint32_t process_count, thread_count, span_count, record_count, flag_count;
+};
+
+struct schedule *schedule_new(uint64_t seed, const struct schedule_knobs *knobs);
+void schedule_free(struct schedule *schedule);
+
+uint32_t schedule_process(struct schedule *schedule, bool publishes);
+uint32_t schedule_thread(struct schedule *schedule, uint32_t process);
+int32_t schedule_span(struct schedule *schedule, uint32_t process, int32_t parent);
+uint32_t schedule_flag(struct schedule *schedule);
+void schedule_op(struct schedule *schedule, uint32_t thread, struct op op);
+
+/* Runs all programs to their ends. */
+void schedule_run(struct schedule *schedule);
+
+enum ledger_reason schedule_reason(enum wait_kind kind);
+struct event_tag schedule_tag(const struct schedule *schedule, int32_t span);
+/* Array with room for one more; capacities are powers of two. */
+void *schedule_grow(void *items, uint32_t count, size_t item_bytes);

@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Random services against a slow, obviously right oracle.
+ *
+ * A failure names the seed and the span: `test_correlate_property SEED` plays that seed alone. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "collector/base/macros.h"
+#include "tests/unit/correlate/oracle.h"
+#include "tests/unit/correlate/player.h"
+#include "tests/unit/correlate/scenario.h"
+
+#define SLACK_NS 2000 /* clocks are read to about a microsecond */
+
+static const struct play in_time = { .order = PLAY_IN_TIME };
+static uint64_t only_seed; /* 0: all */
+
+/* Calls `check` for seeds 1 to `count`; it returns the number of things that were wrong. */
+static void for_seeds(unsigned count, unsigned (*check)(uint64_t seed))
+{
+	unsigned wrong = 0;
+
+	for (uint64_t seed = 1; seed <= count; seed++) {
+		unsigned found = only_seed && seed != only_seed ? 0 : check(seed);
+
+		if (found)
+			print_message("seed %llu: %u wrong\n", (unsigned long long)seed, found);
+		wrong += found ? 1 : 0;
+	}
+	assert_int_equal(wrong, 0);
+}
+
+/* ---- what can be wrong with a ledger */
+
+struct figure {
+	const char *name;
+	uint64_t got, truth;
+};
+
+static unsigned compare(const struct figure *figure, const struct kept *kept, uint32_t span,
+			uint64_t allowed_ns)
+{
+	uint64_t off = figure->got > figure->truth ? figure->got - figure->truth
+						   : figure->truth - figure->got;
+
+	if (off <= allowed_ns)
+		return 0;
+	print_message("  span %u (%s, uncertain %llu of %llu): %s is %llu, in truth %llu\n", span,
+		      ledger_grade_name(kept->ledger.grade),
+		      (unsigned long long)kept->ledger.uncertain_ns,
+		      (unsigned long long)kept->ledger.wall_ns, figure->name,
+		      (unsigned long long)figure->got, (unsigned long long)figure->truth);
+	return 1;
+}
+
+static unsigned compare_splits(const char *which, const struct ledger_split *got,
+			       const struct ledger_split *truth, const struct kept *kept,
+			       uint32_t span, uint64_t allowed_ns)
+{
+	char names[REASON_COUNT + 3][40];
+	struct figure figures[REASON_COUNT + 3] = {
+		{ names[0], got->running_ns, truth->running_ns },
+		{ names[1], got->runnable_ns, truth->runnable_ns },
+		{ names[2], got->elsewhere_ns, truth->elsewhere_ns },
+	};
+	unsigned wrong = 0;
+
+	snprintf(names[0], sizeof(names[0]), "%srunning_ns", which);
+	snprintf(names[1], sizeof(names[1]), "%srunnable_ns", which);
+	snprintf(names[2], sizeof(names[2]), "%selsewhere_ns", which);
+	for (int r = 0; r < REASON_COUNT; r++) {
+		snprintf(names[r + 3], sizeof(names[0]), "%sblocked_ns[%s]", which,
+			 ledger_reason_name((enum ledger_reason)r));
+		figures[r + 3] =
+			(struct figure){ names[r + 3], got->blocked_ns[r], truth->blocked_ns[r] };
+	}
+	for (size_t i = 0; i < ARRAY_LEN(figures); i++)
+		wrong += compare(&figures[i], kept, span, allowed_ns);
+	return wrong;
+}
+
+static unsigned count_errors(const struct schedule *s, uint32_t span, const struct kept *kept,
+			     uint64_t allowed_ns)
+{
+	struct true_ledger truth = oracle_ledger(s, (int32_t)span);
+	const struct ledger *l = &kept->ledger;
+	const struct figure cpu = { "cpu_ns", l->cpu_ns, truth.cpu_ns };
+	const struct figure cpu_self = { "cpu_self_ns", l->cpu_self_ns, truth.cpu_self_ns };
+
+	return compare(&cpu, kept, span, allowed_ns) + compare(&cpu_self, kept, span, allowed_ns) +
+	       compare_splits("", &l->all, &truth.all, kept, span, allowed_ns) +
+	       compare_splits("self.", &l->self, &truth.self, kept, span, allowed_ns);
+}
+
+static bool is_vouched_for(const struct kept *kept)
+{
+	return kept->is_there && kept->ledger.grade >= GRADE_BOUNDED;
+}
+
+/* Figures that are further off than the ledger admits. */
+static unsigned count_lies(const struct schedule *s, const struct outcome *outcome)
+{
+	unsigned lies = 0;
+
+	for (uint32_t i = 0; i < s->span_count; i++) {
+		const struct kept *kept = &outcome->spans[i];
+
+		if (is_vouched_for(kept))
+			lies += count_errors(s, i, kept, kept->ledger.uncertain_ns + SLACK_NS) > 0;
+	}
+	return lies;
+}
+
+/* The identity; no ledger of nobody; none missing. */
+static unsigned count_flaws(const struct schedule *s, const struct outcome *outcome)
+{
+	unsigned missing = 0;
+
+	for (uint32_t i = 0; i < s->span_count; i++)
+		missing += s->spans[i].is_exported && s->spans[i].end_ns &&
+			   !outcome->spans[i].is_there;
+	if (missing || outcome->wrong_sums || outcome->strangers)
+		print_message("  %u missing, %u do not add up, %u strangers\n", missing,
+			      outcome->wrong_sums, outcome->strangers);
+	return missing + outcome->wrong_sums + outcome->strangers;
+}
+
+static unsigned count_below(const struct schedule *s, const struct outcome *outcome,
+			    enum ledger_grade least)
+{
+	unsigned below = 0;
+
+	for (uint32_t i = 0; i < s->span_count; i++) {
+		const struct kept *kept = &outcome->spans[i];
+
+		if (!s->spans[i].is_exported || (kept->is_there && kept->ledger.grade >= least))
+			continue;
+		print_message("  span %u is %s only: uncertain %llu of %llu\n", i,
+			      ledger_grade_name(kept->ledger.grade),
+			      (unsigned long long)kept->ledger.uncertain_ns,
+			      (unsigned long long)kept->ledger.wall_ns);
+		below++;
+	}
+	return below;
+}
+
+static unsigned count_changed(const struct outcome *a, const struct outcome *b)
+{
+	unsigned changed = 0;
+
+	for (uint32_t i = 0; i < a->span_count; i++) {
+		const struct buf *x = &a->spans[i].code, *y = &b->spans[i].code;
+
+		if (a->spans[i].is_there == b->spans[i].is_there && x->len == y->len &&
+		    (!x->len || memcmp(x->data, y->data, x->len) == 0))
+			continue;
+		print_message("  span %u differs: uncertain %llu and %llu, cpu %llu and %llu\n", i,
+			      (unsigned long long)a->spans[i].ledger.uncertain_ns,
+			      (unsigned long long)b->spans[i].ledger.uncertain_ns,
+			      (unsigned long long)a->spans[i].ledger.cpu_ns,
+			      (unsigned long long)b->spans[i].ledger.cpu_ns);
+		changed++;
+	}
+	return changed;
+}
+
+/* ---- casts */
+
+static struct schedule *random_service(uint64_t seed, struct schedule_knobs knobs)
+{
+	struct schedule *s = schedule_new(seed, &knobs);
+
+	s->knobs.cpus = (uint32_t)rng_between(&s->rng, 1, knobs.cpus);
+	scenario_random(s, 20);
+	schedule_run(s);
+	return s;
+}
+
+static struct schedule *hard_service(uint64_t seed)
+{
+	const struct schedule_knobs knobs = {
+		.cpus = 3, .has_lag = seed & 1, .has_steal = seed & 2, .has_delay = seed & 4
+	};
+
+	return random_service(seed, knobs);
+}
+
+static uint32_t one_thread(struct schedule *s)
+{
+	uint32_t thread = schedule_thread(s, schedule_process(s, true));
+
+	scenario_background(s, 1500 * MS);
+	schedule_op(s, thread, (struct op){ .kind = OP_RUN, .ns = 20 * US });
+	schedule_op(s, thread, (struct op){ .kind = OP_BLOCK, .wait = WAIT_FUTEX, .ns = 300 * MS });
+	return thread;
+}
+
+static struct schedule *simple_service(uint64_t seed)
+{
+	const struct schedule_knobs knobs = { .cpus = 1 + seed % 2 };
+	struct schedule *s = schedule_new(seed, &knobs);
+	uint32_t thread = one_thread(s);
+
+	for (unsigned i = 0; i < 4; i++) {
+		scenario_nested(s, thread, 1 + (unsigned)rng_below(&s->rng, 4));
+		scenario_many_waits(s, thread, 5);
+	}
+	schedule_run(s);
+	return s;
+}
+
+/* ---- claims */
+
+static unsigned check_no_lie(uint64_t seed)
+{
+	struct schedule *s = hard_service(seed);
+	struct outcome outcome = play(s, &in_time);
+	unsigned wrong = count_flaws(s, &outcome) + count_lies(s, &outcome);
+
+	outcome_free(&outcome);
+	schedule_free(s);
+	return wrong;
+}
+
+static void no_vouched_figure_is_further_off_than_admitted(void **state)
+{
+	(void)state;
+	for_seeds(80, check_no_lie);
+}
+
+static unsigned check_simple(uint64_t seed)
+{
+	struct schedule *s = simple_service(seed);
+	struct outcome outcome = play(s, &in_time);
+	unsigned wrong = count_flaws(s, &outcome) + count_below(s, &outcome, GRADE_EXACT);
+
+	for (uint32_t i = 0; i < s->span_count; i++)
+		wrong += outcome.spans[i].is_there &&
+			 count_errors(s, i, &outcome.spans[i], SLACK_NS);
+	outcome_free(&outcome);
+	schedule_free(s);
+	return wrong;
+}
+
+static void spans_of_one_thread_with_waits_are_exact(void **state)
+{
+	(void)state;
+	for_seeds(40, check_simple);
+}
+
+static unsigned check_back_to_back(uint64_t seed)
+{
+	const struct schedule_knobs knobs = { .cpus = 2 };
+	struct schedule *s = schedule_new(seed, &knobs);
+	uint32_t thread = one_thread(s);
+	uint32_t sleeper = schedule_thread(s, s->threads[thread].process);
+	struct outcome outcome;
+	unsigned wrong;
+
+	schedule_op(s, sleeper, (struct op){ .kind = OP_RUN, .ns = 20 * US });
+	for (unsigned i = 0; i < 10; i++)
+		scenario_back_to_back(s, thread, 10);
+	schedule_run(s);
+	outcome = play(s, &in_time);
+	wrong = count_flaws(s, &outcome) + count_lies(s, &outcome) +
+		count_below(s, &outcome, GRADE_BOUNDED);
+	outcome_free(&outcome);
+	schedule_free(s);
+	return wrong;
+}
+
+static void spans_within_one_slice_are_vouched_for_while_others_sleep(void **state)
+{
+	(void)state;
+	for_seeds(30, check_back_to_back);
+}
+
+static unsigned check_deterministic(uint64_t seed)
+{
+	struct schedule *s = hard_service(seed);
+	struct outcome first = play(s, &in_time), second = play(s, &in_time);
+	unsigned wrong = count_changed(&first, &second);
+
+	outcome_free(&first);
+	outcome_free(&second);
+	schedule_free(s);
+	return wrong;
+}
+
+static void the_same_inputs_give_the_same_bytes(void **state)
+{
+	(void)state;
+	for_seeds(10, check_deterministic);
+}
+
+static unsigned check_orders(uint64_t seed)
+{
+	static const enum play_order orders[] = { PLAY_EARLY, PLAY_LATE, PLAY_TWICE,
+						  PLAY_SHUFFLED };
+	const struct schedule_knobs knobs = { .cpus = 2, .has_delay = seed & 1 };
+	struct schedule *s = random_service(seed, knobs);
+	struct outcome expected = play(s, &in_time);
+	unsigned wrong = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
+		const struct play how = { .order = orders[i] };
+		struct outcome outcome = play(s, &how);
+		unsigned changed = count_flaws(s, &outcome) + count_changed(&expected, &outcome);
+
+		if (changed)
+			print_message(" order %d\n", orders[i]);
+		wrong += changed;
+		outcome_free(&outcome);
+	}
+	outcome_free(&expected);
+	schedule_free(s);
+	return wrong;
+}
+
+static void the_order_in_which_spans_come_does_not_matter(void **state)
+{
+	(void)state;
+	for_seeds(20, check_orders);
+}
+
+static unsigned check_late_roots(uint64_t seed)
+{
+	const struct play late = { .order = PLAY_ROOTS_LATE, .settle_ns = 200 * MS };
+	const struct schedule_knobs knobs = { .cpus = 2 };
+	struct schedule *s = random_service(seed, knobs);
+	struct outcome expected = play(s, &in_time), outcome = play(s, &late);
+	unsigned wrong = count_flaws(s, &outcome) + count_changed(&expected, &outcome), revised = 0;
+
+	for (uint32_t i = 0; i < s->span_count; i++)
+		revised += outcome.spans[i].is_there && outcome.spans[i].ledger.revision > 1;
+	for (uint32_t i = 0; i < s->span_count && !revised; i++)
+		wrong += s->spans[i].is_exported && s->spans[i].parent >= 0;
+	outcome_free(&expected);
+	outcome_free(&outcome);
+	schedule_free(s);
+	return wrong;
+}
+
+static void a_late_root_revises_to_what_it_would_have_been(void **state)
+{
+	(void)state;
+	for_seeds(20, check_late_roots);
+}
+
+static unsigned check_losses(uint64_t seed)
+{
+	struct schedule *s = hard_service(seed);
+	struct play how = in_time;
+	struct outcome outcome;
+	unsigned wrong;
+
+	if (seed % 3 == 0)
+		lose_records(s, &s->rng, 3);
+	if (seed % 3 == 1)
+		lose_switch_ins(s, &s->rng, 5);
+	if (seed % 3 == 2) {
+		how.gap_from_ns = SCHEDULE_START_NS + 400 * MS;
+		how.gap_to_ns = how.gap_from_ns + rng_between(&s->rng, MS, 100 * MS);
+		lose_time(s, how.gap_from_ns, how.gap_to_ns);
+	}
+	outcome = play(s, &how);
+	wrong = count_flaws(s, &outcome) + count_lies(s, &outcome);
+	outcome_free(&outcome);
+	schedule_free(s);
+	return wrong;
+}
+
+static void losses_make_no_lie(void **state)
+{
+	(void)state;
+	for_seeds(90, check_losses);
+}
+
+/* Did records of that thread go missing while the span was open? */
+static bool has_hole(const struct schedule *s, const struct true_span *span)
+{
+	uint64_t last_out_ns = 0, margin = MS;
+	bool is_lost = false;
+
+	for (uint32_t i = 0; i < s->record_count; i++) {
+		const struct record *record = &s->records[i];
+
+		if (s->threads[record->thread].process != span->process)
+			continue;
+		is_lost |= record->is_dropped;
+		if (record->is_dropped)
+			continue;
+		if (is_lost && record->in_ns + margin > span->start_ns &&
+		    last_out_ns < span->end_ns + margin)
+			return true;
+		is_lost = false;
+		last_out_ns = record->slice.out_ns;
+	}
+	return is_lost && last_out_ns < span->end_ns + margin;
+}
+
+static unsigned check_loss_is_local(uint64_t seed)
+{
+	struct schedule *s = simple_service(seed);
+	struct outcome outcome;
+	unsigned wrong;
+
+	lose_records(s, &s->rng, 2);
+	outcome = play(s, &in_time);
+	wrong = count_flaws(s, &outcome) + count_lies(s, &outcome);
+	for (uint32_t i = 0; i < s->span_count; i++) {
+		if (outcome.spans[i].ledger.grade == GRADE_EXACT || has_hole(s, &s->spans[i]))
+			continue;
+		print_message("  span %u is %s, yet nothing of it was lost\n", i,
+			      ledger_grade_name(outcome.spans[i].ledger.grade));
+		wrong++;
+	}
+	outcome_free(&outcome);
+	schedule_free(s);
+	return wrong;
+}
+
+static void a_loss_leaves_the_other_spans_exact(void **state)
+{
+	(void)state;
+	for_seeds(30, check_loss_is_local);
+}
+
+static unsigned check_folded(uint64_t seed)
+{
+	const struct play short_reach = { .order = PLAY_IN_TIME, .reach_ns = 300 * MS };
+	const struct schedule_knobs knobs = { .cpus = 1 + seed % 2, .has_delay = seed & 4 };
+	struct schedule *s = schedule_new(seed, &knobs);
+	uint32_t thread = one_thread(s);
+	int32_t span = scenario_many_waits(s, thread, 1500);
+	struct outcome outcome;
+	unsigned wrong;
+
+	schedule_run(s);
+	outcome = play(s, &short_reach);
+	wrong = count_flaws(s, &outcome) + count_lies(s, &outcome) +
+		count_below(s, &outcome, GRADE_BOUNDED);
+	if (!outcome.stats.slices_folded) {
+		print_message("  nothing was folded: span %d is too short\n", span);
+		wrong++;
+	}
+	outcome_free(&outcome);
+	schedule_free(s);
+	return wrong;
+}
+
+static void a_span_beyond_the_reach_keeps_its_grade(void **state)
+{
+	(void)state;
+	for_seeds(6, check_folded);
+}
+
+static unsigned check_folded_service(uint64_t seed)
+{
+	const struct play short_reach = { .order = PLAY_LATE, .reach_ns = 50 * MS };
+	struct schedule *s = hard_service(seed);
+	struct outcome outcome = play(s, &short_reach);
+	unsigned wrong = count_flaws(s, &outcome) + count_lies(s, &outcome);
+
+	outcome_free(&outcome);
+	schedule_free(s);
+	return wrong;
+}
+
+static void what_was_folded_does_not_lie(void **state)
+{
+	(void)state;
+	for_seeds(40, check_folded_service);
+}
+
+static unsigned check_no_tags(uint64_t seed)
+{
+	const struct schedule_knobs knobs = { .cpus = 2 };
+	struct schedule *s = schedule_new(seed, &knobs);
+	uint32_t thread = schedule_thread(s, schedule_process(s, false));
+	struct outcome outcome;
+	unsigned wrong;
+
+	scenario_background(s, 500 * MS);
+	for (unsigned i = 0; i < 5; i++)
+		scenario_nested(s, thread, 3);
+	schedule_run(s);
+	outcome = play(s, &in_time);
+	wrong = count_flaws(s, &outcome);
+	for (uint32_t i = 0; i < s->span_count; i++)
+		wrong += outcome.spans[i].ledger.grade != GRADE_NONE ||
+			 outcome.spans[i].ledger.none_cause != NONE_NO_TAGS;
+	outcome_free(&outcome);
+	schedule_free(s);
+	return wrong;
+}
+
+static void a_process_without_tags_has_no_figures(void **state)
+{
+	(void)state;
+	for_seeds(5, check_no_tags);
+}
+
+/* ---- hostile records */
+
+static uint64_t odd_value(struct rng *rng, uint64_t value)
+{
+	switch (rng_below(rng, 6)) {
+	case 0:
+		return 0;
+	case 1:
+		return UINT64_MAX - rng_below(rng, 3);
+	case 2:
+		return value - rng_scale(rng, 1, 1000 * MS);
+	case 3:
+		return value + rng_scale(rng, 1, 1000 * MS);
+	case 4:
+		return rng_below(rng, UINT64_MAX) >> rng_below(rng, 64);
+	default:
+		return value;
+	}
+}
+
+static void spoil(struct rng *rng, struct event_slice *slice)
+{
+	__u64 *fields[] = { &slice->prev_out_ns,      &slice->waking_ns,        &slice->in_ns,
+			    &slice->out_ns,           &slice->exec_in_ns,       &slice->exec_out_ns,
+			    &slice->exec_start_in_ns, &slice->exec_start_out_ns };
+	const uint32_t tails = EVENT_TAG_OUT | EVENT_TAG_IN | EVENT_TARGET | EVENT_WAKER;
+	__u64 *field = fields[rng_below(rng, ARRAY_LEN(fields))];
+
+	*field = odd_value(rng, *field);
+	if (rng_chance(rng, 20))
+		slice->header.flags ^= 1u << rng_below(rng, 20) & ~tails;
+	if (rng_chance(rng, 5))
+		slice->cpu = (uint32_t)odd_value(rng, slice->cpu);
+	if (rng_chance(rng, 5))
+		slice->tid += (uint32_t)rng_below(rng, 3);
+	if (rng_chance(rng, 5))
+		slice->header.bytes = (uint16_t)rng_between(rng, 0, slice->header.bytes);
+}
+
+static unsigned check_hostile(uint64_t seed)
+{
+	const struct play how = { .order = (enum play_order)(seed % (PLAY_ROOTS_LATE + 1)),
+				  .settle_ns = 300 * MS,
+				  .reach_ns = seed % 2 ? 100 * MS : 0 };
+	struct schedule *s = hard_service(seed);
+	struct outcome outcome;
+	unsigned wrong;
+
+	for (uint32_t i = 0; i < s->record_count; i++) {
+		if (rng_chance(&s->rng, 10))
+			spoil(&s->rng, &s->records[i].slice);
+		if (i && rng_chance(&s->rng, 5)) {
+			struct record *other = &s->records[rng_below(&s->rng, i)];
+			struct record kept = *other;
+
+			*other = s->records[i];
+			s->records[i] = kept;
+		}
+	}
+	outcome = play(s, &how);
+	wrong = outcome.wrong_sums;
+	outcome_free(&outcome);
+	schedule_free(s);
+	return wrong;
+}
+
+static void hostile_records_break_no_identity(void **state)
+{
+	(void)state;
+	for_seeds(100, check_hostile);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(spans_of_one_thread_with_waits_are_exact),
+		cmocka_unit_test(spans_within_one_slice_are_vouched_for_while_others_sleep),
+		cmocka_unit_test(no_vouched_figure_is_further_off_than_admitted),
+		cmocka_unit_test(the_same_inputs_give_the_same_bytes),
+		cmocka_unit_test(the_order_in_which_spans_come_does_not_matter),
+		cmocka_unit_test(a_late_root_revises_to_what_it_would_have_been),
+		cmocka_unit_test(losses_make_no_lie),
+		cmocka_unit_test(a_loss_leaves_the_other_spans_exact),
+		cmocka_unit_test(a_span_beyond_the_reach_keeps_its_grade),
+		cmocka_unit_test(what_was_folded_does_not_lie),
+		cmocka_unit_test(a_process_without_tags_has_no_figures),
+		cmocka_unit_test(hostile_records_break_no_identity),
+	};
+
+	if (argc > 1)
+		only_seed = strtoull(argv[1], NULL, 10);
+	if (argc > 2)
+		cmocka_set_test_filter(argv[2]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
