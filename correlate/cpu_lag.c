@@ -5,11 +5,16 @@
 
 #include "collector/base/macros.h"
 
-#define NEAR_WINDOWS   2  /* 200 ms on either side */
-#define FAR_WINDOWS    20 /* when the CPU was quiet */
-#define ENOUGH_SAMPLES 8
-#define DRIFT_PPM      20    /* of one clock against the other, beyond the near windows */
+#define FAR_WINDOWS    50    /* 200 ms on either side, when the CPU was quiet */
+#define ENOUGH_SAMPLES 2     /* on one side */
 #define LAG_MAX_NS     60000 /* booked so early at most: what was seen, and a margin */
+#define NOISE_NS       500   /* between the two clock readings of a record */
+
+/* The least raw value of the nearest windows on one side that have samples. */
+struct least {
+	int64_t value;
+	uint32_t samples;
+};
 
 void cpu_lag_fini(struct cpu_lag *lag)
 {
@@ -19,14 +24,9 @@ void cpu_lag_fini(struct cpu_lag *lag)
 	}
 }
 
-static struct cpu_lag_window *window_at(const struct cpu_lag *lag, uint32_t cpu, uint64_t index)
-{
-	return &lag->cpus[cpu][index % CPU_LAG_WINDOWS];
-}
-
 void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw)
 {
-	uint64_t index = time_ns / CPU_LAG_WINDOW_NS;
+	uint32_t index = (uint32_t)(time_ns / CPU_LAG_WINDOW_NS);
 	struct cpu_lag_window *window;
 
 	if (cpu >= EVENT_MAX_CPUS)
@@ -35,46 +35,47 @@ void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t ra
 		lag->cpus[cpu] = calloc(CPU_LAG_WINDOWS, sizeof(*window));
 	if (!lag->cpus[cpu])
 		return;
-	window = window_at(lag, cpu, index);
+	window = &lag->cpus[cpu][index % CPU_LAG_WINDOWS];
 	if (window->index != index || !window->samples)
-		*window = (struct cpu_lag_window){ index, raw, 0 };
+		*window = (struct cpu_lag_window){ raw, index, 0 };
 	window->least = MIN(window->least, raw);
 	window->samples++;
 }
 
-static void widen(const struct cpu_lag *lag, uint32_t cpu, uint64_t index, int64_t *least,
-		  uint32_t *samples)
+static struct least look(const struct cpu_lag *lag, uint32_t cpu, uint32_t from, int32_t step)
 {
-	const struct cpu_lag_window *window = window_at(lag, cpu, index);
+	struct least least = { INT64_MAX, 0 };
 
-	if (!window->samples || window->index != index)
-		return;
-	*least = MIN(*least, window->least);
-	*samples += window->samples;
+	for (uint32_t i = 0; i < FAR_WINDOWS && least.samples < ENOUGH_SAMPLES; i++) {
+		uint32_t index = from + i * (uint32_t)step;
+		const struct cpu_lag_window *window = &lag->cpus[cpu][index % CPU_LAG_WINDOWS];
+
+		if (!window->samples || window->index != index)
+			continue;
+		least.value = MIN(least.value, window->least);
+		least.samples += window->samples;
+	}
+	return least;
 }
 
-uint64_t cpu_lag_of(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw,
-		    uint64_t *out_uncertain_ns)
+struct cpu_lag_base cpu_lag_base(const struct cpu_lag *lag, uint32_t cpu, uint64_t from_ns,
+				 int64_t raw_from, uint64_t to_ns, int64_t raw_to)
 {
-	uint64_t center = time_ns / CPU_LAG_WINDOW_NS, distance = 0;
-	uint32_t samples = 0;
-	int64_t least = raw;
+	struct cpu_lag_base base = { MIN(raw_from, raw_to), raw_to, LAG_MAX_NS };
+	struct least before, after;
+	uint32_t samples;
 
-	if (cpu >= EVENT_MAX_CPUS || !lag->cpus[cpu]) {
-		*out_uncertain_ns += LAG_MAX_NS;
-		return 0;
-	}
-	for (; distance <= FAR_WINDOWS; distance++) {
-		if (distance > NEAR_WINDOWS && samples >= ENOUGH_SAMPLES)
-			break;
-		widen(lag, cpu, center + distance, &least, &samples);
-		if (distance && center >= distance)
-			widen(lag, cpu, center - distance, &least, &samples);
-	}
-	if (samples < ENOUGH_SAMPLES)
-		*out_uncertain_ns += LAG_MAX_NS / ENOUGH_SAMPLES * (ENOUGH_SAMPLES - samples);
-	else if (distance > NEAR_WINDOWS + 1)
-		*out_uncertain_ns +=
-			(distance - NEAR_WINDOWS) * CPU_LAG_WINDOW_NS / 1000000 * DRIFT_PPM;
-	return (uint64_t)(raw - least);
+	if (cpu >= EVENT_MAX_CPUS || !lag->cpus[cpu])
+		return base;
+	before = look(lag, cpu, (uint32_t)(from_ns / CPU_LAG_WINDOW_NS), -1);
+	after = look(lag, cpu, (uint32_t)(to_ns / CPU_LAG_WINDOW_NS) + 1, 1);
+	samples = MIN(before.samples, ENOUGH_SAMPLES) + MIN(after.samples, ENOUGH_SAMPLES);
+	base.thin_ns = LAG_MAX_NS / (2 * ENOUGH_SAMPLES) * (2 * ENOUGH_SAMPLES - samples);
+	base.highest = after.samples ? MIN(raw_to, after.value) : raw_to;
+	base.lowest = MIN(base.highest, raw_from);
+	if (before.samples)
+		base.lowest = MIN(base.lowest, before.value);
+	if (base.highest - base.lowest <= NOISE_NS)
+		base.lowest = base.highest;
+	return base;
 }

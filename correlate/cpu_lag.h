@@ -2,21 +2,23 @@
 /* How late the scheduler's own clock runs at a switch.
  *
  * The kernel books a slice from its run-queue clock, which it may reuse from a moment before: a
- * slice is booked `lag` early at its ends (DESIGN 4, rule 3). lag = (ktime - exec_start) less the
- * least such difference on that CPU around that time; the least is the constant distance of the two
- * clocks. */
+ * slice is booked `lag` early at its ends (DESIGN 4, rule 3). Each switch gives raw = ktime -
+ * exec_start = base + lag, lag >= 0. The base is the distance of the two clocks on that CPU; it
+ * only grows, by the time that interrupts and the hypervisor take. So what comes later bounds the
+ * base from above, and where the least before and the least after differ, the difference is
+ * uncertain. */
 #pragma once
 
 #include <stdint.h>
 
 #include "bpf/event.h"
 
-#define CPU_LAG_WINDOW_NS 100000000ull
-#define CPU_LAG_WINDOWS   1024 /* of a CPU: 102 s */
+#define CPU_LAG_WINDOW_NS 4000000ull
+#define CPU_LAG_WINDOWS   16384 /* of a CPU: 65 s */
 
 struct cpu_lag_window {
-	uint64_t index; /* time / CPU_LAG_WINDOW_NS */
 	int64_t least;
+	uint32_t index; /* time / CPU_LAG_WINDOW_NS */
 	uint32_t samples;
 };
 
@@ -28,6 +30,12 @@ struct cpu_lag {
 void cpu_lag_fini(struct cpu_lag *lag);
 void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw);
 
-/* The lag at `time_ns`, never negative; `*out_uncertain_ns` grows by what it may be off. */
-uint64_t cpu_lag_of(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw,
-		    uint64_t *out_uncertain_ns);
+/* The base between `from_ns` and `to_ns`, two moments at which the thread's switches gave these raw
+ * values: at most `highest`, at least `lowest`. `thin_ns`: what few samples leave open besides. */
+struct cpu_lag_base {
+	int64_t lowest, highest;
+	uint64_t thin_ns;
+};
+
+struct cpu_lag_base cpu_lag_base(const struct cpu_lag *lag, uint32_t cpu, uint64_t from_ns,
+				 int64_t raw_from, uint64_t to_ns, int64_t raw_to);

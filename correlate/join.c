@@ -365,6 +365,27 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 	return true;
 }
 
+/* At a tick the kernel has not booked the time since its own last look: both sides of the cut are
+ * given what belongs to them. */
+static void book_ticks(const struct join *join, struct lane *lane)
+{
+	for (uint32_t i = 0; i + 1 < lane->count; i++) {
+		struct slice *cut = &lane->slices[i], *after = cut + 1;
+		struct cpu_lag_base base;
+		uint64_t late;
+
+		if (!(cut->flags & EVENT_TICK) || after->gap || after->in_ns != cut->out_ns)
+			continue;
+		base = cpu_lag_base(&join->model->lag, cut->cpu, cut->out_ns, cut->raw_lag_out,
+				    cut->out_ns, cut->raw_lag_out);
+		late = MIN((uint64_t)(cut->raw_lag_out - base.highest), after->booked_ns);
+		cut->booked_ns += late;
+		after->booked_ns -= late;
+		cut->raw_lag_out -= (int64_t)late;
+		after->raw_lag_in -= (int64_t)late;
+	}
+}
+
 struct lane *join_lane(struct join *join, struct thread *thread)
 {
 	struct lane *lane;
@@ -384,6 +405,7 @@ struct lane *join_lane(struct join *join, struct thread *thread)
 	join->lanes[join->lane_count++] = lane;
 	if (!unpack_lane(join, lane))
 		join->out_of_memory = true;
+	book_ticks(join, lane);
 	return lane;
 }
 

@@ -21,7 +21,7 @@ struct cut {
 	const struct slice *slice;
 	int32_t owner_in,
 		owner_out; /* what the tags at both ends mean; -1: nothing of this trace */
-	uint64_t lag_in_ns, lag_out_ns;
+	int64_t ahead_ns;  /* booked before in_ns already; negative: not booked at first */
 	uint64_t doubt_ns; /* of the CPU time of any part of the slice */
 	uint64_t last_cpu_ns;
 	uint32_t count;
@@ -120,17 +120,18 @@ static void emit_chain(struct join *join, const struct segment *like, uint64_t s
 	}
 }
 
-/* CPU time of the slice up to `time`, on the scheduler's clock, which runs `lag` early at its ends.
- */
+/* CPU time of the slice up to `time`, on the scheduler's clock. */
 static uint64_t cpu_until(const struct cut *cut, uint64_t time_ns)
 {
 	const struct slice *slice = cut->slice;
+	int64_t cpu;
 
 	if (time_ns <= slice->in_ns)
 		return 0;
 	if (time_ns >= slice->out_ns)
 		return slice->booked_ns;
-	return MIN(time_ns - slice->in_ns + cut->lag_in_ns, slice->booked_ns);
+	cpu = (int64_t)(time_ns - slice->in_ns) + cut->ahead_ns;
+	return MIN((uint64_t)MAX(cpu, 0), slice->booked_ns);
 }
 
 static bool has_in_chain(const struct join *join, int32_t tag_owner, int32_t node)
@@ -279,34 +280,33 @@ static uint32_t edges_of(const struct cut *cut, uint64_t *edges)
 	return count;
 }
 
-/* What was stolen, or booked elsewhere, is uncertain for those that own only a part. */
+/* What was stolen, or booked elsewhere, is uncertain for those that own only a part; by no more
+ * than that part. */
 static void doubt_parts(struct cut *cut)
 {
 	const struct slice *slice = cut->slice;
 
 	for (uint32_t i = 0; i < cut->count; i++) {
 		struct node *node = &cut->join->nodes[cut->nodes[i]];
-		bool whole = node->a_ns <= slice->in_ns && node->b_ns >= slice->out_ns;
+		uint64_t part = MIN(node->b_ns, slice->out_ns) - MAX(node->a_ns, slice->in_ns);
+		bool whole = part == slice->out_ns - slice->in_ns;
 
 		if (cut->confidence[i] != CANNOT && (!whole || cut->count > 1))
-			node->uncertain_ns += cut->doubt_ns;
+			node->uncertain_ns += MIN(cut->doubt_ns, part);
 	}
 }
 
 static void measure_lag(struct cut *cut)
 {
 	const struct slice *slice = cut->slice;
-	const struct cpu_lag *lag = &cut->join->model->lag;
-	uint64_t length = slice->out_ns - slice->in_ns, expected;
+	struct cpu_lag_base base =
+		cpu_lag_base(&cut->join->model->lag, slice->cpu, slice->in_ns, slice->raw_lag_in,
+			     slice->out_ns, slice->raw_lag_out);
 
-	cut->lag_in_ns =
-		cpu_lag_of(lag, slice->cpu, slice->in_ns, slice->raw_lag_in, &cut->doubt_ns);
-	cut->lag_out_ns =
-		cpu_lag_of(lag, slice->cpu, slice->out_ns, slice->raw_lag_out, &cut->doubt_ns);
-	expected = length + cut->lag_in_ns - MIN(length + cut->lag_in_ns, cut->lag_out_ns);
-	cut->doubt_ns += MAX(expected, slice->booked_ns) - MIN(expected, slice->booked_ns);
+	cut->ahead_ns = slice->raw_lag_in - base.highest;
+	cut->doubt_ns = (uint64_t)(base.highest - base.lowest) + base.thin_ns;
 	if (slice->flags & EVENT_IN_LOST)
-		cut->doubt_ns += length;
+		cut->doubt_ns += slice->out_ns - slice->in_ns;
 }
 
 static void cut_slice(struct join *join, const struct lane *lane, const struct slice *slice)

@@ -9,6 +9,7 @@
 /* Timelines may take this share of the memory limit. */
 #define TIMELINE_SHARE(limit) ((limit) / 10 * 6)
 #define GONE_HOLD_NS          (120 * NS_PER_SEC)
+#define LAST_SLICES_NS        NS_PER_SEC /* after the exit */
 #define REACH_STEPS           16
 
 struct process *world_find_process(const struct model *model, uint32_t pid)
@@ -77,6 +78,30 @@ static struct thread *make_thread(struct model *model, struct process *process, 
 	return thread;
 }
 
+/* Its last slices may still come: the exit is told before the last switch. */
+static void mark_gone(struct model *model, uint32_t pid, uint64_t time_ns)
+{
+	struct process *process = world_find_process(model, pid);
+
+	if (!process || process->gone)
+		return;
+	process->gone = true;
+	process->gone_ns = MAX(time_ns, model->now_ns);
+}
+
+/* The pid belongs to another program from now on. */
+static void retire(struct model *model, uint32_t pid, uint64_t time_ns)
+{
+	struct process *process = world_find_process(model, pid);
+
+	if (!process)
+		return;
+	mark_gone(model, pid, time_ns);
+	for (struct thread *thread = process->threads; thread; thread = thread->next)
+		forget_thread(model, thread);
+	map_delete(&model->process_by_pid, &pid);
+}
+
 static struct thread *thread_of(struct model *model, const struct event_slice *record)
 {
 	struct thread **found = map_get(&model->thread_by_tid, &record->tid);
@@ -85,6 +110,9 @@ static struct thread *thread_of(struct model *model, const struct event_slice *r
 	if (found && (*found)->process->pid == record->pid &&
 	    !((record->header.flags & EVENT_FIRST) && (*found)->seen))
 		return *found;
+	process = world_find_process(model, record->pid);
+	if (process && process->gone && (record->header.flags & EVENT_FIRST))
+		retire(model, record->pid, record->in_ns); /* the number was used again */
 	process = find_or_make_process(model, record->pid);
 	return process ? make_thread(model, process, record->tid) : NULL;
 }
@@ -214,11 +242,13 @@ static void note_inheritance(struct thread *thread, const struct slice *slice)
 		thread->inherited_until_ns = slice->out_ns;
 }
 
+/* A tick's reading is late by design, and says nothing of the CPU. */
 static void note_lag(struct model *model, const struct slice *slice)
 {
-	if (!(slice->flags & EVENT_IN_LOST))
+	if (!(slice->flags & (EVENT_IN_LOST | EVENT_AFTER_TICK)))
 		cpu_lag_add(&model->lag, slice->cpu, slice->in_ns, slice->raw_lag_in);
-	cpu_lag_add(&model->lag, slice->cpu, slice->out_ns, slice->raw_lag_out);
+	if (!(slice->flags & EVENT_TICK))
+		cpu_lag_add(&model->lag, slice->cpu, slice->out_ns, slice->raw_lag_out);
 }
 
 static int take_slice(struct model *model, const struct event_slice *record)
@@ -255,27 +285,17 @@ static int take_slice(struct model *model, const struct event_slice *record)
 	return 0;
 }
 
-/* The pid belongs to another program, or to nobody, from now on. */
-static void retire(struct model *model, uint32_t pid, uint64_t time_ns)
-{
-	struct process *process = world_find_process(model, pid);
-
-	if (!process)
-		return;
-	process->gone = true;
-	process->gone_ns = MAX(time_ns, model->now_ns);
-	for (struct thread *thread = process->threads; thread; thread = thread->next)
-		forget_thread(model, thread);
-	map_delete(&model->process_by_pid, &pid);
-}
-
 static int take_life(struct model *model, const struct event_life *life)
 {
 	struct process *child;
 
 	if (life->header.bytes < sizeof(*life))
 		return -EBADMSG;
-	if (life->header.kind != EVENT_FORK) {
+	if (life->header.kind == EVENT_EXIT) {
+		mark_gone(model, life->pid, life->time_ns);
+		return 0;
+	}
+	if (life->header.kind == EVENT_EXEC) {
 		retire(model, life->pid, life->time_ns);
 		return 0;
 	}
@@ -313,7 +333,7 @@ int world_process(struct model *model, const struct event_process *news)
 	struct process *process;
 
 	if (news->gone) {
-		retire(model, news->pid, news->seen_ns);
+		mark_gone(model, news->pid, news->seen_ns);
 		return 0;
 	}
 	process = find_or_make_process(model, news->pid);
@@ -378,6 +398,9 @@ static void expire_threads(struct model *model, struct process *process)
 	while (*link) {
 		struct thread *thread = *link;
 
+		if (process->gone && !thread->dead &&
+		    process->gone_ns + LAST_SLICES_NS < model->now_ns)
+			forget_thread(model, thread);
 		if (!is_spent(model, thread)) {
 			link = &thread->next;
 			continue;
@@ -413,6 +436,8 @@ static void expire_processes(struct model *model)
 			continue;
 		}
 		*link = process->next;
+		if (world_find_process(model, process->pid) == process)
+			map_delete(&model->process_by_pid, &process->pid);
 		forget_resources_of(model, process);
 		model->stats.processes--;
 		free(process);
