@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The routes over a store and an engine of this file's own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "collector/base/arena.h"
+#include "collector/base/json_read.h"
+#include "collector/base/macros.h"
+#include "collector/daemon.h"
+#include "collector/engine.h"
+#include "collector/query.h"
+#include "collector/status.h"
+#include "storage/store.h"
+
+#define TRACE "4bf92f3577b34da6a3ce929d0e0e4736"
+#define START 1763798400000000000ull
+
+/* What the fakes below hold. */
+static struct store_span stored[8];
+static size_t stored_count;
+static struct ledger peeked[4];
+static size_t peeked_count;
+static struct store_query asked;
+static bool is_ready;
+
+struct store *daemon_store(const struct daemon *daemon)
+{
+	(void)daemon;
+	return NULL;
+}
+
+struct engine *daemon_engine(const struct daemon *daemon)
+{
+	(void)daemon;
+	return NULL;
+}
+
+bool daemon_is_ready(const struct daemon *daemon)
+{
+	(void)daemon;
+	return is_ready;
+}
+
+void status_render(struct daemon *daemon, struct json *json)
+{
+	(void)daemon;
+	json_object(json, NULL);
+	json_end(json);
+}
+
+void metrics_render(struct daemon *daemon, struct buf *out)
+{
+	(void)daemon;
+	buf_append_text(out, "up 1\n");
+}
+
+int engine_peek(struct engine *engine, const uint8_t trace_id[TRACE_ID_BYTES], struct arena *arena,
+		struct ledger **out_ledgers, size_t *out_count)
+{
+	struct ledger *copy = arena_alloc(arena, sizeof(peeked));
+
+	(void)engine;
+	(void)trace_id;
+	if (peeked_count == 0 || !copy)
+		return -ENOENT;
+	memcpy(copy, peeked, sizeof(peeked));
+	*out_ledgers = copy;
+	*out_count = peeked_count;
+	return 0;
+}
+
+int store_each_of_trace(struct store *store, const uint8_t trace_id[TRACE_ID_BYTES],
+			int (*visit)(const struct store_span *span, void *arg), void *arg)
+{
+	int rc = stored_count ? 0 : -ENOENT;
+
+	(void)store;
+	(void)trace_id;
+	for (size_t i = 0; i < stored_count && rc == 0; i++)
+		rc = visit(&stored[i], arg);
+	return rc;
+}
+
+int store_search(struct store *store, const struct store_query *query,
+		 int (*visit)(const struct store_span *span, void *arg), void *arg,
+		 bool *out_truncated)
+{
+	size_t found = 0;
+	int rc = 0;
+
+	(void)store;
+	asked = *query;
+	*out_truncated = false;
+	for (size_t i = 0; i < stored_count && found < query->limit && rc == 0; i++) {
+		if (query->to_unix_ns && stored[i].span.start_unix_ns >= query->to_unix_ns)
+			continue;
+		found++;
+		rc = visit(&stored[i], arg);
+	}
+	return rc;
+}
+
+int store_each_operation(struct store *store,
+			 int (*visit)(struct str service, struct str operation, uint8_t kind,
+				      uint64_t spans, void *arg),
+			 void *arg)
+{
+	(void)store;
+	visit(STR("db"), STR("SELECT"), SPAN_KIND_SERVER, 3, arg);
+	visit(STR("shop"), STR("GET /"), SPAN_KIND_SERVER, 2, arg);
+	return visit(STR("shop"), STR("POST /"), SPAN_KIND_CLIENT, 1, arg);
+}
+
+/* Adds a span with this last byte of its id; newest first, as the store gives them. */
+static struct store_span *add_span(uint8_t id, uint64_t start_unix_ns, uint64_t wall_ns)
+{
+	struct store_span *span = &stored[stored_count++];
+
+	*span = (struct store_span){
+		.span = { .start_unix_ns = start_unix_ns,
+			  .end_unix_ns = start_unix_ns + wall_ns,
+			  .name = STR("GET /") },
+		.service = STR("shop"),
+	};
+	assert_true(hex_decode(STR(TRACE), span->span.trace_id, TRACE_ID_BYTES));
+	span->span.span_id[SPAN_ID_BYTES - 1] = id;
+	return span;
+}
+
+static struct ledger make_ledger(uint8_t id, uint16_t revision, bool settled)
+{
+	struct ledger ledger = { .wall_ns = 100,
+				 .grade = GRADE_EXACT,
+				 .revision = revision,
+				 .settled = settled,
+				 .cpu_ns = 10u * revision,
+				 .all = { .running_ns = 40, .blocked_ns = { [REASON_NET] = 60 } } };
+
+	ledger.span_id[SPAN_ID_BYTES - 1] = id;
+	return ledger;
+}
+
+static int reset(void **state)
+{
+	(void)state;
+	stored_count = peeked_count = 0;
+	is_ready = true;
+	return 0;
+}
+
+/* The answer as JSON; its status is checked. */
+static struct json_value *ask(const char *path, const char *query, int status)
+{
+	struct json_value *root = NULL;
+	struct answer answer;
+
+	answer_init(&answer);
+	query_run(NULL, str_of(path), str_of(query), STR("application/json"), &answer);
+	assert_int_equal(answer.status, status);
+	assert_int_equal(json_read(buf_str(&answer.body), &root, NULL), 0);
+	answer_fini(&answer);
+	return root;
+}
+
+static void expect_error(const char *path, const char *query, int status, const char *code)
+{
+	struct json_value *root = ask(path, query, status);
+	const struct json_value *error = json_read_get(root, "error");
+
+	assert_string_equal(json_read_text(error, "code"), code);
+	assert_true(strlen(json_read_text(error, "message")) > 0);
+	json_read_free(root);
+}
+
+static uint64_t cpu_ns(const struct json_value *root, size_t index)
+{
+	const struct json_value *span = json_read_at(json_read_get(root, "spans"), index);
+
+	return json_read_uint(json_read_get(span, "ledger"), "cpu_ns");
+}
+
+static void errors_have_a_status_and_a_code(void **state)
+{
+	(void)state;
+	expect_error("/api/v1/traces/" TRACE, "", 404, "not_found");
+	expect_error("/api/v1/traces/xyz", "", 400, "bad_trace_id");
+	expect_error("/api/v1/traces/00000000000000000000000000000000", "", 400, "bad_trace_id");
+	expect_error("/api/v1/spans/" TRACE "/12", "", 400, "bad_span_id");
+	expect_error("/api/v1/spans/" TRACE "/0000000000000001", "", 404, "not_found");
+	expect_error("/api/v1/traces/" TRACE, "format=yaml", 400, "bad_parameter");
+	expect_error("/api/v1/spans", "limit=0", 400, "bad_parameter");
+	expect_error("/api/v1/spans", "from=now&to=-1h", 400, "bad_parameter");
+	expect_error("/api/v1/spans", "cursor=x", 400, "bad_parameter");
+	expect_error("/api/v1/spans", "sort=wall&cursor=1-1", 400, "bad_parameter");
+	expect_error("/api/v1/traces/", "", 404, "no_such_path");
+	expect_error("/api/v1/traces/" TRACE "/", "", 404, "no_such_path");
+	expect_error("/%00", "", 400, "bad_path");
+}
+
+static void spans_of_a_trace_come_by_start(void **state)
+{
+	struct json_value *root;
+	struct store_span *span;
+
+	(void)state;
+	add_span(2, START + 50, 10);
+	span = add_span(1, START, 100);
+	span->has_ledger = true;
+	span->ledger = make_ledger(1, 1, true);
+	root = ask("/api/v1/traces/" TRACE, "", 200);
+	assert_string_equal(json_read_text(root, "trace_id"), TRACE);
+	assert_false(json_read_bool(root, "settled"));
+	assert_int_equal(json_read_count(json_read_get(root, "spans")), 2);
+	assert_int_equal(cpu_ns(root, 0), 10);
+	assert_true(json_read_is_null(
+		json_read_get(json_read_at(json_read_get(root, "spans"), 1), "ledger")));
+	json_read_free(root);
+}
+
+static void the_newer_of_stored_and_pending_ledgers_is_shown(void **state)
+{
+	struct json_value *root;
+	struct store_span *span;
+
+	(void)state;
+	for (uint8_t id = 1; id <= 2; id++) {
+		span = add_span(id, START + id, 100);
+		span->has_ledger = true;
+		span->ledger = make_ledger(id, 2, true);
+	}
+	add_span(3, START + 3, 100);
+	peeked[0] = make_ledger(1, 1, false);
+	peeked[1] = make_ledger(2, 3, false);
+	peeked[2] = make_ledger(3, 4, false);
+	peeked_count = 3;
+	root = ask("/api/v1/traces/" TRACE, "", 200);
+	assert_int_equal(cpu_ns(root, 0), 20);
+	assert_int_equal(cpu_ns(root, 1), 30);
+	assert_int_equal(cpu_ns(root, 2), 40);
+	assert_false(json_read_bool(root, "settled"));
+	json_read_free(root);
+}
+
+static void one_span_is_found_among_its_trace(void **state)
+{
+	struct json_value *root;
+
+	(void)state;
+	add_span(1, START, 100);
+	add_span(2, START, 200);
+	root = ask("/api/v1/spans/" TRACE "/0000000000000002", "timeline=1", 200);
+	assert_int_equal(json_read_uint(root, "wall_ns"), 200);
+	assert_string_equal(json_read_text(root, "trace_id"), TRACE);
+	assert_false(json_read_is_null(json_read_get(root, "timeline")));
+	json_read_free(root);
+	expect_error("/api/v1/spans/" TRACE "/0000000000000003", "", 404, "not_found");
+}
+
+static void conditions_reach_the_store(void **state)
+{
+	struct json_value *root;
+
+	(void)state;
+	root = ask(
+		"/api/v1/spans",
+		"service=shop&operation=GET+%2F&from=2025-11-22T08:00:00Z&to=1763798401000000000"
+		"&min_wall_ms=1.5&max_ratio=0.25&reason=lock&grade=exact&status=error&kind=client"
+		"&sort=blocked&limit=7&attr.a=b",
+		200);
+	assert_int_equal(asked.from_unix_ns, START);
+	assert_int_equal(asked.to_unix_ns, START + NS_PER_SEC);
+	assert_int_equal(asked.min_wall_ns, 1500000);
+	assert_true(asked.max_ratio == 0.25);
+	assert_int_equal(asked.reason, REASON_LOCK);
+	assert_int_equal(asked.grade, GRADE_EXACT);
+	assert_int_equal(asked.status, SPAN_STATUS_ERROR);
+	assert_int_equal(asked.kind, SPAN_KIND_CLIENT);
+	assert_int_equal(asked.sort, STORE_SORT_BLOCKED);
+	assert_int_equal(asked.limit, 7);
+	assert_non_null(asked.match);
+	json_read_free(root);
+	root = ask("/api/v1/spans", "", 200);
+	assert_int_equal(asked.reason, -1);
+	assert_true(asked.max_ratio < 0);
+	assert_null(asked.match);
+	json_read_free(root);
+}
+
+static void pages_neither_repeat_nor_skip_spans_of_one_start(void **state)
+{
+	static const uint64_t starts[] = { 9, 7, 7, 7, 7, 7, 3 };
+	char query[64] = "limit=2";
+	unsigned seen = 0;
+
+	(void)state;
+	for (uint8_t i = 0; i < ARRAY_LEN(starts); i++)
+		add_span((uint8_t)(i + 1), START + starts[i], 1);
+	for (int pages = 0; pages < 10 && *query; pages++) {
+		struct json_value *root = ask("/api/v1/spans", query, 200);
+		const struct json_value *spans = json_read_get(root, "spans");
+		const char *cursor = json_read_text(root, "next_cursor");
+
+		for (size_t i = 0; i < json_read_count(spans); i++) {
+			const char *id = json_read_text(json_read_at(spans, i), "span_id");
+
+			assert_int_equal(strtoul(id, NULL, 16), ++seen);
+		}
+		query[0] = '\0';
+		if (*cursor)
+			snprintf(query, sizeof(query), "limit=2&cursor=%s", cursor);
+		json_read_free(root);
+	}
+	assert_int_equal(seen, ARRAY_LEN(starts));
+}
+
+static void operations_are_summed_from_spans_with_figures(void **state)
+{
+	const struct json_value *operation, *shares;
+	struct json_value *root;
+	struct store_span *span;
+
+	(void)state;
+	for (uint8_t id = 1; id <= 4; id++) {
+		span = add_span(id, START + id, 100u * id);
+		span->has_ledger = true;
+		span->ledger = make_ledger(id, 1, true);
+	}
+	span->ledger = (struct ledger){ .grade = GRADE_NONE };
+	root = ask("/api/v1/operations", "", 200);
+	operation = json_read_at(json_read_get(root, "operations"), 0);
+	assert_int_equal(json_read_count(json_read_get(root, "operations")), 1);
+	assert_int_equal(json_read_uint(operation, "count"), 4);
+	assert_int_equal(json_read_uint(operation, "without_tags"), 1);
+	assert_true(json_read_double(operation, "covered") == 0.75);
+	assert_int_equal(json_read_uint(json_read_get(operation, "wall_ns"), "p50"), 200);
+	assert_int_equal(json_read_uint(json_read_get(operation, "wall_ns"), "max"), 400);
+	assert_true(json_read_double(json_read_get(operation, "cpu_wall_ratio"), "p50") == 0.1);
+	shares = json_read_get(operation, "shares");
+	assert_true(json_read_double(shares, "running") == 0.4);
+	assert_true(json_read_double(json_read_get(shares, "blocked"), "net") == 0.6);
+	json_read_free(root);
+}
+
+static void services_list_their_operations(void **state)
+{
+	struct json_value *root = ask("/api/v1/services", "", 200);
+	const struct json_value *services = json_read_get(root, "services");
+
+	(void)state;
+	assert_int_equal(json_read_count(services), 2);
+	assert_string_equal(json_read_text(json_read_at(services, 1), "service"), "shop");
+	assert_int_equal(json_read_count(json_read_get(json_read_at(services, 1), "operations")),
+			 2);
+	json_read_free(root);
+}
+
+static void readiness_is_the_daemons(void **state)
+{
+	struct answer answer;
+
+	(void)state;
+	for (int ready = 0; ready < 2; ready++) {
+		is_ready = ready;
+		answer_init(&answer);
+		query_run(NULL, STR("/readyz"), STR(""), STR(""), &answer);
+		assert_int_equal(answer.status, ready ? 200 : 503);
+		answer_fini(&answer);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(errors_have_a_status_and_a_code, reset),
+		cmocka_unit_test_setup(spans_of_a_trace_come_by_start, reset),
+		cmocka_unit_test_setup(the_newer_of_stored_and_pending_ledgers_is_shown, reset),
+		cmocka_unit_test_setup(one_span_is_found_among_its_trace, reset),
+		cmocka_unit_test_setup(conditions_reach_the_store, reset),
+		cmocka_unit_test_setup(pages_neither_repeat_nor_skip_spans_of_one_start, reset),
+		cmocka_unit_test_setup(operations_are_summed_from_spans_with_figures, reset),
+		cmocka_unit_test_setup(services_list_their_operations, reset),
+		cmocka_unit_test_setup(readiness_is_the_daemons, reset),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
