@@ -179,6 +179,7 @@ static struct timeline_chunk *add_chunk(struct timeline *timeline, size_t *out_b
 	if (!chunk)
 		return NULL;
 	chunk->newer = NULL;
+	chunk->older = timeline->newest;
 	chunk->used = 0;
 	chunk->count = 0;
 	chunk->first_ns = 0;
@@ -220,7 +221,9 @@ struct timeline_chunk *timeline_take_oldest(struct timeline *timeline)
 	while (timeline_next(&cursor, &timeline->before)) {
 	}
 	timeline->oldest = chunk->newer;
-	if (!timeline->oldest)
+	if (timeline->oldest)
+		timeline->oldest->older = NULL;
+	else
 		timeline->newest = NULL;
 	chunk->newer = NULL;
 	return chunk;
@@ -249,10 +252,10 @@ void timeline_seek_chunk(const struct timeline_chunk *chunk, struct timeline_cur
 void timeline_seek(const struct timeline *timeline, uint64_t from_ns,
 		   struct timeline_cursor *out_cursor)
 {
-	const struct timeline_chunk *chunk = timeline->oldest;
+	const struct timeline_chunk *chunk = timeline->newest;
 
-	while (chunk && chunk->newer && chunk->newer->first_ns < from_ns)
-		chunk = chunk->newer;
+	while (chunk && chunk->older && chunk->first_ns >= from_ns)
+		chunk = chunk->older;
 	timeline_seek_chunk(chunk, out_cursor);
 	out_cursor->only_this_chunk = false;
 }

@@ -14,7 +14,7 @@
 #define TIMELINE_CHUNK_BYTES 1024
 
 struct timeline_chunk {
-	struct timeline_chunk *newer;
+	struct timeline_chunk *newer, *older;
 	uint64_t first_ns; /* start of the first slice: its prev_out, or in */
 	uint64_t last_ns;  /* out of the last one */
 	uint32_t used;
@@ -46,7 +46,7 @@ struct timeline_cursor {
 };
 
 /* From a chunk before the first one that reaches past `from_ns`, for the reason of its first wait.
- */
+ * Looks from the newest one backwards: what is asked for is mostly young. */
 void timeline_seek(const struct timeline *timeline, uint64_t from_ns,
 		   struct timeline_cursor *out_cursor);
 void timeline_seek_chunk(const struct timeline_chunk *chunk, struct timeline_cursor *out_cursor);
