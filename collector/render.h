@@ -14,7 +14,7 @@ enum render_part {
 };
 
 /* One object of "spans". `parts`: of enum render_part. */
-void render_span(struct json *json, const struct store_span *span, unsigned parts);
+void render_span(struct json *json, const struct store_span *stored, unsigned parts);
 
 /* The members ledger, waits, links and verdict, inside an object that is open. With `ledger` NULL
  * they are there and empty: nothing is known of the span yet. */

@@ -287,6 +287,8 @@ static bool is_graded(struct exam *exam)
 	}
 	doctor_report_add(exam->report, DOCTOR_BAD, "ledger", "%s: %s", grade,
 			  json_read_text(exam->ledger, "reason"));
+	doctor_report_remedy(exam->report, "every link before it holds: please report this with "
+					   "`spanwise trace --json` of the trace");
 	return false;
 }
 

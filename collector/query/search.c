@@ -46,8 +46,7 @@ static const char *sort_name(unsigned sort)
 static void read_cursor(struct params *params, int sort, struct page *page)
 {
 	struct str cursor = params_text(params, "cursor");
-	char text[40] = "";
-	int end = 0;
+	char text[40] = "", *end;
 
 	if (!cursor.len)
 		return;
@@ -56,8 +55,9 @@ static void read_cursor(struct params *params, int sort, struct page *page)
 	if (cursor.len < sizeof(text))
 		memcpy(text, cursor.data, cursor.len);
 	page->is_wanted = true;
-	if (sscanf(text, "%19" SCNu64 "-%5zu%n", &page->start_unix_ns, &page->skip, &end) != 2 ||
-	    (size_t)end != cursor.len || page->skip > MAX_SKIP)
+	page->start_unix_ns = strtoull(text, &end, 10);
+	page->skip = *end == '-' ? strtoull(end + 1, &end, 10) : 0;
+	if (!page->skip || *end || page->skip > MAX_SKIP || page->start_unix_ns == UINT64_MAX)
 		params_complain(params, "'cursor' is none that was given out");
 }
 
