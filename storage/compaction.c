@@ -17,8 +17,8 @@
 #include "storage/trace_index.h"
 
 #define FRESH_FILE      "closed.new"
-#define STEP_BYTES      ((uint64_t)8 << 20) /* of blocks in one step: some ten milliseconds */
-#define STEP_REFS       500000u             /* of the trace index */
+#define STEP_BYTES      ((uint64_t)4 << 20) /* of blocks in one step: some ten milliseconds */
+#define STEP_REFS       200000u             /* of the trace index */
 #define SUMMARY_BYTES   ((size_t)4 << 20)   /* of one operation run */
 #define ZSTD_LEVEL      3
 #define MAX_PENDING     256
@@ -617,7 +617,10 @@ static int step(struct store *store)
 	if (work->phase == PHASE_FINISH)
 		return step_finish(store);
 	rc = work->phase == PHASE_BLOCKS ? step_blocks(work) : step_traces(work);
-	return rc < 0 ? rc : txn_commit(&work->txn);
+	if (rc == 0)
+		rc = txn_commit(&work->txn);
+	/* Not for safety: so that the last step does not have to write out everything at once. */
+	return rc < 0 ? rc : store_errno(mdb_env_sync(work->to->env, 1));
 }
 
 int compaction_step(struct store *store)

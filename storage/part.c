@@ -54,7 +54,7 @@ static int open_env(struct part *part, const struct part_options *options, const
 
 	if (options->mode == PART_READ || options->mode == PART_COMPACTED)
 		flags |= MDB_RDONLY | MDB_NOLOCK;
-	if (options->mode == PART_COMPACT) /* synced once, when it is complete */
+	if (options->mode == PART_COMPACT) /* synced when a step is done */
 		flags |= MDB_NOLOCK | MDB_NOSYNC;
 	if (options->mode == PART_WRITE) {
 		if (asprintf(&lock_path, "%s-lock", path) < 0)

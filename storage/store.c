@@ -15,7 +15,7 @@
 #define PARTS_OF_THE_LIMIT  16
 #define MAP_SLACK_BYTES     ((uint64_t)256 << 20) /* one group, and runs, beyond the limit */
 #define UNLIMITED_PART      ((uint64_t)4 << 30)
-#define ATTEMPTS            8
+#define ATTEMPTS            64 /* spills are rare; tests make them frequent */
 
 static void set_options(struct store *store, const struct store_options *options)
 {

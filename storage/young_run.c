@@ -99,9 +99,14 @@ void young_run_restart(struct young_run *run, uint32_t runs)
 	pthread_rwlock_unlock(&run->lock);
 }
 
-size_t young_run_bytes(const struct young_run *run)
+size_t young_run_bytes(struct young_run *run)
 {
-	return run->count * (sizeof(struct young_entry) + sizeof(uint32_t));
+	size_t bytes;
+
+	pthread_rwlock_rdlock(&run->lock);
+	bytes = run->count * (sizeof(struct young_entry) + sizeof(uint32_t));
+	pthread_rwlock_unlock(&run->lock);
+	return bytes;
 }
 
 uint32_t young_run_find(struct young_run *run, uint64_t hash, struct buf *out)

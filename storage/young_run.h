@@ -33,7 +33,7 @@ int young_run_add(struct young_run *run, struct trace_ref ref);
 void young_run_truncate(struct young_run *run, uint32_t count);
 /* All is on disk now, which holds `runs` runs: begins anew. */
 void young_run_restart(struct young_run *run, uint32_t runs);
-size_t young_run_bytes(const struct young_run *run);
+size_t young_run_bytes(struct young_run *run);
 
 /* Appends the struct trace_refs of one hash to `out`, newest first. Returns how many runs on disk
  * the caller's transaction must see to have the rest. */
