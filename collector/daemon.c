@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@
 #include "collector/writer.h"
 #include "storage/store.h"
 
+#define FILES_KEPT        384  /* descriptors for queries, the store and ourselves */
 #define DRAIN_PATIENCE_MS 5000 /* for clients to end after GOAWAY */
 
 /*   STARTING --engine has loaded--> READY --signal--> DRAINING --clients gone--> STOPPING
@@ -80,15 +82,26 @@ static void move(struct daemon *daemon, enum daemon_state to)
 	atomic_store(&daemon->is_ready, to == DAEMON_READY);
 }
 
-/* A connection is a descriptor: the soft limit of 1024 is for programs that use select(2). */
-static void raise_open_files(void)
+/* A connection is a descriptor. The soft limit of 1024 is for programs that use select(2); within
+ * the hard one, some are kept for queries and the store: libuv closes what it cannot accept without
+ * a word, so it must not come to that. */
+static uint32_t connections_possible(const struct config *config)
 {
 	struct rlimit limit;
+	uint64_t possible;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
+		return (uint32_t)config->max_connections;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
+	possible =
+		limit.rlim_max > 2 * FILES_KEPT ? limit.rlim_max - FILES_KEPT : limit.rlim_max / 4;
+	if (possible < config->max_connections)
+		log_line(LOG_WARNING,
+			 "max_connections: %" PRIu64 " in place of %" PRIu64
+			 ": raise the limit of open files",
+			 possible, config->max_connections);
+	return (uint32_t)MAX(1, MIN(possible, config->max_connections));
 }
 
 /* First of all: it forks. */
@@ -145,7 +158,7 @@ static int bind_ports(struct daemon *daemon)
 		.intake = daemon->intake,
 		.metrics = &daemon->metrics,
 		.serving = &daemon->is_serving,
-		.max_connections = (uint32_t)config->max_connections,
+		.max_connections = connections_possible(config),
 		.max_streams = (uint32_t)config->max_streams,
 		.max_request_bytes = (size_t)config->max_request_mib << 20,
 		.idle_ms = config->idle_timeout_s * 1000,
@@ -420,7 +433,6 @@ int daemon_run(const struct config *config)
 	daemon->plan = memory_plan(config);
 	daemon->started_ns = clock_mono_ns();
 	log_set_level((enum log_level)config->log_level);
-	raise_open_files();
 	signal(SIGPIPE, SIG_IGN);
 	start_probe(daemon);
 	rc = start(daemon);

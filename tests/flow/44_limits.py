@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Limits hold, and what waits behind them gets through when there is room: connections, descriptors, bytes."""
+
+import shutil
+import socket
+import threading
+import time
+
+import grpc
+
+from daemon import Daemon, export, one_span, request, run, trace_id, wait_for
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
+
+def connect(daemon):
+    host, port = daemon.grpc.rsplit(":", 1)
+    client = socket.create_connection((host, int(port)), timeout=60)
+    client.sendall(PREFACE)
+    return client
+
+
+def connections():
+    daemon = Daemon("--probe=off", "--max-connections=3")
+    idle = [connect(daemon) for _ in range(3)]
+    for client in idle:
+        assert client.recv(9)  # our SETTINGS: it has been accepted
+    answers = []
+    with daemon.channel() as channel:
+        waiting = threading.Thread(
+            target=lambda: answers.append(export(channel, request([one_span(1)]), wait_for_ready=True)),
+            daemon=True)
+        waiting.start()
+        wait_for(lambda: daemon.has_logged("max_connections reached"), "the fourth to wait")
+        assert not answers
+        idle.pop().close()
+        waiting.join(timeout=60)
+        assert answers
+    assert daemon.trace(trace_id(1))
+    for client in idle:
+        client.close()
+    assert daemon.stop() == 0, daemon.log()
+
+
+def descriptors():
+    if not shutil.which("prlimit"):
+        return
+    daemon = Daemon("--probe=off", prefix=["prlimit", "--nofile=240"])
+    assert daemon.has_logged("max_connections: 60 in place of 512"), daemon.log()
+    crowd = [connect(daemon) for _ in range(300)]
+    wait_for(lambda: daemon.has_logged("max_connections reached"), "some to wait")
+    assert daemon.get("/healthz")[0] == 200
+    for client in crowd:
+        client.close()
+    with daemon.channel() as channel:
+        export(channel, request([one_span(2)]), wait_for_ready=True)
+    assert daemon.trace(trace_id(2))
+    assert daemon.stop() == 0, daemon.log()
+
+
+def send_until_taken(daemon, number, refused):
+    message = request([one_span(number, "x" * 900000)])
+    with daemon.channel() as channel:
+        while True:
+            try:
+                export(channel, message)
+                return
+            except grpc.RpcError as error:
+                assert error.code() == grpc.StatusCode.UNAVAILABLE, error
+                assert b"RetryInfo" in dict(error.trailing_metadata())["grpc-status-details-bin"], error
+                refused.append(number)
+                time.sleep(0.05)
+
+
+def bytes_in_flight():
+    daemon = Daemon("--probe=off", "--max-request-mib=1", "--max-in-flight-mib=1", "--memory-limit-mib=128")
+    refused = []
+    clients = [threading.Thread(target=send_until_taken, args=(daemon, number, refused), daemon=True)
+               for number in range(10, 34)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join(timeout=100)
+        assert not client.is_alive()
+    for number in range(10, 34):
+        assert len(daemon.trace(trace_id(number))["spans"]) == 1
+    print(f"{len(refused)} requests were sent away and came again")
+    assert daemon.metric("spanwise_memory_part_bytes", 'part="in_flight"') == 0
+    assert daemon.stop() == 0, daemon.log()
+
+
+def main():
+    connections()
+    descriptors()
+    bytes_in_flight()
+
+
+run(main)
