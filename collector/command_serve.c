@@ -73,11 +73,11 @@ int command_record(int argc, char **argv)
 	rc = load(&config, argc - 2, argv + 2, "record FILE [--config FILE] [--KEY VALUE...]");
 	if (rc)
 		return rc == 2 ? 2 : 0;
-	if (strlen(argv[1]) >= sizeof(config.record)) {
+	if ((size_t)snprintf(config.record, sizeof(config.record), "%s", argv[1]) >=
+	    sizeof(config.record)) {
 		fprintf(stderr, "record: the file's name is too long\n");
 		return 2;
 	}
-	strcpy(config.record, argv[1]);
 	return serve(&config);
 }
 

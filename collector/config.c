@@ -17,8 +17,6 @@
 #define KEY_BYTES      64
 #define FILE_MAX_BYTES ((size_t)1 << 20)
 
-extern char **environ;
-
 enum setting_kind { NUMBER, ADDRESS, TEXT, SWITCH, CHOICE };
 
 struct setting {

@@ -29,8 +29,8 @@
 #include "collector/writer.h"
 #include "storage/store.h"
 
-#define FILES_KEPT        384  /* descriptors for queries, the store and ourselves */
-#define DRAIN_PATIENCE_MS 5000 /* for clients to end after GOAWAY */
+#define FILES_KEPT        384ul /* descriptors for queries, the store and ourselves */
+#define DRAIN_PATIENCE_MS 5000  /* for clients to end after GOAWAY */
 
 /*   STARTING --engine has loaded--> READY --signal--> DRAINING --clients gone--> STOPPING
  *       \------------- signal ------------------------------------------------------^

@@ -59,10 +59,10 @@ void intake_submit(struct intake *intake, struct span_batch *batch,
 /* Half-received requests of all connections count here; see grpc_session.h. */
 struct grpc_budget *intake_budget(struct intake *intake);
 
-/* For writer_options and engine_options: any thread; `intake` is the arg. */
-void intake_on_written(struct ticket *ticket, void *intake);
-void intake_on_group(void *intake);
-void intake_on_fed(struct ticket *ticket, void *intake);
+/* For writer_options and engine_options: any thread; `arg` is the intake. */
+void intake_on_written(struct ticket *ticket, void *arg);
+void intake_on_group(void *arg);
+void intake_on_fed(struct ticket *ticket, void *arg);
 
 /* Any thread. */
 size_t intake_in_flight_bytes(const struct intake *intake);

@@ -33,7 +33,8 @@ static void disarm(char *line, size_t len)
 	}
 }
 
-static void write_line(enum log_level level, const char *format, va_list args, uint64_t skipped)
+__attribute__((format(printf, 2, 0))) static void
+write_line(enum log_level level, const char *format, va_list args, uint64_t skipped)
 {
 	char line[LINE_BYTES];
 	struct timespec now;

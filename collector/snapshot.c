@@ -2,6 +2,7 @@
 #include "collector/snapshot.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "collector/daemon.h"
@@ -10,14 +11,15 @@
 static uint64_t anonymous_bytes(void)
 {
 	FILE *file = fopen("/proc/self/status", "re");
-	unsigned long long kib = 0;
+	static const char key[] = "RssAnon:";
+	uint64_t kib = 0;
 	char line[128];
 
 	if (!file)
 		return 0;
 	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "RssAnon: %llu kB", &kib) == 1)
-			break;
+		if (strncmp(line, key, sizeof(key) - 1) == 0)
+			kib = strtoull(line + sizeof(key) - 1, NULL, 10);
 	}
 	fclose(file);
 	return kib << 10;
