@@ -6,7 +6,7 @@
 #include "collector/base/macros.h"
 
 #define FAR_WINDOWS    50    /* 200 ms on either side, when the CPU was quiet */
-#define ENOUGH_SAMPLES 2     /* on one side */
+#define ENOUGH_SAMPLES 4     /* on both sides together */
 #define LAG_MAX_NS     60000 /* booked so early at most: what was seen, and a margin */
 #define NOISE_NS       500   /* between the two clock readings of a record */
 
@@ -69,8 +69,8 @@ struct cpu_lag_base cpu_lag_base(const struct cpu_lag *lag, uint32_t cpu, uint64
 		return base;
 	before = look(lag, cpu, (uint32_t)(from_ns / CPU_LAG_WINDOW_NS), -1);
 	after = look(lag, cpu, (uint32_t)(to_ns / CPU_LAG_WINDOW_NS) + 1, 1);
-	samples = MIN(before.samples, ENOUGH_SAMPLES) + MIN(after.samples, ENOUGH_SAMPLES);
-	base.thin_ns = LAG_MAX_NS / (2 * ENOUGH_SAMPLES) * (2 * ENOUGH_SAMPLES - samples);
+	samples = MIN(before.samples + after.samples, ENOUGH_SAMPLES);
+	base.thin_ns = LAG_MAX_NS / ENOUGH_SAMPLES * (ENOUGH_SAMPLES - samples);
 	base.highest = after.samples ? MIN(raw_to, after.value) : raw_to;
 	base.lowest = MIN(base.highest, raw_from);
 	if (before.samples)

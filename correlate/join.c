@@ -409,11 +409,11 @@ struct lane *join_lane(struct join *join, struct thread *thread)
 	return lane;
 }
 
-const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns)
+uint32_t lane_first_after(const struct lane *lane, uint64_t time_ns)
 {
 	uint32_t low = 0, high = lane->count;
 
-	while (low < high) { /* the first slice that ends after time_ns */
+	while (low < high) {
 		uint32_t middle = (low + high) / 2;
 
 		if (lane->slices[middle].out_ns <= time_ns)
@@ -421,9 +421,16 @@ const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns)
 		else
 			high = middle;
 	}
-	if (low == lane->count || lane->slices[low].in_ns > time_ns)
+	return low;
+}
+
+const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns)
+{
+	uint32_t index = lane_first_after(lane, time_ns);
+
+	if (index == lane->count || lane->slices[index].in_ns > time_ns)
 		return NULL;
-	return &lane->slices[low];
+	return &lane->slices[index];
 }
 
 struct wait *join_add_wait(struct join *join, int32_t *out_index)

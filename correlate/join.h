@@ -101,6 +101,8 @@ int32_t join_find(const struct join *join, const uint8_t span_id[SPAN_ID_BYTES])
 struct lane *join_lane(struct join *join, struct thread *thread);
 const struct sighting *join_sighting(const struct join *join, int32_t node,
 				     const struct thread *thread);
+/* Index of the first slice that ends after `time_ns`; the count: none. */
+uint32_t lane_first_after(const struct lane *lane, uint64_t time_ns);
 /* The slice that is on the CPU at `time_ns`; NULL: none. */
 const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns);
 struct wait *join_add_wait(struct join *join, int32_t *out_index);

@@ -173,20 +173,20 @@ static enum confidence trust(const struct cut *cut, int32_t index)
 {
 	const struct node *node = &cut->join->nodes[index];
 	const struct sighting *seen = join_sighting(cut->join, index, cut->lane->thread);
+	bool at_in, at_out;
 
 	if (seen)
 		return trust_observed(cut, index, seen);
-	if (node->sightings >= 0 || node->placed != cut->lane)
-		return has_in_chain(cut->join, cut->owner_in, index) &&
-				       has_in_chain(cut->join, cut->owner_out, index)
+	at_in = has_in_chain(cut->join, cut->owner_in, index);
+	at_out = has_in_chain(cut->join, cut->owner_out, index);
+	if (at_in && at_out) /* its descendants run here */
+		return SURE;
+	if (node->sightings < 0 && node->placed == cut->lane)
+		return (at_in || node->a_ns >= cut->slice->in_ns) &&
+				       (at_out || node->b_ns <= cut->slice->out_ns)
 			       ? SURE
-			       : /* its descendants run here */
-			       has_in_chain(cut->join, cut->owner_in, index) ||
-				       has_in_chain(cut->join, cut->owner_out, index)
-			       ? DOUBTFUL
-			       : CANNOT;
-	return node->a_ns >= cut->slice->in_ns && node->b_ns <= cut->slice->out_ns ? SURE
-										   : DOUBTFUL;
+			       : DOUBTFUL;
+	return at_in || at_out ? DOUBTFUL : CANNOT;
 }
 
 /* The innermost of those active; rivals, of which neither is the other's ancestor, doubt each

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Spans that no thread was ever seen with: too short for a switch or a tick to fall into them.
+/* Spans that no thread was ever seen with: at every switch and tick while they were open, the
+ * thread carried a child of theirs, or there was none.
  *
- * Such a span lies within one stretch on a CPU. The thread is its parent's, or, for a local root,
- * the one that ran at both its edges. If no other thread of the process could have carried it, that
- * is proof; else the likeliest is taken and the span is `inferred` (DESIGN 4, rule 6). */
+ * The thread is their parent's, or, for a local root, the one that ran at both edges. If no other
+ * thread of the process could have carried any of it, that is proof; else the likeliest is taken
+ * and the span is `inferred` (DESIGN 4, rule 6). */
 #include "collector/base/macros.h"
 #include "correlate/join.h"
 
@@ -11,12 +12,21 @@
 
 struct candidates {
 	struct lane *best;
-	uint32_t count;
-	bool best_is_whole; /* both edges lie in one slice */
+	bool best_is_whole; /* nothing that was seen between its edges speaks against it */
 };
 
-/* The same tag at both ends, and of a span that is not ours or an ancestor of ours: that thread was
- * busy with something else. */
+static bool is_of(const struct join *join, const struct event_tag *tag, int32_t index)
+{
+	int32_t owner;
+
+	if (tag_is_none(tag) || memcmp(tag->trace_id, join->trace->id, TRACE_ID_BYTES) != 0)
+		return false;
+	owner = join_find(join, tag->span_id);
+	return owner < 0 || node_is_below(join, owner, index);
+}
+
+/* The same tag at both ends, and of a span that is neither ours nor an ancestor of ours: that
+ * thread was busy with something else. */
 static bool is_busy_elsewhere(const struct join *join, const struct slice *slice, int32_t index)
 {
 	int32_t owner;
@@ -26,7 +36,19 @@ static bool is_busy_elsewhere(const struct join *join, const struct slice *slice
 	if (memcmp(slice->tag_in.trace_id, join->trace->id, TRACE_ID_BYTES) != 0)
 		return true;
 	owner = join_find(join, slice->tag_in.span_id);
-	return owner >= 0 && !node_is_below(join, index, owner);
+	return owner >= 0 && !node_is_below(join, index, owner) &&
+	       !node_is_below(join, owner, index);
+}
+
+/* Between the slices of its edges the thread showed nothing but descendants. */
+static bool is_unbroken(const struct join *join, const struct slice *first,
+			const struct slice *last, int32_t index)
+{
+	for (const struct slice *s = first; s < last; s++) {
+		if (!is_of(join, &s->tag_out, index) || s[1].gap)
+			return false;
+	}
+	return true;
 }
 
 static void consider(struct join *join, struct candidates *candidates, struct thread *thread,
@@ -35,6 +57,7 @@ static void consider(struct join *join, struct candidates *candidates, struct th
 	const struct node *node = &join->nodes[index];
 	struct lane *lane = join_lane(join, thread);
 	const struct slice *first, *last;
+	bool is_whole;
 
 	if (!lane || node->b_ns == 0)
 		return;
@@ -42,11 +65,11 @@ static void consider(struct join *join, struct candidates *candidates, struct th
 	last = lane_on_cpu(lane, node->b_ns > node->a_ns ? node->b_ns - 1 : node->a_ns);
 	if (!first || !last || is_busy_elsewhere(join, first, index))
 		return;
-	if (!candidates->count || (first == last && !candidates->best_is_whole)) {
+	is_whole = is_unbroken(join, first, last, index);
+	if (!candidates->best || (is_whole && !candidates->best_is_whole)) {
 		candidates->best = lane;
-		candidates->best_is_whole = first == last;
+		candidates->best_is_whole = is_whole;
 	}
-	candidates->count++;
 }
 
 static void consider_parents_threads(struct join *join, struct candidates *candidates,
@@ -59,25 +82,51 @@ static void consider_parents_threads(struct join *join, struct candidates *candi
 			consider(join, candidates, join->sightings[s].thread, index);
 		if (parent->sightings < 0 && parent->placed)
 			consider(join, candidates, parent->placed->thread, index);
-		if (candidates->count)
+		if (candidates->best)
 			return;
 	}
 }
 
 static void consider_all_threads(struct join *join, struct candidates *candidates, int32_t index)
 {
+	for (struct thread *t = join->nodes[index].process->threads; t; t = t->next) {
+		if (t->seen && !(t->dead && t->last_out_ns < join->nodes[index].a_ns))
+			consider(join, candidates, t, index);
+	}
+}
+
+/* It was off the CPU, or pinned to other tags, all the time. */
+static bool cannot_have_carried(const struct join *join, const struct lane *lane, int32_t index)
+{
 	const struct node *node = &join->nodes[index];
+
+	for (uint32_t i = lane_first_after(lane, node->a_ns); i < lane->count; i++) {
+		const struct slice *slice = &lane->slices[i];
+		uint64_t begin = slice->gap && i ? lane->slices[i - 1].out_ns : slice->in_ns;
+
+		if (begin >= node->b_ns)
+			return true;
+		if (slice->gap || !is_busy_elsewhere(join, slice, index))
+			return false;
+	}
+	return !lane->thread->running || lane->thread->last_out_ns >= node->b_ns;
+}
+
+static bool is_proved(struct join *join, const struct lane *best, int32_t index)
+{
 	uint32_t looked_at = 0;
 
-	for (struct thread *t = node->process->threads; t; t = t->next) {
-		if (!t->seen || (t->dead && t->last_out_ns < node->a_ns))
+	for (struct thread *t = join->nodes[index].process->threads; t; t = t->next) {
+		const struct lane *lane;
+
+		if (t == best->thread || !t->seen ||
+		    (t->dead && t->last_out_ns < join->nodes[index].a_ns))
 			continue;
-		if (++looked_at > PLACE_MAX_THREADS) {
-			candidates->count += 2; /* no proof */
-			return;
-		}
-		consider(join, candidates, t, index);
+		lane = ++looked_at > PLACE_MAX_THREADS ? NULL : join_lane(join, t);
+		if (!lane || !cannot_have_carried(join, lane, index))
+			return false;
 	}
+	return true;
 }
 
 /* thread.id as the kernel counts, where the span says so. */
@@ -99,16 +148,17 @@ static void place(struct join *join, int32_t index)
 	struct lane *claimed;
 
 	consider_parents_threads(join, &candidates, index);
-	if (!candidates.count)
+	if (!candidates.best)
 		consider_all_threads(join, &candidates, index);
 	node->placed = candidates.best;
-	if (candidates.count == 1 && candidates.best_is_whole)
+	if (candidates.best_is_whole && is_proved(join, candidates.best, index))
 		return;
 	node->inferred = true;
 	claimed = claimed_lane(join, index);
 	if (claimed)
 		node->placed = claimed;
-	node->uncertain_ns += node->b_ns - node->a_ns;
+	for (int32_t up = index; up >= 0; up = join->nodes[up].parent) /* its lane is theirs */
+		join->nodes[up].uncertain_ns += node->b_ns - node->a_ns;
 }
 
 static void place_under(struct join *join, uint32_t depth, bool *more)

@@ -9,6 +9,7 @@
 #include "otlp/span.h"
 
 #define MAX_LAG_NS      (30 * US)
+#define FRESH_LAG_NS    200
 #define MAX_TICK_LAG_NS (4 * MS) /* the scheduler books a running thread at its own ticks only */
 #define MAX_LATENCY_NS  (40 * US)
 
@@ -322,8 +323,10 @@ static uint64_t draw_lag(struct schedule *s, struct true_cpu *cpu, uint64_t most
 	if (cpu->switched_ns == s->now_ns)
 		return cpu->lag_ns;
 	cpu->lag_ns = 0;
-	if (s->knobs.has_lag)
+	if (s->knobs.has_lag) { /* read anew at most switches; reused after a wake-up */
+		most_ns = rng_chance(&s->rng, 60) ? FRESH_LAG_NS : most_ns;
 		cpu->lag_ns = rng_below(&s->rng, MIN(most_ns, clock - cpu->booked_ns) + 1);
+	}
 	cpu->switched_ns = s->now_ns;
 	cpu->booked_ns = clock - cpu->lag_ns;
 	return cpu->lag_ns;
