@@ -8,7 +8,7 @@
 #define PRIME_1 0x9e3779b185ebca87ull
 #define PRIME_2 0xc2b2ae3d27d4eb4full
 #define PRIME_3 0x165667b19e3779f9ull
-#define LANES   4
+#define LANES   ((size_t)4)
 
 static uint64_t rotate(uint64_t value, int bits)
 {
@@ -41,7 +41,7 @@ uint64_t checksum_of(const void *data, size_t len, uint64_t seed)
 		lanes[2] = step(lanes[2], word_at(bytes + 16));
 		lanes[3] = step(lanes[3], word_at(bytes + 24));
 	}
-	for (int i = 0; i < LANES; i++)
+	for (size_t i = 0; i < LANES; i++)
 		sum = step(sum, lanes[i]);
 	for (; left >= 8; left -= 8, bytes += 8)
 		sum = step(sum, word_at(bytes));

@@ -20,7 +20,7 @@ struct commit {
 	const struct store_group *group;
 	uint64_t now_unix_ns;
 	struct txn txn;
-	struct span_block_names names;
+	struct operations_book names;
 	struct span_lookup lookup;
 	struct part_totals totals; /* as they will be */
 	uint64_t block_bytes;      /* put so far */
@@ -207,7 +207,7 @@ static int commit_to_current(struct store *store, const struct store_group *grou
 
 	if (rc < 0)
 		return rc;
-	commit.names = (struct span_block_names){ &part->names, &commit.txn, part->operations };
+	commit.names = (struct operations_book){ &part->names, &commit.txn, part->operations };
 	span_lookup_init(&commit.lookup, store, &commit.txn);
 	rc = put_spans(&commit);
 	if (rc == 0)

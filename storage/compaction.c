@@ -8,40 +8,25 @@
 #include <unistd.h>
 
 #include "collector/base/macros.h"
-#include "storage/filter.h"
 #include "storage/ledger_block.h"
 #include "storage/operation_index.h"
 #include "storage/part_list.h"
 #include "storage/span_block.h"
 #include "storage/store_errno.h"
-#include "storage/trace_index.h"
+#include "storage/trace_merge.h"
 
 #define FRESH_FILE      "closed.new"
 #define STEP_BYTES      ((uint64_t)4 << 20) /* of blocks in one step: some ten milliseconds */
-#define STEP_REFS       200000u             /* of the trace index */
 #define SUMMARY_BYTES   ((size_t)4 << 20)   /* of one operation run */
 #define ZSTD_LEVEL      3
 #define MAX_PENDING     256
 #define MAP_SLACK_BYTES ((uint64_t)64 << 20)
-
-/* Where a block of the old file went: its first row is now `row` of block `seq`. 0: nowhere. */
-struct moved {
-	uint32_t seq;
-	uint32_t row;
-};
 
 struct pending {
 	uint32_t seq; /* in the old file */
 	uint32_t row; /* its first, in the new block */
 	struct block block;
 	struct span_batch batch; /* of span blocks */
-};
-
-/* A run being merged, with its foremost entry. */
-struct merge_run {
-	struct run_reader reader;
-	struct trace_ref ref;
-	bool at_end;
 };
 
 enum phase { PHASE_BLOCKS, PHASE_TRACES, PHASE_FINISH };
@@ -54,7 +39,7 @@ struct compaction {
 	enum phase phase;
 	uint64_t next_seq; /* of `from`, to be read */
 	uint64_t moved_count;
-	struct moved *moved; /* owned: by seq */
+	struct trace_merge_moved *moved; /* owned: by seq */
 	struct block_writer spans, ledgers;
 	struct pending span_blocks[MAX_PENDING];
 	struct pending ledger_blocks[MAX_PENDING]; /* only seq and row are used */
@@ -65,11 +50,7 @@ struct compaction {
 	struct part_totals totals;
 	struct buf summaries;
 	uint32_t operation_runs;
-	struct merge_run *runs; /* owned */
-	uint32_t run_count;
-	struct run_writer traces;
-	struct trace_ref last;
-	uint64_t trace_count;
+	struct trace_merge traces;
 };
 
 static void release_pending(struct pending *pending)
@@ -87,15 +68,12 @@ void compaction_abandon(struct store *store)
 		return;
 	for (size_t i = 0; i < work->span_block_count; i++)
 		release_pending(&work->span_blocks[i]);
-	for (uint32_t i = 0; i < work->run_count; i++)
-		run_reader_close(&work->runs[i].reader);
-	free(work->runs);
+	trace_merge_close(&work->traces);
 	txn_abort(&work->txn);
 	txn_abort(&work->reading);
 	block_writer_fini(&work->spans);
 	block_writer_fini(&work->ledgers);
 	buf_fini(&work->summaries);
-	run_writer_fini(&work->traces);
 	free(work->moved);
 	part_release(work->to);
 	part_release(work->from);
@@ -157,13 +135,14 @@ static void note_moved(struct compaction *work, const struct pending *blocks, si
 {
 	for (size_t i = 0; i < count; i++)
 		work->moved[blocks[i].seq] =
-			(struct moved){ (uint32_t)work->to->next_seq - 1, blocks[i].row };
+			(struct trace_merge_moved){ (uint32_t)work->to->next_seq - 1,
+						    blocks[i].row };
 }
 
 static int flush_spans(struct compaction *work)
 {
 	const struct span_batch *batches[MAX_PENDING];
-	struct span_block_names names = { &work->to->names, &work->txn, work->to->operations };
+	struct operations_book names = { &work->to->names, &work->txn, work->to->operations };
 	int rc;
 
 	if (work->span_block_count == 0)
@@ -232,7 +211,7 @@ static int add_spans(struct compaction *work, uint32_t seq, struct block *block)
 static int add_ledger(struct compaction *work, const struct block *block, uint32_t number)
 {
 	struct block_ledger row = block->ledgers[number];
-	struct moved *moved;
+	const struct trace_merge_moved *moved;
 	struct str detail;
 	int rc = 0;
 
@@ -281,29 +260,6 @@ static int move_block(struct compaction *work, uint32_t seq, uint64_t *bytes)
 	return rc;
 }
 
-static int start_merge(struct compaction *work)
-{
-	static const uint8_t smallest[KEY_ENTRY_BYTES];
-	uint32_t count = 0;
-	int rc = run_count(&work->reading, work->from->by_trace, &count);
-
-	work->runs = calloc(count + 1, sizeof(*work->runs));
-	if (!work->runs)
-		return -ENOMEM;
-	run_writer_init(&work->traces, &trace_index_runs, work->to->by_trace, 0);
-	for (uint32_t i = 0; i < count && rc == 0; i++) {
-		struct merge_run *run = &work->runs[work->run_count++];
-
-		rc = run_reader_open(&run->reader, &trace_index_runs, &work->reading,
-				     work->from->by_trace, i);
-		if (rc == 0)
-			rc = run_reader_seek(&run->reader, smallest);
-		if (rc == 0)
-			rc = run_reader_next(&run->reader, &run->ref);
-	}
-	return rc == -ENOENT ? -EBADMSG : rc;
-}
-
 static int step_blocks(struct compaction *work)
 {
 	uint64_t bytes = 0;
@@ -319,98 +275,9 @@ static int step_blocks(struct compaction *work)
 	if (rc == 0 && work->summaries.len)
 		rc = write_summaries(work);
 	if (rc == 0)
-		rc = start_merge(work);
+		rc = trace_merge_open(&work->traces, work->moved, work->moved_count, &work->reading,
+				      work->from->by_trace, work->to->by_trace);
 	work->phase = PHASE_TRACES;
-	return rc;
-}
-
-static bool is_less(const struct trace_ref *a, const struct trace_ref *b)
-{
-	if (a->hash != b->hash)
-		return a->hash < b->hash;
-	return a->seq != b->seq ? a->seq < b->seq : a->row < b->row;
-}
-
-static struct merge_run *least(struct compaction *work)
-{
-	struct merge_run *best = NULL;
-
-	for (uint32_t i = 0; i < work->run_count; i++) {
-		struct merge_run *run = &work->runs[i];
-
-		if (!run->at_end && (!best || is_less(&run->ref, &best->ref)))
-			best = run;
-	}
-	return best;
-}
-
-/* Blocks that became one have their chains joined: the first entry is enough. Blocks keep their
- * order, so what was sorted by old numbers is sorted by the new ones. */
-static int add_ref(struct compaction *work, const struct trace_ref *old)
-{
-	struct trace_ref ref = *old;
-
-	if (old->seq >= work->moved_count || !work->moved[old->seq].seq)
-		return -EBADMSG;
-	ref.seq = work->moved[old->seq].seq;
-	ref.row += work->moved[old->seq].row;
-	if (ref.hash == work->last.hash && ref.seq == work->last.seq)
-		return 0;
-	if (ref.hash != work->last.hash || !work->last.seq)
-		work->trace_count++;
-	work->last = ref;
-	run_writer_add(&work->traces, &work->txn, &ref);
-	return work->txn.error;
-}
-
-static int step_traces(struct compaction *work)
-{
-	struct merge_run *run = NULL;
-	int rc = 0;
-
-	for (uint32_t i = 0; i < STEP_REFS && rc == 0; i++) {
-		run = least(work);
-		if (!run)
-			break;
-		rc = add_ref(work, &run->ref);
-		if (rc < 0)
-			break;
-		rc = run_reader_next(&run->reader, &run->ref);
-		run->at_end = rc == -ENOENT;
-		rc = run->at_end ? 0 : rc;
-	}
-	run_writer_flush(&work->traces, &work->txn);
-	if (!run)
-		work->phase = PHASE_FINISH;
-	return rc;
-}
-
-static int put_filter(struct compaction *work)
-{
-	static const uint8_t smallest[KEY_ENTRY_BYTES];
-	struct run_reader reader;
-	struct trace_ref ref;
-	struct buf filter;
-	int rc = run_reader_open(&reader, &trace_index_runs, &work->txn, work->to->by_trace, 0);
-
-	buf_init(&filter, 0);
-	filter_init(&filter, work->trace_count);
-	if (rc == 0)
-		rc = buf_error(&filter);
-	if (rc == 0)
-		rc = run_reader_seek(&reader, smallest);
-	while (rc == 0) {
-		rc = run_reader_next(&reader, &ref);
-		if (rc == 0)
-			filter_add(&filter, ref.hash);
-	}
-	run_reader_close(&reader);
-	if (rc == -ENOENT) {
-		filter_seal(&filter);
-		txn_put(&work->txn, work->to->about, STR("filter"), buf_str(&filter));
-		rc = work->txn.error;
-	}
-	buf_fini(&filter);
 	return rc;
 }
 
@@ -445,7 +312,7 @@ static int put_operation_counts(struct compaction *work)
 
 static int finish_file(struct compaction *work)
 {
-	int rc = put_filter(work);
+	int rc = trace_merge_put_filter(&work->traces, &work->txn, work->to->about);
 
 	if (rc == 0)
 		rc = put_operation_counts(work);
@@ -568,7 +435,6 @@ static int start(struct store *store, struct part *part)
 	block_writer_init(&work->ledgers, part->seed, ZSTD_LEVEL);
 	ledger_block_begin(&work->ledgers, 0);
 	buf_init(&work->summaries, 0);
-	run_writer_init(&work->traces, &trace_index_runs, 0, 0);
 	work->moved = calloc((size_t)work->moved_count, sizeof(*work->moved));
 	rc = work->moved ? open_target(work) : -ENOMEM;
 	return rc < 0 ? rc : txn_begin_read(part->env, &work->reading);
@@ -577,7 +443,8 @@ static int start(struct store *store, struct part *part)
 /* First of all, and in their order: so each keeps its number. */
 static int copy_operations(struct compaction *work)
 {
-	struct part *to = work->to;
+	struct operations *operations = &work->to->names;
+	struct operations_book names = { operations, &work->txn, work->to->operations };
 	struct str key, value;
 	struct cursor cursor;
 	int rc = cursor_open(&work->reading, work->from->operations, &cursor);
@@ -593,9 +460,8 @@ static int copy_operations(struct compaction *work)
 		rc = operations_parse(value, &record);
 		if (rc < 0)
 			break;
-		service = operations_service(&to->names, record.service);
-		rc = operations_id(&to->names, &work->txn, to->operations, &service, record.service,
-				   record.operation, record.kind, &id);
+		service = operations_service(operations, record.service);
+		rc = operations_id(&names, &service, &record, &id);
 		if (rc == 0 && (key.len != 4 || key_get32(key.data) != id))
 			rc = -EBADMSG;
 		if (rc < 0)
@@ -609,6 +475,7 @@ static int step(struct store *store)
 {
 	struct compaction *work = store->compaction;
 	int rc = txn_begin_write(work->to->env, &work->txn);
+	bool is_merged = false;
 
 	if (rc == 0 && work->next_seq == 1)
 		rc = copy_operations(work);
@@ -616,7 +483,12 @@ static int step(struct store *store)
 		return rc;
 	if (work->phase == PHASE_FINISH)
 		return step_finish(store);
-	rc = work->phase == PHASE_BLOCKS ? step_blocks(work) : step_traces(work);
+	if (work->phase == PHASE_BLOCKS)
+		rc = step_blocks(work);
+	else
+		rc = trace_merge_step(&work->traces, &work->txn, &is_merged);
+	if (is_merged)
+		work->phase = PHASE_FINISH;
 	if (rc == 0)
 		rc = txn_commit(&work->txn);
 	/* Not for safety: so that the last step does not have to write out everything at once. */

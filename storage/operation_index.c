@@ -46,30 +46,33 @@ void operation_index_write(struct txn *txn, MDB_dbi dbi, uint32_t run, struct su
 	run_writer_fini(&writer);
 }
 
-static int each_of_run(struct run_reader *reader, const struct summary *first, uint32_t to_minute,
+static bool is_in(const struct operation_index_range *range, const struct summary *summary)
+{
+	return summary->block_kind == range->kind && summary->operation == range->operation &&
+	       summary->minute <= range->to_minute;
+}
+
+static int each_of_run(struct run_reader *reader, const struct operation_index_range *range,
 		       int (*visit)(const struct summary *summary, void *arg), void *arg)
 {
+	struct summary summary = summary_of(range->operation, range->from_minute, range->kind);
 	uint8_t key[KEY_ENTRY_BYTES];
 	int rc;
 
-	put_key(first, key);
+	put_key(&summary, key);
 	for (rc = run_reader_seek(reader, key); rc == 0;) {
-		struct summary summary;
-
 		rc = run_reader_next(reader, &summary);
-		if (rc < 0 || summary.block_kind != first->block_kind ||
-		    summary.operation != first->operation || summary.minute > to_minute)
+		if (rc < 0 || !is_in(range, &summary))
 			break;
 		rc = visit(&summary, arg);
 	}
 	return rc == -ENOENT ? 0 : rc;
 }
 
-int operation_index_each(const struct part *part, const struct txn *txn, enum block_kind kind,
-			 uint32_t operation, uint32_t from_minute, uint32_t to_minute,
+int operation_index_each(const struct part *part, const struct txn *txn,
+			 const struct operation_index_range *range,
 			 int (*visit)(const struct summary *summary, void *arg), void *arg)
 {
-	struct summary first = summary_of(operation, from_minute, kind);
 	uint32_t runs = 0;
 	int rc = run_count(txn, part->by_operation, &runs);
 
@@ -78,7 +81,7 @@ int operation_index_each(const struct part *part, const struct txn *txn, enum bl
 
 		rc = run_reader_open(&reader, &operation_index_runs, txn, part->by_operation, run);
 		if (rc == 0)
-			rc = each_of_run(&reader, &first, to_minute, visit, arg);
+			rc = each_of_run(&reader, range, visit, arg);
 		run_reader_close(&reader);
 	}
 	return rc;

@@ -15,8 +15,13 @@ extern const struct run_kind operation_index_runs; /* of struct summary */
 void operation_index_write(struct txn *txn, MDB_dbi dbi, uint32_t run, struct summary *summaries,
 			   size_t count);
 
-/* Visits the summaries of an operation (or SUMMARY_ALL) of a compacted part whose minutes lie in
- * [from, to], run by run. */
-int operation_index_each(const struct part *part, const struct txn *txn, enum block_kind kind,
-			 uint32_t operation, uint32_t from_minute, uint32_t to_minute,
+struct operation_index_range {
+	enum block_kind kind;
+	uint32_t operation;              /* or SUMMARY_ALL */
+	uint32_t from_minute, to_minute; /* both included */
+};
+
+/* Visits the summaries of a packed part that lie in the range, run by run. */
+int operation_index_each(const struct part *part, const struct txn *txn,
+			 const struct operation_index_range *range,
 			 int (*visit)(const struct summary *summary, void *arg), void *arg);

@@ -103,11 +103,11 @@ static void store(struct txn *txn, MDB_dbi dbi, uint32_t id, const struct operat
 	buf_fini(&value);
 }
 
-int operations_id(struct operations *operations, struct txn *txn, MDB_dbi dbi,
-		  const struct operations_hash *service_hash, struct str service,
-		  struct str operation, uint8_t kind, uint32_t *out_id)
+int operations_id(const struct operations_book *book, const struct operations_hash *service_hash,
+		  const struct operations_record *record, uint32_t *out_id)
 {
-	struct operations_hash hash = hash_names(service_hash, operation, kind);
+	struct operations *operations = book->operations;
+	struct operations_hash hash = hash_names(service_hash, record->operation, record->kind);
 	const uint32_t *known = map_get(&operations->ids, &hash);
 	int rc;
 
@@ -116,17 +116,14 @@ int operations_id(struct operations *operations, struct txn *txn, MDB_dbi dbi,
 		return 0;
 	}
 	if (count_of(operations) >= OPERATIONS_MAX ||
-	    service.len + operation.len > OPERATIONS_NAME_BYTES) {
+	    record->service.len + record->operation.len > OPERATIONS_NAME_BYTES) {
 		*out_id = 0;
 		return 0;
 	}
 	rc = learn(operations, &hash, out_id);
-	if (rc < 0)
-		return rc;
-	store(txn, dbi, *out_id,
-	      &(struct operations_record){
-		      .service = service, .operation = operation, .kind = kind });
-	return 0;
+	if (rc == 0)
+		store(book->txn, book->dbi, *out_id, record);
+	return rc;
 }
 
 int operations_load(struct operations *operations, const struct txn *txn, MDB_dbi dbi)

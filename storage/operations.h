@@ -43,22 +43,28 @@ int operations_load(struct operations *operations, const struct txn *txn, MDB_db
 /* Hashes the service once for many spans; operations_id takes it. */
 struct operations_hash operations_service(const struct operations *operations, struct str service);
 
-/* The number, made if need be in the write transaction; 0: over the limits. -ENOMEM. */
-int operations_id(struct operations *operations, struct txn *txn, MDB_dbi dbi,
-		  const struct operations_hash *service_hash, struct str service,
-		  struct str operation, uint8_t kind, uint32_t *out_id);
-
-/* Adds the spans of a block's summaries; they count when operations_commit is called. */
-void operations_count(struct operations *operations, const struct summary *summaries, size_t count);
-void operations_commit(struct operations *operations);
-void operations_abort(struct operations *operations);
-
 struct operations_record {
 	struct str service;
 	struct str operation;
 	uint8_t kind;
 	uint64_t spans; /* of a closed part; else ask operations_spans */
 };
+
+/* Numbers, and the database and transaction in which new ones are noted. */
+struct operations_book {
+	struct operations *operations;
+	struct txn *txn;
+	MDB_dbi dbi;
+};
+
+/* The number, made if need be; 0: over the limits. -ENOMEM. */
+int operations_id(const struct operations_book *book, const struct operations_hash *service_hash,
+		  const struct operations_record *record, uint32_t *out_id);
+
+/* Adds the spans of a block's summaries; they count when operations_commit is called. */
+void operations_count(struct operations *operations, const struct summary *summaries, size_t count);
+void operations_commit(struct operations *operations);
+void operations_abort(struct operations *operations);
 
 struct operations_hash operations_hash(const struct operations *operations,
 				       const struct operations_record *record);

@@ -168,17 +168,17 @@ static int find_in_blocks(struct search_scan *scan, const struct part *part, con
 static int find_in_index(struct search_scan *scan, const struct part *part, const struct txn *txn)
 {
 	const struct store_query *query = scan->query;
-	uint32_t from = summary_minute(query->from_unix_ns);
-	uint32_t to = query->to_unix_ns ? summary_minute(query->to_unix_ns) : UINT32_MAX;
+	struct operation_index_range range = { scan->kind, SUMMARY_ALL, 0, UINT32_MAX };
 	int rc = 0;
 
 	if (!has_names(query))
-		return operation_index_each(part, txn, scan->kind, SUMMARY_ALL, 0, UINT32_MAX,
-					    note_candidate, scan);
-	for (uint32_t id = 0; id <= OPERATIONS_MAX && rc == 0; id++) {
-		if (is_operation(scan, id))
-			rc = operation_index_each(part, txn, scan->kind, id, from, to,
-						  note_candidate, scan);
+		return operation_index_each(part, txn, &range, note_candidate, scan);
+	range.from_minute = summary_minute(query->from_unix_ns);
+	if (query->to_unix_ns)
+		range.to_minute = summary_minute(query->to_unix_ns);
+	for (range.operation = 0; range.operation <= OPERATIONS_MAX && rc == 0; range.operation++) {
+		if (is_operation(scan, range.operation))
+			rc = operation_index_each(part, txn, &range, note_candidate, scan);
 	}
 	return rc;
 }

@@ -81,7 +81,7 @@ static int put_row(struct block_writer *writer, struct block_span *row)
 }
 
 static int put_rows(struct block_writer *writer, const struct place *place,
-		    const struct span_batch *batch, const struct span_block_names *names)
+		    const struct span_batch *batch, const struct operations_book *names)
 {
 	struct operations_hash service = { 0 };
 	uint32_t resource = UINT32_MAX;
@@ -89,16 +89,19 @@ static int put_rows(struct block_writer *writer, const struct place *place,
 
 	for (uint32_t i = 0; i < batch->span_count && rc == 0; i++) {
 		const struct span *span = &batch->spans[i];
-		struct str service_name = service_of(&batch->resources[span->resource]);
+		struct operations_record record = {
+			.service = service_of(&batch->resources[span->resource]),
+			.operation = span->name,
+			.kind = span->kind,
+		};
 		struct block_span row;
 
 		if (span->resource != resource) { /* spans of one resource stand together */
 			resource = span->resource;
-			service = operations_service(names->operations, service_name);
+			service = operations_service(names->operations, record.service);
 		}
 		fill_row(writer, place, span, &row);
-		rc = operations_id(names->operations, names->txn, names->dbi, &service,
-				   service_name, span->name, span->kind, &row.operation);
+		rc = operations_id(names, &service, &record, &row.operation);
 		if (rc == 0)
 			rc = put_row(writer, &row);
 	}
@@ -151,7 +154,7 @@ enum section { SECTION_ROWS, SECTION_RESOURCES, SECTION_SCOPES, SECTIONS };
 
 static int put_section(struct block_writer *writer, const struct span_batch *const *batches,
 		       size_t count, uint64_t extra_offset, enum section section,
-		       const struct span_block_names *names)
+		       const struct operations_book *names)
 {
 	struct place place = { .extra_offset = extra_offset };
 	int rc = 0;
@@ -169,7 +172,7 @@ static int put_section(struct block_writer *writer, const struct span_batch *con
 }
 
 int span_block_encode(struct block_writer *writer, const struct span_batch *const *batches,
-		      size_t count, uint64_t commit_unix_ns, const struct span_block_names *names)
+		      size_t count, uint64_t commit_unix_ns, const struct operations_book *names)
 {
 	uint64_t body_bytes = 0;
 	int rc = 0;

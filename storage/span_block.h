@@ -6,19 +6,12 @@
 #include "otlp/span.h"
 #include "storage/block_writer.h"
 
-/* Where operations get their numbers. */
-struct span_block_names {
-	struct operations *operations;
-	struct txn *txn;
-	MDB_dbi dbi;
-};
-
 #define SPAN_BLOCK_NO_SERVICE STR("unknown_service")
 
 /* Leaves the block in writer->draft; the batches are borrowed until it is written. `batches` hold
  * at least one span. -EMSGSIZE: too large for a block. */
 int span_block_encode(struct block_writer *writer, const struct span_batch *const *batches,
-		      size_t count, uint64_t commit_unix_ns, const struct span_block_names *names);
+		      size_t count, uint64_t commit_unix_ns, const struct operations_book *names);
 
 /* A row as the span it was. The block is loaded; slices point into it. -EBADMSG. */
 int span_block_span(const struct block *block, uint32_t row, struct span *out_span,

@@ -125,10 +125,12 @@ static int visit_block(struct unsettled *unsettled, uint32_t seq, struct block *
 	unsettled->first = first_of(unsettled, seq);
 	if (!block->spans || !unsettled->first || !has_open_rows(unsettled, block))
 		return 0;
-	unsettled->block = block;
 	rc = block_load(block);
-	if (rc == 0)
-		rc = span_block_batch(block, is_wanted, unsettled, &batch);
+	if (rc < 0)
+		return rc;
+	unsettled->block = block;
+	rc = span_block_batch(block, is_wanted, unsettled, &batch);
+	unsettled->block = NULL;
 	if (rc < 0)
 		return rc;
 	rc = unsettled->error;

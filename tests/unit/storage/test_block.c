@@ -57,7 +57,7 @@ static char *span_bytes(int zstd_level, size_t *out_bytes)
 	struct span_batch *batches[] = { batch_of(0), batch_of(SPANS) };
 	struct operations operations = known_operations();
 	struct txn txn = { 0 };
-	struct span_block_names names = { &operations, &txn, 0 };
+	struct operations_book names = { &operations, &txn, 0 };
 	struct block_writer writer;
 	char *bytes;
 

@@ -290,6 +290,31 @@ static void an_index_that_is_spilled_is_still_found(void **state)
 	expect_many(context, 2000);
 }
 
+/* More entries of one trace than a chunk of its index holds, spans and ledgers by turns. */
+static void a_trace_of_very_many_blocks_can_be_packed(void **state)
+{
+	struct context *context = *state;
+	static struct seen seen;
+
+	for (uint64_t i = 0; i < 700; i++) {
+		struct fixture_span span = span_of(9, i + 1);
+		struct ledger ledger = fixture_ledger(&span, 1, 4);
+
+		assert_int_equal(fixture_commit_spans(context->store, &span, 1, FIXTURE_T0), 0);
+		assert_int_equal(fixture_commit_ledgers(context->store, &ledger, 1, FIXTURE_T0), 0);
+	}
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(look(context->store, 9, &seen), 0);
+		assert_int_equal(seen.count, 700);
+		for (size_t i = 0; i < seen.count; i++) {
+			assert_int_equal(seen.numbers[i], i + 1);
+			assert_int_equal(seen.revisions[i], 1);
+		}
+		fixture_pack(context->store, FIXTURE_T0 + HOUR_NS);
+	}
+	buf_fini(&seen.bytes);
+}
+
 static void a_packed_part_is_smaller(void **state)
 {
 	struct context *context = *state;
@@ -532,6 +557,7 @@ int main(void)
 		TEST(a_group_may_hold_spans_and_their_ledgers),
 		TEST(parts_follow_each_other_though_the_clock_goes_back),
 		TEST(an_index_that_is_spilled_is_still_found),
+		TEST(a_trace_of_very_many_blocks_can_be_packed),
 		TEST(a_packed_part_is_smaller),
 		TEST(parts_go_by_age),
 		TEST(parts_go_by_bytes),

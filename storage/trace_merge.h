@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Merges the trace runs of a part that is over into the one run of its packed form, with a filter,
+ * a bounded piece at a time. */
+#pragma once
+
+#include "storage/trace_index.h"
+
+/* Where a block of the old file went: its first row is now `row` of block `seq`. 0: nowhere. */
+struct trace_merge_moved {
+	uint32_t seq;
+	uint32_t row;
+};
+
+struct trace_merge {
+	const struct trace_merge_moved *moved; /* borrowed: by old seq */
+	uint64_t moved_count;
+	struct trace_merge_run *runs; /* owned */
+	uint32_t run_count;
+	struct run_writer writer;
+	struct buf group; /* struct trace_ref, of one hash, in new numbers */
+	uint64_t hash_count;
+};
+
+/* `reading` and the database behind it stay until trace_merge_close. */
+int trace_merge_open(struct trace_merge *merge, const struct trace_merge_moved *moved,
+		     uint64_t moved_count, const struct txn *reading, MDB_dbi from, MDB_dbi to);
+void trace_merge_close(struct trace_merge *merge); /* also of zeros */
+
+/* Writes some; `out_done` says whether that was all. */
+int trace_merge_step(struct trace_merge *merge, struct txn *txn, bool *out_done);
+/* After the last step. */
+int trace_merge_put_filter(const struct trace_merge *merge, struct txn *txn, MDB_dbi about);
