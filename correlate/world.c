@@ -69,7 +69,7 @@ static struct thread *make_thread(struct model *model, struct process *process, 
 	thread->tid = tid;
 	thread->process = process;
 	thread->next = process->threads;
-	if (process->forked && !process->threads)
+	if (process->forked && tid == process->pid) /* the one that fork returned in */
 		thread->inherited_until_ns = UINT64_MAX;
 	process->threads = thread;
 	process->refs++;

@@ -4,6 +4,7 @@
 #define RECVFROM 45
 #define FUTEX    202
 #define POLL     7
+#define WAIT4    61
 
 /* Enough switches on the CPU before, so that its clock's distance is known. */
 static void warm_up(struct builder *b, struct builder_thread *t)
@@ -181,6 +182,40 @@ static void a_span_longer_than_the_reach_keeps_its_grade(void **state)
 	correlator_free(b.correlator);
 }
 
+/* Threads that a fork handler starts in the child may be heard of before the one that forked. */
+static void what_a_forked_child_burns_is_told_apart(void **state)
+{
+	const struct event_life fork = {
+		.header = { .kind = EVENT_FORK, .bytes = sizeof(fork) },
+		.pid = BUILDER_PID,
+		.tid = 11,
+		.other_pid = 20,
+		.time_ns = 1003 * MS,
+	};
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 },
+			      child = { .pid = 20, .tid = 20, .span = 1 },
+			      helper = { .pid = 20, .tid = 21 };
+	const struct ledger *l;
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	builder_slice(&b, &t, 0, 1000 * MS, 1004 * MS, 1, 0, WAIT4);
+	assert_int_equal(correlator_record(b.correlator, &fork.header), 0);
+	builder_slice(&b, &helper, 0, 1004 * MS, 1005 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &child, 0, 1004 * MS, 1024 * MS, 1, EVENT_DEAD, -1);
+	builder_slice(&b, &t, 1024 * MS, 1024 * MS, 1026 * MS, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, 1001 * MS, 1025 * MS);
+	finish(&b, 1100 * MS);
+	l = builder_ledger(&b, 1);
+	assert_int_equal(l->pid, BUILDER_PID);
+	assert_int_equal(l->forked_cpu_ns, 20 * MS);
+	assert_int_equal(l->cpu_ns, 4 * MS);
+	assert_int_equal(l->all.blocked_ns[REASON_CHILD], 20 * MS);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -191,6 +226,7 @@ int main(void)
 		cmocka_unit_test(lost_records_make_the_span_partial),
 		cmocka_unit_test(a_late_root_revises_its_trace),
 		cmocka_unit_test(a_span_longer_than_the_reach_keeps_its_grade),
+		cmocka_unit_test(what_a_forked_child_burns_is_told_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
