@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -428,6 +430,72 @@ static void without_room_nothing_is_half_written(void **state)
 	buf_fini(&seen.bytes);
 }
 
+/* A disk that fills up, and has room again: in a child, whose mounts end with it. 77: not allowed.
+ */
+static int fill_a_small_disk(const char *path)
+{
+	struct store_options options = fixture_options(path);
+	static struct seen seen;
+	struct fixture_span last;
+	struct store *store;
+	char *ballast;
+	uint64_t number = 0;
+	FILE *file;
+	int rc = 0;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", path, "tmpfs", 0, "size=4m") < 0)
+		return 77;
+	store = fixture_open(&options);
+	assert_true(asprintf(&ballast, "%s/parts/ballast", path) > 0);
+	file = fopen(ballast, "w");
+	for (int i = 0; i < 1 << 20; i++)
+		fputc(i, file);
+	fclose(file);
+	while (rc == 0 && number < 10000) {
+		struct fixture_span spans[50];
+
+		for (size_t i = 0; i < 50; i++)
+			spans[i] = span_of(number, i + 1);
+		rc = fixture_commit_spans(store, spans, 50, FIXTURE_T0);
+		number += rc == 0;
+	}
+	assert_int_equal(rc, -ENOSPC);
+	assert_int_equal(look(store, number, &seen), -ENOENT);
+	unlink(ballast);
+	free(ballast);
+	last = span_of(number, 1);
+	assert_int_equal(fixture_commit_spans(store, &last, 1, FIXTURE_T0), 0);
+	store_close(store);
+	store = fixture_open(&options);
+	for (uint64_t i = 0; i <= number; i++) {
+		assert_int_equal(look(store, i, &seen), 0);
+		assert_int_equal(seen.count, i < number ? 50 : 1);
+	}
+	store_close(store);
+	buf_fini(&seen.bytes);
+	return 0;
+}
+
+static void a_disk_that_has_room_again_is_used_again(void **state)
+{
+	char *path = fixture_folder();
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0)
+		_exit(fill_a_small_disk(path));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	fixture_remove(path);
+	free(path);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		print_message("not allowed to mount\n");
+		skip();
+	}
+	assert_int_equal(status, 0);
+}
+
 static int count_batch(const struct span_batch *batch, void *arg)
 {
 	uint64_t *sum = arg;
@@ -563,6 +631,7 @@ int main(void)
 		TEST(parts_go_by_bytes),
 		TEST(a_full_map_begins_a_new_part),
 		TEST(without_room_nothing_is_half_written),
+		TEST(a_disk_that_has_room_again_is_used_again),
 		TEST(spans_without_a_ledger_are_told),
 		TEST(operations_are_listed_with_their_spans),
 		TEST(a_tool_reads_what_a_dead_daemon_left),
