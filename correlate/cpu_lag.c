@@ -5,15 +5,14 @@
 
 #include "collector/base/macros.h"
 
-#define FAR_WINDOWS    50    /* 200 ms on either side, when the CPU was quiet */
-#define ENOUGH_SAMPLES 4     /* on both sides together */
-#define LAG_MAX_NS     60000 /* booked so early at most: what was seen, and a margin */
-#define NOISE_NS       500   /* between the two clock readings of a record */
+#define FAR_WINDOWS 50  /* 200 ms on either side */
+#define ENOUGH      3   /* samples that agree: by chance late ones do not */
+#define NOISE_NS    500 /* between the two clock readings of a record */
 
-/* The least raw value of the nearest windows on one side that have samples. */
+/* The least raw value of the nearest windows on one side, and how many samples say the same. */
 struct least {
 	int64_t value;
-	uint32_t samples;
+	uint32_t agree;
 };
 
 void cpu_lag_fini(struct cpu_lag *lag)
@@ -36,24 +35,33 @@ void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t ra
 	if (!lag->cpus[cpu])
 		return;
 	window = &lag->cpus[cpu][index % CPU_LAG_WINDOWS];
-	if (window->index != index || !window->samples)
+	if (window->index != index || !window->agree)
 		*window = (struct cpu_lag_window){ raw, index, 0 };
+	if (raw < window->least - NOISE_NS)
+		window->agree = 0;
 	window->least = MIN(window->least, raw);
-	window->samples++;
+	window->agree += raw <= window->least + NOISE_NS;
+}
+
+static void merge(struct least *least, const struct cpu_lag_window *window)
+{
+	if (!least->agree || window->least < least->value - NOISE_NS)
+		*least = (struct least){ window->least, window->agree };
+	else if (window->least <= least->value + NOISE_NS)
+		*least = (struct least){ MIN(least->value, window->least),
+					 least->agree + window->agree };
 }
 
 static struct least look(const struct cpu_lag *lag, uint32_t cpu, uint32_t from, int32_t step)
 {
 	struct least least = { INT64_MAX, 0 };
 
-	for (uint32_t i = 0; i < FAR_WINDOWS && least.samples < ENOUGH_SAMPLES; i++) {
+	for (uint32_t i = 0; i < FAR_WINDOWS && least.agree < ENOUGH; i++) {
 		uint32_t index = from + i * (uint32_t)step;
 		const struct cpu_lag_window *window = &lag->cpus[cpu][index % CPU_LAG_WINDOWS];
 
-		if (!window->samples || window->index != index)
-			continue;
-		least.value = MIN(least.value, window->least);
-		least.samples += window->samples;
+		if (window->agree && window->index == index)
+			merge(&least, window);
 	}
 	return least;
 }
@@ -61,19 +69,19 @@ static struct least look(const struct cpu_lag *lag, uint32_t cpu, uint32_t from,
 struct cpu_lag_base cpu_lag_base(const struct cpu_lag *lag, uint32_t cpu, uint64_t from_ns,
 				 int64_t raw_from, uint64_t to_ns, int64_t raw_to)
 {
-	struct cpu_lag_base base = { MIN(raw_from, raw_to), raw_to, LAG_MAX_NS };
+	struct cpu_lag_base base = { MIN(raw_from, raw_to), raw_to, CPU_LAG_MAX_NS };
 	struct least before, after;
-	uint32_t samples;
+	uint32_t agree;
 
 	if (cpu >= EVENT_MAX_CPUS || !lag->cpus[cpu])
 		return base;
 	before = look(lag, cpu, (uint32_t)(from_ns / CPU_LAG_WINDOW_NS), -1);
 	after = look(lag, cpu, (uint32_t)(to_ns / CPU_LAG_WINDOW_NS) + 1, 1);
-	samples = MIN(before.samples + after.samples, ENOUGH_SAMPLES);
-	base.thin_ns = LAG_MAX_NS / ENOUGH_SAMPLES * (ENOUGH_SAMPLES - samples);
-	base.highest = after.samples ? MIN(raw_to, after.value) : raw_to;
+	agree = MIN(MAX(before.agree, after.agree), ENOUGH);
+	base.thin_ns = CPU_LAG_MAX_NS / ENOUGH * (ENOUGH - agree);
+	base.highest = after.agree ? MIN(raw_to, after.value) : raw_to;
 	base.lowest = MIN(base.highest, raw_from);
-	if (before.samples)
+	if (before.agree)
 		base.lowest = MIN(base.lowest, before.value);
 	if (base.highest - base.lowest <= NOISE_NS)
 		base.lowest = base.highest;

@@ -15,11 +15,12 @@
 
 #define CPU_LAG_WINDOW_NS 4000000ull
 #define CPU_LAG_WINDOWS   16384 /* of a CPU: 65 s */
+#define CPU_LAG_MAX_NS    60000 /* booked so early at most: what was seen, and a margin */
 
 struct cpu_lag_window {
 	int64_t least;
 	uint32_t index; /* time / CPU_LAG_WINDOW_NS */
-	uint32_t samples;
+	uint32_t agree; /* samples that say the same; 0: the window is not in use */
 };
 
 struct cpu_lag {

@@ -365,23 +365,38 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 	return true;
 }
 
+/* What the slice was booked short of at a tick, by the CPU's clock around it. */
+static uint64_t late_by(const struct join *join, const struct slice *cut, const struct slice *after)
+{
+	bool has_after = after && !after->gap && after->in_ns == cut->out_ns;
+	const struct slice *known = has_after ? after : cut;
+	int64_t raw = has_after ? MIN(cut->raw_lag_out, after->raw_lag_out) : cut->raw_lag_in;
+	struct cpu_lag_base base = cpu_lag_base(&join->model->lag, cut->cpu, cut->in_ns,
+						MIN(raw, cut->raw_lag_in), known->out_ns, raw);
+	uint64_t late = (uint64_t)(cut->raw_lag_out - MIN(cut->raw_lag_out, base.highest));
+
+	return has_after ? MIN(late, after->booked_ns) : MIN(late, cut->out_ns - cut->in_ns);
+}
+
 /* At a tick the kernel has not booked the time since its own last look: both sides of the cut are
- * given what belongs to them. */
+ * given what belongs to them. The youngest first, for each makes the next one's clock known. */
 static void book_ticks(const struct join *join, struct lane *lane)
 {
-	for (uint32_t i = 0; i + 1 < lane->count; i++) {
-		struct slice *cut = &lane->slices[i], *after = cut + 1;
-		struct cpu_lag_base base;
+	for (uint32_t i = lane->count; i-- > 0;) {
+		struct slice *cut = &lane->slices[i];
+		struct slice *after = i + 1 < lane->count ? cut + 1 : NULL;
 		uint64_t late;
 
-		if (!(cut->flags & EVENT_TICK) || after->gap || after->in_ns != cut->out_ns)
+		if (!(cut->flags & EVENT_TICK))
 			continue;
-		base = cpu_lag_base(&join->model->lag, cut->cpu, cut->out_ns, cut->raw_lag_out,
-				    cut->out_ns, cut->raw_lag_out);
-		late = MIN((uint64_t)(cut->raw_lag_out - base.highest), after->booked_ns);
+		late = late_by(join, cut, after);
 		cut->booked_ns += late;
-		after->booked_ns -= late;
 		cut->raw_lag_out -= (int64_t)late;
+		if (cut->flags & EVENT_IN_LOST)
+			cut->in_ns -= MIN(late, cut->in_ns - MAX(cut->prev_out_ns, cut->waking_ns));
+		if (!after || after->gap || after->in_ns != cut->out_ns)
+			continue;
+		after->booked_ns -= late;
 		after->raw_lag_in -= (int64_t)late;
 	}
 }

@@ -13,7 +13,9 @@
 
 #define OVERLAY_MAX_SPANS 512 /* of one trace within one slice */
 
-enum confidence { CANNOT = 0, DOUBTFUL, SURE };
+/* SUSPENDED: the thread carried it before and after, and something else at both ends of the slice:
+ * it may have come back to it in between. */
+enum confidence { CANNOT = 0, SUSPENDED, DOUBTFUL, SURE };
 
 struct cut {
 	struct join *join;
@@ -27,7 +29,6 @@ struct cut {
 	uint32_t count;
 	int32_t nodes[OVERLAY_MAX_SPANS];
 	uint8_t confidence[OVERLAY_MAX_SPANS];
-	bool touched_part;
 };
 
 /* Up to the one that is active then; -1: none. */
@@ -166,7 +167,7 @@ static enum confidence trust_observed(const struct cut *cut, int32_t index,
 	if (!ends_here && seen->last_ns <= cut->slice->in_ns)
 		return may_be_on_the_way(cut, index, cut->owner_out, node->b_ns) ? DOUBTFUL
 										 : CANNOT;
-	return starts_here || ends_here ? DOUBTFUL : CANNOT;
+	return starts_here || ends_here ? DOUBTFUL : SUSPENDED;
 }
 
 static enum confidence trust(const struct cut *cut, int32_t index)
@@ -202,7 +203,7 @@ static int32_t innermost(struct cut *cut, uint64_t start, uint64_t end,
 		int32_t index = cut->nodes[i];
 		const struct node *node = &join->nodes[index];
 
-		if (cut->confidence[i] == CANNOT || !node_is_active(node, start))
+		if (cut->confidence[i] <= SUSPENDED || !node_is_active(node, start))
 			continue;
 		if (best >= 0 && !node_is_below(join, index, best)) {
 			if (node_is_below(join, best, index))
@@ -231,6 +232,26 @@ static int32_t sure_ancestor(const struct cut *cut, int32_t index)
 	return -1;
 }
 
+/* Those that may have run instead of the owner: both are in doubt, up to where they meet. */
+static void doubt_suspended(struct cut *cut, int32_t owner, uint64_t start, uint64_t end)
+{
+	struct join *join = cut->join;
+
+	for (uint32_t i = 0; i < cut->count; i++) {
+		int32_t index = cut->nodes[i], meet = index;
+
+		if (cut->confidence[i] != SUSPENDED || !node_is_active(&join->nodes[index], start))
+			continue;
+		while (meet >= 0 && (owner < 0 || !node_is_below(join, owner, meet)))
+			meet = join->nodes[meet].parent;
+		if (meet == index)
+			continue;
+		doubt(join, index, meet, end - start);
+		if (owner != meet)
+			doubt(join, owner, meet, end - start);
+	}
+}
+
 static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 {
 	struct segment like = {
@@ -245,12 +266,11 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 
 	like.cpu_ns = cpu - MIN(cpu, cut->last_cpu_ns);
 	cut->last_cpu_ns = cpu;
+	doubt_suspended(cut, owner, start, end);
 	if (owner < 0)
 		return;
 	if (confidence == DOUBTFUL)
 		doubt(cut->join, owner, sure_ancestor(cut, owner), end - start);
-	if (start != cut->slice->in_ns || end != cut->slice->out_ns)
-		doubt(cut->join, owner, -1, 0);
 	emit(cut->join, &like, start, end, owner);
 }
 
@@ -280,8 +300,8 @@ static uint32_t edges_of(const struct cut *cut, uint64_t *edges)
 	return count;
 }
 
-/* What was stolen, or booked elsewhere, is uncertain for those that own only a part; by no more
- * than that part. */
+/* What was stolen, or booked elsewhere, is uncertain for those that own only a part: by no more
+ * than that part, unless it is the head, which has what was booked before the switch. */
 static void doubt_parts(struct cut *cut)
 {
 	const struct slice *slice = cut->slice;
@@ -292,7 +312,8 @@ static void doubt_parts(struct cut *cut)
 		bool whole = part == slice->out_ns - slice->in_ns;
 
 		if (cut->confidence[i] != CANNOT && (!whole || cut->count > 1))
-			node->uncertain_ns += MIN(cut->doubt_ns, part);
+			node->uncertain_ns += node->a_ns > slice->in_ns ? MIN(cut->doubt_ns, part)
+									: cut->doubt_ns;
 	}
 }
 
@@ -305,8 +326,27 @@ static void measure_lag(struct cut *cut)
 
 	cut->ahead_ns = slice->raw_lag_in - base.highest;
 	cut->doubt_ns = (uint64_t)(base.highest - base.lowest) + base.thin_ns;
-	if (slice->flags & EVENT_IN_LOST)
-		cut->doubt_ns += slice->out_ns - slice->in_ns;
+}
+
+/* The switch-in was rebuilt from the CPU clock: it is off by the lag at both ends, and by what was
+ * stolen in between. All who may have been there are in doubt by as much. */
+static void doubt_lost_in(struct join *join, const struct lane *lane, const struct slice *slice)
+{
+	struct cpu_lag_base base =
+		cpu_lag_base(&join->model->lag, slice->cpu, slice->prev_out_ns, slice->raw_lag_out,
+			     slice->out_ns, slice->raw_lag_out);
+	uint64_t off = CPU_LAG_MAX_NS + base.thin_ns + (uint64_t)(slice->raw_lag_out - base.lowest);
+	uint64_t from = slice->in_ns - MIN(off, slice->in_ns - slice->prev_out_ns);
+	int32_t found[OVERLAY_MAX_SPANS];
+	uint32_t count = join_overlapping(join, lane->process, from, slice->in_ns + off, found,
+					  OVERLAY_MAX_SPANS);
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct node *node = &join->nodes[found[i]];
+
+		if (node->sightings < 0 || join_sighting(join, found[i], lane->thread))
+			node->uncertain_ns += off;
+	}
 }
 
 static void cut_slice(struct join *join, const struct lane *lane, const struct slice *slice)
@@ -474,6 +514,8 @@ static void overlay_lane(struct join *join, const struct lane *lane)
 			emit_off_cpu(join, lane, before, slice, slice->in_ns);
 		if (before && slice->hidden_ns)
 			doubt_hidden(join, lane, before, slice);
+		if (slice->flags & EVENT_IN_LOST)
+			doubt_lost_in(join, lane, slice);
 		cut_slice(join, lane, slice);
 	}
 	if (lane->count)

@@ -223,6 +223,15 @@ static void change_span(const struct schedule *s, struct true_thread *t)
 	begin_stretch(s, t, STATE_RUNNING, 0, 0);
 }
 
+/* A span's edge cuts what all others do at that instant, so that no stretch lies across it. */
+static void cut_stretches(const struct schedule *s)
+{
+	for (uint32_t i = 0; i < s->thread_count; i++) {
+		if (s->threads[i].state == THREAD_ON_CPU)
+			change_span(s, &s->threads[i]);
+	}
+}
+
 /* What the scheduler did not book to this slice in the end was never on the thread's clock. */
 static void clip_slice(struct true_thread *t)
 {
@@ -430,9 +439,11 @@ static void do_instantly(struct schedule *s, struct true_thread *t, const struct
 		break;
 	case OP_START:
 		s->spans[op->span].start_ns = s->now_ns;
+		cut_stretches(s);
 		break;
 	case OP_END:
 		s->spans[op->span].end_ns = s->now_ns;
+		cut_stretches(s);
 		break;
 	case OP_PUSH:
 		assert(t->depth < SCHEDULE_MAX_STACK);
