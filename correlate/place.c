@@ -13,6 +13,7 @@
 struct candidates {
 	struct lane *best;
 	bool best_is_whole; /* nothing that was seen between its edges speaks against it */
+	bool best_is_seen;  /* ... and descendants were: as good as seen itself */
 };
 
 static bool is_of(const struct join *join, const struct event_tag *tag, int32_t index)
@@ -57,7 +58,7 @@ static void consider(struct join *join, struct candidates *candidates, struct th
 	const struct node *node = &join->nodes[index];
 	struct lane *lane = join_lane(join, thread);
 	const struct slice *first, *last;
-	bool is_whole;
+	bool is_whole, is_seen;
 
 	if (!lane || node->b_ns == 0)
 		return;
@@ -66,9 +67,12 @@ static void consider(struct join *join, struct candidates *candidates, struct th
 	if (!first || !last || is_busy_elsewhere(join, first, index))
 		return;
 	is_whole = is_unbroken(join, first, last, index);
-	if (!candidates->best || (is_whole && !candidates->best_is_whole)) {
+	is_seen = is_whole && first != last;
+	if (!candidates->best || (is_whole && !candidates->best_is_whole) ||
+	    (is_seen && !candidates->best_is_seen)) {
 		candidates->best = lane;
 		candidates->best_is_whole = is_whole;
+		candidates->best_is_seen = is_seen;
 	}
 }
 
@@ -151,7 +155,8 @@ static void place(struct join *join, int32_t index)
 	if (!candidates.best)
 		consider_all_threads(join, &candidates, index);
 	node->placed = candidates.best;
-	if (candidates.best_is_whole && is_proved(join, candidates.best, index))
+	if (candidates.best_is_seen ||
+	    (candidates.best_is_whole && is_proved(join, candidates.best, index)))
 		return;
 	node->inferred = true;
 	claimed = claimed_lane(join, index);

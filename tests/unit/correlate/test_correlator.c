@@ -98,6 +98,31 @@ static void spans_within_one_slice_are_proved_to_their_thread(void **state)
 	correlator_free(b.correlator);
 }
 
+/* Whatever other threads did meanwhile: what showed its child all along carried it, too. */
+static void a_span_that_only_its_child_showed_is_vouched_for(void **state)
+{
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 },
+			      other = { .pid = BUILDER_PID, .tid = 12 };
+	const struct ledger *l;
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	builder_slice(&b, &t, 0, 1000 * MS, 1002 * MS, 2, 0, RECVFROM);
+	builder_slice(&b, &other, 0, 1002 * MS, 1004 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &t, 1005 * MS, 1006 * MS, 1010 * MS, 0, 0, FUTEX);
+	builder_span(&b, 2, 1, 1001 * MS + 200 * US, 1007 * MS);
+	builder_span(&b, 1, 0, 1001 * MS, 1008 * MS);
+	finish(&b, 1100 * MS);
+	l = builder_ledger(&b, 1);
+	assert_int_equal(l->grade, GRADE_EXACT);
+	assert_int_equal(l->cpu_ns, 3 * MS);
+	assert_int_equal(l->cpu_self_ns, 1 * MS + 200 * US);
+	assert_int_equal(l->all.blocked_ns[REASON_NET], 3 * MS);
+	correlator_free(b.correlator);
+}
+
 static void of_two_threads_neither_is_proved(void **state)
 {
 	struct builder b;
@@ -222,6 +247,7 @@ int main(void)
 		cmocka_unit_test(one_span_over_a_wait_is_exact),
 		cmocka_unit_test(a_child_takes_its_part_of_the_slice),
 		cmocka_unit_test(spans_within_one_slice_are_proved_to_their_thread),
+		cmocka_unit_test(a_span_that_only_its_child_showed_is_vouched_for),
 		cmocka_unit_test(of_two_threads_neither_is_proved),
 		cmocka_unit_test(lost_records_make_the_span_partial),
 		cmocka_unit_test(a_late_root_revises_its_trace),
