@@ -13,8 +13,8 @@
 
 #define OVERLAY_MAX_SPANS 512 /* of one trace within one slice */
 
-/* SUSPENDED: the thread carried it before and after, and something else at both ends of the slice:
- * it may have come back to it in between. */
+/* SUSPENDED: the thread carried it before and after, or a child of it, and something else in this
+ * slice: it may have come to it in between. Such a span owns nothing, but is in doubt. */
 enum confidence { CANNOT = 0, SUSPENDED, DOUBTFUL, SURE };
 
 struct cut {
@@ -187,7 +187,7 @@ static enum confidence trust(const struct cut *cut, int32_t index)
 				       (at_out || node->b_ns <= cut->slice->out_ns)
 			       ? SURE
 			       : DOUBTFUL;
-	return at_in || at_out ? DOUBTFUL : CANNOT;
+	return at_in || at_out ? SUSPENDED : CANNOT; /* a child's pool thread, more likely */
 }
 
 /* The innermost of those active; rivals, of which neither is the other's ancestor, doubt each
@@ -270,7 +270,7 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 	if (owner < 0)
 		return;
 	if (confidence == DOUBTFUL)
-		doubt(cut->join, owner, sure_ancestor(cut, owner), end - start);
+		doubt(cut->join, owner, sure_ancestor(cut, owner), MAX(end - start, like.cpu_ns));
 	emit(cut->join, &like, start, end, owner);
 }
 
@@ -300,6 +300,17 @@ static uint32_t edges_of(const struct cut *cut, uint64_t *edges)
 	return count;
 }
 
+/* It, or one below it, may own a part of the slice. */
+static bool is_concerned(const struct cut *cut, uint32_t which)
+{
+	for (uint32_t i = 0; i < cut->count; i++) {
+		if (cut->confidence[i] > SUSPENDED &&
+		    node_is_below(cut->join, cut->nodes[i], cut->nodes[which]))
+			return true;
+	}
+	return false;
+}
+
 /* What was stolen, or booked elsewhere, is uncertain for those that own only a part: by no more
  * than that part, unless it is the head, which has what was booked before the switch. */
 static void doubt_parts(struct cut *cut)
@@ -311,7 +322,7 @@ static void doubt_parts(struct cut *cut)
 		uint64_t part = MIN(node->b_ns, slice->out_ns) - MAX(node->a_ns, slice->in_ns);
 		bool whole = part == slice->out_ns - slice->in_ns;
 
-		if (cut->confidence[i] != CANNOT && (!whole || cut->count > 1))
+		if (is_concerned(cut, i) && (!whole || cut->count > 1))
 			node->uncertain_ns += node->a_ns > slice->in_ns ? MIN(cut->doubt_ns, part)
 									: cut->doubt_ns;
 	}

@@ -516,12 +516,44 @@ static void trim_folded(struct sweep *sweep, uint64_t available_ns)
 	ledger->cpu_self_ns -= MIN(excess, ledger->cpu_self_ns);
 }
 
-/* Totals of what has left the timelines. On one lane they simply add up; what no lane had is
- * elsewhere. Lanes in parallel cannot be told apart any more: that part is unknown. */
+/* Until when slices that may have been the span's were folded: those of the threads that it was
+ * seen on; of any, if of none. */
+static uint64_t folded_until(const struct sweep *sweep)
+{
+	const struct join *join = sweep->join;
+	uint64_t until = 0;
+
+	for (int32_t s = sweep->node->sightings; s >= 0; s = join->sightings[s].next)
+		until = MAX(until, join->sightings[s].thread->folded_until_ns);
+	if (sweep->node->sightings >= 0)
+		return until;
+	for (const struct thread *t = sweep->node->process->threads; t; t = t->next)
+		until = MAX(until, t->folded_until_ns);
+	return until;
+}
+
+/* What no fold has: a part of a slice between others' tags, or really elsewhere; nobody can tell.
+ */
+static void miss_folded(struct sweep *sweep, uint64_t ns)
+{
+	struct ledger *ledger = sweep->ledger;
+
+	if (ns <= LEDGER_EXACT_NS) {
+		ledger->all.elsewhere_ns += ns;
+		ledger->self.elsewhere_ns += ns;
+		ledger->uncertain_ns += ns;
+	} else {
+		ledger->all.unknown_ns += ns;
+		ledger->self.unknown_ns += ns;
+	}
+}
+
+/* Totals of what has left the timelines. On one lane they simply add up. Lanes in parallel cannot
+ * be told apart any more: that part is unknown. */
 static void add_folds(struct sweep *sweep)
 {
 	const struct thread *only = NULL;
-	uint64_t until = sweep->node->a_ns, total;
+	uint64_t until = folded_until(sweep), total;
 
 	for (const struct observation *o = sweep->join->trace->observations; o; o = o->next) {
 		int32_t owner = o->fold && !o->inherited ? fold_owner(sweep, o) : -1;
@@ -534,16 +566,14 @@ static void add_folds(struct sweep *sweep)
 		add_fold(sweep, o->fold, owner == sweep->index);
 		until = MAX(until, o->thread->folded_until_ns);
 	}
-	until = MIN(until, sweep->node->b_ns);
+	until = MAX(MIN(until, sweep->node->b_ns), sweep->node->a_ns);
 	sweep->start_ns = until;
 	trim_folded(sweep, until - sweep->node->a_ns);
 	total = split_total(&sweep->ledger->all);
-	if (sweep->folded_lanes || total > until - sweep->node->a_ns) {
+	if (sweep->folded_lanes || total > until - sweep->node->a_ns)
 		give_up_folded(sweep, until - sweep->node->a_ns);
-	} else if (total < until - sweep->node->a_ns) {
-		sweep->ledger->all.elsewhere_ns += until - sweep->node->a_ns - total;
-		sweep->ledger->self.elsewhere_ns += until - sweep->node->a_ns - total;
-	}
+	else
+		miss_folded(sweep, until - sweep->node->a_ns - total);
 }
 
 static void run(struct sweep *sweep)
