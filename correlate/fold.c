@@ -111,15 +111,27 @@ static uint64_t edge_inside(const struct model *model, const struct slice *slice
 	return time > slice->in_ns && time < slice->out_ns ? time : 0;
 }
 
+/* What the clock may be off for those that own only a part of the slice, or for the slices on both
+ * sides of a tick. */
+static uint64_t misbooked_ns(const struct slice *slice)
+{
+	uint64_t length = slice->out_ns - slice->in_ns;
+
+	return MAX(length, slice->booked_ns) - MIN(length, slice->booked_ns) + CPU_LAG_MAX_NS;
+}
+
 static void add_running(struct fold *fold, const struct slice *slice, uint64_t start, uint64_t end,
 			bool is_sure)
 {
 	uint64_t length = slice->out_ns - slice->in_ns;
+	bool is_part = start != slice->in_ns || end != slice->out_ns;
 
 	if (!fold)
 		return;
 	if (!is_sure)
 		fold->uncertain_ns += length;
+	if (!is_sure || is_part)
+		fold->uncertain_ns += misbooked_ns(slice);
 	if (start >= end)
 		return;
 	extend(fold, start, end);
