@@ -31,7 +31,7 @@ def verdict_of(ledger):
     if waiting and running * 100 < wall * 30:
         return "waiting"
     if running * 100 > wall * 70:
-        return "cpu-bound"
+        return "cpu_bound"
     return "mixed"
 
 
