@@ -378,6 +378,15 @@ static uint64_t late_by(const struct join *join, const struct slice *cut, const 
 	return has_after ? MIN(late, after->booked_ns) : MIN(late, cut->out_ns - cut->in_ns);
 }
 
+/* A switch-in that was rebuilt from what was booked. */
+static void move_in(struct slice *slice, uint64_t earlier_ns)
+{
+	uint64_t least = MIN(MAX(slice->prev_out_ns, slice->waking_ns), slice->in_ns);
+
+	slice->in_ns -= MIN(earlier_ns, slice->in_ns - least);
+	slice->raw_lag_in = slice->raw_lag_out;
+}
+
 /* At a tick the kernel has not booked the time since its own last look: both sides of the cut are
  * given what belongs to them. The youngest first, for each makes the next one's clock known. */
 static void book_ticks(const struct join *join, struct lane *lane)
@@ -393,7 +402,7 @@ static void book_ticks(const struct join *join, struct lane *lane)
 		cut->booked_ns += late;
 		cut->raw_lag_out -= (int64_t)late;
 		if (cut->flags & EVENT_IN_LOST)
-			cut->in_ns -= MIN(late, cut->in_ns - MAX(cut->prev_out_ns, cut->waking_ns));
+			move_in(cut, late);
 		if (!after || after->gap || after->in_ns != cut->out_ns)
 			continue;
 		after->booked_ns -= late;

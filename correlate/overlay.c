@@ -491,6 +491,34 @@ static void doubt_hidden(struct join *join, const struct lane *lane, const struc
 	}
 }
 
+static bool anybody_ran(struct join *join, const struct process *process, uint64_t time_ns)
+{
+	for (struct thread *t = process->threads; t; t = t->next) {
+		const struct lane *lane = t->seen ? join_lane(join, t) : NULL;
+
+		if (lane &&
+		    (lane_on_cpu(lane, time_ns) || (time_ns > 0 && lane_on_cpu(lane, time_ns - 1))))
+			return true;
+	}
+	return false;
+}
+
+/* A span that ended while its thread seems to wait was ended by another thread. If none ran, then
+ * the record that would tell of it was lost. */
+static void question_ends(struct join *join, const struct lane *lane, const struct slice *last)
+{
+	int32_t owner = meaning(join, lane, &last->tag_out, last->out_ns);
+
+	for (; owner >= 0; owner = join->nodes[owner].parent) {
+		struct node *node = &join->nodes[owner];
+		uint64_t slop = node->bound_ns + LEDGER_EXACT_NS;
+
+		if (node->b_ns > last->out_ns + slop && node->b_ns <= lane->open_until_ns &&
+		    !anybody_ran(join, lane->process, node->b_ns - 1))
+			node->partial = true;
+	}
+}
+
 /* After the newest record: still blocked, for the reason that stands there, or still running. */
 static void emit_open_end(struct join *join, const struct lane *lane)
 {
@@ -503,6 +531,7 @@ static void emit_open_end(struct join *join, const struct lane *lane)
 		return;
 	if (!lane->thread->running) {
 		emit_off_cpu(join, lane, last, NULL, end);
+		question_ends(join, lane, last);
 		return;
 	}
 	owner = meaning(join, lane, &last->tag_out, last->out_ns);
