@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from daemon import RELEASE, Daemon  # noqa: E402
 
 TURNS = {"spin": 150, "sleep": 150, "futex": 150, "pipe": 150, "tcp": 150, "nested": 100,
-         "back-to-back": 100, "python": 100}
+         "back-to-back": 100, "exit": 8, "python": 100}
 TOLERATED_NS = 2000  # beyond uncertain_ns; the truth's own slack comes on top
 EXACT = ("exact", "bounded")
 

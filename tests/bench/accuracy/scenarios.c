@@ -130,6 +130,15 @@ static void spin(void)
 	truth_close(span);
 }
 
+/* Its process ends with the last one, so that nothing comes after it to be seen by. */
+static void last_breath(void)
+{
+	struct truth_span *span = truth_open("last");
+
+	truth_spin_ns(truth_length_ns(50 * US, 2 * MS));
+	truth_close(span);
+}
+
 static void nap(void)
 {
 	struct truth_span *span = truth_open("sleep");
@@ -209,14 +218,19 @@ static const struct scenario {
 	void (*turn)(void);
 	void (*connect)(struct partner *partner);
 	_Atomic uint32_t *word;
+	int ends_at_once;
 } scenarios[] = {
-	{ "spin", spin, NULL, NULL },
-	{ "sleep", nap, NULL, NULL },
-	{ "futex", futex_wait, partner_over_pipes, &partner_word },
-	{ "pipe", pipe_wait, partner_over_pipes, NULL },
-	{ "tcp", tcp_wait, partner_over_tcp, NULL },
-	{ "nested", nested, NULL, NULL },
-	{ "back-to-back", back_to_back, NULL, NULL },
+	{ .name = "spin", .turn = spin },
+	{ .name = "sleep", .turn = nap },
+	{ .name = "futex",
+	  .turn = futex_wait,
+	  .connect = partner_over_pipes,
+	  .word = &partner_word },
+	{ .name = "pipe", .turn = pipe_wait, .connect = partner_over_pipes },
+	{ .name = "tcp", .turn = tcp_wait, .connect = partner_over_tcp },
+	{ .name = "nested", .turn = nested },
+	{ .name = "back-to-back", .turn = back_to_back },
+	{ .name = "exit", .turn = last_breath, .ends_at_once = 1 },
 };
 
 static void run(const struct scenario *scenario, long turns, const char *service)
@@ -233,6 +247,8 @@ static void run(const struct scenario *scenario, long turns, const char *service
 		scenario->turn();
 		truth_spin_ns(truth_between(5 * US, 50 * US));
 	}
+	if (!scenario->ends_at_once)
+		sleep_ns(20 * MS); /* a service lives on */
 	truth_print();
 }
 
