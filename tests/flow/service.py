@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Python service under observation, from both sides.
+"""Programs under observation, and the Python service among them from both sides.
 
 A scenario starts itself again as the service: `Service(daemon, "spin")` runs `SCENARIO.py spin ENDPOINT`.
-The two talk in lines: the service says what it knows about itself as JSON, the scenario lets it go on.
+The two talk in lines: the scenario says what to do, the service says what it knows about itself as JSON.
 """
 
+import atexit
 import json
 import os
 import queue
@@ -17,20 +18,16 @@ import grpc
 from daemon import PATIENCE_S, wait_for
 
 
-class Service:
-    def __init__(self, daemon, *arguments, publishes=True):
-        self.process = subprocess.Popen([sys.executable, sys.argv[0], *arguments, daemon.grpc],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+class Subject:
+    """A program that says "started", obeys lines, and answers each with a line of JSON."""
+
+    def __init__(self, *command):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.pid = self.process.pid
         self.lines = queue.SimpleQueue()
+        atexit.register(self.process.kill)
         threading.Thread(target=self._read, daemon=True).start()
-        try:
-            assert self.told() == "started"
-            if publishes:
-                wait_for(lambda: is_publishing(daemon, self.pid), "the service to be seen publishing")
-        except BaseException:
-            self.process.kill()
-            raise
+        assert self.told() == "started"
 
     def __enter__(self):
         return self
@@ -59,9 +56,28 @@ class Service:
             raise AssertionError(f"the service ended with {self.process.wait(timeout=PATIENCE_S)}")
         return json.loads(line)
 
+    def ask(self, word):
+        self.go(word)
+        return self.told()
 
-def is_publishing(daemon, pid):
-    return any(process["pid"] == pid for process in daemon.status()["probe"]["publishing"])
+
+class Service(Subject):
+    """The scenario itself, started again with `arguments` and the daemon's endpoint."""
+
+    def __init__(self, daemon, *arguments, publishes=True):
+        super().__init__(sys.executable, sys.argv[0], *arguments, daemon.grpc)
+        if publishes:
+            wait_until_published(daemon, self.pid)
+
+
+def wait_until_published(daemon, pid, by=""):
+    """Until the daemon has found out that this process publishes, from an executable named like `by`."""
+
+    def is_known():
+        return any(process["pid"] == pid and process["executable"].endswith(by)
+                   for process in daemon.status()["probe"]["publishing"])
+
+    wait_for(is_known, f"process {pid} to be seen publishing")
 
 
 # In the service.
