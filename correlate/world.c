@@ -200,6 +200,16 @@ static void check_chain(struct model *model, const struct thread *thread,
 	}
 }
 
+/* Nothing that a clock can show: differences of such times must not overflow. */
+static bool is_plausible(const struct event_slice *record)
+{
+	uint64_t all = record->prev_out_ns | record->waking_ns | record->in_ns | record->out_ns |
+		       record->exec_in_ns | record->exec_out_ns | record->exec_start_in_ns |
+		       record->exec_start_out_ns;
+
+	return record->out_ns && all >> 61 == 0;
+}
+
 static bool make_slice(struct model *model, const struct thread *thread,
 		       const struct event_slice *record, struct slice *out)
 {
@@ -216,11 +226,11 @@ static bool make_slice(struct model *model, const struct thread *thread,
 		.state = record->state,
 		.syscall = record->syscall,
 	};
-	if (record->header.bytes < sizeof(*record) || !read_tails(record, out))
+	if (!is_plausible(record) || !read_tails(record, out))
 		return false;
-	if (!out->out_ns || out->in_ns > out->out_ns ||
+	if (out->in_ns > out->out_ns ||
 	    (thread->seen && out->in_ns && out->in_ns < thread->last_out_ns) ||
-	    out->out_ns < thread->last_out_ns || out->out_ns >> 62)
+	    out->out_ns < thread->last_out_ns)
 		return false;
 	set_tag_in(thread, out);
 	rebuild_in(model, thread, out);
@@ -253,9 +263,14 @@ static void note_lag(struct model *model, const struct slice *slice)
 
 static int take_slice(struct model *model, const struct event_slice *record)
 {
-	struct thread *thread = thread_of(model, record);
+	struct thread *thread;
 	struct slice slice;
 
+	if (record->header.bytes < sizeof(*record)) {
+		model->stats.slices_malformed++;
+		return -EBADMSG;
+	}
+	thread = thread_of(model, record);
 	if (!thread)
 		return -ENOMEM;
 	if (!make_slice(model, thread, record, &slice)) {

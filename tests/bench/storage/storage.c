@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 #include "collector/base/macros.h"
-#include "fixture.h"
 #include "otlp/otlp_decode.h"
+#include "tests/lib/storage_fixture.h"
 
 #define BATCH      512
 #define OPERATIONS 40

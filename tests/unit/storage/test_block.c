@@ -9,10 +9,10 @@
 #include <cmocka.h>
 
 #include "collector/base/macros.h"
-#include "fixture.h"
 #include "otlp/otlp_decode.h"
 #include "storage/ledger_block.h"
 #include "storage/span_block.h"
+#include "tests/lib/storage_fixture.h"
 
 #define SPANS 16
 

@@ -15,8 +15,8 @@
 #include <cmocka.h>
 
 #include "collector/base/macros.h"
-#include "fixture.h"
 #include "storage/file_check.h"
+#include "tests/lib/storage_fixture.h"
 
 #define HOUR_NS (3600 * NS_PER_SEC)
 #define TRACES  400

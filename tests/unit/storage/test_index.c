@@ -9,10 +9,10 @@
 #include <cmocka.h>
 
 #include "collector/base/map.h"
-#include "fixture.h"
 #include "storage/filter.h"
 #include "storage/part.h"
 #include "storage/trace_index.h"
+#include "tests/lib/storage_fixture.h"
 
 #define KEYS 20000
 

@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "collector/base/macros.h"
-#include "fixture.h"
+#include "tests/lib/storage_fixture.h"
 
 #define ROUNDS      50
 #define MAX_LIFE_NS (120 * NS_PER_MS)

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "collector/base/macros.h"
-#include "fixture.h"
+#include "tests/lib/storage_fixture.h"
 
 #define SPANS   3000
 #define BATCH   50

@@ -16,8 +16,8 @@
 #include <cmocka.h>
 
 #include "collector/base/macros.h"
-#include "fixture.h"
 #include "otlp/otlp_decode.h"
+#include "tests/lib/storage_fixture.h"
 
 #define HOUR_NS (3600 * NS_PER_SEC)
 

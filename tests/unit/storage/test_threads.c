@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "collector/base/macros.h"
-#include "fixture.h"
+#include "tests/lib/storage_fixture.h"
 
 #define READERS 3
 #define GROUPS  600

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fixture.h"
+#include "tests/lib/storage_fixture.h"
 
 #include <ftw.h>
 #include <setjmp.h>
