@@ -189,8 +189,8 @@ static bool is_root(const struct trace *trace, const struct trace_span *span)
 	       !process_carries(trace, NULL, span->parent_id);
 }
 
-/* Every thread that carried the trace is known up to the trace's end: it left the CPU, or a tick
- * has closed its slice since. */
+/* Every thread that carried the trace is known up to the trace's end: it has left the CPU since, or
+ * it would have to run for too long. A tick says less: what it has not booked may be stolen. */
 static bool is_covered(const struct model *model, const struct trace *trace, uint64_t end_ns)
 {
 	if (model->now_ns < end_ns)
@@ -201,7 +201,7 @@ static bool is_covered(const struct model *model, const struct trace *trace, uin
 		const struct thread *thread = o->thread;
 
 		/* the newest record says that it ran on, or it has come back since, unreported */
-		if (!thread->dead && thread->last_out_ns < end_ns)
+		if (!thread->dead && (thread->last_out_ns < end_ns || thread->running))
 			return false;
 	}
 	return trace->observations != NULL;

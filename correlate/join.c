@@ -403,8 +403,10 @@ static void book_ticks(const struct join *join, struct lane *lane)
 		cut->raw_lag_out -= (int64_t)late;
 		if (cut->flags & EVENT_IN_LOST)
 			move_in(cut, late);
+		cut->unsure_ns = late;
 		if (!after || after->gap || after->in_ns != cut->out_ns)
 			continue;
+		cut->unsure_ns = MIN(late, after->unsure_ns);
 		after->booked_ns -= late;
 		after->raw_lag_in -= (int64_t)late;
 	}

@@ -192,7 +192,7 @@ static enum confidence trust(const struct cut *cut, int32_t index)
 
 /* The innermost of those active; rivals, of which neither is the other's ancestor, doubt each
  * other. */
-static int32_t innermost(struct cut *cut, uint64_t start, uint64_t end,
+static int32_t innermost(struct cut *cut, uint64_t start, uint64_t ns,
 			 enum confidence *out_confidence)
 {
 	struct join *join = cut->join;
@@ -208,8 +208,8 @@ static int32_t innermost(struct cut *cut, uint64_t start, uint64_t end,
 		if (best >= 0 && !node_is_below(join, index, best)) {
 			if (node_is_below(join, best, index))
 				continue;
-			doubt(join, index, -1, end - start);
-			doubt(join, best, -1, end - start);
+			doubt(join, index, -1, ns);
+			doubt(join, best, -1, ns);
 			if (cut->confidence[i] < *out_confidence ||
 			    (cut->confidence[i] == *out_confidence &&
 			     node->depth < join->nodes[best].depth))
@@ -233,7 +233,7 @@ static int32_t sure_ancestor(const struct cut *cut, int32_t index)
 }
 
 /* Those that may have run instead of the owner: both are in doubt, up to where they meet. */
-static void doubt_suspended(struct cut *cut, int32_t owner, uint64_t start, uint64_t end)
+static void doubt_suspended(struct cut *cut, int32_t owner, uint64_t start, uint64_t ns)
 {
 	struct join *join = cut->join;
 
@@ -246,9 +246,9 @@ static void doubt_suspended(struct cut *cut, int32_t owner, uint64_t start, uint
 			meet = join->nodes[meet].parent;
 		if (meet == index)
 			continue;
-		doubt(join, index, meet, end - start);
+		doubt(join, index, meet, ns);
 		if (owner != meet)
-			doubt(join, owner, meet, end - start);
+			doubt(join, owner, meet, ns);
 	}
 }
 
@@ -260,17 +260,19 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 		.since_ns = cut->slice->in_ns,
 		.wait = -1,
 	};
-	uint64_t cpu = cpu_until(cut, end);
+	uint64_t cpu = cpu_until(cut, end), ns;
 	enum confidence confidence;
-	int32_t owner = innermost(cut, start, end, &confidence);
+	int32_t owner;
 
 	like.cpu_ns = cpu - MIN(cpu, cut->last_cpu_ns);
 	cut->last_cpu_ns = cpu;
-	doubt_suspended(cut, owner, start, end);
+	ns = MAX(end - start, like.cpu_ns); /* more was booked to the head than its length */
+	owner = innermost(cut, start, ns, &confidence);
+	doubt_suspended(cut, owner, start, ns);
 	if (owner < 0)
 		return;
 	if (confidence == DOUBTFUL)
-		doubt(cut->join, owner, sure_ancestor(cut, owner), MAX(end - start, like.cpu_ns));
+		doubt(cut->join, owner, sure_ancestor(cut, owner), ns);
 	emit(cut->join, &like, start, end, owner);
 }
 
@@ -336,7 +338,7 @@ static void measure_lag(struct cut *cut)
 			     slice->out_ns, slice->raw_lag_out);
 
 	cut->ahead_ns = slice->raw_lag_in - base.highest;
-	cut->doubt_ns = (uint64_t)(base.highest - base.lowest) + base.thin_ns;
+	cut->doubt_ns = (uint64_t)(base.highest - base.lowest) + base.thin_ns + slice->unsure_ns;
 }
 
 /* The switch-in was rebuilt from the CPU clock: it is off by the lag at both ends, and by what was

@@ -9,8 +9,10 @@
 #include "correlate/join.h"
 
 #define PLACE_MAX_THREADS 512
+#define PLACE_MAX_COMPANY 512
 
 struct candidates {
+	bool takes_busy; /* ... ones too: an event loop may come to it between two others' turns */
 	struct lane *best;
 	bool best_is_whole; /* nothing that was seen between its edges speaks against it */
 	bool best_is_seen;  /* ... and descendants were: as good as seen itself */
@@ -64,7 +66,7 @@ static void consider(struct join *join, struct candidates *candidates, struct th
 		return;
 	first = lane_on_cpu(lane, node->a_ns);
 	last = lane_on_cpu(lane, node->b_ns > node->a_ns ? node->b_ns - 1 : node->a_ns);
-	if (!first || !last || is_busy_elsewhere(join, first, index))
+	if (!first || !last || (!candidates->takes_busy && is_busy_elsewhere(join, first, index)))
 		return;
 	is_whole = is_unbroken(join, first, last, index);
 	is_seen = is_whole && first != last;
@@ -145,6 +147,25 @@ static struct lane *claimed_lane(struct join *join, int32_t index)
 	return NULL;
 }
 
+/* Its lane is its ancestors' too; and any other span of that time may have been put aside for it.
+ */
+static void doubt_company(struct join *join, int32_t index)
+{
+	const struct node *node = &join->nodes[index];
+	int32_t found[PLACE_MAX_COMPANY];
+	uint32_t count = join_overlapping(join, node->process, node->a_ns, node->b_ns, found,
+					  PLACE_MAX_COMPANY);
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct node *other = &join->nodes[found[i]];
+
+		if (!node_is_below(join, found[i], index))
+			other->uncertain_ns +=
+				MIN(node->b_ns, other->b_ns) - MAX(node->a_ns, other->a_ns);
+	}
+	join->nodes[index].uncertain_ns += node->b_ns - node->a_ns;
+}
+
 static void place(struct join *join, int32_t index)
 {
 	struct candidates candidates = { 0 };
@@ -154,6 +175,10 @@ static void place(struct join *join, int32_t index)
 	consider_parents_threads(join, &candidates, index);
 	if (!candidates.best)
 		consider_all_threads(join, &candidates, index);
+	if (!candidates.best) {
+		candidates.takes_busy = true;
+		consider_all_threads(join, &candidates, index);
+	}
 	node->placed = candidates.best;
 	if (candidates.best_is_seen ||
 	    (candidates.best_is_whole && is_proved(join, candidates.best, index)))
@@ -162,8 +187,7 @@ static void place(struct join *join, int32_t index)
 	claimed = claimed_lane(join, index);
 	if (claimed)
 		node->placed = claimed;
-	for (int32_t up = index; up >= 0; up = join->nodes[up].parent) /* its lane is theirs */
-		join->nodes[up].uncertain_ns += node->b_ns - node->a_ns;
+	doubt_company(join, index);
 }
 
 static void place_under(struct join *join, uint32_t depth, bool *more)

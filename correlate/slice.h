@@ -29,6 +29,7 @@ struct slice {
 	uint32_t cpu;
 	uint32_t state;
 	int32_t syscall;
+	uint64_t unsure_ns; /* the join's: what was late at a tick, or else stolen */
 	bool gap; /* records of this thread between the one before and this one were lost */
 	struct event_tag tag_in;  /* zero: none */
 	struct event_tag tag_out; /* zero: none */

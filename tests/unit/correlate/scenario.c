@@ -180,6 +180,8 @@ void scenario_hand_over(struct schedule *s, uint32_t from, uint32_t to)
 
 	work(s, from);
 	begin(s, from, span);
+	work(s, from);
+	block(s, from); /* a start that nobody saw is taken for that of the first thread seen */
 	stir(s, from);
 	put_down(s, from, span, -1);
 	on_flag(s, from, OP_SET, handed, WAIT_FUTEX);
@@ -239,29 +241,31 @@ void scenario_unexported(struct schedule *s, uint32_t thread)
 	stir(s, thread);
 }
 
+/* A task's span begins in its first turn and ends in its last one. */
 void scenario_event_loop(struct schedule *s, uint32_t thread)
 {
 	int32_t root = schedule_span(s, s->threads[thread].process, -1);
 	int32_t tasks[2];
+	unsigned turns[2] = { 0 }, most = (unsigned)rng_between(&s->rng, 2, 5);
 
+	for (unsigned i = 0; i < 2; i++)
+		tasks[i] = schedule_span(s, s->threads[thread].process, root);
 	work(s, thread);
 	begin(s, thread, root);
-	for (unsigned i = 0; i < 2; i++) {
-		tasks[i] = schedule_span(s, s->threads[thread].process, root);
-		on_span(s, thread, OP_START, tasks[i]);
-	}
-	for (unsigned turn = 0; turn < 6; turn++) {
-		int32_t task = tasks[rng_below(&s->rng, 2)];
+	while (turns[0] < most || turns[1] < most) {
+		uint64_t which = rng_below(&s->rng, 2);
 
-		take_up(s, thread, task);
+		which = turns[which] < most ? which : 1 - which;
+		if (turns[which]++ == 0)
+			on_span(s, thread, OP_START, tasks[which]);
+		take_up(s, thread, tasks[which]);
 		stir(s, thread);
-		put_down(s, thread, task, root);
+		put_down(s, thread, tasks[which], root);
+		if (turns[which] == most)
+			on_span(s, thread, OP_END, tasks[which]);
 		if (rng_chance(&s->rng, 30))
 			block(s, thread);
 	}
-	on_span(s, thread, OP_END, tasks[0]);
-	work(s, thread);
-	on_span(s, thread, OP_END, tasks[1]);
 	end(s, thread, root, -1);
 	stir(s, thread);
 }

@@ -12,6 +12,7 @@
 #define FRESH_LAG_NS    200
 #define MAX_TICK_LAG_NS (4 * MS) /* the scheduler books a running thread at its own ticks only */
 #define MAX_LATENCY_NS  (40 * US)
+#define RETURN_NS       150 /* from the switch to the program */
 
 struct wait_description {
 	int32_t syscall;
@@ -347,6 +348,7 @@ static void enter(struct schedule *s, struct true_thread *t, uint32_t cpu)
 	t->cpu = cpu;
 	s->cpus[cpu].thread = (int32_t)(t - s->threads);
 	t->in_ns = t->turn_ns = s->now_ns;
+	t->run_left_ns += RETURN_NS;
 	t->lag_in_ns = draw_lag(s, &s->cpus[cpu], MAX_LAG_NS);
 	t->stolen_ns = 0;
 	t->state = THREAD_ON_CPU;

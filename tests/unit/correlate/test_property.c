@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Random services against a slow, obviously right oracle.
  *
- * A failure names the seed and the span: `test_correlate_property SEED` plays that seed alone. */
+ * A failure names the seed and the span. `test_correlate_property 7` plays seed 7 alone, with
+ * `1-5000` those; a second argument picks the claims by name (`*lie*`). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,15 +21,16 @@
 #define SLACK_NS 2000 /* clocks are read to about a microsecond */
 
 static const struct play in_time = { .order = PLAY_IN_TIME };
-static uint64_t only_seed; /* 0: all */
+static uint64_t first_seed = 1,
+		last_seed; /* as the command line says; last 0: as each claim says */
 
-/* Calls `check` for seeds 1 to `count`; it returns the number of things that were wrong. */
+/* Calls `check` for seeds up to `count`; it returns the number of things that were wrong. */
 static void for_seeds(unsigned count, unsigned (*check)(uint64_t seed))
 {
 	unsigned wrong = 0;
 
-	for (uint64_t seed = 1; seed <= count; seed++) {
-		unsigned found = only_seed && seed != only_seed ? 0 : check(seed);
+	for (uint64_t seed = first_seed; seed <= (last_seed ? last_seed : count); seed++) {
+		unsigned found = check(seed);
 
 		if (found)
 			print_message("seed %llu: %u wrong\n", (unsigned long long)seed, found);
@@ -585,6 +587,15 @@ static void hostile_records_break_no_identity(void **state)
 	for_seeds(100, check_hostile);
 }
 
+static void pick_seeds(const char *text)
+{
+	char *rest;
+
+	first_seed = last_seed = strtoull(text, &rest, 10);
+	if (*rest == '-')
+		last_seed = strtoull(rest + 1, NULL, 10);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -603,7 +614,7 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 1)
-		only_seed = strtoull(argv[1], NULL, 10);
+		pick_seeds(argv[1]);
 	if (argc > 2)
 		cmocka_set_test_filter(argv[2]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
