@@ -165,8 +165,8 @@ static enum confidence trust_observed(const struct cut *cut, int32_t index,
 	if (!starts_here && seen->first_ns >= cut->slice->out_ns)
 		return may_be_on_the_way(cut, index, cut->owner_in, node->a_ns) ? DOUBTFUL : CANNOT;
 	if (!ends_here && seen->last_ns <= cut->slice->in_ns)
-		return may_be_on_the_way(cut, index, cut->owner_out, node->b_ns) ? DOUBTFUL
-										 : CANNOT;
+		return may_be_on_the_way(cut, index, cut->owner_out, node->b_ns - 1) ? DOUBTFUL
+										     : CANNOT;
 	return starts_here || ends_here ? DOUBTFUL : SUSPENDED;
 }
 
@@ -407,7 +407,7 @@ static void doubt_wait(struct join *join, const struct lane *lane, uint64_t star
 		const struct node *node = &join->nodes[found[i]];
 		const struct sighting *seen = join_sighting(join, found[i], lane->thread);
 		bool is_before = seen && seen->first_ns >= end && lane_on_cpu(lane, node->a_ns);
-		bool is_after = seen && seen->last_ns <= start && lane_on_cpu(lane, node->b_ns);
+		bool is_after = seen && seen->last_ns <= start && lane_on_cpu(lane, node->b_ns - 1);
 		bool is_placed = !seen && node->sightings < 0 && node->placed == lane;
 
 		if (owner >= 0 && (owner == found[i] || !node_is_below(join, found[i], owner)))
@@ -459,6 +459,13 @@ static void emit_off_cpu(struct join *join, const struct lane *lane, const struc
 	emit_chain(join, &like, start, woken, owner);
 }
 
+/* Its lanes are those of its ancestors too. */
+static void mark_partial(struct join *join, int32_t index)
+{
+	for (; index >= 0; index = join->nodes[index].parent)
+		join->nodes[index].partial = true;
+}
+
 /* Records were lost in between: what the thread did is not known. */
 static void emit_gap(struct join *join, const struct lane *lane, const struct slice *before,
 		     const struct slice *after)
@@ -477,7 +484,7 @@ static void emit_gap(struct join *join, const struct lane *lane, const struct sl
 		struct node *node = &join->nodes[found[i]];
 
 		if (node->sightings < 0 || join_sighting(join, found[i], lane->thread))
-			node->partial = true;
+			mark_partial(join, found[i]);
 	}
 }
 
@@ -517,7 +524,7 @@ static void question_ends(struct join *join, const struct lane *lane, const stru
 
 		if (node->b_ns > last->out_ns + slop && node->b_ns <= lane->open_until_ns &&
 		    !anybody_ran(join, lane->process, node->b_ns - 1))
-			node->partial = true;
+			mark_partial(join, owner);
 	}
 }
 
