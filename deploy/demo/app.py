@@ -149,7 +149,7 @@ def archive():
 
 def refresh_prices():
     """The background job: most of the time it has the prices locked, while it waits for the database."""
-    while not stopping.wait(0.5):
+    while not stopping.wait(0.1):
         with tracer.start_as_current_span("job refresh prices", kind=trace.SpanKind.INTERNAL):
             for _ in range(20):
                 with prices_lock:
