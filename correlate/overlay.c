@@ -140,13 +140,15 @@ static bool has_in_chain(const struct join *join, int32_t tag_owner, int32_t nod
 	return tag_owner >= 0 && node_is_below(join, tag_owner, node);
 }
 
-/* The thread ran at that edge, with nothing of the trace or an ancestor as its tag: it can have
- * been on the way into, or out of, the span. */
-static bool may_be_on_the_way(const struct cut *cut, int32_t node, int32_t tag_owner,
-			      uint64_t edge_ns)
+/* The thread ran at an edge of the span that lies beyond the slice. With nothing of the trace or an
+ * ancestor as its tag it can have been on the way into, or out of, the span; with another one, it
+ * may have put it aside. */
+static enum confidence on_the_way(const struct cut *cut, int32_t node, int32_t tag_owner,
+				  uint64_t edge_ns)
 {
-	return (tag_owner < 0 || node_is_below(cut->join, node, tag_owner)) &&
-	       lane_on_cpu(cut->lane, edge_ns);
+	if (!lane_on_cpu(cut->lane, edge_ns))
+		return CANNOT;
+	return tag_owner < 0 || node_is_below(cut->join, node, tag_owner) ? DOUBTFUL : SUSPENDED;
 }
 
 static enum confidence trust_observed(const struct cut *cut, int32_t index,
@@ -163,10 +165,9 @@ static enum confidence trust_observed(const struct cut *cut, int32_t index,
 	if (at_in || at_out)
 		return DOUBTFUL; /* attached or detached somewhere inside */
 	if (!starts_here && seen->first_ns >= cut->slice->out_ns)
-		return may_be_on_the_way(cut, index, cut->owner_in, node->a_ns) ? DOUBTFUL : CANNOT;
+		return on_the_way(cut, index, cut->owner_in, node->a_ns);
 	if (!ends_here && seen->last_ns <= cut->slice->in_ns)
-		return may_be_on_the_way(cut, index, cut->owner_out, node->b_ns - 1) ? DOUBTFUL
-										     : CANNOT;
+		return on_the_way(cut, index, cut->owner_out, node->b_ns - 1);
 	return starts_here || ends_here ? DOUBTFUL : SUSPENDED;
 }
 
