@@ -153,8 +153,10 @@ static void find_modules(struct process_looker *looker, const struct view *view,
 		found->files_64bit += rc == 0;
 		if (rc < 0 || !tls)
 			continue;
-		if (bias_of(looker, module, tls, &bias) < 0)
+		if (bias_of(looker, module, tls, &bias) < 0) {
+			found->was_cut = true; /* its loader has not mapped all of it yet */
 			continue;
+		}
 		note_module(found, tls, bias, process_maps_path(&looker->maps, module));
 	}
 }

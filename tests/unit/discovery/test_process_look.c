@@ -157,6 +157,38 @@ static void slot_that_is_empty_is_looked_at_again(void **state)
 	unmap(library);
 }
 
+/* A loader maps the code first, and the data over it afterwards. */
+static void half_mapped_library_is_looked_at_again(void **state)
+{
+	static char file[0x4000];
+	struct elf_builder *elf = (void *)file;
+	struct process_looker *looker = *state;
+	struct process_variables variables;
+	struct event_process process;
+	void *image, *data;
+	int fd;
+
+	elf_builder_init(elf);
+	elf->slots[2] = 0x1000;
+	elf->slots[3] = (uint64_t)FAKE_OFFSET;
+	elf->programs[0].p_filesz = elf->programs[0].p_memsz = sizeof(file);
+	elf->programs[1].p_offset = elf->programs[1].p_vaddr = 0x3000;
+	memcpy(file + 0x3000, elf->dynamic, sizeof(elf->dynamic));
+	fd = elf_builder_file(file, sizeof(file));
+	image = mmap(NULL, sizeof(file), PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	assert_true(image != MAP_FAILED);
+	data = (char *)image + 0x3000;
+	assert_true(mmap(data, 0x1000, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0x2000) == data);
+	process = look_at(looker, getpid(), &variables);
+	assert_int_equal(process.publish, PUBLISH_NOTHING);
+	assert_true(mmap(data, 0x1000, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0x3000) == data);
+	close(fd);
+	assert_int_equal(process_look(looker, (uint32_t)getpid(), &process, &variables), 0);
+	assert_int_equal(process.publish, PUBLISH_TAGS);
+	assert_int_equal(variables.descriptor.count, 1);
+	munmap(image, sizeof(file));
+}
+
 static void two_libraries_make_two_variables(void **state)
 {
 	struct mapping one = map_library(ELF_TLS_VARIABLE), other;
@@ -287,6 +319,7 @@ int main(void)
 		cmocka_unit_test(image_in_memory_says_the_same),
 		cmocka_unit_test(library_that_went_is_forgotten),
 		cmocka_unit_test(slot_that_is_empty_is_looked_at_again),
+		cmocka_unit_test(half_mapped_library_is_looked_at_again),
 		cmocka_unit_test(two_libraries_make_two_variables),
 		cmocka_unit_test(nodejs_is_told_as_unsupported),
 		cmocka_unit_test(strange_mappings_do_no_harm),
