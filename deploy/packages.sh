@@ -9,7 +9,7 @@
 		liblmdb-dev libnghttp2-dev libprotobuf-c-dev libuv1-dev libzstd-dev zlib1g-dev
 		libcmocka-dev)
 	PACKAGES_DEMO=(python3 python3-dev python3-venv postgresql)
-	PACKAGES_TEST=(clang-format-14 codespell curl musl-tools shellcheck)
+	PACKAGES_TEST=(clang-format-14 musl-tools shellcheck)
 }
 
 packages_missing() {
