@@ -17,6 +17,8 @@ PAGE, TICK_NS = os.sysconf("SC_PAGE_SIZE"), 10**9 // os.sysconf("SC_CLK_TCK")
 
 class Daemon:
     def __init__(self, build=RELEASE, options=()):
+        if not (build / "spanwise").exists():
+            raise SystemExit(f"{build}/spanwise is missing: use the bench's `run`, which builds it")
         self.folder = Path(tempfile.mkdtemp(prefix="spanwise-bench."))
         self.log = self.folder / "serve.log"
         command = [build / "spanwise", "serve", "--grpc", "127.0.0.1:0", "--api", "127.0.0.1:0",
