@@ -75,7 +75,8 @@ struct cpu_lag_base cpu_lag_base(const struct cpu_lag *lag, uint32_t cpu, uint64
 
 	if (cpu >= EVENT_MAX_CPUS || !lag->cpus[cpu])
 		return base;
-	before = look(lag, cpu, (uint32_t)(from_ns / CPU_LAG_WINDOW_NS), -1);
+	/* not the windows of the moments themselves: those hold what came later, or before */
+	before = look(lag, cpu, (uint32_t)(from_ns / CPU_LAG_WINDOW_NS) - 1, -1);
 	after = look(lag, cpu, (uint32_t)(to_ns / CPU_LAG_WINDOW_NS) + 1, 1);
 	agree = MIN(MAX(before.agree, after.agree), ENOUGH);
 	base.thin_ns = CPU_LAG_MAX_NS / ENOUGH * (ENOUGH - agree);

@@ -151,6 +151,21 @@ static enum confidence on_the_way(const struct cut *cut, int32_t node, int32_t t
 	return tag_owner < 0 || node_is_below(cut->join, node, tag_owner) ? DOUBTFUL : SUSPENDED;
 }
 
+/* On another thread within the same slice: handed over, perhaps. */
+static bool is_seen_beside(const struct cut *cut, const struct node *node)
+{
+	const struct join *join = cut->join;
+
+	for (int32_t s = node->sightings; s >= 0; s = join->sightings[s].next) {
+		const struct sighting *seen = &join->sightings[s];
+
+		if (seen->thread != cut->lane->thread && seen->last_ns >= cut->slice->in_ns &&
+		    seen->first_ns <= cut->slice->out_ns)
+			return true;
+	}
+	return false;
+}
+
 static enum confidence trust_observed(const struct cut *cut, int32_t index,
 				      const struct sighting *seen)
 {
@@ -161,7 +176,7 @@ static enum confidence trust_observed(const struct cut *cut, int32_t index,
 	bool ends_here = node->b_ns <= cut->slice->out_ns;
 
 	if ((starts_here || at_in) && (ends_here || at_out))
-		return SURE;
+		return (at_in && at_out) || !is_seen_beside(cut, node) ? SURE : DOUBTFUL;
 	if (at_in || at_out)
 		return DOUBTFUL; /* attached or detached somewhere inside */
 	if (!starts_here && seen->first_ns >= cut->slice->out_ns)
