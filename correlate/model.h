@@ -36,6 +36,7 @@ struct process {
 	bool gone;
 	bool described;   /* an event_process has come */
 	bool has_records; /* a record has come */
+	bool has_tags;    /* one of its threads has shown a tag of its own */
 	bool forked;
 	uint64_t first_ns; /* of its records */
 	uint64_t gone_ns;

@@ -548,6 +548,41 @@ static void miss_folded(struct sweep *sweep, uint64_t ns)
 	}
 }
 
+/* How much of another span's time before `until_ns` no fold has: it may lie within ours. */
+static uint64_t missing_ns(const struct sweep *sweep, int32_t index, uint64_t until_ns)
+{
+	const struct node *node = &sweep->join->nodes[index];
+	uint64_t start = MAX(node->a_ns, sweep->node->a_ns), end = MIN(node->b_ns, until_ns);
+	uint64_t found = 0;
+
+	for (const struct observation *o = sweep->join->trace->observations; o; o = o->next) {
+		int32_t owner = o->fold && !o->inherited ? fold_owner(sweep, o) : -1;
+
+		if (owner >= 0 && node_is_below(sweep->join, owner, index))
+			found += split_total(&o->fold->split);
+	}
+	return start < end ? end - start - MIN(found, end - start) : 0;
+}
+
+/* A child or a rival that the folds do not have took its time from ours, who can say how much. */
+static void doubt_folded(struct sweep *sweep, uint64_t until_ns)
+{
+	const struct join *join = sweep->join;
+	uint64_t doubt = 0;
+
+	for (uint32_t i = 0; i < join->count; i++) {
+		const struct node *other = &join->nodes[join->by_start[i]];
+		int32_t index = (int32_t)join->by_start[i];
+
+		if (other->a_ns >= until_ns)
+			break;
+		if (other->process == sweep->node->process && other->b_ns > sweep->node->a_ns &&
+		    !node_is_below(join, sweep->index, index))
+			doubt += missing_ns(sweep, index, until_ns);
+	}
+	sweep->ledger->uncertain_ns += doubt;
+}
+
 /* Totals of what has left the timelines. On one lane they simply add up. Lanes in parallel cannot
  * be told apart any more: that part is unknown. */
 static void add_folds(struct sweep *sweep)
@@ -574,6 +609,8 @@ static void add_folds(struct sweep *sweep)
 		give_up_folded(sweep, until - sweep->node->a_ns);
 	else
 		miss_folded(sweep, until - sweep->node->a_ns - total);
+	if (until > sweep->node->a_ns)
+		doubt_folded(sweep, until);
 }
 
 static void run(struct sweep *sweep)
@@ -745,6 +782,9 @@ static uint8_t why_none(const struct sweep *sweep)
 		return process->publish == PUBLISH_TAGS ? NONE_BEFORE_START : NONE_NO_TAGS;
 	if (sweep->node->b_ns <= process->first_ns)
 		return NONE_BEFORE_START;
+	/* The variable is there, but nobody writes it: nothing is known of where the span ran. */
+	if (!process->has_tags && (sweep->node->inferred || !sweep->node->placed))
+		return NONE_NO_TAGS;
 	return NONE_NOT_SET;
 }
 

@@ -63,6 +63,7 @@ static struct observation *observe_anew(struct model *model, struct trace *trace
 	memcpy(o->span_id, tag->span_id, SPAN_ID_BYTES);
 	o->first_ns = o->last_ns = time_ns;
 	o->inherited = time_ns < thread->inherited_until_ns;
+	thread->process->has_tags |= !o->inherited;
 	o->next = trace->observations;
 	trace->observations = o;
 	thread->refs++;

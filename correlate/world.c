@@ -8,6 +8,7 @@
 
 /* Timelines may take this share of the memory limit. */
 #define TIMELINE_SHARE(limit) ((limit) / 10 * 6)
+#define SILENT_HOLD_NS        (20 * NS_PER_SEC) /* of a process without records */
 #define GONE_HOLD_NS          (120 * NS_PER_SEC)
 #define LAST_SLICES_NS        NS_PER_SEC /* after the exit */
 #define REACH_STEPS           16
@@ -446,7 +447,8 @@ static void expire_processes(struct model *model)
 
 		expire_threads(model, process);
 		if (!process->gone || process->refs ||
-		    process->gone_ns + GONE_HOLD_NS > model->now_ns) {
+		    process->gone_ns + (process->has_records ? GONE_HOLD_NS : SILENT_HOLD_NS) >
+			    model->now_ns) {
 			link = &process->next;
 			continue;
 		}

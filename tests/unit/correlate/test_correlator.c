@@ -132,11 +132,32 @@ static void of_two_threads_neither_is_proved(void **state)
 	(void)state;
 	builder_init(&b);
 	warm_up(&b, &t);
+	b.trace = 77; /* it publishes, but not this span */
+	builder_slice(&b, &t, 0, 990 * MS, 991 * MS, 9, 0, FUTEX);
+	builder_slice(&b, &t, 0, 992 * MS, 993 * MS, 0, 0, FUTEX);
+	b.trace = 1;
 	builder_slice(&b, &t, 0, 1000 * MS, 1002 * MS, 0, 0, FUTEX);
 	builder_slice(&b, &other, 0, 1000 * MS, 1002 * MS, 0, 0, FUTEX);
 	builder_span(&b, 1, 0, 1001 * MS, 1001 * MS + 5 * US);
 	finish(&b, 1100 * MS);
 	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_INFERRED);
+	correlator_free(b.correlator);
+}
+
+static void a_process_that_never_shows_a_tag_has_no_figures(void **state)
+{
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	builder_slice(&b, &t, 0, 1000 * MS, 1002 * MS, 0, 0, RECVFROM);
+	builder_slice(&b, &t, 1005 * MS, 1006 * MS, 1010 * MS, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, 1001 * MS, 1008 * MS);
+	finish(&b, 1100 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_NONE);
+	assert_int_equal(builder_ledger(&b, 1)->none_cause, NONE_NO_TAGS);
 	correlator_free(b.correlator);
 }
 
@@ -249,6 +270,7 @@ int main(void)
 		cmocka_unit_test(spans_within_one_slice_are_proved_to_their_thread),
 		cmocka_unit_test(a_span_that_only_its_child_showed_is_vouched_for),
 		cmocka_unit_test(of_two_threads_neither_is_proved),
+		cmocka_unit_test(a_process_that_never_shows_a_tag_has_no_figures),
 		cmocka_unit_test(lost_records_make_the_span_partial),
 		cmocka_unit_test(a_late_root_revises_its_trace),
 		cmocka_unit_test(a_span_longer_than_the_reach_keeps_its_grade),
