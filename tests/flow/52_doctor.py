@@ -97,6 +97,7 @@ def check_silent(daemon):
 def check_never_current(daemon):
     """A process that publishes, and a long span of it that was never made current."""
     with Service(daemon, "with") as subject, daemon.channel() as channel:
+        subject.ask("go")  # the kernel has told of its threads from here on
         began = time.time_ns()
         subject.ask("go")
         trace = span_of(daemon, channel, subject.pid, "never current", began, time.time_ns())
