@@ -578,7 +578,10 @@ static void doubt_folded(struct sweep *sweep, uint64_t until_ns)
 			break;
 		if (other->process == sweep->node->process && other->b_ns > sweep->node->a_ns &&
 		    !node_is_below(join, sweep->index, index))
-			doubt += missing_ns(sweep, index, until_ns);
+			doubt += node_is_below(join, index, sweep->index)
+					 ? missing_ns(sweep, index, until_ns)
+					 : MIN(other->b_ns, until_ns) -
+						   MAX(other->a_ns, sweep->node->a_ns);
 	}
 	sweep->ledger->uncertain_ns += doubt;
 }
@@ -782,8 +785,10 @@ static uint8_t why_none(const struct sweep *sweep)
 		return process->publish == PUBLISH_TAGS ? NONE_BEFORE_START : NONE_NO_TAGS;
 	if (sweep->node->b_ns <= process->first_ns)
 		return NONE_BEFORE_START;
-	/* The variable is there, but nobody writes it: nothing is known of where the span ran. */
-	if (!process->has_tags && (sweep->node->inferred || !sweep->node->placed))
+	/* The variable is there, but nobody writes it or has announced that he will: nothing is
+	 * known of where the span ran. */
+	if (!process->has_tags && !process->service_instance_id[0] &&
+	    (sweep->node->inferred || !sweep->node->placed))
 		return NONE_NO_TAGS;
 	return NONE_NOT_SET;
 }
