@@ -189,8 +189,20 @@ static bool is_root(const struct trace *trace, const struct trace_span *span)
 	       !process_carries(trace, NULL, span->parent_id);
 }
 
-/* Every thread that carried the trace is known up to the trace's end: it has left the CPU since, or
- * it would have to run for too long. A tick says less: what it has not booked may be stolen. */
+static bool is_process_covered(const struct process *process, uint64_t end_ns)
+{
+	for (const struct thread *thread = process->threads; thread; thread = thread->next) {
+		/* the newest record says that it ran on, or it has come back since, unreported */
+		if (thread->seen && !thread->dead &&
+		    (thread->last_out_ns < end_ns || thread->running))
+			return false;
+	}
+	return true;
+}
+
+/* Every thread that may have carried the trace is known up to the trace's end: it has left the CPU
+ * since, or a tick would have told by now that it is there. A tick says less than a switch: what it
+ * has not booked may be stolen. */
 static bool is_covered(const struct model *model, const struct trace *trace, uint64_t end_ns)
 {
 	if (model->now_ns < end_ns)
@@ -198,11 +210,10 @@ static bool is_covered(const struct model *model, const struct trace *trace, uin
 	if (model->now_ns >= end_ns + TICK_GRACE_NS || !model->kernel)
 		return true;
 	for (const struct observation *o = trace->observations; o; o = o->next) {
-		const struct thread *thread = o->thread;
-
-		/* the newest record says that it ran on, or it has come back since, unreported */
-		if (!thread->dead && (thread->last_out_ns < end_ns || thread->running))
-			return false;
+		if (!o->next || o->next->thread->process != o->thread->process) {
+			if (!is_process_covered(o->thread->process, end_ns))
+				return false;
+		}
 	}
 	return trace->observations != NULL;
 }

@@ -459,6 +459,12 @@ const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns)
 	return &lane->slices[index];
 }
 
+bool join_is_pinned(const struct join *join, const struct slice *slice)
+{
+	return !tag_is_none(&slice->tag_in) && tag_eq(&slice->tag_in, &slice->tag_out) &&
+	       memcmp(slice->tag_in.trace_id, join->trace->id, TRACE_ID_BYTES) != 0;
+}
+
 struct wait *join_add_wait(struct join *join, int32_t *out_index)
 {
 	if (!grow((void **)&join->waits, join->wait_count, &join->wait_cap, sizeof(*join->waits))) {

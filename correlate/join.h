@@ -105,6 +105,9 @@ const struct sighting *join_sighting(const struct join *join, int32_t node,
 uint32_t lane_first_after(const struct lane *lane, uint64_t time_ns);
 /* The slice that is on the CPU at `time_ns`; NULL: none. */
 const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns);
+/* One tag of another trace at both ends. (Of the same trace it might be a task that was put aside.)
+ */
+bool join_is_pinned(const struct join *join, const struct slice *slice);
 struct wait *join_add_wait(struct join *join, int32_t *out_index);
 struct segment *join_add_segment(struct join *join);
 /* Visits nodes that overlap [from, to), by start. Returns the number of candidates written. */

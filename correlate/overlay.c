@@ -146,7 +146,12 @@ static bool has_in_chain(const struct join *join, int32_t tag_owner, int32_t nod
 static enum confidence on_the_way(const struct cut *cut, int32_t node, int32_t tag_owner,
 				  uint64_t edge_ns)
 {
-	if (!lane_on_cpu(cut->lane, edge_ns))
+	const struct lane *lane = cut->lane;
+	bool is_after_all = edge_ns >= lane->slices[lane->count - 1].out_ns;
+
+	if (is_after_all && tag_owner >= 0) /* the record that would tell may have been lost */
+		return SUSPENDED;
+	if (!lane_on_cpu(lane, edge_ns))
 		return CANNOT;
 	return tag_owner < 0 || node_is_below(cut->join, node, tag_owner) ? DOUBTFUL : SUSPENDED;
 }
@@ -516,30 +521,34 @@ static void doubt_hidden(struct join *join, const struct lane *lane, const struc
 	}
 }
 
+/* A thread was on the CPU then that was not busy with another trace all the time. */
 static bool anybody_ran(struct join *join, const struct process *process, uint64_t time_ns)
 {
 	for (struct thread *t = process->threads; t; t = t->next) {
 		const struct lane *lane = t->seen ? join_lane(join, t) : NULL;
+		const struct slice *slice = lane ? lane_on_cpu(lane, time_ns) : NULL;
 
-		if (lane &&
-		    (lane_on_cpu(lane, time_ns) || (time_ns > 0 && lane_on_cpu(lane, time_ns - 1))))
+		if (slice && !join_is_pinned(join, slice))
 			return true;
 	}
 	return false;
 }
 
-/* A span that ended while its thread seems to wait was ended by another thread. If none ran, then
- * the record that would tell of it was lost. */
+/* A span that ended while its thread seems to wait was ended by another thread, or the record that
+ * would tell of its end was lost. */
 static void question_ends(struct join *join, const struct lane *lane, const struct slice *last)
 {
 	int32_t owner = meaning(join, lane, &last->tag_out, last->out_ns);
 
 	for (; owner >= 0; owner = join->nodes[owner].parent) {
 		struct node *node = &join->nodes[owner];
-		uint64_t slop = node->bound_ns + LEDGER_EXACT_NS;
 
-		if (node->b_ns > last->out_ns + slop && node->b_ns <= lane->open_until_ns &&
-		    !anybody_ran(join, lane->process, node->b_ns - 1))
+		if (node->b_ns <= last->out_ns + node->bound_ns + LEDGER_EXACT_NS ||
+		    node->b_ns > lane->open_until_ns)
+			continue;
+		if (anybody_ran(join, lane->process, node->b_ns - 1))
+			doubt(join, owner, -1, node->b_ns - last->out_ns);
+		else
 			mark_partial(join, owner);
 	}
 }

@@ -101,13 +101,6 @@ static void consider_all_threads(struct join *join, struct candidates *candidate
 	}
 }
 
-/* One of another trace, at both ends. Of the same trace it might be a task that was put aside. */
-static bool is_pinned(const struct join *join, const struct slice *slice)
-{
-	return !tag_is_none(&slice->tag_in) && tag_eq(&slice->tag_in, &slice->tag_out) &&
-	       memcmp(slice->tag_in.trace_id, join->trace->id, TRACE_ID_BYTES) != 0;
-}
-
 /* It was off the CPU, or pinned to other traces, all the time. */
 static bool cannot_have_carried(const struct join *join, const struct lane *lane, int32_t index)
 {
@@ -119,7 +112,7 @@ static bool cannot_have_carried(const struct join *join, const struct lane *lane
 
 		if (begin >= node->b_ns)
 			return true;
-		if (slice->gap || !is_pinned(join, slice))
+		if (slice->gap || !join_is_pinned(join, slice))
 			return false;
 	}
 	return !lane->thread->running || lane->thread->last_out_ns >= node->b_ns;
