@@ -4,12 +4,7 @@
 import os
 import signal
 
-from daemon import Daemon, export, one_span, request, run, skip, trace_id, wait_for
-
-
-def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return [int(child) for child in file.read().split()]
+from daemon import Daemon, children, export, one_span, request, run, skip, trace_id, wait_for
 
 
 def main():

@@ -49,6 +49,11 @@ def temporary_folder():
     return path
 
 
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
 class Daemon:
     def __init__(self, *arguments, data=None, prefix=(), command=("serve",), wait=True):
         self.data = data or os.path.join(temporary_folder(), "data")
