@@ -215,7 +215,15 @@ static bool is_covered(const struct model *model, const struct trace *trace, uin
 				return false;
 		}
 	}
-	return trace->observations != NULL;
+	for (uint32_t i = 0; i < trace->span_count; i++) { /* of those that were not seen at all */
+		const struct trace_span *span = &trace->spans[i];
+		bool is_known = span->process ? is_process_covered(span->process, end_ns)
+					      : process_carries(trace, NULL, span->span_id);
+
+		if (!is_known)
+			return false;
+	}
+	return true;
 }
 
 /* -EAGAIN: more will come by itself, so look again soon. -ENOENT: a span is missing, so wait for

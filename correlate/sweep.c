@@ -713,7 +713,26 @@ static void sort_waits(struct ledger *ledger)
 	}
 }
 
-/* While a thread of the process ran with nothing published, it may have worked for the span. */
+static bool is_ours(const struct sweep *sweep, const struct event_tag *tag)
+{
+	int32_t index = -1;
+
+	if (memcmp(tag->trace_id, sweep->join->trace->id, TRACE_ID_BYTES) == 0)
+		index = join_find(sweep->join, tag->span_id);
+	return index >= 0 && node_is_below(sweep->join, index, sweep->index);
+}
+
+/* One tag all along, or nothing but the span and those below it. */
+static bool is_pinned(const struct sweep *sweep, const struct slice *slice)
+{
+	if (tag_is_none(&slice->tag_in) || tag_is_none(&slice->tag_out))
+		return false;
+	return tag_eq(&slice->tag_in, &slice->tag_out) ||
+	       (is_ours(sweep, &slice->tag_in) && is_ours(sweep, &slice->tag_out));
+}
+
+/* While a thread of the process ran with tags that do not pin it, it may have worked for the span.
+ */
 static void doubt_elsewhere(struct sweep *sweep)
 {
 	const struct node *node = sweep->node;
@@ -728,9 +747,8 @@ static void doubt_elsewhere(struct sweep *sweep)
 			const struct slice *s = &lane->slices[i];
 			uint64_t start = MAX(s->in_ns, node->a_ns),
 				 end = MIN(s->out_ns, node->b_ns);
-			bool unpinned = tag_is_none(&s->tag_in) || tag_is_none(&s->tag_out);
 
-			if (unpinned && start < end)
+			if (start < end && !is_pinned(sweep, s))
 				ran += end - start;
 		}
 	}

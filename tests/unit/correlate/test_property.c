@@ -241,7 +241,7 @@ static unsigned check_no_lie(uint64_t seed)
 static void no_vouched_figure_is_further_off_than_admitted(void **state)
 {
 	(void)state;
-	for_seeds(80, check_no_lie);
+	for_seeds(300, check_no_lie);
 }
 
 static unsigned check_simple(uint64_t seed)
@@ -261,7 +261,7 @@ static unsigned check_simple(uint64_t seed)
 static void spans_of_one_thread_with_waits_are_exact(void **state)
 {
 	(void)state;
-	for_seeds(40, check_simple);
+	for_seeds(100, check_simple);
 }
 
 static unsigned check_back_to_back(uint64_t seed)
@@ -341,7 +341,7 @@ static unsigned check_orders(uint64_t seed)
 static void the_order_in_which_spans_come_does_not_matter(void **state)
 {
 	(void)state;
-	for_seeds(20, check_orders);
+	for_seeds(60, check_orders);
 }
 
 static unsigned check_late_roots(uint64_t seed)
@@ -369,7 +369,7 @@ static unsigned check_late_roots(uint64_t seed)
 static void a_late_root_revises_to_what_it_would_have_been(void **state)
 {
 	(void)state;
-	for_seeds(20, check_late_roots);
+	for_seeds(60, check_late_roots);
 }
 
 static unsigned check_losses(uint64_t seed)
@@ -398,7 +398,7 @@ static unsigned check_losses(uint64_t seed)
 static void losses_make_no_lie(void **state)
 {
 	(void)state;
-	for_seeds(90, check_losses);
+	for_seeds(300, check_losses);
 }
 
 /* Did records of that thread go missing while the span was open? */
@@ -448,7 +448,7 @@ static unsigned check_loss_is_local(uint64_t seed)
 static void a_loss_leaves_the_other_spans_exact(void **state)
 {
 	(void)state;
-	for_seeds(30, check_loss_is_local);
+	for_seeds(100, check_loss_is_local);
 }
 
 static unsigned check_folded(uint64_t seed)
@@ -495,7 +495,7 @@ static unsigned check_folded_service(uint64_t seed)
 static void what_was_folded_does_not_lie(void **state)
 {
 	(void)state;
-	for_seeds(40, check_folded_service);
+	for_seeds(200, check_folded_service);
 }
 
 static unsigned check_no_tags(uint64_t seed)
@@ -595,7 +595,7 @@ static unsigned check_hostile(uint64_t seed)
 static void hostile_records_break_no_identity(void **state)
 {
 	(void)state;
-	for_seeds(100, check_hostile);
+	for_seeds(200, check_hostile);
 }
 
 static void pick_seeds(const char *text)
