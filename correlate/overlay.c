@@ -360,6 +360,21 @@ static void measure_lag(struct cut *cut)
 
 	cut->ahead_ns = slice->raw_lag_in - base.highest;
 	cut->doubt_ns = (uint64_t)(base.highest - base.lowest) + base.thin_ns + slice->unsure_ns;
+	if (slice->flags & EVENT_IN_LOST)
+		cut->doubt_ns += CPU_LAG_MAX_NS;
+}
+
+/* It, or one below it, was seen on that lane, or nowhere. */
+static bool may_be_here(const struct join *join, const struct lane *lane, const int32_t *found,
+			uint32_t count, int32_t index)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (node_is_below(join, found[i], index) &&
+		    (join->nodes[found[i]].sightings < 0 ||
+		     join_sighting(join, found[i], lane->thread)))
+			return true;
+	}
+	return false;
 }
 
 /* The switch-in was rebuilt from the CPU clock: it is off by the lag at both ends, and by what was
@@ -376,10 +391,8 @@ static void doubt_lost_in(struct join *join, const struct lane *lane, const stru
 					  OVERLAY_MAX_SPANS);
 
 	for (uint32_t i = 0; i < count; i++) {
-		struct node *node = &join->nodes[found[i]];
-
-		if (node->sightings < 0 || join_sighting(join, found[i], lane->thread))
-			node->uncertain_ns += off;
+		if (may_be_here(join, lane, found, count, found[i]))
+			join->nodes[found[i]].uncertain_ns += off;
 	}
 }
 
