@@ -26,7 +26,8 @@ static void keep_verifier_reason(char *log)
 
 /* libbpf complains from the cause outwards: the first line knows most, unless a verifier's log
  * follows. */
-static int capture(enum libbpf_print_level level, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static int capture(enum libbpf_print_level level,
+							 const char *format, va_list arguments)
 {
 	static char text[256 * 1024];
 
