@@ -50,7 +50,7 @@ static __always_inline void waker_tag(struct task_struct *current, struct event_
  * tag is true. */
 static __always_inline void waker_note(struct event_waker *waker, struct task_struct *current)
 {
-	__builtin_memset(waker, 0, sizeof(*waker));
+	__builtin_memset(__builtin_assume_aligned(waker, 8), 0, sizeof(*waker));
 	waker->kind = waker_kind(this_cpu()->interrupts, LOAD(current, pid));
 	if (waker->kind != WAKER_THREAD && waker->kind != WAKER_NETWORK)
 		return;
