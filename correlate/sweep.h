@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of one sweep: what its files share. Internal to sweep*.c. */
+#pragma once
+
+#include "correlate/join.h"
+
+#define SWEEP_MAX_LANES 1024 /* that carry one span at the same instant */
+
+struct sweep {
+	struct join *join;
+	struct ledger *ledger;
+	const struct node *node;
+	int32_t index;
+	const struct segment *active[SWEEP_MAX_LANES];
+	uint32_t active_count;
+	uint64_t first_seen_ns;
+	uint64_t wait_seen_ns; /* start of the wait counted last */
+	uint32_t slice_overflow;
+	int32_t *children; /* by start: their edges split what is elsewhere */
+	uint32_t child_count;
+	uint64_t offset_ns; /* Unix minus monotonic, at the span's start */
+	uint64_t start_ns;  /* what lies before was folded */
+	bool folded_lanes;  /* on several threads: how they overlapped is not known any more */
+};
+
+/* sweep.c: a piece of the span's own timeline; `s` NULL: on no lane. */
+void sweep_note_slice(struct sweep *sweep, uint64_t start, uint64_t end, const struct segment *s,
+		      uint8_t state);
+
+/* sweep_wait.c: who waited for what, and who ended it. */
+struct ledger_wait *sweep_wait_find(struct ledger *ledger, const struct wait *wait);
+void sweep_wait_add(struct sweep *sweep, const struct segment *s, uint64_t ns, bool is_self);
+void sweep_wait_link_servers(struct sweep *sweep);
+void sweep_wait_sort(struct ledger *ledger);
+
+/* sweep_elsewhere.c: time on no lane. */
+bool sweep_elsewhere_find_children(struct sweep *sweep);
+void sweep_elsewhere_add(struct sweep *sweep, uint64_t start, uint64_t end);
+void sweep_elsewhere_doubt(struct sweep *sweep);
+
+/* sweep_fold.c: time that has left the timelines; sets start_ns. */
+void sweep_fold_add(struct sweep *sweep);

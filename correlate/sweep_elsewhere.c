@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The time of a span that no thread is known to have worked for it, by the child that covers it;
+ * and how certain that is (DESIGN 4, rule 7). */
+#include "correlate/sweep.h"
+
+#include <string.h>
+
+#include "collector/base/macros.h"
+
+bool sweep_elsewhere_find_children(struct sweep *sweep)
+{
+	const struct join *join = sweep->join;
+
+	sweep->children = arena_alloc(&sweep->join->arena, 1);
+	for (uint32_t i = 0; i < join->count; i++)
+		sweep->child_count += join->nodes[join->by_start[i]].any_parent == sweep->index;
+	if (!sweep->child_count)
+		return true;
+	sweep->children =
+		arena_alloc(&sweep->join->arena, sweep->child_count * sizeof(*sweep->children));
+	if (!sweep->children)
+		return false;
+	sweep->child_count = 0;
+	for (uint32_t i = 0; i < join->count; i++) {
+		if (join->nodes[join->by_start[i]].any_parent == sweep->index)
+			sweep->children[sweep->child_count++] = (int32_t)join->by_start[i];
+	}
+	return true;
+}
+
+static struct ledger_item *find_item(struct ledger *ledger, uint8_t kind, const uint8_t *span_id)
+{
+	struct ledger_item *item;
+
+	for (uint16_t i = 0; i < ledger->item_count; i++) {
+		item = &ledger->items[i];
+		if (item->kind == kind &&
+		    (!span_id || memcmp(item->span_id, span_id, SPAN_ID_BYTES) == 0))
+			return item;
+	}
+	if (ledger->item_count == LEDGER_MAX_ITEMS)
+		return NULL;
+	item = &ledger->items[ledger->item_count++];
+	*item = (struct ledger_item){ .kind = kind };
+	if (span_id)
+		memcpy(item->span_id, span_id, SPAN_ID_BYTES);
+	return item;
+}
+
+static int32_t server_below(const struct join *join, int32_t client)
+{
+	for (uint32_t i = 0; i < join->count; i++) {
+		if (join->nodes[i].any_parent == client &&
+		    join->nodes[i].process != join->nodes[client].process)
+			return (int32_t)i;
+	}
+	return -1;
+}
+
+static void note_child_item(struct sweep *sweep, int32_t child, uint64_t ns)
+{
+	const struct trace_span *span = sweep->join->nodes[child].span;
+	struct ledger_item *item = find_item(sweep->ledger, ITEM_CHILD, span->span_id);
+	int32_t server;
+
+	if (!item)
+		return;
+	if (!item->ns && span->label) {
+		const char *peer = span->label + strlen(span->label) + 1;
+
+		memcpy(item->name, span->label, MIN(strlen(span->label), sizeof(item->name) - 1));
+		memcpy(item->peer, peer, MIN(strlen(peer), sizeof(item->peer) - 1));
+		server = server_below(sweep->join, child);
+		if (server >= 0)
+			memcpy(item->server_span_id, sweep->join->nodes[server].span->span_id,
+			       SPAN_ID_BYTES);
+	}
+	item->ns += ns;
+}
+
+/* The child that covers `time`, outgoing ones first; `*out_until` shrinks to the next edge. */
+static int32_t covering_child(const struct sweep *sweep, uint64_t time, uint64_t *out_until)
+{
+	int32_t best = -1;
+
+	for (uint32_t i = 0; i < sweep->child_count; i++) {
+		const struct node *child = &sweep->join->nodes[sweep->children[i]];
+
+		if (child->a_ns > time) {
+			*out_until = MIN(*out_until, child->a_ns);
+			break;
+		}
+		if (child->b_ns <= time)
+			continue;
+		*out_until = MIN(*out_until, child->b_ns);
+		if (best < 0 || child->span->label)
+			best = sweep->children[i];
+	}
+	return best;
+}
+
+static void account_elsewhere(struct sweep *sweep, uint64_t start, uint64_t end)
+{
+	struct ledger *ledger = sweep->ledger;
+
+	ledger->all.elsewhere_ns += end - start;
+	while (start < end) {
+		uint64_t until = end;
+		int32_t child = covering_child(sweep, start, &until);
+		struct ledger_item *item = NULL;
+
+		if (child >= 0 && sweep->join->nodes[child].span->label)
+			note_child_item(sweep, child, until - start);
+		else
+			item = find_item(
+				ledger, start < sweep->first_seen_ns ? ITEM_QUEUED : ITEM_UNCOVERED,
+				NULL);
+		if (item)
+			item->ns += until - start;
+		if (child < 0)
+			ledger->self.elsewhere_ns += until - start;
+		start = until;
+	}
+}
+
+/* Nobody watched: the daemon was down, or the process was not followed yet. */
+static uint64_t unwatched_until(const struct sweep *sweep, uint64_t start, uint64_t end,
+				bool *out_unwatched)
+{
+	const struct model *model = sweep->join->model;
+	uint64_t since = sweep->node->process->first_ns;
+
+	*out_unwatched = true;
+	if (start < since)
+		return MIN(end, since);
+	for (unsigned i = 0; i < model->gap_count; i++) {
+		const struct gap *gap = &model->gaps[i];
+
+		if (start >= gap->from_ns && start < gap->to_ns)
+			return MIN(end, gap->to_ns);
+		if (start < gap->from_ns)
+			end = MIN(end, gap->from_ns);
+	}
+	*out_unwatched = false;
+	return end;
+}
+
+void sweep_elsewhere_add(struct sweep *sweep, uint64_t start, uint64_t end)
+{
+	while (start < end) {
+		bool unwatched;
+		uint64_t until = unwatched_until(sweep, start, end, &unwatched);
+
+		if (unwatched) {
+			sweep->ledger->all.unknown_ns += until - start;
+			sweep->ledger->self.unknown_ns += until - start;
+			sweep_note_slice(sweep, start, until, NULL, STATE_UNKNOWN);
+		} else {
+			account_elsewhere(sweep, start, until);
+			sweep_note_slice(sweep, start, until, NULL, STATE_ELSEWHERE);
+		}
+		start = until;
+	}
+}
+
+static bool is_ours(const struct sweep *sweep, const struct event_tag *tag)
+{
+	int32_t index = -1;
+
+	if (memcmp(tag->trace_id, sweep->join->trace->id, TRACE_ID_BYTES) == 0)
+		index = join_find(sweep->join, tag->span_id);
+	return index >= 0 && node_is_below(sweep->join, index, sweep->index);
+}
+
+/* One tag all along, or nothing but the span and those below it. */
+static bool is_pinned(const struct sweep *sweep, const struct slice *slice)
+{
+	if (tag_is_none(&slice->tag_in) || tag_is_none(&slice->tag_out))
+		return false;
+	return tag_eq(&slice->tag_in, &slice->tag_out) ||
+	       (is_ours(sweep, &slice->tag_in) && is_ours(sweep, &slice->tag_out));
+}
+
+/* While a thread of the process ran with tags that do not pin it, it may have worked for the span.
+ */
+void sweep_elsewhere_doubt(struct sweep *sweep)
+{
+	const struct node *node = sweep->node;
+	uint64_t ran = 0;
+
+	if (!sweep->ledger->all.elsewhere_ns)
+		return;
+	for (struct thread *t = node->process->threads; t; t = t->next) {
+		struct lane *lane = t->seen ? join_lane(sweep->join, t) : NULL;
+
+		for (uint32_t i = 0; lane && i < lane->count; i++) {
+			const struct slice *s = &lane->slices[i];
+			uint64_t start = MAX(s->in_ns, node->a_ns),
+				 end = MIN(s->out_ns, node->b_ns);
+
+			if (start < end && !is_pinned(sweep, s))
+				ran += end - start;
+		}
+	}
+	sweep->ledger->uncertain_ns += MIN(ran, sweep->ledger->all.elsewhere_ns);
+}

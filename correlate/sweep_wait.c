@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The waits of a ledger: per reason, target and system call; with the wakers, and links to the
+ * spans that they carried. */
+#include "correlate/sweep.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/base/macros.h"
+
+static bool same_wait(const struct ledger_wait *a, const struct wait *b)
+{
+	return a->reason == b->reason && a->syscall == b->syscall &&
+	       memcmp(&a->target, &b->target, sizeof(a->target)) == 0;
+}
+
+static bool is_rest(const struct wait *wait)
+{
+	return wait->syscall == -1 && wait->target.kind == TARGET_NONE;
+}
+
+struct ledger_wait *sweep_wait_find(struct ledger *ledger, const struct wait *wait)
+{
+	struct ledger_wait *found;
+
+	for (uint16_t i = 0; i < ledger->wait_count; i++) {
+		if (same_wait(&ledger->waits[i], wait))
+			return &ledger->waits[i];
+	}
+	if (ledger->wait_count >= LEDGER_MAX_WAITS - REASON_COUNT && !is_rest(wait)) {
+		const struct wait rest = { .reason = wait->reason, .syscall = -1 };
+
+		return sweep_wait_find(ledger,
+				       &rest); /* so that they still add up, reason by reason */
+	}
+	found = &ledger->waits[ledger->wait_count++];
+	*found = (struct ledger_wait){
+		.reason = wait->reason,
+		.syscall = wait->syscall,
+		.target = wait->target,
+	};
+	return found;
+}
+
+static void note_waker(struct ledger_wait *to, const struct event_waker *waker, uint64_t ns)
+{
+	struct ledger_waker *w;
+
+	for (uint8_t i = 0; i < to->waker_count; i++) {
+		w = &to->wakers[i];
+		if (w->tid == waker->tid && w->kind == waker->kind &&
+		    tag_eq(&w->tag, &waker->tag)) {
+			w->ns += ns;
+			return;
+		}
+	}
+	if (to->waker_count == LEDGER_MAX_WAKERS)
+		return;
+	w = &to->wakers[to->waker_count++];
+	*w = (struct ledger_waker){ .pid = waker->pid,
+				    .tid = waker->tid,
+				    .kind = waker->kind,
+				    .tag = waker->tag,
+				    .ns = ns };
+	memcpy(w->comm, waker->comm, sizeof(w->comm));
+}
+
+static void note_link(struct ledger *ledger, const struct event_tag *to, uint8_t via, uint64_t ns)
+{
+	for (uint16_t i = 0; i < ledger->link_count; i++) {
+		if (ledger->links[i].via == via && tag_eq(&ledger->links[i].to, to)) {
+			ledger->links[i].ns += ns;
+			return;
+		}
+	}
+	if (ledger->link_count < LEDGER_MAX_LINKS)
+		ledger->links[ledger->link_count++] = (struct ledger_link){ *to, via, ns };
+}
+
+/* A waker that carried a span of somebody else. */
+static void link_waker(struct sweep *sweep, const struct event_waker *waker, uint64_t ns)
+{
+	int32_t index = -1;
+
+	if (tag_is_none(&waker->tag))
+		return;
+	if (memcmp(waker->tag.trace_id, sweep->join->trace->id, TRACE_ID_BYTES) == 0)
+		index = join_find(sweep->join, waker->tag.span_id);
+	if (index < 0 || !node_is_below(sweep->join, index, sweep->index))
+		note_link(sweep->ledger, &waker->tag, 0, ns);
+}
+
+void sweep_wait_add(struct sweep *sweep, const struct segment *s, uint64_t ns, bool is_self)
+{
+	const struct wait *wait = &sweep->join->waits[s->wait];
+	struct ledger_wait *to = sweep_wait_find(sweep->ledger, wait);
+
+	to->ns += ns;
+	to->self_ns += is_self ? ns : 0;
+	to->longest_ns = MAX(to->longest_ns, wait->raw_ns);
+	if (s->since_ns != sweep->wait_seen_ns) {
+		to->count++;
+		sweep->wait_seen_ns = s->since_ns;
+	}
+	if (wait->has_waker) {
+		note_waker(to, &wait->waker, ns);
+		link_waker(sweep, &wait->waker, ns);
+	}
+}
+
+void sweep_wait_link_servers(struct sweep *sweep)
+{
+	for (uint32_t i = 0; i < sweep->child_count; i++) {
+		const struct node *child = &sweep->join->nodes[sweep->children[i]];
+		struct event_tag tag;
+
+		if (child->process == sweep->node->process)
+			continue;
+		memcpy(tag.trace_id, sweep->join->trace->id, sizeof(tag.trace_id));
+		memcpy(tag.span_id, child->span->span_id, sizeof(tag.span_id));
+		note_link(sweep->ledger, &tag, 1,
+			  MIN(child->b_ns, sweep->node->b_ns) -
+				  MIN(MAX(child->a_ns, sweep->node->a_ns),
+				      MIN(child->b_ns, sweep->node->b_ns)));
+	}
+}
+
+static int by_wait_ns(const void *a, const void *b)
+{
+	const struct ledger_wait *x = a, *y = b;
+
+	if (x->ns != y->ns)
+		return x->ns > y->ns ? -1 : 1;
+	if (x->reason != y->reason)
+		return x->reason < y->reason ? -1 : 1;
+	if (x->syscall != y->syscall)
+		return x->syscall < y->syscall ? -1 : 1;
+	return memcmp(&x->target, &y->target, sizeof(x->target));
+}
+
+static int by_waker_ns(const void *a, const void *b)
+{
+	const struct ledger_waker *x = a, *y = b;
+
+	if (x->ns != y->ns)
+		return x->ns > y->ns ? -1 : 1;
+	return x->tid < y->tid ? -1 : x->tid > y->tid;
+}
+
+void sweep_wait_sort(struct ledger *ledger)
+{
+	if (ledger->wait_count)
+		qsort(ledger->waits, ledger->wait_count, sizeof(*ledger->waits), by_wait_ns);
+	for (uint16_t i = 0; i < ledger->wait_count; i++) {
+		if (ledger->waits[i].waker_count)
+			qsort(ledger->waits[i].wakers, ledger->waits[i].waker_count,
+			      sizeof(ledger->waits[i].wakers[0]), by_waker_ns);
+	}
+}
