@@ -38,7 +38,8 @@ struct process {
 	bool has_records; /* a record has come */
 	bool has_tags;    /* one of its threads has shown a tag of its own */
 	bool forked;
-	uint64_t first_ns; /* of its records */
+	uint64_t first_ns, last_ns; /* of its records */
+	uint64_t resumed_ns;        /* of the first one after the newest gap */
 	uint64_t gone_ns;
 	struct thread *threads;
 	char service_instance_id[64];
@@ -159,6 +160,12 @@ struct model {
 	uint64_t last_sweep_ns;
 	bool kernel;
 };
+
+/* Of the newest gap; 0: there was none. */
+static inline uint64_t model_gap_end(const struct model *model)
+{
+	return model->gap_count ? model->gaps[model->gap_count - 1].to_ns : 0;
+}
 
 /* world.c: processes and threads, records. */
 int world_record(struct model *model, const struct event_header *record);

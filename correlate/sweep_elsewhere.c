@@ -123,23 +123,34 @@ static void account_elsewhere(struct sweep *sweep, uint64_t start, uint64_t end)
 	}
 }
 
+/* The newest gap lasts until the process is heard of again; older ones have been forgotten so far.
+ */
+static uint64_t gap_end(const struct model *model, unsigned i, const struct process *process)
+{
+	const struct gap *gap = &model->gaps[i];
+
+	if (i + 1 < model->gap_count)
+		return gap->to_ns;
+	return process->last_ns <= gap->to_ns ? UINT64_MAX : MAX(process->resumed_ns, gap->to_ns);
+}
+
 /* Nobody watched: the daemon was down, or the process was not followed yet. */
 static uint64_t unwatched_until(const struct sweep *sweep, uint64_t start, uint64_t end,
 				bool *out_unwatched)
 {
 	const struct model *model = sweep->join->model;
-	uint64_t since = sweep->node->process->first_ns;
+	const struct process *process = sweep->node->process;
 
 	*out_unwatched = true;
-	if (start < since)
-		return MIN(end, since);
+	if (start < process->first_ns)
+		return MIN(end, process->first_ns);
 	for (unsigned i = 0; i < model->gap_count; i++) {
-		const struct gap *gap = &model->gaps[i];
+		uint64_t from_ns = model->gaps[i].from_ns, to_ns = gap_end(model, i, process);
 
-		if (start >= gap->from_ns && start < gap->to_ns)
-			return MIN(end, gap->to_ns);
-		if (start < gap->from_ns)
-			end = MIN(end, gap->from_ns);
+		if (start >= from_ns && start < to_ns)
+			return MIN(end, to_ns);
+		if (start < from_ns)
+			end = MIN(end, from_ns);
 	}
 	*out_unwatched = false;
 	return end;

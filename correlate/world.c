@@ -103,13 +103,19 @@ static void retire(struct model *model, uint32_t pid, uint64_t time_ns)
 	map_delete(&model->process_by_pid, &pid);
 }
 
+/* The kernel has told of it, and has not forgotten all that it knew since. */
+static bool is_known(const struct model *model, const struct thread *thread)
+{
+	return thread->seen && thread->last_out_ns >= model_gap_end(model);
+}
+
 static struct thread *thread_of(struct model *model, const struct event_slice *record)
 {
 	struct thread **found = map_get(&model->thread_by_tid, &record->tid);
 	struct process *process;
 
 	if (found && (*found)->process->pid == record->pid &&
-	    !((record->header.flags & EVENT_FIRST) && (*found)->seen))
+	    !((record->header.flags & EVENT_FIRST) && is_known(model, *found)))
 		return *found;
 	process = world_find_process(model, record->pid);
 	if (process && process->gone && (record->header.flags & EVENT_FIRST))
@@ -262,6 +268,20 @@ static void note_lag(struct model *model, const struct slice *slice)
 		cpu_lag_add(&model->lag, slice->cpu, slice->out_ns, slice->raw_lag_out);
 }
 
+/* After a gap a process is not followed again before its first record. */
+static void note_record(const struct model *model, struct process *process,
+			const struct slice *slice)
+{
+	uint64_t gap_end_ns = model_gap_end(model);
+
+	if (!process->has_records)
+		process->first_ns = slice->prev_out_ns;
+	if (process->last_ns < gap_end_ns && slice->out_ns > gap_end_ns)
+		process->resumed_ns = MAX(slice->prev_out_ns, gap_end_ns);
+	process->last_ns = MAX(process->last_ns, slice->out_ns);
+	process->has_records = true;
+}
+
 static int take_slice(struct model *model, const struct event_slice *record)
 {
 	struct thread *thread;
@@ -285,11 +305,9 @@ static int take_slice(struct model *model, const struct event_slice *record)
 	trace_observe(model, thread, &slice.tag_out, slice.out_ns);
 	if (timeline_append(&thread->timeline, &slice, &model->stats.timeline_bytes) < 0)
 		return -ENOMEM;
-	if (!thread->process->has_records)
-		thread->process->first_ns = slice.prev_out_ns;
+	note_record(model, thread->process, &slice);
 	if (!model->first_record_ns)
 		model->first_record_ns = slice.prev_out_ns;
-	thread->process->has_records = true;
 	thread->last = slice;
 	thread->seen = true;
 	thread->last_out_ns = slice.out_ns;

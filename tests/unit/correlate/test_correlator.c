@@ -262,6 +262,49 @@ static void what_a_forked_child_burns_is_told_apart(void **state)
 	correlator_free(b.correlator);
 }
 
+/* The probe is back, but has not found this process yet. */
+static void a_gap_lasts_until_the_process_is_heard_of_again(void **state)
+{
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 }, again = t;
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	builder_slice(&b, &t, 0, 1000 * MS, 1002 * MS, 1, 0, RECVFROM);
+	correlator_gap(b.correlator, 1004 * MS, 1010 * MS);
+	again.exec_ns = t.exec_ns;
+	again.span = 1;
+	builder_slice(&b, &again, 0, 1020 * MS, 1022 * MS, 1, 0, RECVFROM);
+	builder_slice(&b, &again, 1025 * MS, 1025 * MS, 1027 * MS, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, 1001 * MS, 1026 * MS);
+	finish(&b, 1100 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_PARTIAL);
+	assert_int_equal(builder_ledger(&b, 1)->all.elsewhere_ns, 0);
+	assert_in_range(builder_ledger(&b, 1)->all.unknown_ns, 16 * MS, 18 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->cpu_ns, 4 * MS);
+	correlator_free(b.correlator);
+}
+
+static void after_a_gap_a_silent_process_is_unknown(void **state)
+{
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	builder_slice(&b, &t, 0, 1000 * MS, 1002 * MS, 9, 0, FUTEX);
+	builder_slice(&b, &t, 1002 * MS, 1002 * MS, 1003 * MS, 0, 0, FUTEX);
+	correlator_gap(b.correlator, 1004 * MS, 1010 * MS);
+	b.trace = 2;
+	builder_span(&b, 1, 0, 1012 * MS, 1020 * MS);
+	finish(&b, 1100 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_PARTIAL);
+	assert_int_equal(builder_ledger(&b, 1)->all.unknown_ns, 8 * MS);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -275,6 +318,8 @@ int main(void)
 		cmocka_unit_test(a_late_root_revises_its_trace),
 		cmocka_unit_test(a_span_longer_than_the_reach_keeps_its_grade),
 		cmocka_unit_test(what_a_forked_child_burns_is_told_apart),
+		cmocka_unit_test(a_gap_lasts_until_the_process_is_heard_of_again),
+		cmocka_unit_test(after_a_gap_a_silent_process_is_unknown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
