@@ -57,8 +57,17 @@ static void move(struct probe_watch *watch, enum probe_watch_state to, int error
 }
 
 /* Spans are taken all the same; they are graded none. */
+/* Nobody follows them any more; another worker tells anew of those that it finds. */
+static void forget_processes(struct probe_watch *watch)
+{
+	pthread_mutex_lock(&watch->lock);
+	map_clear(&watch->processes);
+	pthread_mutex_unlock(&watch->lock);
+}
+
 static void go_without(struct probe_watch *watch, int error, const char *text)
 {
+	forget_processes(watch);
 	move(watch, PROBE_ABSENT, error, text);
 	log_line(LOG_WARNING, "probe: absent: %s; spans are stored, but without figures", text);
 	watch->is_told = true;
@@ -107,6 +116,7 @@ static void on_died(struct probe_watch *watch, int error)
 
 	snprintf(text, sizeof(text), "the worker ended (%s %d)", error < 0 ? "error" : "signal",
 		 error);
+	forget_processes(watch);
 	move(watch, PROBE_RESTARTING, error, text);
 	log_line(LOG_WARNING, "probe: %s and is started again; the gap is graded", text);
 	engine_probe_died(watch->options.engine);

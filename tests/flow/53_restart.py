@@ -73,6 +73,18 @@ def kill_worker(daemon, subject):
     return daemon
 
 
+def check_forgotten(daemon):
+    """A process that ends while no worker is there to hear of it."""
+    with Service(daemon) as other:
+        (keeper,) = children(daemon.process.pid)
+        (worker,) = children(keeper)
+        os.kill(worker, signal.SIGKILL)
+        other.process.kill()
+    wait_for(lambda: daemon.status()["probe"]["state"] == "up", "another worker")
+    wait_for(lambda: not any(process["pid"] == other.pid for process in daemon.status()["probe"]["publishing"]),
+             "the dead process to be forgotten")
+
+
 def check_interrupted(daemon, subject, interrupt):
     trace, before = check_short(daemon, subject)
     assert subject.ask("long") == "begun"
@@ -92,6 +104,7 @@ def main():
         daemon = check_interrupted(daemon, subject, kill_worker)
         daemon = check_interrupted(daemon, subject, lambda *both: restart(*both, Daemon.stop))
         daemon = check_interrupted(daemon, subject, lambda *both: restart(*both, Daemon.kill))
+        check_forgotten(daemon)
     assert daemon.stop() == 0, daemon.log()
 
 
