@@ -68,14 +68,17 @@ def check_cpu(span, facts):
 
 
 def check_single_lane(spans):
-    """The selfs of a tree that lives on one thread add up to its root."""
+    """The selfs of a tree that lives on one thread add up to its root: but for the moments between a start and
+    its attach, or a detach and its end, which are uncertain."""
+    root, slack = spans[0]["ledger"], SLACK_NS + sum(span["ledger"]["uncertain_ns"] for span in spans)
     for key in SPLIT:
-        own, whole = sum(span["ledger"]["self"][key] for span in spans), spans[0]["ledger"][key]
-        assert own == whole, (key, own, whole, spans)
-    for reason, whole in spans[0]["ledger"]["blocked_ns"].items():
+        own = sum(span["ledger"]["self"][key] for span in spans)
+        assert abs(own - root[key]) <= slack, (key, own, root[key], spans)
+    for reason, whole in root["blocked_ns"].items():
         own = sum(blocked(span, reason, "self") for span in spans)
-        assert own == whole, (reason, own, whole, spans)
-    assert sum(span["ledger"]["cpu_self_ns"] for span in spans) == spans[0]["ledger"]["cpu_ns"], spans
+        assert abs(own - whole) <= slack, (reason, own, whole, spans)
+    own = sum(span["ledger"]["cpu_self_ns"] for span in spans)
+    assert abs(own - root["cpu_ns"]) <= slack, (own, spans)
 
 
 def settled_spans(daemon, trace_id):
