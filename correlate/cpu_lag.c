@@ -5,7 +5,7 @@
 
 #include "collector/base/macros.h"
 
-#define FAR_WINDOWS 50  /* 200 ms on either side */
+#define FAR_WINDOWS 250 /* 1 s on either side, when the CPU was quiet */
 #define ENOUGH      3   /* samples that agree: by chance late ones do not */
 #define NOISE_NS    500 /* between the two clock readings of a record */
 
@@ -78,13 +78,16 @@ struct cpu_lag_base cpu_lag_base(const struct cpu_lag *lag, uint32_t cpu, uint64
 	/* not the windows of the moments themselves: those hold what came later, or before */
 	before = look(lag, cpu, (uint32_t)(from_ns / CPU_LAG_WINDOW_NS) - 1, -1);
 	after = look(lag, cpu, (uint32_t)(to_ns / CPU_LAG_WINDOW_NS) + 1, 1);
-	agree = MIN(MAX(before.agree, after.agree), ENOUGH);
-	base.thin_ns = CPU_LAG_MAX_NS / ENOUGH * (ENOUGH - agree);
 	base.highest = after.agree ? MIN(raw_to, after.value) : raw_to;
 	base.lowest = MIN(base.highest, raw_from);
 	if (before.agree)
 		base.lowest = MIN(base.lowest, before.value);
 	if (base.highest - base.lowest <= NOISE_NS)
 		base.lowest = base.highest;
+	agree = MAX(before.agree, after.agree);
+	if (from_ns != to_ns && base.lowest == base.highest) /* its own readings say the same */
+		agree +=
+			(raw_from <= base.highest + NOISE_NS) + (raw_to <= base.highest + NOISE_NS);
+	base.thin_ns = CPU_LAG_MAX_NS / ENOUGH * (ENOUGH - MIN(agree, ENOUGH));
 	return base;
 }
