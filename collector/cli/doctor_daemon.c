@@ -191,21 +191,18 @@ static void check_clock(struct doctor_report *report, const struct json_value *s
 struct loss {
 	const char *name;
 	const char *remedy; /* NULL: rare ones are rebuilt or graded, and only noted */
-	uint64_t harmless;  /* so many are noted, too */
 };
 
-/* A CPU keeps a few pieces of memory at hand for states of threads: when many threads begin at
- * once, one may have to wait for its next switch. */
 static const struct loss losses[] = {
-	{ "ring_full", "raise --ring-kib; the spans touched are graded partial", 0 },
-	{ "storage_full", "free memory: the kernel has none for the states of threads", 100 },
-	{ "malformed", "probe and collector do not understand each other: reinstall spanwise", 0 },
-	{ "tag_fault", NULL, 0 },
-	{ "tag_updating", NULL, 0 },
-	{ "switch_in", NULL, 0 },
-	{ "switch_out", NULL, 0 },
-	{ "cpu_chain", NULL, 0 },
-	{ "waking", NULL, 0 },
+	{ "ring_full", "raise --ring-kib; the spans touched are graded partial" },
+	{ "storage_full", "the kernel had no memory for a thread's state" },
+	{ "malformed", "probe and collector do not understand each other: reinstall spanwise" },
+	{ "tag_fault", NULL },
+	{ "tag_updating", NULL },
+	{ "switch_in", NULL },
+	{ "switch_out", NULL },
+	{ "cpu_chain", NULL },
+	{ "waking", NULL },
 };
 
 static void check_losses(struct doctor_report *report, const struct json_value *status)
@@ -217,15 +214,14 @@ static void check_losses(struct doctor_report *report, const struct json_value *
 
 	for (size_t i = 0; i < ARRAY_LEN(losses); i++) {
 		uint64_t count = json_read_uint(lost, losses[i].name);
-		bool is_bad = losses[i].remedy && count > losses[i].harmless;
 
 		if (!count)
 			continue;
 		any = true;
-		doctor_report_add(report, is_bad ? DOCTOR_BAD : DOCTOR_NOTE, "records lost",
-				  "%s: %" PRIu64 " beside %" PRIu64 " records", losses[i].name,
-				  count, records);
-		if (is_bad)
+		doctor_report_add(report, losses[i].remedy ? DOCTOR_BAD : DOCTOR_NOTE,
+				  "records lost", "%s: %" PRIu64 " beside %" PRIu64 " records",
+				  losses[i].name, count, records);
+		if (losses[i].remedy)
 			doctor_report_remedy(report, "%s", losses[i].remedy);
 	}
 	if (!any)
