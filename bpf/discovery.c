@@ -16,6 +16,7 @@
 #define MAX_FILES          4096            /* that the cache remembers */
 #define EXEC_DELAY_NS      NS_PER_MS       /* most programs that end at once have ended by then */
 #define FORK_DELAY_NS      (5 * NS_PER_MS) /* most children that exec have done so by then */
+#define EXIT_DELAY_NS      NS_PER_SEC      /* a thread that exits may have to wait for a CPU */
 #define MAPPING_DELAY_NS   (2 * NS_PER_MS) /* a library is relocated after it was mapped */
 #define SECOND_LOOK_NS     (50 * NS_PER_MS)
 #define THIRD_LOOK_NS      (500 * NS_PER_MS)
@@ -37,6 +38,7 @@ struct process {
 	enum stage stage;
 	enum event_publish publish;
 	bool is_announced; /* somebody was told, or has a copy of its parent's descriptor */
+	bool is_leaving;   /* its end is known, and due to be told */
 	uint64_t start_ns;
 	uint64_t looked_ns;
 	uint64_t cost_ns;   /* of the last look */
@@ -183,6 +185,7 @@ void discovery_on_fork(struct discovery *discovery, uint32_t parent_pid, uint32_
 	if (!child)
 		return;
 	child->is_announced |= inherits;
+	child->is_leaving = false;
 	child->news_hash = 0; /* the kernel has its parent's descriptor for it */
 	child->stage = STAGE_FRESH;
 	child->variables.is_complete = false;
@@ -220,14 +223,20 @@ void discovery_on_mapping(struct discovery *discovery, uint32_t pid)
 		queue(discovery, process, due_ns);
 }
 
+/* One hears of an end, and even misses the directory, before the last thread's last switch: until
+ * then the descriptor is needed. */
+static void let_leave(struct discovery *discovery, struct process *process)
+{
+	process->is_leaving = true;
+	queue(discovery, process, clock_ns() + EXIT_DELAY_NS);
+}
+
 void discovery_on_exit(struct discovery *discovery, uint32_t pid)
 {
 	struct process *process = find(discovery, pid);
 
-	if (!process)
-		return;
-	tell_gone(discovery, process);
-	forget(discovery, process);
+	if (process)
+		let_leave(discovery, process);
 }
 
 /* Tells what has changed since it was told last. */
@@ -285,6 +294,10 @@ static void look(struct discovery *discovery, struct process *process)
 	process->cost_ns = clock_ns() - begin_ns;
 	discovery->now_ns += process->cost_ns;
 	process->looked_ns = discovery->now_ns;
+	if (rc == -ESRCH && process->is_announced && !process->is_leaving) {
+		let_leave(discovery, process);
+		return;
+	}
 	if (rc == -ESRCH) {
 		tell_gone(discovery, process);
 		forget(discovery, process);

@@ -35,7 +35,7 @@ int discovery_new(const struct discovery_options *options, struct discovery **ou
 void discovery_free(struct discovery *discovery);
 
 /* Hints from the kernel, cheap: they only queue. A pid that forked inherits its parent's
- * descriptor. */
+ * descriptor; one that exits is told to be gone a while after its last slice. */
 void discovery_on_fork(struct discovery *discovery, uint32_t parent_pid, uint32_t child_pid);
 void discovery_on_exec(struct discovery *discovery, uint32_t pid);
 void discovery_on_exit(struct discovery *discovery, uint32_t pid);

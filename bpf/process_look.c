@@ -69,14 +69,16 @@ static int open_directory(uint32_t pid, struct view *out_view)
 	return out_view->directory_fd < 0 ? -errno : 0;
 }
 
+/* -EAGAIN: it has no memory any more, for it is on its way out. What is known of it holds for its
+ * last slice. */
 static int open_contents(struct view *view)
 {
 	view->memory_fd = openat(view->directory_fd, "mem", O_RDONLY | O_CLOEXEC);
 	if (view->memory_fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
+		return errno == ENOENT || errno == ESRCH ? -EAGAIN : -errno;
 	view->maps_fd = openat(view->directory_fd, "maps", O_RDONLY | O_CLOEXEC);
 	if (view->maps_fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
+		return errno == ENOENT || errno == ESRCH ? -EAGAIN : -errno;
 	return 0;
 }
 
@@ -294,6 +296,8 @@ static int look_inside(struct process_looker *looker, struct view *view,
 		rc = process_maps_read(&looker->maps, view->maps_fd);
 	if (rc < 0)
 		return rc;
+	if (looker->maps.lines == 0)
+		return -EAGAIN;
 	if (!is_settled(variables) || variables->signature != looker->maps.signature)
 		find_variables(looker, view, variables);
 	find_context(looker, view, &context);

@@ -155,7 +155,7 @@ static void new_process_is_looked_at_three_times_and_then_by_rescan(void **state
 	discovery_free(discovery);
 }
 
-static void exit_is_told_once_and_at_once(void **state)
+static void exit_is_told_once_and_after_the_last_slice(void **state)
 {
 	struct told told = { .pid = (uint32_t)start_child() };
 	struct discovery *discovery = new_discovery(&told, 4096, HOUR_MS);
@@ -164,9 +164,12 @@ static void exit_is_told_once_and_at_once(void **state)
 	drain(discovery, clock_ns());
 	end_child((pid_t)told.pid);
 	discovery_on_exit(discovery, told.pid);
+	drain(discovery, clock_ns());
+	assert_int_equal(told.gone, 0); /* the kernel still needs the descriptor */
+	drain(discovery, clock_ns() + 2 * NS_PER_SEC);
 	assert_int_equal(told.gone, 1);
 	discovery_on_exit(discovery, told.pid);
-	drain(discovery, clock_ns() + NS_PER_SEC);
+	drain(discovery, clock_ns() + 4 * NS_PER_SEC);
 	assert_int_equal(told.gone, 1);
 	discovery_free(discovery);
 }
@@ -290,7 +293,7 @@ int main(void)
 		cmocka_unit_test(first_run_sees_all_processes_and_tells_each_once),
 		cmocka_unit_test(spent_budget_ends_the_run),
 		cmocka_unit_test(new_process_is_looked_at_three_times_and_then_by_rescan),
-		cmocka_unit_test(exit_is_told_once_and_at_once),
+		cmocka_unit_test(exit_is_told_once_and_after_the_last_slice),
 		cmocka_unit_test(exit_that_was_missed_is_found_by_the_scan),
 		cmocka_unit_test(pid_given_out_again_is_another_process),
 		cmocka_unit_test(late_news_of_a_fork_make_nobody_gone),
