@@ -58,6 +58,7 @@ static __always_inline void life_begin_thread(struct task_struct *parent, struct
 	if (!thread)
 		return;
 	thread_renew_descriptor(thread);
+	thread->is_born = 1;
 	thread->blocked = 1; /* until sched_wakeup_new */
 	thread->tag_unknown = 0;
 	if (!is_process)

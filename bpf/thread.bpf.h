@@ -39,7 +39,7 @@ struct thread {
 	__u8 blocked;   /* left the CPU to wait */
 	__u8 has_waker; /* of the wait that ended where the slice began */
 	__u8 is_last;   /* of its process: the group is dead once it is */
-	__u8 pad;
+	__u8 is_born;   /* followed since its creation: its CPU clock began at 0 */
 	struct tag_descriptor descriptor;
 };
 
@@ -206,13 +206,13 @@ static __always_inline void thread_enter(struct task_struct *task, __u64 now_ns)
 
 /* ---- its end: switch-out, tick, exec */
 
-/* A slice whose switch-in nobody reported. A thread seen for the first time begins here and now; of
- * any other the CPU clock still tells how long it ran. */
+/* A slice whose switch-in nobody reported. A thread that is older than we are begins here and now;
+ * of any other the CPU clock still tells how long it ran. */
 static __always_inline void thread_enter_late(struct thread *thread)
 {
 	struct event_slice *slice = &thread->record.slice;
 
-	if (slice->header.flags & EVENT_FIRST) {
+	if (slice->header.flags & EVENT_FIRST && !thread->is_born) {
 		slice->in_ns = slice->out_ns;
 		slice->exec_in_ns = slice->exec_out_ns;
 		slice->exec_start_in_ns = slice->exec_start_out_ns;
