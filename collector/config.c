@@ -293,6 +293,13 @@ int config_read_file(struct config *config, const char *path, struct buf *messag
 	return rc;
 }
 
+/* A variable is named as it is written: in capitals, up to the colon. */
+static void capitalise(struct buf *message, size_t from)
+{
+	for (size_t i = from; i < message->len && message->data[i] != ':'; i++)
+		message->data[i] = (char)toupper((unsigned char)message->data[i]);
+}
+
 /* SPANWISE_KEY=value; SPANWISE_CONFIG is not a setting. Unknown ones are refused, as in a file. */
 static int read_environment(struct config *config, struct buf *message)
 {
@@ -302,7 +309,7 @@ static int read_environment(struct config *config, struct buf *message)
 	for (char **at = environ; *at; at++) {
 		const char *equals = strchr(*at, '=');
 		char key[KEY_BYTES];
-		size_t len, before = message->len;
+		size_t len, name, before = message->len;
 
 		if (strncmp(*at, prefix, sizeof(prefix) - 1) != 0 || !equals)
 			continue;
@@ -314,10 +321,13 @@ static int read_environment(struct config *config, struct buf *message)
 		if (strcasecmp(key, "config") == 0)
 			continue;
 		buf_append_text(message, "environment, SPANWISE_");
-		if (config_set(config, key, equals + 1, message) == 0)
+		name = message->len;
+		if (config_set(config, key, equals + 1, message) == 0) {
 			message->len = before;
-		else
+		} else {
+			capitalise(message, name);
 			rc = -EINVAL;
+		}
 	}
 	return rc;
 }

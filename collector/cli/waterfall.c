@@ -10,10 +10,13 @@
 #include "collector/cli/bar.h"
 #include "collector/cli/story.h"
 
-#define MIN_NAME_COLUMNS 14
+#define MIN_NAME_COLUMNS 12
 #define MIN_BAR_COLUMNS  16
 #define MAX_BAR_COLUMNS  100
 #define NUMBER_COLUMNS   33 /* wall, CPU, runq, blocked, away: see put_head */
+#define LESSER_COLUMNS   12 /* runq and away, which go first: their cells stay in the bar */
+#define LESSER_WIDTH     74
+#define TITLE_WIDTH      90
 #define WHY_COLUMNS      22 /* what it was blocked on most */
 #define GRADE_COLUMNS    19
 #define GRADE_SHORT      10
@@ -21,6 +24,7 @@
 /* Which columns fit. */
 struct layout {
 	unsigned name, bar, why, grade;
+	bool lesser;
 };
 
 static void put_tree_lines(const struct term *term, const struct span_row *row, struct buf *out)
@@ -68,13 +72,16 @@ static unsigned name_columns(const struct term *term, const struct span_tree *tr
 static struct layout choose_layout(const struct term *term, const struct span_tree *tree)
 {
 	struct layout layout = { .why = WHY_COLUMNS, .grade = GRADE_COLUMNS };
-	unsigned wanted = name_columns(term, tree), rest;
+	unsigned wanted = name_columns(term, tree), numbers = NUMBER_COLUMNS, rest;
 
 	if (term->width < 110) {
 		layout.why = 0;
 		layout.grade = GRADE_SHORT;
 	}
-	rest = term->width - MIN(term->width, NUMBER_COLUMNS + layout.why + layout.grade + 1);
+	layout.lesser = term->width >= LESSER_WIDTH;
+	if (!layout.lesser)
+		numbers -= LESSER_COLUMNS;
+	rest = term->width - MIN(term->width, numbers + layout.why + layout.grade + 1);
 	rest = MAX(rest, MIN_NAME_COLUMNS + MIN_BAR_COLUMNS + 0u);
 	layout.name = MIN(wanted, MAX(rest * 2 / 5, (unsigned)MIN_NAME_COLUMNS));
 	layout.bar = MIN(rest - layout.name, (unsigned)MAX_BAR_COLUMNS);
@@ -89,8 +96,8 @@ static void put_title(const struct term *term, const struct json_value *trace,
 	term_time(tree->start_ns, time);
 	term_duration(tree->end_ns - tree->start_ns, wall);
 	term_print(term, TERM_BOLD, out, "trace %s", json_read_text(trace, "trace_id"));
-	buf_printf(out, "   %s   %zu span%s   %s\n", wall, tree->count, tree->count == 1 ? "" : "s",
-		   time);
+	buf_printf(out, "%s   %s   %zu span%s   %s\n", term->width < TITLE_WIDTH ? "\n" : "", wall,
+		   tree->count, tree->count == 1 ? "" : "s", time);
 	if (!json_read_bool(trace, "settled"))
 		term_print(term, TERM_YELLOW, out,
 			   "not settled yet: spans may still come, and figures change\n");
@@ -109,9 +116,13 @@ static void put_head(const struct term *term, const struct layout *layout,
 	term_text(term, "span", layout->name, true, out);
 	buf_append_text(out, " 0");
 	term_spaces(layout->bar - 1 - len, out);
-	buf_printf(out, "%s %8s %5s %5s ", end, "wall", "CPU", "runq");
+	buf_printf(out, "%s %8s %5s ", end, "wall", "CPU");
+	if (layout->lesser)
+		buf_printf(out, "%5s ", "runq");
 	term_text(term, layout->why ? " blocked on" : "block", 5 + layout->why, true, out);
-	buf_printf(out, " %5s  grade", "away");
+	if (layout->lesser)
+		buf_printf(out, " %5s", "away");
+	buf_append_text(out, "  grade");
 	term_reset(term, out);
 	buf_append_byte(out, '\n');
 }
@@ -185,10 +196,14 @@ static void put_numbers(const struct term *term, const struct layout *layout,
 	term_percent((uint64_t)parts.runnable, wall, text[2]);
 	term_percent((uint64_t)bar_parts_blocked(&parts), wall, text[3]);
 	term_percent((uint64_t)parts.elsewhere, wall, text[4]);
-	buf_printf(out, " %8s %5s %5s %5s", text[0], text[1], text[2], text[3]);
+	buf_printf(out, " %8s %5s", text[0], text[1]);
+	if (layout->lesser)
+		buf_printf(out, " %5s", text[2]);
+	buf_printf(out, " %5s", text[3]);
 	if (layout->why)
 		put_why(term, layout, row, out);
-	buf_printf(out, " %5s", text[4]);
+	if (layout->lesser)
+		buf_printf(out, " %5s", text[4]);
 	put_grade(term, layout, ledger, out);
 }
 

@@ -135,7 +135,7 @@ static void a_bad_variable_of_the_environment_is_named(void **state)
 	(void)state;
 	setenv("SPANWISE_SETTLE_MS", "soon", 1);
 	assert_int_equal(config_load(&config, 0, NULL, &wants_help, &message), -EINVAL);
-	assert_said("environment, SPANWISE_settle_ms: \"soon\" is not valid");
+	assert_said("environment, SPANWISE_SETTLE_MS: \"soon\" is not valid");
 }
 
 static void settings_that_do_not_fit_together_are_refused(void **state)

@@ -111,6 +111,22 @@ static void a_narrow_screen_keeps_bar_and_shares(void **state)
 	free(text);
 }
 
+/* The title and the table; what follows is prose. */
+static void the_table_fits_any_width_that_is_allowed(void **state)
+{
+	(void)state;
+	for (unsigned width = TERM_MIN_WIDTH; width <= 100; width++) {
+		struct term term = { .width = width };
+		char *text = draw(&term, TRACE(REPORT "," QUERY "," FOREIGN));
+		const char *line = text, *end = strstr(strstr(text, "\n\n") + 2, "\n\n");
+
+		for (; line < end; line += strcspn(line, "\n") + 1)
+			assert_in_range(strcspn(line, "\n"), 0, width);
+		assert_non_null(strstr(text, "exact"));
+		free(text);
+	}
+}
+
 static void colours_never_leak_into_plain_text(void **state)
 {
 	struct term plain = { .width = 120, .utf8 = true };
@@ -192,6 +208,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_reference_case_as_plain_text),
 		cmocka_unit_test(a_narrow_screen_keeps_bar_and_shares),
+		cmocka_unit_test(the_table_fits_any_width_that_is_allowed),
 		cmocka_unit_test(colours_never_leak_into_plain_text),
 		cmocka_unit_test(an_empty_trace_says_so),
 		cmocka_unit_test(parents_come_before_children_and_siblings_by_start),
