@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/flame_svg.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "collector/base/macros.h"
+#include "collector/flame_svg_script.h"
+
+#define WIDTH      1200
+#define ROW_HEIGHT 17
+#define TOP        64
+#define BOTTOM     24
+#define MIN_SHARE  0.0002 /* of the whole width: a fifth of a pixel */
+
+struct layout {
+	const struct flame_svg *flame;
+	uint32_t *first; /* child lists, largest first */
+	uint32_t *next;
+	double *offset; /* of the left edge, in the profile's unit */
+	uint16_t *depth;
+	double total;
+	unsigned deepest;
+	size_t drawn, left_out;
+};
+
+static bool is_root(const struct flame_frame *frame)
+{
+	return frame->parent == FLAME_NO_PARENT;
+}
+
+static int check(const struct flame_svg *flame)
+{
+	for (size_t i = 0; i < flame->count; i++) {
+		if (!is_root(&flame->frames[i]) && flame->frames[i].parent >= i)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+/* ---- the layout ---- */
+
+struct ranked {
+	double total;
+	uint32_t index;
+};
+
+static int by_total(const void *a, const void *b)
+{
+	const struct ranked *left = a, *right = b;
+
+	if (left->total != right->total)
+		return left->total < right->total ? -1 : 1;
+	return left->index < right->index ? 1 : -1;
+}
+
+/* Smallest first, each put at the head of its parent's list: so the lists begin with the largest.
+ */
+static int link_children(struct layout *layout)
+{
+	const struct flame_svg *flame = layout->flame;
+	struct ranked *ranked = calloc(flame->count + 1, sizeof(*ranked));
+
+	if (!ranked)
+		return -ENOMEM;
+	for (size_t i = 0; i < flame->count; i++)
+		ranked[i] = (struct ranked){ flame->frames[i].total, (uint32_t)i };
+	qsort(ranked, flame->count, sizeof(*ranked), by_total);
+	for (size_t i = 0; i <= flame->count; i++)
+		layout->first[i] = FLAME_NO_PARENT;
+	for (size_t i = 0; i < flame->count; i++) {
+		uint32_t index = ranked[i].index;
+		const struct flame_frame *frame = &flame->frames[index];
+		uint32_t *head = &layout->first[is_root(frame) ? flame->count : frame->parent];
+
+		layout->next[index] = *head;
+		*head = index;
+	}
+	free(ranked);
+	return 0;
+}
+
+static void place_list(struct layout *layout, uint32_t head, double offset)
+{
+	for (uint32_t at = head; at != FLAME_NO_PARENT; at = layout->next[at]) {
+		layout->offset[at] = offset;
+		offset += layout->flame->frames[at].total;
+	}
+}
+
+static bool is_drawn(const struct layout *layout, size_t index)
+{
+	return layout->depth[index] < FLAME_MAX_DEPTH &&
+	       layout->flame->frames[index].total >= layout->total * MIN_SHARE &&
+	       layout->flame->frames[index].total > 0;
+}
+
+static void place(struct layout *layout)
+{
+	const struct flame_svg *flame = layout->flame;
+
+	place_list(layout, layout->first[flame->count], 0);
+	for (size_t i = 0; i < flame->count; i++) {
+		const struct flame_frame *frame = &flame->frames[i];
+		unsigned above = is_root(frame) ? 0 : layout->depth[frame->parent] + 1u;
+
+		layout->depth[i] = (uint16_t)MIN(above, (unsigned)FLAME_MAX_DEPTH);
+		if (is_root(frame))
+			layout->total += frame->total;
+		place_list(layout, layout->first[i], layout->offset[i]);
+	}
+	for (size_t i = 0; i < flame->count; i++) {
+		if (is_drawn(layout, i))
+			layout->deepest = MAX(layout->deepest, layout->depth[i] + 1u);
+	}
+}
+
+/* ---- the picture ---- */
+
+static void put_escaped(struct buf *out, struct str text)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		uint8_t byte = (uint8_t)text.data[i];
+
+		switch (byte) {
+		case '<':
+			buf_append_text(out, "&lt;");
+			break;
+		case '>':
+			buf_append_text(out, "&gt;");
+			break;
+		case '&':
+			buf_append_text(out, "&amp;");
+			break;
+		case '"':
+			buf_append_text(out, "&quot;");
+			break;
+		default: /* what is no ASCII may be no UTF-8 either, and then no XML */
+			buf_append_byte(out, byte < 0x20 || byte >= 0x7f ? '?' : byte);
+		}
+	}
+}
+
+/* Warm shades by name, so that a function has one colour everywhere. */
+static void put_colour(const struct flame_svg *flame, const struct flame_frame *frame,
+		       struct buf *out)
+{
+	uint32_t hash = 2166136261u;
+
+	if (flame->is_diff) {
+		double part = frame->total > 0 ? MIN(fabs(frame->change) / frame->total, 1.0) : 0;
+		int fade = 245 - (int)(150 * part);
+
+		if (frame->change >= 0)
+			buf_printf(out, "rgb(245,%d,%d)", fade, fade);
+		else
+			buf_printf(out, "rgb(%d,%d,245)", fade, fade);
+		return;
+	}
+	for (size_t i = 0; i < frame->name.len; i++)
+		hash = (hash ^ (uint8_t)frame->name.data[i]) * 16777619u;
+	buf_printf(out, "rgb(%u,%u,%u)", 205 + hash % 50, 80 + (hash >> 8) % 120,
+		   (hash >> 16) % 60);
+}
+
+static void put_tooltip(const struct layout *layout, const struct flame_frame *frame,
+			struct buf *out)
+{
+	const struct flame_svg *flame = layout->flame;
+
+	put_escaped(out, frame->name);
+	buf_append_text(out, ": ");
+	profile_put_amount(out, frame->total, flame->unit, flame->noun);
+	buf_append_text(out, " (");
+	profile_put_share(out, frame->total, layout->total);
+	buf_append_byte(out, ')');
+	if (flame->is_diff) {
+		buf_append_text(out, ", ");
+		profile_put_change(out, frame->change, flame->unit, flame->noun);
+	}
+}
+
+static void put_frame(const struct layout *layout, size_t index, struct buf *out)
+{
+	const struct flame_frame *frame = &layout->flame->frames[index];
+	double x = WIDTH * layout->offset[index] / layout->total;
+	double width = WIDTH * frame->total / layout->total;
+	int y = TOP + layout->depth[index] * ROW_HEIGHT;
+	size_t fits = width > 20 ? (size_t)(width / 7) : 0;
+
+	buf_printf(out, "<g class=\"%s\" data-x=\"%.4f\" data-w=\"%.4f\"><title>",
+		   frame->is_marked ? "f m" : "f", x, width);
+	put_tooltip(layout, frame, out);
+	buf_printf(out, "</title><rect x=\"%.2f\" y=\"%d\" width=\"%.2f\" height=\"%d\" fill=\"", x,
+		   y, MAX(width - 0.3, 0.2), ROW_HEIGHT - 1);
+	put_colour(layout->flame, frame, out);
+	buf_printf(out, "\"/><text x=\"%.2f\" y=\"%d\">", x + 3, y + ROW_HEIGHT - 5);
+	put_escaped(out, (struct str){ frame->name.data, MIN(frame->name.len, fits) });
+	buf_append_text(out, "</text></g>\n");
+}
+
+static void put_head(const struct layout *layout, struct buf *out)
+{
+	const struct flame_svg *flame = layout->flame;
+	unsigned height = TOP + layout->deepest * ROW_HEIGHT + BOTTOM;
+
+	buf_printf(out,
+		   "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+		   "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%u\" "
+		   "viewBox=\"0 0 %d %u\">\n<style>" FLAME_SVG_STYLE "</style>\n"
+		   "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n<text class=\"t\" "
+		   "x=\"8\" y=\"22\">",
+		   WIDTH, height, WIDTH, height);
+	put_escaped(out, str_of(flame->title ? flame->title : ""));
+	buf_append_text(out, "</text>\n<text class=\"n\" x=\"8\" y=\"42\">");
+	put_escaped(out, str_of(flame->finding ? flame->finding : ""));
+	buf_printf(out,
+		   "</text>\n<text id=\"search\" class=\"b\" x=\"%d\" y=\"22\">Search</text>"
+		   "<text id=\"reset\" class=\"b\" x=\"%d\" y=\"22\">Reset</text>"
+		   "<text id=\"hits\" x=\"%d\" y=\"42\"></text>\n",
+		   WIDTH - 120, WIDTH - 56, WIDTH - 220);
+}
+
+static void put_foot(const struct layout *layout, struct buf *out)
+{
+	buf_printf(out, "<text id=\"say\" x=\"8\" y=\"%u\">",
+		   TOP + layout->deepest * ROW_HEIGHT + BOTTOM - 6);
+	profile_put_amount(out, layout->total, layout->flame->unit, layout->flame->noun);
+	buf_append_text(out, " in all");
+	if (layout->left_out)
+		buf_printf(out, "; %zu frames are too narrow to be drawn", layout->left_out);
+	buf_append_text(out,
+			"</text>\n<script><![CDATA[" FLAME_SVG_SCRIPT "]]></script>\n</svg>\n");
+}
+
+static void draw(struct layout *layout, struct buf *out)
+{
+	put_head(layout, out);
+	for (size_t i = 0; i < layout->flame->count; i++) {
+		if (is_drawn(layout, i) && layout->drawn < FLAME_MAX_DRAWN) {
+			put_frame(layout, i, out);
+			layout->drawn++;
+		} else {
+			layout->left_out++;
+		}
+	}
+	put_foot(layout, out);
+}
+
+int flame_svg_write(const struct flame_svg *flame, struct buf *out)
+{
+	struct layout layout = { .flame = flame };
+	int rc = check(flame);
+
+	if (rc < 0)
+		return rc;
+	layout.first = calloc(flame->count + 1, sizeof(*layout.first));
+	layout.next = calloc(flame->count + 1, sizeof(*layout.next));
+	layout.offset = calloc(flame->count + 1, sizeof(*layout.offset));
+	layout.depth = calloc(flame->count + 1, sizeof(*layout.depth));
+	rc = layout.first && layout.next && layout.offset && layout.depth ? link_children(&layout)
+									  : -ENOMEM;
+	if (rc == 0) {
+		place(&layout);
+		draw(&layout, out);
+		rc = buf_error(out);
+	}
+	free(layout.first);
+	free(layout.next);
+	free(layout.offset);
+	free(layout.depth);
+	return rc;
+}
