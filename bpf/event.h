@@ -13,7 +13,7 @@
 #include <linux/types.h>
 #endif
 
-#define EVENT_VERSION    1
+#define EVENT_VERSION    2
 #define EVENT_COMM_BYTES 16
 #define EVENT_MAX_CPUS   512
 
@@ -22,6 +22,7 @@ enum event_kind {
 	EVENT_FORK = 2,  /* struct event_life */
 	EVENT_EXEC = 3,  /* struct event_life */
 	EVENT_EXIT = 4,  /* struct event_life */
+	EVENT_STACK = 5, /* struct event_stack: to the worker, in a ring of its own */
 };
 
 /* Flags of a slice. The first ones announce tails, in this order. */
@@ -46,6 +47,9 @@ enum event_slice_flag {
 	EVENT_AFTER_TICK = 1 << 14,     /* in_ns is where a tick cut the slice before: no wait lies
 					   between, prev_out_ns == in_ns */
 	EVENT_THROTTLED = 1 << 15,      /* the wait before in_ns was a CPU quota's throttling */
+
+	EVENT_STACK_ID = 1 << 16,     /* tail __u64: the stack at out_ns, as event_stack.id */
+	EVENT_STACK_BUDGET = 1 << 17, /* no stack: too many were being taken */
 };
 /* Neither EVENT_TAG_OUT nor EVENT_TAG_OUT_UNKNOWN: the thread published nothing at out_ns. */
 
@@ -132,6 +136,29 @@ struct event_life {
 	__u64 time_ns;
 };
 
+#define EVENT_MAX_FRAMES 127
+
+/* The code that a thread was in when it left the CPU, or at a tick. Its id is a hash of what
+ * follows and of the address space, so that each distinct stack need be told only now and then. */
+struct event_stack {
+	struct event_header header; /* flags: EVENT_STACK_* below */
+	__u64 id;                   /* never below STACK_FIRST_ID */
+	__u32 pid;
+	__u32 tid;   /* one of the threads that were seen there */
+	__u32 count; /* of addresses */
+	__u32 pad;
+	__u64 addresses[EVENT_MAX_FRAMES]; /* innermost first; kernel ones before user ones */
+};
+
+/* In place of an id: why there is none. */
+enum event_no_stack {
+	STACK_NOT_TAKEN = 0,   /* stacks are off, or nothing of the wait was reported */
+	STACK_OVER_BUDGET = 1, /* EVENT_STACK_BUDGET */
+	STACK_MERGED = 2,      /* more distinct waits than a ledger holds: these are their rest */
+	STACK_FOLDED = 3,      /* of several, summed up since */
+	STACK_FIRST_ID = 16,
+};
+
 /* Counted in the kernel, per cause; summed over CPUs by ring_losses(). */
 enum event_loss {
 	LOSS_RING_FULL = 0, /* bpf_ringbuf_reserve failed: a record is gone */
@@ -142,6 +169,7 @@ enum event_loss {
 	LOSS_SWITCH_OUT,    /* chain check: a switch-out was never reported */
 	LOSS_CPU_CHAIN,     /* chain check: prev was not the last next of that CPU */
 	LOSS_WAKING,        /* a wait ended without a sched_waking */
+	LOSS_STACK,         /* the worker's ring was full: a stack's names come later */
 	LOSS_KINDS,
 };
 
@@ -150,7 +178,9 @@ struct event_counters {
 	__u64 lost[LOSS_KINDS];
 	__u64 records;
 	__u64 ticks;
-	__u64 pad[6];
+	__u64 stacks;       /* taken */
+	__u64 stack_budget; /* not taken, for want of budget */
+	__u64 pad[3];
 };
 
 /* How a process publishes its tags, as far as the probe could tell. */
@@ -186,4 +216,5 @@ _Static_assert(sizeof(struct event_slice) == 96, "shared with BPF");
 _Static_assert(sizeof(struct event_target) == 32, "shared with BPF");
 _Static_assert(sizeof(struct event_waker) == 56, "shared with BPF");
 _Static_assert(sizeof(struct event_life) == 32, "shared with BPF");
+_Static_assert(sizeof(struct event_stack) == 32 + 8 * EVENT_MAX_FRAMES, "shared with BPF");
 _Static_assert(sizeof(struct event_counters) == 128, "a multiple of the cache line");

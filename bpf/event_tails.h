@@ -12,6 +12,7 @@ struct event_tails {
 	const struct event_tag *tag_in;  /* NULL: none, or EVENT_TAG_SAME */
 	const struct event_target *target;
 	const struct event_waker *waker;
+	const __u64 *stack_id;
 };
 
 static inline const void *event_take_tail(const char **at, unsigned flags, unsigned flag,
@@ -35,5 +36,6 @@ static inline bool event_slice_tails(const struct event_slice *slice, struct eve
 	out_tails->tag_in = event_take_tail(&at, flags, EVENT_TAG_IN, sizeof(struct event_tag));
 	out_tails->target = event_take_tail(&at, flags, EVENT_TARGET, sizeof(struct event_target));
 	out_tails->waker = event_take_tail(&at, flags, EVENT_WAKER, sizeof(struct event_waker));
+	out_tails->stack_id = event_take_tail(&at, flags, EVENT_STACK_ID, sizeof(__u64));
 	return at == (const char *)slice + slice->header.bytes;
 }

@@ -101,7 +101,7 @@ static __always_inline void life_exec(struct task_struct *task, __u32 old_tid)
 	struct thread *thread = thread_find(task);
 
 	if (thread) {
-		thread_cut(thread, task, true);
+		thread_cut(0, thread, task, true);
 		thread_end(task);
 	}
 	life_forget(pid);

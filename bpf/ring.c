@@ -160,6 +160,8 @@ void ring_counters(const struct ring *ring, struct event_counters *out_sum)
 			sum.lost[cause] += __atomic_load_n(&count->lost[cause], __ATOMIC_RELAXED);
 		sum.records += __atomic_load_n(&count->records, __ATOMIC_RELAXED);
 		sum.ticks += __atomic_load_n(&count->ticks, __ATOMIC_RELAXED);
+		sum.stacks += __atomic_load_n(&count->stacks, __ATOMIC_RELAXED);
+		sum.stack_budget += __atomic_load_n(&count->stack_budget, __ATOMIC_RELAXED);
 	}
 	*out_sum = sum;
 }

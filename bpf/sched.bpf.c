@@ -25,7 +25,7 @@ static __noinline int on_tracked_switch(unsigned long long *ctx, struct task_str
 	if (is_tracked(LOAD(prev, tgid))) {
 		__u32 state = task_state_at_switch(ctx, prev);
 
-		thread_leave(prev, now_ns, preempted, state);
+		thread_leave(ctx, prev, now_ns, preempted, state);
 		if (state & STATE_DEAD)
 			life_end_thread(prev);
 	}
@@ -86,7 +86,7 @@ int tick(struct bpf_perf_event_data *context)
 	struct task_struct *task = task_current();
 
 	if (is_tracked(LOAD(task, tgid)))
-		thread_tick(task);
+		thread_tick(context, task);
 	return 0;
 }
 

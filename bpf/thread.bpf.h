@@ -8,11 +8,12 @@
 #pragma once
 
 #include "bpf/maps.bpf.h"
+#include "bpf/stack.bpf.h"
 #include "bpf/tag.bpf.h"
 #include "bpf/target.bpf.h"
 
-/* All tails: 24 + 24 + 32 + 56 = 136 bytes. The rest lets the verifier see that a tail that begins
- * below 256 ends inside. */
+/* All tails: 24 + 24 + 32 + 56 + 8 = 144 bytes. The rest lets the verifier see that a tail that
+ * begins below 256 ends inside. */
 #define RECORD_MAX_OFFSET 255
 
 struct record {
@@ -41,6 +42,7 @@ struct thread {
 	__u8 is_last;   /* of its process: the group is dead once it is */
 	__u8 is_born;   /* followed since its creation: its CPU clock began at 0 */
 	struct tag_descriptor descriptor;
+	__u64 unseen_ns; /* waited without a stack since the last one */
 };
 
 /* A waking may come this much before the switch-out that it ends: the thread had said that it would
@@ -198,6 +200,8 @@ static __always_inline void thread_enter(struct task_struct *task, __u64 now_ns)
 		thread->blocked = 0;
 	}
 	thread_take_wakeup(thread);
+	if (thread->blocked)
+		thread->unseen_ns += now_ns - slice->prev_out_ns;
 	thread->on_cpu = 1;
 	slice->in_ns = now_ns;
 	slice->exec_in_ns = LOAD(task, se.sum_exec_runtime);
@@ -349,6 +353,26 @@ static __always_inline void thread_note_waker(struct thread *thread)
 		   sizeof(*waker));
 }
 
+/* The code that the thread is in: where a span waits, and where a tick finds one at work. */
+static __always_inline void thread_note_stack(void *context, struct thread *thread,
+					      struct task_struct *task, __u32 state)
+{
+	struct event_slice *slice = &thread->record.slice;
+	__u64 id;
+
+	if (!knobs.stack_interval_ns || !thread->has_tag)
+		return;
+	if (!state && !(slice->header.flags & EVENT_TICK))
+		return;
+	if (!stack_is_due(slice->out_ns, thread->unseen_ns)) {
+		slice->header.flags |= EVENT_STACK_BUDGET;
+		return;
+	}
+	id = stack_take(context, task, slice->pid, slice->tid);
+	thread->unseen_ns = 0;
+	*(__u64 *)record_tail(&thread->record, EVENT_STACK_ID, sizeof(id)) = id;
+}
+
 static __always_inline void thread_emit(struct thread *thread)
 {
 	struct event_slice *slice = &thread->record.slice;
@@ -368,9 +392,9 @@ static __always_inline void thread_emit(struct thread *thread)
 
 /* Ends the running slice at `now_ns` and begins the next cycle. `flags` say how it ends: TICK,
  * PREEMPTED, DEAD; `state` is 0 unless it waits. */
-static __always_inline void thread_close(struct thread *thread, struct task_struct *task,
-					 __u64 now_ns, __u32 flags, __u32 state,
-					 bool memory_is_gone)
+static __always_inline void thread_close(void *context, struct thread *thread,
+					 struct task_struct *task, __u64 now_ns, __u32 flags,
+					 __u32 state, bool memory_is_gone)
 {
 	struct event_slice *slice = &thread->record.slice;
 	void *registers = task_registers(task);
@@ -395,14 +419,16 @@ static __always_inline void thread_close(struct thread *thread, struct task_stru
 		thread_note_target(thread, task, registers);
 	}
 	thread_note_waker(thread);
+	if (!memory_is_gone)
+		thread_note_stack(context, thread, task, state);
 	thread_emit(thread);
 	slice->prev_out_ns = now_ns;
 	slice->header.flags = 0;
 	thread->has_waker = 0;
 }
 
-static __always_inline void thread_leave(struct task_struct *task, __u64 now_ns, bool preempted,
-					 __u32 state)
+static __always_inline void thread_leave(void *context, struct task_struct *task, __u64 now_ns,
+					 bool preempted, __u32 state)
 {
 	struct thread *thread = thread_of(task);
 	__u32 flags = 0;
@@ -415,7 +441,7 @@ static __always_inline void thread_leave(struct task_struct *task, __u64 now_ns,
 	} else if (state & STATE_DEAD) {
 		flags = EVENT_DEAD;
 	}
-	thread_close(thread, task, now_ns, flags, state, false);
+	thread_close(context, thread, task, now_ns, flags, state, false);
 	thread->on_cpu = 0;
 	thread->blocked = state != 0;
 	if (!state && task_is_throttled(task))
@@ -423,12 +449,12 @@ static __always_inline void thread_leave(struct task_struct *task, __u64 now_ns,
 }
 
 /* Ends the slice of the running current thread and begins another one at the same instant. */
-static __always_inline void thread_cut(struct thread *thread, struct task_struct *task,
-				       bool memory_is_gone)
+static __always_inline void thread_cut(void *context, struct thread *thread,
+				       struct task_struct *task, bool memory_is_gone)
 {
 	struct event_slice *slice = &thread->record.slice;
 
-	thread_close(thread, task, bpf_ktime_get_ns(), EVENT_TICK, 0, memory_is_gone);
+	thread_close(context, thread, task, bpf_ktime_get_ns(), EVENT_TICK, 0, memory_is_gone);
 	slice->header.flags = EVENT_AFTER_TICK;
 	slice->waking_ns = 0;
 	slice->in_ns = slice->out_ns;
@@ -438,7 +464,7 @@ static __always_inline void thread_cut(struct thread *thread, struct task_struct
 	thread->blocked = 0;
 }
 
-static __always_inline void thread_tick(struct task_struct *task)
+static __always_inline void thread_tick(void *context, struct task_struct *task)
 {
 	struct event_counters *count = this_cpu_counters();
 	struct thread *thread = thread_of(task);
@@ -446,5 +472,5 @@ static __always_inline void thread_tick(struct task_struct *task)
 	if (count)
 		count->ticks++;
 	if (thread)
-		thread_cut(thread, task, false);
+		thread_cut(context, thread, task, false);
 }

@@ -28,7 +28,7 @@ struct programs {
 	size_t link_count;
 	uint32_t features;
 	unsigned cpus;
-	int descriptors_fd, records_fd, counters_fd, control_fd;
+	int descriptors_fd, records_fd, counters_fd, control_fd, stacks_fd;
 };
 
 /* Each hook: what it is good for, and whether anything works without. */
@@ -81,6 +81,10 @@ static void set_knobs(struct worker_knobs *knobs, const struct programs_options 
 {
 	knobs->no_targets = options->no_targets;
 	knobs->no_wakers = options->no_wakers;
+	if (options->probe.stacks_per_s)
+		knobs->stack_interval_ns =
+			MAX(1u, (uint32_t)(NS_PER_SEC / options->probe.stacks_per_s));
+	knobs->stack_wait_ns = options->probe.stack_wait_us * 1000;
 	knobs->has_prev_state = kernel_passes_prev_state(kernel);
 	knobs->has_rdonly_cast =
 		btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
@@ -229,8 +233,10 @@ static int find_maps(struct programs *programs)
 	programs->records_fd = bpf_object__find_map_fd_by_name(object, "records");
 	programs->counters_fd = bpf_object__find_map_fd_by_name(object, "counters");
 	programs->control_fd = bpf_object__find_map_fd_by_name(object, "control");
+	programs->stacks_fd = bpf_object__find_map_fd_by_name(object, "stacks");
 	return programs->descriptors_fd < 0 || programs->records_fd < 0 ||
-			       programs->counters_fd < 0 || programs->control_fd < 0
+			       programs->counters_fd < 0 || programs->control_fd < 0 ||
+			       programs->stacks_fd < 0
 		       ? -EINVAL
 		       : 0;
 }
@@ -353,6 +359,11 @@ int programs_counters_fd(const struct programs *programs)
 int programs_control_fd(const struct programs *programs)
 {
 	return programs->control_fd;
+}
+
+int programs_stacks_fd(const struct programs *programs)
+{
+	return programs->stacks_fd;
 }
 
 struct bpf_object *programs_object(const struct programs *programs)

@@ -35,6 +35,7 @@ unsigned programs_cpus(const struct programs *programs);
 int programs_records_fd(const struct programs *programs);
 int programs_counters_fd(const struct programs *programs);
 int programs_control_fd(const struct programs *programs);
+int programs_stacks_fd(const struct programs *programs);
 
 /* The object, for the bench's per-program statistics; ours. */
 struct bpf_object *programs_object(const struct programs *programs);

@@ -7,12 +7,18 @@
 
 #define WORKER_PIDS (4u << 20) /* the kernel's PID_MAX_LIMIT: every pid has its bit */
 
+#define WORKER_TOLD 16384 /* a power of two */
+
 /* Set by the worker before loading; the verifier drops the branches that they rule out. */
 struct worker_knobs {
 	__u8 has_prev_state;  /* sched_switch passes the state of prev (5.18, fa2c3254d7cf) */
 	__u8 has_rdonly_cast; /* kfunc bpf_rdonly_cast (6.2, a35b9af4ec2c) */
 	__u8 no_targets;      /* for the bench: what does each part cost? */
 	__u8 no_wakers;
+	/* Stacks: 0 ns between two on one CPU: none are taken. In a burst, only threads that have
+	 * waited so long without one get one. */
+	__u32 stack_interval_ns;
+	__u32 stack_wait_ns;
 };
 
 /* Contexts in which a waking is not the doing of the current thread; below them, one bit for each
@@ -27,7 +33,9 @@ struct worker_cpu {
 	__u32 interrupts; /* enum worker_interrupt, and softirq vectors */
 	__u32 last_next;  /* tid that the last switch put on this CPU */
 	__u8 has_last;    /* last_next is known */
-	__u8 pad[55];
+	__u8 pad[7];
+	__u64 stack_due_ns; /* when the stacks taken so far will have been paid for */
+	__u64 pad_line[5];
 };
 
 struct worker_shared {
@@ -38,6 +46,9 @@ struct worker_shared {
 	__u64 threads;    /* that have storage now, about: what its memory is estimated from */
 	__u32 generation; /* of all descriptors: threads that hold an older one look again */
 	__u32 pad;
+	/* Stacks that the worker has been told of lately: id ^ time, at the place of its hash. One
+	 * that was pushed out is told again. */
+	__u64 told[WORKER_TOLD];
 };
 
 /* News of any process, in the control ring. */

@@ -141,6 +141,7 @@ static const struct configuration {
 	const char *name;
 	bool floor, attached, follow, tagged, no_targets, no_wakers;
 	int target_ns;
+	uint32_t stacks_per_s;
 } configurations[] = {
 	{ .name = "off" },
 	{ .name = "empty programs", .floor = true },
@@ -168,6 +169,17 @@ static const struct configuration {
 	  .follow = true,
 	  .tagged = true,
 	  .target_ns = 350 },
+	{ .name = "with stacks", /* at the default budget */
+	  .attached = true,
+	  .follow = true,
+	  .tagged = true,
+	  .stacks_per_s = 10000,
+	  .target_ns = 850 },
+	{ .name = "every stack",
+	  .attached = true,
+	  .follow = true,
+	  .tagged = true,
+	  .stacks_per_s = 1000000000 },
 };
 
 #define CONFIGURATIONS ARRAY_LEN(configurations)
@@ -199,7 +211,11 @@ static void *read_ring(void *arg)
 static struct programs *attach(const struct configuration *configuration)
 {
 	struct programs_options options = {
-		.probe = { .ring_bytes = RING_BYTES, .tick_hz = 99, .max_processes = 1024 },
+		.probe = { .ring_bytes = RING_BYTES,
+			   .tick_hz = 99,
+			   .max_processes = 1024,
+			   .stacks_per_s = configuration->stacks_per_s,
+			   .stack_wait_us = 100 },
 		.no_targets = configuration->no_targets,
 		.no_wakers = configuration->no_wakers,
 	};
