@@ -44,6 +44,8 @@ static void add_counters(struct event_counters *sum, const struct event_counters
 		sum->lost[i] += more->lost[i];
 	sum->records += more->records;
 	sum->ticks += more->ticks;
+	sum->stacks += more->stacks;
+	sum->stack_budget += more->stack_budget;
 }
 
 static void close_ring(struct kernel_feed *feed)

@@ -25,7 +25,8 @@ static bool copy_array(void **array, size_t count, size_t bytes, struct arena *a
 static bool copy_arrays(struct ledger *ledger, struct arena *arena)
 {
 	return COPY_ARRAY(waits, wait_count) && COPY_ARRAY(items, item_count) &&
-	       COPY_ARRAY(links, link_count) && COPY_ARRAY(slices, slice_count);
+	       COPY_ARRAY(links, link_count) && COPY_ARRAY(slices, slice_count) &&
+	       COPY_ARRAY(stacks, stack_count);
 }
 
 struct ledger *ledger_set_copy(const struct ledger *ledgers, size_t count, struct arena *arena)

@@ -13,6 +13,7 @@ static const char *const loss_names[LOSS_KINDS] = {
 	[LOSS_TAG_FAULT] = "tag_fault", [LOSS_TAG_UPDATING] = "tag_updating",
 	[LOSS_SWITCH_IN] = "switch_in", [LOSS_SWITCH_OUT] = "switch_out",
 	[LOSS_CPU_CHAIN] = "cpu_chain", [LOSS_WAKING] = "waking",
+	[LOSS_STACK] = "stack",
 };
 
 static const struct feature {

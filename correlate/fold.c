@@ -65,6 +65,10 @@ static void add_wait(struct fold *fold, const struct slice *before, uint8_t reas
 	}
 	if (!wait)
 		return;
+	if (wait->count && wait->stack != before->stack)
+		wait->stack = STACK_FOLDED;
+	else
+		wait->stack = before->stack;
 	wait->ns += ns;
 	wait->count++;
 	wait->longest_ns = MAX(wait->longest_ns, ns);

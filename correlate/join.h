@@ -54,6 +54,7 @@ struct wait {
 	bool has_waker;
 	int32_t syscall;
 	uint64_t raw_ns;
+	uint64_t stack;
 	struct event_target target;
 	struct event_waker waker;
 };
@@ -64,6 +65,7 @@ struct segment {
 	uint64_t start_ns, end_ns;
 	uint64_t cpu_ns;
 	uint64_t since_ns; /* when its wait began: the latest to block decides */
+	uint64_t stack;    /* of STATE_RUNNING: where a tick found it */
 	struct thread *thread;
 	int32_t carrier; /* node */
 	int32_t wait;    /* of STATE_BLOCKED */

@@ -50,6 +50,7 @@ enum ledger_grade {
 #define LEDGER_MAX_ITEMS  32
 #define LEDGER_MAX_LINKS  16
 #define LEDGER_MAX_SLICES 64
+#define LEDGER_MAX_STACKS 64
 
 struct ledger_split {
 	uint64_t running_ns;
@@ -67,8 +68,8 @@ struct ledger_waker {
 	uint64_t ns;          /* of the waits that it ended */
 };
 
-/* Waits of one (reason, target, system call). Inclusive of descendants; `self_ns` is the part that
- * belongs to the span itself. */
+/* Waits of one (reason, target, system call, stack). Inclusive of descendants; `self_ns` is the
+ * part that belongs to the span itself. */
 struct ledger_wait {
 	uint8_t reason; /* enum ledger_reason */
 	uint8_t waker_count;
@@ -77,6 +78,7 @@ struct ledger_wait {
 	uint64_t ns;
 	uint64_t self_ns;
 	uint64_t longest_ns;
+	uint64_t stack; /* an id, or enum event_no_stack */
 	struct event_target target;
 	struct ledger_waker wakers[LEDGER_MAX_WAKERS]; /* by ns, most first */
 };
@@ -119,6 +121,14 @@ struct ledger_slice {
 	uint8_t reason; /* of STATE_BLOCKED */
 };
 
+/* Code that ticks found on a CPU: the running time of the slices that they ended. What no tick
+ * ended stands behind STACK_NOT_TAKEN, so that they add up to running_ns. */
+struct ledger_stack {
+	uint64_t stack; /* an id, or enum event_no_stack */
+	uint64_t ns;
+	uint64_t self_ns;
+};
+
 struct ledger {
 	uint8_t trace_id[TRACE_ID_BYTES];
 	uint8_t span_id[SPAN_ID_BYTES];
@@ -139,12 +149,13 @@ struct ledger {
 	uint64_t throttled_ns; /* of runnable_ns; the rest was woken */
 	struct ledger_split all;
 	struct ledger_split self;
-	uint16_t wait_count, item_count, link_count, slice_count;
+	uint16_t wait_count, item_count, link_count, slice_count, stack_count;
 	struct ledger_wait *waits; /* by ns, most first; at most LEDGER_MAX_WAITS, the last one then
 				      sums the rest of its reason */
 	struct ledger_item *items;
 	struct ledger_link *links;
 	struct ledger_slice *slices;
+	struct ledger_stack *stacks; /* by ns, most first; at most LEDGER_MAX_STACKS */
 };
 
 enum ledger_none {

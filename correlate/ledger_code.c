@@ -3,10 +3,10 @@
  *
  *   version, trace id, span id, start, wall, pid, revision, grade, flags, cause,
  *   uncertain, cpu, cpu self, forked cpu, preempted, throttled, split of all, split of self,
- *   then waits, items, links and slices, each after its count
+ *   then waits, items, links, slices and stacks, each after its count
  *
- * Slices are coded against the one before. Version 1 ends there; a later one may not be read by
- * this code, so it is refused as what it is. */
+ * Slices are coded against the one before. Version 1 had no stacks; what comes after version 2 may
+ * not be read by this code, so it is refused as what it is. */
 #include "correlate/ledger.h"
 
 #include <assert.h>
@@ -16,7 +16,7 @@
 #include "collector/base/macros.h"
 #include "collector/base/wire.h"
 
-enum { VERSION = 1 };
+enum { VERSION = 2 };
 
 enum ledger_bit { BIT_SETTLED = 1, BIT_LOCAL_ROOT = 2, BIT_TRUNCATED = 4, BITS_LEDGER = 7 };
 
@@ -103,6 +103,14 @@ static void put_waker(struct buf *out, const struct ledger *ledger,
 	wire_put_varint(out, waker->ns);
 }
 
+/* Ids are hashes: a varint of one would be longer than it. */
+static void put_stack(struct buf *out, uint64_t stack)
+{
+	buf_append_byte(out, (uint8_t)MIN(stack, STACK_FIRST_ID));
+	if (stack >= STACK_FIRST_ID)
+		buf_append(out, &stack, sizeof(stack));
+}
+
 static void put_wait(struct buf *out, const struct ledger *ledger, const struct ledger_wait *wait)
 {
 	assert(wait->waker_count <= LEDGER_MAX_WAKERS);
@@ -112,6 +120,7 @@ static void put_wait(struct buf *out, const struct ledger *ledger, const struct 
 	wire_put_varint(out, wait->ns);
 	wire_put_varint(out, wait->self_ns);
 	wire_put_varint(out, wait->longest_ns);
+	put_stack(out, wait->stack);
 	put_target(out, &wait->target);
 	wire_put_varint(out, wait->waker_count);
 	for (unsigned i = 0; i < wait->waker_count; i++)
@@ -172,6 +181,12 @@ static void put_lists(struct buf *out, const struct ledger *ledger)
 		put_slice(out, before, &ledger->slices[i]);
 		before = &ledger->slices[i];
 	}
+	wire_put_varint(out, ledger->stack_count);
+	for (unsigned i = 0; i < ledger->stack_count; i++) {
+		put_stack(out, ledger->stacks[i].stack);
+		wire_put_varint(out, ledger->stacks[i].ns);
+		wire_put_varint(out, ledger->stacks[i].self_ns);
+	}
 }
 
 void ledger_encode(const struct ledger *ledger, struct buf *out)
@@ -207,6 +222,7 @@ void ledger_encode(const struct ledger *ledger, struct buf *out)
 struct decoder {
 	struct wire_reader wire;
 	struct arena *arena; /* borrowed */
+	uint8_t version;
 	int error;
 };
 
@@ -324,6 +340,15 @@ static void get_waker(struct decoder *in, const struct ledger *ledger, struct le
 	waker->ns = get_u64(in);
 }
 
+static uint64_t get_stack(struct decoder *in)
+{
+	uint64_t stack = in->version >= 2 ? get_byte(in, STACK_FIRST_ID) : STACK_NOT_TAKEN;
+
+	if (stack == STACK_FIRST_ID)
+		get_bytes(in, &stack, sizeof(stack));
+	return stack;
+}
+
 static void get_wait(struct decoder *in, const struct ledger *ledger, struct ledger_wait *wait)
 {
 	int64_t syscall;
@@ -335,6 +360,7 @@ static void get_wait(struct decoder *in, const struct ledger *ledger, struct led
 	wait->ns = get_u64(in);
 	wait->self_ns = get_u64(in);
 	wait->longest_ns = get_u64(in);
+	wait->stack = get_stack(in);
 	get_target(in, &wait->target);
 	wait->waker_count = (uint8_t)get(in, LEDGER_MAX_WAKERS);
 	for (unsigned i = 0; i < wait->waker_count; i++)
@@ -414,6 +440,14 @@ static void get_lists(struct decoder *in, struct ledger *ledger)
 		get_slice(in, before, &ledger->slices[i]);
 		before = &ledger->slices[i];
 	}
+	if (in->version >= 2)
+		ledger->stacks = get_list(in, LEDGER_MAX_STACKS, sizeof(*ledger->stacks),
+					  &ledger->stack_count);
+	for (unsigned i = 0; i < ledger->stack_count && !in->error; i++) {
+		ledger->stacks[i].stack = get_stack(in);
+		ledger->stacks[i].ns = get_u64(in);
+		ledger->stacks[i].self_ns = get_u64(in);
+	}
 }
 
 static void get_ledger(struct decoder *in, struct ledger *ledger)
@@ -453,6 +487,7 @@ int ledger_decode(struct str bytes, struct arena *arena, struct ledger *out_ledg
 		return -EBADMSG;
 	if (version > VERSION)
 		return -EPROTO;
+	in.version = version;
 	get_ledger(&in, &ledger);
 	if (in.error)
 		return in.error;

@@ -72,6 +72,7 @@ struct fold_wait {
 	uint32_t count;
 	uint64_t ns;
 	uint64_t longest_ns;
+	uint64_t stack; /* STACK_FOLDED: of several */
 	struct event_target target;
 	struct ledger_waker waker; /* the one that ended most, approximately: the first seen */
 };

@@ -279,6 +279,7 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 		.state = STATE_RUNNING,
 		.thread = cut->lane->thread,
 		.since_ns = cut->slice->in_ns,
+		.stack = cut->slice->flags & EVENT_TICK ? cut->slice->stack : 0,
 		.wait = -1,
 	};
 	uint64_t cpu = cpu_until(cut, end), ns;
@@ -484,6 +485,7 @@ static void emit_off_cpu(struct join *join, const struct lane *lane, const struc
 	wait->syscall = before->syscall;
 	wait->target = before->target;
 	wait->raw_ns = woken - start;
+	wait->stack = before->stack;
 	wait->reason = (uint8_t)reason_of(before->state, before->syscall,
 					  before->flags & EVENT_IOWAIT, &before->target);
 	wait->has_waker = after && (after->flags & EVENT_WAKER);

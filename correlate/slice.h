@@ -35,6 +35,7 @@ struct slice {
 	struct event_tag tag_out; /* zero: none */
 	struct event_target target;
 	struct event_waker waker; /* with EVENT_WAKER */
+	uint64_t stack;           /* at `out`: an id, or enum event_no_stack */
 };
 
 static inline bool tag_is_none(const struct event_tag *tag)

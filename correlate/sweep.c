@@ -107,6 +107,8 @@ static void account(struct sweep *sweep, uint64_t start, uint64_t end)
 	add_state(&ledger->all, s->state, reason, ns);
 	if (is_self)
 		add_state(&ledger->self, s->state, reason, ns);
+	if (s->state == STATE_RUNNING && s->stack >= STACK_FIRST_ID)
+		sweep_stack_add(ledger, s->stack, ns, is_self);
 	if (s->state == STATE_BLOCKED)
 		sweep_wait_add(sweep, s, ns, is_self);
 	if (s->state == STATE_RUNNABLE && s->why == WHY_PREEMPTED)
@@ -262,7 +264,8 @@ static bool give_arrays(struct ledger *ledger, struct arena *arena)
 	ledger->items = arena_alloc(arena, LEDGER_MAX_ITEMS * sizeof(*ledger->items));
 	ledger->links = arena_alloc(arena, LEDGER_MAX_LINKS * sizeof(*ledger->links));
 	ledger->slices = arena_alloc(arena, LEDGER_MAX_SLICES * sizeof(*ledger->slices));
-	return ledger->waits && ledger->items && ledger->links && ledger->slices;
+	ledger->stacks = arena_alloc(arena, LEDGER_MAX_STACKS * sizeof(*ledger->stacks));
+	return ledger->waits && ledger->items && ledger->links && ledger->slices && ledger->stacks;
 }
 
 void sweep_node(struct join *join, int32_t index, struct ledger *out_ledger)
@@ -293,6 +296,7 @@ void sweep_node(struct join *join, int32_t index, struct ledger *out_ledger)
 	add_forked(&sweep);
 	sweep_wait_link_servers(&sweep);
 	sweep_wait_sort(out_ledger);
+	sweep_stack_finish(out_ledger);
 	grade(&sweep);
 	assert(ledger_adds_up(out_ledger));
 }

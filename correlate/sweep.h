@@ -33,6 +33,10 @@ void sweep_wait_add(struct sweep *sweep, const struct segment *s, uint64_t ns, b
 void sweep_wait_link_servers(struct sweep *sweep);
 void sweep_wait_sort(struct ledger *ledger);
 
+/* sweep_stack.c: the code that ran; finish when everything has been added. */
+void sweep_stack_add(struct ledger *ledger, uint64_t stack, uint64_t ns, bool is_self);
+void sweep_stack_finish(struct ledger *ledger);
+
 /* sweep_elsewhere.c: time on no lane. */
 bool sweep_elsewhere_find_children(struct sweep *sweep);
 void sweep_elsewhere_add(struct sweep *sweep, uint64_t start, uint64_t end);

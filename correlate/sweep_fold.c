@@ -27,6 +27,7 @@ static void add_fold_waits(struct sweep *sweep, const struct fold *fold, bool is
 		const struct fold_wait *from = &fold->waits[i];
 		const struct wait key = { .reason = from->reason,
 					  .syscall = from->syscall,
+					  .stack = from->stack,
 					  .target = from->target };
 		struct ledger_wait *to = sweep_wait_find(sweep->ledger, &key);
 

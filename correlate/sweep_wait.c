@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The waits of a ledger: per reason, target and system call; with the wakers, and links to the
- * spans that they carried. */
+/* The waits of a ledger: per reason, target, system call and stack; with the wakers, and links to
+ * the spans that they carried. */
 #include "correlate/sweep.h"
 
 #include <stdlib.h>
@@ -10,13 +10,13 @@
 
 static bool same_wait(const struct ledger_wait *a, const struct wait *b)
 {
-	return a->reason == b->reason && a->syscall == b->syscall &&
+	return a->reason == b->reason && a->syscall == b->syscall && a->stack == b->stack &&
 	       memcmp(&a->target, &b->target, sizeof(a->target)) == 0;
 }
 
 static bool is_rest(const struct wait *wait)
 {
-	return wait->syscall == -1 && wait->target.kind == TARGET_NONE;
+	return wait->stack == STACK_MERGED;
 }
 
 struct ledger_wait *sweep_wait_find(struct ledger *ledger, const struct wait *wait)
@@ -28,7 +28,9 @@ struct ledger_wait *sweep_wait_find(struct ledger *ledger, const struct wait *wa
 			return &ledger->waits[i];
 	}
 	if (ledger->wait_count >= LEDGER_MAX_WAITS - REASON_COUNT && !is_rest(wait)) {
-		const struct wait rest = { .reason = wait->reason, .syscall = -1 };
+		const struct wait rest = { .reason = wait->reason,
+					   .syscall = -1,
+					   .stack = STACK_MERGED };
 
 		return sweep_wait_find(ledger,
 				       &rest); /* so that they still add up, reason by reason */
@@ -37,6 +39,7 @@ struct ledger_wait *sweep_wait_find(struct ledger *ledger, const struct wait *wa
 	*found = (struct ledger_wait){
 		.reason = wait->reason,
 		.syscall = wait->syscall,
+		.stack = wait->stack,
 		.target = wait->target,
 	};
 	return found;
@@ -135,6 +138,8 @@ static int by_wait_ns(const void *a, const void *b)
 		return x->reason < y->reason ? -1 : 1;
 	if (x->syscall != y->syscall)
 		return x->syscall < y->syscall ? -1 : 1;
+	if (x->stack != y->stack)
+		return x->stack < y->stack ? -1 : 1;
 	return memcmp(&x->target, &y->target, sizeof(x->target));
 }
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* The longest a packed slice can be: eleven varints and the tails. */
-#define PACKED_MAX_BYTES (12 * 10 + 2 * 24 + 32 + 56)
+#define PACKED_MAX_BYTES (12 * 10 + 2 * 24 + 32 + 56 + 8)
 
 /* What differs from the slice before; the low bits, so that the head fits two or three bytes. */
 enum packed_flag {
@@ -20,6 +20,7 @@ enum packed_flag {
 	PACKED_HIDDEN = 1 << 7,
 	PACKED_FLAGS = 1 << 8, /* other event flags */
 	PACKED_WAKING = 1 << 9,
+	PACKED_STACK = 1 << 10, /* another stack */
 };
 
 struct writer {
@@ -88,6 +89,7 @@ static uint32_t what_differs(const struct slice *slice, const struct slice *last
 	differs |= slice->hidden_ns ? PACKED_HIDDEN : 0;
 	differs |= slice->flags != last->flags ? PACKED_FLAGS : 0;
 	differs |= slice->waking_ns ? PACKED_WAKING : 0;
+	differs |= slice->stack != last->stack ? PACKED_STACK : 0;
 	return differs;
 }
 
@@ -128,6 +130,8 @@ static size_t pack(const struct slice *slice, const struct slice *last, uint8_t 
 		put_bytes(&w, &slice->target, sizeof(slice->target));
 	if (differs & PACKED_WAKER)
 		put_bytes(&w, &slice->waker, sizeof(slice->waker));
+	if (differs & PACKED_STACK)
+		put_bytes(&w, &slice->stack, sizeof(slice->stack));
 	return (size_t)(w.at - out);
 }
 
@@ -169,6 +173,8 @@ static const uint8_t *unpack(const uint8_t *at, struct slice *slice)
 		get_bytes(&at, &slice->target, sizeof(slice->target));
 	if (differs & PACKED_WAKER)
 		get_bytes(&at, &slice->waker, sizeof(slice->waker));
+	if (differs & PACKED_STACK)
+		get_bytes(&at, &slice->stack, sizeof(slice->stack));
 	return at;
 }
 

@@ -153,6 +153,7 @@ static bool read_tails(const struct event_slice *record, struct slice *out)
 		{ EVENT_TAG_IN, &out->tag_in, sizeof(out->tag_in) },
 		{ EVENT_TARGET, &out->target, sizeof(out->target) },
 		{ EVENT_WAKER, &out->waker, sizeof(out->waker) },
+		{ EVENT_STACK_ID, &out->stack, sizeof(out->stack) },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(tails) && at; i++) {
@@ -233,6 +234,8 @@ static bool make_slice(struct model *model, const struct thread *thread,
 		.state = record->state,
 		.syscall = record->syscall,
 	};
+	if (out->flags & EVENT_STACK_BUDGET)
+		out->stack = STACK_OVER_BUDGET;
 	if (!is_plausible(record) || !read_tails(record, out))
 		return false;
 	if (out->in_ns > out->out_ns ||
