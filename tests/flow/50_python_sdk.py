@@ -236,6 +236,20 @@ def traces_of(facts):
     return {part["trace"] for part in facts.values()}
 
 
+def told_surely(daemon, subject, name, tries=3):
+    """The story, told again where a busy machine took the CPU between a span's start and its attach: such a span was
+    never seen, and is honestly inferred."""
+    for _ in range(tries):
+        subject.go(name)
+        facts = subject.told()
+        spans = {}
+        for trace in traces_of(facts):
+            spans.update(settled_spans(daemon, trace))
+        if all(span["ledger"]["grade"] != "inferred" for span in spans.values()):
+            break
+    return spans, facts
+
+
 def main():
     if os.geteuid() != 0:
         skip("needs root for eBPF")
@@ -245,11 +259,7 @@ def main():
     for compression in ("NoCompression", "Gzip"):
         with Service(daemon, compression) as subject:
             for name, check in CHECKS.items():
-                subject.go(name)
-                facts = subject.told()
-                spans = {}
-                for trace in traces_of(facts):
-                    spans.update(settled_spans(daemon, trace))
+                spans, facts = told_surely(daemon, subject, name)
                 for span in spans.values():
                     check_span(span)
                 check(spans, facts)
