@@ -28,7 +28,7 @@ static void print_usage(const char *line)
 	buf_fini(&text);
 }
 
-/* 0: go on; 1: help was printed; 2: bad, and said so. */
+/* 0: go on; 1: help was printed; 2: bad, and said so. The caller config_fini's in any case. */
 static int load(struct config *config, int argc, char *const *argv, const char *usage)
 {
 	struct buf message;
@@ -46,6 +46,17 @@ static int load(struct config *config, int argc, char *const *argv, const char *
 	return wants_help;
 }
 
+/* Takes what `load` filled, and its result. */
+static int finish(struct config *config, int rc, int (*run)(const struct config *config))
+{
+	if (rc == 0)
+		rc = run(config);
+	else if (rc == 1)
+		rc = 0;
+	config_fini(config);
+	return rc;
+}
+
 static int serve(const struct config *config)
 {
 	return daemon_run(config) < 0 ? 1 : 0;
@@ -56,9 +67,7 @@ int command_serve(int argc, char **argv)
 	struct config config;
 	int rc = load(&config, argc - 1, argv + 1, "serve [--config FILE] [--KEY VALUE...]");
 
-	if (rc)
-		return rc == 2 ? 2 : 0;
-	return serve(&config);
+	return finish(&config, rc, serve);
 }
 
 int command_record(int argc, char **argv)
@@ -71,14 +80,12 @@ int command_record(int argc, char **argv)
 		return argc > 1 && strcmp(argv[1], "--help") == 0 ? 0 : 2;
 	}
 	rc = load(&config, argc - 2, argv + 2, "record FILE [--config FILE] [--KEY VALUE...]");
-	if (rc)
-		return rc == 2 ? 2 : 0;
-	if ((size_t)snprintf(config.record, sizeof(config.record), "%s", argv[1]) >=
-	    sizeof(config.record)) {
+	if (rc == 0 && (size_t)snprintf(config.record, sizeof(config.record), "%s", argv[1]) >=
+			       sizeof(config.record)) {
 		fprintf(stderr, "record: the file's name is too long\n");
-		return 2;
+		rc = 2;
 	}
-	return serve(&config);
+	return finish(&config, rc, serve);
 }
 
 static int print_defaults(void)
@@ -92,6 +99,13 @@ static int print_defaults(void)
 	return 0;
 }
 
+static int say_valid(const struct config *config)
+{
+	(void)config;
+	printf("the configuration is valid\n");
+	return 0;
+}
+
 int command_check_config(int argc, char **argv)
 {
 	struct config config;
@@ -100,7 +114,5 @@ int command_check_config(int argc, char **argv)
 	if (argc == 2 && strcmp(argv[1], "--print-defaults") == 0)
 		return print_defaults();
 	rc = load(&config, argc - 1, argv + 1, "check-config [--config FILE] [--KEY VALUE...]");
-	if (rc == 0)
-		printf("the configuration is valid\n");
-	return rc == 2 ? 2 : 0;
+	return finish(&config, rc, say_valid);
 }

@@ -14,8 +14,7 @@
 #include "collector/base/macros.h"
 #include "collector/memory_plan.h"
 
-#define KEY_BYTES      64
-#define FILE_MAX_BYTES ((size_t)1 << 20)
+#define KEY_BYTES 64
 
 enum setting_kind { NUMBER, ADDRESS, TEXT, SWITCH, CHOICE };
 
@@ -153,6 +152,11 @@ void config_init(struct config *config)
 	}
 }
 
+void config_fini(struct config *config)
+{
+	alert_rules_fini(&config->alerts);
+}
+
 /* Keys are written with underscores; a dash counts as one. */
 static const struct setting *find(const char *key)
 {
@@ -193,104 +197,6 @@ int config_set(struct config *config, const char *key, const char *value, struct
 	put_range(setting, message);
 	buf_append_byte(message, '\n');
 	return -EINVAL;
-}
-
-static char *trim(char *text)
-{
-	char *end;
-
-	while (isspace((unsigned char)*text))
-		text++;
-	end = text + strlen(text);
-	while (end > text && isspace((unsigned char)end[-1]))
-		end--;
-	*end = '\0';
-	return text;
-}
-
-/* One line without its newline; changed in place. */
-static int read_line(struct config *config, char *line, struct buf *message)
-{
-	char *text = trim(line);
-	char *equals;
-
-	if (!*text || *text == '#')
-		return 0;
-	equals = strchr(text, '=');
-	if (!equals) {
-		buf_printf(message, "\"%.64s\": must be `key = value`\n", text);
-		return -EINVAL;
-	}
-	*equals = '\0';
-	return config_set(config, trim(text), trim(equals + 1), message);
-}
-
-int config_read_text(struct config *config, const char *name, struct str text, struct buf *message)
-{
-	int rc = 0;
-	unsigned number = 0;
-	const char *at = text.data, *end = text.data + text.len;
-
-	while (at < end) {
-		const char *newline = memchr(at, '\n', (size_t)(end - at));
-		size_t len = (size_t)((newline ? newline : end) - at);
-		char line[CONFIG_TEXT_BYTES + KEY_BYTES + 16];
-		size_t before = message->len;
-		int line_rc = -EINVAL;
-
-		number++;
-		buf_printf(message, "%s:%u: ", name, number);
-		if (len >= sizeof(line) || memchr(at, '\0', len)) {
-			buf_append_text(message, "the line is too long, or not text\n");
-		} else {
-			memcpy(line, at, len);
-			line[len] = '\0';
-			line_rc = read_line(config, line, message);
-		}
-		if (line_rc == 0)
-			message->len = before;
-		else
-			rc = line_rc;
-		at += len + 1;
-	}
-	return rc;
-}
-
-static int slurp(const char *path, struct buf *out)
-{
-	FILE *file = fopen(path, "re");
-	size_t got = 1;
-	int rc = 0;
-
-	if (!file)
-		return -errno;
-	while (got > 0 && rc == 0) {
-		char *room = buf_reserve(out, 4096);
-
-		if (!room)
-			break;
-		got = fread(room, 1, 4096, file);
-		out->len += got;
-		if (ferror(file))
-			rc = errno ? -errno : -EIO;
-	}
-	fclose(file);
-	return rc ? rc : buf_error(out);
-}
-
-int config_read_file(struct config *config, const char *path, struct buf *message)
-{
-	struct buf text;
-	int rc;
-
-	buf_init(&text, FILE_MAX_BYTES);
-	rc = slurp(path, &text);
-	if (rc < 0)
-		buf_printf(message, "%s: cannot be read: %s\n", path, strerror(-rc));
-	else
-		rc = config_read_text(config, path, buf_str(&text), message);
-	buf_fini(&text);
-	return rc;
 }
 
 /* A variable is named as it is written: in capitals, up to the colon. */
@@ -409,6 +315,8 @@ static int derive(struct config *config, struct buf *message)
 {
 	int rc = derive_data(config, message);
 
+	if (config->alert_defaults && alert_rules_add_default(&config->alerts) < 0)
+		return -ENOMEM;
 	return memory_plan_check(config, message) < 0 ? -EINVAL : rc;
 }
 
@@ -468,4 +376,5 @@ void config_sample(struct buf *out)
 		buf_printf(out, "\n#%s =%s%s\n", setting->key, *setting->value ? " " : "",
 			   setting->value);
 	}
+	alert_rules_sample(out);
 }

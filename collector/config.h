@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The settings: parsed once into a const struct that is handed down by pointer.
  *
- * Sources, the later ones win: config.def's defaults, a file of `key = value` lines, the
- * environment (SPANWISE_KEY), flags (--key value, --key=value; dashes and underscores are the
- * same). Nobody else reads the environment. */
+ * Sources, the later ones win: config.def's defaults, a file of `key = value` lines (with alerts in
+ * sections at its end), the environment (SPANWISE_KEY), flags (--key value, --key=value; dashes and
+ * underscores are the same). Nobody else reads the environment. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "collector/alert/alert_rules.h"
 #include "collector/base/buf.h"
 
 #define CONFIG_TEXT_BYTES    1024
@@ -26,10 +27,12 @@ struct config {
 #undef TEXT
 #undef SWITCH
 #undef CHOICE
+	struct alert_rules alerts; /* owned: the file's sections [alert NAME] */
 };
 
 /* The defaults, not yet derived. */
 void config_init(struct config *config);
+void config_fini(struct config *config);
 
 /* Sets one key. -EINVAL: unknown key or bad value; `message` then names key, value and range. */
 int config_set(struct config *config, const char *key, const char *value, struct buf *message);

@@ -31,6 +31,7 @@ static void check_plans(struct doctor_report *report, const char *api)
 		doctor_host_port(report, "api", api, false);
 		doctor_host_folder(report, config.data);
 	}
+	config_fini(&config);
 	buf_fini(&message);
 }
 

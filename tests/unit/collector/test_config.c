@@ -29,6 +29,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
+	config_fini(&config);
 	buf_fini(&message);
 	return 0;
 }
@@ -112,6 +113,7 @@ static void flags_win_over_the_environment(void **state)
 	setenv("SPANWISE_SETTLE_MS", "600", 1);
 	assert_int_equal(config_load(&config, 0, NULL, &wants_help, &message), 0);
 	assert_int_equal(config.settle_ms, 600);
+	config_fini(&config);
 	assert_int_equal(config_load(&config, ARRAY_LEN(argv), argv, &wants_help, &message), 0);
 	assert_int_equal(config.settle_ms, 700);
 	assert_int_equal(config.tick_hz, 12);
@@ -163,8 +165,40 @@ static void the_sample_changes_nothing(void **state)
 			sample.data[i] = ' '; /* the settings, without their comment sign */
 	}
 	assert_int_equal(config_read_text(&config, "sample", buf_str(&sample), &message), 0);
-	assert_memory_equal(&config, &fresh, sizeof(config));
+	assert_memory_equal(&config, &fresh, offsetof(struct config, alerts));
+	assert_int_equal(alert_rules_add_default(&fresh.alerts), 0);
+	assert_int_equal(config.alerts.count, 1);
+	assert_memory_equal(config.alerts.items, fresh.alerts.items,
+			    offsetof(struct alert_rule, labels));
+	config_fini(&fresh);
 	buf_fini(&sample);
+}
+
+static void alerts_are_sections_and_the_default_gives_way(void **state)
+{
+	static const char text[] = "settle_ms = 500\n[alert slow]\noperation = GET *\n"
+				   "when = wall_p99 > 1s # x\n[ alert x]\nwhen = nonsense\n"
+				   "[alert waits-more]\nwhen = ratio < 10 %\nfor = 0s\n";
+	static const char good[] = "[alert slow]\nwhen = wall_p99 > 1s\nlabel.team = a=b\n"
+				   "[alert waits-more]\nwhen = ratio < 10 %\n";
+
+	(void)state;
+	assert_int_equal(config_read_text(&config, "f", str_of(text), &message), -EINVAL);
+	assert_said("f:4: alert slow: when: \"wall_p99 > 1s # x\" must go on with `and`");
+	assert_said("f:5: \"[ alert x]\": must be `[alert NAME]`\n");
+	assert_null(strstr(said(), "nonsense"));
+	config_fini(&config);
+	assert_int_equal(config_read_text(&config, "f", str_of(good), &message), 0);
+	assert_int_equal(alert_rules_add_default(&config.alerts), 0);
+	assert_int_equal(config.alerts.count, 2);
+	assert_string_equal(config.alerts.items[0].labels[0].value, "a=b");
+	assert_string_equal(config.alerts.items[1].when, "ratio < 10 %");
+	assert_int_equal(config_read_text(&config, "f", str_of(good), &message), -EINVAL);
+	assert_said("f:1: there is an alert slow already");
+	config_fini(&config);
+	assert_int_equal(config_read_text(&config, "f", STR("[alert a]\nfor = 0s"), &message),
+			 -EINVAL);
+	assert_said("alert a has no valid `when`");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -182,6 +216,7 @@ int main(void)
 		TEST(a_bad_variable_of_the_environment_is_named),
 		TEST(settings_that_do_not_fit_together_are_refused),
 		TEST(the_sample_changes_nothing),
+		TEST(alerts_are_sections_and_the_default_gives_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
