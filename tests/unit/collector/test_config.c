@@ -193,9 +193,11 @@ static void alerts_are_sections_and_the_default_gives_way(void **state)
 	assert_int_equal(config.alerts.count, 2);
 	assert_string_equal(config.alerts.items[0].labels[0].value, "a=b");
 	assert_string_equal(config.alerts.items[1].when, "ratio < 10 %");
+	buf_clear(&message);
 	assert_int_equal(config_read_text(&config, "f", str_of(good), &message), -EINVAL);
 	assert_said("f:1: there is an alert slow already");
 	config_fini(&config);
+	buf_clear(&message);
 	assert_int_equal(config_read_text(&config, "f", STR("[alert a]\nfor = 0s"), &message),
 			 -EINVAL);
 	assert_said("alert a has no valid `when`");
