@@ -459,6 +459,33 @@ const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns)
 	return &lane->slices[index];
 }
 
+uint64_t lane_lost_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
+{
+	uint64_t lost = 0;
+
+	for (uint32_t i = lane_first_after(lane, from_ns); i < lane->count; i++) {
+		uint64_t begin = i ? lane->slices[i - 1].out_ns : 0;
+		uint64_t start = MAX(begin, from_ns), end = MIN(lane->slices[i].in_ns, to_ns);
+
+		if (begin >= to_ns)
+			break;
+		if (lane->slices[i].gap && start < end)
+			lost += end - start;
+	}
+	return lost;
+}
+
+uint64_t join_rebuilt_error(const struct join *join, const struct slice *slice)
+{
+	struct cpu_lag_base base;
+
+	if (!(slice->flags & EVENT_IN_LOST))
+		return 0;
+	base = cpu_lag_base(&join->model->lag, slice->cpu, slice->prev_out_ns, slice->raw_lag_out,
+			    slice->out_ns, slice->raw_lag_out);
+	return CPU_LAG_MAX_NS + base.thin_ns + (uint64_t)(slice->raw_lag_out - base.lowest);
+}
+
 bool join_is_pinned(const struct join *join, const struct slice *slice)
 {
 	return !tag_is_none(&slice->tag_in) && tag_eq(&slice->tag_in, &slice->tag_out) &&

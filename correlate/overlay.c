@@ -108,6 +108,8 @@ static void emit(struct join *join, const struct segment *like, uint64_t start, 
 static void emit_chain(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
 		       int32_t index)
 {
+	struct segment piece = *like;
+
 	while (start < end) {
 		int32_t owner = climb(join, index, start);
 		uint64_t until = owner >= 0 ? MIN(end, join->nodes[owner].b_ns) : end;
@@ -116,7 +118,9 @@ static void emit_chain(struct join *join, const struct segment *like, uint64_t s
 			if (join->nodes[i].a_ns > start)
 				until = MIN(until, join->nodes[i].a_ns);
 		}
-		emit(join, like, start, until, owner);
+		if (like->state == STATE_RUNNING)
+			piece.cpu_ns = until - start;
+		emit(join, &piece, start, until, owner);
 		start = until;
 	}
 }
@@ -150,6 +154,8 @@ static enum confidence on_the_way(const struct cut *cut, int32_t node, int32_t t
 	bool is_after_all = edge_ns >= lane->slices[lane->count - 1].out_ns;
 
 	if (is_after_all && tag_owner >= 0) /* the record that would tell may have been lost */
+		return SUSPENDED;
+	if (lane_lost_ns(lane, edge_ns, edge_ns + 1))
 		return SUSPENDED;
 	if (!lane_on_cpu(lane, edge_ns))
 		return CANNOT;
@@ -355,14 +361,17 @@ static void doubt_parts(struct cut *cut)
 static void measure_lag(struct cut *cut)
 {
 	const struct slice *slice = cut->slice;
+	uint64_t length = slice->out_ns - slice->in_ns;
 	struct cpu_lag_base base =
 		cpu_lag_base(&cut->join->model->lag, slice->cpu, slice->in_ns, slice->raw_lag_in,
 			     slice->out_ns, slice->raw_lag_out);
 
 	cut->ahead_ns = slice->raw_lag_in - base.highest;
 	cut->doubt_ns = (uint64_t)(base.highest - base.lowest) + base.thin_ns + slice->unsure_ns;
-	if (slice->flags & EVENT_IN_LOST)
+	if (slice->flags & EVENT_IN_LOST) { /* what does not fit was booked before it came in */
 		cut->doubt_ns += CPU_LAG_MAX_NS;
+		cut->ahead_ns = (int64_t)(slice->booked_ns - MIN(slice->booked_ns, length));
+	}
 }
 
 /* It, or one below it, was seen on that lane, or nowhere. */
@@ -378,14 +387,10 @@ static bool may_be_here(const struct join *join, const struct lane *lane, const 
 	return false;
 }
 
-/* The switch-in was rebuilt from the CPU clock: it is off by the lag at both ends, and by what was
- * stolen in between. All who may have been there are in doubt by as much. */
+/* All who may have been there when the thread came in, unreported, are in doubt. */
 static void doubt_lost_in(struct join *join, const struct lane *lane, const struct slice *slice)
 {
-	struct cpu_lag_base base =
-		cpu_lag_base(&join->model->lag, slice->cpu, slice->prev_out_ns, slice->raw_lag_out,
-			     slice->out_ns, slice->raw_lag_out);
-	uint64_t off = CPU_LAG_MAX_NS + base.thin_ns + (uint64_t)(slice->raw_lag_out - base.lowest);
+	uint64_t off = join_rebuilt_error(join, slice);
 	uint64_t from = slice->in_ns - MIN(off, slice->in_ns - slice->prev_out_ns);
 	int32_t found[OVERLAY_MAX_SPANS];
 	uint32_t count = join_overlapping(join, lane->process, from, slice->in_ns + off, found,
@@ -502,13 +507,13 @@ static void mark_partial(struct join *join, int32_t index)
 		join->nodes[index].partial = true;
 }
 
-/* Records were lost in between: what the thread did is not known. */
+/* Records were lost in between: what the thread did is not known. `before` NULL: nor since when. */
 static void emit_gap(struct join *join, const struct lane *lane, const struct slice *before,
 		     const struct slice *after)
 {
 	struct segment like = { .thread = lane->thread, .wait = -1, .state = STATE_UNKNOWN };
-	uint64_t start = before->out_ns, end = after->in_ns;
-	int32_t owner = meaning(join, lane, &before->tag_out, start);
+	uint64_t start = before ? before->out_ns : join->from_ns, end = after->in_ns;
+	int32_t owner = before ? meaning(join, lane, &before->tag_out, start) : -1;
 	int32_t found[OVERLAY_MAX_SPANS];
 	uint32_t count =
 		join_overlapping(join, lane->process, start, end, found, OVERLAY_MAX_SPANS);
@@ -586,7 +591,6 @@ static void emit_open_end(struct join *join, const struct lane *lane)
 	owner = meaning(join, lane, &last->tag_out, last->out_ns);
 	if (owner < 0)
 		return;
-	like.cpu_ns = end - last->out_ns;
 	emit_chain(join, &like, last->out_ns, end, owner);
 	doubt(join, owner, -1, end - last->out_ns);
 }
@@ -597,7 +601,7 @@ static void overlay_lane(struct join *join, const struct lane *lane)
 		const struct slice *slice = &lane->slices[i];
 		const struct slice *before = i ? &lane->slices[i - 1] : NULL;
 
-		if (before && slice->gap)
+		if (slice->gap)
 			emit_gap(join, lane, before, slice);
 		else if (before && slice->in_ns > before->out_ns)
 			emit_off_cpu(join, lane, before, slice, slice->in_ns);

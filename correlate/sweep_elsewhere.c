@@ -192,26 +192,42 @@ static bool is_pinned(const struct sweep *sweep, const struct slice *slice)
 	       (is_ours(sweep, &slice->tag_in) && is_ours(sweep, &slice->tag_out));
 }
 
+/* How long the thread may have worked for the span, for all that is known of it. */
+static uint64_t may_have_run_ns(const struct sweep *sweep, const struct lane *lane)
+{
+	uint64_t from = sweep->start_ns, to = sweep->node->b_ns;
+	uint64_t folded = MIN(lane->thread->folded_until_ns, to);
+	uint64_t ran = folded - MIN(folded, from);
+
+	from = MAX(from, folded);
+	ran += lane_lost_ns(lane, from, to);
+	for (uint32_t i = lane_first_after(lane, from); i < lane->count; i++) {
+		const struct slice *s = &lane->slices[i];
+		uint64_t off = join_rebuilt_error(sweep->join, s);
+		uint64_t in = s->in_ns - MIN(off, s->in_ns - MIN(s->prev_out_ns, s->in_ns));
+		uint64_t start = MAX(in, from), end = MIN(s->out_ns, to);
+
+		if (in >= to)
+			break;
+		if (start < end && !is_pinned(sweep, s))
+			ran += end - start;
+	}
+	return ran;
+}
+
 /* While a thread of the process ran with tags that do not pin it, it may have worked for the span.
  */
 void sweep_elsewhere_doubt(struct sweep *sweep)
 {
-	const struct node *node = sweep->node;
 	uint64_t ran = 0;
 
 	if (!sweep->ledger->all.elsewhere_ns)
 		return;
-	for (struct thread *t = node->process->threads; t; t = t->next) {
-		struct lane *lane = t->seen ? join_lane(sweep->join, t) : NULL;
+	for (struct thread *t = sweep->node->process->threads; t; t = t->next) {
+		const struct lane *lane = t->seen ? join_lane(sweep->join, t) : NULL;
 
-		for (uint32_t i = 0; lane && i < lane->count; i++) {
-			const struct slice *s = &lane->slices[i];
-			uint64_t start = MAX(s->in_ns, node->a_ns),
-				 end = MIN(s->out_ns, node->b_ns);
-
-			if (start < end && !is_pinned(sweep, s))
-				ran += end - start;
-		}
+		if (lane)
+			ran += may_have_run_ns(sweep, lane);
 	}
 	sweep->ledger->uncertain_ns += MIN(ran, sweep->ledger->all.elsewhere_ns);
 }

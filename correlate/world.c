@@ -193,6 +193,7 @@ static void check_chain(struct model *model, const struct thread *thread,
 			const struct event_slice *record, struct slice *slice)
 {
 	if (!thread->seen) {
+		slice->gap = record->lost_before; /* what it did before is not known */
 		if (!slice->prev_out_ns || slice->prev_out_ns > slice->in_ns)
 			slice->prev_out_ns = slice->in_ns;
 		return;
