@@ -40,7 +40,9 @@ void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t ra
 	if (raw < window->least - NOISE_NS)
 		window->agree = 0;
 	window->least = MIN(window->least, raw);
-	window->agree += raw <= window->least + NOISE_NS;
+	if (time_ns != lag->last_ns[cpu] || !window->agree)
+		window->agree += raw <= window->least + NOISE_NS;
+	lag->last_ns[cpu] = time_ns;
 }
 
 static void merge(struct least *least, const struct cpu_lag_window *window)

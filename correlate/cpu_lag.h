@@ -26,9 +26,11 @@ struct cpu_lag_window {
 struct cpu_lag {
 	struct cpu_lag_window
 		*cpus[EVENT_MAX_CPUS]; /* owned; CPU_LAG_WINDOWS each, made when needed */
+	uint64_t last_ns[EVENT_MAX_CPUS];
 };
 
 void cpu_lag_fini(struct cpu_lag *lag);
+/* A switch is told twice, by the one who leaves and the one who comes: that is one sample. */
 void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw);
 
 /* The base between `from_ns` and `to_ns`, two moments at which the thread's switches gave these raw

@@ -459,22 +459,6 @@ const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns)
 	return &lane->slices[index];
 }
 
-uint64_t lane_lost_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
-{
-	uint64_t lost = 0;
-
-	for (uint32_t i = lane_first_after(lane, from_ns); i < lane->count; i++) {
-		uint64_t begin = i ? lane->slices[i - 1].out_ns : 0;
-		uint64_t start = MAX(begin, from_ns), end = MIN(lane->slices[i].in_ns, to_ns);
-
-		if (begin >= to_ns)
-			break;
-		if (lane->slices[i].gap && start < end)
-			lost += end - start;
-	}
-	return lost;
-}
-
 uint64_t join_rebuilt_error(const struct join *join, const struct slice *slice)
 {
 	struct cpu_lag_base base;
@@ -484,6 +468,32 @@ uint64_t join_rebuilt_error(const struct join *join, const struct slice *slice)
 	base = cpu_lag_base(&join->model->lag, slice->cpu, slice->prev_out_ns, slice->raw_lag_out,
 			    slice->out_ns, slice->raw_lag_out);
 	return CPU_LAG_MAX_NS + base.thin_ns + (uint64_t)(slice->raw_lag_out - base.lowest);
+}
+
+/* From when on before its switch-in the thread may have been on the CPU, for all that is known. */
+static uint64_t earliest_in(const struct join *join, const struct lane *lane, uint32_t index)
+{
+	const struct slice *slice = &lane->slices[index];
+	uint64_t before = index ? lane->slices[index - 1].out_ns : 0;
+	uint64_t error = slice->gap ? UINT64_MAX : join_rebuilt_error(join, slice);
+
+	return slice->in_ns - MIN(error, slice->in_ns - MIN(before, slice->in_ns));
+}
+
+uint64_t join_lost_ns(const struct join *join, const struct lane *lane, uint64_t from_ns,
+		      uint64_t to_ns)
+{
+	uint64_t lost = 0;
+
+	for (uint32_t i = lane_first_after(lane, from_ns); i < lane->count; i++) {
+		uint64_t start = MAX(earliest_in(join, lane, i), from_ns);
+		uint64_t end = MIN(lane->slices[i].in_ns, to_ns);
+
+		if (i && lane->slices[i - 1].out_ns >= to_ns)
+			break;
+		lost += end - MIN(start, end);
+	}
+	return lost;
 }
 
 bool join_is_pinned(const struct join *join, const struct slice *slice)

@@ -107,12 +107,13 @@ const struct sighting *join_sighting(const struct join *join, int32_t node,
 uint32_t lane_first_after(const struct lane *lane, uint64_t time_ns);
 /* The slice that is on the CPU at `time_ns`; NULL: none. */
 const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns);
-/* How much of [from, to) lies between records of which some were lost: the thread may have done
- * anything then. */
-uint64_t lane_lost_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns);
 /* By how much a switch-in that was rebuilt from the CPU's clock may be off: the lag at both ends,
  * and what was stolen in between. 0: it was reported. */
 uint64_t join_rebuilt_error(const struct join *join, const struct slice *slice);
+/* How much of [from, to) lies between records of which some were lost, or where a rebuilt switch-in
+ * may really have been: the thread may have done anything then. */
+uint64_t join_lost_ns(const struct join *join, const struct lane *lane, uint64_t from_ns,
+		      uint64_t to_ns);
 /* One tag of another trace at both ends. (Of the same trace it might be a task that was put aside.)
  */
 bool join_is_pinned(const struct join *join, const struct slice *slice);

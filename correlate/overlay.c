@@ -155,7 +155,7 @@ static enum confidence on_the_way(const struct cut *cut, int32_t node, int32_t t
 
 	if (is_after_all && tag_owner >= 0) /* the record that would tell may have been lost */
 		return SUSPENDED;
-	if (lane_lost_ns(lane, edge_ns, edge_ns + 1))
+	if (join_lost_ns(cut->join, lane, edge_ns, edge_ns + 1))
 		return SUSPENDED;
 	if (!lane_on_cpu(lane, edge_ns))
 		return CANNOT;

@@ -16,6 +16,7 @@ struct candidates {
 	struct lane *best;
 	bool best_is_whole; /* nothing that was seen between its edges speaks against it */
 	bool best_is_seen;  /* ... and descendants were: as good as seen itself */
+	bool has_rival;     /* nothing speaks against another one either */
 };
 
 static bool is_of(const struct join *join, const struct event_tag *tag, int32_t index)
@@ -70,6 +71,8 @@ static void consider(struct join *join, struct candidates *candidates, struct th
 		return;
 	is_whole = is_unbroken(join, first, last, index);
 	is_seen = is_whole && first != last;
+	candidates->has_rival |= candidates->best && candidates->best != lane && is_whole &&
+				 candidates->best_is_whole;
 	if (!candidates->best || (is_whole && !candidates->best_is_whole) ||
 	    (is_seen && !candidates->best_is_seen)) {
 		candidates->best = lane;
@@ -180,7 +183,7 @@ static void place(struct join *join, int32_t index)
 		consider_all_threads(join, &candidates, index);
 	}
 	node->placed = candidates.best;
-	if (candidates.best_is_seen ||
+	if ((candidates.best_is_seen && !candidates.has_rival) ||
 	    (candidates.best_is_whole && is_proved(join, candidates.best, index)))
 		return;
 	node->inferred = true;

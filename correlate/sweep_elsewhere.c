@@ -200,14 +200,12 @@ static uint64_t may_have_run_ns(const struct sweep *sweep, const struct lane *la
 	uint64_t ran = folded - MIN(folded, from);
 
 	from = MAX(from, folded);
-	ran += lane_lost_ns(lane, from, to);
+	ran += join_lost_ns(sweep->join, lane, from, to);
 	for (uint32_t i = lane_first_after(lane, from); i < lane->count; i++) {
 		const struct slice *s = &lane->slices[i];
-		uint64_t off = join_rebuilt_error(sweep->join, s);
-		uint64_t in = s->in_ns - MIN(off, s->in_ns - MIN(s->prev_out_ns, s->in_ns));
-		uint64_t start = MAX(in, from), end = MIN(s->out_ns, to);
+		uint64_t start = MAX(s->in_ns, from), end = MIN(s->out_ns, to);
 
-		if (in >= to)
+		if (s->in_ns >= to)
 			break;
 		if (start < end && !is_pinned(sweep, s))
 			ran += end - start;
