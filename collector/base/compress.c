@@ -2,14 +2,15 @@
 #include "collector/base/compress.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <zlib.h>
+#include <libdeflate.h>
+#include <stdbool.h>
 #include <zstd.h>
 
 #include "collector/base/macros.h"
 
-#define STEP_BYTES ((size_t)64 << 10)
-#define GZIP_WRAP  (16 + MAX_WBITS)
+#define STEP_BYTES        ((size_t)64 << 10)
+#define GZIP_LEVEL        1
+#define DEFLATE_MAX_RATIO 1032u /* a match of 258 bytes may cost two bits */
 
 /* The next piece of room, never past the limit: there, one byte more proves that it is too large.
  */
@@ -20,84 +21,122 @@ static size_t room_for_step(const struct buf *out)
 	return MIN(STEP_BYTES, out->limit_bytes - MIN(out->limit_bytes, out->len));
 }
 
-static int inflate_step(z_stream *z, struct buf *out, int *out_rc)
-{
-	size_t room = room_for_step(out);
-	unsigned char probe;
-	char *at = room ? buf_reserve(out, room) : (char *)&probe;
+enum format { GZIP, ZLIB, RAW_DEFLATE };
 
-	if (!at)
-		return buf_error(out);
-	z->next_out = (unsigned char *)at;
-	z->avail_out = room ? (uInt)room : 1;
-	*out_rc = inflate(z, Z_NO_FLUSH);
-	if (!room)
-		return z->avail_out == 0 ? -EMSGSIZE : 0;
-	out->len += room - z->avail_out;
-	return 0;
+static enum libdeflate_result inflate_once(struct libdeflate_decompressor *decompressor,
+					   enum format format, struct str packed, char *room,
+					   size_t room_len, size_t *out_used, size_t *out_len)
+{
+	switch (format) {
+	case GZIP:
+		return libdeflate_gzip_decompress_ex(decompressor, packed.data, packed.len, room,
+						     room_len, out_used, out_len);
+	case ZLIB:
+		return libdeflate_zlib_decompress_ex(decompressor, packed.data, packed.len, room,
+						     room_len, out_used, out_len);
+	default:
+		return libdeflate_deflate_decompress_ex(decompressor, packed.data, packed.len, room,
+							room_len, out_used, out_len);
+	}
 }
 
-static int inflate_all(z_stream *z, struct buf *out)
+/* gzip says at its end how long the contents are: a hint, for it may lie. */
+static size_t likely_bytes(enum format format, struct str packed)
 {
-	for (;;) {
-		int z_rc = Z_OK, rc = inflate_step(z, out, &z_rc);
+	uint32_t said = 0;
 
-		if (rc < 0)
-			return rc;
-		if (z_rc == Z_MEM_ERROR)
-			return -ENOMEM;
-		if (z_rc == Z_STREAM_END) {
-			if (z->avail_in == 0)
-				return 0;
-			if (inflateReset(z) != Z_OK)
-				return -EBADMSG;
-		} else if (z_rc != Z_OK || (z->avail_in == 0 && z->avail_out != 0)) {
-			return -EBADMSG;
+	if (format == GZIP && packed.len >= sizeof(said))
+		memcpy(&said, packed.data + packed.len - sizeof(said), sizeof(said));
+	if (said == 0 || said / DEFLATE_MAX_RATIO > packed.len)
+		return MAX(4 * packed.len, STEP_BYTES);
+	return said;
+}
+
+/* One stream. There is no going on from where it stopped: when the room was too small, it starts
+ * again in twice the room. */
+static int inflate_stream(struct libdeflate_decompressor *decompressor, enum format format,
+			  struct str packed, struct buf *out, size_t *out_used)
+{
+	size_t most = out->limit_bytes ? out->limit_bytes - MIN(out->limit_bytes, out->len)
+				       : SIZE_MAX / 4;
+
+	for (size_t room = likely_bytes(format, packed);; room *= 2) {
+		char none, *at = MIN(room, most) ? buf_reserve(out, MIN(room, most)) : &none;
+		enum libdeflate_result result;
+		size_t len = 0;
+
+		if (!at)
+			return buf_error(out);
+		result = inflate_once(decompressor, format, packed, at, MIN(room, most), out_used,
+				      &len);
+		if (result == LIBDEFLATE_SUCCESS) {
+			out->len += len;
+			return 0;
 		}
+		if (result != LIBDEFLATE_INSUFFICIENT_SPACE)
+			return -EBADMSG;
+		if (room >= most)
+			return -EMSGSIZE;
 	}
 }
 
 int compress_gunzip(struct str packed, struct buf *out)
 {
-	z_stream z = { 0 };
-	int rc;
+	struct libdeflate_decompressor *decompressor = libdeflate_alloc_decompressor();
+	int rc = decompressor ? 0 : -ENOMEM;
 
-	if (packed.len > UINT_MAX)
-		return -EMSGSIZE;
-	if (inflateInit2(&z, GZIP_WRAP) != Z_OK)
-		return -ENOMEM;
-	z.next_in = (unsigned char *)packed.data;
-	z.avail_in = (uInt)packed.len;
-	rc = inflate_all(&z, out);
-	inflateEnd(&z);
+	if (rc == 0 && packed.len == 0)
+		rc = -EBADMSG;
+	while (rc == 0 && packed.len > 0) {
+		size_t used = 0;
+
+		rc = inflate_stream(decompressor, GZIP, packed, out, &used);
+		packed.data += used;
+		packed.len -= used;
+	}
+	libdeflate_free_decompressor(decompressor);
+	return rc;
+}
+
+static bool has_zlib_header(struct str packed)
+{
+	const unsigned char *at = (const unsigned char *)packed.data;
+
+	return packed.len >= 2 && (at[0] & 0x0f) == 8 && (at[0] << 8 | at[1]) % 31 == 0;
+}
+
+int compress_inflate(struct str packed, struct buf *out)
+{
+	struct libdeflate_decompressor *decompressor = libdeflate_alloc_decompressor();
+	enum format format = has_zlib_header(packed) ? ZLIB : RAW_DEFLATE;
+	int rc = decompressor ? 0 : -ENOMEM;
+	size_t used = 0;
+
+	if (rc == 0)
+		rc = inflate_stream(decompressor, format, packed, out, &used);
+	if (rc == 0 && used != packed.len)
+		rc = -EBADMSG;
+	libdeflate_free_decompressor(decompressor);
 	return rc;
 }
 
 int compress_gzip(struct str plain, struct buf *out)
 {
-	z_stream z = { 0 };
-	size_t bound;
+	struct libdeflate_compressor *compressor = libdeflate_alloc_compressor(GZIP_LEVEL);
+	size_t bound, len = 0;
 	char *room;
-	int rc;
 
-	if (plain.len > UINT_MAX / 2)
-		return -EMSGSIZE;
-	if (deflateInit2(&z, 1, Z_DEFLATED, GZIP_WRAP, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+	if (!compressor)
 		return -ENOMEM;
-	bound = deflateBound(&z, plain.len);
+	bound = libdeflate_gzip_compress_bound(compressor, plain.len);
 	room = buf_reserve(out, bound);
-	if (!room) {
-		deflateEnd(&z);
+	if (room)
+		len = libdeflate_gzip_compress(compressor, plain.data, plain.len, room, bound);
+	libdeflate_free_compressor(compressor);
+	if (!room)
 		return buf_error(out);
-	}
-	z.next_in = (unsigned char *)plain.data;
-	z.avail_in = (uInt)plain.len;
-	z.next_out = (unsigned char *)room;
-	z.avail_out = (uInt)bound;
-	rc = deflate(&z, Z_FINISH);
-	out->len += bound - z.avail_out;
-	deflateEnd(&z);
-	return rc == Z_STREAM_END ? 0 : -EIO;
+	out->len += len;
+	return len ? 0 : -EIO;
 }
 
 int compress_zstd(struct str plain, int level, struct buf *out)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gzip and zstd, once for everybody. Thread safe: no state is shared. */
+/* gzip, deflate and zstd, once for everybody. Thread safe: no state is shared. */
 #pragma once
 
 #include "collector/base/buf.h"
@@ -9,6 +9,9 @@
  * end is an error. -EBADMSG: corrupt or cut short; -EMSGSIZE: out->limit_bytes reached; -ENOMEM. */
 int compress_gunzip(struct str packed, struct buf *out);
 int compress_gzip(struct str plain, struct buf *out);
+
+/* The "deflate" of HTTP: zlib's format, or none around it, as some clients send. One stream. */
+int compress_inflate(struct str packed, struct buf *out);
 
 /* One zstd frame. The same errors. `level`: 1 is fast, 9 is small. */
 int compress_zstd(struct str plain, int level, struct buf *out);
