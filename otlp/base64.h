@@ -9,3 +9,7 @@
 
 /* Appends; `pad`: with the trailing '='. */
 void base64_encode(struct str bytes, bool pad, struct buf *out);
+
+/* Appends the bytes; either alphabet (also '-' and '_'), padded or not. false: not base64; `out`
+ * may then hold a part of it. */
+bool base64_decode(struct str text, struct buf *out);

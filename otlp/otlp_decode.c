@@ -30,6 +30,12 @@ enum span_field {
 
 #define PORT_MAX_DIGITS 5
 
+static const char *const reasons[SPAN_REJECTION_KINDS] = {
+#define X(name, label, text) text,
+	SPAN_REJECTIONS(X)
+#undef X
+};
+
 /* A span while its fields come in, in any order. */
 struct draft {
 	struct span span;
@@ -40,6 +46,7 @@ struct draft {
 	struct str net_peer_name;
 	int64_t server_port;
 	int64_t net_peer_port;
+	bool has_bad_link;
 };
 
 static bool is_message(const struct wire_field *field, uint32_t number)
@@ -202,25 +209,28 @@ static int take_field(struct draft *draft, const struct wire_field *field)
 	return 0;
 }
 
-static const char *take_ids(struct draft *draft)
+/* SPAN_REJECTION_KINDS: nothing is wrong. */
+static enum span_rejection take_ids(struct draft *draft)
 {
 	struct span *span = &draft->span;
 
 	if (draft->trace_id.len != TRACE_ID_BYTES)
-		return "trace id is not 16 bytes long";
+		return SPAN_REJECTED_TRACE_ID_LENGTH;
 	if (draft->span_id.len != SPAN_ID_BYTES)
-		return "span id is not 8 bytes long";
+		return SPAN_REJECTED_SPAN_ID_LENGTH;
 	if (draft->parent_span_id.len != 0 && draft->parent_span_id.len != SPAN_ID_BYTES)
-		return "parent span id is neither empty nor 8 bytes long";
+		return SPAN_REJECTED_PARENT_ID_LENGTH;
 	memcpy(span->trace_id, draft->trace_id.data, TRACE_ID_BYTES);
 	memcpy(span->span_id, draft->span_id.data, SPAN_ID_BYTES);
 	if (draft->parent_span_id.len)
 		memcpy(span->parent_span_id, draft->parent_span_id.data, SPAN_ID_BYTES);
 	if (hex_is_zero(span->trace_id, TRACE_ID_BYTES))
-		return "trace id is zero";
+		return SPAN_REJECTED_TRACE_ID_ZERO;
 	if (hex_is_zero(span->span_id, SPAN_ID_BYTES))
-		return "span id is zero";
-	return NULL;
+		return SPAN_REJECTED_SPAN_ID_ZERO;
+	if (draft->has_bad_link)
+		return SPAN_REJECTED_LINK_ID_LENGTH;
+	return SPAN_REJECTION_KINDS;
 }
 
 static size_t append(char *text, size_t len, struct str piece)
@@ -267,11 +277,13 @@ static int take_peer(struct span_batch *batch, struct draft *draft)
 static int keep_span(struct span_batch *batch, struct draft *draft)
 {
 	struct span *span = &draft->span;
-	const char *reason = take_ids(draft);
+	enum span_rejection reason = take_ids(draft);
 	int rc;
 
-	if (reason) {
-		batch->rejected_reason = batch->rejected_count++ ? batch->rejected_reason : reason;
+	if (reason != SPAN_REJECTION_KINDS) {
+		batch->rejected_reason =
+			batch->rejected_count++ ? batch->rejected_reason : reasons[reason];
+		batch->rejected[reason]++;
 		return 0;
 	}
 	rc = take_peer(batch, draft);

@@ -10,112 +10,23 @@
 #include "collector/base/wire.h"
 #include "otlp/base64.h"
 #include "otlp/otlp_attribute.h"
+#include "otlp/otlp_schema.h"
 
-/* How a field of protobuf becomes a member of JSON. */
-enum form {
-	FORM_TEXT,
-	FORM_HEX,
-	FORM_TIME,
-	FORM_UINT,
-	FORM_FLAGS,
-	FORM_MESSAGE,
-	FORM_LIST,
-	FORM_TEXTS
-};
-
-struct member {
-	uint32_t number;
-	enum form form;
-	const char *name;
-	const struct member *members; /* of MESSAGE and LIST; NULL: an AnyValue */
-};
-
-static const struct member key_value_members[] = {
-	{ 1, FORM_TEXT, "key", NULL },
-	{ 2, FORM_MESSAGE, "value", NULL },
-	{ 0 },
-};
-
-static const struct member entity_members[] = {
-	{ 1, FORM_TEXT, "schemaUrl", NULL },
-	{ 2, FORM_TEXT, "type", NULL },
-	{ 3, FORM_TEXTS, "idKeys", NULL },
-	{ 4, FORM_TEXTS, "descriptionKeys", NULL },
-	{ 0 },
-};
-
-static const struct member resource_members[] = {
-	{ 1, FORM_LIST, "attributes", key_value_members },
-	{ 2, FORM_UINT, "droppedAttributesCount", NULL },
-	{ 3, FORM_LIST, "entityRefs", entity_members },
-	{ 0 },
-};
-
-static const struct member scope_members[] = {
-	{ 1, FORM_TEXT, "name", NULL },
-	{ 2, FORM_TEXT, "version", NULL },
-	{ 3, FORM_LIST, "attributes", key_value_members },
-	{ 4, FORM_UINT, "droppedAttributesCount", NULL },
-	{ 0 },
-};
-
-static const struct member event_members[] = {
-	{ 1, FORM_TIME, "timeUnixNano", NULL },
-	{ 2, FORM_TEXT, "name", NULL },
-	{ 3, FORM_LIST, "attributes", key_value_members },
-	{ 4, FORM_UINT, "droppedAttributesCount", NULL },
-	{ 0 },
-};
-
-static const struct member link_members[] = {
-	{ 1, FORM_HEX, "traceId", NULL },
-	{ 2, FORM_HEX, "spanId", NULL },
-	{ 3, FORM_TEXT, "traceState", NULL },
-	{ 4, FORM_LIST, "attributes", key_value_members },
-	{ 5, FORM_UINT, "droppedAttributesCount", NULL },
-	{ 6, FORM_FLAGS, "flags", NULL },
-	{ 0 },
-};
-
-static const struct member status_members[] = {
-	{ 2, FORM_TEXT, "message", NULL },
-	{ 3, FORM_UINT, "code", NULL },
-	{ 0 },
-};
-
-static const struct member span_members[] = {
-	{ 1, FORM_HEX, "traceId", NULL },
-	{ 2, FORM_HEX, "spanId", NULL },
-	{ 3, FORM_TEXT, "traceState", NULL },
-	{ 4, FORM_HEX, "parentSpanId", NULL },
-	{ 5, FORM_TEXT, "name", NULL },
-	{ 6, FORM_UINT, "kind", NULL },
-	{ 7, FORM_TIME, "startTimeUnixNano", NULL },
-	{ 8, FORM_TIME, "endTimeUnixNano", NULL },
-	{ 9, FORM_LIST, "attributes", key_value_members },
-	{ 10, FORM_UINT, "droppedAttributesCount", NULL },
-	{ 11, FORM_LIST, "events", event_members },
-	{ 12, FORM_UINT, "droppedEventsCount", NULL },
-	{ 13, FORM_LIST, "links", link_members },
-	{ 14, FORM_UINT, "droppedLinksCount", NULL },
-	{ 15, FORM_MESSAGE, "status", status_members },
-	{ 16, FORM_FLAGS, "flags", NULL },
-	{ 0 },
-};
-
-static void put_members(struct json *json, struct str message, const struct member *members,
+static void put_members(struct json *json, struct str message, const struct otlp_member *members,
 			unsigned nesting);
 static void put_any_value(struct json *json, const char *key, struct str any_value,
 			  unsigned nesting);
 
-static enum wire_type wire_type_of(enum form form)
+static enum wire_type wire_type_of(enum otlp_shape shape)
 {
-	switch (form) {
-	case FORM_TIME:
+	switch (shape) {
+	case OTLP_TIME:
 		return WIRE_FIXED64;
-	case FORM_UINT:
+	case OTLP_UINT:
+	case OTLP_KIND:
+	case OTLP_CODE:
 		return WIRE_VARINT;
-	case FORM_FLAGS:
+	case OTLP_FLAGS:
 		return WIRE_FIXED32;
 	default:
 		return WIRE_BYTES;
@@ -123,12 +34,12 @@ static enum wire_type wire_type_of(enum form form)
 }
 
 /* The next field of `reader` that is this member. */
-static bool next_of(struct wire_reader *reader, const struct member *member,
+static bool next_of(struct wire_reader *reader, const struct otlp_member *member,
 		    struct wire_field *out_field)
 {
 	while (wire_next(reader, out_field) > 0) {
 		if (out_field->number == member->number &&
-		    out_field->type == wire_type_of(member->form))
+		    out_field->type == wire_type_of(member->shape))
 			return true;
 	}
 	return false;
@@ -176,7 +87,7 @@ static void put_values(struct json *json, const char *key, const struct otlp_val
 		       unsigned nesting)
 {
 	struct wire_reader reader = wire_read(value->bytes);
-	const struct member values = { 1, FORM_LIST, "values", NULL };
+	const struct otlp_member values = { 1, OTLP_LIST, "values", NULL };
 	struct wire_field field;
 
 	json_object(json, key);
@@ -187,7 +98,7 @@ static void put_values(struct json *json, const char *key, const struct otlp_val
 			continue;
 		}
 		json_object(json, NULL);
-		put_members(json, field.bytes, key_value_members, nesting + 1);
+		put_members(json, field.bytes, otlp_key_value_members, nesting + 1);
 		json_end(json);
 	}
 	json_end(json);
@@ -229,7 +140,7 @@ static void put_any_value(struct json *json, const char *key, struct str any_val
 	json_end(json);
 }
 
-static void put_list(struct json *json, struct str message, const struct member *member,
+static void put_list(struct json *json, struct str message, const struct otlp_member *member,
 		     unsigned nesting)
 {
 	struct wire_reader reader = wire_read(message);
@@ -240,7 +151,7 @@ static void put_list(struct json *json, struct str message, const struct member 
 		if (!is_open)
 			json_array(json, member->name);
 		is_open = true;
-		if (member->form == FORM_TEXTS) {
+		if (member->shape == OTLP_TEXTS) {
 			json_str(json, NULL, field.bytes);
 			continue;
 		}
@@ -252,10 +163,10 @@ static void put_list(struct json *json, struct str message, const struct member 
 		json_end(json);
 }
 
-static void put_message(struct json *json, struct str message, const struct member *member,
+static void put_message(struct json *json, struct str message, const struct otlp_member *member,
 			unsigned nesting)
 {
-	if (!member->members) {
+	if (member->members == otlp_any_value_members) {
 		put_any_value(json, member->name, message, nesting);
 		return;
 	}
@@ -265,7 +176,7 @@ static void put_message(struct json *json, struct str message, const struct memb
 }
 
 /* A sub-message that came in several pieces is their concatenation. */
-static void put_pieces(struct json *json, struct str message, const struct member *member,
+static void put_pieces(struct json *json, struct str message, const struct otlp_member *member,
 		       unsigned nesting)
 {
 	struct wire_reader reader = wire_read(message);
@@ -281,16 +192,17 @@ static void put_pieces(struct json *json, struct str message, const struct membe
 	buf_fini(&merged);
 }
 
-static void put_last(struct json *json, const struct wire_field *field, const struct member *member)
+static void put_last(struct json *json, const struct wire_field *field,
+		     const struct otlp_member *member)
 {
-	switch (member->form) {
-	case FORM_TEXT:
+	switch (member->shape) {
+	case OTLP_TEXT:
 		json_str(json, member->name, field->bytes);
 		break;
-	case FORM_HEX:
+	case OTLP_HEX:
 		put_hex(json, member->name, field->bytes);
 		break;
-	case FORM_TIME:
+	case OTLP_TIME:
 		json_time(json, member->name, field->value);
 		break;
 	default: /* uint32, fixed32 and enums that are never negative */
@@ -299,7 +211,7 @@ static void put_last(struct json *json, const struct wire_field *field, const st
 	}
 }
 
-static void put_single(struct json *json, struct str message, const struct member *member,
+static void put_single(struct json *json, struct str message, const struct otlp_member *member,
 		       unsigned nesting)
 {
 	struct wire_reader reader = wire_read(message);
@@ -310,7 +222,7 @@ static void put_single(struct json *json, struct str message, const struct membe
 		last = field;
 	if (pieces == 0)
 		return;
-	if (member->form != FORM_MESSAGE)
+	if (member->shape != OTLP_MESSAGE)
 		put_last(json, &last, member);
 	else if (pieces == 1)
 		put_message(json, last.bytes, member, nesting);
@@ -318,11 +230,11 @@ static void put_single(struct json *json, struct str message, const struct membe
 		put_pieces(json, message, member, nesting);
 }
 
-static void put_members(struct json *json, struct str message, const struct member *members,
+static void put_members(struct json *json, struct str message, const struct otlp_member *members,
 			unsigned nesting)
 {
-	for (const struct member *member = members; member->name; member++) {
-		if (member->form == FORM_LIST || member->form == FORM_TEXTS)
+	for (const struct otlp_member *member = members; member->name; member++) {
+		if (member->shape == OTLP_LIST || member->shape == OTLP_TEXTS)
 			put_list(json, message, member, nesting);
 		else
 			put_single(json, message, member, nesting);
@@ -330,7 +242,7 @@ static void put_members(struct json *json, struct str message, const struct memb
 }
 
 static void put_head(struct json *json, const char *key, struct str message,
-		     const struct member *members)
+		     const struct otlp_member *members)
 {
 	json_object(json, key);
 	put_members(json, message, members, 0);
@@ -346,10 +258,10 @@ static void put_schema_url(struct json *json, struct str schema_url)
 static void put_scope_spans(struct json *json, const struct otlp_part *parts, size_t count)
 {
 	json_object(json, NULL);
-	put_head(json, "scope", parts[0].scope, scope_members);
+	put_head(json, "scope", parts[0].scope, otlp_scope_members);
 	json_array(json, "spans");
 	for (size_t i = 0; i < count; i++)
-		put_head(json, NULL, parts[i].span, span_members);
+		put_head(json, NULL, parts[i].span, otlp_span_members);
 	json_end(json);
 	put_schema_url(json, parts[0].scope_schema_url);
 	json_end(json);
@@ -358,7 +270,7 @@ static void put_scope_spans(struct json *json, const struct otlp_part *parts, si
 static void put_resource_spans(struct json *json, const struct otlp_part *parts, size_t count)
 {
 	json_object(json, NULL);
-	put_head(json, "resource", parts[0].resource, resource_members);
+	put_head(json, "resource", parts[0].resource, otlp_resource_members);
 	json_array(json, "scopeSpans");
 	for (size_t i = 0, n; i < count; i += n) {
 		n = otlp_encode_same_scope(parts + i, count - i);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "otlp/otlp_response.h"
 
+#include <stdio.h>
+
+#include "collector/base/json.h"
+
 #include "otlp/proto/otlp.pb-c.h"
 #include "otlp/proto/rpc.pb-c.h"
 
@@ -65,4 +69,96 @@ int otlp_response_status(enum grpc_status code, const char *message, uint32_t re
 		status.n_details = 1;
 	}
 	return pack(&status.base, out);
+}
+
+static const char *const rejections[SPAN_REJECTION_KINDS] = {
+#define X(name, label, why) why,
+	SPAN_REJECTIONS(X)
+#undef X
+};
+
+void otlp_response_complaints(const struct span_batch *batch, struct buf *out)
+{
+	const char *separator = ": ";
+
+	if (batch->rejected_count)
+		buf_printf(out, "%u spans rejected", batch->rejected_count);
+	for (int kind = 0; kind < SPAN_REJECTION_KINDS; kind++) {
+		if (!batch->rejected[kind])
+			continue;
+		buf_printf(out, "%s%s (%u)", separator, rejections[kind], batch->rejected[kind]);
+		separator = ", ";
+	}
+	if (batch->mended_count)
+		buf_printf(out,
+			   "%s%u strings mended: not UTF-8, their invalid bytes were replaced by ?",
+			   batch->rejected_count ? "; " : "", batch->mended_count);
+}
+
+static int put_stored_json(uint32_t rejected, const char *complaints, struct buf *out)
+{
+	struct json json;
+
+	json_init(&json, out);
+	json_object(&json, NULL);
+	if (complaints) {
+		json_object(&json, "partialSuccess");
+		if (rejected)
+			json_time(&json, "rejectedSpans", rejected); /* an int64: a string */
+		json_text(&json, "errorMessage", complaints);
+		json_end(&json);
+	}
+	json_end(&json);
+	return buf_error(out);
+}
+
+int otlp_response_stored(enum otlp_form form, const struct span_batch *batch, struct buf *out)
+{
+	const char *complaints;
+	struct buf text;
+	int rc;
+
+	buf_init(&text, 0);
+	otlp_response_complaints(batch, &text);
+	if (text.len)
+		buf_append_byte(&text, '\0');
+	rc = buf_error(&text);
+	complaints = text.len ? text.data : NULL;
+	if (rc == 0)
+		rc = form == OTLP_JSON
+			     ? put_stored_json(batch->rejected_count, complaints, out)
+			     : otlp_response_export(batch->rejected_count, complaints, out);
+	buf_fini(&text);
+	return rc;
+}
+
+/* RetryInfo in JSON: the Any's fields stand beside its type. */
+static void put_retry_info_json(struct json *json, uint32_t delay_ms)
+{
+	char delay[24];
+
+	snprintf(delay, sizeof(delay), "%u.%03us", delay_ms / 1000, delay_ms % 1000);
+	json_array(json, "details");
+	json_object(json, NULL);
+	json_text(json, "@type", RETRY_INFO_TYPE);
+	json_text(json, "retryDelay", delay);
+	json_end(json);
+	json_end(json);
+}
+
+int otlp_response_refused(enum otlp_form form, enum grpc_status code, const char *message,
+			  uint32_t retry_delay_ms, struct buf *out)
+{
+	struct json json;
+
+	if (form == OTLP_PROTOBUF)
+		return otlp_response_status(code, message, retry_delay_ms, out);
+	json_init(&json, out);
+	json_object(&json, NULL);
+	json_uint(&json, "code", code);
+	json_text(&json, "message", message ? message : "");
+	if (retry_delay_ms)
+		put_retry_info_json(&json, retry_delay_ms);
+	json_end(&json);
+	return buf_error(out);
 }

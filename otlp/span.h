@@ -60,6 +60,26 @@ struct span {
 	int64_t process_id; /* attribute process_id or process.pid; 0: not said */
 };
 
+/* Why a span is rejected, alone: the rest of its batch is stored. Other receivers would refuse the
+ * whole batch for it, so none of these may be handed on. X(name, label of the counter, text) */
+/* clang-format off */
+#define SPAN_REJECTIONS(X)                                                                         \
+	X(TRACE_ID_LENGTH,  "trace_id_length",  "trace id is not 16 bytes long")                   \
+	X(TRACE_ID_ZERO,    "trace_id_zero",    "trace id is zero")                                \
+	X(SPAN_ID_LENGTH,   "span_id_length",   "span id is not 8 bytes long")                     \
+	X(SPAN_ID_ZERO,     "span_id_zero",     "span id is zero")                                 \
+	X(PARENT_ID_LENGTH, "parent_id_length", "parent span id is neither empty nor 8 bytes long") \
+	X(LINK_ID_LENGTH,   "link_id_length",   "an id of a link is neither empty nor of its length") \
+	X(TOO_LARGE,        "too_large",        "more attributes, events or links than are taken")
+/* clang-format on */
+
+enum span_rejection {
+#define X(name, label, text) SPAN_REJECTED_##name,
+	SPAN_REJECTIONS(X)
+#undef X
+		SPAN_REJECTION_KINDS
+};
+
 struct span_batch {
 	struct str body; /* owned by whoever owns the batch: lives in `arena` or in `body_owner` */
 	struct span *spans;
@@ -68,10 +88,12 @@ struct span_batch {
 	uint32_t span_count;
 	uint32_t resource_count;
 	uint32_t scope_count;
-	uint32_t rejected_count;     /* ids of wrong length or zero */
-	uint32_t clamped_count;      /* ended before they started */
-	const char *rejected_reason; /* of the first one; static text; NULL: none */
-	struct arena arena;          /* spans, resources, scopes */
+	uint32_t rejected[SPAN_REJECTION_KINDS]; /* by reason */
+	uint32_t rejected_count;                 /* their sum */
+	uint32_t mended_count;                   /* strings that were not UTF-8 */
+	uint32_t clamped_count;                  /* ended before they started */
+	const char *rejected_reason;             /* of the first one; static text; NULL: none */
+	struct arena arena;                      /* spans, resources, scopes */
 	char *body_owner; /* heap memory behind `body`, freed with the batch; may be NULL */
 };
 
