@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "otlp/grpc_http.h"
 #include "otlp/grpc_session_state.h"
 
 static int count_nonsense(struct grpc_session *session, enum grpc_guard_kind kind)
@@ -35,6 +36,42 @@ static int give_credit(struct grpc_session *session, struct grpc_stream *stream,
 	return nghttp2_session_consume_connection(session->http2, len);
 }
 
+/* An id below the newest is a trailer's, or one that is used too late. */
+static bool is_stale_id(const struct grpc_seen *seen, int32_t id)
+{
+	uint32_t bit = (uint32_t)id / 2 % GRPC_SEEN_IDS;
+
+	return id < seen->newest && seen->newest - id < 2 * GRPC_SEEN_IDS &&
+	       !(seen->opened[bit / 64] >> bit % 64 & 1);
+}
+
+static void note_id(struct grpc_seen *seen, int32_t id)
+{
+	uint32_t newest = (uint32_t)seen->newest / 2, last = (uint32_t)id / 2;
+
+	if (id <= seen->newest)
+		return;
+	if (last - newest > GRPC_SEEN_IDS)
+		newest = last - GRPC_SEEN_IDS;
+	while (++newest <= last)
+		seen->opened[newest % GRPC_SEEN_IDS / 64] &= ~(1ull << newest % 64);
+	seen->opened[last % GRPC_SEEN_IDS / 64] |= 1ull << last % 64;
+	seen->newest = id;
+}
+
+static int on_begin_frame(nghttp2_session *http2, const nghttp2_frame_hd *hd, void *user_data)
+{
+	struct grpc_session *session = user_data;
+
+	(void)http2;
+	if (hd->type != NGHTTP2_HEADERS || hd->stream_id % 2 == 0)
+		return 0;
+	if (is_stale_id(&session->seen, hd->stream_id))
+		return grpc_session_condemn(session, "stream_id_too_small", NGHTTP2_PROTOCOL_ERROR);
+	note_id(&session->seen, hd->stream_id);
+	return 0;
+}
+
 static int on_begin_headers(nghttp2_session *http2, const nghttp2_frame *frame, void *user_data)
 {
 	struct grpc_session *session = user_data;
@@ -51,6 +88,13 @@ static int on_begin_headers(nghttp2_session *http2, const nghttp2_frame *frame, 
 	return 0;
 }
 
+/* Fields of a head that is not too large, while somebody may ask for them. */
+static bool keeps_fields(const struct grpc_session *session, const struct grpc_stream *stream)
+{
+	return (session->options.takes_http || session->options.admit) &&
+	       stream->state == GRPC_STREAM_HEADERS && !grpc_head_check_size(&stream->head).status;
+}
+
 static int on_header(nghttp2_session *http2, const nghttp2_frame *frame, const uint8_t *name,
 		     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
 		     void *user_data)
@@ -58,12 +102,18 @@ static int on_header(nghttp2_session *http2, const nghttp2_frame *frame, const u
 	struct grpc_session *session = user_data;
 	struct grpc_stream *stream = find_stream(session, frame->hd.stream_id);
 
+	struct str key = { (const char *)name, name_len };
+	struct str text = { (const char *)value, value_len };
+
 	(void)http2;
 	(void)flags;
-	if (!stream || grpc_head_add(&stream->head, (struct str){ (const char *)name, name_len },
-				     (struct str){ (const char *)value, value_len }))
+	if (!stream)
 		return 0;
-	return grpc_session_condemn(session, "too_many_headers", NGHTTP2_ENHANCE_YOUR_CALM);
+	if (!grpc_head_add(&stream->head, key, text))
+		return grpc_session_condemn(session, "too_many_headers", NGHTTP2_ENHANCE_YOUR_CALM);
+	if (keeps_fields(session, stream) && http_fields_add(&stream->fields, key, text) == -ENOMEM)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	return 0;
 }
 
 static void end_request(struct grpc_session *session, struct grpc_stream *stream)
@@ -79,17 +129,69 @@ static void end_request(struct grpc_session *session, struct grpc_stream *stream
 		TAILQ_INSERT_TAIL(&session->ready, stream, ready);
 }
 
+static struct grpc_error judge_grpc(struct grpc_session *session, struct grpc_stream *stream)
+{
+	const struct grpc_session_options *options = &session->options;
+	struct grpc_error error = grpc_head_check(&stream->head, session->methods, &stream->method);
+
+	if (!error.status && options->admit && stream->method < session->health_method)
+		error = options->admit(&stream->fields, false, options->arg);
+	if (!error.status)
+		error = grpc_head_check_encoding(&stream->head);
+	http_fields_fini(&stream->fields);
+	return error;
+}
+
+static struct grpc_error judge_http(struct grpc_session *session, struct grpc_stream *stream)
+{
+	const struct grpc_session_options *options = &session->options;
+	struct grpc_error error = { 0 };
+
+	if (options->admit)
+		error = options->admit(&stream->fields, true, options->arg);
+	if (!error.status)
+		error = grpc_http_begin(stream, options->max_message_bytes);
+	return error;
+}
+
+/* An interim answer: the client waits for it with its body. */
+static void go_ahead(struct grpc_session *session, const struct grpc_stream *stream)
+{
+	uint8_t name[] = ":status", value[] = "100";
+	const nghttp2_nv status = { name, value, sizeof(name) - 1, sizeof(value) - 1,
+				    NGHTTP2_NV_FLAG_NONE };
+
+	if (!str_eq(http_fields_find(&stream->fields, "expect"), STR("100-continue")))
+		return;
+	if (nghttp2_submit_headers(session->http2, NGHTTP2_FLAG_NONE, stream->id, NULL, &status, 1,
+				   NULL) != 0)
+		grpc_session_condemn(session, "out_of_memory", NGHTTP2_INTERNAL_ERROR);
+}
+
+static void begin_request(struct grpc_session *session, struct grpc_stream *stream, bool is_last)
+{
+	struct grpc_error error = grpc_head_check_size(&stream->head);
+
+	stream->is_http = session->options.takes_http && stream->head.content == GRPC_CONTENT_OTHER;
+	if (!error.status)
+		error = stream->is_http ? judge_http(session, stream) : judge_grpc(session, stream);
+	if (error.status) {
+		grpc_session_refuse(session, stream, error);
+		return;
+	}
+	grpc_stream_begin(stream, session->now_ms);
+	if (stream->is_http && !is_last)
+		go_ahead(session, stream);
+}
+
 static void on_headers(struct grpc_session *session, const nghttp2_frame *frame)
 {
 	struct grpc_stream *stream = find_stream(session, frame->hd.stream_id);
-	struct grpc_error error;
+	bool is_last = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
 
-	if (stream && stream->state == GRPC_STREAM_HEADERS) {
-		error = grpc_stream_begin(stream, session->methods, session->now_ms);
-		if (error.status)
-			grpc_session_refuse(session, stream, error);
-	}
-	if (stream && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+	if (stream && stream->state == GRPC_STREAM_HEADERS)
+		begin_request(session, stream, is_last);
+	if (stream && is_last)
 		end_request(session, stream);
 }
 
@@ -109,10 +211,10 @@ static int on_ping(struct grpc_session *session, const nghttp2_frame *frame)
 	const char *reason;
 
 	if (frame->hd.flags & NGHTTP2_FLAG_ACK) {
-		grpc_session_leave(session);
+		grpc_session_ping_returned(session, frame->ping.opaque_data);
 		return 0;
 	}
-	reason = grpc_guard_ping(&session->guard, session->now_ms);
+	reason = grpc_guard_ping(&session->guard, session->options.min_ping_ms, session->now_ms);
 	return reason ? grpc_session_condemn(session, reason, NGHTTP2_ENHANCE_YOUR_CALM) : 0;
 }
 
@@ -152,7 +254,8 @@ static int on_data_chunk(nghttp2_session *http2, uint8_t flags, int32_t stream_i
 		error = grpc_stream_data(stream, data, len, session->options.max_message_bytes,
 					 session->now_ms);
 	if (error.status)
-		grpc_session_refuse(session, stream, error);
+		grpc_session_refuse(session, stream,
+				    stream->is_http ? grpc_http_error(error) : error);
 	return give_credit(session, stream, len) == 0 ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
@@ -195,6 +298,8 @@ static int on_frame_send(nghttp2_session *http2, const nghttp2_frame *frame, voi
 		grpc_guard_forgive(&session->guard);
 		break;
 	case NGHTTP2_DATA:
+		if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+			stop_request(http2, frame->hd.stream_id);
 		grpc_guard_forgive(&session->guard);
 		break;
 	case NGHTTP2_RST_STREAM:
@@ -223,6 +328,7 @@ int grpc_events_callbacks(nghttp2_session_callbacks **out_callbacks)
 
 	if (nghttp2_session_callbacks_new(&callbacks) != 0)
 		return -ENOMEM;
+	nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);

@@ -18,6 +18,12 @@ void grpc_frame_fini(struct grpc_frame *frame)
 	*frame = (struct grpc_frame){ 0 };
 }
 
+void grpc_frame_start_bare(struct grpc_frame *frame, size_t max_bytes)
+{
+	frame->prefix_len = GRPC_FRAME_PREFIX_BYTES;
+	frame->announced = max_bytes;
+}
+
 bool grpc_frame_is_compressed(const struct grpc_frame *frame)
 {
 	return frame->prefix[0] & 1;

@@ -34,6 +34,10 @@ struct grpc_error grpc_frame_feed(struct grpc_frame *frame, const uint8_t *data,
 /* The peer has ended its side: is exactly one whole message there? */
 struct grpc_error grpc_frame_end(const struct grpc_frame *frame);
 
+/* What follows is a body without prefix, of at most `max_bytes`; grpc_frame_feed then complains
+ * about a second message when there is more. Not for grpc_frame_end. */
+void grpc_frame_start_bare(struct grpc_frame *frame, size_t max_bytes);
+
 bool grpc_frame_is_compressed(const struct grpc_frame *frame);
 
 /* Gives the message away. */

@@ -3,7 +3,6 @@
 
 #include "collector/base/macros.h"
 
-#define PING_MIN_MS      10000
 #define PING_MAX_STRIKES 2
 
 static const struct {
@@ -27,12 +26,12 @@ const char *grpc_guard_count(struct grpc_guard *guard, enum grpc_guard_kind kind
 	return ++guard->spent[kind] > rules[kind].burst ? rules[kind].reason : NULL;
 }
 
-const char *grpc_guard_ping(struct grpc_guard *guard, uint64_t now_ms)
+const char *grpc_guard_ping(struct grpc_guard *guard, uint32_t min_ms, uint64_t now_ms)
 {
 	uint64_t last_ms = guard->last_ping_ms;
 
 	guard->last_ping_ms = now_ms;
-	if (last_ms == 0 || now_ms - last_ms >= PING_MIN_MS)
+	if (last_ms == 0 || now_ms - last_ms >= min_ms)
 		return NULL;
 	return ++guard->ping_strikes > PING_MAX_STRIKES ? "too_many_pings" : NULL;
 }

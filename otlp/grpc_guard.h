@@ -33,8 +33,8 @@ struct grpc_guard {
 /* Zeroed it is ready. */
 const char *grpc_guard_count(struct grpc_guard *guard, enum grpc_guard_kind kind, uint64_t now_ms);
 
-/* A ping within 10 s of the last is a strike, the third ends it (gRFC A8). */
-const char *grpc_guard_ping(struct grpc_guard *guard, uint64_t now_ms);
+/* A ping within `min_ms` of the last is a strike, the third ends it (gRFC A8). */
+const char *grpc_guard_ping(struct grpc_guard *guard, uint32_t min_ms, uint64_t now_ms);
 
 /* We sent headers or data: that excuses the pings by which clients measure bandwidth. */
 void grpc_guard_forgive(struct grpc_guard *guard);

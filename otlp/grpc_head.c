@@ -36,7 +36,9 @@ static enum grpc_encoding encoding_of(struct str name)
 {
 	if (str_eq(name, STR("identity")))
 		return GRPC_IDENTITY;
-	return str_eq(name, STR("gzip")) ? GRPC_GZIP : GRPC_ENCODING_UNKNOWN;
+	if (str_eq(name, STR("gzip")))
+		return GRPC_GZIP;
+	return str_eq(name, STR("zstd")) ? GRPC_ZSTD : GRPC_ENCODING_UNKNOWN;
 }
 
 /* 1 to 8 digits and a unit; rounded up to a millisecond, so that 0 keeps meaning "not said". */
@@ -138,12 +140,17 @@ static bool find_method(const struct grpc_head *head, const char *const *methods
 	return false;
 }
 
+struct grpc_error grpc_head_check_size(const struct grpc_head *head)
+{
+	if (head->fields > GRPC_HEAD_MAX_FIELDS || head->bytes > GRPC_HEAD_MAX_BYTES)
+		return (struct grpc_error){ GRPC_RESOURCE_EXHAUSTED, "too many request headers",
+					    431, 0 };
+	return (struct grpc_error){ 0 };
+}
+
 struct grpc_error grpc_head_check(struct grpc_head *head, const char *const *methods,
 				  unsigned *out_method)
 {
-	if (head->fields > GRPC_HEAD_MAX_FIELDS || head->bytes > GRPC_HEAD_MAX_BYTES)
-		return (struct grpc_error){ GRPC_RESOURCE_EXHAUSTED, "too many request headers", 0,
-					    0 };
 	if (!head->is_post)
 		return (struct grpc_error){ GRPC_INTERNAL, "gRPC calls are POST requests", 405, 0 };
 	if (head->content == GRPC_CONTENT_OTHER)
@@ -156,10 +163,15 @@ struct grpc_error grpc_head_check(struct grpc_head *head, const char *const *met
 		return unknown_path(head, methods);
 	if (head->bad_timeout)
 		return (struct grpc_error){ GRPC_INTERNAL, "malformed grpc-timeout", 0, 0 };
+	return (struct grpc_error){ 0 };
+}
+
+struct grpc_error grpc_head_check_encoding(const struct grpc_head *head)
+{
 	if (head->encoding == GRPC_ENCODING_UNKNOWN)
 		return (struct grpc_error){
 			GRPC_UNIMPLEMENTED,
-			"unknown grpc-encoding; identity and gzip are understood", 0, 0
+			"unknown grpc-encoding; understood: " GRPC_ACCEPT_ENCODING, 0, 0
 		};
 	return (struct grpc_error){ 0 };
 }

@@ -15,7 +15,9 @@
 #define GRPC_HEAD_MAX_FIELDS 64u
 #define GRPC_HEAD_PATH_MAX   200
 
-enum grpc_encoding { GRPC_IDENTITY, GRPC_GZIP, GRPC_ENCODING_UNKNOWN };
+enum grpc_encoding { GRPC_IDENTITY, GRPC_GZIP, GRPC_ZSTD, GRPC_ENCODING_UNKNOWN };
+
+#define GRPC_ACCEPT_ENCODING "identity,gzip,zstd"
 
 enum grpc_content { GRPC_CONTENT_OTHER, GRPC_CONTENT_PROTO, GRPC_CONTENT_NOT_PROTO };
 
@@ -35,6 +37,11 @@ struct grpc_head {
 /* Notes one header. false: far more than any client sends; end the connection. */
 bool grpc_head_add(struct grpc_head *head, struct str name, struct str value);
 
-/* `methods`: paths, NULL ends them. On success `out_method` is the index of the path. */
+/* Far too many headers for one call; first of all checks. */
+struct grpc_error grpc_head_check_size(const struct grpc_head *head);
+
+/* What comes before and behind the question who the client is. `methods`: paths, NULL ends them. On
+ * success `out_method` is the index of the path. */
 struct grpc_error grpc_head_check(struct grpc_head *head, const char *const *methods,
 				  unsigned *out_method);
+struct grpc_error grpc_head_check_encoding(const struct grpc_head *head);

@@ -3,39 +3,39 @@
 
 #include <string.h>
 
-#include "otlp/proto/rpc.pb-c.h"
+#include "collector/base/wire.h"
 
-static bool has_service(const char *const *methods, const char *service)
+enum { REQUEST_SERVICE = 1 };
+enum { RESPONSE_STATUS = 1 };
+
+static bool has_service(const char *const *methods, struct str service)
 {
-	size_t len = strlen(service);
-
 	for (; *methods; methods++) {
-		if (strncmp(*methods + 1, service, len) == 0 && (*methods)[len + 1] == '/')
+		if (strlen(*methods) > service.len + 1 && (*methods)[service.len + 1] == '/' &&
+		    memcmp(*methods + 1, service.data, service.len) == 0)
 			return true;
 	}
-	return len == 0;
+	return false;
 }
 
-struct grpc_error grpc_health_check(struct str request, const char *const *methods, bool serving,
-				    struct buf *out)
+bool grpc_health_read(struct str request, const char *const *methods, bool *out_is_known)
 {
-	Spanwise__Rpc__HealthCheckResponse response = SPANWISE__RPC__HEALTH_CHECK_RESPONSE__INIT;
-	Spanwise__Rpc__HealthCheckRequest *asked = spanwise__rpc__health_check_request__unpack(
-		NULL, request.len, (const uint8_t *)request.data);
-	bool is_known = asked && has_service(methods, asked->service);
-	char *room;
+	struct wire_reader reader = wire_read(request);
+	struct str service = { 0 };
+	struct wire_field field;
+	int rc;
 
-	if (!asked)
-		return (struct grpc_error){ .status = GRPC_INVALID_ARGUMENT,
-					    .text = "not a HealthCheckRequest" };
-	spanwise__rpc__health_check_request__free_unpacked(asked, NULL);
-	if (!is_known)
-		return (struct grpc_error){ .status = GRPC_NOT_FOUND, .text = "unknown service" };
-	response.status = serving ? SPANWISE__RPC__SERVING_STATUS__SERVING
-				  : SPANWISE__RPC__SERVING_STATUS__NOT_SERVING;
-	room = buf_reserve(out, spanwise__rpc__health_check_response__get_packed_size(&response));
-	if (!room)
-		return (struct grpc_error){ .status = GRPC_UNAVAILABLE, .text = "out of memory" };
-	out->len += spanwise__rpc__health_check_response__pack(&response, (uint8_t *)room);
-	return (struct grpc_error){ 0 };
+	while ((rc = wire_next(&reader, &field)) > 0) {
+		if (field.number == REQUEST_SERVICE && field.type == WIRE_BYTES)
+			service = field.bytes;
+	}
+	if (rc < 0)
+		return false;
+	*out_is_known = service.len == 0 || has_service(methods, service);
+	return true;
+}
+
+void grpc_health_put(enum grpc_health health, struct buf *out)
+{
+	wire_put_uint(out, RESPONSE_STATUS, health);
 }

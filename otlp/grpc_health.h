@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grpc.health.v1.Health/Check, which Kubernetes and load balancers ask. */
+/* The messages of grpc.health.v1.Health, which Kubernetes and load balancers ask. */
 #pragma once
 
 #include <stdbool.h>
 
 #include "collector/base/buf.h"
 #include "collector/base/str.h"
-#include "otlp/grpc_error.h"
 
 #define GRPC_HEALTH_CHECK "/grpc.health.v1.Health/Check"
+#define GRPC_HEALTH_WATCH "/grpc.health.v1.Health/Watch"
 
-/* Answers one HealthCheckRequest. "" asks for the whole server; a service that no path of `methods`
- * belongs to is NOT_FOUND. Appends a HealthCheckResponse to `out`. */
-struct grpc_error grpc_health_check(struct str request, const char *const *methods, bool serving,
-				    struct buf *out);
+enum grpc_health { /* HealthCheckResponse.ServingStatus */
+		   GRPC_HEALTH_SERVING = 1,
+		   GRPC_HEALTH_NOT_SERVING = 2,
+		   GRPC_HEALTH_SERVICE_UNKNOWN = 3, /* Watch only */
+};
+
+/* Reads a HealthCheckRequest: is its service one that a path of `methods` belongs to? "" is the
+ * whole server. false: not a HealthCheckRequest. */
+bool grpc_health_read(struct str request, const char *const *methods, bool *out_is_known);
+
+/* Appends a HealthCheckResponse. */
+void grpc_health_put(enum grpc_health health, struct buf *out);

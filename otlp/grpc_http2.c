@@ -92,16 +92,18 @@ static size_t add_trailer(nghttp2_nv *fields, size_t count, const struct grpc_tr
 static ssize_t read_reply(nghttp2_session *http2, int32_t stream_id, uint8_t *out, size_t room,
 			  uint32_t *flags, nghttp2_data_source *source, void *user_data)
 {
-	static const nghttp2_nv trailer[] = { LITERAL("grpc-status", "0") };
+	static const nghttp2_nv ok[] = { LITERAL("grpc-status", "0") };
 	struct grpc_stream *stream = source->ptr;
 	size_t piece = MIN(room, stream->reply_len - stream->reply_sent);
 
 	(void)user_data;
 	memcpy(out, stream->reply + stream->reply_sent, piece);
 	stream->reply_sent += piece;
-	if (stream->reply_sent == stream->reply_len) {
+	if (stream->is_watching && piece == 0)
+		return NGHTTP2_ERR_DEFERRED;
+	if (stream->reply_sent == stream->reply_len && !stream->is_watching) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-		if (nghttp2_submit_trailer(http2, stream_id, trailer, ARRAY_LEN(trailer)) != 0)
+		if (nghttp2_submit_trailer(http2, stream_id, ok, ARRAY_LEN(ok)) != 0)
 			return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	}
 	return (ssize_t)piece;
@@ -112,7 +114,7 @@ static ssize_t read_reply(nghttp2_session *http2, int32_t stream_id, uint8_t *ou
 static const nghttp2_nv leading[LEADING_FIELDS] = {
 	LITERAL(":status", "200"),
 	LITERAL("content-type", "application/grpc"),
-	LITERAL("grpc-accept-encoding", "identity,gzip"),
+	LITERAL("grpc-accept-encoding", GRPC_ACCEPT_ENCODING),
 };
 
 static int reply_message(nghttp2_session *http2, struct grpc_stream *stream, struct str response)

@@ -8,9 +8,11 @@
 
 #include "collector/base/macros.h"
 #include "otlp/grpc_events.h"
-#include "otlp/grpc_health.h"
+#include "otlp/grpc_http.h"
 #include "otlp/grpc_http2.h"
 #include "otlp/grpc_session_state.h"
+#include "otlp/grpc_watch.h"
+#include "otlp/otlp_http.h"
 
 #define DEFAULT_MESSAGE_BYTES ((size_t)16 << 20)
 #define DEFAULT_STREAMS       128
@@ -18,13 +20,11 @@
 #define DEFAULT_WINDOW        (8u << 20)
 #define DEFAULT_IN_PROGRESS   256
 #define DEFAULT_IDLE_MS       30000
-#define GREETING_MS           10000 /* from accept to the client's SETTINGS */
-#define ANNOUNCEMENT_MS       1000  /* from the first GOAWAY to the second, if no ping returns */
+#define DEFAULT_PING_MS       10000
+#define DEFAULT_KEEPALIVE_MS  20000
 #define PULL_BYTES            ((size_t)64 << 10)
 
 #define WRONG_PORT_TEXT "This port speaks gRPC over HTTP/2. Use port 4318 for OTLP/HTTP.\n"
-
-static const uint8_t shutdown_ping[8] = "goodbye";
 
 static void count_reply(struct grpc_session *session, enum grpc_status status)
 {
@@ -50,22 +50,39 @@ int grpc_session_condemn(struct grpc_session *session, const char *reason, uint3
 	return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
-static void answer(struct grpc_session *session, struct grpc_stream *stream,
-		   const struct grpc_reply *reply, unsigned http_status)
+/* After this the request is gone and the reply under way. */
+static void begin_reply(struct grpc_session *session, struct grpc_stream *stream)
 {
-	int rc;
-
 	if (stream->state == GRPC_STREAM_READY)
 		TAILQ_REMOVE(&session->ready, stream, ready);
 	stream->state = GRPC_STREAM_REPLIED;
 	grpc_stream_drop_request(stream);
-	count_reply(session, reply->status);
-	rc = grpc_http2_reply(session->http2, stream, reply, http_status);
+}
+
+/* `rc`: of submitting a reply. What cannot be answered is at least ended. */
+static void end_reply(struct grpc_session *session, const struct grpc_stream *stream, int rc)
+{
 	if (rc < 0)
 		rc = grpc_http2_errno(nghttp2_submit_rst_stream(
 			session->http2, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_INTERNAL_ERROR));
 	if (rc < 0)
 		grpc_session_condemn(session, "out_of_memory", NGHTTP2_INTERNAL_ERROR);
+}
+
+void grpc_session_answer(struct grpc_session *session, struct grpc_stream *stream,
+			 const struct grpc_reply *reply, unsigned http_status)
+{
+	begin_reply(session, stream);
+	count_reply(session, reply->status);
+	end_reply(session, stream, grpc_http2_reply(session->http2, stream, reply, http_status));
+}
+
+static void count_http_reply(struct grpc_session *session, unsigned status)
+{
+	struct grpc_counters *counters = session->options.counters;
+
+	if (counters && status / 100 < ARRAY_LEN(counters->http_replies))
+		counters->http_replies[status / 100]++;
 }
 
 void grpc_session_refuse(struct grpc_session *session, struct grpc_stream *stream,
@@ -75,20 +92,16 @@ void grpc_session_refuse(struct grpc_session *session, struct grpc_stream *strea
 					  .text = error.text,
 					  .retry_delay_ms = error.retry_delay_ms };
 
-	answer(session, stream, &reply, error.http_status);
-}
-
-/* The second GOAWAY: it names the last stream that we serve. */
-void grpc_session_leave(struct grpc_session *session)
-{
-	int32_t last = nghttp2_session_get_last_proc_stream_id(session->http2);
-
-	if (session->shutdown != ANNOUNCED)
+	if (!stream->is_http) {
+		grpc_session_answer(session, stream, &reply,
+				    error.http_status == 405 || error.http_status == 415
+					    ? error.http_status
+					    : 0);
 		return;
-	session->shutdown = LEAVING;
-	if (nghttp2_submit_goaway(session->http2, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL,
-				  0) != 0)
-		grpc_session_condemn(session, "out_of_memory", NGHTTP2_INTERNAL_ERROR);
+	}
+	begin_reply(session, stream);
+	count_http_reply(session, otlp_http_status(error));
+	end_reply(session, stream, grpc_http_refuse(session->http2, stream, error));
 }
 
 static void fill_defaults(struct grpc_session_options *options)
@@ -105,6 +118,10 @@ static void fill_defaults(struct grpc_session_options *options)
 		options->max_in_progress = DEFAULT_IN_PROGRESS;
 	if (!options->idle_ms)
 		options->idle_ms = DEFAULT_IDLE_MS;
+	if (!options->min_ping_ms)
+		options->min_ping_ms = DEFAULT_PING_MS;
+	if (!options->keepalive_timeout_ms)
+		options->keepalive_timeout_ms = DEFAULT_KEEPALIVE_MS;
 }
 
 /* The owner's methods and, behind them, health. */
@@ -115,11 +132,12 @@ static int list_methods(struct grpc_session *session)
 
 	while (methods[count])
 		count++;
-	session->methods = calloc(count + 2, sizeof(*session->methods));
+	session->methods = calloc(count + 3, sizeof(*session->methods));
 	if (!session->methods)
 		return -ENOMEM;
 	memcpy(session->methods, methods, count * sizeof(*methods));
 	session->methods[count] = GRPC_HEALTH_CHECK;
+	session->methods[count + 1] = GRPC_HEALTH_WATCH;
 	session->health_method = count;
 	return 0;
 }
@@ -146,7 +164,7 @@ int grpc_session_new(const struct grpc_session_options *options, uint64_t now_ms
 		return -ENOMEM;
 	session->options = *options;
 	fill_defaults(&session->options);
-	session->now_ms = session->started_ms = now_ms;
+	session->now_ms = session->started_ms = session->heard_ms = now_ms;
 	TAILQ_INIT(&session->all);
 	TAILQ_INIT(&session->ready);
 	rc = list_methods(session);
@@ -210,7 +228,7 @@ int grpc_session_feed(struct grpc_session *session, const void *data, size_t len
 {
 	struct str bytes = { data, len };
 
-	session->now_ms = now_ms;
+	session->now_ms = session->heard_ms = now_ms;
 	if (session->phase == GREETING && len > 0)
 		greet(session, bytes);
 	if (session->phase == GREETING || session->phase == OPEN)
@@ -276,29 +294,13 @@ bool grpc_session_is_done(const struct grpc_session *session)
 	return !grpc_session_wants_read(session) && !grpc_session_wants_write(session);
 }
 
-static void answer_health(struct grpc_session *session, struct grpc_stream *stream,
-			  struct str message)
-{
-	bool serving = (!session->options.serving || *session->options.serving) &&
-		       session->shutdown == SERVING;
-	struct grpc_error error;
-	struct buf response;
-
-	buf_init(&response, 0);
-	error = grpc_health_check(message, session->options.methods, serving, &response);
-	if (error.status)
-		grpc_session_refuse(session, stream, error);
-	else
-		answer(session, stream, &(struct grpc_reply){ .response = buf_str(&response) }, 0);
-	buf_fini(&response);
-}
-
 /* Hands `stream` over. false: we have answered it ourselves. */
 static bool hand_over(struct grpc_session *session, struct grpc_stream *stream,
 		      struct grpc_request *out_request)
 {
 	struct grpc_request request = { .stream_id = stream->id,
 					.method = stream->method,
+					.is_http = stream->is_http,
 					.timeout_ms = stream->head.timeout_ms };
 	struct grpc_error error;
 
@@ -309,9 +311,10 @@ static bool hand_over(struct grpc_session *session, struct grpc_stream *stream,
 		grpc_session_refuse(session, stream, error);
 		return false;
 	}
-	if (stream->method == session->health_method) {
-		answer_health(session, stream,
-			      (struct str){ request.message, request.message_len });
+	if (!stream->is_http && stream->method >= session->health_method) {
+		grpc_watch_answer(session, stream,
+				  (struct str){ request.message, request.message_len },
+				  stream->method > session->health_method);
 		free(request.message);
 		return false;
 	}
@@ -319,6 +322,8 @@ static bool hand_over(struct grpc_session *session, struct grpc_stream *stream,
 	stream->state = GRPC_STREAM_HANDED;
 	session->in_progress++;
 	*out_request = request;
+	if (stream->is_http)
+		grpc_http_give_fields(stream, &out_request->fields);
 	return true;
 }
 
@@ -332,18 +337,38 @@ bool grpc_session_next(struct grpc_session *session, struct grpc_request *out_re
 	return false;
 }
 
-void grpc_session_reply(struct grpc_session *session, int32_t stream_id,
-			const struct grpc_reply *reply)
+/* The stream that a reply is for; NULL: it is gone. */
+static struct grpc_stream *find_handed(struct grpc_session *session, int32_t stream_id)
 {
 	struct grpc_stream *stream;
 
 	assert(session->in_progress > 0);
 	session->in_progress--;
 	if (session->phase != OPEN)
-		return;
+		return NULL;
 	stream = nghttp2_session_get_stream_user_data(session->http2, stream_id);
-	if (stream && stream->state == GRPC_STREAM_HANDED)
-		answer(session, stream, reply, 0);
+	return stream && stream->state == GRPC_STREAM_HANDED ? stream : NULL;
+}
+
+void grpc_session_reply(struct grpc_session *session, int32_t stream_id,
+			const struct grpc_reply *reply)
+{
+	struct grpc_stream *stream = find_handed(session, stream_id);
+
+	if (stream)
+		grpc_session_answer(session, stream, reply, 0);
+}
+
+void grpc_session_reply_http(struct grpc_session *session, int32_t stream_id,
+			     const struct grpc_http_reply *reply)
+{
+	struct grpc_stream *stream = find_handed(session, stream_id);
+
+	if (!stream)
+		return;
+	begin_reply(session, stream);
+	count_http_reply(session, reply->status);
+	end_reply(session, stream, grpc_http_reply(session->http2, stream, reply));
 }
 
 void grpc_session_hold(struct grpc_session *session, bool hold)
@@ -364,46 +389,6 @@ void grpc_session_hold(struct grpc_session *session, bool hold)
 		stream->withheld_bytes = 0;
 	}
 	if (rc != 0)
-		grpc_session_condemn(session, "out_of_memory", NGHTTP2_INTERNAL_ERROR);
-}
-
-static void tick_streams(struct grpc_session *session)
-{
-	struct grpc_stream *stream;
-
-	TAILQ_FOREACH(stream, &session->all, all)
-	{
-		struct grpc_error error =
-			grpc_stream_tick(stream, session->options.idle_ms, session->now_ms);
-
-		if (error.status)
-			grpc_session_refuse(session, stream, error);
-	}
-}
-
-void grpc_session_tick(struct grpc_session *session, uint64_t now_ms)
-{
-	session->now_ms = now_ms;
-	if (!session->has_settings && now_ms - session->started_ms > GREETING_MS)
-		session->phase = CLOSED;
-	if (session->phase != OPEN)
-		return;
-	tick_streams(session);
-	if (session->shutdown == ANNOUNCED && now_ms - session->announced_ms >= ANNOUNCEMENT_MS)
-		grpc_session_leave(session);
-}
-
-void grpc_session_shutdown(struct grpc_session *session, uint64_t now_ms)
-{
-	session->now_ms = now_ms;
-	if (session->phase == GREETING)
-		session->phase = CLOSED;
-	if (session->phase != OPEN || session->shutdown != SERVING)
-		return;
-	session->shutdown = ANNOUNCED;
-	session->announced_ms = now_ms;
-	if (nghttp2_submit_shutdown_notice(session->http2) != 0 ||
-	    nghttp2_submit_ping(session->http2, NGHTTP2_FLAG_NONE, shutdown_ping) != 0)
 		grpc_session_condemn(session, "out_of_memory", NGHTTP2_INTERNAL_ERROR);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One HTTP/2 connection that serves unary gRPC calls: bytes in, bytes out, no sockets, no clock.
+/* One HTTP/2 connection that serves unary gRPC calls, and plain HTTP requests for those who want
+ * them: bytes in, bytes out, no sockets, no clock.
  *
  *   grpc_session_new
  *     -> feed what was read; next until it says no; pull and write what it gives; reply when done
@@ -8,7 +9,8 @@
  *   grpc_session_free
  *
  * Whatever goes wrong on a call is answered by the session itself: unknown method, wrong framing,
- * bad gzip, too large, too slow. The owner sees whole requests only. Not thread safe: one thread
+ * bad gzip, too large, too slow; and so are grpc.health.v1's Check and Watch. The owner sees whole
+ * requests only. Not thread safe: one thread
  * owns the session and everything borrowed by it. A peer that abuses the connection gets a GOAWAY
  * that names the reason; is_done is then true once that has been pulled. */
 #pragma once
@@ -19,7 +21,9 @@
 
 #include "collector/base/buf.h"
 #include "collector/base/str.h"
+#include "otlp/grpc_error.h"
 #include "otlp/grpc_status.h"
+#include "otlp/http_fields.h"
 
 #define GRPC_TRACE_EXPORT "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
@@ -33,6 +37,7 @@ struct grpc_budget {
 /* What all sessions of one thread did; for /metrics. */
 struct grpc_counters {
 	uint64_t replies[GRPC_STATUS_COUNT]; /* by status, those of the session itself included */
+	uint64_t http_replies[6];            /* of plain HTTP: [2] those with status 2xx, ... */
 	uint64_t cancelled;                  /* streams that the peer reset before the reply */
 	uint64_t condemned;                  /* connections closed for abuse or broken HTTP/2 */
 };
@@ -48,6 +53,23 @@ struct grpc_session_options {
 	uint32_t connection_window_bytes; /* 0: 8 MiB */
 	uint32_t max_in_progress;         /* requests handed over and not replied to; 0: 256 */
 	uint32_t idle_ms;                 /* between two pieces of a message; 0: 30,000 */
+
+	/* A request that is not gRPC is handed over as plain HTTP; otherwise it is answered 415. */
+	bool takes_http;
+	/* Judges the headers before the body is read; NULL: all pass. An error is the reply: gRPC's
+	 * status or, for plain HTTP, its http_status with a google.rpc.Status as body. */
+	struct grpc_error (*admit)(const struct http_fields *fields, bool is_http, void *arg);
+	void *arg;
+
+	/* Ends of a connection; 0: never. All of them are polite, by two GOAWAYs. Vary the age a
+	 * little from one connection to the next, or all clients come back at once. */
+	uint32_t max_age_ms;
+	uint32_t max_age_grace_ms; /* for running calls, behind max_age_ms and shutdown */
+	/* A peer that was silent for keepalive_ms is sent a ping; it has keepalive_timeout_ms to
+	 * say anything at all. */
+	uint32_t keepalive_ms;         /* 0: never */
+	uint32_t keepalive_timeout_ms; /* 0: 20,000 */
+	uint32_t min_ping_ms;          /* a peer's pings closer than that are strikes; 0: 10,000 */
 };
 
 /* A finished request. */
@@ -58,6 +80,8 @@ struct grpc_request {
 	size_t message_len;
 	bool was_compressed;
 	uint64_t timeout_ms; /* grpc-timeout: how long the client waits; 0: not said */
+	bool is_http;        /* plain HTTP: message is the body as sent, Content-Encoding and all */
+	struct http_fields fields; /* owned by the receiver; of plain HTTP only */
 };
 
 struct grpc_reply {
@@ -66,6 +90,16 @@ struct grpc_reply {
 	struct str response;     /* the response message when status is OK; borrowed for the call */
 	uint32_t retry_delay_ms; /* with UNAVAILABLE: RetryInfo and pushback; 0: none */
 };
+
+/* The answer to plain HTTP. Content-Length is added; the body is left out for HEAD. */
+struct grpc_http_reply {
+	unsigned status;
+	const struct http_field *fields; /* borrowed for the call; names in lower case */
+	size_t field_count;              /* at most GRPC_HTTP_MAX_FIELDS */
+	struct str body;                 /* borrowed for the call */
+};
+
+#define GRPC_HTTP_MAX_FIELDS 16
 
 struct grpc_session;
 
@@ -97,16 +131,23 @@ bool grpc_session_next(struct grpc_session *session, struct grpc_request *out_re
 void grpc_session_reply(struct grpc_session *session, int32_t stream_id,
 			const struct grpc_reply *reply);
 
+/* The same for a request of plain HTTP. */
+void grpc_session_reply_http(struct grpc_session *session, int32_t stream_id,
+			     const struct grpc_http_reply *reply);
+
 /* Back-pressure: while held, the peer gets no new flow-control credit and can send one window at
  * most. Requests that are in flight go on. */
 void grpc_session_hold(struct grpc_session *session, bool hold);
 
-/* Ends messages that take too long, and connections that never said hello. */
+/* Ends messages that take too long, and connections that never said hello, are too old or dead.
+ * Also tells watchers of the health what has changed. */
 void grpc_session_tick(struct grpc_session *session, uint64_t now_ms);
 
 /* Graceful: announces, waits for one round trip (at most a second of ticks), refuses new streams,
- * lets the others end. Any number of times. */
+ * lets the others end. Any number of times. `reason`: static text for the peer ("max_idle"), NULL:
+ * none. */
 void grpc_session_shutdown(struct grpc_session *session, uint64_t now_ms);
+void grpc_session_end(struct grpc_session *session, const char *reason, uint64_t now_ms);
 
 /* Streams that are open; why the session condemned the peer, NULL: it did not. */
 size_t grpc_session_open_streams(const struct grpc_session *session);

@@ -18,11 +18,20 @@ enum grpc_session_phase { GREETING, OPEN, HTTP1, CONDEMNED, CLOSED };
 
 enum grpc_session_shutdown { SERVING, ANNOUNCED, LEAVING };
 
+/* Which of the newest streams were ever opened: a peer may leave ids out, but not use one of those
+ * later (RFC 9113, 5.1.1), which nghttp2 does not notice. */
+#define GRPC_SEEN_IDS 1024
+
+struct grpc_seen {
+	int32_t newest;
+	uint64_t opened[GRPC_SEEN_IDS / 64]; /* bit (id / 2) % GRPC_SEEN_IDS */
+};
+
 struct grpc_session {
 	struct grpc_session_options options;
 	nghttp2_session *http2; /* owned */
 	const char **methods;   /* owned: those of the options, then our own */
-	unsigned health_method;
+	unsigned health_method; /* Check; Watch is the next */
 	enum grpc_session_phase phase;
 	enum grpc_session_shutdown shutdown;
 	struct grpc_stream_list all;
@@ -32,7 +41,12 @@ struct grpc_session {
 	struct grpc_guard guard;
 	uint64_t now_ms;
 	uint64_t started_ms;
+	uint64_t heard_ms; /* the last byte of the peer */
+	uint64_t pinged_ms;
+	bool is_pinged;
 	uint64_t announced_ms;
+	const char *end_reason; /* static; NULL: none */
+	struct grpc_seen seen;
 	size_t greeting_len; /* how much of the client's preface has come */
 	bool has_settings;
 	bool is_held;
@@ -48,9 +62,16 @@ int grpc_session_condemn(struct grpc_session *session, const char *reason, uint3
 /* Notes the first reason why this connection ends badly. */
 void grpc_session_complain(struct grpc_session *session, const char *reason);
 
-/* Answers a call ourselves. */
+/* Replies to a gRPC call. `http_status`: 0 is 200. */
+void grpc_session_answer(struct grpc_session *session, struct grpc_stream *stream,
+			 const struct grpc_reply *reply, unsigned http_status);
+
+/* Answers a call or a plain request ourselves, with an error. */
 void grpc_session_refuse(struct grpc_session *session, struct grpc_stream *stream,
 			 struct grpc_error error);
 
 /* The second GOAWAY, after which new streams are refused. */
 void grpc_session_leave(struct grpc_session *session);
+
+/* The peer has answered a ping of ours. */
+void grpc_session_ping_returned(struct grpc_session *session, const uint8_t data[8]);

@@ -47,22 +47,17 @@ void grpc_stream_free(struct grpc_stream *stream)
 	if (!stream)
 		return;
 	grpc_stream_drop_request(stream);
+	http_fields_fini(&stream->fields);
 	free(stream->reply);
 	free(stream);
 }
 
-struct grpc_error grpc_stream_begin(struct grpc_stream *stream, const char *const *methods,
-				    uint64_t now_ms)
+void grpc_stream_begin(struct grpc_stream *stream, uint64_t now_ms)
 {
-	struct grpc_error error = grpc_head_check(&stream->head, methods, &stream->method);
-
-	if (error.status)
-		return error;
 	stream->state = GRPC_STREAM_BODY;
 	stream->last_data_ms = now_ms;
 	if (stream->head.timeout_ms)
 		stream->deadline_ms = now_ms + stream->head.timeout_ms;
-	return error;
 }
 
 struct grpc_error grpc_stream_data(struct grpc_stream *stream, const uint8_t *data, size_t len,
@@ -84,11 +79,13 @@ struct grpc_error grpc_stream_data(struct grpc_stream *stream, const uint8_t *da
 
 struct grpc_error grpc_stream_end(struct grpc_stream *stream)
 {
-	struct grpc_error error = grpc_frame_end(&stream->frame);
+	struct grpc_error error = { 0 };
 
+	if (!stream->is_http)
+		error = grpc_frame_end(&stream->frame);
 	if (error.status)
 		return error;
-	if (grpc_frame_is_compressed(&stream->frame) && stream->head.encoding != GRPC_GZIP)
+	if (grpc_frame_is_compressed(&stream->frame) && stream->head.encoding == GRPC_IDENTITY)
 		return error_of(GRPC_INTERNAL, "compressed message without grpc-encoding");
 	stream->state = GRPC_STREAM_READY;
 	return error;
@@ -97,11 +94,13 @@ struct grpc_error grpc_stream_end(struct grpc_stream *stream)
 static struct grpc_error inflate_message(struct grpc_stream *stream, size_t max_message_bytes,
 					 char **out_message, size_t *out_len)
 {
+	struct str packed = { stream->frame.message, stream->frame.len };
 	struct buf plain;
 	int rc;
 
 	buf_init(&plain, max_message_bytes);
-	rc = compress_gunzip((struct str){ stream->frame.message, stream->frame.len }, &plain);
+	rc = stream->head.encoding == GRPC_ZSTD ? compress_unzstd(packed, &plain)
+						: compress_gunzip(packed, &plain);
 	if (rc == 0) {
 		*out_message = plain.data;
 		*out_len = plain.len;
@@ -113,7 +112,7 @@ static struct grpc_error inflate_message(struct grpc_stream *stream, size_t max_
 				"inflated message is larger than this server takes");
 	if (rc == -ENOMEM)
 		return out_of_memory();
-	return error_of(GRPC_INTERNAL, "message is not valid gzip");
+	return error_of(GRPC_INTERNAL, "message is not what grpc-encoding says");
 }
 
 struct grpc_error grpc_stream_take(struct grpc_stream *stream, size_t max_message_bytes,
@@ -148,6 +147,8 @@ int grpc_stream_set_response(struct grpc_stream *stream, struct str response)
 {
 	if (response.len > UINT32_MAX)
 		return -EMSGSIZE;
+	free(stream->reply);
+	stream->reply_sent = 0;
 	stream->reply_len = GRPC_FRAME_PREFIX_BYTES + response.len;
 	stream->reply = malloc(stream->reply_len);
 	if (!stream->reply)

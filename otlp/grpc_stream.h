@@ -14,6 +14,8 @@
 
 #include "otlp/grpc_frame.h"
 #include "otlp/grpc_head.h"
+#include "otlp/grpc_health.h"
+#include "otlp/http_fields.h"
 
 enum grpc_stream_state {
 	GRPC_STREAM_HEADERS,
@@ -37,9 +39,14 @@ struct grpc_stream {
 	uint64_t last_data_ms;      /* for the idle limit */
 	size_t withheld_bytes;      /* flow-control credit that the peer has not got back */
 	struct grpc_budget *budget; /* borrowed; NULL: none */
+	bool is_http;               /* plain: the body has no prefix, the answer no trailers */
+	struct http_fields fields;  /* owned: as long as somebody may ask for them */
 	char *reply;                /* owned: prefix and message, until sent */
 	size_t reply_len;
 	size_t reply_sent;
+	bool is_watching;      /* more messages will follow the one in `reply` */
+	bool is_known;         /* ... about a service that we have */
+	enum grpc_health told; /* ... and what the last one said */
 };
 
 TAILQ_HEAD(grpc_stream_list, grpc_stream);
@@ -47,9 +54,8 @@ TAILQ_HEAD(grpc_stream_list, grpc_stream);
 struct grpc_stream *grpc_stream_new(int32_t id, struct grpc_budget *budget, uint64_t now_ms);
 void grpc_stream_free(struct grpc_stream *stream);
 
-/* The headers are complete: HEADERS -> BODY, unless they are refused. */
-struct grpc_error grpc_stream_begin(struct grpc_stream *stream, const char *const *methods,
-				    uint64_t now_ms);
+/* The headers are complete and have been judged: HEADERS -> BODY. */
+void grpc_stream_begin(struct grpc_stream *stream, uint64_t now_ms);
 
 /* Bytes of the body, in BODY. */
 struct grpc_error grpc_stream_data(struct grpc_stream *stream, const uint8_t *data, size_t len,

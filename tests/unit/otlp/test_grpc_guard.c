@@ -37,11 +37,11 @@ static void the_third_early_ping_is_too_many(void **state)
 	struct grpc_guard guard = { 0 };
 
 	(void)state;
-	assert_null(grpc_guard_ping(&guard, 1));
-	assert_null(grpc_guard_ping(&guard, 10001));
-	assert_null(grpc_guard_ping(&guard, 20000));
-	assert_null(grpc_guard_ping(&guard, 29999));
-	assert_string_equal(grpc_guard_ping(&guard, 39998), "too_many_pings");
+	assert_null(grpc_guard_ping(&guard, 10000, 1));
+	assert_null(grpc_guard_ping(&guard, 10000, 10001));
+	assert_null(grpc_guard_ping(&guard, 10000, 20000));
+	assert_null(grpc_guard_ping(&guard, 10000, 29999));
+	assert_string_equal(grpc_guard_ping(&guard, 10000, 39998), "too_many_pings");
 }
 
 static void a_reply_forgives(void **state)
@@ -50,9 +50,9 @@ static void a_reply_forgives(void **state)
 
 	(void)state;
 	for (int i = 0; i < 100; i++) {
-		assert_null(grpc_guard_ping(&guard, 7));
-		assert_null(grpc_guard_ping(&guard, 7));
-		assert_null(grpc_guard_ping(&guard, 7));
+		assert_null(grpc_guard_ping(&guard, 10000, 7));
+		assert_null(grpc_guard_ping(&guard, 10000, 7));
+		assert_null(grpc_guard_ping(&guard, 10000, 7));
 		grpc_guard_forgive(&guard);
 	}
 }

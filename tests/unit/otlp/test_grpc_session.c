@@ -199,7 +199,7 @@ static void wrong_framing_is_refused(void **state)
 	expect(peer, STR("\1\0\0\0\1a"), "grpc-encoding", "identity", GRPC_INTERNAL,
 	       "compressed message without grpc-encoding");
 	expect(peer, STR("\1\0\0\0\1a"), "grpc-encoding", "gzip", GRPC_INTERNAL,
-	       "message is not valid gzip");
+	       "message is not what grpc-encoding says");
 }
 
 static void wrong_headers_are_refused(void **state)
@@ -208,8 +208,8 @@ static void wrong_headers_are_refused(void **state)
 	struct str body = STR("\0\0\0\0\0");
 
 	expect(peer, body, "grpc-encoding", "snappy", GRPC_UNIMPLEMENTED,
-	       "unknown grpc-encoding; identity and gzip are understood");
-	assert_string_equal(peer->calls[0].accept_encoding, "identity,gzip");
+	       "unknown grpc-encoding; understood: identity,gzip,zstd");
+	assert_string_equal(peer->calls[0].accept_encoding, "identity,gzip,zstd");
 	expect(peer, body, "grpc-timeout", "10", GRPC_INTERNAL, "malformed grpc-timeout");
 	expect(peer, body, ":method", "PUT", GRPC_INTERNAL, "gRPC calls are POST requests");
 	assert_int_equal(peer->calls[2].http_status, 405);

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "otlp/grpc_http.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/base/macros.h"
+#include "otlp/grpc_http2.h"
+#include "otlp/otlp_http.h"
+
+#define OWN_FIELDS 2 /* :status, content-length */
+
+struct grpc_error grpc_http_begin(struct grpc_stream *stream, size_t max_body_bytes)
+{
+	struct str length = http_fields_find(&stream->fields, "content-length");
+	char digits[24] = { 0 };
+	size_t announced = max_body_bytes;
+
+	/* nghttp2 has checked that it is a number, and checks that the body agrees */
+	if (length.len && length.len < sizeof(digits)) {
+		memcpy(digits, length.data, length.len);
+		announced = strtoull(digits, NULL, 10);
+	}
+	if (announced > max_body_bytes || length.len >= sizeof(digits))
+		return (struct grpc_error){ GRPC_RESOURCE_EXHAUSTED,
+					    "the body is larger than this server takes", 413, 0 };
+	grpc_frame_start_bare(&stream->frame, announced);
+	return (struct grpc_error){ 0 };
+}
+
+struct grpc_error grpc_http_error(struct grpc_error error)
+{
+	if (error.status == GRPC_UNIMPLEMENTED)
+		return (struct grpc_error){ GRPC_RESOURCE_EXHAUSTED,
+					    "the body is larger than this server takes", 413, 0 };
+	return error;
+}
+
+void grpc_http_give_fields(const struct grpc_stream *stream, struct http_fields *out_fields)
+{
+	*out_fields = (struct http_fields){ 0 };
+	buf_append_str(&out_fields->text, buf_str(&stream->fields.text));
+}
+
+static ssize_t read_body(nghttp2_session *http2, int32_t stream_id, uint8_t *out, size_t room,
+			 uint32_t *flags, nghttp2_data_source *source, void *user_data)
+{
+	struct grpc_stream *stream = source->ptr;
+	size_t piece = MIN(room, stream->reply_len - stream->reply_sent);
+
+	(void)http2;
+	(void)stream_id;
+	(void)user_data;
+	memcpy(out, stream->reply + stream->reply_sent, piece);
+	stream->reply_sent += piece;
+	if (stream->reply_sent == stream->reply_len)
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+	return (ssize_t)piece;
+}
+
+static nghttp2_nv field_of(struct str name, struct str value)
+{
+	return (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)name.data,
+			     .namelen = name.len,
+			     .value = (uint8_t *)(uintptr_t)value.data,
+			     .valuelen = value.len,
+			     .flags = NGHTTP2_NV_FLAG_NONE };
+}
+
+static int keep_body(struct grpc_stream *stream, struct str body)
+{
+	stream->reply = malloc(body.len);
+	if (!stream->reply)
+		return -ENOMEM;
+	memcpy(stream->reply, body.data, body.len);
+	stream->reply_len = body.len;
+	return 0;
+}
+
+int grpc_http_reply(nghttp2_session *http2, struct grpc_stream *stream,
+		    const struct grpc_http_reply *reply)
+{
+	nghttp2_data_provider provider = { .source.ptr = stream, .read_callback = read_body };
+	bool is_head = str_eq(http_fields_find(&stream->fields, ":method"), STR("HEAD"));
+	nghttp2_nv fields[OWN_FIELDS + GRPC_HTTP_MAX_FIELDS];
+	size_t count = MIN(reply->field_count, (size_t)GRPC_HTTP_MAX_FIELDS);
+	char status[12], length[24];
+	int rc = 0;
+
+	snprintf(status, sizeof(status), "%u", reply->status);
+	snprintf(length, sizeof(length), "%zu", reply->body.len);
+	fields[0] = field_of(STR(":status"), str_of(status));
+	fields[1] = field_of(STR("content-length"), str_of(length));
+	for (size_t i = 0; i < count; i++)
+		fields[OWN_FIELDS + i] = field_of(reply->fields[i].name, reply->fields[i].value);
+	if (reply->body.len && !is_head)
+		rc = keep_body(stream, reply->body);
+	if (rc < 0)
+		return rc;
+	return grpc_http2_errno(nghttp2_submit_response(
+		http2, stream->id, fields, OWN_FIELDS + count, stream->reply ? &provider : NULL));
+}
+
+int grpc_http_refuse(nghttp2_session *http2, struct grpc_stream *stream, struct grpc_error error)
+{
+	struct otlp_http_request request;
+	struct http_field fields[2];
+	struct grpc_http_reply reply = { .status = otlp_http_status(error), .fields = fields };
+	struct buf body = { 0 };
+	char seconds[12];
+	int rc;
+
+	otlp_http_begin(STR("POST"), http_fields_find(&stream->fields, "content-type"), STR(""),
+			STR(""), NULL, &request);
+	rc = otlp_http_refused(request.form, error, &body);
+	reply.body = buf_str(&body);
+	fields[reply.field_count++] =
+		(struct http_field){ STR("content-type"),
+				     str_of(otlp_http_content_type(request.form)) };
+	if (error.retry_delay_ms) {
+		snprintf(seconds, sizeof(seconds), "%u", (error.retry_delay_ms + 999) / 1000);
+		fields[reply.field_count++] =
+			(struct http_field){ STR("retry-after"), str_of(seconds) };
+	}
+	if (rc == 0)
+		rc = grpc_http_reply(http2, stream, &reply);
+	buf_fini(&body);
+	return rc;
+}
