@@ -33,12 +33,18 @@ void cpu_lag_fini(struct cpu_lag *lag);
 /* A switch is told twice, by the one who leaves and the one who comes: that is one sample. */
 void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw);
 
-/* The base between `from_ns` and `to_ns`, two moments at which the thread's switches gave these raw
- * values: at most `highest`, at least `lowest`. `thin_ns`: what few samples leave open besides. */
+/* Two moments at which the thread's switches gave these raw values. */
+struct cpu_lag_slice {
+	uint32_t cpu;
+	uint64_t from_ns, to_ns;
+	int64_t raw_from, raw_to;
+};
+
+/* The base between those moments: at most `highest`, at least `lowest`. `thin_ns`: what few samples
+ * leave open besides. */
 struct cpu_lag_base {
 	int64_t lowest, highest;
 	uint64_t thin_ns;
 };
 
-struct cpu_lag_base cpu_lag_base(const struct cpu_lag *lag, uint32_t cpu, uint64_t from_ns,
-				 int64_t raw_from, uint64_t to_ns, int64_t raw_to);
+struct cpu_lag_base cpu_lag_base(const struct cpu_lag *lag, const struct cpu_lag_slice *slice);

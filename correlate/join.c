@@ -371,8 +371,9 @@ static uint64_t late_by(const struct join *join, const struct slice *cut, const 
 	bool has_after = after && !after->gap && after->in_ns == cut->out_ns;
 	const struct slice *known = has_after ? after : cut;
 	int64_t raw = has_after ? MIN(cut->raw_lag_out, after->raw_lag_out) : cut->raw_lag_in;
-	struct cpu_lag_base base = cpu_lag_base(&join->model->lag, cut->cpu, cut->in_ns,
-						MIN(raw, cut->raw_lag_in), known->out_ns, raw);
+	const struct cpu_lag_slice around = { cut->cpu, cut->in_ns, known->out_ns,
+					      MIN(raw, cut->raw_lag_in), raw };
+	struct cpu_lag_base base = cpu_lag_base(&join->model->lag, &around);
 	uint64_t late = (uint64_t)(cut->raw_lag_out - MIN(cut->raw_lag_out, base.highest));
 
 	return has_after ? MIN(late, after->booked_ns) : MIN(late, cut->out_ns - cut->in_ns);
@@ -461,12 +462,13 @@ const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns)
 
 uint64_t join_rebuilt_error(const struct join *join, const struct slice *slice)
 {
+	const struct cpu_lag_slice around = { slice->cpu, slice->prev_out_ns, slice->out_ns,
+					      slice->raw_lag_out, slice->raw_lag_out };
 	struct cpu_lag_base base;
 
 	if (!(slice->flags & EVENT_IN_LOST))
 		return 0;
-	base = cpu_lag_base(&join->model->lag, slice->cpu, slice->prev_out_ns, slice->raw_lag_out,
-			    slice->out_ns, slice->raw_lag_out);
+	base = cpu_lag_base(&join->model->lag, &around);
 	return CPU_LAG_MAX_NS + base.thin_ns + (uint64_t)(slice->raw_lag_out - base.lowest);
 }
 

@@ -362,9 +362,9 @@ static void measure_lag(struct cut *cut)
 {
 	const struct slice *slice = cut->slice;
 	uint64_t length = slice->out_ns - slice->in_ns;
-	struct cpu_lag_base base =
-		cpu_lag_base(&cut->join->model->lag, slice->cpu, slice->in_ns, slice->raw_lag_in,
-			     slice->out_ns, slice->raw_lag_out);
+	const struct cpu_lag_slice own = { slice->cpu, slice->in_ns, slice->out_ns,
+					   slice->raw_lag_in, slice->raw_lag_out };
+	struct cpu_lag_base base = cpu_lag_base(&cut->join->model->lag, &own);
 
 	cut->ahead_ns = slice->raw_lag_in - base.highest;
 	cut->doubt_ns = (uint64_t)(base.highest - base.lowest) + base.thin_ns + slice->unsure_ns;
