@@ -8,7 +8,7 @@
 #include "collector/base/macros.h"
 #include "storage/ledger_block.h"
 #include "storage/part_list.h"
-#include "storage/span_lookup.h"
+#include "storage/roll.h"
 #include "storage/store_errno.h"
 #include "storage/trace_index.h"
 
@@ -22,6 +22,7 @@ struct commit {
 	struct txn txn;
 	struct operations_book names;
 	struct span_lookup lookup;
+	struct roll roll;
 	struct part_totals totals; /* as they will be */
 	uint64_t block_bytes;      /* put so far */
 	uint64_t first_seq;        /* what to take back to when it fails */
@@ -118,6 +119,17 @@ static int put_ledger_block(struct commit *commit)
 	return rc;
 }
 
+/* What the block at hand holds cannot be looked up yet: a trace that is in it ends it. */
+static int begin_trace(struct commit *commit, const uint8_t *trace_id)
+{
+	int rc = 0;
+
+	if (map_get(&commit->store->ledger_writer.traces, trace_id))
+		rc = put_ledger_block(commit);
+	roll_trace(&commit->roll);
+	return rc < 0 ? rc : span_lookup_trace(&commit->lookup, trace_id);
+}
+
 static int put_trace(struct commit *commit, const struct store_ledger_rows *rows)
 {
 	struct block_writer *writer = &commit->store->ledger_writer;
@@ -128,11 +140,13 @@ static int put_trace(struct commit *commit, const struct store_ledger_rows *rows
 		struct block_ledger row = ledger_block_row(ledger);
 
 		if (i == 0 || memcmp(ledger->trace_id, ledger[-1].trace_id, TRACE_ID_BYTES) != 0)
-			rc = span_lookup_trace(&commit->lookup, ledger->trace_id);
+			rc = begin_trace(commit, ledger->trace_id);
 		if (rc < 0)
 			return rc;
 		span_lookup_complete(&commit->lookup, &row);
-		rc = ledger_block_add(writer, &row, ledger);
+		rc = roll_ledger(&commit->roll, &row, ledger);
+		if (rc == 0)
+			rc = ledger_block_add(writer, &row, ledger);
 		if (rc == 0 && ledger_block_is_full(writer))
 			rc = put_ledger_block(commit);
 	}
@@ -181,6 +195,7 @@ static int finish(struct commit *commit)
 		return rc;
 	sync_ns = mono_ns() - before_ns;
 	operations_commit(&commit->part->names);
+	rollups_committed(commit->part, &commit->roll.added, commit->now_unix_ns);
 	pthread_mutex_lock(&store->lock);
 	commit->part->totals = commit->totals;
 	commit->part->totals.bytes = part_bytes(commit->part);
@@ -209,33 +224,44 @@ static int commit_to_current(struct store *store, const struct store_group *grou
 		return rc;
 	commit.names = (struct operations_book){ &part->names, &commit.txn, part->operations };
 	span_lookup_init(&commit.lookup, store, &commit.txn);
+	roll_init(&commit.roll, &commit.lookup, &commit.names, store->folder.seed);
 	rc = put_spans(&commit);
 	if (rc == 0)
 		rc = put_ledgers(&commit);
 	span_lookup_fini(&commit.lookup);
-	if (rc == 0)
+	if (rc == 0) {
+		rollups_put(part, &commit.txn, &commit.roll.added);
 		rc = finish(&commit);
+	}
+	roll_fini(&commit.roll);
 	if (rc < 0)
 		take_back(&commit);
 	return rc;
 }
 
-/* A transaction of its own, once in some hundred thousand traces. */
-static int spill_if_large(struct store *store)
+/* A transaction of its own: the index once in some hundred thousand traces, rollups each minute. */
+static int spill_if_due(struct store *store, uint64_t now_unix_ns)
 {
 	struct part *part = store->current;
+	bool index_is_due = young_run_bytes(&part->young) >= store->options.index_bytes;
+	bool rollups_due = rollups_are_due(part, now_unix_ns);
 	struct txn txn;
 	int rc;
 
-	if (young_run_bytes(&part->young) < store->options.index_bytes)
+	if (!index_is_due && !rollups_due)
 		return 0;
 	rc = txn_begin_write(part->env, &txn);
 	if (rc < 0)
 		return rc;
-	trace_index_spill(part, &txn);
+	if (index_is_due)
+		trace_index_spill(part, &txn);
+	if (rollups_due)
+		rollups_spill(part, &txn);
 	rc = txn_commit(&txn);
-	if (rc == 0)
+	if (rc == 0 && index_is_due)
 		trace_index_spilled(part);
+	if (rc == 0 && rollups_due)
+		rollups_spilled(part);
 	return rc;
 }
 
@@ -248,7 +274,7 @@ static int attempt(struct store *store, const struct store_group *group, uint64_
 	if (rc == 0 && !store->current)
 		rc = part_list_begin(store, now_unix_ns);
 	if (rc == 0)
-		rc = spill_if_large(store);
+		rc = spill_if_due(store, now_unix_ns);
 	return rc < 0 ? rc : commit_to_current(store, group, now_unix_ns);
 }
 

@@ -11,6 +11,7 @@
 #include "storage/ledger_block.h"
 #include "storage/operation_index.h"
 #include "storage/part_list.h"
+#include "storage/rollup_merge.h"
 #include "storage/span_block.h"
 #include "storage/store_errno.h"
 #include "storage/trace_merge.h"
@@ -29,7 +30,7 @@ struct pending {
 	struct span_batch batch; /* of span blocks */
 };
 
-enum phase { PHASE_BLOCKS, PHASE_TRACES, PHASE_FINISH };
+enum phase { PHASE_BLOCKS, PHASE_TRACES, PHASE_ROLLUPS, PHASE_FINISH };
 
 struct compaction {
 	struct part *from;  /* a reference */
@@ -51,6 +52,7 @@ struct compaction {
 	struct buf summaries;
 	uint32_t operation_runs;
 	struct trace_merge traces;
+	struct rollup_merge rollups;
 };
 
 static void release_pending(struct pending *pending)
@@ -69,6 +71,7 @@ void compaction_abandon(struct store *store)
 	for (size_t i = 0; i < work->span_block_count; i++)
 		release_pending(&work->span_blocks[i]);
 	trace_merge_close(&work->traces);
+	rollup_merge_close(&work->rollups);
 	txn_abort(&work->txn);
 	txn_abort(&work->reading);
 	block_writer_fini(&work->spans);
@@ -436,6 +439,7 @@ static int start(struct store *store, struct part *part)
 	ledger_block_begin(&work->ledgers, 0);
 	buf_init(&work->summaries, 0);
 	work->moved = calloc((size_t)work->moved_count, sizeof(*work->moved));
+	rollup_merge_open(&work->rollups, part, &work->reading);
 	rc = work->moved ? open_target(work) : -ENOMEM;
 	return rc < 0 ? rc : txn_begin_read(part->env, &work->reading);
 }
@@ -485,10 +489,12 @@ static int step(struct store *store)
 		return step_finish(store);
 	if (work->phase == PHASE_BLOCKS)
 		rc = step_blocks(work);
-	else
+	else if (work->phase == PHASE_TRACES)
 		rc = trace_merge_step(&work->traces, &work->txn, &is_merged);
+	else
+		rc = rollup_merge_step(&work->rollups, &work->txn, work->to->rollup, &is_merged);
 	if (is_merged)
-		work->phase = PHASE_FINISH;
+		work->phase++;
 	if (rc == 0)
 		rc = txn_commit(&work->txn);
 	/* Not for safety: so that the last step does not have to write out everything at once. */

@@ -5,6 +5,8 @@
  *   by_trace      run:4  hash:8  seq:4  row:4                    first entry of a chunk
  *   by_operation  run:4  kind:4  operation:4  minute:4  seq:4    first entry of a chunk
  *   operations    id:4                                           service, operation, kind
+ *   rollup        level:4  run:4  minute:4  operation:4          a cell; see rollup_table.h
+ *   rollup_young  level:4  number:4  0:4  0:4                    the cells of one commit
  *   about         name                                           "part", "spilled", "filter"
  */
 #pragma once

@@ -31,6 +31,14 @@ struct block_ledger ledger_block_row(const struct ledger *ledger)
 	return row;
 }
 
+int ledger_block_compare(uint16_t revision, uint8_t grade, uint16_t other_revision,
+			 uint8_t other_grade)
+{
+	if (revision != other_revision)
+		return revision > other_revision ? 1 : -1;
+	return (grade > other_grade) - (grade < other_grade);
+}
+
 void ledger_block_begin(struct block_writer *writer, uint64_t commit_unix_ns)
 {
 	block_writer_begin(writer, BLOCK_LEDGERS, commit_unix_ns);

@@ -9,6 +9,11 @@
 /* The row of a ledger, without what its span says; `detail` is set when it is added. */
 struct block_ledger ledger_block_row(const struct ledger *ledger);
 
+/* Which of two ledgers of a span is the newer one: a higher revision. They begin at 1 again when
+ * the daemon does: then the better grade. 0: what was committed later. */
+int ledger_block_compare(uint16_t revision, uint8_t grade, uint16_t other_revision,
+			 uint8_t other_grade);
+
 /* begin, any number of adds, end: the block is in writer->draft. */
 void ledger_block_begin(struct block_writer *writer, uint64_t commit_unix_ns);
 /* `row` is a ledger_block_row to which the caller added the span's part. -ENOMEM. */

@@ -15,6 +15,12 @@ struct record_head {
 	uint32_t kind;
 };
 
+struct known {
+	struct operations_hash names;
+	struct operations_hash service;
+	bool is_over;
+};
+
 struct delta {
 	uint32_t id;
 	uint32_t count;
@@ -24,7 +30,8 @@ int operations_init(struct operations *operations, uint64_t seed)
 {
 	*operations = (struct operations){ .seed = seed };
 	map_init(&operations->ids, sizeof(struct operations_hash), sizeof(uint32_t), seed);
-	buf_init(&operations->hashes, 0);
+	map_init(&operations->services, sizeof(struct operations_hash), sizeof(uint32_t), seed);
+	buf_init(&operations->known_names, 0);
 	buf_init(&operations->deltas, 0);
 	return -pthread_mutex_init(&operations->lock, NULL);
 }
@@ -32,7 +39,8 @@ int operations_init(struct operations *operations, uint64_t seed)
 void operations_fini(struct operations *operations)
 {
 	map_fini(&operations->ids);
-	buf_fini(&operations->hashes);
+	map_fini(&operations->services);
+	buf_fini(&operations->known_names);
 	buf_fini(&operations->deltas);
 	free(operations->counts);
 	pthread_mutex_destroy(&operations->lock);
@@ -67,26 +75,47 @@ struct operations_hash operations_hash(const struct operations *operations,
 
 static uint32_t count_of(const struct operations *operations)
 {
-	return (uint32_t)(operations->hashes.len / sizeof(struct operations_hash));
+	return (uint32_t)(operations->known_names.len / sizeof(struct known));
 }
 
-/* The next free number. */
-static int learn(struct operations *operations, const struct operations_hash *hash,
-		 uint32_t *out_id)
+static const struct known *known_of(const struct operations *operations)
 {
-	uint32_t *id = map_put(&operations->ids, hash);
+	return (const void *)operations->known_names.data;
+}
+
+static int note(struct operations *operations, const struct known *known)
+{
+	uint32_t *id = map_put(&operations->ids, &known->names);
 
 	if (!id)
 		return -ENOMEM;
-	buf_append(&operations->hashes, hash, sizeof(*hash));
-	if (buf_error(&operations->hashes)) {
-		map_delete(&operations->ids, hash);
-		operations->hashes.error = 0;
+	buf_append(&operations->known_names, known, sizeof(*known));
+	if (buf_error(&operations->known_names)) {
+		map_delete(&operations->ids, &known->names);
+		operations->known_names.error = 0;
 		return -ENOMEM;
 	}
 	*id = count_of(operations);
-	*out_id = *id;
 	return 0;
+}
+
+/* The next free number. */
+static int learn(struct operations *operations, const struct operations_hash *service, uint8_t kind,
+		 const struct operations_hash *names, uint32_t *out_id)
+{
+	uint32_t *count = map_put(&operations->services, service);
+	struct known known = { .names = *names, .service = *service };
+	int rc;
+
+	if (!count)
+		return -ENOMEM;
+	known.is_over = *count >= OPERATIONS_OF_SERVICE && kind != OPERATIONS_OTHER_KIND;
+	rc = note(operations, &known);
+	if (rc == 0) {
+		++*count;
+		*out_id = count_of(operations);
+	}
+	return rc;
 }
 
 static void store(struct txn *txn, MDB_dbi dbi, uint32_t id, const struct operations_record *record)
@@ -120,7 +149,7 @@ int operations_id(const struct operations_book *book, const struct operations_ha
 		*out_id = 0;
 		return 0;
 	}
-	rc = learn(operations, &hash, out_id);
+	rc = learn(operations, service_hash, record->kind, &hash, out_id);
 	if (rc == 0)
 		store(book->txn, book->dbi, *out_id, record);
 	return rc;
@@ -137,14 +166,15 @@ int operations_load(struct operations *operations, const struct txn *txn, MDB_db
 	for (rc = cursor_first(&cursor, &key, &value); rc == 0;
 	     rc = cursor_next(&cursor, &key, &value)) {
 		struct operations_record record;
-		struct operations_hash hash;
-		uint32_t id;
+		struct operations_hash hash, service;
+		uint32_t id = 0;
 
 		rc = operations_parse(value, &record);
 		if (rc < 0)
 			break;
-		hash = operations_hash(operations, &record);
-		rc = learn(operations, &hash, &id);
+		service = operations_service(operations, record.service);
+		hash = hash_names(&service, record.operation, record.kind);
+		rc = learn(operations, &service, record.kind, &hash, &id);
 		if (rc == 0 && (key.len != 4 || key_get32(key.data) != id))
 			rc = -EBADMSG;
 		if (rc < 0)
@@ -198,12 +228,49 @@ void operations_commit(struct operations *operations)
 
 void operations_abort(struct operations *operations)
 {
-	const struct operations_hash *hashes = (const void *)operations->hashes.data;
+	const struct known *known = known_of(operations);
 
-	for (uint32_t id = operations->known; id < count_of(operations); id++)
-		map_delete(&operations->ids, &hashes[id]);
-	operations->hashes.len = operations->known * sizeof(*hashes);
+	for (uint32_t id = operations->known; id < count_of(operations); id++) {
+		--*(uint32_t *)map_get(&operations->services, &known[id].service);
+		map_delete(&operations->ids, &known[id].names);
+	}
+	operations->known_names.len = operations->known * sizeof(*known);
 	buf_clear(&operations->deltas);
+}
+
+bool operations_are_over(const struct operations *operations, uint32_t id)
+{
+	return id && id <= count_of(operations) && known_of(operations)[id - 1].is_over;
+}
+
+int operations_rolled(const struct operations_book *book, uint32_t id, uint32_t *out_id)
+{
+	struct operations *operations = book->operations;
+	struct operations_record record;
+	struct operations_hash service;
+	char name[OPERATIONS_NAME_BYTES];
+	struct str value;
+	uint8_t key[4];
+	int rc;
+
+	*out_id = id;
+	if (!operations_are_over(operations, id))
+		return 0;
+	key_put32(key, id);
+	rc = txn_get(book->txn, book->dbi, key_str(key, sizeof(key)), &value);
+	if (rc == 0)
+		rc = operations_parse(value, &record);
+	if (rc < 0 || record.service.len > sizeof(name))
+		return rc < 0 ? rc : -EBADMSG;
+	/* A put may follow, which ends what was read. */
+	memcpy(name, record.service.data, record.service.len);
+	record = (struct operations_record){
+		.service = { name, record.service.len },
+		.operation = STR(OPERATIONS_OTHER),
+		.kind = OPERATIONS_OTHER_KIND,
+	};
+	service = known_of(operations)[id - 1].service;
+	return operations_id(book, &service, &record, out_id);
 }
 
 uint64_t operations_spans(struct operations *operations, uint32_t id)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "collector/base/buf.h"
@@ -16,14 +17,18 @@
 
 #define OPERATIONS_MAX        65535
 #define OPERATIONS_NAME_BYTES 1024 /* longer ones (service and operation together) get number 0 */
+#define OPERATIONS_OF_SERVICE 2000 /* have rollups of their own; the rest are "(other)" */
+#define OPERATIONS_OTHER      "(other)"
+#define OPERATIONS_OTHER_KIND 255
 
 struct summary;
 
 struct operations {
-	struct map ids;    /* hash of the names -> id */
-	struct buf hashes; /* by id - 1: so that an aborted commit can be taken back */
-	struct buf deltas; /* of the commit under way: pairs of id and count */
-	uint32_t known;    /* ids of finished commits */
+	struct map ids;         /* hash of the names -> id */
+	struct buf known_names; /* by id - 1: so that an aborted commit can be taken back */
+	struct map services;    /* hash of the service -> its operations so far */
+	struct buf deltas;      /* of the commit under way: pairs of id and count */
+	uint32_t known;         /* ids of finished commits */
 	uint64_t seed;
 	pthread_mutex_t lock; /* of counts */
 	uint64_t *counts;     /* owned: by id; [0] those without a number */
@@ -60,6 +65,11 @@ struct operations_book {
 /* The number, made if need be; 0: over the limits. -ENOMEM. */
 int operations_id(const struct operations_book *book, const struct operations_hash *service_hash,
 		  const struct operations_record *record, uint32_t *out_id);
+
+/* Whether the operation is one beyond OPERATIONS_OF_SERVICE. */
+bool operations_are_over(const struct operations *operations, uint32_t id);
+/* The number under which its rollups stand: its own, or that of the service's "(other)". */
+int operations_rolled(const struct operations_book *book, uint32_t id, uint32_t *out_id);
 
 /* Adds the spans of a block's summaries; they count when operations_commit is called. */
 void operations_count(struct operations *operations, const struct summary *summaries, size_t count);

@@ -76,14 +76,22 @@ static int open_env(struct part *part, const struct part_options *options, const
 
 static int open_databases(struct part *part, struct txn *txn, bool create)
 {
-	static const char *const names[] = { "blocks", "by_trace", "by_operation", "operations",
-					     "about" };
-	MDB_dbi *const dbis[] = { &part->blocks, &part->by_trace, &part->by_operation,
-				  &part->operations, &part->about };
+	static const char *const names[] = { "blocks", "by_trace",     "by_operation", "operations",
+					     "rollup", "rollup_young", "about" };
+	MDB_dbi *const dbis[] = { &part->blocks,     &part->by_trace, &part->by_operation,
+				  &part->operations, &part->rollup,   &part->rollup_young,
+				  &part->about };
 	int rc = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(names) && rc == 0; i++)
+	part->has_rollups = true;
+	for (size_t i = 0; i < ARRAY_LEN(names) && rc == 0; i++) {
 		rc = mdb_dbi_open(txn->mdb, names[i], create ? MDB_CREATE : 0, dbis[i]);
+		if (rc == MDB_NOTFOUND &&
+		    (dbis[i] == &part->rollup || dbis[i] == &part->rollup_young)) {
+			part->has_rollups = false;
+			rc = 0;
+		}
+	}
 	return rc == MDB_NOTFOUND ? -EBADMSG : store_errno(rc);
 }
 
@@ -191,6 +199,8 @@ static int load(struct part *part, const struct txn *txn)
 	part->totals = (struct part_totals){ .min_start_unix_ns = UINT64_MAX };
 	rc = trace_index_load(part, txn);
 	if (rc == 0)
+		rc = rollups_load(part, txn);
+	if (rc == 0)
 		rc = operations_load(&part->names, txn, part->operations);
 	if (rc == 0)
 		rc = load_blocks(part, txn);
@@ -257,6 +267,8 @@ int part_open(const struct part_options *options, struct part **out_part)
 	if (rc == 0)
 		rc = operations_init(&part->names, options->seed);
 	if (rc == 0)
+		rc = rollups_init(&part->rollups, options->seed);
+	if (rc == 0)
 		rc = part->path ? open_file(part, options) : -ENOMEM;
 	if (rc < 0) {
 		part_release(part);
@@ -281,6 +293,7 @@ void part_release(struct part *part)
 		mdb_env_close(part->env);
 	young_run_fini(&part->young);
 	operations_fini(&part->names);
+	rollups_fini(&part->rollups);
 	free(part->path);
 	free(part);
 }

@@ -15,11 +15,12 @@
 
 #include "collector/base/buf.h"
 #include "storage/operations.h"
+#include "storage/rollups.h"
 #include "storage/run.h"
 #include "storage/txn.h"
 #include "storage/young_run.h"
 
-#define PART_VERSION     1
+#define PART_VERSION     2
 #define PART_OPEN_FILE   "open.mdb"
 #define PART_CLOSED_FILE "closed.mdb"
 
@@ -35,8 +36,9 @@ struct part {
 	uint64_t start_unix_ns;
 	uint64_t seed; /* of the hashes of trace ids; the data folder's */
 	MDB_env *env;  /* owned */
-	MDB_dbi blocks, by_trace, by_operation, operations, about;
+	MDB_dbi blocks, by_trace, by_operation, operations, rollup, rollup_young, about;
 	atomic_uint references;
+	bool has_rollups;          /* false: of version 1, which had none */
 	bool is_closed;            /* compacted; else it has a young run and operation numbers */
 	struct str filter;         /* of a closed part; lies in the map */
 	uint64_t next_seq;         /* writer only, as the next two */
@@ -46,6 +48,7 @@ struct part {
 	struct part_totals totals; /* guarded by the store's lock */
 	struct young_run young;
 	struct operations names;
+	struct rollups rollups;
 };
 
 enum part_mode {

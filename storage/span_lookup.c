@@ -8,10 +8,15 @@
 
 #define SMALL_MAP 1024
 
+struct note {
+	struct block_ledger row; /* the span's part of it */
+	struct ledger_place ledger;
+};
+
 void span_lookup_init(struct span_lookup *lookup, struct store *store, struct txn *txn)
 {
 	*lookup = (struct span_lookup){ .store = store, .txn = txn };
-	map_init(&lookup->found, SPAN_ID_BYTES, sizeof(struct block_ledger), store->folder.seed);
+	map_init(&lookup->found, SPAN_ID_BYTES, sizeof(struct note), store->folder.seed);
 	buf_init(&lookup->refs, 0);
 }
 
@@ -47,12 +52,12 @@ static int block_at(struct span_lookup *lookup, uint32_t seq, const struct block
 	return 0;
 }
 
-static int note_rows(struct span_lookup *lookup, const struct block *block, uint32_t seq,
-		     uint32_t row, const uint8_t *trace_id)
+static int note_spans(struct span_lookup *lookup, const struct block *block, uint32_t seq,
+		      uint32_t row, const uint8_t *trace_id)
 {
 	while (row < block->header->row_count) {
 		const struct block_span *span = &block->spans[row];
-		struct block_ledger *note;
+		struct note *note;
 
 		if (memcmp(span->trace_id, trace_id, TRACE_ID_BYTES) != 0)
 			return 0;
@@ -60,18 +65,56 @@ static int note_rows(struct span_lookup *lookup, const struct block *block, uint
 		if (!note)
 			return -ENOMEM;
 		/* The first commit of a span is the one that counts; refs come in any order. */
-		if (note->span_seq == 0 || seq < note->span_seq) {
-			note->start_unix_ns = span->start_unix_ns;
-			note->wall_ns = span->end_unix_ns - span->start_unix_ns;
-			note->operation = span->operation;
-			note->span_seq = seq;
-			note->span_row = row;
-			note->kind = span->kind;
-			note->status = span->status;
+		if (note->row.span_seq == 0 || seq < note->row.span_seq) {
+			note->row.start_unix_ns = span->start_unix_ns;
+			note->row.wall_ns = span->end_unix_ns - span->start_unix_ns;
+			note->row.operation = span->operation;
+			note->row.span_seq = seq;
+			note->row.span_row = row;
+			note->row.kind = span->kind;
+			note->row.status = span->status;
 		}
 		if (span->next_of_trace <= row)
 			return -EBADMSG;
 		row = span->next_of_trace;
+	}
+	return 0;
+}
+
+static bool is_newest(const struct ledger_place *known, const struct ledger_place *place)
+{
+	int order = known->seq ? ledger_block_compare(place->revision, place->grade,
+						      known->revision, known->grade)
+			       : 1;
+
+	return order > 0 || (order == 0 && place->seq > known->seq);
+}
+
+static int note_ledgers(struct span_lookup *lookup, const struct block *block, uint32_t seq,
+			uint32_t row, const uint8_t *trace_id)
+{
+	while (row < block->header->row_count) {
+		const struct block_ledger *ledger = &block->ledgers[row];
+		struct ledger_place place = { seq, row, ledger->revision, ledger->grade };
+		struct note *note;
+
+		if (memcmp(ledger->trace_id, trace_id, TRACE_ID_BYTES) != 0)
+			return 0;
+		note = map_put(&lookup->found, ledger->span_id);
+		if (!note)
+			return -ENOMEM;
+		if (is_newest(&note->ledger, &place))
+			note->ledger = place;
+		if (note->row.span_seq == 0) { /* the span may be in another part */
+			uint32_t operation = ledger->operation;
+
+			note->row = *ledger;
+			note->row.operation = ledger->span_seq ? 0 : operation;
+			note->row.span_seq = note->row.span_row = 0;
+		}
+		if (ledger->next_of_trace <= row)
+			return -EBADMSG;
+		row = ledger->next_of_trace;
 	}
 	return 0;
 }
@@ -93,23 +136,47 @@ int span_lookup_trace(struct span_lookup *lookup, const uint8_t *trace_id)
 		const struct block *block;
 
 		rc = block_at(lookup, refs[i].seq, &block);
-		if (rc == 0 && block->spans)
-			rc = note_rows(lookup, block, refs[i].seq, refs[i].row, trace_id);
+		if (rc == 0)
+			rc = (block->spans ? note_spans : note_ledgers)(lookup, block, refs[i].seq,
+									refs[i].row, trace_id);
 	}
 	return rc;
 }
 
 void span_lookup_complete(const struct span_lookup *lookup, struct block_ledger *row)
 {
-	const struct block_ledger *note = map_get(&lookup->found, row->span_id);
+	const struct note *note = map_get(&lookup->found, row->span_id);
 
 	if (!note)
 		return;
-	row->start_unix_ns = note->start_unix_ns;
-	row->wall_ns = note->wall_ns;
-	row->operation = note->operation;
-	row->span_seq = note->span_seq;
-	row->span_row = note->span_row;
-	row->kind = note->kind;
-	row->status = note->status;
+	row->start_unix_ns = note->row.start_unix_ns;
+	row->wall_ns = note->row.wall_ns;
+	row->operation = note->row.operation;
+	row->span_seq = note->row.span_seq;
+	row->span_row = note->row.span_row;
+	row->kind = note->row.kind;
+	row->status = note->row.status;
+}
+
+const struct ledger_place *span_lookup_before(const struct span_lookup *lookup,
+					      const uint8_t *span_id)
+{
+	const struct note *note = map_get(&lookup->found, span_id);
+
+	return note ? &note->ledger : NULL;
+}
+
+int span_lookup_ledger(struct span_lookup *lookup, const struct ledger_place *place,
+		       struct arena *arena, struct ledger *out_ledger)
+{
+	struct block block;
+	int rc = part_block(lookup->store->current, lookup->txn, place->seq, &block);
+
+	if (rc < 0)
+		return rc;
+	rc = block.ledgers ? block_load(&block) : -EBADMSG;
+	if (rc == 0)
+		rc = ledger_block_ledger(&block, place->row, arena, out_ledger);
+	block_close(&block);
+	return rc;
 }

@@ -108,6 +108,32 @@ int store_each_operation(struct store *store,
 				      uint64_t spans, void *arg),
 			 void *arg);
 
+struct rollup_cell;
+
+/* Empty strings and zeros: no condition. Whole minutes: `from` is rounded down, `to` up. */
+struct store_rollup_query {
+	struct str service;
+	struct str operation;
+	uint64_t from_unix_ns; /* on the span's end, half open */
+	uint64_t to_unix_ns;   /* 0: no end */
+	uint64_t by_ns;        /* 0: one for all the time; else one for each so many, of minutes */
+	uint64_t deadline_mono_ns; /* 0: none */
+	uint64_t (*mono_ns)(void); /* the caller's clock for the deadline */
+};
+
+struct store_rollup {
+	struct str service;
+	struct str operation;  /* "(other)": those of its service beyond 2,000 */
+	uint8_t kind;          /* enum span_kind; 255 of "(other)" */
+	uint64_t from_unix_ns; /* of its time; 0 without by_ns */
+	const struct rollup_cell *cell;
+};
+
+/* Visits what is known of each operation, from settled ledgers, in no order; everything is borrowed
+ * during the visit. -ETIMEDOUT: the deadline. */
+int store_each_rollup(struct store *store, const struct store_rollup_query *query,
+		      int (*visit)(const struct store_rollup *rollup, void *arg), void *arg);
+
 /* Spans stored without any ledger (the daemon died before they settled), youngest part first, as
  * batches that may be handed to correlator_spans. Parts whose last commit was before `from_unix_ns`
  * are left alone. A batch is borrowed during its visit. Called once at start. */

@@ -66,16 +66,14 @@ static int add_spans(struct trace_view *trace, const struct block *block, const 
 	return 0;
 }
 
-/* A higher revision wins. They begin at 1 again when the daemon does: then the better grade wins,
- * and at last what was committed later. */
 static bool is_newer(const struct trace_span *span, const struct block_ledger *row,
 		     struct trace_place at)
 {
-	if (span->ledger.seq == 0)
-		return true;
-	if (row->revision != span->revision)
-		return row->revision > span->revision;
-	return row->grade != span->grade ? row->grade > span->grade : is_before(span->ledger, at);
+	int order = span->ledger.seq ? ledger_block_compare(row->revision, row->grade,
+							    span->revision, span->grade)
+				     : 1;
+
+	return order > 0 || (order == 0 && is_before(span->ledger, at));
 }
 
 static int add_ledgers(struct trace_view *trace, const struct block *block, const uint8_t *trace_id,

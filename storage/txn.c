@@ -62,6 +62,12 @@ void txn_put(struct txn *txn, MDB_dbi dbi, struct str key, struct str value)
 	put(txn, dbi, key, &mdb_value, 0);
 }
 
+void txn_empty(struct txn *txn, MDB_dbi dbi)
+{
+	if (!txn->error)
+		txn->error = store_errno(mdb_drop(txn->mdb, dbi, 0));
+}
+
 void txn_append(struct txn *txn, MDB_dbi dbi, struct str key, struct str value)
 {
 	MDB_val mdb_value = val_of(value);

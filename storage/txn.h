@@ -24,6 +24,8 @@ int txn_commit(struct txn *txn);
 void txn_abort(struct txn *txn);
 
 void txn_put(struct txn *txn, MDB_dbi dbi, struct str key, struct str value);
+/* Deletes all keys. */
+void txn_empty(struct txn *txn, MDB_dbi dbi);
 /* `key` is greater than all others. */
 void txn_append(struct txn *txn, MDB_dbi dbi, struct str key, struct str value);
 /* The same, with `len` bytes to be filled before the next put. NULL: the transaction has failed. */

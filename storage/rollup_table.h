@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rollup cells by minute and operation number, and their form in a part's databases.
+ *
+ *   rollup        ROLLUP_MINUTES: sorted runs of cells; a reader adds up all runs
+ *                 ROLLUP_TOTALS: the same of the whole part, with minute 0; packed parts only
+ *   rollup_young  what each commit since the last run added: all its cells in one value
+ *
+ * Every value ends with its checksum. Not thread safe. */
+#pragma once
+
+#include "collector/base/map.h"
+#include "correlate/rollup.h"
+#include "storage/txn.h"
+
+enum rollup_level { ROLLUP_MINUTES = 0, ROLLUP_TOTALS = 1, ROLLUP_YOUNG = 2 };
+
+struct rollup_key {
+	uint32_t minute; /* of the end: Unix ns / 60e9 */
+	uint32_t operation;
+};
+
+struct rollup_table {
+	struct map cells; /* struct rollup_key -> struct rollup_cell */
+	size_t bytes;     /* of the cells */
+};
+
+void rollup_table_init(struct rollup_table *table, uint64_t seed);
+void rollup_table_fini(struct rollup_table *table);
+void rollup_table_clear(struct rollup_table *table);
+
+/* All -ENOMEM; the table is then to be thrown away. */
+int rollup_table_add(struct rollup_table *table, struct rollup_key key, const struct ledger *ledger,
+		     bool is_error, int sign);
+int rollup_table_merge(struct rollup_table *table, struct rollup_key key,
+		       const struct rollup_cell *cell);
+/* The same of an encoded cell; also -EBADMSG. */
+int rollup_table_decode(struct rollup_table *table, struct rollup_key key, struct str bytes);
+int rollup_table_merge_all(struct rollup_table *table, const struct rollup_table *other);
+
+/* Writes all cells as one run, or a part of it: in order, so that nothing greater may be there. */
+void rollup_table_write(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
+			enum rollup_level level, uint32_t run);
+/* As one value of rollup_young, and back: what is read is merged. */
+void rollup_table_write_young(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
+			      uint32_t number);
+int rollup_table_read_young(struct rollup_table *table, struct str value);
+
+/* A cell as it stands in the database. -EBADMSG. */
+struct rollup_entry {
+	uint32_t level, run;
+	struct rollup_key key;
+	struct str bytes; /* for rollup_cell_decode */
+};
+
+#define ROLLUP_KEY_BYTES 16
+
+void rollup_entry_key(const struct rollup_entry *entry, uint8_t out_key[ROLLUP_KEY_BYTES]);
+/* Without looking at the value; rollup_entry_check does that. */
+int rollup_entry_parse(struct str key, struct str value, struct rollup_entry *out_entry);
+int rollup_entry_check(struct rollup_entry *entry);

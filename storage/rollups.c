@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/rollups.h"
+
+#include <errno.h>
+
+#include "storage/part.h"
+
+int rollups_init(struct rollups *rollups, uint64_t seed)
+{
+	*rollups = (struct rollups){ .is_broken = false };
+	rollup_table_init(&rollups->young, seed);
+	return -pthread_mutex_init(&rollups->lock, NULL);
+}
+
+void rollups_fini(struct rollups *rollups)
+{
+	rollup_table_fini(&rollups->young);
+	pthread_mutex_destroy(&rollups->lock);
+}
+
+/* To the first entry that is not before `at`. -ENOENT: none. */
+static int seek(struct cursor *cursor, const struct rollup_entry *at, struct rollup_entry *out)
+{
+	uint8_t wanted[ROLLUP_KEY_BYTES];
+	struct str key, value;
+	int rc;
+
+	rollup_entry_key(at, wanted);
+	rc = cursor_seek(cursor, key_str(wanted, sizeof(wanted)), &key, &value);
+	return rc < 0 ? rc : rollup_entry_parse(key, value, out);
+}
+
+static int next(struct cursor *cursor, struct rollup_entry *out)
+{
+	struct str key, value;
+	int rc = cursor_next(cursor, &key, &value);
+
+	return rc < 0 ? rc : rollup_entry_parse(key, value, out);
+}
+
+/* The last entry of a level. -ENOENT: it is empty. */
+static int last_of(const struct part *part, const struct txn *txn, uint32_t level,
+		   struct rollup_entry *out)
+{
+	struct rollup_entry at = { .level = level + 1 };
+	struct str key, value;
+	struct cursor cursor;
+	int rc = part->has_rollups ? cursor_open(txn, part->rollup, &cursor) : -ENOENT;
+
+	if (rc < 0)
+		return rc;
+	rc = seek(&cursor, &at, &at);
+	if (rc == 0)
+		rc = cursor_prev(&cursor, &key, &value);
+	else if (rc == -ENOENT)
+		rc = cursor_last(&cursor, &key, &value);
+	if (rc == 0)
+		rc = rollup_entry_parse(key, value, &at);
+	cursor_close(&cursor);
+	if (rc == 0 && at.level != level)
+		return -ENOENT;
+	if (rc == 0)
+		*out = at;
+	return rc;
+}
+
+int rollups_run_count(const struct part *part, const struct txn *txn, uint32_t *out_count)
+{
+	struct rollup_entry last;
+	int rc = last_of(part, txn, ROLLUP_MINUTES, &last);
+
+	if (rc == 0)
+		*out_count = last.run + 1;
+	else if (rc == -ENOENT)
+		*out_count = 0;
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* The young values into the table in memory. */
+static int load_young(struct part *part, const struct txn *txn)
+{
+	struct rollups *rollups = &part->rollups;
+	struct rollup_entry entry = { .level = ROLLUP_YOUNG };
+	struct cursor cursor;
+	int rc = cursor_open(txn, part->rollup_young, &cursor);
+
+	if (rc < 0)
+		return rc;
+	rollup_table_clear(&rollups->young);
+	for (rc = seek(&cursor, &entry, &entry); rc == 0; rc = next(&cursor, &entry)) {
+		rc = rollup_entry_check(&entry);
+		if (rc == 0)
+			rc = rollup_table_read_young(&rollups->young, entry.bytes);
+		if (rc < 0)
+			break;
+		rollups->young_values = entry.run + 1;
+	}
+	cursor_close(&cursor);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+int rollups_load(struct part *part, const struct txn *txn)
+{
+	int rc = rollups_run_count(part, txn, &part->rollups.runs_before);
+
+	return rc < 0 || !part->has_rollups ? rc : load_young(part, txn);
+}
+
+void rollups_put(struct part *part, struct txn *txn, const struct rollup_table *added)
+{
+	if (added->cells.count && part->has_rollups)
+		rollup_table_write_young(added, txn, part->rollup_young,
+					 part->rollups.young_values);
+}
+
+void rollups_committed(struct part *part, const struct rollup_table *added, uint64_t now_unix_ns)
+{
+	struct rollups *rollups = &part->rollups;
+
+	if (!added->cells.count || !part->has_rollups)
+		return;
+	if (rollups->young_values++ == 0)
+		rollups->first_unix_ns = now_unix_ns;
+	pthread_mutex_lock(&rollups->lock);
+	if (rollup_table_merge_all(&rollups->young, added) < 0)
+		rollups->is_broken = true;
+	pthread_mutex_unlock(&rollups->lock);
+}
+
+bool rollups_are_due(const struct part *part, uint64_t now_unix_ns)
+{
+	const struct rollups *rollups = &part->rollups;
+
+	return rollups->young_values &&
+	       (rollups->is_broken || rollups->young.bytes >= ROLLUPS_YOUNG_BYTES ||
+		now_unix_ns - rollups->first_unix_ns >= ROLLUPS_YOUNG_NS);
+}
+
+void rollups_spill(struct part *part, struct txn *txn)
+{
+	struct rollups *rollups = &part->rollups;
+
+	if (rollups->is_broken) {
+		pthread_mutex_lock(&rollups->lock);
+		txn->error = txn->error ? txn->error : load_young(part, txn);
+		rollups->is_broken = txn->error != 0;
+		pthread_mutex_unlock(&rollups->lock);
+	}
+	txn_empty(txn, part->rollup_young);
+	rollup_table_write(&rollups->young, txn, part->rollup, ROLLUP_MINUTES,
+			   rollups->runs_before);
+}
+
+void rollups_spilled(struct part *part)
+{
+	struct rollups *rollups = &part->rollups;
+
+	pthread_mutex_lock(&rollups->lock);
+	rollups->runs_before += rollups->young.cells.count != 0;
+	rollup_table_clear(&rollups->young);
+	pthread_mutex_unlock(&rollups->lock);
+	rollups->young_values = 0;
+}
+
+struct walk {
+	const struct rollups_range *range;
+	uint32_t level, runs;
+	int (*visit)(const struct rollup_entry *entry, const struct rollup_cell *young, void *arg);
+	void *arg;
+};
+
+static bool is_in(const struct rollups_range *range, uint32_t minute)
+{
+	return minute >= range->from_minute && minute <= range->to_minute;
+}
+
+static int walk_run(const struct walk *walk, struct cursor *cursor, uint32_t run)
+{
+	struct rollup_entry entry = { .level = walk->level, .run = run };
+	int rc;
+
+	if (walk->level == ROLLUP_MINUTES)
+		entry.key.minute = walk->range->from_minute;
+	for (rc = seek(cursor, &entry, &entry); rc == 0; rc = next(cursor, &entry)) {
+		if (entry.level != walk->level || entry.run != run ||
+		    (walk->level == ROLLUP_MINUTES && !is_in(walk->range, entry.key.minute)))
+			return 0;
+		rc = walk->visit(&entry, NULL, walk->arg);
+		if (rc)
+			return rc == ROLLUPS_NEXT_RUN ? 0 : rc;
+	}
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static int walk_runs(const struct walk *walk, const struct part *part, const struct txn *txn)
+{
+	struct cursor cursor;
+	int rc = walk->runs ? cursor_open(txn, part->rollup, &cursor) : -ENOENT;
+
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	for (uint32_t run = 0; run < walk->runs && rc == 0; run++)
+		rc = walk_run(walk, &cursor, run);
+	cursor_close(&cursor);
+	return rc;
+}
+
+static int walk_young(const struct walk *walk, struct part *part)
+{
+	struct rollups *rollups = &part->rollups;
+	const struct rollup_cell *cell;
+	const void *key;
+	size_t cursor = 0;
+	int rc = 0;
+
+	pthread_mutex_lock(&rollups->lock);
+	if (rollups->runs_before != walk->runs)
+		rc = -ESTALE;
+	else if (rollups->is_broken)
+		rc = -ENOMEM;
+	while (rc == 0 && (cell = map_next(&rollups->young.cells, &cursor, &key))) {
+		struct rollup_entry entry = { .level = ROLLUP_YOUNG };
+
+		memcpy(&entry.key, key, sizeof(entry.key));
+		if (is_in(walk->range, entry.key.minute))
+			rc = walk->visit(&entry, cell, walk->arg);
+	}
+	pthread_mutex_unlock(&rollups->lock);
+	return rc;
+}
+
+/* Whether the totals of a packed part say the same as its minutes in the range. */
+static int choose_level(struct walk *walk, const struct part *part, const struct txn *txn)
+{
+	struct rollup_entry first = { .level = ROLLUP_MINUTES }, last, totals;
+	struct cursor cursor;
+	int rc = last_of(part, txn, ROLLUP_MINUTES, &last);
+
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	walk->runs = last.run + 1;
+	if (!part->is_closed || walk->range->is_exact)
+		return 0;
+	rc = last_of(part, txn, ROLLUP_TOTALS, &totals);
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	rc = cursor_open(txn, part->rollup, &cursor);
+	if (rc < 0)
+		return rc;
+	rc = seek(&cursor, &first, &first);
+	cursor_close(&cursor);
+	if (rc == 0 && is_in(walk->range, first.key.minute) && is_in(walk->range, last.key.minute))
+		walk->level = ROLLUP_TOTALS;
+	return rc;
+}
+
+int rollups_each(struct part *part, const struct txn *txn, const struct rollups_range *range,
+		 int (*visit)(const struct rollup_entry *entry, const struct rollup_cell *young,
+			      void *arg),
+		 void *arg)
+{
+	struct walk walk = {
+		.range = range,
+		.level = ROLLUP_MINUTES,
+		.visit = visit,
+		.arg = arg,
+	};
+	int rc = choose_level(&walk, part, txn);
+
+	if (rc == 0 && !part->is_closed)
+		rc = walk_young(&walk, part);
+	return rc < 0 ? rc : walk_runs(&walk, part, txn);
+}

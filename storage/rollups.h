@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rollups of one part: what was added last in memory, the rest in runs on disk.
+ *
+ *   commits -> young (memory, and one value each on disk) -> runs -> one run and totals (packed)
+ *
+ * The writer adds and spills; any thread reads. What a commit adds is durable with it. */
+#pragma once
+
+#include <pthread.h>
+
+#include "storage/rollup_table.h"
+
+#define ROLLUPS_YOUNG_BYTES ((size_t)4 << 20)
+#define ROLLUPS_YOUNG_NS    60000000000ull /* by commit time: beyond either, they become a run */
+
+struct part;
+
+struct rollups {
+	pthread_mutex_t lock; /* the next two */
+	struct rollup_table young;
+	uint32_t runs_before;  /* runs on disk that hold what was here earlier */
+	uint32_t young_values; /* writer only, as the next two: values in the database
+				  "rollup_young" */
+	uint64_t first_unix_ns;
+	bool is_broken; /* no memory to hold what is on disk: readers are told */
+};
+
+int rollups_init(struct rollups *rollups, uint64_t seed);
+void rollups_fini(struct rollups *rollups);
+/* When an open part is opened again. */
+int rollups_load(struct part *part, const struct txn *txn);
+
+/* Notes what a commit adds, in its transaction; when that has been committed, rollups_committed
+ * makes it visible. */
+void rollups_put(struct part *part, struct txn *txn, const struct rollup_table *added);
+void rollups_committed(struct part *part, const struct rollup_table *added, uint64_t now_unix_ns);
+
+bool rollups_are_due(const struct part *part, uint64_t now_unix_ns);
+/* Writes the young cells as a run; when that has been committed, rollups_spilled empties them. */
+void rollups_spill(struct part *part, struct txn *txn);
+void rollups_spilled(struct part *part);
+
+struct rollups_range {
+	uint32_t from_minute, to_minute; /* both included */
+	bool is_exact;                   /* no totals instead of minutes */
+};
+
+/* What `visit` returns to have no more of this run, which is in order. */
+#define ROLLUPS_NEXT_RUN 1
+
+/* Visits all cells of a part in the range, those of the young ones first: their sums are the
+ * result. A packed part that lies in the range wholly gives its totals. `young`: the cell; it has
+ * no bytes. Others are to be checked by rollup_entry_check. -ESTALE: spilled meanwhile, begin again
+ * with another transaction; it comes before any visit. The young ones are visited under a lock. */
+int rollups_each(struct part *part, const struct txn *txn, const struct rollups_range *range,
+		 int (*visit)(const struct rollup_entry *entry, const struct rollup_cell *young,
+			      void *arg),
+		 void *arg);
+/* The number of runs of ROLLUP_MINUTES. */
+int rollups_run_count(const struct part *part, const struct txn *txn, uint32_t *out_count);
