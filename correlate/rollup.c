@@ -101,7 +101,7 @@ static struct rollup_wait *find_wait(struct rollup_cell *cell, const struct roll
 	for (uint32_t i = 0; i < cell->wait_count; i++) {
 		struct rollup_wait *known = &cell->waits[i];
 
-		if (known->reason == wait->reason &&
+		if (known->reason == wait->reason && known->stack == wait->stack &&
 		    memcmp(&known->target, &wait->target, sizeof(wait->target)) == 0)
 			return known;
 	}
@@ -120,6 +120,7 @@ static int add_wait(struct rollup_cell *cell, const struct rollup_wait *wait)
 
 	if (!known && cell->wait_count >= ROLLUP_MAX_WAITS && !is_rest(wait)) {
 		copy.target = (struct event_target){ .kind = ROLLUP_REST };
+		copy.stack = 0;
 		known = find_wait(cell, &copy);
 	}
 	if (known) {
@@ -195,6 +196,7 @@ static int add_waits(struct rollup_cell *cell, const struct ledger *ledger, int 
 		const struct ledger_wait *from = &ledger->waits[i];
 		struct rollup_wait wait = {
 			.target = rollup_target(&from->target),
+			.stack = from->stack,
 			.reason = from->reason,
 			.ns = sign * (int64_t)from->ns,
 			.count = sign * (int64_t)from->count,

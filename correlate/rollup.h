@@ -50,6 +50,7 @@ struct rollup_bucket {
 
 struct rollup_wait {
 	struct event_target target; /* without what differs from span to span: rollup_target() */
+	uint64_t stack;             /* an id, or enum event_no_stack */
 	uint8_t reason;
 	int64_t ns;
 	int64_t count;

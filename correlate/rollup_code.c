@@ -65,6 +65,7 @@ static void put_waits(struct buf *out, const struct rollup_cell *cell)
 		buf_append_byte(out, wait->target.kind);
 		wire_put_varint(out, wait->target.port);
 		wire_put_varint(out, wait->target.id);
+		wire_put_varint(out, wait->stack);
 		if (has_address(&wait->target))
 			buf_append(out, wait->target.address, sizeof(wait->target.address));
 		wire_put_varint(out, wire_zigzag(wait->ns));
@@ -183,7 +184,7 @@ static int get_waits(struct wire_reader *reader, struct rollup_cell *piece,
 		if (!get_bytes(reader, &wait->reason, 1) ||
 		    !get_bytes(reader, &wait->target.kind, 1) || wait->reason >= REASON_COUNT ||
 		    !wire_get_varint(reader, &port) || !wire_get_varint(reader, &id) ||
-		    port > UINT16_MAX)
+		    !wire_get_varint(reader, &wait->stack) || port > UINT16_MAX)
 			return -EBADMSG;
 		wait->target.port = (uint16_t)port;
 		wait->target.id = id;

@@ -39,6 +39,7 @@ static struct ledger random_ledger(uint64_t *state, struct ledger_wait waits[3])
 		waits[i].reason = (uint8_t)(next_random(state) % REASON_COUNT);
 		waits[i].ns = next_random(state) % 100000;
 		waits[i].count = 1;
+		waits[i].stack = next_random(state) % 3;
 		waits[i].target.kind = TARGET_INET4;
 		waits[i].target.aux = (uint32_t)next_random(state);
 		waits[i].target.port = (uint16_t)(next_random(state) % 40);
