@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 
 #define HOST_BYTES 64
 
@@ -68,11 +69,24 @@ int address_parse(const char *text, struct sockaddr_storage *out_address)
 	return -EINVAL;
 }
 
+const char *address_unix_path(const char *text)
+{
+	static const char prefix[] = "unix:";
+	const char *path = text + sizeof(prefix) - 1;
+
+	if (strncmp(text, prefix, sizeof(prefix) - 1) != 0 || *path != '/' ||
+	    strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return NULL;
+	return path;
+}
+
 enum address_scope address_check(const char *text)
 {
 	struct sockaddr_storage address;
 	bool is_loopback;
 
+	if (address_unix_path(text))
+		return ADDRESS_UNIX;
 	if (address_parse(text, &address) < 0)
 		return ADDRESS_INVALID;
 	if (address.ss_family == AF_INET) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* "127.0.0.1:4317" and "[::1]:4317", to and from socket addresses. Numbers only, no names. */
+/* "127.0.0.1:4317" and "[::1]:4317", to and from socket addresses. Numbers only, no names. And
+ * "unix:/run/spanwise/otlp.sock". */
 #pragma once
 
 #include <stddef.h>
@@ -8,10 +9,14 @@
 enum address_scope {
 	ADDRESS_INVALID,
 	ADDRESS_LOOPBACK,
+	ADDRESS_UNIX,
 	ADDRESS_ELSEWHERE, /* valid, but other machines could connect */
 };
 
 enum address_scope address_check(const char *text);
+
+/* The path of a unix socket; NULL: it is none, or not an absolute path of less than 108 bytes. */
+const char *address_unix_path(const char *text);
 
 /* -EINVAL: not an address and a port. */
 int address_parse(const char *text, struct sockaddr_storage *out_address);

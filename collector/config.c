@@ -13,6 +13,7 @@
 #include "collector/address.h"
 #include "collector/base/macros.h"
 #include "collector/memory_plan.h"
+#include "collector/net/exposure.h"
 
 #define KEY_BYTES 64
 
@@ -53,8 +54,9 @@ static void put_range(const struct setting *setting, struct buf *out)
 			   setting->most);
 		return;
 	case ADDRESS:
-		buf_append_text(out, "a loopback address and a port, such as 127.0.0.1:4317 or "
-				     "[::1]:0");
+		buf_append_text(out, "an address and a port, such as 127.0.0.1:4317 or [::1]:0, or "
+				     "unix:/path; other machines can reach it only with "
+				     "TLS or tokens");
 		return;
 	case TEXT:
 		buf_printf(out, "a text of less than %d bytes", CONFIG_TEXT_BYTES);
@@ -131,7 +133,7 @@ static bool set_value(const struct setting *setting, struct config *config, cons
 	case NUMBER:
 		return set_number(setting, field, value);
 	case ADDRESS:
-		return address_check(value) == ADDRESS_LOOPBACK &&
+		return address_check(value) != ADDRESS_INVALID &&
 		       set_text(field, CONFIG_ADDRESS_BYTES, value);
 	case TEXT:
 		return set_text(field, CONFIG_TEXT_BYTES, value);
@@ -185,15 +187,7 @@ int config_set(struct config *config, const char *key, const char *value, struct
 	}
 	if (set_value(setting, config, value))
 		return 0;
-	if (setting->kind == ADDRESS && address_check(value) == ADDRESS_ELSEWHERE) {
-		buf_printf(
-			message,
-			"%s: \"%.200s\" is not a loopback address: there is no encryption and no "
-			"authentication yet, so only this machine may connect; must be ",
-			setting->key, value);
-	} else {
-		buf_printf(message, "%s: \"%.200s\" is not valid: must be ", setting->key, value);
-	}
+	buf_printf(message, "%s: \"%.200s\" is not valid: must be ", setting->key, value);
 	put_range(setting, message);
 	buf_append_byte(message, '\n');
 	return -EINVAL;
@@ -317,6 +311,8 @@ static int derive(struct config *config, struct buf *message)
 
 	if (config->alert_defaults && alert_rules_add_default(&config->alerts) < 0)
 		return -ENOMEM;
+	if (exposure_check(config, message) < 0)
+		rc = -EINVAL;
 	return memory_plan_check(config, message) < 0 ? -EINVAL : rc;
 }
 
@@ -342,7 +338,7 @@ int config_load(struct config *config, int argc, char *const *argv, bool *out_he
 
 void config_usage(struct buf *out)
 {
-	buf_append_text(out, "  --config FILE             read settings from here first\n");
+	buf_append_text(out, "  --config FILE               read settings from here first\n");
 	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
 		const struct setting *setting = &settings[i];
 		char flag[KEY_BYTES];
@@ -350,8 +346,8 @@ void config_usage(struct buf *out)
 
 		for (size_t j = 0; j <= len; j++)
 			flag[j] = setting->key[j] == '_' ? '-' : setting->key[j];
-		buf_printf(out, "  --%-22s  %s\n", flag, setting->help);
-		buf_printf(out, "  %26s(%s; default: %s)\n", "",
+		buf_printf(out, "  --%-24s  %s\n", flag, setting->help);
+		buf_printf(out, "  %28s(%s; default: %s)\n", "",
 			   setting->kind == CHOICE    ? setting->choices
 			   : setting->kind == SWITCH  ? "on|off"
 			   : setting->kind == NUMBER  ? "number"

@@ -13,7 +13,7 @@
 #include "collector/base/buf.h"
 
 #define CONFIG_TEXT_BYTES    1024
-#define CONFIG_ADDRESS_BYTES 64
+#define CONFIG_ADDRESS_BYTES 128
 
 struct config {
 #define NUMBER(name, value, least, most, help) uint64_t name;

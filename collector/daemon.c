@@ -19,23 +19,26 @@
 #include "collector/data_folder.h"
 #include "collector/engine.h"
 #include "collector/http_conn.h"
-#include "collector/intake.h"
-#include "collector/listener.h"
 #include "collector/log.h"
 #include "collector/memory_plan.h"
 #include "collector/metrics.h"
+#include "collector/net/credentials.h"
+#include "collector/net/network.h"
 #include "collector/privileges.h"
 #include "collector/probe_watch.h"
 #include "collector/writer.h"
 #include "storage/store.h"
 
 #define FILES_KEPT        384ul /* descriptors for queries, the store and ourselves */
+#define LOOK_MS           2000  /* between two looks at the files of certificates and tokens */
 #define DRAIN_PATIENCE_MS 5000  /* for clients to end after GOAWAY */
 
 /*   STARTING --engine has loaded--> READY --signal--> DRAINING --clients gone--> STOPPING
  *       \------------- signal ------------------------------------------------------^
  */
 enum daemon_state { DAEMON_STARTING, DAEMON_READY, DAEMON_DRAINING, DAEMON_STOPPING };
+
+enum { GUARDED_GRPC, GUARDED_HTTP, GUARDED_API, GUARDED };
 
 static const bool moves[][4] = {
 	[DAEMON_STARTING] = { [DAEMON_READY] = true, [DAEMON_STOPPING] = true },
@@ -49,12 +52,13 @@ struct daemon {
 	struct memory_plan plan;
 	enum daemon_state state;
 	atomic_bool is_ready; /* for other threads */
-	bool is_serving;      /* for health checks; the loop's */
 	int result;
 	uint64_t started_ns;
 
 	uv_loop_t loop;
-	uv_signal_t signals[2];
+	uv_signal_t signals[2]; /* that end us */
+	uv_signal_t hangup;     /* reads certificates and tokens again */
+	uv_timer_t look;        /* ... as does a change of their files */
 	uv_timer_t patience;
 	uv_async_t loaded; /* the engine knows the kernel's side and has loaded what was open */
 	bool has_handles;
@@ -62,15 +66,14 @@ struct daemon {
 	struct probe *probe; /* all owned, in the order of their making */
 	int probe_error;
 	struct metrics metrics;
-	struct intake *intake;
-	struct listener *listener;
+	struct credentials credentials[GUARDED];
+	struct network *network;
 	struct http_server *http;
 	struct store *store;
 	struct writer *writer;
 	struct engine *engine;
 	struct probe_watch *watch;
 
-	char grpc_address[CONFIG_ADDRESS_BYTES];
 	char api_address[CONFIG_ADDRESS_BYTES];
 };
 
@@ -78,7 +81,6 @@ static void move(struct daemon *daemon, enum daemon_state to)
 {
 	assert(moves[daemon->state][to]);
 	daemon->state = to;
-	daemon->is_serving = to == DAEMON_READY;
 	atomic_store(&daemon->is_ready, to == DAEMON_READY);
 }
 
@@ -120,28 +122,6 @@ static void start_probe(struct daemon *daemon)
 		daemon->probe_error = probe_start(&options, &daemon->probe);
 }
 
-static void on_pressure(bool hold, void *arg)
-{
-	struct daemon *daemon = arg;
-
-	if (daemon->listener)
-		listener_hold(daemon->listener, hold);
-	log_line(LOG_DEBUG, "intake: %s", hold ? "holds clients back" : "lets clients go on");
-}
-
-static int make_intake(struct daemon *daemon)
-{
-	struct intake_options options = {
-		.loop = &daemon->loop,
-		.metrics = &daemon->metrics,
-		.limit_bytes = daemon->plan.in_flight_bytes,
-		.on_pressure = on_pressure,
-		.arg = daemon,
-	};
-
-	return intake_new(&options, &daemon->intake);
-}
-
 static int complain_bind(const char *key, const char *address, int rc)
 {
 	log_line(LOG_ERROR, "%s: cannot listen on %s: %s%s", key, address, strerror(-rc),
@@ -151,25 +131,47 @@ static int complain_bind(const char *key, const char *address, int rc)
 	return rc;
 }
 
+static int open_credentials(struct daemon *daemon)
+{
+	const struct config *config = daemon->config;
+	const struct credentials_options options[GUARDED] = {
+		{ "grpc", config->grpc_tls_cert, config->grpc_tls_key, config->grpc_tls_client_ca,
+		  config->grpc_tokens, true },
+		{ "http", config->http_tls_cert, config->http_tls_key, config->http_tls_client_ca,
+		  config->http_tokens, true },
+		{ "api", config->api_tls_cert, config->api_tls_key, config->api_tls_client_ca,
+		  config->api_tokens, false },
+	};
+	struct buf message;
+	int rc = 0;
+
+	buf_init(&message, 0);
+	for (int i = 0; rc == 0 && i < GUARDED; i++) {
+		rc = credentials_open(&options[i], &daemon->credentials[i], &message);
+		if (rc < 0)
+			log_line(LOG_ERROR, "%s: %.*s", options[i].name, (int)message.len,
+				 message.data);
+	}
+	buf_fini(&message);
+	return rc;
+}
+
 static int bind_ports(struct daemon *daemon)
 {
 	const struct config *config = daemon->config;
-	struct listener_options options = {
+	struct network_options options = {
 		.loop = &daemon->loop,
-		.address = config->grpc,
-		.intake = daemon->intake,
+		.config = config,
+		.plan = &daemon->plan,
 		.metrics = &daemon->metrics,
-		.serving = &daemon->is_serving,
 		.max_connections = connections_possible(config),
-		.max_streams = (uint32_t)config->max_streams,
-		.max_request_bytes = (size_t)config->max_request_mib << 20,
-		.idle_ms = config->idle_timeout_s * 1000,
+		.grpc = &daemon->credentials[GUARDED_GRPC],
+		.http = &daemon->credentials[GUARDED_HTTP],
 	};
-	int rc = listener_bind(&options, &daemon->listener, daemon->grpc_address,
-			       sizeof(daemon->grpc_address));
+	int rc = network_new(&options, &daemon->network);
 
 	if (rc < 0)
-		return complain_bind("grpc", config->grpc, rc);
+		return rc;
 	rc = http_server_start(&daemon->loop, config->api, daemon, &daemon->http,
 			       daemon->api_address, sizeof(daemon->api_address));
 	return rc < 0 ? complain_bind("api", config->api, rc) : 0;
@@ -223,9 +225,9 @@ static int start_writer(struct daemon *daemon)
 		.store = daemon->store,
 		.metrics = &daemon->metrics,
 		.max_ledger_bytes = daemon->plan.ledger_bytes,
-		.on_written = intake_on_written,
-		.on_group = intake_on_group,
-		.arg = daemon->intake,
+		.on_written = network_on_written,
+		.on_group = network_on_group,
+		.arg = daemon->network,
 	};
 
 	return writer_start(&options, &daemon->writer);
@@ -249,7 +251,7 @@ static void on_fed(struct ticket *ticket, void *arg)
 {
 	struct daemon *daemon = arg;
 
-	intake_on_fed(ticket, daemon->intake);
+	network_on_fed(ticket, daemon->network);
 }
 
 static void on_loaded(void *arg)
@@ -310,7 +312,7 @@ static void on_patience(uv_timer_t *timer)
 	struct daemon *daemon = timer->data;
 
 	log_line(LOG_WARNING, "stopping: %zu clients did not end in time",
-		 listener_connections(daemon->listener));
+		 network_connections(daemon->network));
 	stop(daemon);
 }
 
@@ -328,7 +330,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	}
 	move(daemon, DAEMON_DRAINING);
 	uv_timer_start(&daemon->patience, on_patience, DRAIN_PATIENCE_MS, 0);
-	listener_drain(daemon->listener, on_drained, daemon);
+	network_drain(daemon->network, on_drained, daemon);
 }
 
 static void on_ready(uv_async_t *handle)
@@ -338,14 +340,32 @@ static void on_ready(uv_async_t *handle)
 
 	if (daemon->state != DAEMON_STARTING)
 		return;
-	rc = listener_accept(daemon->listener);
+	rc = network_accept(daemon->network);
 	if (rc < 0) {
-		daemon->result = complain_bind("grpc", daemon->grpc_address, rc);
+		daemon->result = rc;
 		stop(daemon);
 		return;
 	}
 	move(daemon, DAEMON_READY);
-	log_ready(daemon->grpc_address, daemon->api_address, daemon->config->data);
+	log_ready(network_grpc_address(daemon->network), network_http_address(daemon->network),
+		  daemon->api_address, daemon->config->data);
+}
+
+static void reload(struct daemon *daemon, bool force)
+{
+	for (int i = 0; i < GUARDED; i++)
+		credentials_reload(&daemon->credentials[i], force);
+}
+
+static void on_hangup(uv_signal_t *handle, int number)
+{
+	(void)number;
+	reload(handle->data, true);
+}
+
+static void on_look(uv_timer_t *timer)
+{
+	reload(timer->data, false);
 }
 
 static int init_loop(struct daemon *daemon)
@@ -357,6 +377,12 @@ static int init_loop(struct daemon *daemon)
 		return rc;
 	uv_timer_init(&daemon->loop, &daemon->patience);
 	daemon->patience.data = daemon;
+	uv_timer_init(&daemon->loop, &daemon->look);
+	daemon->look.data = daemon;
+	uv_timer_start(&daemon->look, on_look, LOOK_MS, LOOK_MS);
+	uv_signal_init(&daemon->loop, &daemon->hangup);
+	daemon->hangup.data = daemon;
+	uv_signal_start(&daemon->hangup, on_hangup, SIGHUP);
 	rc = uv_async_init(&daemon->loop, &daemon->loaded, on_ready);
 	assert(rc == 0);
 	daemon->loaded.data = daemon;
@@ -376,7 +402,7 @@ static int start(struct daemon *daemon)
 	int rc = init_loop(daemon);
 
 	if (rc == 0)
-		rc = make_intake(daemon);
+		rc = open_credentials(daemon);
 	if (rc == 0)
 		rc = bind_ports(daemon);
 	if (rc == 0)
@@ -389,7 +415,7 @@ static int start(struct daemon *daemon)
 		rc = start_engine(daemon);
 	if (rc < 0)
 		return rc;
-	intake_connect(daemon->intake, daemon->writer, daemon->engine);
+	network_connect(daemon->network, daemon->writer, daemon->engine);
 	return start_watch(daemon);
 }
 
@@ -400,19 +426,22 @@ static void tear_down(struct daemon *daemon)
 	int rc;
 
 	if (daemon->has_handles) {
-		listener_stop(daemon->listener);
+		network_stop(daemon->network);
 		http_server_stop(daemon->http);
 		probe_watch_stop(daemon->watch);
 		uv_close((uv_handle_t *)&daemon->signals[0], NULL);
 		uv_close((uv_handle_t *)&daemon->signals[1], NULL);
 		uv_close((uv_handle_t *)&daemon->patience, NULL);
+		uv_close((uv_handle_t *)&daemon->hangup, NULL);
+		uv_close((uv_handle_t *)&daemon->look, NULL);
 		uv_unref((uv_handle_t *)&daemon->loaded);
 		uv_run(&daemon->loop, UV_RUN_DEFAULT);
+		network_join(daemon->network);
 	}
 	probe_watch_free(daemon->watch);
 	engine_stop(daemon->engine);
 	writer_stop(daemon->writer);
-	intake_free(daemon->intake);
+	network_free(daemon->network);
 	store_close(daemon->store);
 	probe_stop(daemon->probe);
 	if (daemon->has_handles) {
@@ -422,6 +451,8 @@ static void tear_down(struct daemon *daemon)
 		assert(rc == 0);
 		(void)rc;
 	}
+	for (int i = 0; i < GUARDED; i++)
+		credentials_close(&daemon->credentials[i]);
 }
 
 int daemon_run(const struct config *config)
@@ -469,9 +500,9 @@ struct writer *daemon_writer(const struct daemon *daemon)
 	return daemon->writer;
 }
 
-struct intake *daemon_intake(const struct daemon *daemon)
+struct network *daemon_network(const struct daemon *daemon)
 {
-	return daemon->intake;
+	return daemon->network;
 }
 
 struct probe_watch *daemon_probe(const struct daemon *daemon)
@@ -491,7 +522,12 @@ bool daemon_is_ready(const struct daemon *daemon)
 
 const char *daemon_grpc_address(const struct daemon *daemon)
 {
-	return daemon->grpc_address;
+	return network_grpc_address(daemon->network);
+}
+
+const char *daemon_http_address(const struct daemon *daemon)
+{
+	return network_http_address(daemon->network);
 }
 
 const char *daemon_api_address(const struct daemon *daemon)

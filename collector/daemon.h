@@ -10,8 +10,8 @@
 struct config;
 struct daemon;
 struct engine;
-struct intake;
 struct metrics;
+struct network;
 struct probe_watch;
 struct store;
 struct writer;
@@ -24,12 +24,13 @@ const struct config *daemon_config(const struct daemon *daemon);
 struct store *daemon_store(const struct daemon *daemon);
 struct engine *daemon_engine(const struct daemon *daemon);
 struct writer *daemon_writer(const struct daemon *daemon);
-struct intake *daemon_intake(const struct daemon *daemon);
+struct network *daemon_network(const struct daemon *daemon);
 struct probe_watch *daemon_probe(const struct daemon *daemon);
 struct metrics *daemon_metrics(struct daemon *daemon);
 
 /* Accepting spans and queries: true from the line "ready" until a signal. */
 bool daemon_is_ready(const struct daemon *daemon);
 const char *daemon_grpc_address(const struct daemon *daemon);
+const char *daemon_http_address(const struct daemon *daemon);
 const char *daemon_api_address(const struct daemon *daemon);
 double daemon_uptime_s(const struct daemon *daemon);

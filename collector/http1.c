@@ -15,6 +15,11 @@ void http1_init(struct http1 *http, size_t max_body_bytes)
 	buf_init(&http->line, HTTP1_MAX_CHUNK_LINE + 1);
 }
 
+void http1_limit_head(struct http1 *http, size_t max_bytes)
+{
+	http->head.limit_bytes = max_bytes + 1;
+}
+
 void http1_fini(struct http1 *http)
 {
 	buf_fini(&http->head);
@@ -41,9 +46,26 @@ void http1_refuse(struct http1 *http, int status, const char *complaint)
 	http->complaint = complaint;
 }
 
+char *http1_take_body(struct http1 *http, size_t *out_len)
+{
+	char *body = http->body.len ? http->body.data : NULL;
+
+	*out_len = http->body.len;
+	if (body)
+		buf_init(&http->body, http->body.limit_bytes);
+	http->request.body = (struct str){ NULL, 0 };
+	return body;
+}
+
 static bool ends_head(const struct buf *head)
 {
 	return head->len >= 4 && memcmp(head->data + head->len - 4, "\r\n\r\n", 4) == 0;
+}
+
+/* A bare LF, which some take for the end of a line and some do not. */
+static bool ends_line_badly(const struct buf *head)
+{
+	return head->len < 2 || head->data[head->len - 2] != '\r';
 }
 
 static size_t feed_head(struct http1 *http, struct str bytes)
@@ -60,6 +82,10 @@ static size_t feed_head(struct http1 *http, struct str bytes)
 		if (buf_error(&http->head)) {
 			http1_refuse(http, buf_error(&http->head) == -EMSGSIZE ? 431 : 503,
 				     "the header is too large");
+			return used;
+		}
+		if (c == '\n' && ends_line_badly(&http->head)) {
+			http1_refuse(http, 400, "a line does not end in CRLF");
 			return used;
 		}
 		if (c == '\n' && ends_head(&http->head)) {
@@ -107,8 +133,21 @@ static bool parse_chunk_size(struct str line, uint64_t *out_size)
 	return i > 0 && (i == line.len || strchr("; \t", line.data[i]));
 }
 
+static bool has_controls(struct str line)
+{
+	for (size_t i = 0; i < line.len; i++) {
+		unsigned char c = (unsigned char)line.data[i];
+
+		if ((c < ' ' && c != '\t') || c == 0x7f)
+			return true;
+	}
+	return false;
+}
+
 static void take_chunk_line(struct http1 *http, struct str line)
 {
+	if (has_controls(line))
+		return http1_refuse(http, 400, "a chunk's line holds control characters");
 	switch (http->chunk_step) {
 	case CHUNK_SIZE:
 		if (!parse_chunk_size(line, &http->left))
@@ -175,8 +214,11 @@ size_t http1_feed(struct http1 *http, struct str bytes)
 
 	while (used < bytes.len && http->state <= HTTP1_BODY) {
 		struct str rest = { bytes.data + used, bytes.len - used };
+		bool was_head = http->state == HTTP1_HEAD;
 
-		used += http->state == HTTP1_HEAD ? feed_head(http, rest) : feed_body(http, rest);
+		used += was_head ? feed_head(http, rest) : feed_body(http, rest);
+		if (was_head && http->state == HTTP1_BODY && http->stops_at_body)
+			break;
 	}
 	if (http->state == HTTP1_DONE)
 		http->request.body = buf_str(&http->body);

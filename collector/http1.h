@@ -51,6 +51,7 @@ struct http1 {
 	uint64_t left;       /* of the body or of the chunk */
 	unsigned chunk_step; /* enum chunk_step, private */
 	unsigned trailers;
+	bool stops_at_body;    /* the owner's wish: http1_feed returns once before a body */
 	int status;            /* in HTTP1_BROKEN: what to answer before closing */
 	const char *complaint; /* ... and why; static text */
 };
@@ -58,9 +59,15 @@ struct http1 {
 void http1_init(struct http1 *http, size_t max_body_bytes);
 void http1_fini(struct http1 *http);
 
+/* Another limit than HTTP1_MAX_HEAD_BYTES; before the first byte. */
+void http1_limit_head(struct http1 *http, size_t max_bytes);
+
 /* Takes bytes up to the end of one request. Returns how many were used; then look at http->state.
  * After HTTP1_BROKEN the connection can only be answered and closed. */
 size_t http1_feed(struct http1 *http, struct str bytes);
+
+/* In HTTP1_DONE: gives the body away, heap memory; NULL when it is empty. */
+char *http1_take_body(struct http1 *http, size_t *out_len);
 
 /* Forgets the request and awaits another one. */
 void http1_next(struct http1 *http);

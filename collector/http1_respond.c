@@ -13,6 +13,7 @@ static const struct {
 	{ 200, "OK" },
 	{ 204, "No Content" },
 	{ 400, "Bad Request" },
+	{ 401, "Unauthorized" },
 	{ 403, "Forbidden" },
 	{ 404, "Not Found" },
 	{ 405, "Method Not Allowed" },
@@ -54,6 +55,6 @@ void http1_respond(const struct http1_response *response, bool keep_alive, bool 
 	buf_append_text(out, "X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n");
 	buf_printf(out, "Content-Length: %zu\r\nConnection: %s\r\n\r\n", response->body.len,
 		   keep_alive ? "keep-alive" : "close");
-	if (!is_head)
+	if (!is_head && response->body.len)
 		buf_append_str(out, response->body);
 }

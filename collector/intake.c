@@ -20,11 +20,8 @@ struct intake {
 	struct writer *writer; /* borrowed */
 	struct engine *engine; /* borrowed */
 	uv_async_t wake;       /* tickets were written, or bytes came free */
-	struct grpc_budget budget;
 	size_t unanswered;
 	bool holds;
-
-	atomic_size_t in_flight_bytes;
 	atomic_bool is_pressed; /* what `holds` is, for the engine thread */
 
 	pthread_mutex_t lock;
@@ -33,14 +30,15 @@ struct intake {
 
 static size_t hold_bytes(const struct intake *intake)
 {
-	return intake->options.limit_bytes / 4 * 3;
+	return intake->options.pool->limit_bytes / 4 * 3;
 }
 
 /* Holds at three quarters, lets go below half: so that it does not flutter. */
 static void weigh(struct intake *intake)
 {
-	size_t bytes = atomic_load(&intake->in_flight_bytes);
-	bool hold = bytes > (intake->holds ? intake->options.limit_bytes / 2 : hold_bytes(intake));
+	size_t bytes = atomic_load(&intake->options.pool->in_flight_bytes);
+	bool hold = bytes >
+		    (intake->holds ? intake->options.pool->limit_bytes / 2 : hold_bytes(intake));
 
 	if (hold == intake->holds)
 		return;
@@ -56,19 +54,14 @@ static void weigh(struct intake *intake)
 
 static void free_ticket(struct intake *intake, struct ticket *ticket)
 {
-	atomic_fetch_sub(&intake->in_flight_bytes, ticket->bytes);
+	atomic_fetch_sub(&intake->options.pool->in_flight_bytes, ticket->bytes);
 	otlp_batch_free(ticket->batch);
 	free(ticket);
 }
 
 static void answer(const struct intake_reply *reply, const struct span_batch *batch, int error)
 {
-	struct intake_result result = {
-		.error = error,
-		.spans = batch->span_count,
-		.rejected = batch->rejected_count,
-		.rejected_reason = batch->rejected_reason,
-	};
+	struct intake_result result = { .error = error, .batch = batch };
 
 	reply->on_result(&result, reply->stream_id, reply->arg);
 }
@@ -106,7 +99,6 @@ int intake_new(const struct intake_options *options, struct intake **out_intake)
 	if (!intake)
 		return -ENOMEM;
 	intake->options = *options;
-	intake->budget.limit_bytes = options->limit_bytes;
 	intake->wake.data = intake;
 	rc = uv_async_init(options->loop, &intake->wake, on_wake);
 	if (rc < 0) {
@@ -143,9 +135,9 @@ void intake_free(struct intake *intake)
 /* One batch alone is always let in: a request within the limits must pass sooner or later. */
 static bool fits(const struct intake *intake, size_t bytes)
 {
-	size_t in_flight = atomic_load(&intake->in_flight_bytes);
+	size_t in_flight = atomic_load(&intake->options.pool->in_flight_bytes);
 
-	return in_flight == 0 || in_flight + bytes <= intake->options.limit_bytes;
+	return in_flight == 0 || in_flight + bytes <= intake->options.pool->limit_bytes;
 }
 
 void intake_submit(struct intake *intake, struct span_batch *batch,
@@ -164,45 +156,37 @@ void intake_submit(struct intake *intake, struct span_batch *batch,
 		otlp_batch_free(batch);
 		return;
 	}
-	*ticket = (struct ticket){ .batch = batch, .bytes = bytes, .reply = *reply };
-	atomic_fetch_add(&intake->in_flight_bytes, bytes);
+	*ticket = (struct ticket){
+		.intake = intake, .batch = batch, .bytes = bytes, .reply = *reply
+	};
+	atomic_fetch_add(&intake->options.pool->in_flight_bytes, bytes);
 	if (intake->unanswered++ == 0)
 		uv_ref((uv_handle_t *)&intake->wake);
 	weigh(intake);
 	writer_batch(intake->writer, ticket);
 }
 
-struct grpc_budget *intake_budget(struct intake *intake)
+void intake_on_written(struct ticket *ticket)
 {
-	return &intake->budget;
-}
-
-void intake_on_written(struct ticket *ticket, void *arg)
-{
-	struct intake *intake = arg;
+	struct intake *intake = ticket->intake;
 
 	pthread_mutex_lock(&intake->lock);
 	queue_push(&intake->written, &ticket->link);
 	pthread_mutex_unlock(&intake->lock);
 }
 
-void intake_on_group(void *arg)
+void intake_on_group(struct intake *intake)
 {
-	struct intake *intake = arg;
-
 	uv_async_send(&intake->wake);
 }
 
-void intake_on_fed(struct ticket *ticket, void *arg)
+void intake_on_fed(struct ticket *ticket)
 {
-	struct intake *intake = arg;
-
-	free_ticket(intake, ticket);
-	if (atomic_load(&intake->is_pressed))
-		uv_async_send(&intake->wake);
+	free_ticket(ticket->intake, ticket);
 }
 
-size_t intake_in_flight_bytes(const struct intake *intake)
+void intake_on_room(struct intake *intake)
 {
-	return atomic_load(&intake->in_flight_bytes);
+	if (atomic_load(&intake->is_pressed))
+		uv_async_send(&intake->wake);
 }

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What comes in, on its way through writer and engine; bounded by bytes in flight.
  *
- * Bytes count from the end of a request's decoding until the correlator has it. At three quarters
- * of the limit the listeners hold their peers back (flow control); at the limit a request is
- * refused and told when to come again. Loop thread, unless a function says otherwise. Batches that
- * are not answered keep the loop alive. */
+ * One for each network loop; they share a pool. Bytes count from the end of a request's decoding
+ * until the correlator has it. At three quarters of the limit the listeners hold their peers back
+ * (flow control); at the limit a request is refused and told when to come again. Loop thread,
+ * unless a function says otherwise. Batches that are not answered keep the loop alive. */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 
-#include "otlp/grpc_session.h"
 #include "otlp/span.h"
 
 struct engine;
@@ -21,10 +21,16 @@ struct metrics;
 struct ticket;
 struct writer;
 
-struct intake_options {
-	uv_loop_t *loop;         /* borrowed */
-	struct metrics *metrics; /* borrowed */
+/* What is in flight, of all intakes together. */
+struct intake_pool {
 	size_t limit_bytes;
+	atomic_size_t in_flight_bytes;
+};
+
+struct intake_options {
+	uv_loop_t *loop; /* borrowed, as all pointers */
+	struct metrics *metrics;
+	struct intake_pool *pool;
 	/* Whether peers are to be held back has changed. */
 	void (*on_pressure)(bool hold, void *arg);
 	void *arg;
@@ -41,9 +47,7 @@ void intake_free(struct intake *intake);
 /* What a batch is answered with. */
 struct intake_result {
 	int error; /* 0: stored; -EBUSY: too much in flight; else why it was not stored */
-	uint32_t spans;
-	uint32_t rejected;
-	const char *rejected_reason; /* static text; NULL: none */
+	const struct span_batch *batch; /* borrowed for the call */
 };
 
 struct intake_reply {
@@ -56,13 +60,10 @@ struct intake_reply {
 void intake_submit(struct intake *intake, struct span_batch *batch,
 		   const struct intake_reply *reply);
 
-/* Half-received requests of all connections count here; see grpc_session.h. */
-struct grpc_budget *intake_budget(struct intake *intake);
+/* For the writer and the engine; any thread. The ticket goes back to the intake it came from. */
+void intake_on_written(struct ticket *ticket);
+void intake_on_fed(struct ticket *ticket);
 
-/* For writer_options and engine_options: any thread; `arg` is the intake. */
-void intake_on_written(struct ticket *ticket, void *arg);
-void intake_on_group(void *arg);
-void intake_on_fed(struct ticket *ticket, void *arg);
-
-/* Any thread. */
-size_t intake_in_flight_bytes(const struct intake *intake);
+/* Any thread: written tickets may be collected; bytes came free. */
+void intake_on_group(struct intake *intake);
+void intake_on_room(struct intake *intake);

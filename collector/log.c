@@ -89,7 +89,7 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *form
 	va_end(args);
 }
 
-void log_ready(const char *grpc, const char *api, const char *data)
+void log_ready(const char *grpc, const char *http, const char *api, const char *data)
 {
-	dprintf(STDERR_FILENO, "ready grpc=%s api=%s data=%s\n", grpc, api, data);
+	dprintf(STDERR_FILENO, "ready grpc=%s http=%s api=%s data=%s\n", grpc, http, api, data);
 }

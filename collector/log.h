@@ -14,8 +14,9 @@ void log_set_level(enum log_level level);
 
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* `ready grpc=ADDRESS api=ADDRESS data=PATH`: a line of its own form, for whoever started us. */
-void log_ready(const char *grpc, const char *api, const char *data);
+/* `ready grpc=ADDRESS http=ADDRESS api=ADDRESS data=PATH`: a line of its own form, for whoever
+ * started us. */
+void log_ready(const char *grpc, const char *http, const char *api, const char *data);
 
 struct log_limit {
 	_Atomic uint64_t next_ns;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "collector/daemon.h"
-#include "collector/intake.h"
+#include "collector/net/network.h"
 
 static uint64_t anonymous_bytes(void)
 {
@@ -35,6 +35,6 @@ void snapshot_take(struct daemon *daemon, struct snapshot *out_snapshot)
 	probe_watch_snapshot(daemon_probe(daemon), &out_snapshot->probe);
 	writer_snapshot(daemon_writer(daemon), &out_snapshot->writer);
 	store_stats(daemon_store(daemon), &out_snapshot->store);
-	out_snapshot->in_flight_bytes = intake_in_flight_bytes(daemon_intake(daemon));
+	out_snapshot->in_flight_bytes = network_in_flight_bytes(daemon_network(daemon));
 	out_snapshot->own_anonymous_bytes = anonymous_bytes();
 }

@@ -242,6 +242,7 @@ void status_render(struct daemon *daemon, struct json *json)
 	render_memory(&snapshot, json);
 	json_object(json, "ports");
 	json_text(json, "grpc", daemon_grpc_address(daemon));
+	json_text(json, "http", daemon_http_address(daemon));
 	json_text(json, "api", daemon_api_address(daemon));
 	json_end(json);
 	json_text(json, "data", daemon_config(daemon)->data);

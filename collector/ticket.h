@@ -12,6 +12,7 @@
 
 struct ticket {
 	struct queue_link link;
+	struct intake *intake;    /* where it came in, and where its reply goes out */
 	struct span_batch *batch; /* owned */
 	size_t bytes;             /* what it adds to what is in flight */
 	int result;               /* of the commit: 0 or negative errno */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Accepts gRPC connections, up to a limit, and looks after them.
+/* Accepts OTLP connections, up to a limit, and looks after them.
  *
  *   listener_bind -> listener_accept -> listener_drain -> listener_stop
  *
@@ -12,20 +12,21 @@
 #include <stdint.h>
 #include <uv.h>
 
-struct intake;
+#include "collector/receive/otlp_service.h"
+
+struct admission;
 struct listener;
-struct metrics;
+struct tls_context;
 
 struct listener_options {
-	uv_loop_t *loop; /* borrowed, as all pointers */
+	uv_loop_t *loop;  /* borrowed, as all pointers */
+	const char *name; /* "grpc", "http": for the log */
 	const char *address;
-	struct intake *intake;
-	struct metrics *metrics;
-	const bool *serving; /* answers health checks */
-	uint32_t max_connections;
-	uint32_t max_streams;
-	size_t max_request_bytes;
-	uint64_t idle_ms;
+	bool speaks_http1;       /* the HTTP port: HTTP/1.1, and HTTP/2 when a client begins so */
+	bool is_shared;          /* other loops listen on the same address */
+	struct tls_context *tls; /* NULL: plain */
+	struct admission *admission; /* shared by all listeners */
+	struct otlp_service service; /* copied; http2.methods and .counters are the listener's */
 };
 
 int listener_bind(const struct listener_options *options, struct listener **out_listener,

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/receive/otlp_gate.h"
+
+#include "collector/net/tokens.h"
+
+#define CORS_MAX_AGE_S 7200
+
+/* Whether `origin` stands in the comma separated list, or everybody does. */
+static bool may_read(const struct otlp_service *service, struct str origin)
+{
+	const char *at = service->cors_origins;
+
+	while (*at && origin.len) {
+		size_t len = strcspn(at, ", ");
+		struct str one = { at, len };
+
+		if (str_eq(one, origin) || str_eq(one, STR("*")))
+			return true;
+		at += len;
+		at += strspn(at, ", ");
+	}
+	return false;
+}
+
+static bool is_preflight(const struct otlp_service *service, const struct otlp_gate_head *head)
+{
+	return str_eq(head->method, STR("OPTIONS")) && head->preflight_method.len &&
+	       may_read(service, head->origin);
+}
+
+static const char *headers_for(unsigned http_status)
+{
+	switch (http_status) {
+	case 405:
+		return "Allow: POST\r\n";
+	case 415:
+		return "Accept: application/x-protobuf, application/json\r\n"
+		       "Accept-Encoding: gzip, zstd, deflate\r\n";
+	default:
+		return "";
+	}
+}
+
+struct otlp_gate_verdict otlp_gate_check(const struct otlp_service *service,
+					 const struct otlp_gate_head *head,
+					 struct otlp_http_request *out_request)
+{
+	struct otlp_gate_verdict verdict = { .headers = "" };
+
+	verdict.error = otlp_http_begin(head->method, head->content_type, head->content_encoding,
+					head->content_length, &service->http_limits, out_request);
+	if (!otlp_http_is_traces(head->path)) {
+		verdict.error = (struct grpc_error){
+			.status = GRPC_UNIMPLEMENTED,
+			.text = "only traces are received here, at " OTLP_HTTP_TRACES,
+			.http_status = 404,
+		};
+	} else if (is_preflight(service, head)) {
+		verdict.error = (struct grpc_error){ 0 };
+		verdict.is_preflight = true;
+	} else if (service->tokens && !tokens_allow(service->tokens, head->authorization)) {
+		verdict.error = (struct grpc_error){
+			.status = GRPC_UNAUTHENTICATED,
+			.text = "a valid bearer token is needed",
+			.http_status = 401,
+		};
+		verdict.headers = "WWW-Authenticate: Bearer\r\n";
+	} else if (verdict.error.status) {
+		verdict.headers = headers_for(verdict.error.http_status);
+	}
+	return verdict;
+}
+
+void otlp_gate_put_cors(const struct otlp_service *service, const struct otlp_gate_head *head,
+			struct buf *out)
+{
+	if (!*service->cors_origins)
+		return;
+	buf_append_text(out, "Vary: Origin\r\n");
+	if (!may_read(service, head->origin))
+		return;
+	buf_printf(out, "Access-Control-Allow-Origin: %.*s\r\n", (int)head->origin.len,
+		   head->origin.data);
+	if (!is_preflight(service, head))
+		return;
+	buf_printf(out,
+		   "Access-Control-Allow-Methods: POST\r\nAccess-Control-Max-Age: %d\r\n"
+		   "Access-Control-Allow-Headers: content-type, content-encoding, "
+		   "authorization%s%s\r\n",
+		   CORS_MAX_AGE_S, *service->cors_headers ? ", " : "", service->cors_headers);
+}

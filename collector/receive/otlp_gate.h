@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is decided about an OTLP/HTTP request before its body is read: the path, who may send, what
+ * a page of another site may do, and whether the body is of a kind that we take. No state. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "collector/base/buf.h"
+#include "collector/receive/otlp_service.h"
+
+/* Empty: not sent. */
+struct otlp_gate_head {
+	struct str method, path; /* without its query */
+	struct str content_type, content_encoding, content_length;
+	struct str authorization;
+	struct str origin, preflight_method;
+};
+
+struct otlp_gate_verdict {
+	struct grpc_error error; /* GRPC_OK: go on */
+	const char *headers;     /* lines that go with the refusal; static */
+	bool is_preflight;       /* to be answered 204, with the lines of otlp_gate_put_cors */
+};
+
+struct otlp_gate_verdict otlp_gate_check(const struct otlp_service *service,
+					 const struct otlp_gate_head *head,
+					 struct otlp_http_request *out_request);
+
+/* Lines that let the page at `origin` read the answer; none when it may not. */
+void otlp_gate_put_cors(const struct otlp_service *service, const struct otlp_gate_head *head,
+			struct buf *out);
