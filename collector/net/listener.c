@@ -258,6 +258,7 @@ static void init_conn_options(struct listener *listener)
 
 	options->service.http2.methods = methods;
 	options->service.http2.counters = &listener->counters;
+	options->service.http_limits.batch = &options->service.limits;
 	listener->conn_options = (struct otlp_conn_options){
 		.transport = {
 			.loop = options->loop,

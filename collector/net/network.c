@@ -76,6 +76,7 @@ static struct otlp_service service_of(struct lane *lane, int port)
 		.metrics = options->metrics,
 		.tokens = credentials->tokens,
 		.http2 = {
+			.takes_http = port == HTTP,
 			.serving = &lane->is_serving,
 			.budget = &lane->budget,
 			.max_message_bytes = request_bytes,
@@ -99,7 +100,7 @@ static struct otlp_service service_of(struct lane *lane, int port)
 	};
 
 	service.limits.max_spans = (uint32_t)config->max_spans;
-	return service;
+	return service; /* whoever keeps it points http_limits.batch to its limits */
 }
 
 static int complain(const char *key, const char *address, int rc)

@@ -28,9 +28,11 @@ static bool is_preflight(const struct otlp_service *service, const struct otlp_g
 	       may_read(service, head->origin);
 }
 
-static const char *headers_for(unsigned http_status)
+static const char *lines_for(int status)
 {
-	switch (http_status) {
+	switch (status) {
+	case 401:
+		return "WWW-Authenticate: Bearer\r\n";
 	case 405:
 		return "Allow: POST\r\n";
 	case 415:
@@ -45,7 +47,7 @@ struct otlp_gate_verdict otlp_gate_check(const struct otlp_service *service,
 					 const struct otlp_gate_head *head,
 					 struct otlp_http_request *out_request)
 {
-	struct otlp_gate_verdict verdict = { .headers = "" };
+	struct otlp_gate_verdict verdict = { 0 };
 
 	verdict.error = otlp_http_begin(head->method, head->content_type, head->content_encoding,
 					head->content_length, &service->http_limits, out_request);
@@ -64,15 +66,12 @@ struct otlp_gate_verdict otlp_gate_check(const struct otlp_service *service,
 			.text = "a valid bearer token is needed",
 			.http_status = 401,
 		};
-		verdict.headers = "WWW-Authenticate: Bearer\r\n";
-	} else if (verdict.error.status) {
-		verdict.headers = headers_for(verdict.error.http_status);
 	}
 	return verdict;
 }
 
-void otlp_gate_put_cors(const struct otlp_service *service, const struct otlp_gate_head *head,
-			struct buf *out)
+static void put_cors(const struct otlp_service *service, const struct otlp_gate_head *head,
+		     struct buf *out)
 {
 	if (!*service->cors_origins)
 		return;
@@ -88,4 +87,13 @@ void otlp_gate_put_cors(const struct otlp_service *service, const struct otlp_ga
 		   "Access-Control-Allow-Headers: content-type, content-encoding, "
 		   "authorization%s%s\r\n",
 		   CORS_MAX_AGE_S, *service->cors_headers ? ", " : "", service->cors_headers);
+}
+
+void otlp_gate_put_headers(const struct otlp_service *service, const struct otlp_gate_head *head,
+			   int status, uint32_t retry_delay_ms, struct buf *out)
+{
+	buf_append_text(out, lines_for(status));
+	if (retry_delay_ms)
+		buf_printf(out, "Retry-After: %u\r\n", (retry_delay_ms + 999) / 1000);
+	put_cors(service, head, out);
 }

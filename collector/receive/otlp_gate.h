@@ -18,14 +18,14 @@ struct otlp_gate_head {
 
 struct otlp_gate_verdict {
 	struct grpc_error error; /* GRPC_OK: go on */
-	const char *headers;     /* lines that go with the refusal; static */
-	bool is_preflight;       /* to be answered 204, with the lines of otlp_gate_put_cors */
+	bool is_preflight;       /* to be answered 204, without a body */
 };
 
 struct otlp_gate_verdict otlp_gate_check(const struct otlp_service *service,
 					 const struct otlp_gate_head *head,
 					 struct otlp_http_request *out_request);
 
-/* Lines that let the page at `origin` read the answer; none when it may not. */
-void otlp_gate_put_cors(const struct otlp_service *service, const struct otlp_gate_head *head,
-			struct buf *out);
+/* The lines that an answer with this status needs, each ending in CRLF: Allow, Accept,
+ * WWW-Authenticate, Retry-After, and those that let the page at `origin` read it. */
+void otlp_gate_put_headers(const struct otlp_service *service, const struct otlp_gate_head *head,
+			   int status, uint32_t retry_delay_ms, struct buf *out);

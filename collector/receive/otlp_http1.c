@@ -12,6 +12,7 @@
 #include "collector/intake.h"
 #include "collector/receive/otlp_gate.h"
 #include "collector/receive/otlp_protocol.h"
+#include "otlp/otlp_response.h"
 
 #define RETRY_BUSY_MS     1000
 #define MAX_PENDING_BYTES ((size_t)128 << 10) /* pipelined; then the socket is not read */
@@ -57,43 +58,22 @@ static bool is_over_budget(const struct http1_export *export)
 	       shared->used_bytes != export->budgeted_bytes;
 }
 
-static void count_reply(const struct http1_export *export, int status)
-{
-	static const struct {
-		int status;
-		enum metric metric;
-	} rows[] = {
-		{ 200, METRIC_HTTP_200 }, { 204, METRIC_HTTP_204 }, { 400, METRIC_HTTP_400 },
-		{ 401, METRIC_HTTP_401 }, { 404, METRIC_HTTP_404 }, { 405, METRIC_HTTP_405 },
-		{ 408, METRIC_HTTP_408 }, { 413, METRIC_HTTP_413 }, { 415, METRIC_HTTP_415 },
-		{ 431, METRIC_HTTP_431 }, { 503, METRIC_HTTP_503 },
-	};
-	enum metric metric = METRIC_HTTP_OTHER;
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		if (rows[i].status == status)
-			metric = rows[i].metric;
-	}
-	metrics_add(service_of(export)->metrics, metric, 1);
-}
-
 /* Answers the request, and is ready for the next one, or done. */
-static void respond(struct http1_export *export, int status, const char *headers, struct str body,
-		    bool may_go_on)
+static void respond(struct http1_export *export, int status, uint32_t retry_delay_ms,
+		    struct str body, bool may_go_on)
 {
 	bool keep_alive = may_go_on && export->http.request.keep_alive && !export->is_leaving;
 	struct http1_response response = { .status = status, .body = body };
 	struct buf lines;
 
 	buf_init(&lines, 0);
-	buf_append_text(&lines, headers);
-	otlp_gate_put_cors(service_of(export), &export->head, &lines);
+	otlp_gate_put_headers(service_of(export), &export->head, status, retry_delay_ms, &lines);
 	buf_append_byte(&lines, '\0');
 	response.headers = buf_error(&lines) ? NULL : lines.data;
 	if (status != 204)
 		response.content_type = otlp_http_content_type(export->request.form);
 	http1_respond(&response, keep_alive, export->http.request.is_head, &export->out);
-	count_reply(export, status);
+	otlp_service_count_http(service_of(export), status);
 	buf_fini(&lines);
 	export->state = keep_alive ? READING : ENDED;
 	export->head = (struct otlp_gate_head){ 0 };
@@ -103,22 +83,15 @@ static void respond(struct http1_export *export, int status, const char *headers
 	budget(export, 0);
 }
 
-static void refuse(struct http1_export *export, struct grpc_error error, const char *headers,
-		   bool may_go_on)
+static void refuse(struct http1_export *export, struct grpc_error error, bool may_go_on)
 {
-	struct buf body, lines;
+	struct buf body;
 
 	buf_init(&body, 0);
-	buf_init(&lines, 0);
-	buf_append_text(&lines, headers);
-	if (error.retry_delay_ms)
-		buf_printf(&lines, "Retry-After: %u\r\n", (error.retry_delay_ms + 999) / 1000);
-	buf_append_byte(&lines, '\0');
 	otlp_http_refused(export->request.form, error, &body);
-	respond(export, (int)otlp_http_status(error), buf_error(&lines) ? "" : lines.data,
-		buf_str(&body), may_go_on);
+	respond(export, (int)otlp_http_status(error), error.retry_delay_ms, buf_str(&body),
+		may_go_on);
 	buf_fini(&body);
-	buf_fini(&lines);
 }
 
 static void refuse_busy(struct http1_export *export)
@@ -127,7 +100,7 @@ static void refuse_busy(struct http1_export *export)
 	       (struct grpc_error){ .status = GRPC_UNAVAILABLE,
 				    .text = "too much is in flight; try again",
 				    .retry_delay_ms = RETRY_BUSY_MS },
-	       "", false);
+	       false);
 }
 
 static void advance(struct http1_export *export);
@@ -137,8 +110,8 @@ static void answer_stored(struct http1_export *export, const struct span_batch *
 	struct buf body;
 
 	buf_init(&body, 0);
-	otlp_http_stored(export->request.form, batch, &body);
-	respond(export, 200, "", buf_str(&body), true);
+	otlp_response_stored(export->request.form, batch, &body);
+	respond(export, 200, 0, buf_str(&body), true);
 	buf_fini(&body);
 }
 
@@ -153,7 +126,7 @@ static void on_result(const struct intake_result *result, int32_t stream_id, voi
 	if (error.status == GRPC_OK)
 		answer_stored(export, result->batch);
 	else
-		refuse(export, error, "", true);
+		refuse(export, error, true);
 	if (export->is_busy)
 		return;
 	advance(export);
@@ -175,7 +148,7 @@ static void take_request(struct http1_export *export)
 				 &detail);
 	if (error.status) {
 		otlp_service_invalid(service, &otlp_counters_http, error.text);
-		refuse(export, error, "", true);
+		refuse(export, error, true);
 	} else {
 		export->state = WORKING;
 		budget(export, 0);
@@ -209,9 +182,9 @@ static void check_head(struct http1_export *export)
 	struct otlp_gate_verdict verdict = judge(export);
 
 	if (verdict.is_preflight)
-		respond(export, 204, "", (struct str){ NULL, 0 }, is_whole);
+		respond(export, 204, 0, (struct str){ NULL, 0 }, is_whole);
 	else if (verdict.error.status)
-		refuse(export, verdict.error, verdict.headers, is_whole);
+		refuse(export, verdict.error, is_whole);
 	else if (export->http.request.expects_continue)
 		buf_append_text(&export->out, "HTTP/1.1 100 Continue\r\n\r\n");
 }
@@ -222,20 +195,18 @@ static void refuse_broken(struct http1_export *export)
 	struct grpc_error error = { .status = GRPC_INVALID_ARGUMENT,
 				    .text = export->http.complaint,
 				    .http_status = (unsigned)export->http.status };
-	const char *headers = "";
 
 	if (error.http_status == 413) {
 		error.status = GRPC_RESOURCE_EXHAUSTED;
 		if (!export->has_body) {
 			struct otlp_gate_verdict verdict = judge(export);
 
-			headers = verdict.headers;
 			error = verdict.error.status ? verdict.error : error;
 		}
 	} else {
 		export->complaint = error.text;
 	}
-	refuse(export, error, headers, false);
+	refuse(export, error, false);
 }
 
 /* One step with what has come; false: more bytes are needed, or it is not our turn. */
@@ -282,7 +253,7 @@ static void advance(struct http1_export *export)
 		buf_fini(&export->pending);
 }
 
-static int open(const struct otlp_owner *owner, uint64_t now_ms, void **out_state)
+static int new_state(const struct otlp_owner *owner, uint64_t now_ms, void **out_state)
 {
 	struct http1_export *export = calloc(1, sizeof(*export));
 
@@ -299,7 +270,7 @@ static int open(const struct otlp_owner *owner, uint64_t now_ms, void **out_stat
 	return 0;
 }
 
-static void close(void *state)
+static void free_state(void *state)
 {
 	struct http1_export *export = state;
 
@@ -422,13 +393,13 @@ static void tick(void *state, uint64_t now_ms)
 	refuse(export,
 	       (struct grpc_error){
 		       .status = GRPC_DEADLINE_EXCEEDED, .text = late, .http_status = 408 },
-	       "", false);
+	       false);
 }
 
 const struct otlp_protocol otlp_http1 = {
 	.name = "HTTP/1",
-	.open = open,
-	.close = close,
+	.open = new_state,
+	.close = free_state,
 	.feed = feed,
 	.pull = pull,
 	.wants_read = wants_read,

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "collector/base/macros.h"
 #include "collector/intake.h"
 #include "collector/log.h"
 #include "otlp/span.h"
@@ -74,4 +75,24 @@ void otlp_service_invalid(const struct otlp_service *service, const struct otlp_
 {
 	metrics_add(service->metrics, counters->invalid, 1);
 	LOG_LIMITED(LOG_WARNING, "otlp: refused export: %s", why);
+}
+
+void otlp_service_count_http(const struct otlp_service *service, int status)
+{
+	static const struct {
+		int status;
+		enum metric metric;
+	} rows[] = {
+		{ 200, METRIC_HTTP_200 }, { 204, METRIC_HTTP_204 }, { 400, METRIC_HTTP_400 },
+		{ 401, METRIC_HTTP_401 }, { 404, METRIC_HTTP_404 }, { 405, METRIC_HTTP_405 },
+		{ 408, METRIC_HTTP_408 }, { 413, METRIC_HTTP_413 }, { 415, METRIC_HTTP_415 },
+		{ 431, METRIC_HTTP_431 }, { 503, METRIC_HTTP_503 },
+	};
+	enum metric metric = METRIC_HTTP_OTHER;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (rows[i].status == status)
+			metric = rows[i].metric;
+	}
+	metrics_add(service->metrics, metric, 1);
 }

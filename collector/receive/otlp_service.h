@@ -54,3 +54,6 @@ struct grpc_error otlp_service_result(const struct otlp_service *service,
 /* Counts and logs a request that is not OTLP. */
 void otlp_service_invalid(const struct otlp_service *service, const struct otlp_counters *counters,
 			  const char *why);
+
+/* Counts an answer of OTLP/HTTP by its status. */
+void otlp_service_count_http(const struct otlp_service *service, int status);

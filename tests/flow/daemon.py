@@ -59,8 +59,8 @@ class Daemon:
         self.data = data or os.path.join(temporary_folder(), "data")
         self.lines = []
         self.process = subprocess.Popen(
-            [*prefix, BINARY, *command, "--grpc=127.0.0.1:0", "--api=127.0.0.1:0",
-             "--data=" + self.data, *arguments],
+            [*prefix, BINARY, *command, "--grpc=127.0.0.1:0", "--http=127.0.0.1:0",
+             "--api=127.0.0.1:0", "--data=" + self.data, *arguments],
             stderr=subprocess.PIPE, text=True, errors="replace")
         atexit.register(self.kill)
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -88,7 +88,7 @@ class Daemon:
 
     def wait_ready(self):
         ready = wait_for(self._ready_line, "the line `ready`")
-        self.grpc, self.api = ready["grpc"], ready["api"]
+        self.grpc, self.http, self.api = ready["grpc"], ready["http"], ready["api"]
 
     def get(self, path):
         """(status, parsed JSON or text)"""
