@@ -39,7 +39,8 @@ static size_t max_body(const struct otlp_http_limits *limits)
 
 static bool equals(struct str text, const char *word)
 {
-	return text.len == strlen(word) && strncasecmp(text.data, word, text.len) == 0;
+	return text.len == strlen(word) &&
+	       (text.len == 0 || strncasecmp(text.data, word, text.len) == 0);
 }
 
 static struct str trim(struct str text)

@@ -66,7 +66,7 @@ def bad_config():
     said = refused("--config", path, status=2)
     assert "settle_ms" in said
     status, said = check_config("--grpc=0.0.0.0:4317")
-    assert status == 2 and "loopback" in said and "no encryption" in said, said
+    assert status == 2 and "loopback" in said and "without encryption" in said, said
     assert check_config("--config", "/dev/null")[0] == 0
 
 
@@ -77,6 +77,8 @@ def main():
     daemon = Daemon("--probe=off")
     said = refused("--grpc=" + daemon.grpc)
     assert "in use" in said and daemon.grpc in said and "another" in said, said
+    said = refused("--http=" + daemon.http)
+    assert "in use" in said and daemon.http in said, said
     said = refused("--api=" + daemon.api)
     assert "in use" in said and daemon.api in said, said
     said = refused(data=daemon.data)

@@ -17,6 +17,8 @@ static void loopback_is_told_from_elsewhere(void **state)
 	assert_int_equal(address_check("127.0.0.1:4317"), ADDRESS_LOOPBACK);
 	assert_int_equal(address_check("127.9.9.9:0"), ADDRESS_LOOPBACK);
 	assert_int_equal(address_check("[::1]:65535"), ADDRESS_LOOPBACK);
+	assert_int_equal(address_check("unix:/run/spanwise/otlp.sock"), ADDRESS_UNIX);
+	assert_int_equal(address_check("unix:otlp.sock"), ADDRESS_INVALID);
 	assert_int_equal(address_check("0.0.0.0:4317"), ADDRESS_ELSEWHERE);
 	assert_int_equal(address_check("[::]:4317"), ADDRESS_ELSEWHERE);
 	assert_int_equal(address_check("10.0.0.1:1"), ADDRESS_ELSEWHERE);

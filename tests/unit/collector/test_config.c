@@ -12,6 +12,7 @@
 #include "collector/base/buf.h"
 #include "collector/base/macros.h"
 #include "collector/config.h"
+#include "collector/net/exposure.h"
 
 static struct config config;
 static struct buf message;
@@ -83,12 +84,22 @@ static void every_bad_line_is_named_with_key_value_and_range(void **state)
 	assert_int_equal(config.tick_hz, 50);
 }
 
-static void only_loopback_is_listened_on_and_the_message_says_why(void **state)
+static void other_machines_are_let_in_only_by_tls_or_tokens(void **state)
 {
 	(void)state;
-	assert_int_equal(config_set(&config, "grpc", "0.0.0.0:4317", &message), -EINVAL);
-	assert_said("no encryption and no authentication yet");
-	assert_string_equal(config.grpc, "127.0.0.1:4317");
+	assert_int_equal(config_set(&config, "grpc", "0.0.0.0:4317", &message), 0);
+	assert_int_equal(exposure_check(&config, &message), -EINVAL);
+	assert_said("without encryption and authentication: set grpc_tls_cert");
+	buf_clear(&message);
+	assert_int_equal(config_set(&config, "grpc_tokens", "/etc/tokens", &message), 0);
+	assert_int_equal(exposure_check(&config, &message), 0);
+	assert_int_equal(config_set(&config, "api", "unix:/run/spanwise/api.sock", &message), 0);
+	assert_int_equal(exposure_check(&config, &message), 0);
+	assert_int_equal(config_set(&config, "http", "unix:relative", &message), -EINVAL);
+	assert_int_equal(config_set(&config, "http_tls_cert", "/etc/cert", &message), 0);
+	buf_clear(&message);
+	assert_int_equal(exposure_check(&config, &message), -EINVAL);
+	assert_said("http_tls_cert, http_tls_key: one without the other");
 }
 
 static void numbers_that_are_none_are_refused(void **state)
@@ -211,7 +222,7 @@ int main(void)
 		TEST(defaults_are_those_of_the_table),
 		TEST(a_file_sets_what_it_names),
 		TEST(every_bad_line_is_named_with_key_value_and_range),
-		TEST(only_loopback_is_listened_on_and_the_message_says_why),
+		TEST(other_machines_are_let_in_only_by_tls_or_tokens),
 		TEST(numbers_that_are_none_are_refused),
 		TEST(flags_win_over_the_environment),
 		TEST(a_flag_without_a_value_is_refused),

@@ -22,6 +22,7 @@
 static uv_loop_t loop;
 static uv_timer_t alive; /* as the listeners keep the real loop */
 static struct intake *intake;
+static struct intake_pool pool;
 static struct metrics metrics;
 static struct queue at_writer, at_engine;
 static unsigned answers, freed;
@@ -69,11 +70,12 @@ static void on_alive(uv_timer_t *timer)
 static int set_up(void **state)
 {
 	struct intake_options options = {
-		.loop = &loop, .metrics = &metrics, .limit_bytes = LIMIT, .on_pressure = on_pressure
+		.loop = &loop, .metrics = &metrics, .pool = &pool, .on_pressure = on_pressure
 	};
 
 	(void)state;
 	answers = freed = 0;
+	pool = (struct intake_pool){ .limit_bytes = LIMIT };
 	last_error = 0;
 	is_held = false;
 	assert_int_equal(uv_loop_init(&loop), 0);
@@ -110,7 +112,7 @@ static void write_all(int result)
 		struct ticket *ticket = CONTAINER_OF(link, struct ticket, link);
 
 		ticket->result = result;
-		intake_on_written(ticket, intake);
+		intake_on_written(ticket);
 	}
 	intake_on_group(intake);
 	uv_run(&loop, UV_RUN_NOWAIT);
@@ -121,7 +123,8 @@ static void feed_all(void)
 	struct queue_link *link;
 
 	while ((link = queue_pop(&at_engine)))
-		intake_on_fed(CONTAINER_OF(link, struct ticket, link), intake);
+		intake_on_fed(CONTAINER_OF(link, struct ticket, link));
+	intake_on_room(intake);
 	uv_run(&loop, UV_RUN_NOWAIT);
 }
 
@@ -135,10 +138,10 @@ static void an_answer_comes_after_the_commit_and_not_before(void **state)
 	assert_int_equal(answers, 1);
 	assert_int_equal(last_error, 0);
 	assert_int_equal(freed, 0);
-	assert_int_equal(intake_in_flight_bytes(intake), 1000);
+	assert_int_equal(atomic_load(&pool.in_flight_bytes), 1000);
 	feed_all();
 	assert_int_equal(freed, 1);
-	assert_int_equal(intake_in_flight_bytes(intake), 0);
+	assert_int_equal(atomic_load(&pool.in_flight_bytes), 0);
 }
 
 static void what_is_not_stored_does_not_reach_the_engine(void **state)
@@ -149,7 +152,7 @@ static void what_is_not_stored_does_not_reach_the_engine(void **state)
 	assert_int_equal(last_error, -ENOSPC);
 	assert_int_equal(at_engine.count, 0);
 	assert_int_equal(freed, 1);
-	assert_int_equal(intake_in_flight_bytes(intake), 0);
+	assert_int_equal(atomic_load(&pool.in_flight_bytes), 0);
 }
 
 static void peers_are_held_first_and_refused_at_the_limit(void **state)
@@ -180,7 +183,7 @@ static void one_large_batch_alone_is_let_in(void **state)
 	write_all(0);
 	feed_all();
 	assert_false(is_held);
-	assert_int_equal(intake_in_flight_bytes(intake), 0);
+	assert_int_equal(atomic_load(&pool.in_flight_bytes), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OTLP/HTTP as its specification says it: both encodings, every compression, chunked and pipelined bodies, the right
+refusals, over HTTP/1.1 and HTTP/2, and what is acknowledged is there."""
+
+import gzip
+import http.client
+import json
+import re
+import socket
+import struct
+import zlib
+
+import h2.connection
+import h2.events
+from google.protobuf.json_format import MessageToDict
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+from daemon import Daemon, one_span, request, run, trace_id
+
+PROTOBUF = {"Content-Type": "application/x-protobuf"}
+JSON = {"Content-Type": "application/json"}
+
+
+def host_of(daemon):
+    host, port = daemon.http.rsplit(":", 1)
+    return host, int(port)
+
+
+def post(daemon, body, headers=None, path="/v1/traces", method="POST", **options):
+    """(status, headers, body)"""
+    client = http.client.HTTPConnection(*host_of(daemon), timeout=60)
+    client.request(method, path, body, {**PROTOBUF, **(headers or {})}, **options)
+    answer = client.getresponse()
+    result = answer.status, answer.headers, answer.read()
+    client.close()
+    return result
+
+
+def body_of(number):
+    return request([one_span(number)]).SerializeToString()
+
+
+def json_of(number):
+    """As OTLP/JSON has it: ids in hex, which protobuf's own JSON does not."""
+    document = MessageToDict(request([one_span(number)]))
+    for span in document["resourceSpans"][0]["scopeSpans"][0]["spans"]:
+        span["traceId"], span["spanId"], span["kind"] = trace_id(number), number.to_bytes(8, "big").hex(), 2
+    return document
+
+
+def stored(daemon, number):
+    trace = daemon.trace(trace_id(number))
+    assert trace and len(trace["spans"]) == 1 and trace["spans"][0]["name"] == "GET /", (number, trace)
+
+
+def encodings(daemon):
+    document = json.dumps(json_of(2)).encode()
+    plain = body_of(1)
+    cases = [
+        (1, plain, {}),
+        (2, document, JSON),
+        (3, gzip.compress(body_of(3)), {"Content-Encoding": "GZIP"}),
+        (4, zlib.compress(body_of(4)), {"Content-Encoding": "deflate"}),
+        (5, iter([body_of(5)[:7], body_of(5)[7:]]), {}),
+        (6, gzip.compress(json.dumps(json_of(6)).encode()),
+         {"Content-Type": "application/json; charset=utf-8", "Content-Encoding": "gzip"}),
+    ]
+    for number, body, headers in cases:
+        status, answer_headers, answer = post(daemon, body, headers)
+        kind = headers.get("Content-Type", "application/x-protobuf").split(";")[0]
+        assert (status, answer_headers["Content-Type"]) == (200, kind), (number, status, answer)
+        assert answer == (b"{}" if "json" in kind else b""), answer
+        stored(daemon, number)
+    assert post(daemon, body_of(7), path="/")[0] == 200
+    assert post(daemon, body_of(8), path="/v1/traces/?x=1")[0] == 200
+    stored(daemon, 8)
+
+
+def partial(daemon):
+    message = request([one_span(10), (b"short", b"\1" * 8, b"", "bad", 1, 2)])
+    status, _, body = post(daemon, message.SerializeToString())
+    answer = trace_service_pb2.ExportTraceServiceResponse.FromString(body)
+    assert status == 200 and answer.partial_success.rejected_spans == 1 and answer.partial_success.error_message
+    stored(daemon, 10)
+    document = json_of(11)
+    document["resourceSpans"][0]["scopeSpans"][0]["spans"].append({"traceId": "xx", "name": "bad"})
+    status, _, body = post(daemon, json.dumps(document), JSON)
+    assert status == 200 and json.loads(body)["partialSuccess"]["rejectedSpans"] == "1", body
+    stored(daemon, 11)
+
+
+def refusals(daemon):
+    for path in ("/v1/logs", "/v1/metrics", "/v1development/profiles", "/nowhere"):
+        assert post(daemon, b"", path=path)[0] == 404, path
+    status, headers, _ = post(daemon, None, method="GET")
+    assert status == 405 and headers["Allow"] == "POST"
+    assert post(daemon, b"x", {"Content-Type": "text/plain"})[0] == 415
+    status, headers, _ = post(daemon, b"x", {"Content-Encoding": "br"})
+    assert status == 415 and "gzip" in headers["Accept-Encoding"]
+    status, headers, body = post(daemon, b"\xff\xff", {})
+    assert status == 400 and headers["Content-Type"] == "application/x-protobuf" and body[:2] == b"\x08\x03", body
+    status, headers, body = post(daemon, b'{"resourceSpans":[{]}', JSON)
+    assert status == 400 and json.loads(body)["code"] == 3 and "byte" in json.loads(body)["message"], body
+    assert post(daemon, b"not gzip", {"Content-Encoding": "gzip"})[0] == 400
+    assert post(daemon, b"x", {"Content-Length": str(4 << 30)})[0] == 413
+    bomb = gzip.compress(b"\n" * (40 << 20))
+    assert post(daemon, bomb, {"Content-Encoding": "gzip"})[0] == 413
+    status, headers, _ = post(daemon, body_of(20), {"Origin": "https://evil.example"})
+    assert status == 200 and "Access-Control-Allow-Origin" not in headers
+
+
+def talk(daemon, text, whole=True):
+    """What comes back until the server closes, or the first piece of it."""
+    with socket.create_connection(host_of(daemon), timeout=60) as client:
+        client.sendall(text)
+        answer = client.recv(65536)
+        while whole and (piece := client.recv(65536)):
+            answer += piece
+        return answer.decode()
+
+
+def head(*lines, length=None):
+    framing = [] if length is None else [f"Content-Length: {length}"]
+    return "\r\n".join(["POST /v1/traces HTTP/1.1", "Host: x", "Content-Type: application/x-protobuf",
+                        *framing, *lines, "", ""]).encode()
+
+
+def wire(daemon):
+    body = body_of(30)
+    text = talk(daemon, head("Expect: 100-continue", length=len(body)), whole=False)
+    assert text.startswith("HTTP/1.1 100 Continue\r\n\r\n"), text
+    text = talk(daemon, head("Expect: 100-continue", length=4 << 30))
+    assert text.startswith("HTTP/1.1 413 ") and "100" not in text.split("\r\n")[0], text
+    pipelined = b"".join(head(length=len(body_of(number))) + body_of(number) for number in range(31, 51))
+    text = talk(daemon, pipelined + head("Connection: close", length=0))
+    assert len(re.findall("HTTP/1.1 200 OK", text)) == 21, text
+    for number in range(31, 51):
+        stored(daemon, number)
+    for bad in (
+            head("Transfer-Encoding: chunked", length=3) + b"0\r\n\r\n",
+            head("Content-Length: 4", length=3) + b"abcd",
+            head("Transfer-Encoding: xchunked"), head("Transfer-Encoding : chunked"),
+            head("X: a", " folded", length=0), head("X: a\nY: b", length=0),
+            head("Transfer-Encoding: chunked") + b"3\nabc\r\n0\r\n\r\n",
+            head("Transfer-Encoding: chunked") + b"3\r\nabcd\r\n0\r\n\r\n",
+            head("X: " + "x" * 20000, length=0), head(*(f"X{i}: 1" for i in range(70)), length=0),
+            b"POST /v1/traces HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n"):
+        text = talk(daemon, bad + head(length=0))
+        assert re.match("HTTP/1.1 (400|431|501) ", text) and text.count("HTTP/1.1") == 1, (bad[:80], text)
+
+
+def http2(daemon):
+    client = socket.create_connection(host_of(daemon), timeout=60)
+    peer = h2.connection.H2Connection()
+    peer.initiate_connection()
+
+    def send(stream, body, *fields, path="/v1/traces"):
+        peer.send_headers(stream, [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "x"),
+                                   *fields])
+        peer.send_data(stream, body, end_stream=True)
+
+    document = json.dumps(json_of(61)).encode()
+    frame = body_of(62)
+    send(1, body_of(60), ("content-type", "application/x-protobuf"))
+    send(3, gzip.compress(document), ("content-type", "application/json"), ("content-encoding", "gzip"))
+    send(5, struct.pack(">BI", 0, len(frame)) + frame, ("content-type", "application/grpc"),
+         path="/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+    send(7, b"", ("content-type", "application/x-protobuf"), path="/v1/logs")
+    client.sendall(peer.data_to_send())
+    status, ended = {}, set()
+    while len(ended) < 4:
+        for event in peer.receive_data(client.recv(65536)):
+            if isinstance(event, h2.events.ResponseReceived):
+                status[event.stream_id] = dict(event.headers)[b":status"]
+            if isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
+                ended.add(event.stream_id)
+        client.sendall(peer.data_to_send())
+    client.close()
+    assert status == {1: b"200", 3: b"200", 5: b"200", 7: b"404"}, status
+    for number in (60, 61, 62):
+        stored(daemon, number)
+
+
+def sdk(daemon):
+    ids = []
+    for compression in (Compression.NoCompression, Compression.Gzip, Compression.Deflate):
+        provider = TracerProvider(resource=Resource.create({"service.name": "sdk"}))
+        exporter = OTLPSpanExporter(endpoint=f"http://{daemon.http}/v1/traces", compression=compression)
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        with provider.get_tracer("flow").start_as_current_span("GET /", attributes={"a": [1, 2]}) as span:
+            ids.append(f"{span.get_span_context().trace_id:032x}")
+        provider.shutdown()
+    for each in ids:
+        assert daemon.trace(each)["spans"][0]["service"] == "sdk"
+
+
+def cors():
+    daemon = Daemon("--probe=off", "--cors-origins=https://a.example, https://b.example", "--cors-headers=x-team")
+    wish = {"Origin": "https://b.example", "Access-Control-Request-Method": "POST"}
+    status, headers, body = post(daemon, None, wish, method="OPTIONS")
+    assert (status, body) == (204, b"") and headers["Access-Control-Allow-Origin"] == "https://b.example"
+    assert "x-team" in headers["Access-Control-Allow-Headers"] and headers["Vary"] == "Origin", headers
+    status, headers, _ = post(daemon, json.dumps(json_of(1)), {**JSON, "Origin": "https://a.example"})
+    assert status == 200 and headers["Access-Control-Allow-Origin"] == "https://a.example"
+    status, headers, _ = post(daemon, None, {**wish, "Origin": "https://c.example"}, method="OPTIONS")
+    assert status == 405 and "Access-Control-Allow-Origin" not in headers
+    assert daemon.stop() == 0, daemon.log()
+
+
+def main():
+    daemon = Daemon("--probe=off")
+    for part in (encodings, partial, refusals, wire, http2, sdk):
+        part(daemon)
+    assert daemon.metric("spanwise_http_replies_total", 'code="200"') >= 30
+    assert daemon.metric("spanwise_receiver_accepted_spans_total", 'transport="http"') >= 30
+    assert daemon.stop() == 0, daemon.log()
+    cors()
+
+
+run(main)
