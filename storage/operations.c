@@ -246,7 +246,7 @@ bool operations_are_over(const struct operations *operations, uint32_t id)
 int operations_rolled(const struct operations_book *book, uint32_t id, uint32_t *out_id)
 {
 	struct operations *operations = book->operations;
-	struct operations_record record;
+	struct operations_record record = { 0 };
 	struct operations_hash service;
 	char name[OPERATIONS_NAME_BYTES];
 	struct str value;
