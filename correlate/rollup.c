@@ -96,14 +96,17 @@ struct event_target rollup_target(const struct event_target *target)
 	return plain;
 }
 
+bool rollup_wait_is_same(const struct rollup_wait *a, const struct rollup_wait *b)
+{
+	return a->reason == b->reason && a->stack == b->stack &&
+	       memcmp(&a->target, &b->target, sizeof(a->target)) == 0;
+}
+
 static struct rollup_wait *find_wait(struct rollup_cell *cell, const struct rollup_wait *wait)
 {
 	for (uint32_t i = 0; i < cell->wait_count; i++) {
-		struct rollup_wait *known = &cell->waits[i];
-
-		if (known->reason == wait->reason && known->stack == wait->stack &&
-		    memcmp(&known->target, &wait->target, sizeof(wait->target)) == 0)
-			return known;
+		if (rollup_wait_is_same(&cell->waits[i], wait))
+			return &cell->waits[i];
 	}
 	return NULL;
 }

@@ -86,9 +86,11 @@ void rollup_cell_fini(struct rollup_cell *cell);
 int rollup_cell_add(struct rollup_cell *cell, const struct ledger *ledger, bool is_error, int sign);
 int rollup_cell_merge(struct rollup_cell *cell, const struct rollup_cell *other);
 
-/* Versioned bytes; what is decoded is merged. -EBADMSG: damaged; -EPROTO: a newer version. */
+/* Versioned bytes; what is decoded is merged; `out_examples` (may be NULL) gets its own ones.
+ * -EBADMSG: damaged; -EPROTO: a newer version. */
 void rollup_cell_encode(const struct rollup_cell *cell, struct buf *out);
-int rollup_cell_decode(struct rollup_cell *cell, struct str bytes);
+int rollup_cell_decode(struct rollup_cell *cell, struct str bytes,
+		       struct rollup_example out_examples[ROLLUP_EXAMPLES]);
 
 /* Heap memory. */
 size_t rollup_cell_bytes(const struct rollup_cell *cell);
@@ -100,6 +102,8 @@ uint64_t rollup_cell_figured(const struct rollup_cell *cell); /* number of spans
 double rollup_cell_ratio(const struct rollup_cell *cell);
 /* The value that a share of `quantile` (0 to 1) of the spans does not exceed, 0 without spans. */
 uint64_t rollup_cell_quantile(const struct rollup_cell *cell, unsigned measure, double quantile);
+
+bool rollup_wait_is_same(const struct rollup_wait *a, const struct rollup_wait *b);
 
 /* The target as waits are summed by: a lock's address and a connection's own port say nothing
  * beyond one process. */

@@ -223,7 +223,8 @@ static bool get_example(struct wire_reader *reader, struct rollup_cell *cell, un
 	return true;
 }
 
-int rollup_cell_decode(struct rollup_cell *cell, struct str bytes)
+int rollup_cell_decode(struct rollup_cell *cell, struct str bytes,
+		       struct rollup_example out_examples[ROLLUP_EXAMPLES])
 {
 	struct rollup_wait waits[MAX_WAITS];
 	struct rollup_cell piece = { 0 }; /* borrows, so it is not freed */
@@ -244,5 +245,7 @@ int rollup_cell_decode(struct rollup_cell *cell, struct str bytes)
 		rc = get_example(&reader, &piece, kind) ? 0 : -EBADMSG;
 	if (rc == 0 && reader.at != reader.end)
 		rc = -EBADMSG;
+	if (rc == 0 && out_examples)
+		memcpy(out_examples, piece.examples, sizeof(piece.examples));
 	return rc < 0 ? rc : rollup_cell_merge(cell, &piece);
 }

@@ -14,6 +14,8 @@
 #define MAX_CELLS   65536u /* in one answer; beyond it -E2BIG: ask for less */
 #define CHECK_EVERY 256u   /* cells between two looks at the clock */
 
+#define MAX_CANDIDATES 32 /* for each operation, besides its cell's own examples */
+
 struct sum_key {
 	struct operations_hash names;
 	uint64_t slot;
@@ -25,6 +27,8 @@ struct sum {
 	uint8_t kind;
 	uint64_t from_unix_ns;
 	struct rollup_cell cell;
+	struct rollup_example *candidates; /* in the arena; MAX_CANDIDATES */
+	unsigned candidate_count, next_candidate;
 };
 
 /* An operation of the part at hand. */
@@ -167,9 +171,38 @@ static bool is_late(struct gather *gather)
 	       query->mono_ns() >= query->deadline_mono_ns;
 }
 
+/* Typical spans of many minutes, and slow ones: the last so many, which are as good as any. */
+static int note_candidates(struct gather *gather, struct sum *sum,
+			   const struct rollup_example *examples)
+{
+	if (gather->query->by_ns)
+		return 0;
+	if (!sum->candidates)
+		sum->candidates =
+			arena_alloc(&gather->arena, MAX_CANDIDATES * sizeof(*sum->candidates));
+	if (!sum->candidates)
+		return -ENOMEM;
+	for (unsigned kind = 0; kind < ROLLUP_EXAMPLES; kind++) {
+		if (kind == ROLLUP_LOW_RATIO ||
+		    hex_is_zero(examples[kind].trace_id, TRACE_ID_BYTES))
+			continue;
+		sum->candidates[sum->next_candidate++ % MAX_CANDIDATES] = examples[kind];
+		sum->candidate_count = MIN(sum->next_candidate, MAX_CANDIDATES);
+	}
+	return 0;
+}
+
+static int merge_young(struct gather *gather, struct sum *sum, const struct rollup_cell *young)
+{
+	int rc = rollup_cell_merge(&sum->cell, young);
+
+	return rc < 0 ? rc : note_candidates(gather, sum, young->examples);
+}
+
 static int on_cell(const struct rollup_entry *entry, const struct rollup_cell *young, void *arg)
 {
 	struct gather *gather = arg;
+	struct rollup_example examples[ROLLUP_EXAMPLES];
 	struct rollup_entry checked = *entry;
 	struct sum *sum;
 	int rc;
@@ -182,10 +215,12 @@ static int on_cell(const struct rollup_entry *entry, const struct rollup_cell *y
 		return 0;
 	rc = find_sum(gather, entry, &sum);
 	if (rc == 0 && young)
-		return rollup_cell_merge(&sum->cell, young);
+		return merge_young(gather, sum, young);
 	if (rc == 0)
 		rc = rollup_entry_check(&checked);
-	return rc < 0 ? rc : rollup_cell_decode(&sum->cell, entry->bytes);
+	if (rc == 0)
+		rc = rollup_cell_decode(&sum->cell, entry->bytes, examples);
+	return rc < 0 ? rc : note_candidates(gather, sum, examples);
 }
 
 static int gather_all(struct gather *gather, struct view *view)
@@ -250,6 +285,8 @@ static int visit_all(struct gather *gather,
 			.kind = (*sum)->kind,
 			.from_unix_ns = (*sum)->from_unix_ns,
 			.cell = &(*sum)->cell,
+			.candidates = (*sum)->candidates,
+			.candidate_count = (*sum)->candidate_count,
 		};
 
 		if (rollup_cell_sum(rollup.cell, ROLLUP_COUNT))

@@ -79,7 +79,7 @@ int rollup_table_merge(struct rollup_table *table, struct rollup_key key,
 int rollup_table_decode(struct rollup_table *table, struct rollup_key key, struct str bytes)
 {
 	struct rollup_cell *cell = take_out(table, key);
-	int rc = cell ? rollup_cell_decode(cell, bytes) : -ENOMEM;
+	int rc = cell ? rollup_cell_decode(cell, bytes, NULL) : -ENOMEM;
 
 	if (cell)
 		count_in(table, cell);

@@ -95,6 +95,15 @@ static int find_all(struct search_scan *scan, struct results *results)
 	return find_best(scan, results);
 }
 
+static int compare_places(const void *a, const void *b)
+{
+	const struct result *left = a, *right = b;
+
+	if (left->span.part != right->span.part)
+		return left->span.part < right->span.part ? -1 : 1;
+	return (left->span.seq > right->span.seq) - (left->span.seq < right->span.seq);
+}
+
 static int visit_all(struct view *view, const struct results *results,
 		     int (*visit)(const struct store_span *span, void *arg), void *arg)
 {
@@ -130,6 +139,8 @@ static int search(struct store *store, const struct store_query *query, struct r
 	if (rc == 0 && out_truncated)
 		*out_truncated = scan.is_out_of_time;
 	search_scan_fini(&scan);
+	if (query->any_order && results->count)
+		qsort(results->list, results->count, sizeof(*results->list), compare_places);
 	if (rc == 0)
 		rc = visit_all(&view, results, visit, arg);
 	view_close(&view);

@@ -85,7 +85,8 @@ struct store_query {
 	int status;       /* enum span_status, -1: any */
 	int kind;         /* enum span_kind, -1: any */
 	enum store_sort
-		sort; /* START: newest first; WALL, BLOCKED: largest first; RATIO: lowest first */
+		sort;   /* START: newest first; WALL, BLOCKED: largest first; RATIO: lowest first */
+	bool any_order; /* the best are chosen by `sort`, but visited as they lie: faster */
 	size_t limit;
 	uint64_t deadline_mono_ns; /* give up then; 0: never */
 	uint64_t (*mono_ns)(void); /* the caller's clock for the deadline */
@@ -127,6 +128,9 @@ struct store_rollup {
 	uint8_t kind;          /* enum span_kind; 255 of "(other)" */
 	uint64_t from_unix_ns; /* of its time; 0 without by_ns */
 	const struct rollup_cell *cell;
+	/* Spans to choose examples from, beside those of the cell; none with by_ns. */
+	const struct rollup_example *candidates;
+	unsigned candidate_count;
 };
 
 /* Visits what is known of each operation, from settled ledgers, in no order; everything is borrowed

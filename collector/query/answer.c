@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collector/query/answer.h"
 
+#include <errno.h>
 #include <stdarg.h>
+#include <string.h>
 
 #include "collector/base/json.h"
 
@@ -37,4 +39,17 @@ void answer_fail(struct answer *answer, int status, const char *code, const char
 	json_end(&json);
 	json_end(&json);
 	buf_fini(&message);
+}
+
+void answer_storage(struct answer *answer, const char *what, int rc)
+{
+	if (rc == -ETIMEDOUT)
+		answer_fail(answer, 503, "timeout",
+			    "%s cannot be summed up in time: ask for less time, or one service",
+			    what);
+	else if (rc == -E2BIG || rc == -EMSGSIZE)
+		answer_fail(answer, 413, "too_large", "%s exceed %zu MiB: ask for less", what,
+			    ANSWER_MAX_BYTES >> 20);
+	else
+		answer_fail(answer, 500, "storage", "%s cannot be read: %s", what, strerror(-rc));
 }

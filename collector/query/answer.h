@@ -18,6 +18,9 @@ struct answer {
 void answer_init(struct answer *answer);
 void answer_fini(struct answer *answer);
 
+/* Why something cannot be read from the store. */
+void answer_storage(struct answer *answer, const char *what, int rc);
+
 /* Replaces whatever stood there. `code`: one lower-case word that programs compare. */
 void answer_fail(struct answer *answer, int status, const char *code, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));

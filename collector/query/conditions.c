@@ -76,10 +76,25 @@ void conditions_read_scope(struct conditions *conditions, struct params *params)
 			   .deadline_mono_ns = clock_mono_ns() + QUERY_DEADLINE_NS },
 	};
 	query->service = params_text(params, "service");
+	query->operation = params_text(params, "operation");
 	query->from_unix_ns = params_time(params, "from", 0);
 	query->to_unix_ns = params_time(params, "to", 0);
 	if (query->to_unix_ns && query->to_unix_ns <= query->from_unix_ns)
 		params_complain(params, "'to' must be later than 'from'");
+}
+
+struct store_rollup_query conditions_rollups(const struct conditions *conditions)
+{
+	const struct store_query *query = &conditions->query;
+
+	return (struct store_rollup_query){
+		.service = query->service,
+		.operation = query->operation,
+		.from_unix_ns = query->from_unix_ns,
+		.to_unix_ns = query->to_unix_ns,
+		.deadline_mono_ns = query->deadline_mono_ns,
+		.mono_ns = query->mono_ns,
+	};
 }
 
 void conditions_read(struct conditions *conditions, struct params *params)
@@ -87,7 +102,6 @@ void conditions_read(struct conditions *conditions, struct params *params)
 	struct store_query *query = &conditions->query;
 
 	conditions_read_scope(conditions, params);
-	query->operation = params_text(params, "operation");
 	query->min_wall_ns =
 		(uint64_t)(params_double(params, "min_wall_ms", 0, MAX_WALL_MS, 0) * NS_PER_MS);
 	query->max_ratio = params_double(params, "max_ratio", 0, 1e6, -1);

@@ -20,5 +20,7 @@ struct conditions {
  * attribute is looked for in the span, then in its resource. */
 void conditions_read(struct conditions *conditions, struct params *params);
 
-/* service, from, to only. */
+/* service, operation, from, to only. */
 void conditions_read_scope(struct conditions *conditions, struct params *params);
+/* The same for rollups. */
+struct store_rollup_query conditions_rollups(const struct conditions *conditions);

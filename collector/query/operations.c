@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GET /api/v1/services and /api/v1/operations. */
-#include "collector/query/operation_table.h"
-
 #include <errno.h>
+#include <stdlib.h>
 
 #include "collector/base/json.h"
 #include "collector/base/macros.h"
 #include "collector/daemon.h"
 #include "collector/query.h"
 #include "collector/query/conditions.h"
+#include "collector/query/operation_view.h"
 #include "collector/render.h"
 
-#define SCAN_SPANS                                                                                 \
-	20000 /* the newest so many are summed up: one answer stays within its deadline */
+#define MAX_OPERATIONS     10000
+#define DEFAULT_OPERATIONS 1000
 
 /* The operations of one service stand together, as the store gives them in order. */
 struct service_list {
@@ -68,44 +68,133 @@ void operations_query_services(struct query *query)
 	json_array(&list.json, "services");
 	rc = store_each_operation(daemon_store(query->daemon), on_operation, &list);
 	if (rc < 0)
-		return answer_fail(query->answer, 500, "storage", "the services cannot be read: %s",
-				   strerror(-rc));
+		return answer_storage(query->answer, "the services", rc);
 	close_service(&list);
 	json_end(&list.json);
 	json_end(&list.json);
 }
 
-static int on_span(const struct store_span *span, void *arg)
+/* One rendered operation; they come in no order and go out by `rank`. */
+struct piece {
+	uint64_t rank;
+	size_t offset, len;
+};
+
+struct operation_list {
+	struct store_rollup_query asked;
+	int sort; /* enum operation_sort */
+	struct buf text;
+	struct buf pieces;
+	uint64_t spans;
+};
+
+enum operation_sort { SORT_WALL, SORT_COUNT, SORT_ERRORS, SORT_RATIO, SORT_BLOCKED, SORTS };
+
+static const char *sort_name(unsigned sort)
 {
-	return operation_table_add(arg, span);
+	static const char *const names[] = {
+		[SORT_WALL] = "wall",   [SORT_COUNT] = "count",     [SORT_ERRORS] = "errors",
+		[SORT_RATIO] = "ratio", [SORT_BLOCKED] = "blocked",
+	};
+
+	return names[sort];
+}
+
+static uint64_t blocked_ns(const struct rollup_cell *cell)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < REASON_COUNT; i++)
+		sum += rollup_cell_sum(cell, ROLLUP_BLOCKED_NS + i);
+	return sum;
+}
+
+/* Greater comes first; those without figures come last. */
+static uint64_t rank_of(const struct rollup_cell *cell, int sort)
+{
+	double ratio = rollup_cell_ratio(cell);
+
+	switch (sort) {
+	case SORT_COUNT:
+		return rollup_cell_sum(cell, ROLLUP_COUNT);
+	case SORT_ERRORS:
+		return rollup_cell_sum(cell, ROLLUP_ERRORS);
+	case SORT_RATIO:
+		return ratio < 0 ? 0 : UINT64_MAX - (uint64_t)MIN(ratio * 1e9, 1e18);
+	case SORT_BLOCKED:
+		return blocked_ns(cell);
+	default:
+		return rollup_cell_sum(cell, ROLLUP_WALL_NS);
+	}
+}
+
+static int on_rollup(const struct store_rollup *rollup, void *arg)
+{
+	struct operation_list *list = arg;
+	struct piece piece = { rank_of(rollup->cell, list->sort), list->text.len, 0 };
+	struct json json;
+
+	json_init(&json, &list->text);
+	operation_view_render(&json, rollup);
+	piece.len = list->text.len - piece.offset;
+	buf_append(&list->pieces, &piece, sizeof(piece));
+	list->spans += rollup_cell_sum(rollup->cell, ROLLUP_COUNT);
+	return buf_error(&list->text) ? buf_error(&list->text) : buf_error(&list->pieces);
+}
+
+/* Equals in the order of their text: service, then name. */
+static int compare_pieces(const void *a, const void *b, void *arg)
+{
+	const struct piece *left = a, *right = b;
+	const struct operation_list *list = arg;
+	const char *text = list->text.data;
+
+	if (left->rank != right->rank)
+		return left->rank > right->rank ? -1 : 1;
+	return memcmp(text + left->offset, text + right->offset, MIN(left->len, right->len));
+}
+
+static void put_operations(struct query *query, struct operation_list *list, size_t limit)
+{
+	struct piece *pieces = (void *)list->pieces.data;
+	size_t count = list->pieces.len / sizeof(*pieces);
+	struct json json;
+
+	if (count)
+		qsort_r(pieces, count, sizeof(*pieces), compare_pieces, list);
+	json_init(&json, &query->answer->body);
+	json_object(&json, NULL);
+	json_array(&json, "operations");
+	for (size_t i = 0; i < MIN(count, limit); i++)
+		json_raw(&json, NULL,
+			 (struct str){ list->text.data + pieces[i].offset, pieces[i].len });
+	json_end(&json);
+	json_uint(&json, "spans", list->spans);
+	json_uint(&json, "left_out", count - MIN(count, limit));
+	json_end(&json);
 }
 
 void operations_query(struct query *query)
 {
-	struct operation_table table;
+	struct operation_list list = { .sort = SORT_WALL };
+	struct params *params = query->params;
 	struct conditions conditions;
-	bool truncated = false;
-	struct json json;
+	size_t limit;
 	int rc;
 
-	conditions_read_scope(&conditions, query->params);
+	conditions_read_scope(&conditions, params);
+	list.sort = params_choice(params, "sort", sort_name, SORTS, SORT_WALL);
+	limit = params_uint(params, "limit", 1, MAX_OPERATIONS, DEFAULT_OPERATIONS);
 	if (query_check(query) < 0)
 		return;
-	conditions.query.sort = STORE_SORT_START;
-	conditions.query.limit = SCAN_SPANS;
-	operation_table_init(&table);
-	rc = store_search(daemon_store(query->daemon), &conditions.query, on_span, &table,
-			  &truncated);
-	if (rc < 0) {
-		answer_fail(query->answer, 500, "storage", "the operations cannot be read: %s",
-			    strerror(-rc));
-	} else {
-		json_init(&json, &query->answer->body);
-		json_object(&json, NULL);
-		operation_table_render(&table, &json);
-		json_uint(&json, "spans_read", table.spans);
-		json_bool(&json, "truncated", truncated || table.spans == SCAN_SPANS);
-		json_end(&json);
-	}
-	operation_table_fini(&table);
+	list.asked = conditions_rollups(&conditions);
+	buf_init(&list.text, ANSWER_MAX_BYTES);
+	buf_init(&list.pieces, 0);
+	rc = store_each_rollup(daemon_store(query->daemon), &list.asked, on_rollup, &list);
+	if (rc < 0)
+		answer_storage(query->answer, "the operations", rc);
+	else
+		put_operations(query, &list, limit);
+	buf_fini(&list.text);
+	buf_fini(&list.pieces);
 }

@@ -80,6 +80,33 @@ void params_parse(struct params *params, struct str query, uint64_t now_unix_ns)
 	}
 }
 
+static bool has(const struct params *params, struct str key)
+{
+	for (unsigned i = 0; i < params->count; i++) {
+		if (str_eq(params->items[i].key, key))
+			return true;
+	}
+	return false;
+}
+
+void params_inherit(struct params *params, struct params *from)
+{
+	for (unsigned i = 0; i < from->count; i++) {
+		struct param *item = &from->items[i];
+
+		/* Whoever asked for it already did not mean us. */
+		if (item->is_used && !item->is_shared)
+			continue;
+		item->is_used = item->is_shared = true;
+		if (has(params, item->key))
+			continue;
+		if (params->count == PARAMS_MAX)
+			return params_complain(params, "more than %d parameters", PARAMS_MAX);
+		params->items[params->count++] =
+			(struct param){ item->key, item->value, false, false };
+	}
+}
+
 void params_fini(struct params *params)
 {
 	buf_fini(&params->text);

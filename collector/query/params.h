@@ -18,6 +18,7 @@ struct param {
 	struct str key;
 	struct str value;
 	bool is_used;
+	bool is_shared; /* by params_inherit */
 };
 
 struct params {
@@ -32,6 +33,10 @@ struct params {
 /* `query`: as it stands after '?'. `now_unix_ns`: what "-15m" counts from. */
 void params_parse(struct params *params, struct str query, uint64_t now_unix_ns);
 void params_fini(struct params *params);
+
+/* Takes over what `params` does not say itself, borrowed from `from`, whose parameters all count as
+ * used: for selections within a query. */
+void params_inherit(struct params *params, struct params *from);
 
 /* -EINVAL: params->complaint says which parameter and why. Call it when all were asked for. */
 int params_check(struct params *params);

@@ -17,6 +17,7 @@
 #include "collector/engine.h"
 #include "collector/query.h"
 #include "collector/status.h"
+#include "correlate/rollup.h"
 #include "storage/store.h"
 
 #define TRACE "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -107,6 +108,32 @@ int store_search(struct store *store, const struct store_query *query,
 	return rc;
 }
 
+/* All that is stored, as one operation. */
+int store_each_rollup(struct store *store, const struct store_rollup_query *query,
+		      int (*visit)(const struct store_rollup *rollup, void *arg), void *arg)
+{
+	struct rollup_cell cell = { .bucket_count = 0 };
+	struct store_rollup rollup = { .service = STR("shop"),
+				       .operation = STR("GET /"),
+				       .kind = SPAN_KIND_SERVER,
+				       .cell = &cell,
+				       .candidates = cell.examples,
+				       .candidate_count = ROLLUP_EXAMPLES };
+	int rc;
+
+	(void)store;
+	for (size_t i = 0; i < stored_count; i++) {
+		const struct span *span = &stored[i].span;
+
+		if (stored[i].has_ledger && span->end_unix_ns >= query->from_unix_ns &&
+		    (!query->to_unix_ns || span->end_unix_ns < query->to_unix_ns))
+			assert_int_equal(rollup_cell_add(&cell, &stored[i].ledger, false, 1), 0);
+	}
+	rc = visit(&rollup, arg);
+	rollup_cell_fini(&cell);
+	return rc;
+}
+
 int store_each_operation(struct store *store,
 			 int (*visit)(struct str service, struct str operation, uint8_t kind,
 				      uint64_t spans, void *arg),
@@ -146,6 +173,18 @@ static struct ledger make_ledger(uint8_t id, uint16_t revision, bool settled)
 	ledger.span_id[SPAN_ID_BYTES - 1] = id;
 	return ledger;
 }
+
+static struct ledger_wait waits[] = { {
+	.reason = REASON_NET,
+	.waker_count = 1,
+	.syscall = -1,
+	.count = 1,
+	.ns = 60,
+	.longest_ns = 60,
+	.stack = 0x777,
+	.target = { .kind = TARGET_INET4, .port = 5432, .aux = 33333, .address = { 10, 0, 0, 5 } },
+	.wakers = { { .comm = "postgres", .ns = 60 } },
+} };
 
 static int reset(void **state)
 {
@@ -320,19 +359,31 @@ static void pages_neither_repeat_nor_skip_spans_of_one_start(void **state)
 	assert_int_equal(seen, ARRAY_LEN(starts));
 }
 
-static void operations_are_summed_from_spans_with_figures(void **state)
+/* Four spans of 100 to 400 ns, the last without figures. */
+static void add_settled(void)
 {
-	const struct json_value *operation, *shares;
-	struct json_value *root;
-	struct store_span *span;
-
-	(void)state;
 	for (uint8_t id = 1; id <= 4; id++) {
-		span = add_span(id, START + id, 100u * id);
+		struct store_span *span = add_span(id, START + id, 100u * id);
+
 		span->has_ledger = true;
 		span->ledger = make_ledger(id, 1, true);
+		span->ledger.wall_ns = 100u * id;
+		span->ledger.all.elsewhere_ns = span->ledger.wall_ns - 100;
+		memcpy(span->ledger.trace_id, span->span.trace_id, TRACE_ID_BYTES);
+		span->ledger.waits = waits;
+		span->ledger.wait_count = 1;
+		if (id == 4)
+			span->ledger.grade = GRADE_NONE;
 	}
-	span->ledger = (struct ledger){ .grade = GRADE_NONE };
+}
+
+static void operations_are_summed_from_spans_with_figures(void **state)
+{
+	const struct json_value *operation, *shares, *examples;
+	struct json_value *root;
+
+	(void)state;
+	add_settled();
 	root = ask("/api/v1/operations", "", 200);
 	operation = json_read_at(json_read_get(root, "operations"), 0);
 	assert_int_equal(json_read_count(json_read_get(root, "operations")), 1);
@@ -341,11 +392,69 @@ static void operations_are_summed_from_spans_with_figures(void **state)
 	assert_true(json_read_double(operation, "covered") == 0.75);
 	assert_int_equal(json_read_uint(json_read_get(operation, "wall_ns"), "p50"), 200);
 	assert_int_equal(json_read_uint(json_read_get(operation, "wall_ns"), "max"), 400);
-	assert_true(json_read_double(json_read_get(operation, "cpu_wall_ratio"), "p50") == 0.1);
+	assert_true(json_read_double(operation, "ratio") == 0.05);
+	assert_true(json_read_double(json_read_get(operation, "cpu_wall_ratio"), "p90") > 0.099);
 	shares = json_read_get(operation, "shares");
-	assert_true(json_read_double(shares, "running") == 0.4);
-	assert_true(json_read_double(json_read_get(shares, "blocked"), "net") == 0.6);
+	assert_true(json_read_double(shares, "running") == 0.2);
+	assert_true(json_read_double(json_read_get(shares, "blocked"), "net") == 0.3);
+	examples = json_read_get(operation, "examples");
+	assert_int_equal(json_read_uint(json_read_get(examples, "slow"), "wall_ns"), 400);
+	assert_int_equal(json_read_uint(json_read_get(examples, "low_ratio"), "wall_ns"), 300);
 	json_read_free(root);
+}
+
+static void waits_are_those_of_the_slowest(void **state)
+{
+	const struct json_value *wait;
+	struct json_value *root;
+
+	(void)state;
+	add_settled();
+	root = ask("/api/v1/waits", "service=shop&quantile=0.25", 200);
+	assert_int_equal(asked.limit, 3);
+	assert_int_equal(asked.min_wall_ns, 100);
+	assert_int_equal(asked.sort, STORE_SORT_WALL);
+	assert_int_equal(json_read_uint(json_read_get(root, "covered"), "spans"), 3);
+	assert_int_equal(json_read_uint(json_read_get(root, "covered"), "with_figures"), 3);
+	assert_int_equal(json_read_count(json_read_get(root, "waits")), 1);
+	wait = json_read_at(json_read_get(root, "waits"), 0);
+	assert_string_equal(json_read_text(wait, "reason"), "net");
+	assert_string_equal(json_read_text(wait, "target"), "10.0.0.5:5432");
+	assert_string_equal(json_read_text(wait, "stack_id"), "0000000000000777");
+	assert_int_equal(json_read_uint(wait, "ns"), 180);
+	assert_int_equal(json_read_uint(wait, "spans"), 3);
+	assert_true(json_read_double(wait, "share") == 0.3);
+	assert_string_equal(json_read_text(json_read_at(json_read_get(wait, "wakers"), 0), "comm"),
+			    "postgres");
+	json_read_free(root);
+	json_read_free(ask("/api/v1/waits", "quantile=1", 400));
+	json_read_free(ask("/api/v1/waits", "min_wall_ms=1", 400));
+}
+
+static void a_comparison_adds_up(void **state)
+{
+	const struct json_value *change, *means;
+	struct json_value *root;
+
+	(void)state;
+	add_settled();
+	/* A: the two that end before START + 300; B: all. */
+	root = ask("/api/v1/compare", "service=shop&a=to%3D1763798400000000300&b=quantile%3D0.1",
+		   200);
+	assert_int_equal(json_read_uint(json_read_get(root, "a"), "count"), 2);
+	assert_string_equal(json_read_text(json_read_get(root, "a"), "read"), "rollups");
+	assert_string_equal(json_read_text(json_read_get(root, "b"), "read"), "examples");
+	change = json_read_get(root, "change");
+	means = json_read_get(change, "mean_ns");
+	assert_int_equal(json_read_double(means, "wall"),
+			 json_read_double(means, "running") + json_read_double(means, "runnable") +
+				 json_read_double(json_read_get(means, "blocked"), "net") +
+				 json_read_double(means, "elsewhere") +
+				 json_read_double(means, "unknown"));
+	assert_int_equal(json_read_count(json_read_get(change, "waits")), 1);
+	json_read_free(root);
+	json_read_free(ask("/api/v1/compare", "a=what%3D1", 400));
+	json_read_free(ask("/api/v1/compare", "what=1", 400));
 }
 
 static void services_list_their_operations(void **state)
@@ -385,6 +494,8 @@ int main(void)
 		cmocka_unit_test_setup(conditions_reach_the_store, reset),
 		cmocka_unit_test_setup(pages_neither_repeat_nor_skip_spans_of_one_start, reset),
 		cmocka_unit_test_setup(operations_are_summed_from_spans_with_figures, reset),
+		cmocka_unit_test_setup(waits_are_those_of_the_slowest, reset),
+		cmocka_unit_test_setup(a_comparison_adds_up, reset),
 		cmocka_unit_test_setup(services_list_their_operations, reset),
 		cmocka_unit_test_setup(readiness_is_the_daemons, reset),
 	};

@@ -97,7 +97,7 @@ static void encoded_halves_merge_to_the_whole(void **state)
 		struct buf bytes = { 0 };
 
 		rollup_cell_encode(&halves[i], &bytes);
-		assert_int_equal(rollup_cell_decode(&merged, buf_str(&bytes)), 0);
+		assert_int_equal(rollup_cell_decode(&merged, buf_str(&bytes), NULL), 0);
 		buf_fini(&bytes);
 	}
 	assert_memory_equal(whole.sums, merged.sums, sizeof(whole.sums));
@@ -174,7 +174,7 @@ static void damaged_bytes_are_refused(void **state)
 	for (size_t len = 0; len < bytes.len; len++) {
 		struct rollup_cell into = { 0 };
 
-		assert_true(rollup_cell_decode(&into, (struct str){ bytes.data, len }) < 0);
+		assert_true(rollup_cell_decode(&into, (struct str){ bytes.data, len }, NULL) < 0);
 		rollup_cell_fini(&into);
 	}
 	for (unsigned i = 0; i < 20000; i++) {
@@ -183,12 +183,13 @@ static void damaged_bytes_are_refused(void **state)
 		char before = bytes.data[at];
 
 		bytes.data[at] = (char)next_random(&random);
-		rollup_cell_decode(&into, buf_str(&bytes)); /* the sanitizers look on */
+		rollup_cell_decode(&into, buf_str(&bytes), NULL); /* the sanitizers look on */
 		bytes.data[at] = before;
 		rollup_cell_fini(&into);
 	}
 	bytes.data[0] = 2;
-	assert_int_equal(rollup_cell_decode(&(struct rollup_cell){ 0 }, buf_str(&bytes)), -EPROTO);
+	assert_int_equal(rollup_cell_decode(&(struct rollup_cell){ 0 }, buf_str(&bytes), NULL),
+			 -EPROTO);
 	buf_fini(&bytes);
 	rollup_cell_fini(&cell);
 }
