@@ -53,6 +53,8 @@ static int on_header(nghttp2_session *client, const nghttp2_frame *frame, const 
 		snprintf(call->pushback, sizeof(call->pushback), "%s", text);
 	else if (is_name(name, name_len, "grpc-accept-encoding"))
 		snprintf(call->accept_encoding, sizeof(call->accept_encoding), "%s", text);
+	else if (is_name(name, name_len, "retry-after"))
+		snprintf(call->retry_after, sizeof(call->retry_after), "%s", text);
 	return 0;
 }
 

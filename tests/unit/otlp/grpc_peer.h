@@ -21,6 +21,7 @@ struct peer_call {
 	char details[400];
 	char pushback[16];
 	char accept_encoding[40];
+	char retry_after[16];
 	struct buf in; /* body of the answer, prefix included */
 	unsigned header_blocks;
 	bool is_closed;
