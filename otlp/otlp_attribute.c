@@ -123,8 +123,44 @@ int otlp_attribute_value(struct str any_value, struct otlp_value *out_value)
 	return read_value(any_value, 1, out_value);
 }
 
+/* A value of one member: a string that fills it to the end, or a number. false: it is of another
+ * kind, or damaged. */
+static bool read_plain_value(struct str any_value, struct otlp_value *out_value)
+{
+	struct wire_reader reader = wire_read(any_value);
+	struct wire_field field;
+
+	if (wire_next(&reader, &field) <= 0 || reader.at != reader.end || !is_member(&field) ||
+	    field.number == OTLP_VALUE_ARRAY || field.number == OTLP_VALUE_KVLIST)
+		return false;
+	take_member(&field, 0, out_value);
+	return true;
+}
+
+/* What all SDKs write: one key, then one plain value, and nothing else. */
+static bool read_plain(struct str key_value, struct otlp_attribute *out)
+{
+	const uint8_t *at = (const uint8_t *)key_value.data;
+	size_t key_len, value_len;
+
+	if (key_value.len < 4 || at[0] != (KEY_VALUE_KEY << 3 | WIRE_BYTES) || at[1] >= 0x80)
+		return false;
+	key_len = at[1];
+	if (key_value.len < key_len + 4 || at[key_len + 2] != (KEY_VALUE_VALUE << 3 | WIRE_BYTES) ||
+	    at[key_len + 3] >= 0x80)
+		return false;
+	value_len = at[key_len + 3];
+	if (key_value.len != key_len + 4 + value_len)
+		return false;
+	out->key = (struct str){ key_value.data + 2, key_len };
+	return read_plain_value((struct str){ key_value.data + key_len + 4, value_len },
+				&out->value);
+}
+
 int otlp_attribute_read(struct str key_value, struct otlp_attribute *out_attribute)
 {
+	if (read_plain(key_value, out_attribute))
+		return 0;
 	return read_attribute(key_value, 0, out_attribute);
 }
 

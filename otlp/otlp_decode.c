@@ -7,15 +7,19 @@
 #include "collector/base/macros.h"
 #include "collector/base/wire.h"
 #include "otlp/otlp_attribute.h"
+#include "otlp/otlp_schema.h"
+#include "otlp/otlp_text.h"
 
 /* opentelemetry/proto/trace/v1/trace.proto */
 enum { REQUEST_RESOURCE_SPANS = 1 };
 enum { RESOURCE_SPANS_RESOURCE = 1, RESOURCE_SPANS_SCOPE_SPANS = 2, RESOURCE_SPANS_SCHEMA_URL = 3 };
 enum { SCOPE_SPANS_SCOPE = 1, SCOPE_SPANS_SPANS = 2, SCOPE_SPANS_SCHEMA_URL = 3 };
 enum { STATUS_CODE = 3 };
+enum { LINK_TRACE_ID = 1, LINK_SPAN_ID = 2 };
 enum span_field {
 	SPAN_TRACE_ID = 1,
 	SPAN_SPAN_ID = 2,
+	SPAN_TRACE_STATE = 3,
 	SPAN_PARENT_SPAN_ID = 4,
 	SPAN_NAME = 5,
 	SPAN_KIND = 6,
@@ -46,7 +50,9 @@ struct draft {
 	struct str net_peer_name;
 	int64_t server_port;
 	int64_t net_peer_port;
+	uint32_t members; /* attributes, events and links */
 	bool has_bad_link;
+	bool is_ascii;
 };
 
 static bool is_message(const struct wire_field *field, uint32_t number)
@@ -86,6 +92,22 @@ static int check_message(struct str message, enum otlp_owner owner)
 	while ((rc = otlp_attribute_next(&reader, owner, &attribute)) > 0)
 		;
 	return rc;
+}
+
+/* Empty ids make a link to nowhere, which is harmless; of another length no receiver takes them. */
+static int take_link(struct draft *draft, struct str link)
+{
+	struct wire_reader reader = wire_read(link);
+	struct wire_field field;
+	int rc;
+
+	while ((rc = wire_next(&reader, &field)) > 0) {
+		size_t len = field.number == LINK_TRACE_ID ? TRACE_ID_BYTES : SPAN_ID_BYTES;
+
+		if (field.type == WIRE_BYTES && field.number <= LINK_SPAN_ID)
+			draft->has_bad_link |= field.bytes.len != 0 && field.bytes.len != len;
+	}
+	return rc < 0 ? rc : check_message(link, OTLP_OWNER_LINK);
 }
 
 static void take_string(const struct otlp_value *value, struct str *out)
@@ -128,6 +150,40 @@ static int read_resource(struct span_resource *resource)
 	return rc;
 }
 
+/* The few attributes that we use ourselves, told apart by their lengths first. */
+static void take_known(struct draft *draft, const struct otlp_attribute *attribute)
+{
+	const struct otlp_value *value = &attribute->value;
+	struct str key = attribute->key;
+
+	switch (key.len) {
+	case sizeof("thread.id") - 1:
+		if (str_eq(key, STR("thread.id")))
+			otlp_attribute_as_int(value, &draft->span.thread_id);
+		break;
+	case sizeof("process_id") - 1:
+		if (str_eq(key, STR("process_id")))
+			otlp_attribute_as_int(value, &draft->span.process_id);
+		break;
+	case sizeof("process.pid") - 1: /* as long as server.port */
+		if (str_eq(key, STR("process.pid")))
+			otlp_attribute_as_int(value, &draft->span.process_id);
+		else if (str_eq(key, STR("server.port")))
+			otlp_attribute_as_int(value, &draft->server_port);
+		break;
+	case sizeof("server.address") - 1:
+		if (str_eq(key, STR("server.address")))
+			take_string(value, &draft->server_address);
+		break;
+	case sizeof("net.peer.name") - 1: /* as long as net.peer.port */
+		if (str_eq(key, STR("net.peer.name")))
+			take_string(value, &draft->net_peer_name);
+		else if (str_eq(key, STR("net.peer.port")))
+			otlp_attribute_as_int(value, &draft->net_peer_port);
+		break;
+	}
+}
+
 static int take_attribute(struct draft *draft, struct str key_value)
 {
 	struct otlp_attribute attribute;
@@ -135,19 +191,10 @@ static int take_attribute(struct draft *draft, struct str key_value)
 
 	if (rc < 0)
 		return rc;
-	if (str_eq(attribute.key, STR("thread.id")))
-		otlp_attribute_as_int(&attribute.value, &draft->span.thread_id);
-	else if (str_eq(attribute.key, STR("process_id")) ||
-		 str_eq(attribute.key, STR("process.pid")))
-		otlp_attribute_as_int(&attribute.value, &draft->span.process_id);
-	else if (str_eq(attribute.key, STR("server.address")))
-		take_string(&attribute.value, &draft->server_address);
-	else if (str_eq(attribute.key, STR("server.port")))
-		otlp_attribute_as_int(&attribute.value, &draft->server_port);
-	else if (str_eq(attribute.key, STR("net.peer.name")))
-		take_string(&attribute.value, &draft->net_peer_name);
-	else if (str_eq(attribute.key, STR("net.peer.port")))
-		otlp_attribute_as_int(&attribute.value, &draft->net_peer_port);
+	draft->is_ascii &=
+		otlp_text_is_ascii(attribute.key) && (attribute.value.type == OTLP_VALUE_BYTES ||
+						      otlp_text_is_ascii(attribute.value.bytes));
+	take_known(draft, &attribute);
 	return 0;
 }
 
@@ -167,6 +214,8 @@ static int take_status(struct span *span, struct str status)
 
 static int take_bytes(struct draft *draft, enum span_field number, struct str bytes)
 {
+	if (number == SPAN_TRACE_STATE || (number >= SPAN_NAME && number != SPAN_ATTRIBUTES))
+		draft->is_ascii &= otlp_text_is_ascii(bytes);
 	switch (number) {
 	case SPAN_TRACE_ID:
 		draft->trace_id = bytes;
@@ -181,11 +230,14 @@ static int take_bytes(struct draft *draft, enum span_field number, struct str by
 		draft->span.name = bytes;
 		return 0;
 	case SPAN_ATTRIBUTES:
+		draft->members++;
 		return take_attribute(draft, bytes);
 	case SPAN_EVENTS:
+		draft->members++;
 		return check_message(bytes, OTLP_OWNER_EVENT);
 	case SPAN_LINKS:
-		return check_message(bytes, OTLP_OWNER_LINK);
+		draft->members++;
+		return take_link(draft, bytes);
 	case SPAN_STATUS:
 		return take_status(&draft->span, bytes);
 	default:
@@ -230,6 +282,8 @@ static enum span_rejection take_ids(struct draft *draft)
 		return SPAN_REJECTED_SPAN_ID_ZERO;
 	if (draft->has_bad_link)
 		return SPAN_REJECTED_LINK_ID_LENGTH;
+	if (draft->members > OTLP_MAX_MEMBERS_OF_SPAN)
+		return SPAN_REJECTED_TOO_LARGE;
 	return SPAN_REJECTION_KINDS;
 }
 
@@ -286,6 +340,8 @@ static int keep_span(struct span_batch *batch, struct draft *draft)
 		batch->rejected[reason]++;
 		return 0;
 	}
+	if (!draft->is_ascii)
+		batch->mended_count += otlp_text_mend_message(span->bytes, otlp_span_members);
 	rc = take_peer(batch, draft);
 	if (rc < 0)
 		return rc;
@@ -301,7 +357,8 @@ static int read_span(struct span_batch *batch, struct str message)
 {
 	struct draft draft = { .span = { .bytes = message,
 					 .resource = batch->resource_count - 1,
-					 .scope = batch->scope_count - 1 } };
+					 .scope = batch->scope_count - 1 },
+			       .is_ascii = true };
 	struct wire_reader reader = wire_read(message);
 	struct wire_field field;
 	int rc;
@@ -312,6 +369,16 @@ static int read_span(struct span_batch *batch, struct str message)
 			return rc;
 	}
 	return rc < 0 ? rc : keep_span(batch, &draft);
+}
+
+/* What stands around spans: a Resource or a scope, and a schema url. */
+static void mend_group(struct span_batch *batch, struct str message,
+		       const struct otlp_member *members, struct str schema_url)
+{
+	if (!otlp_text_is_ascii(message))
+		batch->mended_count += otlp_text_mend_message(message, members);
+	if (!otlp_text_is_ascii(schema_url))
+		batch->mended_count += otlp_text_mend(schema_url);
 }
 
 static int read_scope_spans(struct span_batch *batch, struct str message)
@@ -334,7 +401,11 @@ static int read_scope_spans(struct span_batch *batch, struct str message)
 	}
 	if (rc == 0 && pieces > 1)
 		rc = gather(batch, message, SCOPE_SPANS_SCOPE, &scope->bytes);
-	return rc < 0 ? rc : check_message(scope->bytes, OTLP_OWNER_SCOPE);
+	if (rc == 0)
+		rc = check_message(scope->bytes, OTLP_OWNER_SCOPE);
+	if (rc == 0)
+		mend_group(batch, scope->bytes, otlp_scope_members, scope->schema_url);
+	return rc;
 }
 
 static int read_resource_spans(struct span_batch *batch, struct str message)
@@ -357,7 +428,11 @@ static int read_resource_spans(struct span_batch *batch, struct str message)
 	}
 	if (rc == 0 && pieces > 1)
 		rc = gather(batch, message, RESOURCE_SPANS_RESOURCE, &resource->bytes);
-	return rc < 0 ? rc : read_resource(resource);
+	if (rc == 0)
+		rc = read_resource(resource);
+	if (rc == 0)
+		mend_group(batch, resource->bytes, otlp_resource_members, resource->schema_url);
+	return rc;
 }
 
 enum { LEVEL_RESOURCE_SPANS, LEVEL_SCOPE_SPANS, LEVEL_SPANS, LEVELS };

@@ -6,10 +6,10 @@
  * accepted can be stored and handed on to others. Fields that we do not know, or that come with
  * another wire type, are passed over and stay in the slices. Thread safe: no state is shared.
  *
- * A span is rejected alone, and counted, when its trace id is not 16 bytes or its span id not 8, or
- * either is zero, or its parent id is neither empty nor 8 bytes: other receivers would refuse the
- * whole batch for it. A parent id of 8 zero bytes means a root. A span that ends before it starts
- * is kept with length 0 and counted. */
+ * A span is rejected alone, and counted by reason (span.h), for ids that other receivers would
+ * refuse the whole batch for. A parent id of 8 zero bytes means a root. A span that ends before it
+ * starts is kept as sent, read with length 0, and counted. Strings that are not UTF-8 are mended in
+ * place and counted: '?' replaces each byte that is no part of a character. */
 #pragma once
 
 #include <stddef.h>
@@ -22,6 +22,9 @@ struct otlp_limits {
 	uint32_t max_resources;
 	uint32_t max_scopes;
 };
+
+/* Attributes, events and links of one span together; SDKs stop at 128 of each. */
+#define OTLP_MAX_MEMBERS_OF_SPAN 10000
 
 #define OTLP_LIMITS_DEFAULT                                                                        \
 	((struct otlp_limits){                                                                     \

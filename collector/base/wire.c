@@ -108,7 +108,7 @@ __attribute__((noinline)) static bool skip_group(struct wire_reader *reader, uin
 	return true;
 }
 
-int wire_next(struct wire_reader *reader, struct wire_field *out_field)
+int wire_next_any(struct wire_reader *reader, struct wire_field *out_field)
 {
 	const char *start = reader->at;
 	bool ok;

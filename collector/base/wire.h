@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "collector/base/buf.h"
 #include "collector/base/str.h"
@@ -40,10 +41,52 @@ static inline struct wire_reader wire_read(struct str message)
 	return (struct wire_reader){ message.data, end }; /* NULL + 0 is undefined */
 }
 
+/* A field of any size; see wire_next. */
+int wire_next_any(struct wire_reader *reader, struct wire_field *out_field);
+
+/* The value of a field whose tag and length are one byte each. false: it is another. */
+static inline bool wire_next_short(const char *at, const char *end, struct wire_field *field)
+{
+	const size_t left = (size_t)(end - at);
+
+	switch (field->type) {
+	case WIRE_BYTES:
+		field->bytes = (struct str){ at + 1, left ? (uint8_t)*at : SIZE_MAX };
+		return field->bytes.len < left && field->bytes.len < 0x80;
+	case WIRE_VARINT:
+		field->value = left ? (uint8_t)*at : 0x80;
+		return field->value < 0x80;
+	case WIRE_FIXED64:
+		if (left < sizeof(uint64_t))
+			return false;
+		memcpy(&field->value, at, sizeof(uint64_t)); /* little-endian hosts only */
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* 1: a field; 0: the end; -EBADMSG: not protobuf. Groups are skipped whole. Of `value` and
  * `bytes`, the one that is not of this type is zero. After an error nothing in it means anything.
- */
-int wire_next(struct wire_reader *reader, struct wire_field *out_field);
+ * Nearly every field is a short one: they are read in place, without a call. */
+static inline int wire_next(struct wire_reader *reader, struct wire_field *out_field)
+{
+	const char *start = reader->at;
+	uint8_t tag;
+
+	if (start >= reader->end)
+		return 0;
+	tag = (uint8_t)*start;
+	*out_field = (struct wire_field){ .number = tag >> 3, .type = (enum wire_type)(tag & 7) };
+	if (tag < 1 << 3 || tag >= 0x80 || !wire_next_short(start + 1, reader->end, out_field))
+		return wire_next_any(reader, out_field);
+	if (out_field->type == WIRE_BYTES)
+		reader->at = out_field->bytes.data + out_field->bytes.len;
+	else
+		reader->at = start + 1 + (out_field->type == WIRE_FIXED64 ? 8 : 1);
+	out_field->raw = (struct str){ start, (size_t)(reader->at - start) };
+	return 1;
+}
 
 void wire_put_varint(struct buf *buf, uint64_t value);
 void wire_put_uint(struct buf *buf, uint32_t number, uint64_t value);
