@@ -109,8 +109,7 @@ static uint32_t take_node(struct elf_cache *cache)
 
 static bool says_something(const struct elf_tls *tls)
 {
-	return tls->has_variable || tls->has_nodejs || tls->libc != ELF_LIBC_NONE ||
-	       tls->is_program;
+	return tls->has_variable || tls->libc != ELF_LIBC_NONE || tls->is_program;
 }
 
 static int read_file(int fd, struct elf_tls *out_tls)

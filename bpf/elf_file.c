@@ -96,6 +96,7 @@ static int check_header(struct elf_file *file, const Elf64_Ehdr *header)
 	if (header->e_shentsize == sizeof(Elf64_Shdr)) {
 		file->sections = header->e_shoff;
 		file->section_count = MIN((uint32_t)header->e_shnum, MAX_SECTION_HEADERS);
+		file->section_names = header->e_shstrndx;
 	}
 	return 0;
 }

@@ -43,8 +43,9 @@ struct elf_file {
 
 	bool is_program;   /* ET_EXEC, or a position independent executable */
 	bool has_interp;   /* names its loader */
-	uint64_t sections; /* offset of the section headers, for .symtab */
+	uint64_t sections; /* offset of the section headers */
 	uint32_t section_count;
+	uint32_t section_names; /* index of the section that holds their names */
 	uint32_t load_count;
 	struct elf_segment loads[ELF_MAX_LOADS];
 	struct elf_segment dynamic; /* align 0 and all: none */

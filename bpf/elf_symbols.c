@@ -5,11 +5,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "bpf/elf_sections.h"
 #include "collector/base/macros.h"
 
 #define MAX_CHAIN        4096    /* symbols of one hash bucket */
 #define MAX_SCANNED      2000000 /* symbols of .symtab: 48 MB */
-#define MAX_SECTIONS     4096
 #define SYMBOLS_PER_READ 128
 
 static struct elf_symbol symbol_of(const Elf64_Sym *raw, uint32_t index)
@@ -155,80 +155,80 @@ int elf_symbols_find(struct elf_file *file, const char *name, struct elf_symbol 
 	return file->hash ? find_sysv(file, name, out_symbol) : -ENOENT;
 }
 
-static int read_section(struct elf_file *file, uint32_t index, Elf64_Shdr *out_header)
+static int find_symtab(struct elf_file *file, struct elf_section *out_symbols,
+		       struct elf_section *out_strings)
 {
-	return elf_file_read_raw(file, file->sections + (uint64_t)index * sizeof(*out_header),
-				 out_header, sizeof(*out_header));
-}
-
-static int find_symtab(struct elf_file *file, Elf64_Shdr *out_symbols, Elf64_Shdr *out_strings)
-{
-	uint32_t count = MIN(file->section_count, (uint32_t)MAX_SECTIONS);
-
-	if (file->sections == 0 || file->sections > file->size)
-		return -ENOENT;
-	for (uint32_t i = 0; i < count; i++) {
-		int rc = read_section(file, i, out_symbols);
-
-		if (rc < 0)
-			return rc;
-		if (out_symbols->sh_type != SHT_SYMTAB)
-			continue;
-		if (out_symbols->sh_entsize != sizeof(Elf64_Sym) ||
-		    out_symbols->sh_link >= file->section_count)
-			return -EBADMSG;
-		return read_section(file, out_symbols->sh_link, out_strings);
-	}
-	return -ENOENT;
-}
-
-/* 1: found; 0: not among these. Names are read of thread-local symbols only: there are few. */
-static int scan_block(struct elf_file *file, const Elf64_Sym *block, size_t count,
-		      const Elf64_Shdr *strings, const char *name, struct elf_symbol *out_symbol)
-{
-	char text[ELF_MAX_SYMBOL_BYTES];
-	size_t bytes = strlen(name) + 1;
-
-	for (size_t i = 0; i < count; i++) {
-		struct elf_symbol symbol = symbol_of(&block[i], 0);
-		int rc;
-
-		if (!symbol.is_tls || !symbol.is_defined || block[i].st_name >= strings->sh_size ||
-		    bytes > strings->sh_size - block[i].st_name)
-			continue;
-		rc = elf_file_read_raw(file, strings->sh_offset + block[i].st_name, text, bytes);
-		if (rc < 0)
-			return rc;
-		if (memcmp(text, name, bytes) == 0) {
-			*out_symbol = symbol;
-			return 1;
-		}
-	}
-	return 0;
-}
-
-int elf_symbols_scan(struct elf_file *file, const char *name, struct elf_symbol *out_symbol)
-{
-	Elf64_Shdr symbols = { 0 }, strings = { 0 };
-	uint64_t count;
-	int rc = strlen(name) < ELF_MAX_SYMBOL_BYTES ? find_symtab(file, &symbols, &strings)
-						     : -ENOENT;
+	int rc = elf_sections_find_type(file, SHT_SYMTAB, out_symbols);
 
 	if (rc < 0)
 		return rc;
-	count = symbols.sh_size / sizeof(Elf64_Sym);
-	if (count > MAX_SCANNED)
-		return -E2BIG;
-	for (uint64_t i = 0; i < count && rc == 0; i += SYMBOLS_PER_READ) {
-		Elf64_Sym block[SYMBOLS_PER_READ];
-		size_t n = (size_t)MIN(count - i, (uint64_t)SYMBOLS_PER_READ);
+	if (out_symbols->entry_bytes != sizeof(Elf64_Sym))
+		return -EBADMSG;
+	rc = elf_sections_at(file, out_symbols->link, out_strings);
+	return rc == -ENOENT ? -EBADMSG : rc;
+}
 
-		rc = elf_file_read_raw(file, symbols.sh_offset + i * sizeof(Elf64_Sym), block,
-				       n * sizeof(Elf64_Sym));
-		if (rc == 0)
-			rc = scan_block(file, block, n, &strings, name, out_symbol);
+/* What one scan looks for. */
+struct scan {
+	struct elf_file *file;
+	struct elf_section strings;
+	const char *const *names;
+	size_t count;
+	struct elf_symbol *found;
+};
+
+static int compare_names(const struct scan *scan, const Elf64_Sym *raw)
+{
+	char text[ELF_MAX_SYMBOL_BYTES] = "";
+	size_t bytes;
+	int rc;
+
+	if (raw->st_name >= scan->strings.bytes)
+		return 0;
+	bytes = (size_t)MIN(scan->strings.bytes - raw->st_name, (uint64_t)sizeof(text) - 1);
+	rc = elf_file_read_raw(scan->file, scan->strings.offset + raw->st_name, text, bytes);
+	for (size_t i = 0; i < scan->count && rc == 0; i++)
+		if (strcmp(text, scan->names[i]) == 0 && !scan->found[i].is_defined)
+			scan->found[i] = symbol_of(raw, 0);
+	return rc;
+}
+
+/* Names are read of thread-local symbols only: there are few. */
+static int scan_block(const struct scan *scan, const Elf64_Sym *block, size_t count)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		struct elf_symbol symbol = symbol_of(&block[i], 0);
+
+		if (symbol.is_tls && symbol.is_defined)
+			rc = compare_names(scan, &block[i]);
 	}
-	if (rc == 0)
-		return -ENOENT;
-	return rc < 0 ? rc : 0;
+	return rc;
+}
+
+int elf_symbols_scan(struct elf_file *file, const char *const *names, size_t count,
+		     struct elf_symbol *out_symbols)
+{
+	struct scan scan = { .file = file, .names = names, .count = count, .found = out_symbols };
+	struct elf_section symbols;
+	uint64_t left, at;
+	int rc = find_symtab(file, &symbols, &scan.strings);
+
+	if (rc < 0)
+		return rc;
+	left = symbols.bytes / sizeof(Elf64_Sym);
+	if (left > MAX_SCANNED)
+		return -E2BIG;
+	for (at = symbols.offset; left > 0 && rc == 0;) {
+		Elf64_Sym block[SYMBOLS_PER_READ];
+		size_t n = (size_t)MIN(left, (uint64_t)SYMBOLS_PER_READ);
+
+		rc = elf_file_read_raw(file, at, block, n * sizeof(Elf64_Sym));
+		if (rc == 0)
+			rc = scan_block(&scan, block, n);
+		at += n * sizeof(Elf64_Sym);
+		left -= n;
+	}
+	return rc;
 }

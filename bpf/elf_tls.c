@@ -10,7 +10,6 @@
 
 #define MAX_RELOCATIONS      2000000 /* 48 MB; a browser has some 500,000 */
 #define RELOCATIONS_PER_READ 256
-#define VARIABLE_BYTES       8
 
 /* The slots that are to be collected, and what they are compared with. */
 struct search {
@@ -19,30 +18,68 @@ struct search {
 	uint32_t variable_index; /* 0: it has no dynamic symbol */
 };
 
-/* A static program has no dynamic symbols, and others may have been linked without exporting
- * theirs: unless they are stripped, all symbols tell as well. */
-static int find(struct elf_file *file, const char *name, struct elf_symbol *out_symbol)
-{
-	int rc = elf_symbols_find(file, name, out_symbol);
+/* Best first. Go's is no symbol but a word of its runtime's own. */
+static const struct {
+	const char *name;
+	uint64_t bytes;
+	enum tag_form form;
+} variables[] = {
+	{ "otel_thread_ctx_v1", 8, TAG_FORM_RECORD },
+	{ "otel_thread_ctx_nodejs_v1", sizeof(struct tag_nodejs), TAG_FORM_NODEJS },
+	{ "elastic_apm_profiling_correlation_tls_v1", 8, TAG_FORM_ELASTIC },
+	{ "custom_labels_current_set", 8, TAG_FORM_LABELS },
+	{ "runtime.tlsg", 8, TAG_FORM_GO },
+};
+#define GO_VARIABLE (ARRAY_LEN(variables) - 1)
 
-	if (rc == -ENOENT && file->is_program && file->tls.memory_bytes && !file->in_memory)
-		rc = elf_symbols_scan(file, name, out_symbol);
-	return rc;
+const char *elf_tls_name(enum tag_form form)
+{
+	for (size_t i = 0; i < ARRAY_LEN(variables); i++)
+		if (variables[i].form == form)
+			return variables[i].name;
+	return "";
 }
 
-/* 1: defined; 0: not. */
-static int find_variable(struct elf_file *file, const char *name, struct elf_symbol *out_symbol)
+/* A static program has no dynamic symbols, and others may have been linked without exporting
+ * theirs: unless they are stripped, all symbols tell as well. */
+static int find_symbols(struct elf_file *file, struct elf_symbol found[ARRAY_LEN(variables)])
 {
-	int rc = find(file, name, out_symbol);
+	const char *names[ARRAY_LEN(variables)];
+	bool has_any = false;
+	int rc = 0;
 
-	if (rc < 0)
-		return rc == -ENOENT ? 0 : rc;
-	if (!out_symbol->is_tls)
-		return 0;
-	if (file->tls.memory_bytes < VARIABLE_BYTES ||
-	    out_symbol->value > file->tls.memory_bytes - VARIABLE_BYTES)
-		return -EBADMSG;
-	return 1;
+	for (size_t i = 0; i < ARRAY_LEN(variables) && rc == 0; i++) {
+		names[i] = variables[i].name;
+		rc = elf_symbols_find(file, names[i], &found[i]);
+		has_any |= rc == 0;
+		rc = rc == -ENOENT ? 0 : rc;
+	}
+	if (rc == 0 && !has_any && file->is_program && file->tls.memory_bytes && !file->in_memory)
+		rc = elf_symbols_scan(file, names, ARRAY_LEN(names), found);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* The best variable. */
+static int choose(const struct elf_file *file, const struct elf_symbol *found, struct elf_tls *tls,
+		  uint32_t *out_index)
+{
+	for (size_t i = 0; i < ARRAY_LEN(variables); i++) {
+		if (!found[i].is_tls || !found[i].is_defined)
+			continue;
+		if (file->tls.memory_bytes < variables[i].bytes ||
+		    found[i].value > file->tls.memory_bytes - variables[i].bytes)
+			return -EBADMSG;
+		if (i == GO_VARIABLE) {
+			tls->has_go_tls = true;
+			tls->go_tls_offset = found[i].value;
+		} else if (!tls->has_variable) {
+			tls->has_variable = true;
+			tls->form = variables[i].form;
+			tls->variable_offset = found[i].value;
+			*out_index = found[i].index;
+		}
+	}
+	return 0;
 }
 
 static enum elf_libc libc_of(struct elf_file *file)
@@ -161,23 +198,22 @@ int elf_tls_read(struct elf_file *file, struct elf_tls *out_tls)
 		.first_load = file->loads[0],
 		.dynamic = file->dynamic,
 	};
-	struct elf_symbol symbol = { 0 }, nodejs;
-	int rc = find_variable(file, ELF_TLS_VARIABLE, &symbol);
+	struct elf_symbol found[ARRAY_LEN(variables)] = { 0 };
+	uint32_t index = 0;
+	int rc = find_symbols(file, found);
 
+	if (rc == 0)
+		rc = choose(file, found, &tls, &index);
+	if (rc == 0 && file->is_program && !file->in_memory)
+		rc = elf_go_read(file, &tls.go);
 	if (rc < 0)
 		return rc;
-	tls.has_variable = rc == 1;
-	tls.variable_offset = symbol.value;
-	rc = find_variable(file, ELF_TLS_NODEJS, &nodejs);
-	if (rc < 0)
-		return rc;
-	tls.has_nodejs = rc == 1;
 	tls.libc = libc_of(file);
 	if (tls.libc == ELF_LIBC_GLIBC) {
 		tls.link_map_modid = address_of(file, "_thread_db_link_map_l_tls_modid");
 		tls.link_map_offset = address_of(file, "_thread_db_link_map_l_tls_offset");
 	}
-	rc = tls.has_variable ? collect_slots(file, &tls, symbol.index) : 0;
+	rc = tls.has_variable ? collect_slots(file, &tls, index) : 0;
 	if (rc == 0)
 		*out_tls = tls;
 	return rc;

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an ELF file tells about the thread-local variable of OTEP 4947: whether it defines one,
- * where in its TLS block, and which of its words tell, once relocated, where that block is.
+/* What an ELF file tells about the thread-local variable that says which span a thread works on:
+ * whether it defines one, of which form (tag.h), where in its TLS block, and which of its words
+ * tell, once relocated, where that block is.
  *
  * The same for every process that maps the file, so it is computed once. Errors as in elf_file.h.
  */
 #pragma once
 
 #include "bpf/elf_file.h"
+#include "bpf/elf_go.h"
+#include "bpf/tag.h"
 
-#define ELF_TLS_VARIABLE "otel_thread_ctx_v1"
-#define ELF_TLS_NODEJS   "otel_thread_ctx_nodejs_v1"
-#define ELF_MAX_SLOTS    6
+#define ELF_MAX_SLOTS 6
 
 enum elf_libc {
 	ELF_LIBC_NONE = 0, /* the file is no C library */
@@ -34,9 +35,9 @@ struct elf_slot {
 };
 
 struct elf_tls {
-	bool has_variable; /* ELF_TLS_VARIABLE is defined */
-	bool has_nodejs;   /* ELF_TLS_NODEJS is defined */
+	bool has_variable;
 	bool is_program;
+	enum tag_form form; /* of the variable */
 	enum elf_libc libc;
 	uint64_t variable_offset; /* in the TLS block */
 	struct elf_segment tls;
@@ -44,8 +45,14 @@ struct elf_tls {
 	struct elf_segment dynamic;    /* confirms it */
 	uint64_t link_map_modid;       /* vaddr of _thread_db_link_map_l_tls_modid, or 0 */
 	uint64_t link_map_offset;      /* ... l_tls_offset */
+	struct elf_go go;
+	bool has_go_tls; /* runtime.tlsg, at go_tls_offset of the TLS block */
+	uint64_t go_tls_offset;
 	uint32_t slot_count;
 	struct elf_slot slots[ELF_MAX_SLOTS]; /* best first */
 };
+
+/* The symbol of that form's variable. */
+const char *elf_tls_name(enum tag_form form);
 
 int elf_tls_read(struct elf_file *file, struct elf_tls *out_tls);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "bpf/process_files.h"
 #include "bpf/process_identity.h"
 #include "bpf/process_memory.h"
+#include "bpf/tls_layout.h"
 #include "bpf/tls_resolve.h"
 #include "collector/base/macros.h"
 
@@ -32,7 +34,6 @@ struct found {
 	const char *paths[MAX_DEFINERS];
 	uint32_t count;
 	uint32_t files_64bit, files_32bit;
-	bool has_nodejs;
 	bool was_cut; /* something could not be kept or read: look again */
 };
 
@@ -124,7 +125,6 @@ static void keep_image(struct tls_image *image, struct elf_tls *storage, const s
 static void note_module(struct found *found, const struct elf_tls *tls, uint64_t bias,
 			const char *path)
 {
-	found->has_nodejs |= tls->has_nodejs;
 	if (tls->is_program && found->process.program.tls)
 		return; /* another program, mapped but not run */
 	if (tls->is_program)
@@ -185,32 +185,49 @@ static const char *reason_of(int error)
 }
 
 /* "otel_thread_ctx_v1 in /usr/lib/libx.so (TLSDESC, static, TP-152)"; a long path keeps its end. */
-static void describe(struct process_variables *variables, const char *path, const char *form)
+static void describe(struct process_variables *variables, const char *name, const char *path,
+		     const char *form)
 {
 	const size_t cap = sizeof(variables->text);
-	size_t room = cap - sizeof(ELF_TLS_VARIABLE " in ... ()") - strlen(form);
+	size_t room = cap - sizeof(" in ... ()") - strlen(name) - strlen(form);
 	size_t bytes = strlen(path);
 	char clean[sizeof(variables->text)];
 
 	process_memory_text(clean, sizeof(clean),
 			    str_of(bytes > room ? path + bytes - room : path));
-	snprintf(variables->text, cap, "%s in %s%.*s (%s)", ELF_TLS_VARIABLE,
-		 bytes > room ? "..." : "", (int)room, clean, form);
+	snprintf(variables->text, cap, "%s in %s%.*s (%s)", name, bytes > room ? "..." : "",
+		 (int)room, clean, form);
+}
+
+/* The best form of all that are there. */
+static enum tag_form best_form(const struct found *found)
+{
+	enum tag_form best = TAG_FORMS;
+
+	for (uint32_t i = 0; i < found->count; i++)
+		best = MIN(best, found->images[i].tls->form);
+	return best;
 }
 
 static void resolve(const struct found *found, struct process_variables *variables)
 {
 	struct tag_descriptor *descriptor = &variables->descriptor;
+	enum tag_form best = best_form(found);
+	const char *name = elf_tls_name(best);
 	char form[TLS_FORM_BYTES];
 
+	descriptor->form = (__u16)(best < TAG_FORMS ? best : TAG_FORM_RECORD);
 	for (uint32_t i = 0; i < found->count; i++) {
 		struct tag_variable variable;
-		int rc = tls_resolve(&found->process, &found->images[i], &variable, form);
+		int rc;
 
+		if (found->images[i].tls->form != best)
+			continue;
+		rc = tls_resolve(&found->process, &found->images[i], &variable, form);
 		if (rc < 0) {
 			variables->is_complete = false;
 			if (!variables->text[0])
-				describe(variables, found->paths[i], reason_of(rc));
+				describe(variables, name, found->paths[i], reason_of(rc));
 			continue;
 		}
 		if (has_variable(descriptor, &variable))
@@ -220,9 +237,34 @@ static void resolve(const struct found *found, struct process_variables *variabl
 			continue;
 		}
 		if (descriptor->count == 0)
-			describe(variables, found->paths[i], form);
+			describe(variables, name, found->paths[i], form);
 		descriptor->variables[descriptor->count++] = variable;
 	}
+}
+
+/* A Go program's labels, unless a better form was found. */
+static void resolve_go(const struct elf_tls *program, struct process_variables *variables)
+{
+	struct tag_descriptor *descriptor = &variables->descriptor;
+	struct tag_variable variable;
+	struct tag_go layout;
+
+	if (!program || !program->go.can_label || descriptor->count > 0 ||
+	    variables->text[0]) /* something better is there, and not ready yet */
+		return;
+	variables->needs_schema = !program->go.makes_spans;
+	if (elf_go_layout(program->go.version, &layout) < 0 ||
+	    tls_layout_go(program, &variable) < 0) {
+		snprintf(variables->text, sizeof(variables->text),
+			 "pprof labels of %s: its layout is not known", program->go.version);
+		return;
+	}
+	*descriptor = (struct tag_descriptor){
+		.count = 1, .form = TAG_FORM_GO, .go = layout, .variables[0] = variable
+	};
+	snprintf(variables->text, sizeof(variables->text),
+		 "pprof labels of %s (g at TP%" PRId64 ")", program->go.version,
+		 (int64_t)variable.offset);
 }
 
 static void find_variables(struct process_looker *looker, const struct view *view,
@@ -234,8 +276,8 @@ static void find_variables(struct process_looker *looker, const struct view *vie
 	find_modules(looker, view, &found);
 	variables->is_complete = !found.was_cut && looker->maps.module_count > 0;
 	variables->is_32bit = found.files_32bit > 0 && found.files_64bit == 0;
-	variables->has_nodejs = found.has_nodejs;
 	resolve(&found, variables);
+	resolve_go(found.process.program.tls, variables);
 }
 
 /* The first mapping that holds one. */
@@ -265,14 +307,14 @@ static void judge(const struct process_context *context, const struct process_va
 	} else if (context->schema == PROCESS_SCHEMA_UNKNOWN) {
 		snprintf(text, sizeof(text), "schema \"%s\" is not known", context->schema_version);
 		say(process, PUBLISH_UNSUPPORTED, text);
+	} else if (variables->needs_schema && context->schema != PROCESS_SCHEMA_GO) {
+		say(process, PUBLISH_NOTHING, "");
 	} else if (variables->descriptor.count > 0) {
 		say(process, PUBLISH_TAGS, variables->text);
-	} else if (variables->has_nodejs) {
-		say(process, PUBLISH_UNSUPPORTED, ELF_TLS_NODEJS " is not read yet");
 	} else if (context->schema == PROCESS_SCHEMA_NODEJS ||
 		   context->schema == PROCESS_SCHEMA_GO) {
-		snprintf(text, sizeof(text), "schema \"%s\" is not read yet",
-			 context->schema_version);
+		snprintf(text, sizeof(text), "schema \"%s\", but %.80s", context->schema_version,
+			 variables->text[0] ? variables->text : "nothing of it was found");
 		say(process, PUBLISH_UNSUPPORTED, text);
 	} else {
 		say(process, PUBLISH_NOTHING, variables->text);

@@ -25,7 +25,7 @@ struct process_variables {
 	uint64_t signature; /* of the modules */
 	bool is_complete;   /* false: something was not relocated yet, look again */
 	bool is_32bit;
-	bool has_nodejs;
+	bool needs_schema; /* counts only if the process context says that labels hold spans */
 	struct tag_descriptor descriptor;
 	char text[128]; /* for event_process.variable */
 };

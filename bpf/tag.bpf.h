@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Reads what the current thread publishes (tag.h). Its memory is hostile: every pointer goes
- * through a user read, which refuses kernel addresses and never sleeps. */
+/* Reads what the current thread publishes, whatever its form (tag.h). Its memory is hostile: every
+ * pointer goes through a user read, which refuses kernel addresses and never sleeps. */
 #pragma once
 
-#include "bpf/vmlinux.h"
-
-#include "bpf/tag.h"
-#include "bpf/task.bpf.h"
-
-enum tag_outcome {
-	TAG_IS_NONE = 0,
-	TAG_IS_SET,      /* read, valid, and not zero */
-	TAG_IS_FAULTING, /* a page was not there */
-	TAG_IS_INVALID,  /* a record whose `valid` is not 1: detached, or half written */
-};
+#include "bpf/tag_labels.bpf.h"
+#include "bpf/tag_nodejs.bpf.h"
 
 #define TAG_MAX_MODULE 65536 /* no process loads more libraries; keeps products small */
 
@@ -64,12 +55,11 @@ static __noinline int tag_dynamic_block(__u64 thread_pointer, const struct tag_v
 	return TAG_IS_NONE;
 }
 
-static __always_inline int tag_read_variable(__u64 thread_pointer,
-					     const struct tag_variable *variable,
-					     struct tag_record *out_record)
+/* The address of the variable in this thread. */
+static __always_inline int
+tag_find_variable(__u64 thread_pointer, const struct tag_variable *variable, __u64 *out_address)
 {
-	__u64 block = thread_pointer, record;
-	const __u64 *ids = (const __u64 *)out_record;
+	__u64 block = thread_pointer;
 
 	if (variable->access != TAG_STATIC) {
 		int outcome = tag_dynamic_block(thread_pointer, variable, &block);
@@ -77,38 +67,94 @@ static __always_inline int tag_read_variable(__u64 thread_pointer,
 		if (outcome != TAG_IS_SET)
 			return outcome;
 	}
-	if (bpf_probe_read_user(&record, 8, (void *)(block + variable->offset)))
+	*out_address = block + variable->offset;
+	return TAG_IS_SET;
+}
+
+/* Elastic's agent: ids beside flags, none of them aligned. */
+__noinline int tag_read_elastic(__u64 address, struct tag_record *out_record)
+{
+	struct tag_elastic elastic;
+
+	if (!out_record || bpf_probe_read_user(&elastic, sizeof(elastic), (void *)address))
 		return TAG_IS_FAULTING;
-	if (!record)
-		return TAG_IS_NONE;
-	if (bpf_probe_read_user(out_record, sizeof(*out_record), (void *)record))
-		return TAG_IS_FAULTING;
-	if (out_record->valid != 1)
+	if (!elastic.valid)
 		return TAG_IS_INVALID;
-	return (ids[0] | ids[1]) && ids[2] ? TAG_IS_SET : TAG_IS_NONE;
+	if (!elastic.has_trace)
+		return TAG_IS_NONE;
+	__builtin_memcpy(out_record->trace_id, elastic.trace_id, sizeof(elastic.trace_id));
+	__builtin_memcpy(out_record->span_id, elastic.span_id, sizeof(elastic.span_id));
+	return labels_judge(out_record);
+}
+
+/* What the variable at `address` leads to, in the forms that are not OTEP 4947's. Functions
+ * that are global the verifier looks at once, and not once for each way to them. */
+__noinline int tag_read_form(__u64 address, const struct tag_descriptor *descriptor,
+			     struct tag_record *out_record)
+{
+	__u64 pointer;
+
+	if (!descriptor || !out_record)
+		return TAG_IS_NONE;
+	if (descriptor->form == TAG_FORM_NODEJS)
+		return tag_read_nodejs(address, out_record);
+	if (descriptor->form == TAG_FORM_GO)
+		return tag_read_go(address, &descriptor->go, out_record);
+	if (bpf_probe_read_user(&pointer, 8, (void *)address))
+		return TAG_IS_FAULTING;
+	if (!pointer)
+		return TAG_IS_NONE;
+	return descriptor->form == TAG_FORM_ELASTIC ? tag_read_elastic(pointer, out_record)
+						    : tag_read_labels(pointer, out_record);
+}
+
+/* OTEP 4947's own form: the variable points to the record. */
+static __always_inline int tag_follow(__u64 address, struct tag_record *out_record)
+{
+	__u64 record;
+
+	if (bpf_probe_read_user(&record, 8, (void *)address))
+		return TAG_IS_FAULTING;
+	return record ? tag_read_record(record, out_record) : TAG_IS_NONE;
 }
 
 /* The first variable that is set wins; what kept another one from being read is told only if none
  * is. */
-static __always_inline int tag_read(struct task_struct *current,
-				    const struct tag_descriptor *descriptor,
-				    struct tag_record *out_record)
+__noinline int tag_read_any(__u64 thread_pointer, const struct tag_descriptor *descriptor,
+			    struct tag_record *out_record)
 {
-	__u64 thread_pointer = task_thread_pointer(current);
 	int worst = TAG_IS_NONE;
 
-	if (!thread_pointer)
+	if (!descriptor || !out_record)
 		return TAG_IS_NONE;
-	for (__u32 i = 0; i < TAG_MAX_VARIABLES; i++) {
-		if (i >= descriptor->count)
-			break;
+	for (__u32 i = 0; i < TAG_MAX_VARIABLES && i < descriptor->count; i++) {
+		__u64 address;
 		int outcome =
-			tag_read_variable(thread_pointer, &descriptor->variables[i], out_record);
+			tag_find_variable(thread_pointer, &descriptor->variables[i], &address);
 
+		if (outcome == TAG_IS_SET)
+			outcome = descriptor->form == TAG_FORM_RECORD
+					  ? tag_follow(address, out_record)
+					  : tag_read_form(address, descriptor, out_record);
 		if (outcome == TAG_IS_SET)
 			return TAG_IS_SET;
 		if (outcome != TAG_IS_NONE && worst != TAG_IS_FAULTING)
 			worst = outcome;
 	}
 	return worst;
+}
+
+/* What nearly all do is read in place: one variable, at a fixed distance from TP. */
+static __always_inline int tag_read(struct task_struct *current,
+				    const struct tag_descriptor *descriptor,
+				    struct tag_record *out_record)
+{
+	__u64 thread_pointer = task_thread_pointer(current);
+
+	if (!thread_pointer || !descriptor->count)
+		return TAG_IS_NONE;
+	if (descriptor->is_plain)
+		return tag_follow(thread_pointer + descriptor->variables[0].offset, out_record);
+	__builtin_memset(out_record, 0, sizeof(*out_record));
+	return tag_read_any(thread_pointer, descriptor, out_record);
 }

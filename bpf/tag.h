@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a thread of a process keeps its current span (OTEP 4947): resolved in user space, read in
- * BPF.
+/* Where a thread of a process keeps its current span, and in which form: resolved in user space,
+ * read in BPF.
  *
- * A variable `otel_thread_ctx_v1` is a thread-local pointer to a record. One process may have
- * several (libraries that were loaded with RTLD_LOCAL): the first that is not NULL and valid
- * counts. */
+ * A variable is thread-local. One process may have several (libraries that were loaded with
+ * RTLD_LOCAL): the first that is set counts. All variables of a descriptor have one form. */
 #pragma once
 
 #ifndef __VMLINUX_H__
@@ -12,6 +11,16 @@
 #endif
 
 #define TAG_MAX_VARIABLES 4
+
+/* What the variable holds; where a process has several forms, the first of these is taken. */
+enum tag_form {
+	TAG_FORM_RECORD = 0, /* otel_thread_ctx_v1 (OTEP 4947): a pointer to struct tag_record */
+	TAG_FORM_NODEJS,     /* otel_thread_ctx_nodejs_v1: struct tag_nodejs */
+	TAG_FORM_GO,         /* Go's current g; its labels as struct tag_go says */
+	TAG_FORM_ELASTIC,    /* a pointer to struct tag_elastic */
+	TAG_FORM_LABELS,     /* a pointer to a set of custom labels */
+	TAG_FORMS,
+};
 
 enum tag_access {
 	TAG_STATIC = 1,    /* variable at TP + offset */
@@ -26,9 +35,19 @@ struct tag_variable {
 	__u64 generation; /* glibc: entries of an older DTV generation are stale; 0: do not check */
 };
 
+/* Offsets inside Go's runtime structs: g -> m -> curg -> labels. */
+struct tag_go {
+	__u16 g_m;
+	__u16 m_curg;
+	__u16 g_labels;
+	__u16 is_map; /* labels are a map (to Go 1.23); else a slice */
+};
+
 struct tag_descriptor {
 	__u32 count;
-	__u32 pad;
+	__u16 form;     /* enum tag_form */
+	__u16 is_plain; /* one static variable of OTEP 4947; set by programs_follow */
+	struct tag_go go;
 	struct tag_variable variables[TAG_MAX_VARIABLES];
 };
 
@@ -41,6 +60,28 @@ struct tag_record {
 	__u16 attrs_bytes;
 };
 
+/* The variable of a Node add-on. Words of V8 are tagged: a pointer is one too high, a small integer
+ * is shifted by 32. */
+struct tag_nodejs {
+	__u64 frame;         /* address of the isolate's current async context; 0: not active */
+	__u64 storage;       /* address of a handle: the key of our entry in that context */
+	__s32 storage_hash;  /* its identity hash */
+	__u32 record_offset; /* of the record's address, in the entry's value; 0: an older form */
+	__u64 undefined;     /* the isolate's undefined */
+};
+
+struct tag_elastic {
+	__u8 minor_version[2];
+	__u8 valid;
+	__u8 has_trace;
+	__u8 trace_flags;
+	__u8 trace_id[16];
+	__u8 span_id[8];
+	__u8 transaction_id[8];
+};
+
 _Static_assert(sizeof(struct tag_variable) == 24, "shared with BPF");
-_Static_assert(sizeof(struct tag_descriptor) == 104, "shared with BPF");
+_Static_assert(sizeof(struct tag_descriptor) == 112, "shared with BPF");
 _Static_assert(sizeof(struct tag_record) == 28, "OTEP 4947");
+_Static_assert(sizeof(struct tag_nodejs) == 32, "as its writers lay it out");
+_Static_assert(sizeof(struct tag_elastic) == 37, "as its writer lays it out");

@@ -117,8 +117,9 @@ static __always_inline void task_copy_comm(struct task_struct *task, char *out_c
 
 /* From the bottom of a kernel stack to the registers at its top: the same for all tasks, but it
  * depends on KASAN (32 KiB stacks) and FRED (16 bytes of padding). Learnt once, with the helper of
- * 5.15 (dd6e10fbd9fb); on older kernels there is no FRED. */
-static u64 registers_offset;
+ * 5.15 (dd6e10fbd9fb); on older kernels there is no FRED. Not static: of two possible values a
+ * compiler makes a single byte, which contradicts its type in BTF, and then no BTF is loaded. */
+__u64 registers_offset;
 #define REGISTERS_OFFSET_BEFORE_5_15 (16384 - 168)
 
 static __noinline int task_learn_registers(struct task_struct *task)

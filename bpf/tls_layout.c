@@ -18,7 +18,7 @@ int tls_layout_static(const struct elf_tls *tls, int64_t block, struct tag_varia
 }
 
 /* The block ends at TP, rounded so that its start keeps the alignment that the linker saw. */
-int tls_layout_program(const struct elf_tls *tls, struct tag_variable *out_variable)
+static int program_block(const struct elf_tls *tls, int64_t *out_block)
 {
 	uint64_t align = tls->tls.align, bytes = tls->tls.memory_bytes;
 
@@ -26,7 +26,36 @@ int tls_layout_program(const struct elf_tls *tls, struct tag_variable *out_varia
 	    bytes > (uint64_t)TLS_LAYOUT_MAX_STATIC)
 		return -EBADMSG;
 	bytes += (-tls->tls.vaddr - bytes) & (align - 1);
-	return tls_layout_static(tls, -(int64_t)bytes, out_variable) < 0 ? -EBADMSG : 0;
+	*out_block = -(int64_t)bytes;
+	return 0;
+}
+
+int tls_layout_program(const struct elf_tls *tls, struct tag_variable *out_variable)
+{
+	int64_t block;
+	int rc = program_block(tls, &block);
+
+	if (rc < 0)
+		return rc;
+	return tls_layout_static(tls, block, out_variable) < 0 ? -EBADMSG : 0;
+}
+
+/* Where nothing else is linked in, Go has one word, right below TP. */
+int tls_layout_go(const struct elf_tls *tls, struct tag_variable *out_variable)
+{
+	int64_t block = 0, offset = -8;
+
+	if (tls->tls.memory_bytes > 8 && !tls->has_go_tls)
+		return -ENOTSUP;
+	if (tls->has_go_tls) {
+		if (program_block(tls, &block) < 0)
+			return -EBADMSG;
+		offset = block + (int64_t)tls->go_tls_offset;
+	}
+	if (offset >= 0)
+		return -EBADMSG;
+	*out_variable = (struct tag_variable){ .access = TAG_STATIC, .offset = offset };
+	return 0;
 }
 
 int tls_layout_module(const struct elf_tls *tls, uint64_t module, uint64_t generation,

@@ -24,6 +24,9 @@ struct tls_words {
 /* A variable of the program itself ("local exec"): known from the file alone. */
 int tls_layout_program(const struct elf_tls *tls, struct tag_variable *out_variable);
 
+/* Go's g. -ENOTSUP: other thread-local storage lies beside it, and no symbol tells. */
+int tls_layout_go(const struct elf_tls *tls, struct tag_variable *out_variable);
+
 /* A variable of a library, by one relocated slot. `libc` names the DTV's form. */
 int tls_layout_slot(const struct elf_tls *tls, const struct elf_slot *slot, enum elf_libc libc,
 		    const struct tls_words *words, struct tag_variable *out_variable);

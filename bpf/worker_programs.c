@@ -417,7 +417,11 @@ int programs_follow(struct programs *programs, uint32_t pid,
 		bpf_map_delete_elem(programs->descriptors_fd, &pid);
 		return 0;
 	}
-	int status = bpf_map_update_elem(programs->descriptors_fd, &pid, descriptor, BPF_ANY);
+	struct tag_descriptor marked = *descriptor;
+
+	marked.is_plain = marked.count == 1 && marked.form == TAG_FORM_RECORD &&
+			  marked.variables[0].access == TAG_STATIC;
+	int status = bpf_map_update_elem(programs->descriptors_fd, &pid, &marked, BPF_ANY);
 
 	if (status < 0)
 		return -errno;

@@ -76,8 +76,8 @@ static inline void elf_builder_tables(struct elf_builder *elf)
 
 	memcpy(elf->dynamic, dynamic, sizeof(dynamic));
 	elf_builder_name(elf, 1, 1, "otel_thread_ctx_v1", STT_TLS, 0x10);
-	elf_builder_name(elf, 2, 32, "another_variable", STT_TLS, 0x18);
-	elf_builder_name(elf, 3, 64, "a_function", STT_FUNC, 0x1000);
+	elf_builder_name(elf, 2, 48, "another_variable", STT_TLS, 0x18);
+	elf_builder_name(elf, 3, 80, "a_function", STT_FUNC, 0x1000);
 	elf->gnu_hash.chain[BUILDER_SYMBOLS - 2] |= 1;
 	elf->gnu_hash.head[0] = elf->gnu_hash.head[1] = elf->gnu_hash.head[2] = 1;
 	elf->gnu_hash.filter = UINT64_MAX;
@@ -118,7 +118,7 @@ static inline void elf_builder_init(struct elf_builder *elf)
 					 .p_memsz = sizeof(elf->dynamic),
 					 .p_align = 8 };
 	elf->programs[2] =
-		(Elf64_Phdr){ .p_type = PT_TLS, .p_vaddr = 0x3dc8, .p_memsz = 0x20, .p_align = 8 };
+		(Elf64_Phdr){ .p_type = PT_TLS, .p_vaddr = 0x3dc8, .p_memsz = 0x30, .p_align = 8 };
 	elf_builder_tables(elf);
 }
 

@@ -90,7 +90,7 @@ static void process_without_variable_publishes_nothing(void **state)
 
 static void unnamed_file_is_read_through_its_mapping(void **state)
 {
-	struct mapping library = map_library(ELF_TLS_VARIABLE);
+	struct mapping library = map_library("otel_thread_ctx_v1");
 	struct process_variables variables;
 	struct event_process process = look_at(*state, getpid(), &variables);
 
@@ -106,7 +106,7 @@ static void unnamed_file_is_read_through_its_mapping(void **state)
 static void image_in_memory_says_the_same(void **state)
 {
 	struct process_looker *looker = *state;
-	struct mapping library = map_library(ELF_TLS_VARIABLE);
+	struct mapping library = map_library("otel_thread_ctx_v1");
 	struct process_variables variables;
 	struct event_process process;
 
@@ -122,7 +122,7 @@ static void image_in_memory_says_the_same(void **state)
 static void library_that_went_is_forgotten(void **state)
 {
 	struct process_looker *looker = *state;
-	struct mapping library = map_library(ELF_TLS_VARIABLE);
+	struct mapping library = map_library("otel_thread_ctx_v1");
 	struct process_variables variables;
 	struct event_process process = look_at(looker, getpid(), &variables);
 
@@ -191,7 +191,7 @@ static void half_mapped_library_is_looked_at_again(void **state)
 
 static void two_libraries_make_two_variables(void **state)
 {
-	struct mapping one = map_library(ELF_TLS_VARIABLE), other;
+	struct mapping one = map_library("otel_thread_ctx_v1"), other;
 	struct process_variables variables;
 	struct elf_builder elf;
 
@@ -205,21 +205,46 @@ static void two_libraries_make_two_variables(void **state)
 	unmap(other);
 }
 
-static void nodejs_is_told_as_unsupported(void **state)
+static void variable_of_another_form_is_told_with_its_form(void **state)
 {
-	struct mapping library = map_library(ELF_TLS_NODEJS);
-	struct process_variables variables;
-	struct event_process process = look_at(*state, getpid(), &variables);
+	static const struct {
+		const char *name;
+		uint32_t form;
+	} others[] = {
+		{ "otel_thread_ctx_nodejs_v1", TAG_FORM_NODEJS },
+		{ "elastic_apm_profiling_correlation_tls_v1", TAG_FORM_ELASTIC },
+		{ "custom_labels_current_set", TAG_FORM_LABELS },
+	};
 
-	assert_int_equal(process.publish, PUBLISH_UNSUPPORTED);
-	assert_non_null(strstr(process.variable, ELF_TLS_NODEJS));
-	unmap(library);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		struct mapping library = map_library(others[i].name);
+		struct process_variables variables;
+		struct event_process process = look_at(*state, getpid(), &variables);
+
+		assert_int_equal(process.publish, PUBLISH_TAGS);
+		assert_int_equal(variables.descriptor.form, others[i].form);
+		assert_non_null(strstr(process.variable, others[i].name));
+		unmap(library);
+	}
+}
+
+static void best_form_is_taken(void **state)
+{
+	struct mapping nodejs = map_library("otel_thread_ctx_nodejs_v1");
+	struct mapping native = map_library("otel_thread_ctx_v1");
+	struct process_variables variables;
+
+	look_at(*state, getpid(), &variables);
+	assert_int_equal(variables.descriptor.form, TAG_FORM_RECORD);
+	assert_int_equal(variables.descriptor.count, 1);
+	unmap(native);
+	unmap(nodejs);
 }
 
 /* Devices are never opened, garbage is skipped, and what lies beside it is still found. */
 static void strange_mappings_do_no_harm(void **state)
 {
-	struct mapping library = map_library(ELF_TLS_VARIABLE);
+	struct mapping library = map_library("otel_thread_ctx_v1");
 	struct mapping device = map_code(open("/dev/zero", O_RDONLY), 4096);
 	struct mapping garbage = map_code(elf_builder_file("garbage", 7), 4096);
 	struct mapping magic = map_code(elf_builder_file(ELFMAG "\2\1", 6), 4096);
@@ -321,7 +346,8 @@ int main(void)
 		cmocka_unit_test(slot_that_is_empty_is_looked_at_again),
 		cmocka_unit_test(half_mapped_library_is_looked_at_again),
 		cmocka_unit_test(two_libraries_make_two_variables),
-		cmocka_unit_test(nodejs_is_told_as_unsupported),
+		cmocka_unit_test(variable_of_another_form_is_told_with_its_form),
+		cmocka_unit_test(best_form_is_taken),
 		cmocka_unit_test(strange_mappings_do_no_harm),
 		cmocka_unit_test(context_of_the_process_is_told),
 		cmocka_unit_test(process_that_ended_is_gone),
