@@ -46,13 +46,31 @@ static bool split(const char *text, char host[HOST_BYTES], uint16_t *out_port)
 	return true;
 }
 
+const char *address_unix_path(const char *text)
+{
+	static const char prefix[] = "unix:";
+	const char *path = text + sizeof(prefix) - 1;
+
+	if (strncmp(text, prefix, sizeof(prefix) - 1) != 0 || *path != '/' ||
+	    strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return NULL;
+	return path;
+}
+
 int address_parse(const char *text, struct sockaddr_storage *out_address)
 {
 	char host[HOST_BYTES];
 	uint16_t port;
 	struct sockaddr_in in4 = { .sin_family = AF_INET };
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+	struct sockaddr_un local = { .sun_family = AF_UNIX };
 
+	if (address_unix_path(text)) {
+		strcpy(local.sun_path, address_unix_path(text));
+		memset(out_address, 0, sizeof(*out_address));
+		memcpy(out_address, &local, sizeof(local));
+		return 0;
+	}
 	if (!split(text, host, &port))
 		return -EINVAL;
 	memset(out_address, 0, sizeof(*out_address));
@@ -67,17 +85,6 @@ int address_parse(const char *text, struct sockaddr_storage *out_address)
 		return 0;
 	}
 	return -EINVAL;
-}
-
-const char *address_unix_path(const char *text)
-{
-	static const char prefix[] = "unix:";
-	const char *path = text + sizeof(prefix) - 1;
-
-	if (strncmp(text, prefix, sizeof(prefix) - 1) != 0 || *path != '/' ||
-	    strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		return NULL;
-	return path;
 }
 
 enum address_scope address_check(const char *text)
@@ -101,6 +108,11 @@ enum address_scope address_check(const char *text)
 		is_loopback = IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr);
 	}
 	return is_loopback ? ADDRESS_LOOPBACK : ADDRESS_ELSEWHERE;
+}
+
+socklen_t address_bytes(const struct sockaddr_storage *address)
+{
+	return address->ss_family == AF_UNIX ? sizeof(struct sockaddr_un) : sizeof(*address);
 }
 
 void address_format(const struct sockaddr_storage *address, char *out_text, size_t size)

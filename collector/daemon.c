@@ -168,12 +168,19 @@ static int bind_ports(struct daemon *daemon)
 		.grpc = &daemon->credentials[GUARDED_GRPC],
 		.http = &daemon->credentials[GUARDED_HTTP],
 	};
+	struct http_server_options api = {
+		.loop = &daemon->loop,
+		.address = config->api,
+		.daemon = daemon,
+		.tls = daemon->credentials[GUARDED_API].tls,
+		.tokens = daemon->credentials[GUARDED_API].tokens,
+	};
 	int rc = network_new(&options, &daemon->network);
 
 	if (rc < 0)
 		return rc;
-	rc = http_server_start(&daemon->loop, config->api, daemon, &daemon->http,
-			       daemon->api_address, sizeof(daemon->api_address));
+	rc = http_server_start(&api, &daemon->http, daemon->api_address,
+			       sizeof(daemon->api_address));
 	return rc < 0 ? complain_bind("api", config->api, rc) : 0;
 }
 

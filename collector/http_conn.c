@@ -13,16 +13,21 @@
 #include "collector/http_host.h"
 #include "collector/log.h"
 #include "collector/metrics.h"
+#include "collector/net/endpoint.h"
+#include "collector/net/tokens.h"
+#include "collector/net/transport.h"
 #include "collector/query.h"
 
-#define READ_BYTES        ((size_t)16 << 10)
-#define MAX_BODY_BYTES    ((size_t)64 << 10) /* every route is a GET: bodies are dropped */
-#define MAX_PENDING_BYTES ((size_t)64 << 10) /* pipelined ahead of the answer */
+#define MAX_BODY_BYTES    ((size_t)64 << 10)  /* every route is a GET: bodies are dropped */
+#define MAX_PENDING_BYTES ((size_t)256 << 10) /* pipelined ahead of the answer */
 #define BACKLOG           128
+#define UNIX_SOCKET_MODE  0660
 
 struct http_server {
 	struct daemon *daemon; /* borrowed */
-	uv_tcp_t tcp;
+	struct tokens *tokens; /* borrowed; NULL: everybody may ask */
+	struct endpoint endpoint;
+	struct transport_options transport;
 	bool is_local; /* listens on loopback: the Host header must say so */
 	bool stopping;
 	unsigned holders; /* the listening handle and each connection */
@@ -44,23 +49,22 @@ struct http_conn {
 	struct http_server *server; /* borrowed; freed after us */
 	struct http_conn *next, **back;
 	enum conn_state state;
-	bool stopping, is_reading, keep_alive;
-	unsigned holders; /* two handles, and the request in the pool */
-	uv_tcp_t tcp;
+	bool stopping, keep_alive;
+	unsigned holders; /* transport, timer, and the request in the pool */
+	struct transport transport;
 	uv_timer_t timer;
 	uv_work_t work;
-	uv_write_t write;
-	uv_shutdown_t shutdown;
 	struct http1 http;
 	struct buf pending; /* bytes after the request at work */
 	struct buf out;
-	char room[READ_BYTES];
 };
 
 static void server_release(struct http_server *server)
 {
-	if (--server->holders == 0)
-		free(server);
+	if (--server->holders)
+		return;
+	free(server->transport.read_buffer.base);
+	free(server);
 }
 
 static void conn_release(struct http_conn *conn)
@@ -74,9 +78,14 @@ static void conn_release(struct http_conn *conn)
 	free(conn);
 }
 
-static void on_closed(uv_handle_t *handle)
+static void on_timer_closed(uv_handle_t *handle)
 {
 	conn_release(handle->data);
+}
+
+static void on_closed(void *arg)
+{
+	conn_release(arg);
 }
 
 static void conn_stop(struct http_conn *conn)
@@ -88,8 +97,8 @@ static void conn_stop(struct http_conn *conn)
 	if (conn->next)
 		conn->next->back = conn->back;
 	conn->server->conn_count--;
-	uv_close((uv_handle_t *)&conn->tcp, on_closed);
-	uv_close((uv_handle_t *)&conn->timer, on_closed);
+	transport_stop(&conn->transport);
+	uv_close((uv_handle_t *)&conn->timer, on_timer_closed);
 }
 
 static void on_timeout(uv_timer_t *timer)
@@ -103,35 +112,23 @@ static void set_timeout(struct http_conn *conn, uint64_t ms)
 }
 
 static void advance(struct http_conn *conn);
-static void start_reading(struct http_conn *conn);
-
-static void on_shutdown(uv_shutdown_t *request, int status)
-{
-	if (status < 0)
-		conn_stop(request->data);
-}
 
 /* Closing with unread bytes resets the connection, and the client may lose our answer: say that no
  * more comes, then read to its end. */
 static void linger(struct http_conn *conn)
 {
 	conn->state = CONN_LINGERING;
-	conn->shutdown.data = conn;
 	set_timeout(conn, HTTP_LINGER_MS);
-	if (uv_shutdown(&conn->shutdown, (uv_stream_t *)&conn->tcp, on_shutdown) < 0)
-		return conn_stop(conn);
-	start_reading(conn);
+	transport_end(&conn->transport);
+	transport_read(&conn->transport, true);
 }
 
-static void on_written(uv_write_t *write, int status)
+static void on_drained(void *arg)
 {
-	struct http_conn *conn = write->data;
+	struct http_conn *conn = arg;
 
-	if (conn->stopping)
+	if (conn->stopping || conn->state != CONN_WRITING)
 		return;
-	if (status < 0)
-		return conn_stop(conn);
-	buf_fini(&conn->out);
 	if (!conn->keep_alive || conn->server->stopping)
 		return linger(conn);
 	http1_next(&conn->http);
@@ -142,15 +139,13 @@ static void on_written(uv_write_t *write, int status)
 
 static void start_writing(struct http_conn *conn)
 {
-	uv_buf_t piece = uv_buf_init(conn->out.data, (unsigned)conn->out.len);
-
 	if (buf_error(&conn->out))
 		return conn_stop(conn);
 	conn->state = CONN_WRITING;
-	conn->write.data = conn;
 	set_timeout(conn, HTTP_WRITE_MS);
-	if (uv_write(&conn->write, (uv_stream_t *)&conn->tcp, &piece, 1, on_written) < 0)
+	if (transport_write(&conn->transport, &conn->out) < 0)
 		conn_stop(conn);
+	buf_fini(&conn->out);
 }
 
 /* Pool thread, or any for `server` NULL: everything of the answer but sending it. */
@@ -176,6 +171,12 @@ static void respond(const struct http_conn *conn, const struct answer *answer, s
 	buf_fini(&packed);
 }
 
+/* What orchestrators ask, who have no token: nothing is told but that we live. */
+static bool is_public(struct str path)
+{
+	return str_eq(path, STR("/healthz")) || str_eq(path, STR("/readyz"));
+}
+
 static bool is_allowed(const struct http_conn *conn, struct answer *answer)
 {
 	const struct http1_request *request = &conn->http.request;
@@ -184,6 +185,12 @@ static bool is_allowed(const struct http_conn *conn, struct answer *answer)
 	if (conn->server->is_local && !http_host_is_local(host)) {
 		answer_fail(answer, 421, "wrong_host",
 			    "this address answers to localhost, 127.0.0.1 and [::1] only");
+		return false;
+	}
+	if (conn->server->tokens && !is_public(request->path) &&
+	    !tokens_allow(conn->server->tokens, http1_header(request, "authorization"))) {
+		answer->headers = "WWW-Authenticate: Bearer\r\n";
+		answer_fail(answer, 401, "unauthorized", "a valid bearer token is needed");
 		return false;
 	}
 	if (!request->is_head && !str_eq(request->method, STR("GET"))) {
@@ -230,7 +237,7 @@ static void start_work(struct http_conn *conn)
 	conn->work.data = conn;
 	uv_timer_stop(&conn->timer);
 	conn->holders++;
-	if (uv_queue_work(conn->tcp.loop, &conn->work, on_work, on_work_done) < 0) {
+	if (uv_queue_work(conn->timer.loop, &conn->work, on_work, on_work_done) < 0) {
 		conn->holders--;
 		conn_stop(conn);
 	}
@@ -248,13 +255,6 @@ static void answer_broken(struct http_conn *conn)
 	start_writing(conn);
 }
 
-static void stop_reading(struct http_conn *conn)
-{
-	if (conn->is_reading)
-		uv_read_stop((uv_stream_t *)&conn->tcp);
-	conn->is_reading = false;
-}
-
 /* Feeds what has come; then one step: work, refuse, or wait for more. */
 static void advance(struct http_conn *conn)
 {
@@ -264,57 +264,50 @@ static void advance(struct http_conn *conn)
 	buf_consume(&conn->pending, used);
 	switch (conn->http.state) {
 	case HTTP1_DONE:
-		stop_reading(conn);
+		transport_read(&conn->transport, false);
 		start_work(conn);
 		return;
 	case HTTP1_BROKEN:
-		stop_reading(conn);
+		transport_read(&conn->transport, false);
 		answer_broken(conn);
 		return;
 	default:
 		if (was_idle && conn->http.head.len)
 			set_timeout(conn, HTTP_READ_MS);
-		start_reading(conn);
+		transport_read(&conn->transport, true);
 	}
 }
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out_buf)
+static void on_bytes(struct str bytes, void *arg)
 {
-	struct http_conn *conn = handle->data;
+	struct http_conn *conn = arg;
 
-	(void)suggested;
-	*out_buf = uv_buf_init(conn->room, sizeof(conn->room));
-}
-
-static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *piece)
-{
-	struct http_conn *conn = stream->data;
-
-	if (nread == 0) /* libuv's EAGAIN */
-		return;
-	if (nread < 0)
-		return conn_stop(conn);
-	if (conn->state != CONN_READING)
-		return; /* lingering: thrown away */
-	buf_append(&conn->pending, piece->base, (size_t)nread);
+	if (conn->state == CONN_LINGERING)
+		return; /* thrown away */
+	buf_append_str(&conn->pending, bytes);
 	if (buf_error(&conn->pending))
 		return conn_stop(conn);
-	advance(conn);
+	if (conn->state == CONN_READING)
+		advance(conn);
 }
 
-static void start_reading(struct http_conn *conn)
+static void on_open(void *arg)
 {
-	if (conn->is_reading)
-		return;
-	conn->is_reading = uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read) == 0;
-	if (!conn->is_reading)
-		conn_stop(conn);
+	struct http_conn *conn = arg;
+
+	set_timeout(conn, HTTP_IDLE_MS);
+}
+
+static void on_end(const char *complaint, void *arg)
+{
+	if (complaint)
+		LOG_LIMITED(LOG_WARNING, "api: a connection was closed: %s", complaint);
+	conn_stop(arg);
 }
 
 static struct http_conn *conn_new(struct http_server *server)
 {
 	struct http_conn *conn = calloc(1, sizeof(*conn));
-	uv_loop_t *loop = server->tcp.loop;
 
 	if (!conn)
 		return NULL;
@@ -323,10 +316,8 @@ static struct http_conn *conn_new(struct http_server *server)
 	http1_init(&conn->http, MAX_BODY_BYTES);
 	buf_init(&conn->pending, MAX_PENDING_BYTES);
 	buf_init(&conn->out, 0);
-	uv_timer_init(loop, &conn->timer);
-	uv_tcp_init(loop, &conn->tcp); /* cannot fail: no socket is made yet */
+	uv_timer_init(server->transport.loop, &conn->timer);
 	conn->timer.data = conn;
-	conn->tcp.data = conn;
 	conn->next = server->conns;
 	conn->back = &server->conns;
 	if (conn->next)
@@ -349,57 +340,67 @@ static void on_connection(uv_stream_t *stream, int status)
 	conn = conn_new(server);
 	if (!conn)
 		return;
-	if (uv_accept(stream, (uv_stream_t *)&conn->tcp) < 0)
+	set_timeout(conn, HTTP_READ_MS); /* a TLS handshake, too */
+	if (transport_accept(&conn->transport, &server->transport, stream, conn) < 0)
 		return conn_stop(conn);
 	if (server->conn_count > HTTP_MAX_CONNECTIONS) {
 		LOG_LIMITED(LOG_WARNING, "api: refused a connection: %d are open",
 			    HTTP_MAX_CONNECTIONS);
 		return conn_stop(conn);
 	}
-	uv_tcp_nodelay(&conn->tcp, 1);
-	set_timeout(conn, HTTP_IDLE_MS);
-	start_reading(conn);
+	transport_read(&conn->transport, true);
 }
 
-static void on_server_closed(uv_handle_t *handle)
+static void on_endpoint_closed(void *arg)
 {
-	server_release(handle->data);
+	server_release(arg);
 }
 
-static int listen_on(struct http_server *server, const struct sockaddr_storage *address,
-		     char *out_bound, size_t bound_size)
+static struct http_server *server_new(const struct http_server_options *options)
 {
-	struct sockaddr_storage bound;
-	int len = sizeof(bound);
-	int rc = uv_tcp_bind(&server->tcp, (const struct sockaddr *)address, 0);
+	struct http_server *server = calloc(1, sizeof(*server));
+	char *room = malloc(TRANSPORT_READ_BYTES);
 
-	if (rc == 0)
-		rc = uv_listen((uv_stream_t *)&server->tcp, BACKLOG, on_connection);
-	if (rc == 0)
-		rc = uv_tcp_getsockname(&server->tcp, (struct sockaddr *)&bound, &len);
-	if (rc == 0)
-		address_format(&bound, out_bound, bound_size);
-	return rc;
+	if (!server || !room) {
+		free(server);
+		free(room);
+		return NULL;
+	}
+	server->daemon = options->daemon;
+	server->tokens = options->tokens;
+	server->is_local = address_check(options->address) == ADDRESS_LOOPBACK;
+	server->holders = 1;
+	server->transport = (struct transport_options){
+		.loop = options->loop,
+		.tls = options->tls,
+		.read_buffer = uv_buf_init(room, TRANSPORT_READ_BYTES),
+		.on_open = on_open,
+		.on_bytes = on_bytes,
+		.on_drained = on_drained,
+		.on_end = on_end,
+		.on_closed = on_closed,
+	};
+	return server;
 }
 
-int http_server_start(uv_loop_t *loop, const char *address, struct daemon *daemon,
-		      struct http_server **out_server, char *out_bound_address, size_t bound_size)
+int http_server_start(const struct http_server_options *options, struct http_server **out_server,
+		      char *out_bound_address, size_t bound_size)
 {
-	struct sockaddr_storage parsed;
-	struct http_server *server;
-	int rc = address_parse(address, &parsed);
+	struct endpoint_options endpoint = {
+		.loop = options->loop,
+		.address = options->address,
+		.unix_mode = UNIX_SOCKET_MODE,
+	};
+	struct http_server *server = server_new(options);
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	server = calloc(1, sizeof(*server));
 	if (!server)
 		return -ENOMEM;
-	server->daemon = daemon;
-	server->is_local = address_check(address) == ADDRESS_LOOPBACK;
-	server->holders = 1;
-	uv_tcp_init(loop, &server->tcp);
-	server->tcp.data = server;
-	rc = listen_on(server, &parsed, out_bound_address, bound_size);
+	rc = endpoint_bind(&server->endpoint, &endpoint, on_endpoint_closed, server,
+			   out_bound_address, bound_size);
+	server->endpoint.uv.handle.data = server;
+	if (rc == 0)
+		rc = endpoint_listen(&server->endpoint, BACKLOG, on_connection);
 	if (rc < 0) {
 		http_server_stop(server);
 		return rc;
@@ -415,5 +416,5 @@ void http_server_stop(struct http_server *server)
 	server->stopping = true;
 	while (server->conns)
 		conn_stop(server->conns);
-	uv_close((uv_handle_t *)&server->tcp, on_server_closed);
+	endpoint_close(&server->endpoint);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Serves the query API over TCP: uv_tcp <-> http1 <-> query.
+/* Serves the query API: transport <-> http1 <-> query.
  *
  * Loop thread only. Requests run on libuv's pool, never on the loop; each connection has one at a
  * time. Errors are negative errno. */
@@ -10,6 +10,8 @@
 
 struct daemon;
 struct http_server;
+struct tls_context;
+struct tokens;
 
 #define HTTP_MAX_CONNECTIONS 128
 #define HTTP_READ_MS         10000 /* a request must be complete after its first byte */
@@ -18,10 +20,17 @@ struct http_server;
 #define HTTP_LINGER_MS       1000  /* for the client to read our last words before we close */
 #define HTTP_GZIP_BYTES      ((size_t)1024) /* shorter answers are not worth packing */
 
-/* `address`: "127.0.0.1:7317"; port 0 picks a free one. `out_bound_address` gets the real one. The
- * daemon is borrowed and outlives the server. */
-int http_server_start(uv_loop_t *loop, const char *address, struct daemon *daemon,
-		      struct http_server **out_server, char *out_bound_address, size_t bound_size);
+struct http_server_options {
+	uv_loop_t *loop;     /* all borrowed */
+	const char *address; /* as in address.h; port 0 picks a free one */
+	struct daemon *daemon;
+	struct tls_context *tls; /* NULL: plain */
+	struct tokens *tokens;   /* NULL: everybody may ask */
+};
+
+/* `out_bound_address` gets the real address. */
+int http_server_start(const struct http_server_options *options, struct http_server **out_server,
+		      char *out_bound_address, size_t bound_size);
 
 /* Closes the listener and all connections, and frees the server when the last handle has closed and
  * the last request has come back from the pool: run the loop until then. Accepts NULL. */

@@ -69,7 +69,7 @@ static int open_socket(struct client *client)
 		return complain(client, -errno, "open a socket to");
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+	if (connect(fd, (struct sockaddr *)&address, address_bytes(&address)) < 0) {
 		int rc = -errno;
 
 		close(fd);

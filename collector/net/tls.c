@@ -66,19 +66,29 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* OpenSSL notices either when it takes the key or when it is asked. */
+static bool is_mismatch(void)
+{
+	unsigned long code = ERR_peek_last_error();
+
+	return ERR_GET_LIB(code) == ERR_LIB_X509 &&
+	       (ERR_GET_REASON(code) == X509_R_KEY_VALUES_MISMATCH ||
+		ERR_GET_REASON(code) == X509_R_KEY_TYPE_MISMATCH);
+}
+
 static int load_own(const struct tls_context *context, SSL_CTX *ssl, struct buf *message)
 {
 	if (SSL_CTX_use_certificate_chain_file(ssl, context->paths[CERT]) != 1)
 		return complain(message, context, CERT);
-	if (SSL_CTX_use_PrivateKey_file(ssl, context->paths[KEY], SSL_FILETYPE_PEM) != 1)
+	if (SSL_CTX_use_PrivateKey_file(ssl, context->paths[KEY], SSL_FILETYPE_PEM) == 1 &&
+	    SSL_CTX_check_private_key(ssl) == 1)
+		return 0;
+	if (!is_mismatch())
 		return complain(message, context, KEY);
-	if (SSL_CTX_check_private_key(ssl) != 1) {
-		buf_printf(message, "%s: the private key does not belong to the certificate %s",
-			   context->paths[KEY], context->paths[CERT]);
-		ERR_clear_error();
-		return -EINVAL;
-	}
-	return 0;
+	buf_printf(message, "%s: the private key does not belong to the certificate %s",
+		   context->paths[KEY], context->paths[CERT]);
+	ERR_clear_error();
+	return -EINVAL;
 }
 
 static int load_client_ca(const struct tls_context *context, SSL_CTX *ssl, struct buf *message)
@@ -297,13 +307,15 @@ int tls_session_pull(struct tls_session *session, struct buf *out)
 {
 	size_t pending = BIO_ctrl_pending(session->out);
 	char *room;
+	int got;
 
 	if (pending == 0)
 		return 0;
 	room = buf_reserve(out, pending);
 	if (!room)
 		return buf_error(out);
-	out->len += (size_t)MAX(0, BIO_read(session->out, room, (int)pending));
+	got = BIO_read(session->out, room, (int)pending);
+	out->len += got > 0 ? (size_t)got : 0;
 	return 0;
 }
 

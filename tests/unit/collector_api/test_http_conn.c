@@ -79,12 +79,14 @@ static void *run_loop(void *arg)
 
 static int start(void **state)
 {
+	struct http_server_options options = { .loop = &fixture.loop, .address = "127.0.0.1:0" };
+
 	(void)state;
 	is_open = is_waiting = false;
 	assert_int_equal(uv_loop_init(&fixture.loop), 0);
 	assert_int_equal(uv_async_init(&fixture.loop, &fixture.stop, on_stop), 0);
-	assert_int_equal(http_server_start(&fixture.loop, "127.0.0.1:0", NULL, &fixture.server,
-					   fixture.address, sizeof(fixture.address)),
+	assert_int_equal(http_server_start(&options, &fixture.server, fixture.address,
+					   sizeof(fixture.address)),
 			 0);
 	return pthread_create(&fixture.thread, NULL, run_loop, NULL);
 }
@@ -253,12 +255,11 @@ static void a_port_in_use_is_an_error(void **state)
 	struct http_server *second = NULL;
 	char bound[64];
 	uv_loop_t loop;
+	struct http_server_options options = { .loop = &loop, .address = fixture.address };
 
 	(void)state;
 	assert_int_equal(uv_loop_init(&loop), 0);
-	assert_int_equal(
-		http_server_start(&loop, fixture.address, NULL, &second, bound, sizeof(bound)),
-		UV_EADDRINUSE);
+	assert_int_equal(http_server_start(&options, &second, bound, sizeof(bound)), UV_EADDRINUSE);
 	assert_null(second);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&loop), 0);
