@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "collector/base/macros.h"
+#include "collector/base/xml.h"
 #include "collector/flame_svg_script.h"
 
 #define WIDTH      1200
@@ -118,30 +119,6 @@ static void place(struct layout *layout)
 
 /* ---- the picture ---- */
 
-static void put_escaped(struct buf *out, struct str text)
-{
-	for (size_t i = 0; i < text.len; i++) {
-		uint8_t byte = (uint8_t)text.data[i];
-
-		switch (byte) {
-		case '<':
-			buf_append_text(out, "&lt;");
-			break;
-		case '>':
-			buf_append_text(out, "&gt;");
-			break;
-		case '&':
-			buf_append_text(out, "&amp;");
-			break;
-		case '"':
-			buf_append_text(out, "&quot;");
-			break;
-		default: /* what is no ASCII may be no UTF-8 either, and then no XML */
-			buf_append_byte(out, byte < 0x20 || byte >= 0x7f ? '?' : byte);
-		}
-	}
-}
-
 /* Warm shades by name, so that a function has one colour everywhere. */
 static void put_colour(const struct flame_svg *flame, const struct flame_frame *frame,
 		       struct buf *out)
@@ -169,7 +146,7 @@ static void put_tooltip(const struct layout *layout, const struct flame_frame *f
 {
 	const struct flame_svg *flame = layout->flame;
 
-	put_escaped(out, frame->name);
+	xml_put_text(out, frame->name);
 	buf_append_text(out, ": ");
 	profile_put_amount(out, frame->total, flame->unit, flame->noun);
 	buf_append_text(out, " (");
@@ -196,7 +173,7 @@ static void put_frame(const struct layout *layout, size_t index, struct buf *out
 		   y, MAX(width - 0.3, 0.2), ROW_HEIGHT - 1);
 	put_colour(layout->flame, frame, out);
 	buf_printf(out, "\"/><text x=\"%.2f\" y=\"%d\">", x + 3, y + ROW_HEIGHT - 5);
-	put_escaped(out, (struct str){ frame->name.data, MIN(frame->name.len, fits) });
+	xml_put_text(out, (struct str){ frame->name.data, MIN(frame->name.len, fits) });
 	buf_append_text(out, "</text></g>\n");
 }
 
@@ -212,9 +189,9 @@ static void put_head(const struct layout *layout, struct buf *out)
 		   "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n<text class=\"t\" "
 		   "x=\"8\" y=\"22\">",
 		   WIDTH, height, WIDTH, height);
-	put_escaped(out, str_of(flame->title ? flame->title : ""));
+	xml_put_text(out, str_of(flame->title ? flame->title : ""));
 	buf_append_text(out, "</text>\n<text class=\"n\" x=\"8\" y=\"42\">");
-	put_escaped(out, str_of(flame->finding ? flame->finding : ""));
+	xml_put_text(out, str_of(flame->finding ? flame->finding : ""));
 	buf_printf(out,
 		   "</text>\n<text id=\"search\" class=\"b\" x=\"%d\" y=\"22\">Search</text>"
 		   "<text id=\"reset\" class=\"b\" x=\"%d\" y=\"22\">Reset</text>"

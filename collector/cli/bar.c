@@ -10,27 +10,28 @@ struct kind {
 	enum term_colour colour;
 	const char *block; /* UTF-8 */
 	const char *name;
+	const char *web;
 };
 
 /* In the order of the legend. Blocked kinds stand in the order of LEDGER_REASONS. */
 #define FIRST_REASON 2
 static const struct kind kinds[] = {
-	{ BAR_RUNNING, TERM_GREEN, "█", "on CPU" },
-	{ BAR_RUNNABLE, TERM_YELLOW, "▓", "runnable, no CPU" },
-	{ 'L', TERM_MAGENTA, "▒", "lock" },
-	{ 'N', TERM_RED, "▒", "net" },
-	{ 'D', TERM_BLUE, "▒", "disk" },
-	{ 'P', TERM_RED, "▒", "poll" },
-	{ 'S', TERM_CYAN, "▒", "sleep" },
-	{ 'I', TERM_CYAN, "▒", "pipe" },
-	{ 'F', TERM_BLUE, "▒", "fault" },
-	{ 'C', TERM_MAGENTA, "▒", "child" },
-	{ 'G', TERM_CYAN, "▒", "signal" },
-	{ 'U', TERM_BLUE, "▒", "io_uring" },
-	{ 'O', TERM_RED, "▒", "other" },
-	{ BAR_ELSEWHERE, TERM_GREY, "░", "elsewhere (no thread)" },
-	{ BAR_UNKNOWN, TERM_GREY, "?", "unknown (records lost)" },
-	{ BAR_UNMEASURED, TERM_GREY, "─", "not measured" },
+	{ BAR_RUNNING, TERM_GREEN, "█", "on CPU", "#2da44e" },
+	{ BAR_RUNNABLE, TERM_YELLOW, "▓", "runnable, no CPU", "#d4a72c" },
+	{ 'L', TERM_MAGENTA, "▒", "lock", "#8250df" },
+	{ 'N', TERM_RED, "▒", "net", "#cf222e" },
+	{ 'D', TERM_BLUE, "▒", "disk", "#0969da" },
+	{ 'P', TERM_RED, "▒", "poll", "#e16f24" },
+	{ 'S', TERM_CYAN, "▒", "sleep", "#54aeff" },
+	{ 'I', TERM_CYAN, "▒", "pipe", "#1b7c83" },
+	{ 'F', TERM_BLUE, "▒", "fault", "#0a3069" },
+	{ 'C', TERM_MAGENTA, "▒", "child", "#bf3989" },
+	{ 'G', TERM_CYAN, "▒", "signal", "#76b4c4" },
+	{ 'U', TERM_BLUE, "▒", "io_uring", "#4078c0" },
+	{ 'O', TERM_RED, "▒", "other", "#953800" },
+	{ BAR_ELSEWHERE, TERM_GREY, "░", "elsewhere (no thread)", "#d0d7de" },
+	{ BAR_UNKNOWN, TERM_GREY, "?", "unknown (records lost)", "#8c959f" },
+	{ BAR_UNMEASURED, TERM_GREY, "─", "not measured", "#eaeef2" },
 };
 
 _Static_assert(ARRAY_LEN(kinds) == FIRST_REASON + REASON_COUNT + 3, "a cell for each reason");
@@ -174,6 +175,20 @@ static const struct kind *find_kind(char cell)
 			return &kinds[i];
 	}
 	return NULL;
+}
+
+const char *bar_name(char cell)
+{
+	const struct kind *kind = find_kind(cell);
+
+	return kind ? kind->name : "";
+}
+
+const char *bar_web_colour(char cell)
+{
+	const struct kind *kind = find_kind(cell);
+
+	return kind ? kind->web : "none";
 }
 
 static void put_cell(const struct term *term, const struct kind *kind, struct buf *out)

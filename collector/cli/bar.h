@@ -18,6 +18,13 @@
 #define BAR_ELSEWHERE  '.'
 #define BAR_UNKNOWN    '?'
 
+/* All cells but BAR_OUTSIDE, in the order of the legend. */
+#define BAR_CELLS "#rLNDPSIFCGUO.?-"
+
+/* What a cell of BAR_CELLS stands for, and its colour where there are more than eight. */
+const char *bar_name(char cell);
+const char *bar_web_colour(char cell);
+
 /* The letter of a state as the API names it; `reason` counts when it is blocked. */
 char bar_cell_of(const char *state, const char *reason);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* spanwise trace: one trace as a waterfall, or as the API's JSON. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "collector/base/hex.h"
@@ -10,6 +11,7 @@
 #include "collector/cli/waterfall.h"
 #include "collector/commands.h"
 
+/* `term`: NULL for an SVG. */
 static int draw(struct client *client, const struct term *term, const char *path)
 {
 	struct json_value *root;
@@ -19,11 +21,12 @@ static int draw(struct client *client, const struct term *term, const char *path
 	if (rc < 0)
 		return show_failure(client);
 	buf_init(&out, 0);
-	rc = waterfall_draw(term, root, &out);
+	rc = term ? waterfall_draw(term, root, &out) : waterfall_svg(root, &out);
 	if (rc == 0)
 		fwrite(out.data, 1, out.len, stdout);
 	else
-		fprintf(stderr, "spanwise: out of memory\n");
+		fprintf(stderr, "spanwise: %s\n",
+			rc == -ENOENT ? "the trace has no spans" : "out of memory");
 	buf_fini(&out);
 	json_read_free(root);
 	return rc == 0 ? 0 : 1;
@@ -32,9 +35,10 @@ static int draw(struct client *client, const struct term *term, const char *path
 int command_trace(int argc, char **argv)
 {
 	const char *api = NULL, *width = NULL, *colour = NULL;
-	bool json = false;
+	bool json = false, svg = false;
 	const struct option_row rows[] = {
 		{ "--json", NULL, NULL, &json, "the API's answer as it is" },
+		{ "--svg", NULL, NULL, &svg, "the picture as an SVG file" },
 		{ "--width", "N", &width, NULL, "columns to draw in" },
 		{ "--color", "WHEN", &colour, NULL, "auto, always or never" },
 		{ "--api", "ADDR", &api, NULL,
@@ -42,7 +46,7 @@ int command_trace(int argc, char **argv)
 		{ NULL, NULL, NULL, NULL, NULL },
 	};
 	const struct options options = {
-		"spanwise trace ID [--json] [--width N] [--color=auto|always|never]",
+		"spanwise trace ID [--json | --svg] [--width N] [--color=auto|always|never]",
 		"Draws one trace: a bar for each span, each cell coloured by what its threads did\n"
 		"at that time, and why the slowest spans waited. ID is a trace id, the first\n"
 		"digits of one, `latest`, or `slowest`.",
@@ -71,7 +75,7 @@ int command_trace(int argc, char **argv)
 	if (rc < 0)
 		rc = show_failure(&client);
 	else
-		rc = json ? show_json(&client, path) : draw(&client, &term, path);
+		rc = json ? show_json(&client, path) : draw(&client, svg ? NULL : &term, path);
 	client_fini(&client);
 	return rc;
 }

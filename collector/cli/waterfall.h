@@ -12,6 +12,9 @@
 /* `trace`: of GET /api/v1/traces/{id}?timeline=1. -ENOMEM. */
 int waterfall_draw(const struct term *term, const struct json_value *trace, struct buf *out);
 
+/* The same as an SVG file that needs nothing else. -ENOENT: the trace has no spans. */
+int waterfall_svg(const struct json_value *trace, struct buf *out);
+
 /* The cells of each row, `width` a row; what a span's own slices leave open is taken from its
  * children. `out_cells` holds tree->count * width. */
 void waterfall_cells(const struct span_tree *tree, unsigned width, char *out_cells);
