@@ -161,6 +161,43 @@ static void descriptor_that_is_not_bound_waits(void **state)
 			 -EAGAIN);
 }
 
+static void go_keeps_its_word_right_below_the_thread_pointer(void **state)
+{
+	struct elf_tls tls = { 0 };
+	struct tag_variable variable;
+
+	(void)state;
+	assert_int_equal(tls_layout_go(&tls, &variable), 0);
+	assert_int_equal(variable.access, TAG_STATIC);
+	assert_int_equal(variable.offset, -8);
+	/* Linked with others' thread-local storage, only its symbol tells. */
+	tls.tls = (struct elf_segment){ .memory_bytes = 0x50, .align = 8 };
+	assert_int_equal(tls_layout_go(&tls, &variable), -ENOTSUP);
+	tls.has_go_tls = true;
+	assert_int_equal(tls_layout_go(&tls, &variable), 0);
+	assert_int_equal(variable.offset, -0x50);
+	tls.go_tls_offset = 0x50;
+	assert_int_equal(tls_layout_go(&tls, &variable), -EBADMSG);
+}
+
+static void go_layout_follows_its_version(void **state)
+{
+	struct tag_go layout;
+
+	(void)state;
+	assert_int_equal(elf_go_layout("go1.19.8", &layout), 0);
+	assert_int_equal(layout.g_labels, 360);
+	assert_int_equal(layout.is_map, 1);
+	assert_int_equal(elf_go_layout("go1.24", &layout), 0);
+	assert_int_equal(layout.m_curg, 192);
+	assert_int_equal(layout.is_map, 0);
+	assert_int_equal(elf_go_layout("go1.26rc1", &layout), 0);
+	assert_int_equal(layout.m_curg, 184);
+	assert_int_equal(elf_go_layout("go1.17.13", &layout), -ENOTSUP);
+	assert_int_equal(elf_go_layout("go1.99", &layout), -ENOTSUP);
+	assert_int_equal(elf_go_layout("devel +1234", &layout), -ENOTSUP);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +209,8 @@ int main(void)
 		cmocka_unit_test(static_descriptor_holds_the_offset),
 		cmocka_unit_test(dynamic_descriptor_points_to_the_module),
 		cmocka_unit_test(descriptor_that_is_not_bound_waits),
+		cmocka_unit_test(go_keeps_its_word_right_below_the_thread_pointer),
+		cmocka_unit_test(go_layout_follows_its_version),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
