@@ -87,6 +87,9 @@ for major in "$@"; do
 	missing=$(comm -23 "$work/spans" "$work/tags" | wc -l)
 	alien=$(comm -13 "$work/spans" "$work/tags" | wc -l)
 	echo "$(wc -l <"$work/spans") spans, $missing of them never seen; $alien tags that are no span"
-	[ "$missing" -eq 0 ] && [ "$alien" -eq 0 ] && [ -s "$work/spans" ] || { cat "$work/errors" >&2; exit 1; }
+	if [ "$missing" -ne 0 ] || [ "$alien" -ne 0 ] || [ ! -s "$work/spans" ]; then
+		cat "$work/errors" >&2
+		exit 1
+	fi
 done
 echo "every span was read in its thread"
