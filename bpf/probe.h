@@ -33,6 +33,7 @@ enum probe_message_kind {
 	PROBE_DIED = 4,    /* the worker has died; another one follows */
 	PROBE_STATS = 5,   /* once a second */
 	PROBE_NOTE = 6,    /* something an operator should read once: `text` */
+	PROBE_STACK = 7,   /* a piece of a stack's frames; the pieces of one follow each other */
 };
 
 /* Bits of probe_hello.features: what is attached. */
@@ -64,6 +65,22 @@ struct probe_stats {
 	uint32_t process_refused; /* the descriptor map was full */
 	uint32_t pad;
 	uint64_t worker_rss_bytes;
+	uint64_t frames;         /* of stacks that were named */
+	uint64_t frames_unnamed; /* told as module+0x1234 */
+	uint64_t frames_unknown; /* told as [unknown] */
+	uint64_t symbol_bytes;
+};
+
+#define PROBE_PIECE_BYTES 960
+
+/* The names of the stack `id`, encoded as collector/base/frame.h says. */
+struct probe_stack {
+	uint64_t id;
+	uint32_t pid;
+	uint32_t total_bytes;
+	uint32_t offset; /* of this piece */
+	uint32_t bytes;
+	char data[PROBE_PIECE_BYTES];
 };
 
 struct probe_message {
@@ -73,6 +90,7 @@ struct probe_message {
 		struct probe_hello hello;
 		struct event_process process;
 		struct probe_stats stats;
+		struct probe_stack stack;
 		char text[512];
 	};
 };

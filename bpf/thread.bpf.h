@@ -353,7 +353,10 @@ static __always_inline void thread_note_waker(struct thread *thread)
 		   sizeof(*waker));
 }
 
-/* The code that the thread is in: where a span waits, and where a tick finds one at work. */
+#define LONG_SLICE_NS 1000000 /* on a CPU, that the thread had to leave */
+
+/* The code that the thread is in: where a span waits, and where a tick, or whoever takes its CPU
+ * after a while, finds one at work. */
 static __always_inline void thread_note_stack(void *context, struct thread *thread,
 					      struct task_struct *task, __u32 state)
 {
@@ -362,7 +365,8 @@ static __always_inline void thread_note_stack(void *context, struct thread *thre
 
 	if (!knobs.stack_interval_ns || !thread->has_tag)
 		return;
-	if (!state && !(slice->header.flags & EVENT_TICK))
+	if (!state && !(slice->header.flags & EVENT_TICK) &&
+	    slice->out_ns - slice->in_ns < LONG_SLICE_NS)
 		return;
 	if (!stack_is_due(slice->out_ns, thread->unseen_ns)) {
 		slice->header.flags |= EVENT_STACK_BUDGET;

@@ -16,6 +16,7 @@
 #include "bpf/perf_events.h"
 #include "bpf/probe_keeper.h"
 #include "bpf/probe_packet.h"
+#include "bpf/stack_worker.h"
 #include "bpf/worker_programs.h"
 #include "collector/base/macros.h"
 
@@ -34,6 +35,7 @@ struct worker {
 	struct ring_buffer *control;
 	struct mapping_events *mappings; /* NULL: not to be had */
 	struct discovery *discovery;
+	struct stack_worker *stacks; /* NULL: none are taken */
 	uint64_t stats_due_ns;
 	uint32_t refused; /* processes for which the map was full */
 	bool stopping;
@@ -78,7 +80,15 @@ static void on_process(const struct event_process *process, const struct tag_des
 		message.process.publish = PUBLISH_UNREADABLE;
 		message.process.error = -E2BIG;
 	}
+	if (process->publish == PUBLISH_TAGS && !process->gone)
+		stack_worker_meet(worker->stacks, process->pid);
 	tell(worker, &message, -1, -1);
+}
+
+static void on_exec(struct worker *worker, uint32_t pid)
+{
+	stack_worker_forget(worker->stacks, pid);
+	discovery_on_exec(worker->discovery, pid);
 }
 
 static int on_news(void *arg, void *data, size_t bytes)
@@ -91,7 +101,7 @@ static int on_news(void *arg, void *data, size_t bytes)
 	if (news->kind == EVENT_FORK)
 		discovery_on_fork(worker->discovery, news->pid, news->other_pid);
 	else if (news->kind == EVENT_EXEC)
-		discovery_on_exec(worker->discovery, news->pid);
+		on_exec(worker, news->pid);
 	else
 		discovery_on_exit(worker->discovery, news->pid);
 	return 0;
@@ -139,6 +149,15 @@ static int open_discovery(struct worker *worker)
 	return discovery_new(&options, &worker->discovery);
 }
 
+/* Without names stacks are of no use, but all else is. */
+static void open_stacks(struct worker *worker)
+{
+	if (worker->options->stacks_per_s &&
+	    stack_worker_start(programs_stacks_fd(worker->programs), worker->socket_fd,
+			       &worker->stacks) < 0)
+		tell_note(worker, "stacks are not named: the thread for it could not start");
+}
+
 static int open_all(struct worker *worker, char *why, size_t why_bytes)
 {
 	struct programs_options options = { .probe = *worker->options };
@@ -159,13 +178,16 @@ static int open_all(struct worker *worker, char *why, size_t why_bytes)
 		status = watch(worker, ring_buffer__epoll_fd(worker->control), EPOLLIN);
 	if (status == 0)
 		status = open_discovery(worker);
-	if (status == 0)
+	if (status == 0) {
 		open_mappings(worker);
+		open_stacks(worker);
+	}
 	return status;
 }
 
 static void close_all(struct worker *worker)
 {
+	stack_worker_stop(worker->stacks);
 	discovery_free(worker->discovery);
 	mapping_events_close(worker->mappings);
 	ring_buffer__free(worker->control);
@@ -223,6 +245,15 @@ static void tell_stats(struct worker *worker)
 		.process_refused = worker->refused + found.processes_refused,
 		.worker_rss_bytes = rss_bytes(),
 	};
+	if (worker->stacks) {
+		struct symbolizer_stats named;
+
+		stack_worker_stats(worker->stacks, &named);
+		message.stats.frames = named.frames;
+		message.stats.frames_unnamed = named.unnamed;
+		message.stats.frames_unknown = named.unknown;
+		message.stats.symbol_bytes = named.files_bytes;
+	}
 	tell(worker, &message, -1, -1);
 }
 

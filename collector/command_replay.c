@@ -23,7 +23,7 @@ static void print_ledger(const struct ledger *ledger, void *arg)
 	json_time(&json, "start_unix_ns", ledger->start_unix_ns);
 	json_uint(&json, "wall_ns", ledger->wall_ns);
 	json_uint(&json, "revision", ledger->revision);
-	render_ledger(&json, ledger);
+	render_ledger(&json, ledger, NULL);
 	json_end(&json);
 	buf_append_byte(line, '\n');
 	fwrite(line->data, 1, line->len, stdout);

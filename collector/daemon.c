@@ -26,6 +26,7 @@
 #include "collector/net/network.h"
 #include "collector/privileges.h"
 #include "collector/probe_watch.h"
+#include "collector/stack_book.h"
 #include "collector/writer.h"
 #include "storage/store.h"
 
@@ -69,6 +70,7 @@ struct daemon {
 	struct credentials credentials[GUARDED];
 	struct network *network;
 	struct http_server *http;
+	struct stack_book *stacks;
 	struct store *store;
 	struct writer *writer;
 	struct engine *engine;
@@ -217,7 +219,9 @@ static int open_store(struct daemon *daemon)
 		return rc;
 	}
 	buf_init(&message, 0);
-	rc = store_open(&options, clock_unix_ns(), &daemon->store, &message);
+	rc = stack_book_new(daemon->plan.stack_bytes, &daemon->stacks);
+	if (rc == 0)
+		rc = store_open(&options, clock_unix_ns(), &daemon->store, &message);
 	if (rc < 0)
 		log_line(LOG_ERROR, "data: %s cannot be opened: %.*s", config->data,
 			 message.len ? (int)message.len : (int)strlen(strerror(-rc)),
@@ -231,6 +235,7 @@ static int start_writer(struct daemon *daemon)
 	struct writer_options options = {
 		.store = daemon->store,
 		.metrics = &daemon->metrics,
+		.stacks = daemon->stacks,
 		.max_ledger_bytes = daemon->plan.ledger_bytes,
 		.on_written = network_on_written,
 		.on_group = network_on_group,
@@ -295,6 +300,7 @@ static int start_watch(struct daemon *daemon)
 		.loop = &daemon->loop,
 		.probe = daemon->probe,
 		.engine = daemon->engine,
+		.stacks = daemon->stacks,
 		.start_error = daemon->probe_error,
 	};
 
@@ -450,6 +456,7 @@ static void tear_down(struct daemon *daemon)
 	writer_stop(daemon->writer);
 	network_free(daemon->network);
 	store_close(daemon->store);
+	stack_book_free(daemon->stacks);
 	probe_stop(daemon->probe);
 	if (daemon->has_handles) {
 		uv_close((uv_handle_t *)&daemon->loaded, NULL);
@@ -490,6 +497,11 @@ int daemon_run(const struct config *config)
 const struct config *daemon_config(const struct daemon *daemon)
 {
 	return daemon->config;
+}
+
+struct stack_book *daemon_stacks(const struct daemon *daemon)
+{
+	return daemon->stacks;
 }
 
 struct store *daemon_store(const struct daemon *daemon)

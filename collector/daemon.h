@@ -13,6 +13,7 @@ struct engine;
 struct metrics;
 struct network;
 struct probe_watch;
+struct stack_book;
 struct store;
 struct writer;
 
@@ -22,6 +23,7 @@ int daemon_run(const struct config *config);
 
 const struct config *daemon_config(const struct daemon *daemon);
 struct store *daemon_store(const struct daemon *daemon);
+struct stack_book *daemon_stacks(const struct daemon *daemon);
 struct engine *daemon_engine(const struct daemon *daemon);
 struct writer *daemon_writer(const struct daemon *daemon);
 struct network *daemon_network(const struct daemon *daemon);

@@ -34,6 +34,7 @@ struct memory_plan memory_plan(const struct config *config)
 		.correlator_bytes = limit / 2,
 		.ledger_bytes = limit / 32,
 		.index_bytes = MIN(INDEX_BYTES, limit / 16),
+		.stack_bytes = limit / 32,
 	};
 }
 

@@ -14,6 +14,7 @@ struct memory_plan {
 	size_t correlator_bytes; /* timelines, folds, unsettled traces: half */
 	size_t ledger_bytes;     /* settled ledgers that wait for the writer */
 	size_t index_bytes;      /* youngest index run of the store */
+	size_t stack_bytes;      /* names of stacks */
 };
 
 struct memory_plan memory_plan(const struct config *config);

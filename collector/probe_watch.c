@@ -13,6 +13,7 @@
 #include "collector/base/map.h"
 #include "collector/engine.h"
 #include "collector/log.h"
+#include "collector/stack_book.h"
 
 #define VERDICT_PATIENCE_MS 20000 /* loading takes a second on a slow machine */
 #define MAX_PROCESSES       4096  /* shown in the status; about 600 bytes each */
@@ -143,6 +144,9 @@ static void take(struct probe_watch *watch, const struct probe_message *message,
 		watch->now.stats = message->stats;
 		watch->now.map_bytes = message->stats.map_bytes;
 		pthread_mutex_unlock(&watch->lock);
+		return;
+	case PROBE_STACK:
+		stack_book_piece(watch->options.stacks, &message->stack);
 		return;
 	case PROBE_NOTE:
 		log_line(LOG_INFO, "probe: %s", message->text);

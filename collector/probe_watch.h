@@ -14,6 +14,7 @@
 #include "bpf/probe.h"
 
 struct engine;
+struct stack_book;
 struct probe_watch;
 
 enum probe_watch_state { PROBE_STARTING, PROBE_UP, PROBE_RESTARTING, PROBE_ABSENT };
@@ -22,6 +23,7 @@ struct probe_watch_options {
 	uv_loop_t *loop;     /* borrowed, as all pointers */
 	struct probe *probe; /* NULL: there is none, `start_error` says why */
 	struct engine *engine;
+	struct stack_book *stacks;
 	int start_error; /* of probe_start; 0 with probe NULL: switched off */
 };
 

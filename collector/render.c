@@ -199,7 +199,20 @@ static void put_text(struct json *json, const char *key, struct buf *text)
 	buf_clear(text);
 }
 
-static void put_wait(struct json *json, const struct ledger_wait *wait)
+static void put_stack(struct json *json, uint64_t stack, const struct render_names *names)
+{
+	char id[16 + 1];
+
+	snprintf(id, sizeof(id), "%016" PRIx64, stack);
+	json_text(json, "stack_id", stack >= STACK_FIRST_ID ? id : "");
+	if (names)
+		return names->put(json, "stack", stack, names->arg);
+	json_array(json, "stack");
+	json_end(json);
+}
+
+static void put_wait(struct json *json, const struct ledger_wait *wait,
+		     const struct render_names *names)
 {
 	struct buf text;
 
@@ -215,8 +228,7 @@ static void put_wait(struct json *json, const struct ledger_wait *wait)
 	ledger_decided_by(wait, &text);
 	put_text(json, "decided_by", &text);
 	put_lock(json, &wait->target);
-	json_array(json, "stack");
-	json_end(json);
+	put_stack(json, wait->stack, names);
 	json_array(json, "wakers");
 	for (unsigned i = 0; i < wait->waker_count && i < LEDGER_MAX_WAKERS; i++)
 		put_waker(json, &wait->wakers[i]);
@@ -252,7 +264,22 @@ static void put_verdict(struct json *json, const struct ledger *ledger)
 	buf_fini(&text);
 }
 
-void render_ledger(struct json *json, const struct ledger *ledger)
+/* Where its CPU time went, as far as ticks tell. */
+static void put_code(struct json *json, const struct ledger *ledger,
+		     const struct render_names *names)
+{
+	json_array(json, "code");
+	for (unsigned i = 0; ledger && i < ledger->stack_count; i++) {
+		json_object(json, NULL);
+		json_uint(json, "ns", ledger->stacks[i].ns);
+		json_uint(json, "self_ns", ledger->stacks[i].self_ns);
+		put_stack(json, ledger->stacks[i].stack, names);
+		json_end(json);
+	}
+	json_end(json);
+}
+
+void render_ledger(struct json *json, const struct ledger *ledger, const struct render_names *names)
 {
 	if (!ledger) {
 		json_null(json, "ledger");
@@ -268,8 +295,9 @@ void render_ledger(struct json *json, const struct ledger *ledger)
 	}
 	json_array(json, "waits");
 	for (unsigned i = 0; ledger && i < ledger->wait_count; i++)
-		put_wait(json, &ledger->waits[i]);
+		put_wait(json, &ledger->waits[i], names);
 	json_end(json);
+	put_code(json, ledger, names);
 	put_links(json, ledger);
 	if (ledger)
 		put_verdict(json, ledger);
@@ -297,7 +325,8 @@ void render_timeline(struct json *json, const struct ledger *ledger)
 	json_bool(json, "timeline_truncated", ledger && ledger->slices_truncated);
 }
 
-void render_span(struct json *json, const struct store_span *stored, unsigned parts)
+void render_span(struct json *json, const struct store_span *stored, unsigned parts,
+		 const struct render_names *names)
 {
 	const struct span *span = &stored->span;
 	const struct ledger *ledger = stored->has_ledger ? &stored->ledger : NULL;
@@ -316,7 +345,7 @@ void render_span(struct json *json, const struct store_span *stored, unsigned pa
 	json_uint(json, "wall_ns", span->end_unix_ns - span->start_unix_ns);
 	json_uint(json, "pid", ledger ? ledger->pid : 0);
 	json_bool(json, "settled", ledger && ledger->settled);
-	render_ledger(json, ledger);
+	render_ledger(json, ledger, names);
 	if (parts & RENDER_TIMELINE)
 		render_timeline(json, ledger);
 	json_end(json);

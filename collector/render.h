@@ -13,12 +13,21 @@ enum render_part {
 	RENDER_TRACE_ID = 1 << 1, /* where spans of several traces stand together */
 };
 
+/* Who knows the names of stacks: puts the member `key`, an array of frames, innermost first, and
+ * what stands for it where there is none. NULL: nobody; every array is empty then. */
+struct render_names {
+	void (*put)(struct json *json, const char *key, uint64_t stack, void *arg);
+	void *arg;
+};
+
 /* One object of "spans". `parts`: of enum render_part. */
-void render_span(struct json *json, const struct store_span *stored, unsigned parts);
+void render_span(struct json *json, const struct store_span *stored, unsigned parts,
+		 const struct render_names *names);
 
 /* The members ledger, waits, links and verdict, inside an object that is open. With `ledger` NULL
  * they are there and empty: nothing is known of the span yet. */
-void render_ledger(struct json *json, const struct ledger *ledger);
+void render_ledger(struct json *json, const struct ledger *ledger,
+		   const struct render_names *names);
 
 /* The members timeline and timeline_truncated. */
 void render_timeline(struct json *json, const struct ledger *ledger);

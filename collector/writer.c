@@ -13,6 +13,7 @@
 #include "collector/log.h"
 #include "collector/metrics.h"
 #include "collector/queue.h"
+#include "collector/stack_book.h"
 #include "collector/ticket.h"
 #include "storage/store.h"
 
@@ -53,6 +54,8 @@ struct writer {
 struct group {
 	struct queue tickets;
 	struct queue rows;
+	const struct store_stack *stacks; /* whose names came late */
+	size_t stack_count;
 };
 
 static void free_rows(struct rows *rows)
@@ -87,7 +90,13 @@ static bool make_room(void **array, size_t *room, size_t need, size_t bytes)
 /* Only what the store needs to see. */
 static int commit(struct writer *writer, const struct group *group)
 {
-	struct store_group view = { .batch_count = group->tickets.count };
+	struct store_group view = {
+		.batch_count = group->tickets.count,
+		.stacks = group->stacks,
+		.stack_count = group->stack_count,
+		.find_stack = writer->options.stacks ? stack_book_find : NULL,
+		.find_arg = writer->options.stacks,
+	};
 	size_t i = 0;
 
 	for (struct queue_link *at = group->rows.first; at; at = at->next)
@@ -260,6 +269,15 @@ static bool is_stopping(struct writer *writer)
 	return stopping;
 }
 
+/* One that a failed commit takes along is asked for again by the next ledger that names it. */
+static void take_late_stacks(struct writer *writer, struct arena *arena, struct group *group)
+{
+	group->stack_count = 0;
+	group->stacks = writer->options.stacks ? stack_book_take_late(writer->options.stacks, arena,
+								      &group->stack_count)
+					       : NULL;
+}
+
 static void *run(void *arg)
 {
 	struct writer *writer = arg;
@@ -268,8 +286,13 @@ static void *run(void *arg)
 
 	pthread_setname_np(pthread_self(), "writer");
 	while (wait_for_group(writer, rc, &group)) {
-		if (group.tickets.first || group.rows.first)
+		struct arena names;
+
+		arena_init(&names, 0);
+		take_late_stacks(writer, &names, &group);
+		if (group.tickets.first || group.rows.first || group.stack_count)
 			rc = write_group(writer, &group);
+		arena_fini(&names);
 		if (rc < 0 && is_stopping(writer))
 			break;
 		maintain(writer);

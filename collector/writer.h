@@ -13,14 +13,16 @@
 #include "correlate/ledger.h"
 
 struct metrics;
+struct stack_book;
 struct store;
 struct ticket;
 struct writer;
 
 struct writer_options {
-	struct store *store;     /* borrowed */
-	struct metrics *metrics; /* borrowed */
-	size_t max_ledger_bytes; /* ledgers that wait; beyond it has_room says no */
+	struct store *store;       /* borrowed */
+	struct metrics *metrics;   /* borrowed */
+	struct stack_book *stacks; /* borrowed */
+	size_t max_ledger_bytes;   /* ledgers that wait; beyond it has_room says no */
 	/* Writer thread: a ticket is stored or has failed (ticket->result); it is given back. */
 	void (*on_written)(struct ticket *ticket, void *arg);
 	/* Writer thread: a group is done; whoever collects tickets may be woken now. */

@@ -101,6 +101,26 @@ bool ledger_adds_up(const struct ledger *ledger)
 	return sum == ledger->wall_ns && is_within(&ledger->self, &ledger->all);
 }
 
+bool ledger_stacks_add_up(const struct ledger *ledger)
+{
+	struct ledger_split all = { 0 }, self = { 0 };
+
+	for (unsigned i = 0; i < ledger->wait_count; i++) {
+		const struct ledger_wait *wait = &ledger->waits[i];
+
+		all.blocked_ns[wait->reason] = add(all.blocked_ns[wait->reason], wait->ns);
+		self.blocked_ns[wait->reason] = add(self.blocked_ns[wait->reason], wait->self_ns);
+	}
+	for (unsigned i = 0; i < ledger->stack_count; i++) {
+		all.running_ns = add(all.running_ns, ledger->stacks[i].ns);
+		self.running_ns = add(self.running_ns, ledger->stacks[i].self_ns);
+	}
+	return all.running_ns == ledger->all.running_ns &&
+	       self.running_ns == ledger->self.running_ns &&
+	       memcmp(all.blocked_ns, ledger->all.blocked_ns, sizeof(all.blocked_ns)) == 0 &&
+	       memcmp(self.blocked_ns, ledger->self.blocked_ns, sizeof(self.blocked_ns)) == 0;
+}
+
 double ledger_ratio(const struct ledger *ledger)
 {
 	if (ledger->grade == GRADE_NONE || ledger->wall_ns == 0)

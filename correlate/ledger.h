@@ -121,8 +121,9 @@ struct ledger_slice {
 	uint8_t reason; /* of STATE_BLOCKED */
 };
 
-/* Code that ticks found on a CPU: the running time of the slices that they ended. What no tick
- * ended stands behind STACK_NOT_TAKEN, so that they add up to running_ns. */
+/* Code found on a CPU by ticks, or when the CPU was taken away: the running time of the slices that
+ * ended so. What ended otherwise stands behind STACK_NOT_TAKEN, so that they add up to running_ns.
+ */
 struct ledger_stack {
 	uint64_t stack; /* an id, or enum event_no_stack */
 	uint64_t ns;
@@ -175,6 +176,8 @@ uint64_t ledger_blocked_ns(const struct ledger_split *split);
 double ledger_ratio(const struct ledger *ledger);
 /* The identity above, for `all`; and self never exceeds all. */
 bool ledger_adds_up(const struct ledger *ledger);
+/* The waits of each reason are its blocked_ns, and the stacks running_ns; of self too. */
+bool ledger_stacks_add_up(const struct ledger *ledger);
 
 /* Versioned bytes: the same ledger, the same bytes. */
 void ledger_encode(const struct ledger *ledger, struct buf *out);

@@ -285,7 +285,7 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 		.state = STATE_RUNNING,
 		.thread = cut->lane->thread,
 		.since_ns = cut->slice->in_ns,
-		.stack = cut->slice->flags & EVENT_TICK ? cut->slice->stack : 0,
+		.stack = cut->slice->flags & (EVENT_TICK | EVENT_PREEMPTED) ? cut->slice->stack : 0,
 		.wait = -1,
 	};
 	uint64_t cpu = cpu_until(cut, end), ns;

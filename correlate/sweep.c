@@ -299,4 +299,5 @@ void sweep_node(struct join *join, int32_t index, struct ledger *out_ledger)
 	sweep_stack_finish(out_ledger);
 	grade(&sweep);
 	assert(ledger_adds_up(out_ledger));
+	assert(ledger_stacks_add_up(out_ledger));
 }

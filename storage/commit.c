@@ -9,6 +9,7 @@
 #include "storage/ledger_block.h"
 #include "storage/part_list.h"
 #include "storage/roll.h"
+#include "storage/stack_store.h"
 #include "storage/store_errno.h"
 #include "storage/trace_index.h"
 
@@ -130,6 +131,50 @@ static int begin_trace(struct commit *commit, const uint8_t *trace_id)
 	return rc < 0 ? rc : span_lookup_trace(&commit->lookup, trace_id);
 }
 
+static int put_stack(struct commit *commit, uint64_t id)
+{
+	const struct store_group *group = commit->group;
+	uint64_t *known = &commit->store->known_stacks[id % STORE_KNOWN_STACKS];
+	struct buf frames;
+	int rc = 0;
+
+	if (id < STACK_FIRST_ID || *known == id || !group->find_stack)
+		return 0;
+	*known = id;
+	if (stack_store_has(commit->part, &commit->txn, id))
+		return 0;
+	buf_init(&frames, 0);
+	if (group->find_stack(id, &frames, group->find_arg) && buf_error(&frames) == 0)
+		rc = stack_store_put(commit->part, &commit->txn, id, buf_str(&frames));
+	buf_fini(&frames);
+	return rc == -EBADMSG ? 0 : rc;
+}
+
+static int put_stacks(struct commit *commit, const struct ledger *ledger)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; i < ledger->wait_count && rc == 0; i++)
+		rc = put_stack(commit, ledger->waits[i].stack);
+	for (unsigned i = 0; i < ledger->stack_count && rc == 0; i++)
+		rc = put_stack(commit, ledger->stacks[i].stack);
+	return rc;
+}
+
+/* Names that came late. */
+static int put_late_stacks(struct commit *commit)
+{
+	const struct store_group *group = commit->group;
+	int rc = 0;
+
+	for (size_t i = 0; i < group->stack_count && rc == 0; i++) {
+		rc = stack_store_put(commit->part, &commit->txn, group->stacks[i].id,
+				     group->stacks[i].frames);
+		rc = rc == -EBADMSG ? 0 : rc;
+	}
+	return rc;
+}
+
 static int put_trace(struct commit *commit, const struct store_ledger_rows *rows)
 {
 	struct block_writer *writer = &commit->store->ledger_writer;
@@ -147,6 +192,8 @@ static int put_trace(struct commit *commit, const struct store_ledger_rows *rows
 		rc = roll_ledger(&commit->roll, &row, ledger);
 		if (rc == 0)
 			rc = ledger_block_add(writer, &row, ledger);
+		if (rc == 0)
+			rc = put_stacks(commit, ledger);
 		if (rc == 0 && ledger_block_is_full(writer))
 			rc = put_ledger_block(commit);
 	}
@@ -183,6 +230,7 @@ static void take_back(struct commit *commit)
 	young_run_truncate(&commit->part->young, commit->young_count);
 	operations_abort(&commit->part->names);
 	commit->part->next_seq = commit->first_seq;
+	memset(commit->store->known_stacks, 0, sizeof(commit->store->known_stacks));
 }
 
 static int finish(struct commit *commit)
@@ -228,6 +276,8 @@ static int commit_to_current(struct store *store, const struct store_group *grou
 	rc = put_spans(&commit);
 	if (rc == 0)
 		rc = put_ledgers(&commit);
+	if (rc == 0)
+		rc = put_late_stacks(&commit);
 	span_lookup_fini(&commit.lookup);
 	if (rc == 0) {
 		rollups_put(part, &commit.txn, &commit.roll.added);
@@ -265,6 +315,12 @@ static int spill_if_due(struct store *store, uint64_t now_unix_ns)
 	return rc;
 }
 
+static int begin_part(struct store *store, uint64_t now_unix_ns)
+{
+	memset(store->known_stacks, 0, sizeof(store->known_stacks));
+	return part_list_begin(store, now_unix_ns);
+}
+
 static int attempt(struct store *store, const struct store_group *group, uint64_t now_unix_ns)
 {
 	int rc = 0;
@@ -272,7 +328,7 @@ static int attempt(struct store *store, const struct store_group *group, uint64_
 	if (store->current && part_list_is_over(store, now_unix_ns))
 		rc = part_list_end(store, false);
 	if (rc == 0 && !store->current)
-		rc = part_list_begin(store, now_unix_ns);
+		rc = begin_part(store, now_unix_ns);
 	if (rc == 0)
 		rc = spill_if_due(store, now_unix_ns);
 	return rc < 0 ? rc : commit_to_current(store, group, now_unix_ns);
@@ -286,7 +342,7 @@ static bool has_anything(const struct store_group *group)
 		has = has || group->batches[i]->span_count;
 	for (size_t i = 0; i < group->row_count; i++)
 		has = has || group->rows[i].count;
-	return has;
+	return has || group->stack_count;
 }
 
 int store_commit(struct store *store, const struct store_group *group, uint64_t now_unix_ns)

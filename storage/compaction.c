@@ -13,6 +13,7 @@
 #include "storage/part_list.h"
 #include "storage/rollup_merge.h"
 #include "storage/span_block.h"
+#include "storage/stack_store.h"
 #include "storage/store_errno.h"
 #include "storage/trace_merge.h"
 
@@ -483,6 +484,8 @@ static int step(struct store *store)
 
 	if (rc == 0 && work->next_seq == 1)
 		rc = copy_operations(work);
+	if (rc == 0 && work->next_seq == 1)
+		rc = stack_store_copy(work->from, &work->reading, work->to, &work->txn);
 	if (rc < 0)
 		return rc;
 	if (work->phase == PHASE_FINISH)

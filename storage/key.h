@@ -7,6 +7,8 @@
  *   operations    id:4                                           service, operation, kind
  *   rollup        level:4  run:4  minute:4  operation:4          a cell; see rollup_table.h
  *   rollup_young  level:4  number:4  0:4  0:4                    the cells of one commit
+ *   stacks        id:8                                           its frames
+ *   frames        hash:8                                         one frame
  *   about         name                                           "part", "spilled", "filter"
  */
 #pragma once

@@ -13,11 +13,12 @@
 #include "storage/block.h"
 #include "storage/checksum.h"
 #include "storage/file_check.h"
+#include "storage/stack_store.h"
 #include "storage/store_errno.h"
 #include "storage/summary.h"
 #include "storage/trace_index.h"
 
-#define MAX_DATABASES 8
+#define MAX_DATABASES 16
 #define MAX_READERS   512 /* a thread of libuv's pool reads a part at most a few times at once */
 #define FILE_MODE     0600
 #define RECORD_MAGIC  "spanwise part"
@@ -216,6 +217,8 @@ static int begin(struct part *part, const struct part_options *options)
 	if (rc < 0)
 		return rc;
 	rc = open_databases(part, &txn, is_new(options->mode));
+	if (rc == 0)
+		rc = stack_store_open(part, &txn, is_new(options->mode));
 	if (rc < 0) {
 		txn_abort(&txn);
 		return rc;

@@ -37,6 +37,8 @@ struct part {
 	uint64_t seed; /* of the hashes of trace ids; the data folder's */
 	MDB_env *env;  /* owned */
 	MDB_dbi blocks, by_trace, by_operation, operations, rollup, rollup_young, about;
+	MDB_dbi stacks, frames; /* stack_store.h */
+	bool has_stacks;        /* else the two are not there */
 	atomic_uint references;
 	bool has_rollups;          /* false: of version 1, which had none */
 	bool is_closed;            /* compacted; else it has a young run and operation numbers */

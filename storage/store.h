@@ -40,11 +40,24 @@ struct store_ledger_rows {
 	size_t count;
 };
 
+/* A stack with names (collector/base/frame.h). */
+struct store_stack {
+	uint64_t id;
+	struct str frames;
+};
+
 struct store_group {
 	const struct span_batch *const *batches;
 	size_t batch_count;
 	const struct store_ledger_rows *rows;
 	size_t row_count;
+	/* Stacks whose names came after ledgers that wanted them. */
+	const struct store_stack *stacks;
+	size_t stack_count;
+	/* Of the ledgers' stacks, those that this part does not have are asked for. False: not
+	 * known now. NULL: nobody knows any. */
+	bool (*find_stack)(uint64_t id, struct buf *out_frames, void *arg);
+	void *find_arg;
 };
 
 int store_commit(struct store *store, const struct store_group *group, uint64_t now_unix_ns);
@@ -143,6 +156,9 @@ int store_each_rollup(struct store *store, const struct store_rollup_query *quer
  * are left alone. A batch is borrowed during its visit. Called once at start. */
 int store_each_unsettled(struct store *store, uint64_t from_unix_ns,
 			 int (*visit)(const struct span_batch *batch, void *arg), void *arg);
+
+/* Appends the frames of a stack that some ledger names. -ENOENT: not stored. */
+int store_stack(struct store *store, uint64_t id, struct buf *out_frames);
 
 struct store_stats {
 	uint64_t parts, bytes, blocks, spans, ledgers;

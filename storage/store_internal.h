@@ -17,6 +17,8 @@
 
 struct compaction;
 
+#define STORE_KNOWN_STACKS 4096 /* a power of two; so many are not asked for each time */
+
 struct store {
 	struct store_options options;
 	struct folder folder;
@@ -31,5 +33,6 @@ struct store {
 	/* Writer only. */
 	struct part *current; /* takes the commits; the last of the list. NULL: none yet */
 	struct block_writer span_writer, ledger_writer;
-	struct compaction *compaction; /* under way; NULL: none */
+	struct compaction *compaction;             /* under way; NULL: none */
+	uint64_t known_stacks[STORE_KNOWN_STACKS]; /* in the current part, or wanted in vain */
 };

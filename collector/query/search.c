@@ -10,6 +10,7 @@
 #include "collector/daemon.h"
 #include "collector/query.h"
 #include "collector/query/conditions.h"
+#include "collector/query/stacks.h"
 #include "collector/render.h"
 
 #define MAX_LIMIT     1000
@@ -24,6 +25,7 @@ struct page {
 };
 
 struct found {
+	struct stacks stacks; /* their names */
 	struct json json;
 	struct page from;
 	struct page last;
@@ -71,7 +73,8 @@ static int on_span(const struct store_span *span, void *arg)
 	} else {
 		if (found->shown == found->limit)
 			return 1;
-		render_span(&found->json, span, RENDER_TRACE_ID);
+		render_span(&found->json, span, RENDER_TRACE_ID,
+			    &(struct render_names){ stacks_put_json, &found->stacks });
 		found->shown++;
 	}
 	found->last.skip = start == found->last.start_unix_ns ? found->last.skip + 1 : 1;
@@ -112,7 +115,9 @@ void search_query(struct query *query)
 	json_init(&found.json, &query->answer->body);
 	json_object(&found.json, NULL);
 	json_array(&found.json, "spans");
+	stacks_init(&found.stacks, query->daemon);
 	rc = store_search(daemon_store(query->daemon), search, on_span, &found, &truncated);
+	stacks_fini(&found.stacks);
 	if (rc < 0)
 		return answer_fail(query->answer, 500, "storage", "the search failed: %s",
 				   strerror(-rc));

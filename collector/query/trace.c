@@ -13,6 +13,7 @@
 #include "collector/daemon.h"
 #include "collector/engine.h"
 #include "collector/query.h"
+#include "collector/query/stacks.h"
 #include "collector/render.h"
 
 #define PEEK_MAX_BYTES ((size_t)32 << 20)
@@ -28,6 +29,7 @@ struct gather {
 	const struct map *peeked; /* span id -> const struct ledger * */
 	const uint8_t *only;      /* the one span wanted; NULL: all */
 	unsigned parts;           /* enum render_part */
+	struct stacks stacks;     /* their names */
 	struct buf text;          /* the pieces, one after the other */
 	struct piece *pieces;     /* owned */
 	size_t count, cap;
@@ -72,7 +74,8 @@ static int on_span(const struct store_span *stored, void *arg)
 	}
 	gather->all_settled &= span.has_ledger && span.ledger.settled;
 	json_init(&json, &gather->text);
-	render_span(&json, &span, gather->parts);
+	render_span(&json, &span, gather->parts,
+		    &(struct render_names){ stacks_put_json, &gather->stacks });
 	return add_piece(gather, span.span.start_unix_ns, offset);
 }
 
@@ -136,6 +139,7 @@ static int collect(struct query *query, const uint8_t trace_id[TRACE_ID_BYTES],
 	arena_init(&arena, PEEK_MAX_BYTES);
 	map_init(&peeked, SPAN_ID_BYTES, sizeof(struct ledger *), clock_mono_ns());
 	buf_init(&gather->text, ANSWER_MAX_BYTES);
+	stacks_init(&gather->stacks, query->daemon);
 	gather->peeked = &peeked;
 	gather->all_settled = true;
 	rc = peek(query, trace_id, &arena, &peeked);
@@ -144,6 +148,7 @@ static int collect(struct query *query, const uint8_t trace_id[TRACE_ID_BYTES],
 	if (rc == 0 && gather->count)
 		qsort(gather->pieces, gather->count, sizeof(*gather->pieces), by_start);
 	gather->peeked = NULL;
+	stacks_fini(&gather->stacks);
 	map_fini(&peeked);
 	arena_fini(&arena);
 	return rc;

@@ -16,6 +16,7 @@
 #include "collector/daemon.h"
 #include "collector/engine.h"
 #include "collector/query.h"
+#include "collector/stack_book.h"
 #include "collector/status.h"
 #include "correlate/rollup.h"
 #include "storage/store.h"
@@ -32,6 +33,20 @@ static struct store_query asked;
 static bool is_ready;
 
 struct store *daemon_store(const struct daemon *daemon)
+{
+	(void)daemon;
+	return NULL;
+}
+
+bool stack_book_find(uint64_t id, struct buf *out_frames, void *book)
+{
+	(void)id;
+	(void)out_frames;
+	(void)book;
+	return false;
+}
+
+struct stack_book *daemon_stacks(const struct daemon *daemon)
 {
 	(void)daemon;
 	return NULL;

@@ -95,7 +95,7 @@ static void render(const struct store_span *stored, unsigned parts, struct buf *
 
 	buf_init(out, 0);
 	json_init(&json, out);
-	render_span(&json, stored, parts);
+	render_span(&json, stored, parts, NULL);
 }
 
 #define SPAN_HEAD                                                                                  \
@@ -115,9 +115,10 @@ static void render(const struct store_span *stored, unsigned parts, struct buf *
 #define WAITS                                                                                      \
 	"\"waits\":[{\"reason\":\"net\",\"target\":\"10.0.0.5:5432\",\"ns\":540000000,"            \
 	"\"self_ns\":1000,\"count\":3,\"longest_ns\":520000000,"                                   \
-	"\"decided_by\":\"syscall recvfrom\",\"lock\":null,\"stack\":[],\"wakers\":["              \
+	"\"decided_by\":\"syscall "                                                                \
+	"recvfrom\",\"lock\":null,\"stack_id\":\"\",\"stack\":[],\"wakers\":["                     \
 	"{\"kind\":\"thread\",\"comm\":\"postgres\",\"pid\":7,\"tid\":8,\"trace_id\":\"\","        \
-	"\"span_id\":\"\",\"ns\":9}]}],\"links\":[]"
+	"\"span_id\":\"\",\"ns\":9}]}],\"code\":[],\"links\":[]"
 
 static void a_ledger_becomes_exactly_this(void **state)
 {
@@ -185,9 +186,9 @@ static void a_span_without_a_ledger_is_open(void **state)
 
 	(void)state;
 	render(&stored, 0, &out);
-	assert_string_equal(without_verdict(&out),
-			    SPAN_HEAD "\"pid\":0,\"settled\":false,\"ledger\":null,\"waits\":[],"
-				      "\"links\":[],\"verdict\":null}");
+	assert_string_equal(without_verdict(&out), SPAN_HEAD
+			    "\"pid\":0,\"settled\":false,\"ledger\":null,\"waits\":[],\"code\":[],"
+			    "\"links\":[],\"verdict\":null}");
 	buf_fini(&out);
 }
 

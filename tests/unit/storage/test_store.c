@@ -205,7 +205,9 @@ static void a_group_may_hold_spans_and_their_ledgers(void **state)
 	struct span_batch *batch = fixture_batch(spans, 2);
 	const struct span_batch *batches[] = { batch, batch };
 	struct store_ledger_rows rows[] = { { &ledgers[0], 1 }, { &ledgers[1], 1 } };
-	struct store_group group = { batches, 2, rows, 2 };
+	struct store_group group = {
+		.batches = batches, .batch_count = 2, .rows = rows, .row_count = 2
+	};
 	static struct seen seen;
 
 	assert_int_equal(store_commit(context->store, &group, FIXTURE_T0), 0);

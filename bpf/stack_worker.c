@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bpf/stack_worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <bpf/libbpf.h>
+
+#include "bpf/probe.h"
+#include "bpf/probe_packet.h"
+#include "collector/base/macros.h"
+#include "collector/base/map.h"
+
+#define NAP_NS          (20 * NS_PER_MS) /* nobody wakes us: that would cost the switch */
+#define TOLD_AGAIN_NS   (60 * NS_PER_SEC)
+#define MAX_TOLD        65536
+#define MAX_NEWS        1024
+#define MAX_STACK_BYTES ((size_t)EVENT_MAX_FRAMES * 2200)
+#define CACHE_BYTES     ((size_t)32 << 20) /* of symbols */
+
+struct process_news {
+	uint32_t pid;
+	bool is_new; /* else it has become another program */
+};
+
+struct stack_worker {
+	pthread_t thread;
+	struct ring_buffer *ring; /* owned, as the rest */
+	struct symbolizer *symbolizer;
+	int socket_fd;
+	struct map told; /* id -> uint64_t, when */
+	struct buf frames;
+	uint64_t now_ns;
+
+	pthread_mutex_t lock; /* all down to the end */
+	pthread_cond_t stop;
+	bool stopping;
+	struct process_news news[MAX_NEWS];
+	uint32_t news_count;
+	struct symbolizer_stats stats;
+};
+
+static uint64_t mono_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
+}
+
+/* ---- one stack */
+
+static void send(struct stack_worker *worker, const struct event_stack *stack)
+{
+	struct str frames = buf_str(&worker->frames);
+	struct probe_message message = { .kind = PROBE_STACK };
+
+	message.stack.id = stack->id;
+	message.stack.pid = stack->pid;
+	message.stack.total_bytes = (uint32_t)frames.len;
+	do {
+		size_t bytes = MIN(frames.len - message.stack.offset, (size_t)PROBE_PIECE_BYTES);
+
+		message.stack.bytes = (uint32_t)bytes;
+		if (bytes)
+			memcpy(message.stack.data, frames.data + message.stack.offset, bytes);
+		if (probe_packet_send(worker->socket_fd, &message, -1, -1) < 0)
+			return; /* the worker's main loop notices too */
+		message.stack.offset += (uint32_t)bytes;
+	} while (message.stack.offset < frames.len);
+}
+
+/* Have we told of it lately? If not, we do now. */
+static bool is_told(struct stack_worker *worker, uint64_t id)
+{
+	uint64_t *told_ns = map_get(&worker->told, &id);
+
+	if (told_ns && *told_ns + TOLD_AGAIN_NS > worker->now_ns)
+		return true;
+	if (!told_ns && worker->told.count >= MAX_TOLD)
+		map_clear(&worker->told);
+	told_ns = map_put(&worker->told, &id);
+	if (told_ns)
+		*told_ns = worker->now_ns;
+	return false;
+}
+
+static bool is_sound(const struct event_stack *stack, size_t bytes)
+{
+	return bytes >= offsetof(struct event_stack, addresses) &&
+	       stack->header.kind == EVENT_STACK && stack->count <= EVENT_MAX_FRAMES &&
+	       bytes >= offsetof(struct event_stack, addresses) +
+				stack->count * sizeof(stack->addresses[0]);
+}
+
+static int on_stack(void *arg, void *data, size_t bytes)
+{
+	struct stack_worker *worker = arg;
+	const struct event_stack *stack = data;
+
+	if (!is_sound(stack, bytes) || is_told(worker, stack->id))
+		return 0;
+	buf_clear(&worker->frames);
+	symbolizer_put(worker->symbolizer, stack, worker->now_ns, &worker->frames);
+	if (buf_error(&worker->frames) == 0)
+		send(worker, stack);
+	return 0;
+}
+
+/* ---- the thread */
+
+static void take_news(struct stack_worker *worker)
+{
+	struct process_news news[64];
+	uint32_t count;
+
+	do {
+		pthread_mutex_lock(&worker->lock);
+		count = MIN(worker->news_count, (uint32_t)ARRAY_LEN(news));
+		memcpy(news, worker->news, count * sizeof(*news));
+		worker->news_count -= count;
+		memmove(worker->news, worker->news + count, worker->news_count * sizeof(*news));
+		pthread_mutex_unlock(&worker->lock);
+		for (uint32_t i = 0; i < count; i++) {
+			if (news[i].is_new)
+				symbolizer_meet(worker->symbolizer, news[i].pid, worker->now_ns);
+			else
+				symbolizer_forget(worker->symbolizer, news[i].pid);
+		}
+	} while (count);
+}
+
+/* false: it is over. */
+static bool nap(struct stack_worker *worker)
+{
+	uint64_t until_ns = mono_ns() + NAP_NS;
+	struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_SEC),
+				  .tv_nsec = (long)(until_ns % NS_PER_SEC) };
+	bool goes_on;
+
+	pthread_mutex_lock(&worker->lock);
+	symbolizer_stats(worker->symbolizer, &worker->stats);
+	if (!worker->stopping)
+		pthread_cond_timedwait(&worker->stop, &worker->lock, &until);
+	goes_on = !worker->stopping;
+	pthread_mutex_unlock(&worker->lock);
+	return goes_on;
+}
+
+static void *run(void *arg)
+{
+	struct stack_worker *worker = arg;
+
+	pthread_setname_np(pthread_self(), "stacks");
+	do {
+		worker->now_ns = mono_ns();
+		take_news(worker);
+		ring_buffer__consume(worker->ring);
+	} while (nap(worker));
+	return NULL;
+}
+
+/* ---- life */
+
+static void free_worker(struct stack_worker *worker)
+{
+	ring_buffer__free(worker->ring);
+	symbolizer_free(worker->symbolizer);
+	map_fini(&worker->told);
+	buf_fini(&worker->frames);
+	pthread_cond_destroy(&worker->stop);
+	pthread_mutex_destroy(&worker->lock);
+	free(worker);
+}
+
+int stack_worker_start(int stacks_fd, int socket_fd, struct stack_worker **out_worker)
+{
+	struct stack_worker *worker = calloc(1, sizeof(*worker));
+	pthread_condattr_t monotonic;
+	int rc;
+
+	if (!worker)
+		return -ENOMEM;
+	worker->socket_fd = socket_fd;
+	map_init(&worker->told, sizeof(uint64_t), sizeof(uint64_t), 0);
+	buf_init(&worker->frames, MAX_STACK_BYTES);
+	pthread_mutex_init(&worker->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&worker->stop, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	rc = symbolizer_new(CACHE_BYTES, &worker->symbolizer);
+	if (rc == 0) {
+		worker->ring = ring_buffer__new(stacks_fd, on_stack, worker, NULL);
+		rc = worker->ring ? -pthread_create(&worker->thread, NULL, run, worker) : -errno;
+	}
+	if (rc < 0) {
+		free_worker(worker);
+		return rc;
+	}
+	*out_worker = worker;
+	return 0;
+}
+
+void stack_worker_stop(struct stack_worker *worker)
+{
+	if (!worker)
+		return;
+	pthread_mutex_lock(&worker->lock);
+	worker->stopping = true;
+	pthread_cond_signal(&worker->stop);
+	pthread_mutex_unlock(&worker->lock);
+	pthread_join(worker->thread, NULL);
+	free_worker(worker);
+}
+
+/* Lost news cost nothing but an early look: the maps are read when a stack comes, too. */
+static void tell(struct stack_worker *worker, struct process_news news)
+{
+	if (!worker)
+		return;
+	pthread_mutex_lock(&worker->lock);
+	if (worker->news_count < MAX_NEWS)
+		worker->news[worker->news_count++] = news;
+	pthread_mutex_unlock(&worker->lock);
+}
+
+void stack_worker_meet(struct stack_worker *worker, uint32_t pid)
+{
+	tell(worker, (struct process_news){ pid, true });
+}
+
+void stack_worker_forget(struct stack_worker *worker, uint32_t pid)
+{
+	tell(worker, (struct process_news){ pid, false });
+}
+
+void stack_worker_stats(struct stack_worker *worker, struct symbolizer_stats *out_stats)
+{
+	pthread_mutex_lock(&worker->lock);
+	*out_stats = worker->stats;
+	pthread_mutex_unlock(&worker->lock);
+}

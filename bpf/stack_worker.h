@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The worker's thread for stacks: takes their addresses out of their ring, finds the names, tells
+ * the collector (PROBE_STACK).
+ *
+ * A thread of its own, for reading a large file takes long and a new process must not wait for it.
+ * Each stack is told once in a while, so that the collector may forget it. Errors are negative
+ * errno. */
+#pragma once
+
+#include <stdint.h>
+
+#include "bpf/symbolizer.h"
+
+struct stack_worker;
+
+/* `stacks_fd`: the ring; `socket_fd`: where messages go. Both are the caller's and outlive it. */
+int stack_worker_start(int stacks_fd, int socket_fd, struct stack_worker **out_worker);
+void stack_worker_stop(struct stack_worker *worker);
+
+/* From any thread: a process is followed from now on, or has become another program. */
+void stack_worker_meet(struct stack_worker *worker, uint32_t pid);
+void stack_worker_forget(struct stack_worker *worker, uint32_t pid);
+
+void stack_worker_stats(struct stack_worker *worker, struct symbolizer_stats *out_stats);

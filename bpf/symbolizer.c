@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bpf/symbolizer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/openat2.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bpf/symbol_file.h"
+#include "bpf/symbol_kernel.h"
+#include "bpf/symbol_maps.h"
+#include "bpf/symbol_name.h"
+#include "bpf/symbol_perf_map.h"
+#include "collector/base/frame.h"
+#include "collector/base/macros.h"
+#include "collector/base/map.h"
+
+#define MAX_PROCESSES   4096
+#define HOLD_NS         (60 * NS_PER_SEC) /* a process that nobody asked for is forgotten */
+#define REREAD_NS       NS_PER_SEC
+#define FIRST_KERNEL    (1ull << 63)
+#define VDSO_MOST_BYTES 65536
+
+struct process {
+	uint32_t pid;
+	uint32_t ns_pid;
+	bool root_is_ours;
+	struct symbol_maps maps;
+	struct symbol_perf_map perf_map;
+	uint64_t read_ns; /* when the maps were read last; 0: never */
+	uint64_t perf_ns; /* ... the perf map */
+	uint64_t asked_ns;
+};
+
+struct symbolizer {
+	struct map processes; /* pid -> struct process *, owned */
+	struct symbol_files *files;
+	struct symbol_table kernel; /* read when first needed */
+	bool kernel_read;
+	struct symbol_file vdso;
+	bool vdso_read;
+	struct buf name; /* scratch */
+	struct symbolizer_stats stats;
+};
+
+int symbolizer_new(size_t limit_bytes, struct symbolizer **out_symbolizer)
+{
+	struct symbolizer *symbolizer = calloc(1, sizeof(*symbolizer));
+	int rc;
+
+	if (!symbolizer)
+		return -ENOMEM;
+	rc = symbol_files_new(limit_bytes, &symbolizer->files);
+	if (rc < 0) {
+		free(symbolizer);
+		return rc;
+	}
+	map_init(&symbolizer->processes, sizeof(uint32_t), sizeof(struct process *), 0);
+	buf_init(&symbolizer->name, 0);
+	*out_symbolizer = symbolizer;
+	return 0;
+}
+
+static void free_process(struct process *process)
+{
+	symbol_maps_fini(&process->maps);
+	symbol_perf_map_fini(&process->perf_map);
+	free(process);
+}
+
+void symbolizer_free(struct symbolizer *symbolizer)
+{
+	struct process **slot;
+	size_t cursor = 0;
+	const void *key;
+
+	if (!symbolizer)
+		return;
+	while ((slot = map_next(&symbolizer->processes, &cursor, &key)))
+		free_process(*slot);
+	map_fini(&symbolizer->processes);
+	symbol_files_free(symbolizer->files);
+	symbol_table_fini(&symbolizer->kernel);
+	symbol_file_fini(&symbolizer->vdso);
+	buf_fini(&symbolizer->name);
+	free(symbolizer);
+}
+
+/* ---- processes */
+
+static int open_process(uint32_t pid)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%u", pid);
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* The last of its pids, one for each namespace. */
+static uint32_t read_ns_pid(int directory_fd, uint32_t pid)
+{
+	int fd = openat(directory_fd, "status", O_RDONLY | O_CLOEXEC);
+	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+	uint32_t found = pid;
+	char line[256];
+
+	if (!file)
+		return pid;
+	while (fgets(line, sizeof(line), file)) {
+		char *last = strrchr(line, '\t');
+
+		if (strncmp(line, "NSpid:", 6) == 0 && last)
+			found = (uint32_t)strtoul(last, NULL, 10);
+	}
+	fclose(file);
+	return found;
+}
+
+static bool is_our_root(int directory_fd)
+{
+	struct stat its, ours;
+
+	return fstatat(directory_fd, "root/", &its, 0) == 0 && stat("/", &ours) == 0 &&
+	       its.st_dev == ours.st_dev && its.st_ino == ours.st_ino;
+}
+
+static void read_maps(struct process *process, uint64_t now_ns)
+{
+	int fd = open_process(process->pid);
+
+	process->read_ns = now_ns;
+	if (fd < 0)
+		return;
+	process->ns_pid = read_ns_pid(fd, process->pid);
+	process->root_is_ours = is_our_root(fd);
+	symbol_maps_read(&process->maps, fd); /* a failure leaves what we knew */
+	close(fd);
+}
+
+/* Those for whom nobody has asked for long; all else is bounded by their number. */
+static void expire(struct symbolizer *symbolizer, uint64_t now_ns)
+{
+	uint32_t old[64], count = 0;
+	struct process **slot;
+	size_t cursor = 0;
+	const void *key;
+
+	while (count < ARRAY_LEN(old) && (slot = map_next(&symbolizer->processes, &cursor, &key))) {
+		if ((*slot)->asked_ns + HOLD_NS < now_ns)
+			old[count++] = (*slot)->pid;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		symbolizer_forget(symbolizer, old[i]);
+}
+
+static struct process *process_of(struct symbolizer *symbolizer, uint32_t pid, uint64_t now_ns)
+{
+	struct process **slot = map_get(&symbolizer->processes, &pid), *process;
+
+	if (!slot) {
+		expire(symbolizer, now_ns);
+		if (symbolizer->processes.count >= MAX_PROCESSES)
+			return NULL;
+		process = calloc(1, sizeof(*process));
+		slot = process ? map_put(&symbolizer->processes, &pid) : NULL;
+		if (!slot) {
+			free(process);
+			return NULL;
+		}
+		process->pid = pid;
+		*slot = process;
+	}
+	process = *slot;
+	process->asked_ns = now_ns;
+	if (process->read_ns == 0)
+		read_maps(process, now_ns);
+	return process;
+}
+
+void symbolizer_meet(struct symbolizer *symbolizer, uint32_t pid, uint64_t now_ns)
+{
+	struct process *process = process_of(symbolizer, pid, now_ns);
+
+	if (process && process->read_ns + REREAD_NS < now_ns)
+		read_maps(process, now_ns);
+}
+
+void symbolizer_forget(struct symbolizer *symbolizer, uint32_t pid)
+{
+	struct process **slot = map_get(&symbolizer->processes, &pid);
+
+	if (!slot)
+		return;
+	free_process(*slot);
+	map_delete(&symbolizer->processes, &pid);
+}
+
+/* ---- one address */
+
+/* The file itself, whatever has become of its name: by map_files, else by its path within the
+ * process's root. */
+static int open_file(int directory_fd, int root_fd, const struct symbol_mapping *mapping)
+{
+	struct open_how how = {
+		.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	};
+	struct stat status;
+	char name[64];
+	int fd;
+
+	snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, mapping->start,
+		 mapping->end);
+	fd = openat(directory_fd, name, (int)how.flags);
+	if (fd < 0 && mapping->path[0] == '/' && root_fd >= 0)
+		fd = (int)syscall(SYS_openat2, root_fd, mapping->path, &how, sizeof(how));
+	if (fd >= 0 && (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+static int open_root(int directory_fd)
+{
+	return openat(directory_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Of a process that is gone, the file may still be there: if its paths were ours. */
+static const struct symbol_file *open_and_read(struct symbolizer *symbolizer,
+					       const struct process *process,
+					       struct symbol_mapping *mapping)
+{
+	const struct symbol_file *file = NULL;
+	int directory_fd = open_process(process->pid);
+	int root_fd = directory_fd >= 0 ? open_root(directory_fd) : -1;
+	int fd = directory_fd >= 0 ? open_file(directory_fd, root_fd, mapping) : -1;
+
+	if (fd < 0 && directory_fd < 0 && process->root_is_ours && mapping->path[0] == '/')
+		fd = open(mapping->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd >= 0) {
+		if (symbol_files_get(symbolizer->files, fd, root_fd, mapping->path, &file,
+				     &mapping->key) < 0)
+			file = NULL;
+		close(fd);
+	}
+	if (root_fd >= 0)
+		close(root_fd);
+	if (directory_fd >= 0)
+		close(directory_fd);
+	return file;
+}
+
+static const struct symbol_file *file_of(struct symbolizer *symbolizer,
+					 const struct process *process,
+					 struct symbol_mapping *mapping)
+{
+	const struct symbol_file *file =
+		mapping->key.size ? symbol_files_recall(symbolizer->files, &mapping->key) : NULL;
+
+	return file ? file : open_and_read(symbolizer, process, mapping);
+}
+
+/* Ours is everybody's. */
+static const struct symbol_file *vdso_of(struct symbolizer *symbolizer)
+{
+	const char *image = (const char *)getauxval(AT_SYSINFO_EHDR);
+	int fd;
+
+	if (!symbolizer->vdso_read && image) {
+		fd = memfd_create("vdso", MFD_CLOEXEC);
+		if (fd >= 0 && write(fd, image, 8192) == 8192)
+			symbol_file_read(&symbolizer->vdso, fd, -1, "[vdso]");
+		if (fd >= 0)
+			close(fd);
+		symbolizer->vdso_read = true;
+	}
+	return &symbolizer->vdso;
+}
+
+static const char *jit_name(struct process *process, uint64_t address, uint64_t now_ns)
+{
+	const char *name = symbol_perf_map_find(&process->perf_map, address);
+	char path[64];
+	int directory_fd, fd;
+
+	if (name || process->perf_ns + REREAD_NS > now_ns)
+		return name;
+	process->perf_ns = now_ns;
+	directory_fd = open_process(process->pid);
+	if (directory_fd < 0)
+		return NULL;
+	snprintf(path, sizeof(path), "root/tmp/perf-%u.map", process->ns_pid);
+	fd = openat(directory_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	close(directory_fd);
+	if (fd < 0)
+		return NULL;
+	symbol_perf_map_read(&process->perf_map, fd);
+	close(fd);
+	return symbol_perf_map_find(&process->perf_map, address);
+}
+
+static struct str demangled(struct symbolizer *symbolizer, const char *name)
+{
+	buf_clear(&symbolizer->name);
+	if (name)
+		symbol_name_put(name, &symbolizer->name);
+	return buf_str(&symbolizer->name);
+}
+
+static void put_kernel(struct symbolizer *symbolizer, uint64_t address, struct buf *out)
+{
+	struct frame frame = { .kind = FRAME_KERNEL,
+			       .address = address,
+			       .module = STR("[kernel]") };
+	const char *name;
+
+	if (!symbolizer->kernel_read)
+		symbol_kernel_read(&symbolizer->kernel);
+	symbolizer->kernel_read = true;
+	name = symbol_table_find(&symbolizer->kernel, address);
+	frame.name = name ? str_of(name) : (struct str){ 0 };
+	symbolizer->stats.unnamed += !name;
+	frame_put(out, &frame);
+}
+
+/* `at` lies in the instruction that is named: of a return address, in the call before it. */
+static void put_user(struct symbolizer *symbolizer, struct process *process, uint64_t at,
+		     uint64_t now_ns, struct buf *out)
+{
+	struct frame frame = { .kind = FRAME_UNKNOWN, .address = at };
+	struct symbol_mapping *mapping = symbol_maps_find(&process->maps, at);
+	const struct symbol_file *file = NULL;
+	uint64_t vaddr;
+
+	if (!mapping && process->read_ns + REREAD_NS < now_ns) {
+		read_maps(process, now_ns);
+		mapping = symbol_maps_find(&process->maps, at);
+	}
+	if (!mapping) {
+		symbolizer->stats.unknown++;
+		frame_put(out, &frame);
+		return;
+	}
+	if (strcmp(mapping->path, "[vdso]") == 0)
+		file = vdso_of(symbolizer);
+	else if (mapping->inode)
+		file = file_of(symbolizer, process, mapping);
+	frame.module = str_of(mapping->path);
+	if (file && symbol_file_vaddr(file, at - mapping->start + mapping->offset, &vaddr) == 0) {
+		frame.kind = FRAME_NATIVE;
+		frame.address = vaddr;
+		frame.name = demangled(symbolizer, symbol_table_find(&file->functions, vaddr));
+	} else if (mapping->inode) {
+		frame.kind = FRAME_NATIVE;
+		frame.address = at - mapping->start + mapping->offset;
+	} else {
+		frame.kind = FRAME_JIT;
+		frame.name = demangled(symbolizer, jit_name(process, at, now_ns));
+	}
+	symbolizer->stats.unnamed += frame.name.len == 0;
+	frame_put(out, &frame);
+}
+
+void symbolizer_put(struct symbolizer *symbolizer, const struct event_stack *stack, uint64_t now_ns,
+		    struct buf *out)
+{
+	struct process *process = process_of(symbolizer, stack->pid, now_ns);
+	uint32_t count = MIN(stack->count, (uint32_t)EVENT_MAX_FRAMES);
+	bool is_first = true; /* user frame: the address is that of the next instruction itself */
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t address = stack->addresses[i];
+
+		symbolizer->stats.frames++;
+		if (address >= FIRST_KERNEL) {
+			put_kernel(symbolizer, address, out);
+			continue;
+		}
+		if (process)
+			put_user(symbolizer, process, address - !is_first, now_ns, out);
+		is_first = false;
+	}
+}
+
+void symbolizer_stats(const struct symbolizer *symbolizer, struct symbolizer_stats *out_stats)
+{
+	*out_stats = symbolizer->stats;
+	out_stats->files_bytes =
+		symbol_files_bytes(symbolizer->files) + symbol_table_bytes(&symbolizer->kernel);
+}

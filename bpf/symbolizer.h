@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Addresses of running processes into names: the probe's, for it may look into everything.
+ *
+ * Knows the mappings of each process that it was asked about, and reads them again when an address
+ * lies in none (a library was loaded), at most once a second. What a process has mapped is
+ * remembered for a while after its end. One thread; bounded. Errors are negative errno. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/event.h"
+#include "collector/base/buf.h"
+
+struct symbolizer;
+
+struct symbolizer_stats {
+	uint64_t frames;      /* that were asked for */
+	uint64_t unnamed;     /* told as module+0x1234 */
+	uint64_t unknown;     /* in no mapping that we know */
+	uint64_t files_bytes; /* of cached symbols */
+};
+
+int symbolizer_new(size_t limit_bytes, struct symbolizer **out_symbolizer);
+void symbolizer_free(struct symbolizer *symbolizer);
+
+/* `now_ns` everywhere: CLOCK_MONOTONIC. Looks at the process now, while it is there. */
+void symbolizer_meet(struct symbolizer *symbolizer, uint32_t pid, uint64_t now_ns);
+/* It has become another program. */
+void symbolizer_forget(struct symbolizer *symbolizer, uint32_t pid);
+
+/* Appends the frames of a stack (collector/base/frame.h). */
+void symbolizer_put(struct symbolizer *symbolizer, const struct event_stack *stack, uint64_t now_ns,
+		    struct buf *out);
+void symbolizer_stats(const struct symbolizer *symbolizer, struct symbolizer_stats *out_stats);

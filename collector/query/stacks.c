@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/query/stacks.h"
+
+#include <string.h>
+
+#include "bpf/event.h"
+#include "collector/base/json.h"
+#include "collector/base/macros.h"
+#include "collector/clock.h"
+#include "collector/daemon.h"
+#include "collector/stack_book.h"
+
+#define MAX_BYTES  ((size_t)64 << 20)
+#define MAX_FRAMES 512
+
+void stacks_init(struct stacks *stacks, struct daemon *daemon)
+{
+	stacks->daemon = daemon;
+	map_init(&stacks->by_id, sizeof(uint64_t), sizeof(struct stack_names *), clock_mono_ns());
+	arena_init(&stacks->arena, MAX_BYTES);
+}
+
+void stacks_fini(struct stacks *stacks)
+{
+	map_fini(&stacks->by_id);
+	arena_fini(&stacks->arena);
+}
+
+const char *stacks_none_text(uint64_t id)
+{
+	static const char *const texts[] = {
+		[STACK_NOT_TAKEN] = "[no stack: not taken]",
+		[STACK_OVER_BUDGET] = "[no stack: budget]",
+		[STACK_MERGED] = "[no stack: too many distinct waits]",
+		[STACK_FOLDED] = "[no stack: summed up]",
+	};
+
+	return id < ARRAY_LEN(texts) ? texts[id] : "[no stack: names lost]";
+}
+
+static struct str keep(struct arena *arena, struct str text)
+{
+	char *copy = arena_alloc(arena, text.len + 1);
+
+	if (!copy)
+		return (struct str){ 0 };
+	if (text.len)
+		memcpy(copy, text.data, text.len);
+	return (struct str){ copy, text.len };
+}
+
+static bool fill(struct arena *arena, struct str bytes, struct stack_names *names)
+{
+	struct frame *frames = arena_alloc(arena, MAX_FRAMES * sizeof(*frames));
+	struct str *texts = arena_alloc(arena, MAX_FRAMES * sizeof(*texts));
+	struct wire_reader reader = wire_read(bytes);
+	struct buf text;
+
+	buf_init(&text, 0);
+	while (frames && texts && names->count < MAX_FRAMES) {
+		struct frame *frame = &frames[names->count];
+
+		if (frame_next(&reader, frame) != 1)
+			break;
+		buf_clear(&text);
+		frame_text(frame, &text);
+		frame->name = keep(arena, frame->name);
+		frame->module = keep(arena, frame->module);
+		texts[names->count++] = keep(arena, buf_str(&text));
+	}
+	names->frames = frames;
+	names->texts = texts;
+	buf_fini(&text);
+	return frames && texts;
+}
+
+static const struct stack_names *read_names(struct stacks *stacks, uint64_t id)
+{
+	struct stack_names *names = NULL;
+	struct buf bytes;
+	int rc;
+
+	buf_init(&bytes, 0);
+	rc = store_stack(daemon_store(stacks->daemon), id, &bytes);
+	if (rc < 0) {
+		buf_clear(&bytes);
+		rc = stack_book_find(id, &bytes, daemon_stacks(stacks->daemon)) ? 0 : rc;
+	}
+	if (rc == 0 && buf_error(&bytes) == 0)
+		names = arena_alloc(&stacks->arena, sizeof(*names));
+	if (names && !fill(&stacks->arena, buf_str(&bytes), names))
+		names = NULL;
+	buf_fini(&bytes);
+	return names;
+}
+
+const struct stack_names *stacks_find(struct stacks *stacks, uint64_t id)
+{
+	const struct stack_names **slot;
+
+	if (id < STACK_FIRST_ID)
+		return NULL;
+	slot = map_get(&stacks->by_id, &id);
+	if (!slot) {
+		const struct stack_names *names = read_names(stacks, id);
+
+		slot = map_put(&stacks->by_id, &id);
+		if (!slot)
+			return names;
+		*slot = names;
+	}
+	return *slot;
+}
+
+void stacks_put_json(struct json *json, const char *key, uint64_t id, void *arg)
+{
+	const struct stack_names *names = stacks_find(arg, id);
+
+	json_array(json, key);
+	for (uint32_t i = 0; names && i < names->count; i++)
+		json_str(json, NULL, names->texts[i]);
+	json_end(json);
+	if (!names || names->count == 0)
+		json_text(json, "no_stack", stacks_none_text(id));
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The names of stacks, for one answer: from the store, or from what the probe told lately. Each
+ * stack is looked up once. One thread. */
+#pragma once
+
+#include <stdint.h>
+
+#include "collector/base/arena.h"
+#include "collector/base/frame.h"
+#include "collector/base/map.h"
+
+struct daemon;
+struct json;
+
+struct stacks {
+	struct daemon *daemon; /* borrowed */
+	struct map by_id;      /* id -> const struct stack_names * */
+	struct arena arena;
+};
+
+struct stack_names {
+	uint32_t count;
+	const struct frame *frames; /* innermost first */
+	const struct str *texts;    /* what frame_text says of each */
+};
+
+void stacks_init(struct stacks *stacks, struct daemon *daemon);
+void stacks_fini(struct stacks *stacks);
+
+/* NULL: no such stack is known (or memory is out). Borrowed from `stacks`. */
+const struct stack_names *stacks_find(struct stacks *stacks, uint64_t id);
+
+/* "[no stack: budget]" and the like: what stands in place of frames. */
+const char *stacks_none_text(uint64_t id);
+
+/* For render.h: an array of texts. */
+void stacks_put_json(struct json *json, const char *key, uint64_t id, void *stacks);

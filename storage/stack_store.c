@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/stack_store.h"
+
+#include <errno.h>
+
+#include "collector/base/frame.h"
+#include "collector/base/map.h"
+#include "storage/key.h"
+#include "storage/store.h"
+#include "storage/store_errno.h"
+#include "storage/view.h"
+
+#define KEY_BYTES 8
+
+int stack_store_open(struct part *part, const struct txn *txn, bool create)
+{
+	int rc = mdb_dbi_open(txn->mdb, "stacks", create ? MDB_CREATE : 0, &part->stacks);
+
+	if (rc == 0)
+		rc = mdb_dbi_open(txn->mdb, "frames", create ? MDB_CREATE : 0, &part->frames);
+	part->has_stacks = rc == 0;
+	return rc == MDB_NOTFOUND ? 0 : store_errno(rc);
+}
+
+/* LMDB writes nothing where the same value stands already, but it would copy the page. */
+static void put_frame(const struct part *part, struct txn *txn, const uint8_t *key,
+		      struct str frame)
+{
+	struct str there;
+
+	if (!txn->error && txn_get(txn, part->frames, key_str(key, KEY_BYTES), &there) == -ENOENT)
+		txn_put(txn, part->frames, key_str(key, KEY_BYTES), frame);
+}
+
+int stack_store_put(const struct part *part, struct txn *txn, uint64_t id, struct str frames)
+{
+	uint8_t keys[STACK_STORE_MAX_FRAMES * KEY_BYTES], key[KEY_BYTES];
+	struct wire_reader reader = wire_read(frames);
+	struct frame frame;
+	size_t count = 0;
+
+	if (!part->has_stacks || stack_store_has(part, txn, id))
+		return 0;
+	while (count < STACK_STORE_MAX_FRAMES) {
+		const char *start = reader.at;
+		struct str bytes;
+		int rc = frame_next(&reader, &frame);
+
+		if (rc < 0)
+			return rc;
+		if (rc == 0)
+			break;
+		bytes = (struct str){ start, (size_t)(reader.at - start) };
+		key_put64(keys + count * KEY_BYTES, map_hash(bytes.data, bytes.len, part->seed));
+		put_frame(part, txn, keys + count * KEY_BYTES, bytes);
+		count++;
+	}
+	key_put64(key, id);
+	txn_put(txn, part->stacks, key_str(key, sizeof(key)), key_str(keys, count * KEY_BYTES));
+	return txn->error;
+}
+
+bool stack_store_has(const struct part *part, const struct txn *txn, uint64_t id)
+{
+	uint8_t key[KEY_BYTES];
+	struct str there;
+
+	key_put64(key, id);
+	return part->has_stacks &&
+	       txn_get(txn, part->stacks, key_str(key, sizeof(key)), &there) == 0;
+}
+
+int stack_store_get(const struct part *part, const struct txn *txn, uint64_t id,
+		    struct buf *out_frames)
+{
+	struct str keys, frame;
+	uint8_t key[KEY_BYTES];
+	int rc;
+
+	if (!part->has_stacks)
+		return -ENOENT;
+	key_put64(key, id);
+	rc = txn_get(txn, part->stacks, key_str(key, sizeof(key)), &keys);
+	for (size_t at = 0; rc == 0 && at + KEY_BYTES <= keys.len; at += KEY_BYTES) {
+		rc = txn_get(txn, part->frames, (struct str){ keys.data + at, KEY_BYTES }, &frame);
+		if (rc == 0)
+			buf_append_str(out_frames, frame);
+		else if (rc == -ENOENT)
+			rc = -EBADMSG;
+	}
+	return rc;
+}
+
+static int copy_database(const struct txn *reading, MDB_dbi from, struct txn *writing, MDB_dbi to)
+{
+	struct str key, value;
+	struct cursor cursor;
+	int rc = cursor_open(reading, from, &cursor);
+
+	if (rc < 0)
+		return rc;
+	for (rc = cursor_first(&cursor, &key, &value); rc == 0 && !writing->error;
+	     rc = cursor_next(&cursor, &key, &value))
+		txn_append(writing, to, key, value);
+	cursor_close(&cursor);
+	return writing->error ? writing->error : rc == -ENOENT ? 0 : rc;
+}
+
+int stack_store_copy(const struct part *from, const struct txn *reading, const struct part *to,
+		     struct txn *writing)
+{
+	int rc;
+
+	if (!from->has_stacks || !to->has_stacks)
+		return 0;
+	rc = copy_database(reading, from->frames, writing, to->frames);
+	return rc < 0 ? rc : copy_database(reading, from->stacks, writing, to->stacks);
+}
+
+int store_stack(struct store *store, uint64_t id, struct buf *out_frames)
+{
+	struct view view;
+	int rc = view_open(store, &view);
+
+	if (rc < 0)
+		return rc;
+	rc = -ENOENT;
+	for (size_t i = view.count; i > 0 && rc == -ENOENT; i--) {
+		const struct txn *txn = NULL;
+
+		rc = view_txn(&view, i - 1, &txn);
+		if (rc == 0)
+			rc = stack_store_get(view.parts[i - 1].part, txn, id, out_frames);
+	}
+	view_close(&view);
+	return rc;
+}
