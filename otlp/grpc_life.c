@@ -5,8 +5,7 @@
 #include "otlp/grpc_session_state.h"
 #include "otlp/grpc_watch.h"
 
-#define GREETING_MS     10000 /* from accept to the client's SETTINGS */
-#define ANNOUNCEMENT_MS 1000  /* from the first GOAWAY to the second, if no ping returns */
+#define ANNOUNCEMENT_MS 1000 /* from the first GOAWAY to the second, if no ping returns */
 
 static const uint8_t shutdown_ping[8] = "goodbye", keepalive_ping[8] = "hello";
 
@@ -67,8 +66,16 @@ static void tick_streams(struct grpc_session *session)
 
 	TAILQ_FOREACH(stream, &session->all, all)
 	{
-		struct grpc_error error =
-			grpc_stream_tick(stream, session->options.idle_ms, session->now_ms);
+		struct grpc_error error;
+
+		/* No other frame may come before the rest of them: nothing else can be waited for.
+		 */
+		if (stream->state == GRPC_STREAM_HEADERS &&
+		    session->now_ms - stream->last_data_ms > session->options.head_ms) {
+			grpc_session_condemn(session, "slow_headers", NGHTTP2_ENHANCE_YOUR_CALM);
+			return;
+		}
+		error = grpc_stream_tick(stream, session->options.idle_ms, session->now_ms);
 
 		if (error.status)
 			grpc_session_refuse(session, stream, error);
@@ -115,7 +122,7 @@ static void tick_end(struct grpc_session *session)
 void grpc_session_tick(struct grpc_session *session, uint64_t now_ms)
 {
 	session->now_ms = now_ms;
-	if (!session->has_settings && now_ms - session->started_ms > GREETING_MS)
+	if (!session->has_settings && now_ms - session->started_ms > session->options.greeting_ms)
 		session->phase = CLOSED;
 	if (session->phase == OPEN)
 		tick_streams(session);

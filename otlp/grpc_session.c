@@ -19,6 +19,8 @@
 #define DEFAULT_STREAM_WINDOW (1u << 20)
 #define DEFAULT_WINDOW        (8u << 20)
 #define DEFAULT_IN_PROGRESS   256
+#define DEFAULT_GREETING_MS   10000
+#define DEFAULT_HEAD_MS       10000
 #define DEFAULT_IDLE_MS       30000
 #define DEFAULT_PING_MS       10000
 #define DEFAULT_KEEPALIVE_MS  20000
@@ -116,6 +118,10 @@ static void fill_defaults(struct grpc_session_options *options)
 		options->connection_window_bytes = DEFAULT_WINDOW;
 	if (!options->max_in_progress)
 		options->max_in_progress = DEFAULT_IN_PROGRESS;
+	if (!options->greeting_ms)
+		options->greeting_ms = DEFAULT_GREETING_MS;
+	if (!options->head_ms)
+		options->head_ms = DEFAULT_HEAD_MS;
 	if (!options->idle_ms)
 		options->idle_ms = DEFAULT_IDLE_MS;
 	if (!options->min_ping_ms)

@@ -53,6 +53,8 @@ struct grpc_session_options {
 	uint32_t connection_window_bytes; /* 0: 8 MiB */
 	uint32_t max_in_progress;         /* requests handed over and not replied to; 0: 256 */
 	uint32_t idle_ms;                 /* between two pieces of a message; 0: 30,000 */
+	uint32_t greeting_ms;             /* from accept to the client's SETTINGS; 0: 10,000 */
+	uint32_t head_ms;                 /* for the headers of one request; 0: 10,000 */
 
 	/* A request that is not gRPC is handed over as plain HTTP; otherwise it is answered 415. */
 	bool takes_http;

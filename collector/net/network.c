@@ -82,6 +82,8 @@ static struct otlp_service service_of(struct lane *lane, int port)
 			.max_message_bytes = request_bytes,
 			.max_streams = (uint32_t)config->max_streams,
 			.idle_ms = (uint32_t)config->body_timeout_s * 1000,
+			.greeting_ms = (uint32_t)config->first_byte_timeout_s * 1000,
+			.head_ms = (uint32_t)config->header_timeout_s * 1000,
 		},
 		.limits = OTLP_LIMITS_DEFAULT,
 		.http_limits = { .max_body_bytes = request_bytes,
