@@ -140,7 +140,7 @@ struct ledger {
 	uint8_t grade;     /* enum ledger_grade */
 	bool settled;
 	bool is_local_root;
-	bool slices_truncated;
+	bool slices_truncated; /* the shortest were given to their neighbours */
 	uint8_t none_cause; /* enum ledger_none; with GRADE_NONE */
 	uint64_t uncertain_ns;
 	uint64_t cpu_ns;

@@ -43,30 +43,77 @@ static const struct segment *decide(const struct sweep *sweep)
 	return best;
 }
 
+static bool is_alike(const struct ledger_slice *a, const struct ledger_slice *b)
+{
+	return a->state == b->state && a->reason == b->reason && a->tid == b->tid;
+}
+
+static void join_slices(struct ledger *ledger, uint32_t first)
+{
+	struct ledger_slice *slices = ledger->slices;
+
+	slices[first].ns += slices[first + 1].ns;
+	ledger->slice_count--;
+	memmove(&slices[first + 1], &slices[first + 2],
+		(ledger->slice_count - first - 1) * sizeof(*slices));
+}
+
+/* The shortest goes to its longer neighbour, so that the picture has no hole. */
+static void make_room(struct ledger *ledger)
+{
+	struct ledger_slice *slices = ledger->slices;
+	uint32_t shortest = 0, first;
+
+	for (uint32_t i = 1; i < ledger->slice_count; i++) {
+		if (slices[i].ns < slices[shortest].ns)
+			shortest = i;
+	}
+	first = shortest + 1 == ledger->slice_count ||
+				(shortest && slices[shortest - 1].ns > slices[shortest + 1].ns)
+			? shortest - 1
+			: shortest;
+	if (first == shortest) {
+		slices[first].state = slices[first + 1].state;
+		slices[first].reason = slices[first + 1].reason;
+		slices[first].tid = slices[first + 1].tid;
+	}
+	join_slices(ledger, first);
+	if (first && is_alike(&slices[first - 1], &slices[first]))
+		join_slices(ledger, first - 1);
+	else if (first + 1 < ledger->slice_count && is_alike(&slices[first], &slices[first + 1]))
+		join_slices(ledger, first);
+	ledger->slices_truncated = true;
+}
+
+static bool extends_last(struct ledger *ledger, const struct ledger_slice *slice)
+{
+	struct ledger_slice *last =
+		ledger->slice_count ? &ledger->slices[ledger->slice_count - 1] : NULL;
+
+	if (!last || !is_alike(last, slice))
+		return false;
+	last->ns += slice->ns;
+	return true;
+}
+
 void sweep_note_slice(struct sweep *sweep, uint64_t start, uint64_t end, const struct segment *s,
 		      uint8_t state)
 {
 	struct ledger *ledger = sweep->ledger;
-	struct ledger_slice *last =
-		ledger->slice_count ? &ledger->slices[ledger->slice_count - 1] : NULL;
-	uint8_t reason = state == STATE_BLOCKED ? sweep->join->waits[s->wait].reason : 0;
-	uint32_t tid = s ? s->thread->tid : 0;
-
-	if (last && last->state == state && last->reason == reason && last->tid == tid) {
-		last->ns += end - start;
-		return;
-	}
-	if (ledger->slice_count == LEDGER_MAX_SLICES) {
-		ledger->slices_truncated = true;
-		return;
-	}
-	ledger->slices[ledger->slice_count++] = (struct ledger_slice){
+	struct ledger_slice slice = {
 		.start_unix_ns = start + sweep->offset_ns,
 		.ns = end - start,
-		.tid = tid,
+		.tid = s ? s->thread->tid : 0,
 		.state = state,
-		.reason = reason,
+		.reason = state == STATE_BLOCKED ? sweep->join->waits[s->wait].reason : 0,
 	};
+
+	if (extends_last(ledger, &slice))
+		return;
+	if (ledger->slice_count == LEDGER_MAX_SLICES)
+		make_room(ledger);
+	if (!extends_last(ledger, &slice))
+		ledger->slices[ledger->slice_count++] = slice;
 }
 
 static void add_state(struct ledger_split *split, uint8_t state, uint8_t reason, uint64_t ns)

@@ -229,6 +229,30 @@ static void a_span_longer_than_the_reach_keeps_its_grade(void **state)
 }
 
 /* Threads that a fork handler starts in the child may be heard of before the one that forked. */
+static void a_picture_with_too_many_slices_has_no_hole(void **state)
+{
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	const uint64_t cycles = 4 * LEDGER_MAX_SLICES;
+	uint64_t at = 1000 * MS;
+	const struct ledger *l;
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	builder_slice(&b, &t, at, at, at + MS, 1, 0, RECVFROM);
+	for (uint64_t i = 0; i < cycles; i++, at += 3 * MS)
+		builder_slice(&b, &t, at + 2 * MS, at + 3 * MS, at + 4 * MS - i, 1, 0, RECVFROM);
+	builder_slice(&b, &t, at + 2 * MS, at + 3 * MS, at + 4 * MS, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, 1000 * MS + 500 * US, at + 3 * MS + 500 * US);
+	finish(&b, at + 100 * MS);
+	l = builder_ledger(&b, 1);
+	assert_in_range(l->slice_count, LEDGER_MAX_SLICES / 2, LEDGER_MAX_SLICES);
+	assert_true(l->slices_truncated);
+	assert_int_equal(b.drawn_ns[l - b.ledgers], l->wall_ns);
+	correlator_free(b.correlator);
+}
+
 static void what_a_forked_child_burns_is_told_apart(void **state)
 {
 	const struct event_life fork = {
@@ -317,6 +341,7 @@ int main(void)
 		cmocka_unit_test(lost_records_make_the_span_partial),
 		cmocka_unit_test(a_late_root_revises_its_trace),
 		cmocka_unit_test(a_span_longer_than_the_reach_keeps_its_grade),
+		cmocka_unit_test(a_picture_with_too_many_slices_has_no_hole),
 		cmocka_unit_test(what_a_forked_child_burns_is_told_apart),
 		cmocka_unit_test(a_gap_lasts_until_the_process_is_heard_of_again),
 		cmocka_unit_test(after_a_gap_a_silent_process_is_unknown),

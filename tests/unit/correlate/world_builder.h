@@ -33,9 +33,26 @@ struct builder {
 	struct correlator *correlator;
 	struct ledger ledgers[BUILDER_MAX_LEDGER]; /* the newest of each span; arrays not kept */
 	struct ledger_wait first_wait[BUILDER_MAX_LEDGER];
+	uint64_t drawn_ns[BUILDER_MAX_LEDGER]; /* the sum of its slices */
 	size_t count;
 	uint64_t trace;
 };
+
+/* Slices follow each other without a hole. */
+static uint64_t builder_check_slices(const struct ledger *ledger)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < ledger->slice_count; i++) {
+		const struct ledger_slice *slice = &ledger->slices[i];
+
+		assert_true(i == 0 ||
+			    slice->start_unix_ns == slice[-1].start_unix_ns + slice[-1].ns);
+		sum += slice->ns;
+	}
+	assert_true(sum <= ledger->wall_ns);
+	return sum;
+}
 
 static void builder_keep(const struct ledger *ledgers, size_t count, void *arg)
 {
@@ -52,6 +69,7 @@ static void builder_keep(const struct ledger *ledgers, size_t count, void *arg)
 		b->ledgers[at] = ledgers[i];
 		if (ledgers[i].wait_count)
 			b->first_wait[at] = ledgers[i].waits[0];
+		b->drawn_ns[at] = builder_check_slices(&ledgers[i]);
 		b->count = at == b->count ? at + 1 : b->count;
 	}
 }
