@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `diagnose` and `diff` share: reading a file as the command line says, and showing a
+ * diagnosis. */
+#pragma once
+
+#include "collector/base/json.h"
+#include "collector/cli/client.h"
+#include "collector/cli/term.h"
+#include "correlate/profile_pair.h"
+
+struct diagnose_options {
+	const char *format, *type, *unit, *kind, *hz;
+};
+
+/* Reads a file and makes its values what the options say; chooses the type. 0, or negative errno
+ * with the reason on stderr. */
+int diagnose_read(const char *path, const struct diagnose_options *options,
+		  struct profile *out_profile, unsigned *out_type, enum profile_kind *out_kind,
+		  const char **out_format);
+/* The same for a profile at hand: units and type. */
+int diagnose_prepare(const char *path, const struct diagnose_options *options,
+		     struct profile *profile, unsigned *out_type, enum profile_kind *out_kind);
+
+/* "612ms", "1.5s", "2h": negative when it is none. */
+double diagnose_duration_ns(const char *text);
+
+void diagnose_show(struct diagnosis *diagnosis, const char *path, const char *format,
+		   const struct term *term, struct buf *out);
+void diagnose_show_pair(const struct profile_pair *pair, struct diagnosis *on,
+			struct diagnosis *off, const struct term *term, struct buf *out);
+void diagnose_json(struct diagnosis *diagnosis, const char *path, const char *format,
+		   struct json *json);
+void diagnose_json_pair(const struct profile_pair *pair, struct diagnosis *on,
+			struct diagnosis *off, struct json *json);
+
+/* Stored data, asked of a running daemon. Exit status. */
+struct diagnose_stored {
+	const char *trace, *operation, *from, *to, *api;
+	bool json;
+};
+int diagnose_stored(const struct diagnose_stored *stored, const struct term *term);

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "correlate/profile_diagnose.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "collector/base/macros.h"
+
+#define RECURSION_MATTERS 0.02 /* below, folding would only cost memory */
+
+bool diagnosis_has_verdict(const struct diagnosis *diagnosis)
+{
+	return diagnosis_verdict(diagnosis) != NULL;
+}
+
+const struct finding *diagnosis_verdict(const struct diagnosis *diagnosis)
+{
+	for (unsigned i = 0; i < diagnosis->finding_count; i++) {
+		if (diagnosis->findings[i].role == FINDING_VERDICT)
+			return &diagnosis->findings[i];
+	}
+	return NULL;
+}
+
+const char *diagnosis_text(const struct diagnosis *diagnosis, const struct finding *finding)
+{
+	return buf_error(&diagnosis->text) ? "" : diagnosis->text.data + finding->text;
+}
+
+void diagnosis_say(struct diagnosis *diagnosis, enum profile_rule_id rule, enum finding_role role,
+		   uint32_t frame, double part, const char *format, ...)
+{
+	va_list args;
+
+	if (diagnosis->finding_count == DIAGNOSIS_MAX_FINDINGS)
+		return;
+	diagnosis->findings[diagnosis->finding_count++] =
+		(struct finding){ rule, role, frame, part, diagnosis->text.len };
+	va_start(args, format);
+	buf_vprintf(&diagnosis->text, format, args);
+	va_end(args);
+	buf_append_byte(&diagnosis->text, 0);
+}
+
+/* Four at a time live in a ring: enough for one sentence. */
+static char *ring_slot(void)
+{
+	static _Thread_local char slots[4][512];
+	static _Thread_local unsigned next;
+
+	return slots[next++ % ARRAY_LEN(slots)];
+}
+
+static const char *keep(struct buf *text)
+{
+	char *slot = ring_slot();
+
+	snprintf(slot, 512, "%.*s", (int)text->len, text->len ? text->data : "");
+	buf_fini(text);
+	return slot;
+}
+
+const char *diagnosis_part(struct diagnosis *diagnosis, double part)
+{
+	const struct profile_type *type = &diagnosis->profile->types[diagnosis->type];
+	struct buf text;
+
+	buf_init(&text, 0);
+	profile_put_amount(&text, part, type->unit, type->unit == PROFILE_COUNT ? "samples" : NULL);
+	buf_append_text(&text, " (");
+	profile_put_share(&text, part, diagnosis->tree.total);
+	buf_append_byte(&text, ')');
+	return keep(&text);
+}
+
+const char *diagnosis_name(struct diagnosis *diagnosis, uint32_t frame)
+{
+	struct buf text;
+
+	buf_init(&text, 0);
+	profile_put_name(&text, profile_frame_name(diagnosis->profile, frame), DIAGNOSIS_MAX_NAME);
+	return keep(&text);
+}
+
+double diagnosis_uncertainty(double share, double samples)
+{
+	share = MIN(MAX(share, 0.0), 1.0);
+	return samples > 0 ? 1.96 * sqrt((share * (1 - share) + 0.25 / samples) / samples) : 0;
+}
+
+static bool counts_waiting(enum profile_kind kind)
+{
+	return kind == PROFILE_OFF_CPU || kind == PROFILE_WALL;
+}
+
+/* The tree that verdicts are taken from. */
+static int prepare_tree(struct diagnosis *diagnosis)
+{
+	const struct profile_tally *all = &diagnosis->all;
+	bool drop_idle = counts_waiting(diagnosis->kind) && all->topic_total[TOPIC_IDLE] > 0;
+	int rc;
+
+	if (!drop_idle && all->recursive <= all->total * RECURSION_MATTERS)
+		return profile_tally_init(&diagnosis->tree, diagnosis->profile, diagnosis->type);
+	rc = profile_fold(all, drop_idle, &diagnosis->folded);
+	if (rc < 0)
+		return rc;
+	diagnosis->is_folded = true;
+	return profile_tally_init(&diagnosis->tree, &diagnosis->folded, diagnosis->type);
+}
+
+static void apply_rules(struct diagnosis *diagnosis)
+{
+	diagnosis_rules_quality(diagnosis);
+	if (diagnosis_has_verdict(diagnosis))
+		return;
+	switch (diagnosis->kind) {
+	case PROFILE_INUSE:
+	case PROFILE_ALLOC:
+		diagnosis_rules_heap(diagnosis);
+		break;
+	case PROFILE_OFF_CPU:
+		diagnosis_rules_wait(diagnosis);
+		break;
+	case PROFILE_CPU:
+	case PROFILE_WALL:
+	case PROFILE_OTHER:
+		diagnosis_rules_cpu(diagnosis);
+		break;
+	}
+	diagnosis_rules_trap(diagnosis);
+}
+
+int diagnosis_init(struct diagnosis *diagnosis, const struct profile *profile, unsigned type,
+		   enum profile_kind kind)
+{
+	int rc;
+
+	*diagnosis = (struct diagnosis){
+		.profile = profile, .type = type, .kind = kind, .callee = PROFILE_NONE
+	};
+	buf_init(&diagnosis->text, 0);
+	rc = profile_tally_init(&diagnosis->all, profile, type);
+	if (rc == 0)
+		rc = prepare_tree(diagnosis);
+	if (rc < 0)
+		return rc;
+	profile_dominant_find(&diagnosis->tree, counts_waiting(kind), &diagnosis->dominant);
+	diagnosis->callee = profile_dominant_callee(&diagnosis->tree, &diagnosis->dominant, 0.2);
+	apply_rules(diagnosis);
+	return buf_error(&diagnosis->text);
+}
+
+void diagnosis_fini(struct diagnosis *diagnosis)
+{
+	profile_tally_fini(&diagnosis->all);
+	profile_tally_fini(&diagnosis->tree);
+	if (diagnosis->is_folded)
+		profile_fini(&diagnosis->folded);
+	buf_fini(&diagnosis->text);
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "correlate/profile_dominant.h"
+
+#include "collector/base/macros.h"
+
+#define RUN_SLACK     1.1 /* nodes of one run hold nearly the same: one decides, the others do it */
+#define CALL_SLACK    1.03
+#define WHOLE_PROGRAM 0.95 /* what holds so much is what everything runs under */
+#define SPREAD        0.6  /* a callee is spread when no single place has more of it than this */
+
+static uint32_t frame_of(const struct profile_tally *tally, uint32_t node)
+{
+	return node == PROFILE_NONE ? PROFILE_NONE : tally->profile->nodes[node].frame;
+}
+
+static bool is_own_code(const struct profile_tally *tally, uint32_t node)
+{
+	uint32_t not_own =
+		TOPIC_BIT(TOPIC_LIBRARY) | TOPIC_BIT(TOPIC_KERNEL) | TOPIC_BIT(TOPIC_UNKNOWN);
+	uint32_t frame = frame_of(tally, node);
+
+	return frame != PROFILE_NONE && !(tally->topics[frame] & not_own);
+}
+
+static void descend(const struct profile_tally *tally, struct profile_dominant *out)
+{
+	uint32_t at = profile_tally_heaviest(tally, PROFILE_ROOT);
+
+	while (at != PROFILE_NONE && tally->cum[at] >= tally->total * DOMINANT_SHARE &&
+	       tally->cum[at] > 0 && out->depth < PROFILE_MAX_DEPTH) {
+		out->path[out->depth++] = at;
+		at = profile_tally_heaviest(tally, at);
+	}
+	out->deepest = out->depth ? out->path[out->depth - 1] : PROFILE_NONE;
+}
+
+/* The highest node of the path that still holds hardly more than the deepest. */
+static unsigned run_start(const struct profile_tally *tally, const struct profile_dominant *found,
+			  double slack)
+{
+	unsigned at = found->depth - 1;
+
+	while (at > 0 && tally->cum[found->path[at - 1]] <= tally->cum[found->deepest] * slack)
+		at--;
+	return at;
+}
+
+/* The last node of the path that is one's own code; depth: none. */
+static unsigned last_own(const struct profile_tally *tally, const struct profile_dominant *found)
+{
+	for (unsigned i = found->depth; i-- > 0;) {
+		if (is_own_code(tally, found->path[i]))
+			return i;
+	}
+	return found->depth;
+}
+
+/* The highest node of one's own that holds hardly more than path[at], but not the whole program. */
+static uint32_t decider(const struct profile_tally *tally, const struct profile_dominant *found,
+			unsigned at)
+{
+	double most = MIN(tally->cum[found->path[at]] * RUN_SLACK, tally->total * WHOLE_PROGRAM);
+	uint32_t best = found->path[at];
+
+	while (at-- > 0 && tally->cum[found->path[at]] <= most) {
+		if (is_own_code(tally, found->path[at]))
+			best = found->path[at];
+	}
+	return best;
+}
+
+/* For CPU time: the code of one's own that decides on it; when that is the whole program, what it
+ * calls or its innermost. */
+static uint32_t choose_code(const struct profile_tally *tally, const struct profile_dominant *found)
+{
+	unsigned own = last_own(tally, found);
+
+	if (own == found->depth)
+		return found->path[run_start(tally, found, RUN_SLACK)];
+	if (tally->cum[found->path[own]] < tally->total * WHOLE_PROGRAM)
+		return decider(tally, found, own);
+	if (tally->cum[found->deepest] >= tally->cum[found->path[own]] / RUN_SLACK ||
+	    own + 1 == found->depth)
+		return found->path[own];
+	return found->path[own + 1];
+}
+
+/* For waits: the call that leaves one's own code. */
+static uint32_t choose_call(const struct profile_tally *tally, const struct profile_dominant *found)
+{
+	unsigned start = run_start(tally, found, CALL_SLACK), own = last_own(tally, found);
+
+	if (own + 1 < found->depth && own + 1 >= start)
+		return found->path[own + 1];
+	if (own == found->depth || own + 1 < start)
+		return found->path[start];
+	return found->path[own];
+}
+
+void profile_dominant_find(const struct profile_tally *tally, bool wants_call,
+			   struct profile_dominant *out)
+{
+	unsigned own;
+
+	*out = (struct profile_dominant){ .deepest = PROFILE_NONE,
+					  .headline = PROFILE_NONE,
+					  .change = PROFILE_NONE };
+	descend(tally, out);
+	if (!out->depth)
+		return;
+	out->headline = wants_call ? choose_call(tally, out) : choose_code(tally, out);
+	own = last_own(tally, out);
+	out->change = own < out->depth ? out->path[own] : out->headline;
+	out->is_whole_program =
+		tally->cum[out->deepest] >= tally->total * WHOLE_PROGRAM &&
+		tally->first_child[out->deepest] != PROFILE_NONE &&
+		profile_tally_self(tally, out->deepest) < tally->total * DOMINANT_SHARE;
+}
+
+static bool is_on_path(const struct profile_tally *tally, const struct profile_dominant *dominant,
+		       uint32_t frame)
+{
+	for (unsigned i = 0; i < dominant->depth; i++) {
+		if (frame_of(tally, dominant->path[i]) == frame)
+			return true;
+	}
+	return false;
+}
+
+uint32_t profile_dominant_callee(const struct profile_tally *tally,
+				 const struct profile_dominant *dominant, double least)
+{
+	uint32_t best = PROFILE_NONE;
+
+	for (uint32_t i = 0; i < tally->profile->frame_count; i++) {
+		double all = tally->inclusive[i];
+
+		if (all < tally->total * least || all <= 0 || all >= tally->total * WHOLE_PROGRAM ||
+		    tally->callers[i] < 2 || tally->widest[i] > all * SPREAD ||
+		    tally->topics[i] & TOPIC_BIT(TOPIC_UNKNOWN) || is_on_path(tally, dominant, i))
+			continue;
+		if (best == PROFILE_NONE || all > tally->inclusive[best])
+			best = i;
+	}
+	return best;
+}
+
+uint32_t profile_dominant_self(const struct profile_tally *tally)
+{
+	uint32_t best = PROFILE_NONE;
+
+	for (uint32_t i = 0; i < tally->profile->frame_count; i++) {
+		if (tally->self[i] > 0 &&
+		    (best == PROFILE_NONE || tally->self[i] > tally->self[best]))
+			best = i;
+	}
+	return best;
+}
+
+uint32_t profile_dominant_owner(const struct profile_tally *tally, uint32_t node)
+{
+	while (node != PROFILE_ROOT && node != PROFILE_NONE) {
+		if (is_own_code(tally, node))
+			return tally->profile->nodes[node].frame;
+		node = tally->profile->nodes[node].parent;
+	}
+	return PROFILE_NONE;
+}

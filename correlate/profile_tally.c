@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "correlate/profile_tally.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "collector/base/macros.h"
+
+static void sum_nodes(struct profile_tally *tally)
+{
+	const struct profile *profile = tally->profile;
+
+	for (uint32_t i = profile->node_count; i-- > 0;) {
+		const struct profile_node *node = &profile->nodes[i];
+
+		tally->cum[i] += profile_tally_self(tally, i);
+		tally->next[i] = PROFILE_NONE;
+		if (i == PROFILE_ROOT)
+			continue;
+		tally->cum[node->parent] += tally->cum[i];
+		tally->next[i] = tally->first_child[node->parent];
+		tally->first_child[node->parent] = i;
+	}
+	tally->total = tally->cum[PROFILE_ROOT];
+}
+
+double profile_tally_self(const struct profile_tally *tally, uint32_t node)
+{
+	return (double)profile_self(tally->profile, node, tally->type) *
+	       tally->profile->types[tally->type].factor;
+}
+
+/* ---- one walk over all stacks ---- */
+
+struct walk {
+	struct profile_tally *tally;
+	uint32_t *on_path;     /* by frame: how often it stands in the current stack */
+	uint32_t *last_caller; /* by frame: the caller counted last */
+	double *depth_weight;  /* by depth: what ends there */
+	uint32_t path[PROFILE_MAX_DEPTH + 2];
+	uint32_t topics[PROFILE_MAX_DEPTH + 2]; /* of all frames up to here */
+	bool recurs[PROFILE_MAX_DEPTH + 2];
+	unsigned depth;
+};
+
+static void count_caller(struct walk *walk, uint32_t node, uint32_t frame)
+{
+	uint32_t parent = walk->tally->profile->nodes[node].parent;
+	uint32_t caller = walk->tally->profile->nodes[parent].frame;
+
+	if (caller == frame || walk->last_caller[frame] == caller + 2)
+		return;
+	walk->last_caller[frame] = caller + 2; /* the root's PROFILE_NONE becomes 1 */
+	walk->tally->callers[frame]++;
+}
+
+static void count_topics(struct walk *walk, uint32_t node, uint32_t frame)
+{
+	struct profile_tally *tally = walk->tally;
+	uint32_t above = walk->topics[walk->depth - 1], own = tally->topics[frame];
+
+	for (uint32_t left = own; left; left &= left - 1) {
+		unsigned topic = (unsigned)__builtin_ctz(left);
+
+		if (!(above & TOPIC_BIT(topic)))
+			tally->topic_total[topic] += tally->cum[node];
+		tally->topic_self[topic] += profile_tally_self(tally, node);
+	}
+	walk->topics[walk->depth] = above | own;
+}
+
+static void enter(struct walk *walk, uint32_t node)
+{
+	struct profile_tally *tally = walk->tally;
+	uint32_t frame = tally->profile->nodes[node].frame;
+	double self = profile_tally_self(tally, node);
+	bool again = walk->on_path[frame]++ > 0;
+
+	walk->path[++walk->depth] = node;
+	tally->self[frame] += self;
+	if (!again)
+		tally->inclusive[frame] += tally->cum[node];
+	tally->widest[frame] = MAX(tally->widest[frame], tally->cum[node]);
+	walk->recurs[walk->depth] = again || walk->recurs[walk->depth - 1];
+	if (again && !walk->recurs[walk->depth - 1])
+		tally->recursive += tally->cum[node];
+	count_caller(walk, node, frame);
+	count_topics(walk, node, frame);
+	if (walk->depth == 1 &&
+	    tally->topics[frame] & (TOPIC_BIT(TOPIC_UNKNOWN) | TOPIC_BIT(TOPIC_TRUNCATED)))
+		tally->rootless += tally->cum[node];
+	walk->depth_weight[walk->depth] += fabs(self);
+	tally->deepest = MAX(tally->deepest, walk->depth);
+}
+
+static void leave(struct walk *walk)
+{
+	uint32_t node = walk->path[walk->depth--];
+
+	walk->on_path[walk->tally->profile->nodes[node].frame]--;
+}
+
+/* The stack of the walk is the path itself: siblings follow by `next`. */
+static void walk_all(struct walk *walk)
+{
+	const struct profile_tally *tally = walk->tally;
+	uint32_t at = tally->first_child[PROFILE_ROOT];
+
+	walk->topics[0] = 0;
+	walk->recurs[0] = false;
+	for (;;) {
+		if (at != PROFILE_NONE) {
+			enter(walk, at);
+			at = tally->first_child[at];
+			continue;
+		}
+		if (walk->depth == 0)
+			return;
+		at = tally->next[walk->path[walk->depth]];
+		leave(walk);
+	}
+}
+
+static uint32_t median_of(const double *weights, size_t count)
+{
+	double all = 0, sum = 0;
+
+	for (size_t i = 0; i < count; i++)
+		all += weights[i];
+	for (size_t i = 0; i < count; i++) {
+		sum += weights[i];
+		if (sum * 2 >= all)
+			return (uint32_t)i;
+	}
+	return 0;
+}
+
+static int walk_profile(struct profile_tally *tally)
+{
+	size_t frames = (size_t)tally->profile->frame_count + 1;
+	struct walk *walk = calloc(1, sizeof(*walk));
+	int rc = -ENOMEM;
+
+	if (!walk)
+		return rc;
+	walk->tally = tally;
+	walk->on_path = calloc(frames, sizeof(*walk->on_path));
+	walk->last_caller = calloc(frames, sizeof(*walk->last_caller));
+	walk->depth_weight = calloc(PROFILE_MAX_DEPTH + 2, sizeof(*walk->depth_weight));
+	if (walk->on_path && walk->last_caller && walk->depth_weight) {
+		walk_all(walk);
+		tally->median_depth = median_of(walk->depth_weight, PROFILE_MAX_DEPTH + 2);
+		rc = 0;
+	}
+	free(walk->on_path);
+	free(walk->last_caller);
+	free(walk->depth_weight);
+	free(walk);
+	return rc;
+}
+
+/* How many observations stand behind the total. */
+static double count_samples(const struct profile *profile, unsigned type, double total)
+{
+	uint32_t counts = profile_count_type(profile, type);
+
+	if (counts != PROFILE_NONE)
+		return profile_total(profile, counts);
+	if (profile->period > 0)
+		return total / ((double)profile->period * profile->types[type].factor);
+	return 0;
+}
+
+int profile_tally_init(struct profile_tally *tally, const struct profile *profile, unsigned type)
+{
+	size_t nodes = profile->node_count, frames = (size_t)profile->frame_count + 1;
+	int rc = -ENOMEM;
+
+	*tally = (struct profile_tally){ .profile = profile, .type = type };
+	tally->cum = calloc(nodes, sizeof(*tally->cum));
+	tally->first_child = malloc(nodes * sizeof(*tally->first_child));
+	tally->next = malloc(nodes * sizeof(*tally->next));
+	tally->self = calloc(frames, sizeof(*tally->self));
+	tally->inclusive = calloc(frames, sizeof(*tally->inclusive));
+	tally->widest = calloc(frames, sizeof(*tally->widest));
+	tally->callers = calloc(frames, sizeof(*tally->callers));
+	tally->topics = calloc(frames, sizeof(*tally->topics));
+	if (tally->cum && tally->first_child && tally->next && tally->self && tally->inclusive &&
+	    tally->widest && tally->callers && tally->topics) {
+		memset(tally->first_child, 0xff, nodes * sizeof(*tally->first_child));
+		for (uint32_t i = 0; i < profile->frame_count; i++)
+			tally->topics[i] = profile_topics_of(profile_frame_name(profile, i));
+		sum_nodes(tally);
+		tally->samples = count_samples(profile, type, tally->total);
+		rc = walk_profile(tally);
+	}
+	if (rc < 0)
+		profile_tally_fini(tally);
+	return rc;
+}
+
+void profile_tally_fini(struct profile_tally *tally)
+{
+	free(tally->cum);
+	free(tally->first_child);
+	free(tally->next);
+	free(tally->self);
+	free(tally->inclusive);
+	free(tally->widest);
+	free(tally->callers);
+	free(tally->topics);
+	*tally = (struct profile_tally){ 0 };
+}
+
+uint32_t profile_tally_heaviest(const struct profile_tally *tally, uint32_t node)
+{
+	uint32_t best = PROFILE_NONE;
+
+	for (uint32_t at = tally->first_child[node]; at != PROFILE_NONE; at = tally->next[at]) {
+		if (best == PROFILE_NONE || tally->cum[at] > tally->cum[best])
+			best = at;
+	}
+	return best;
+}
+
+/* ---- recursion and idle threads ---- */
+
+struct fold {
+	const struct profile_tally *tally;
+	struct profile *folded;
+	uint32_t *moved;  /* by node: where it went */
+	uint8_t *is_idle; /* by node: at or below an idle frame */
+	uint8_t *is_busy; /* by node: at or below a frame that works for somebody */
+	bool drop_idle;
+};
+
+static uint32_t find_above(const struct profile *profile, uint32_t node, uint32_t frame)
+{
+	while (node != PROFILE_ROOT) {
+		if (profile->nodes[node].frame == frame)
+			return node;
+		node = profile->nodes[node].parent;
+	}
+	return PROFILE_NONE;
+}
+
+static void judge_idle(struct fold *fold, uint32_t node)
+{
+	const struct profile_node *at = &fold->tally->profile->nodes[node];
+	uint32_t topics = fold->tally->topics[at->frame];
+	uint32_t nobody =
+		TOPIC_BIT(TOPIC_LIBRARY) | TOPIC_BIT(TOPIC_WORKER) | TOPIC_BIT(TOPIC_IDLE);
+
+	fold->is_busy[node] = fold->is_busy[at->parent] || !(topics & nobody);
+	fold->is_idle[node] = fold->is_idle[at->parent] ||
+			      (topics & TOPIC_BIT(TOPIC_IDLE) && !fold->is_busy[node]);
+}
+
+static int fold_node(struct fold *fold, uint32_t node)
+{
+	const struct profile *profile = fold->tally->profile;
+	const struct profile_node *from = &profile->nodes[node];
+	uint32_t parent = fold->moved[from->parent];
+	int rc = 0;
+
+	judge_idle(fold, node);
+	if (fold->drop_idle && fold->is_idle[node])
+		return 0;
+	fold->moved[node] = find_above(fold->folded, parent, from->frame);
+	if (fold->moved[node] == PROFILE_NONE)
+		rc = profile_child(fold->folded, parent, from->frame, &fold->moved[node]);
+	if (rc == 0 && from->value != PROFILE_NONE)
+		rc = profile_add(fold->folded, fold->moved[node],
+				 &profile->values[(size_t)from->value * profile->type_count]);
+	return rc;
+}
+
+static int copy_frames(const struct profile *profile, struct profile *folded)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < profile->frame_count; i++) {
+		uint32_t same;
+
+		rc = profile_frame(folded, profile_frame_name(profile, i), &same);
+	}
+	return rc;
+}
+
+static int fold_all(struct fold *fold)
+{
+	const struct profile *profile = fold->tally->profile;
+	int rc = copy_frames(profile, fold->folded);
+
+	for (uint32_t i = 1; rc == 0 && i < profile->node_count; i++)
+		rc = fold_node(fold, i);
+	return rc;
+}
+
+int profile_fold(const struct profile_tally *tally, bool drop_idle, struct profile *out_folded)
+{
+	const struct profile *profile = tally->profile;
+	struct fold fold = { .tally = tally, .folded = out_folded, .drop_idle = drop_idle };
+	int rc = profile_init(out_folded, profile->limit_bytes);
+
+	if (rc < 0)
+		return rc;
+	memcpy(out_folded->types, profile->types, sizeof(profile->types));
+	out_folded->type_count = profile->type_count;
+	out_folded->period = profile->period;
+	out_folded->notes = profile->notes;
+	fold.moved = calloc(profile->node_count, sizeof(*fold.moved));
+	fold.is_idle = calloc(profile->node_count, 1);
+	fold.is_busy = calloc(profile->node_count, 1);
+	rc = fold.moved && fold.is_idle && fold.is_busy ? fold_all(&fold) : -ENOMEM;
+	free(fold.moved);
+	free(fold.is_idle);
+	free(fold.is_busy);
+	if (rc < 0)
+		profile_fini(out_folded);
+	return rc;
+}
