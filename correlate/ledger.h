@@ -141,7 +141,7 @@ struct ledger {
 	bool settled;
 	bool is_local_root;
 	bool slices_truncated; /* the shortest were given to their neighbours */
-	uint8_t none_cause; /* enum ledger_none; with GRADE_NONE */
+	uint8_t none_cause;    /* enum ledger_none; with GRADE_NONE */
 	uint64_t uncertain_ns;
 	uint64_t cpu_ns;
 	uint64_t cpu_self_ns;
