@@ -145,6 +145,8 @@ static int compute(struct model *model, struct trace *trace, bool settled, ledge
 			model->stats.ledgers[ledgers[i].grade]++;
 	}
 	visit(ledgers, join.count, arg);
+	if (settled)
+		company_note(&join);
 	join_fini(&join);
 	return 0;
 }
@@ -156,7 +158,7 @@ static void settle(struct model *model, struct trace *trace)
 	if (rc == -EAGAIN)
 		return; /* no clock reading yet */
 	trace_unlist(model, trace);
-	trace->dirty = false;
+	trace->dirty = trace->again = false;
 	trace->unsettled = 0;
 	if (rc < 0)
 		return;
@@ -257,6 +259,18 @@ static bool is_complete(const struct model *model, struct trace *trace)
 	return rc == 0;
 }
 
+/* Those that the last one has told something new of. */
+static void settle_again(struct model *model)
+{
+	while (model->pending_oldest && model->pending_oldest->again) {
+		struct trace *trace = model->pending_oldest;
+
+		settle(model, trace);
+		if (trace->again) /* no clock reading yet */
+			return;
+	}
+}
+
 static void settle_due(struct model *model)
 {
 	struct trace *trace = model->pending_oldest;
@@ -265,8 +279,10 @@ static void settle_due(struct model *model)
 		struct trace *next = trace->next;
 		bool is_old = trace->news_ns + model->options.settle_ns <= model->now_ns;
 
-		if (is_old || is_complete(model, trace))
+		if (is_old || is_complete(model, trace)) {
 			settle(model, trace);
+			settle_again(model);
+		}
 		trace = next;
 	}
 }
@@ -311,6 +327,7 @@ void correlator_settle_all(struct correlator *correlator)
 		struct trace *next = trace->next;
 
 		settle(model, trace);
+		settle_again(model);
 		trace = next;
 	}
 }

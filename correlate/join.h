@@ -19,6 +19,7 @@ struct lane {
 	struct slice *slices; /* owned; the first one may end before the trace begins: it gives the
 				 reason of the wait after it */
 	uint32_t count, cap;
+	struct company claim;   /* when the trace claims the thread; to 0: never */
 	uint64_t open_until_ns; /* its state after the last slice is known up to here */
 };
 
@@ -137,6 +138,15 @@ static inline bool node_is_active(const struct node *node, uint64_t time_ns)
 
 /* place.c: finds threads for spans that were never observed. */
 void join_place(struct join *join);
+
+/* company.c: other traces that claim the same threads. First, after placing, this one's claims. */
+void company_claim(struct join *join);
+/* How long this trace and another one both claim the lane within [from, to). */
+uint64_t company_overlap_ns(const struct join *join, const struct lane *lane, uint64_t from_ns,
+			    uint64_t to_ns);
+/* When the trace has settled: others will know of its claims, and who was settled without is
+ * settled again. */
+void company_note(struct join *join);
 
 /* overlay.c: lanes into segments, sorted by start. */
 void join_overlay(struct join *join);

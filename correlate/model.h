@@ -23,6 +23,7 @@
 
 #define MODEL_MAX_GAPS     64
 #define FOLD_MAX_WAITS     16
+#define COMPANY_MAX        128             /* traces that claim a thread, remembered */
 #define TICK_GRACE_NS      25000000ull     /* a running thread's slice is closed within two ticks */
 #define TRACE_HOLD_NS      30000000000ull  /* a settled trace stays known so long, for late spans */
 #define TRACE_UNCLAIMED_NS 600000000000ull /* seen in a thread, but no span has come */
@@ -47,6 +48,13 @@ struct process {
 	char container_id[72];
 };
 
+/* A settled trace that claims a thread. */
+struct company {
+	uint8_t trace_id[TRACE_ID_BYTES];
+	uint64_t from_ns, to_ns; /* to 0: the place is free */
+	uint64_t folded_ns;      /* what had left the timeline when it settled */
+};
+
 struct thread {
 	struct thread *next;     /* of the process */
 	struct process *process; /* borrowed; outlives its threads */
@@ -64,6 +72,8 @@ struct thread {
 	struct timeline timeline;
 	struct observation *current; /* of last.tag_out; NULL: none */
 	struct event_tag current_tag;
+	struct company *company; /* owned; NULL, or COMPANY_MAX; the oldest is overwritten */
+	unsigned company_next;
 };
 
 struct fold_wait {
@@ -125,6 +135,7 @@ struct trace {
 	uint16_t revision; /* of the last settling; 0: none yet */
 	uint8_t list;
 	bool dirty; /* to be looked at: is it complete? */
+	bool again; /* settled, but something was learned since: first in the list */
 	bool over_limit;
 	uint64_t news_ns;     /* when the last span came */
 	uint64_t observed_ns; /* last time seen in a thread */
@@ -184,6 +195,8 @@ int trace_add_span(struct model *model, const struct span *span,
 struct observation *trace_observation(const struct trace *trace, const struct thread *thread,
 				      const uint8_t span_id[SPAN_ID_BYTES]);
 int trace_span_index(const struct trace *trace, const uint8_t span_id[SPAN_ID_BYTES]);
+/* Something was learned about a settled trace: its ledgers are computed again. */
+void trace_settle_again(struct model *model, const uint8_t id[TRACE_ID_BYTES]);
 void trace_unlist(struct model *model, struct trace *trace);
 void trace_free(struct model *model, struct trace *trace);
 void trace_expire(struct model *model);

@@ -279,6 +279,15 @@ static void doubt_suspended(struct cut *cut, int32_t owner, uint64_t start, uint
 	}
 }
 
+/* While another trace claims the thread, it may have had a turn that no tag tells of. */
+static void doubt_company(const struct cut *cut, int32_t owner, uint64_t start, uint64_t end)
+{
+	uint64_t shared = company_overlap_ns(cut->join, cut->lane, start, end);
+
+	if (shared)
+		doubt(cut->join, owner, -1, MIN(shared + cut->doubt_ns, end - start));
+}
+
 static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 {
 	struct segment like = {
@@ -301,6 +310,7 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 		return;
 	if (confidence == DOUBTFUL)
 		doubt(cut->join, owner, sure_ancestor(cut, owner), ns);
+	doubt_company(cut, owner, start, end);
 	emit(cut->join, &like, start, end, owner);
 }
 
@@ -637,6 +647,7 @@ void join_overlay(struct join *join)
 	uint64_t greatest = 0;
 
 	add_lanes(join);
+	company_claim(join);
 	for (uint32_t i = 0; i < join->lane_count; i++)
 		overlay_lane(join, join->lanes[i]);
 	if (join->segment_count)

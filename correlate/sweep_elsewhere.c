@@ -192,12 +192,14 @@ static bool is_pinned(const struct sweep *sweep, const struct slice *slice)
 	       (is_ours(sweep, &slice->tag_in) && is_ours(sweep, &slice->tag_out));
 }
 
-/* How long the thread may have worked for the span, for all that is known of it. */
+/* How long the thread may have worked for the span, for all that is known of it. One that has
+ * carried it may come back to it between two looks at another's tag. */
 static uint64_t may_have_run_ns(const struct sweep *sweep, const struct lane *lane)
 {
 	uint64_t from = sweep->start_ns, to = sweep->node->b_ns;
 	uint64_t folded = MIN(lane->thread->folded_until_ns, to);
 	uint64_t ran = folded - MIN(folded, from);
+	bool is_shared = join_sighting(sweep->join, sweep->index, lane->thread);
 
 	from = MAX(from, folded);
 	ran += join_lost_ns(sweep->join, lane, from, to);
@@ -207,7 +209,7 @@ static uint64_t may_have_run_ns(const struct sweep *sweep, const struct lane *la
 
 		if (s->in_ns >= to)
 			break;
-		if (start < end && !is_pinned(sweep, s))
+		if (start < end && (!is_pinned(sweep, s) || is_shared))
 			ran += end - start;
 	}
 	return ran;

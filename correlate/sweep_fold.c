@@ -143,7 +143,8 @@ static uint64_t missing_ns(const struct sweep *sweep, int32_t index, uint64_t un
 	return start < end ? end - start - MIN(found, end - start) : 0;
 }
 
-/* A child or a rival that the folds do not have took its time from ours, who can say how much. */
+/* A child or a rival, of this trace or of another, that the folds do not have took its time from
+ * ours, who can say how much. */
 static void doubt_folded(struct sweep *sweep, uint64_t until_ns)
 {
 	const struct join *join = sweep->join;
@@ -162,6 +163,8 @@ static void doubt_folded(struct sweep *sweep, uint64_t until_ns)
 					 : MIN(other->b_ns, until_ns) -
 						   MAX(other->a_ns, sweep->node->a_ns);
 	}
+	for (uint32_t i = 0; i < join->lane_count; i++)
+		doubt += company_overlap_ns(join, join->lanes[i], sweep->node->a_ns, until_ns);
 	sweep->ledger->uncertain_ns += doubt;
 }
 

@@ -289,6 +289,24 @@ int trace_add_span(struct model *model, const struct span *span,
 	return 0;
 }
 
+void trace_settle_again(struct model *model, const uint8_t id[TRACE_ID_BYTES])
+{
+	struct trace *trace = trace_find(model, id);
+
+	if (!trace || !trace->revision || trace->unsettled)
+		return;
+	trace->unsettled = 1;
+	trace->again = true;
+	trace->next = model->pending_oldest; /* before all others */
+	if (trace->next)
+		trace->next->previous = trace;
+	else
+		model->pending_newest = trace;
+	model->pending_oldest = trace;
+	trace->list = LIST_PENDING;
+	model->stats.traces_pending++;
+}
+
 static void free_observations(struct model *model, struct trace *trace)
 {
 	while (trace->observations) {

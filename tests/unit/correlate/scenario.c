@@ -241,17 +241,12 @@ void scenario_unexported(struct schedule *s, uint32_t thread)
 	stir(s, thread);
 }
 
-/* A task's span begins in its first turn and ends in its last one. */
-void scenario_event_loop(struct schedule *s, uint32_t thread)
+/* The turns of two tasks on one thread. A task's span begins in its first turn and ends in its last
+ * one; in between the thread shows `idle`. */
+static void take_turns(struct schedule *s, uint32_t thread, const int32_t tasks[2], int32_t idle)
 {
-	int32_t root = schedule_span(s, s->threads[thread].process, -1);
-	int32_t tasks[2];
 	unsigned turns[2] = { 0 }, most = (unsigned)rng_between(&s->rng, 2, 5);
 
-	for (unsigned i = 0; i < 2; i++)
-		tasks[i] = schedule_span(s, s->threads[thread].process, root);
-	work(s, thread);
-	begin(s, thread, root);
 	while (turns[0] < most || turns[1] < most) {
 		uint64_t which = rng_below(&s->rng, 2);
 
@@ -260,13 +255,34 @@ void scenario_event_loop(struct schedule *s, uint32_t thread)
 			on_span(s, thread, OP_START, tasks[which]);
 		take_up(s, thread, tasks[which]);
 		stir(s, thread);
-		put_down(s, thread, tasks[which], root);
+		put_down(s, thread, tasks[which], idle);
 		if (turns[which] == most)
 			on_span(s, thread, OP_END, tasks[which]);
 		if (rng_chance(&s->rng, 30))
 			block(s, thread);
 	}
+}
+
+void scenario_event_loop(struct schedule *s, uint32_t thread)
+{
+	uint32_t process = s->threads[thread].process;
+	int32_t root = schedule_span(s, process, -1);
+	int32_t tasks[2] = { schedule_span(s, process, root), schedule_span(s, process, root) };
+
+	work(s, thread);
+	begin(s, thread, root);
+	take_turns(s, thread, tasks, root);
 	end(s, thread, root, -1);
+	stir(s, thread);
+}
+
+void scenario_traces_in_turns(struct schedule *s, uint32_t thread)
+{
+	uint32_t process = s->threads[thread].process;
+	int32_t tasks[2] = { schedule_span(s, process, -1), schedule_span(s, process, -1) };
+
+	work(s, thread);
+	take_turns(s, thread, tasks, -1);
 	stir(s, thread);
 }
 
@@ -304,7 +320,7 @@ static void one_request(struct schedule *s, const uint32_t *threads, unsigned co
 	uint32_t thread = threads[rng_below(&s->rng, count)];
 	uint32_t other = threads[rng_below(&s->rng, count)];
 
-	switch (rng_below(&s->rng, 9)) {
+	switch (rng_below(&s->rng, 10)) {
 	case 0:
 		scenario_back_to_back(s, thread, (unsigned)rng_between(&s->rng, 1, 8));
 		break;
@@ -329,6 +345,9 @@ static void one_request(struct schedule *s, const uint32_t *threads, unsigned co
 		break;
 	case 7:
 		scenario_idle(s, thread);
+		break;
+	case 8:
+		scenario_traces_in_turns(s, thread);
 		break;
 	default:
 		scenario_nested(s, thread, (unsigned)rng_between(&s->rng, 1, 5));

@@ -23,6 +23,8 @@ void scenario_remote(struct schedule *schedule, uint32_t client, uint32_t server
 void scenario_unexported(struct schedule *schedule, uint32_t thread);
 /* Two siblings that take turns on one thread, as on an event loop. */
 void scenario_event_loop(struct schedule *schedule, uint32_t thread);
+/* Two traces that do. */
+void scenario_traces_in_turns(struct schedule *schedule, uint32_t thread);
 /* Work for no span. */
 void scenario_idle(struct schedule *schedule, uint32_t thread);
 /* Short runs and sleeps on each CPU, by another process that works for no span: so that each CPU's

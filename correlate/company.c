@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Traces that share a thread at the same time, as on an event loop.
+ *
+ * A slice that shows one trace at both ends may hide a turn of another one. No tag tells of it, but
+ * the spans do: when two traces claim the same thread at the same time, what either is given there
+ * is in doubt, as long as both were open. The trace that settles first does not know of the other
+ * yet: it is settled once more then. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/base/macros.h"
+#include "correlate/join.h"
+
+static bool is_same(const struct company *company, const struct join *join)
+{
+	return memcmp(company->trace_id, join->trace->id, TRACE_ID_BYTES) == 0;
+}
+
+static void extend(struct company *company, uint64_t start_ns, uint64_t end_ns)
+{
+	if (company->to_ns == 0)
+		company->from_ns = start_ns;
+	company->from_ns = MIN(company->from_ns, start_ns);
+	company->to_ns = MAX(company->to_ns, end_ns);
+}
+
+/* Until when somebody but these two claims the thread, from `time_ns` on; that time: nobody does,
+ * and `*out_next` is when the next one begins to. */
+static uint64_t claimed_until(const struct thread *thread, const uint8_t *self,
+			      const struct company *other, uint64_t time_ns, uint64_t *out_next)
+{
+	uint64_t until = time_ns;
+
+	*out_next = UINT64_MAX;
+	for (unsigned i = 0; i < COMPANY_MAX; i++) {
+		const struct company *c = &thread->company[i];
+
+		if (c == other || c->to_ns <= time_ns ||
+		    memcmp(c->trace_id, self, TRACE_ID_BYTES) == 0)
+			continue;
+		if (c->from_ns <= time_ns)
+			until = MAX(until, c->to_ns);
+		else
+			*out_next = MIN(*out_next, c->from_ns);
+	}
+	return until;
+}
+
+static uint64_t overlap(const struct thread *thread, const uint8_t *self,
+			const struct company *other, uint64_t from_ns, uint64_t to_ns)
+{
+	uint64_t shared = 0, next;
+
+	while (from_ns < to_ns) {
+		uint64_t until = MIN(claimed_until(thread, self, other, from_ns, &next), to_ns);
+
+		shared += until - from_ns;
+		from_ns = until > from_ns ? until : next;
+	}
+	return shared;
+}
+
+uint64_t company_overlap_ns(const struct join *join, const struct lane *lane, uint64_t from_ns,
+			    uint64_t to_ns)
+{
+	if (!lane->thread->company)
+		return 0;
+	return overlap(lane->thread, join->trace->id, NULL, MAX(from_ns, lane->claim.from_ns),
+		       MIN(to_ns, lane->claim.to_ns));
+}
+
+/* All that was seen of the trace was seen on one thread. */
+static const struct thread *only_thread(const struct join *join)
+{
+	const struct thread *only = NULL;
+
+	for (uint32_t i = 0; i < join->sighting_count; i++) {
+		if (only && only != join->sightings[i].thread)
+			return NULL;
+		only = join->sightings[i].thread;
+	}
+	return only;
+}
+
+static bool may_have_run(const struct join *join, const struct lane *lane, uint64_t time_ns)
+{
+	return lane_on_cpu(lane, time_ns) || join_lost_ns(join, lane, time_ns, time_ns + 1);
+}
+
+/* A span that was never seen is where it was placed, or, if that was a guess and nothing of its
+ * trace was seen, wherever it may have begun and ended. */
+static bool may_be_on(const struct join *join, const struct node *node, const struct lane *lane)
+{
+	if (node->sightings >= 0 || node->process != lane->process)
+		return false;
+	if (node->placed && (node->placed == lane || !node->inferred))
+		return node->placed == lane;
+	return !join->sighting_count && may_have_run(join, lane, node->a_ns) &&
+	       may_have_run(join, lane, MAX(node->b_ns, 1) - 1);
+}
+
+/* When the trace claims the thread: all the time that a span is open which was seen nowhere else;
+ * of one that went from thread to thread, while it was seen. */
+static void claim(const struct join *join, struct lane *lane)
+{
+	const struct thread *thread = lane->thread;
+	struct company *claim = &lane->claim;
+	bool has_only = only_thread(join) == thread;
+
+	for (uint32_t i = 0; i < join->count; i++) {
+		const struct node *node = &join->nodes[i];
+		const struct sighting *seen = join_sighting(join, (int32_t)i, thread);
+
+		if (seen && has_only)
+			extend(claim, node->a_ns, node->b_ns);
+		else if (seen)
+			extend(claim, MAX(seen->first_ns, node->a_ns),
+			       MIN(MAX(seen->last_ns, node->a_ns), node->b_ns));
+		else if (may_be_on(join, node, lane))
+			extend(claim, node->a_ns, node->b_ns);
+	}
+}
+
+static struct company *find(const struct join *join, const struct thread *thread)
+{
+	for (unsigned i = 0; thread->company && i < COMPANY_MAX; i++) {
+		if (thread->company[i].to_ns && is_same(&thread->company[i], join))
+			return &thread->company[i];
+	}
+	return NULL;
+}
+
+/* In the oldest one's place. */
+static struct company *add(const struct join *join, struct thread *thread)
+{
+	struct company *place;
+
+	if (!thread->company)
+		thread->company = calloc(COMPANY_MAX, sizeof(*thread->company));
+	if (!thread->company)
+		return NULL;
+	place = &thread->company[thread->company_next];
+	thread->company_next = (thread->company_next + 1) % COMPANY_MAX;
+	*place = (struct company){ 0 };
+	memcpy(place->trace_id, join->trace->id, TRACE_ID_BYTES);
+	return place;
+}
+
+/* None of its slices has left the timeline since it settled. */
+static bool is_whole(const struct thread *thread, const struct company *company)
+{
+	return thread->folded_until_ns <= company->from_ns ||
+	       thread->folded_until_ns == company->folded_ns;
+}
+
+/* Tells those who were settled without knowing of this claim, or knowing of another one. */
+static void tell(struct join *join, const struct thread *thread, const struct company *own,
+		 uint64_t from_ns, uint64_t to_ns)
+{
+	for (unsigned i = 0; i < COMPANY_MAX; i++) {
+		const struct company *other = &thread->company[i];
+		uint64_t start = MAX(from_ns, other->from_ns), end = MIN(to_ns, other->to_ns);
+
+		if (other != own && start < end && is_whole(thread, other) &&
+		    overlap(thread, other->trace_id, own, start, end) < end - start)
+			trace_settle_again(join->model, other->trace_id);
+	}
+}
+
+static void enter(struct join *join, const struct lane *lane)
+{
+	const struct company *is = &lane->claim;
+	struct company *own = find(join, lane->thread), was = { 0 };
+
+	if (own)
+		was = *own;
+	if (was.from_ns == is->from_ns && was.to_ns == is->to_ns)
+		return; /* all others know */
+	if (!own)
+		own = add(join, lane->thread);
+	if (!own)
+		return;
+	own->from_ns = is->from_ns;
+	own->to_ns = is->to_ns;
+	own->folded_ns = lane->thread->folded_until_ns;
+	tell(join, lane->thread, own, was.from_ns, was.to_ns);
+	tell(join, lane->thread, own, is->from_ns, is->to_ns);
+}
+
+void company_claim(struct join *join)
+{
+	for (uint32_t i = 0; i < join->lane_count; i++)
+		claim(join, join->lanes[i]);
+}
+
+void company_note(struct join *join)
+{
+	for (uint32_t i = 0; i < join->lane_count; i++)
+		enter(join, join->lanes[i]);
+}
