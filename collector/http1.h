@@ -78,6 +78,9 @@ struct str http1_header(const struct http1_request *request, const char *name);
 /* Whether `token` stands in a comma separated list with a weight above 0 (Accept-Encoding). */
 bool http1_accepts(struct str list, const char *token);
 
+/* Whether If-None-Match names this weak ETag, or is a star. */
+bool http1_has_etag(struct str list, const char *etag);
+
 /* Replaces %XX; with `plus_is_space`, also '+'. -EINVAL: a bad escape, a NUL or a control. */
 int http1_decode(struct str encoded, bool plus_is_space, struct buf *out);
 
@@ -86,6 +89,7 @@ struct http1_response {
 	const char *content_type;
 	const char *encoding; /* NULL: identity */
 	const char *headers;  /* further lines, each ending in \r\n; NULL: none */
+	const char *etag;     /* NULL: whoever keeps it cannot ask whether it changed */
 	struct str body;
 };
 

@@ -12,6 +12,7 @@ static const struct {
 	{ 100, "Continue" },
 	{ 200, "OK" },
 	{ 204, "No Content" },
+	{ 304, "Not Modified" },
 	{ 400, "Bad Request" },
 	{ 401, "Unauthorized" },
 	{ 403, "Forbidden" },
@@ -24,6 +25,7 @@ static const struct {
 	{ 414, "URI Too Long" },
 	{ 415, "Unsupported Media Type" },
 	{ 421, "Misdirected Request" },
+	{ 429, "Too Many Requests" },
 	{ 431, "Request Header Fields Too Large" },
 	{ 500, "Internal Server Error" },
 	{ 501, "Not Implemented" },
@@ -52,9 +54,27 @@ void http1_respond(const struct http1_response *response, bool keep_alive, bool 
 	if (response->headers)
 		buf_append_text(out, response->headers);
 	/* The API answers data that others wrote: no browser may take it for a page. */
-	buf_append_text(out, "X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n");
-	buf_printf(out, "Content-Length: %zu\r\nConnection: %s\r\n\r\n", response->body.len,
-		   keep_alive ? "keep-alive" : "close");
+	buf_append_text(out, "X-Content-Type-Options: nosniff\r\n");
+	if (response->etag)
+		buf_printf(out,
+			   "ETag: %s\r\nCache-Control: private, no-cache\r\n"
+			   "Vary: Accept, Accept-Encoding\r\n",
+			   response->etag);
+	else
+		buf_append_text(out, "Cache-Control: no-store\r\n");
+	if (response->status != 304)
+		buf_printf(out, "Content-Length: %zu\r\n", response->body.len);
+	buf_printf(out, "Connection: %s\r\n\r\n", keep_alive ? "keep-alive" : "close");
 	if (!is_head && response->body.len)
 		buf_append_str(out, response->body);
+}
+
+bool http1_has_etag(struct str list, const char *etag)
+{
+	const char *opaque = etag + 2; /* without the W/ that some clients drop */
+
+	if (list.len == 0)
+		return false;
+	return str_eq(list, STR("*")) ||
+	       memmem(list.data, list.len, opaque, strlen(opaque)) != NULL;
 }

@@ -2,12 +2,15 @@
 #include "collector/http_conn.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "collector/address.h"
 #include "collector/base/buf.h"
 #include "collector/base/compress.h"
+#include "collector/base/map.h"
 #include "collector/daemon.h"
 #include "collector/http1.h"
 #include "collector/http_host.h"
@@ -22,6 +25,7 @@
 #define MAX_PENDING_BYTES ((size_t)256 << 10) /* pipelined ahead of the answer */
 #define BACKLOG           128
 #define UNIX_SOCKET_MODE  0660
+#define ETAG_CHARS        48
 
 struct http_server {
 	struct daemon *daemon; /* borrowed */
@@ -32,6 +36,7 @@ struct http_server {
 	bool stopping;
 	unsigned holders; /* the listening handle and each connection */
 	unsigned conn_count;
+	unsigned working; /* requests in the pool */
 	struct http_conn *conns;
 };
 
@@ -148,6 +153,13 @@ static void start_writing(struct http_conn *conn)
 	buf_fini(&conn->out);
 }
 
+/* Weak: packed or not, it is the same answer. */
+static void make_etag(struct str body, char out_etag[ETAG_CHARS])
+{
+	snprintf(out_etag, ETAG_CHARS, "W/\"%016" PRIx64 "%zx\"", map_hash(body.data, body.len, 0),
+		 body.len);
+}
+
 /* Pool thread, or any for `server` NULL: everything of the answer but sending it. */
 static void respond(const struct http_conn *conn, const struct answer *answer, struct buf *out)
 {
@@ -158,10 +170,19 @@ static void respond(const struct http_conn *conn, const struct answer *answer, s
 		.headers = answer->headers,
 		.body = buf_str(&answer->body),
 	};
+	char etag[ETAG_CHARS];
 	struct buf packed;
 
 	buf_init(&packed, 0);
-	if (answer->body.len >= HTTP_GZIP_BYTES &&
+	if (answer->has_etag && answer->status == 200) {
+		make_etag(response.body, etag);
+		response.etag = etag;
+		if (http1_has_etag(http1_header(request, "if-none-match"), etag)) {
+			response.status = 304;
+			response.body.len = 0;
+		}
+	}
+	if (response.body.len >= HTTP_GZIP_BYTES &&
 	    http1_accepts(http1_header(request, "accept-encoding"), "gzip") &&
 	    compress_gzip(response.body, &packed) == 0) {
 		response.encoding = "gzip";
@@ -223,6 +244,7 @@ static void on_work_done(uv_work_t *work, int status)
 {
 	struct http_conn *conn = work->data;
 
+	conn->server->working--;
 	if (!conn->stopping && status == 0)
 		start_writing(conn);
 	else
@@ -230,14 +252,35 @@ static void on_work_done(uv_work_t *work, int status)
 	conn_release(conn);
 }
 
+/* Loop thread: what needs no query. */
+static void answer_now(struct http_conn *conn, int status, const char *headers, const char *code,
+		       const char *message)
+{
+	struct answer answer;
+
+	answer_init(&answer);
+	answer.headers = headers;
+	answer_fail(&answer, status, code, "%s", message);
+	respond(conn, &answer, &conn->out);
+	answer_fini(&answer);
+	start_writing(conn);
+}
+
 static void start_work(struct http_conn *conn)
 {
-	conn->state = CONN_WORKING;
 	conn->keep_alive = conn->http.request.keep_alive;
+	if (conn->server->working >= HTTP_MAX_WORKING) {
+		metrics_add(daemon_metrics(conn->server->daemon), METRIC_API_ERRORS, 1);
+		return answer_now(conn, 429, "Retry-After: 1\r\n", "too_many_queries",
+				  "too many queries are waiting already: come again in a second");
+	}
+	conn->state = CONN_WORKING;
 	conn->work.data = conn;
 	uv_timer_stop(&conn->timer);
 	conn->holders++;
+	conn->server->working++;
 	if (uv_queue_work(conn->timer.loop, &conn->work, on_work, on_work_done) < 0) {
+		conn->server->working--;
 		conn->holders--;
 		conn_stop(conn);
 	}
@@ -245,14 +288,8 @@ static void start_work(struct http_conn *conn)
 
 static void answer_broken(struct http_conn *conn)
 {
-	struct answer answer;
-
-	answer_init(&answer);
-	answer_fail(&answer, conn->http.status, "bad_request", "%s", conn->http.complaint);
 	conn->keep_alive = false;
-	respond(conn, &answer, &conn->out);
-	answer_fini(&answer);
-	start_writing(conn);
+	answer_now(conn, conn->http.status, NULL, "bad_request", conn->http.complaint);
 }
 
 /* Feeds what has come; then one step: work, refuse, or wait for more. */

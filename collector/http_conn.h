@@ -18,6 +18,7 @@ struct tokens;
 #define HTTP_IDLE_MS         60000 /* between requests */
 #define HTTP_WRITE_MS        30000 /* until the client has taken its answer */
 #define HTTP_LINGER_MS       1000  /* for the client to read our last words before we close */
+#define HTTP_MAX_WORKING     64    /* requests in the pool and waiting for it; beyond it 429 */
 #define HTTP_GZIP_BYTES      ((size_t)1024) /* shorter answers are not worth packing */
 
 struct http_server_options {

@@ -86,7 +86,7 @@ void query_run(struct daemon *daemon, struct str path, struct str query_text, st
 	else
 		dispatch(&query, buf_str(&decoded));
 	if (buf_error(&answer->body) == -EMSGSIZE)
-		answer_fail(answer, 500, "too_large",
+		answer_fail(answer, 413, "too_large",
 			    "the answer would exceed %zu MiB: ask for less",
 			    ANSWER_MAX_BYTES >> 20);
 	else if (buf_error(&answer->body))

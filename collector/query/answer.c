@@ -30,6 +30,7 @@ void answer_fail(struct answer *answer, int status, const char *code, const char
 	va_end(args);
 	answer->status = status;
 	answer->content_type = "application/json";
+	answer->has_etag = false;
 	buf_clear(&answer->body);
 	json_init(&json, &answer->body);
 	json_object(&json, NULL);

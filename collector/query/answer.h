@@ -3,6 +3,8 @@
  * {"error":{"code":"not_found","message":"..."}}. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "collector/base/buf.h"
 
 #define ANSWER_MAX_BYTES ((size_t)32 << 20)
@@ -11,6 +13,7 @@ struct answer {
 	int status;
 	const char *content_type; /* static text */
 	const char *headers;      /* static text: further header lines, or NULL */
+	bool has_etag;            /* worth asking whether it changed */
 	struct buf body;
 };
 

@@ -294,6 +294,7 @@ void compare_query(struct query *query)
 	for (unsigned i = 0; i < 2; i++)
 		read_side(query, names[i], &texts[i], &sides[i]);
 	if (query_check(query) == 0) {
+		query->answer->has_etag = true;
 		for (unsigned i = 0; i < 2 && rc == 0; i++)
 			rc = read_selection(daemon_store(query->daemon), &sides[i]);
 		if (rc == 0)

@@ -63,6 +63,7 @@ void operations_query_services(struct query *query)
 
 	if (query_check(query) < 0)
 		return;
+	query->answer->has_etag = true;
 	json_init(&list.json, &query->answer->body);
 	json_object(&list.json, NULL);
 	json_array(&list.json, "services");
@@ -187,6 +188,7 @@ void operations_query(struct query *query)
 	limit = params_uint(params, "limit", 1, MAX_OPERATIONS, DEFAULT_OPERATIONS);
 	if (query_check(query) < 0)
 		return;
+	query->answer->has_etag = true;
 	list.asked = conditions_rollups(&conditions);
 	buf_init(&list.text, ANSWER_MAX_BYTES);
 	buf_init(&list.pieces, 0);

@@ -15,6 +15,7 @@
 
 #define MAX_LIMIT     1000
 #define DEFAULT_LIMIT 20
+#define CURSOR_CHARS  72
 #define MAX_SKIP      10000 /* spans that start in the same ns at the edge of a page */
 
 /* Newest first, a page goes on below the last start, and skips what the page before had of it. */
@@ -22,6 +23,7 @@ struct page {
 	bool is_wanted;
 	uint64_t start_unix_ns; /* of the last span */
 	size_t skip;            /* spans with exactly this start that were shown */
+	uint64_t dropped;       /* parts that had been dropped by then */
 };
 
 struct found {
@@ -44,11 +46,11 @@ static const char *sort_name(unsigned sort)
 	return names[sort];
 }
 
-/* "<start>-<skip>" as written below. */
+/* "<start>-<skip>-<dropped>" as written below. */
 static void read_cursor(struct params *params, int sort, struct page *page)
 {
 	struct str cursor = params_text(params, "cursor");
-	char text[40] = "", *end;
+	char text[CURSOR_CHARS] = "", *end;
 
 	if (!cursor.len)
 		return;
@@ -59,6 +61,7 @@ static void read_cursor(struct params *params, int sort, struct page *page)
 	page->is_wanted = true;
 	page->start_unix_ns = strtoull(text, &end, 10);
 	page->skip = *end == '-' ? strtoull(end + 1, &end, 10) : 0;
+	page->dropped = *end == '-' ? strtoull(end + 1, &end, 10) : 0;
 	if (!page->skip || *end || page->skip > MAX_SKIP || page->start_unix_ns == UINT64_MAX)
 		params_complain(params, "'cursor' is none that was given out");
 }
@@ -84,13 +87,25 @@ static int on_span(const struct store_span *span, void *arg)
 
 static void put_cursor(struct found *found, int sort)
 {
-	char text[40];
+	char text[CURSOR_CHARS];
 
 	if (sort != STORE_SORT_START || found->shown < found->limit)
 		return json_null(&found->json, "next_cursor");
-	snprintf(text, sizeof(text), "%" PRIu64 "-%zu", found->last.start_unix_ns,
-		 found->last.skip);
+	snprintf(text, sizeof(text), "%" PRIu64 "-%zu-%" PRIu64, found->last.start_unix_ns,
+		 found->last.skip, found->last.dropped);
 	json_text(&found->json, "next_cursor", text);
+}
+
+/* What lies behind the cursor may have been dropped since it was given out: a page that silently
+ * lacks spans would look like the end. */
+static bool is_gone(struct query *query, struct found *found)
+{
+	struct store_stats stats;
+
+	store_stats(daemon_store(query->daemon), &stats);
+	found->last.dropped = stats.parts_dropped;
+	return found->from.is_wanted && found->from.dropped != stats.parts_dropped &&
+	       found->from.start_unix_ns < stats.oldest_unix_ns;
 }
 
 void search_query(struct query *query)
@@ -108,6 +123,10 @@ void search_query(struct query *query)
 	read_cursor(params, sort, &found.from);
 	if (query_check(query) < 0)
 		return;
+	if (is_gone(query, &found))
+		return answer_fail(query->answer, 410, "gone",
+				   "the spans behind this cursor have been dropped by age or size");
+	query->answer->has_etag = true;
 	search->sort = sort;
 	search->limit = found.limit + found.from.skip;
 	if (found.from.is_wanted)
@@ -119,8 +138,7 @@ void search_query(struct query *query)
 	rc = store_search(daemon_store(query->daemon), search, on_span, &found, &truncated);
 	stacks_fini(&found.stacks);
 	if (rc < 0)
-		return answer_fail(query->answer, 500, "storage", "the search failed: %s",
-				   strerror(-rc));
+		return answer_storage(query->answer, "the spans", rc);
 	json_end(&found.json);
 	json_bool(&found.json, "truncated", truncated);
 	put_cursor(&found, sort);

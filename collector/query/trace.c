@@ -168,7 +168,7 @@ void trace_fail(struct query *query, int rc)
 		answer_fail(query->answer, 404, "not_found", "no trace %.*s is stored", (int)id.len,
 			    id.data);
 	else if (rc == -EMSGSIZE)
-		answer_fail(query->answer, 500, "too_large", "the trace exceeds %zu MiB as JSON",
+		answer_fail(query->answer, 413, "too_large", "the trace exceeds %zu MiB as JSON",
 			    ANSWER_MAX_BYTES >> 20);
 	else
 		answer_fail(query->answer, 500, "storage", "the trace cannot be read: %s",
@@ -199,6 +199,7 @@ void trace_query_all(struct query *query)
 		return;
 	if (format == TRACE_OTLP)
 		return trace_otlp(query, trace_id);
+	query->answer->has_etag = true;
 	rc = collect(query, trace_id, &gather);
 	if (rc == 0)
 		put_trace(&gather, trace_id, &query->answer->body);
@@ -222,6 +223,7 @@ void trace_query_one(struct query *query)
 		return answer_fail(query->answer, 400, "bad_span_id",
 				   "a span id is 16 hexadecimal digits, not all zero");
 	gather.only = span_id;
+	query->answer->has_etag = true;
 	rc = collect(query, trace_id, &gather);
 	if (rc < 0)
 		trace_fail(query, rc);

@@ -72,6 +72,7 @@ void waits_query(struct query *query)
 	limit = params_uint(params, "limit", 1, MAX_WAITS, DEFAULT_WAITS);
 	if (query_check(query) < 0)
 		return;
+	query->answer->has_etag = true;
 	wait_table_init(&gather.waits);
 	rc = slowest_each(daemon_store(query->daemon), &conditions, quantile, on_span, &gather,
 			  &slowest);

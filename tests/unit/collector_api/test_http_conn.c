@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -57,6 +58,7 @@ void query_run(struct daemon *daemon, struct str path, struct str query, struct 
 	(void)accept;
 	if (str_eq(path, STR("/slow")))
 		wait_at_gate();
+	answer->has_etag = true;
 	buf_append_text(&answer->body, "{\"path\":\"");
 	buf_append_str(&answer->body, path);
 	buf_append_text(&answer->body, "\"}");
@@ -207,6 +209,64 @@ static void large_answers_are_packed_for_those_who_can_read_it(void **state)
 	buf_fini(&out);
 }
 
+static void what_did_not_change_is_not_sent_again(void **state)
+{
+	struct buf out = exchange("GET /a HTTP/1.1\r\n" CLOSE);
+	char *etag = strstr(out.data, "ETag: "), request[256];
+
+	(void)state;
+	assert_non_null(etag);
+	*strstr(etag, "\r\n") = '\0';
+	snprintf(request, sizeof(request), "GET /a HTTP/1.1\r\nIf-None-Match: \"x\", %s\r\n" CLOSE,
+		 etag + strlen("ETag: "));
+	buf_fini(&out);
+	out = exchange(request);
+	assert_non_null(strstr(out.data, "HTTP/1.1 304 "));
+	assert_null(strstr(out.data, "\"/a\""));
+	buf_fini(&out);
+	out = exchange("GET /a HTTP/1.1\r\nIf-None-Match: \"x\"\r\n" CLOSE);
+	assert_non_null(strstr(out.data, "HTTP/1.1 200 "));
+	buf_fini(&out);
+}
+
+/* The pool and its queue are full of requests at the gate; then it opens. */
+static void too_many_queries_are_told_to_come_again(void **state)
+{
+	int fds[HTTP_MAX_WORKING];
+	struct buf out;
+	bool is_refused = false;
+
+	(void)state;
+	is_open = false;
+	for (int i = 0; i < HTTP_MAX_WORKING; i++) {
+		fds[i] = dial();
+		say(fds[i], "GET /slow HTTP/1.1\r\n" CLOSE);
+	}
+	/* Those before it may still be on their way to the loop; then it would wait as they do. */
+	for (int i = 0; i < 1000 && !is_refused; i++) {
+		struct timeval moment = { .tv_usec = 20000 };
+		int fd = dial();
+
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &moment, sizeof(moment));
+		say(fd, "GET /slow HTTP/1.1\r\n" CLOSE);
+		out = hear(fd);
+		is_refused = strstr(out.data, "HTTP/1.1 429 ") != NULL &&
+			     strstr(out.data, "Retry-After: 1\r\n") != NULL;
+		buf_fini(&out);
+	}
+	assert_true(is_refused);
+	pthread_mutex_lock(&gate);
+	is_open = true;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&gate);
+	for (int i = 0; i < HTTP_MAX_WORKING; i++) {
+		out = hear(fds[i]);
+		assert_non_null(strstr(out.data, "HTTP/1.1 "));
+		buf_fini(&out);
+	}
+	is_open = is_waiting = false;
+}
+
 static void a_client_that_leaves_takes_nobody_along(void **state)
 {
 	struct buf out;
@@ -277,6 +337,9 @@ int main(void)
 						stop),
 		cmocka_unit_test_setup_teardown(large_answers_are_packed_for_those_who_can_read_it,
 						start, stop),
+		cmocka_unit_test_setup_teardown(what_did_not_change_is_not_sent_again, start, stop),
+		cmocka_unit_test_setup_teardown(too_many_queries_are_told_to_come_again, start,
+						stop),
 		cmocka_unit_test_setup_teardown(a_client_that_leaves_takes_nobody_along, start,
 						stop),
 		cmocka_unit_test_setup_teardown(stopping_waits_for_the_request_at_work, start,

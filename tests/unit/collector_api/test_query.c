@@ -31,6 +31,7 @@ static struct ledger peeked[4];
 static size_t peeked_count;
 static struct store_query asked;
 static bool is_ready;
+static struct store_stats stats;
 
 struct store *daemon_store(const struct daemon *daemon)
 {
@@ -121,6 +122,12 @@ int store_search(struct store *store, const struct store_query *query,
 		rc = visit(&stored[i], arg);
 	}
 	return rc;
+}
+
+void store_stats(struct store *store, struct store_stats *out_stats)
+{
+	(void)store;
+	*out_stats = stats;
 }
 
 /* All that is stored, as one operation. */
@@ -485,6 +492,26 @@ static void services_list_their_operations(void **state)
 	json_read_free(root);
 }
 
+static void a_cursor_into_dropped_data_is_gone(void **state)
+{
+	char query[128];
+	struct json_value *root;
+
+	(void)state;
+	add_span(1, START, 1);
+	add_span(2, START, 1);
+	root = ask("/api/v1/spans", "limit=1", 200);
+	snprintf(query, sizeof(query), "cursor=%s", json_read_text(root, "next_cursor"));
+	json_read_free(root);
+	json_read_free(ask("/api/v1/spans", query, 200));
+	stats.parts_dropped = 1;
+	stats.oldest_unix_ns = START;
+	json_read_free(ask("/api/v1/spans", query, 200));
+	stats.oldest_unix_ns = START + 1;
+	json_read_free(ask("/api/v1/spans", query, 410));
+	stats = (struct store_stats){ 0 };
+}
+
 static void readiness_is_the_daemons(void **state)
 {
 	struct answer answer;
@@ -512,6 +539,7 @@ int main(void)
 		cmocka_unit_test_setup(waits_are_those_of_the_slowest, reset),
 		cmocka_unit_test_setup(a_comparison_adds_up, reset),
 		cmocka_unit_test_setup(services_list_their_operations, reset),
+		cmocka_unit_test_setup(a_cursor_into_dropped_data_is_gone, reset),
 		cmocka_unit_test_setup(readiness_is_the_daemons, reset),
 	};
 

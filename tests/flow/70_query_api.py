@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The query API is what its OpenAPI document says: valid by a published validator, complete, and every answer fits."""
+
+import gzip
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+try:
+    import jsonschema
+    import openapi_spec_validator
+except ImportError:
+    from daemon import skip
+    skip("build/venv has no openapi-spec-validator: run tests/run once")
+
+from daemon import Daemon, export, request, run, trace_id, wait_for
+
+ROUTES = Path(__file__).parents[2] / "collector/query.def"
+SECOND = 10**9
+
+
+def message(now):
+    """Forty spans of 1 to 40 ms, each its own trace; every tenth failed."""
+    made = []
+    for number in range(1, 41):
+        name = "GET /a" if number % 2 else "GET /b"
+        made.append((number.to_bytes(16, "big"), number.to_bytes(8, "big"), b"", name,
+                     now - SECOND, now - SECOND + number * 10**6))
+    whole = request(made, service="shop")
+    for span in whole.resource_spans[0].scope_spans[0].spans[9::10]:
+        span.status.code = 2
+    return whole
+
+
+def fetch(daemon, path, **headers):
+    asked = urllib.request.Request(f"http://{daemon.api}{path}", headers=headers)
+    try:
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read()
+
+
+def check_routes(document):
+    routes = set(re.findall(r'^X\("([^"]+)"', ROUTES.read_text(), re.M))
+    documented = {re.sub(r"\{[^}]*\}", "{}", path) for path in document["paths"]}
+    own = {route for route in routes if route.startswith("/api/v1/")}
+    assert own <= documented, f"not in openapi.json: {sorted(own - documented)}"
+    assert documented <= routes, f"in openapi.json, but answered by nobody: {sorted(documented - routes)}"
+
+
+def fits(document, path, answered):
+    """The answer's schema, of the path's 200 or of its errors."""
+    status, headers, body = answered
+    answers = document["paths"][path]["get"]["responses"]
+    assert str(status) in answers, (path, status, body)
+    answer = answers[str(status)]
+    if "$ref" in answer:
+        answer = document["components"]["responses"][answer["$ref"].rsplit("/", 1)[1]]
+    schema = answer["content"][headers["Content-Type"].split(";")[0]]["schema"]
+    value = json.loads(body)
+    jsonschema.Draft202012Validator(dict(schema, components=document["components"])).validate(value)
+    return value
+
+
+def main():
+    daemon = Daemon("--settle-ms=200")
+    now = time.time_ns()
+    with daemon.channel() as channel:
+        export(channel, message(now))
+
+    document = json.loads(fetch(daemon, "/api/v1/openapi.json")[2])
+    openapi_spec_validator.validate(document)
+    check_routes(document)
+
+    def ask(path, query="", **ids):
+        asked = path.format(**ids) + query
+        return fits(document, path, fetch(daemon, asked))
+
+    def operations():
+        found = ask("/api/v1/operations", "?service=shop&from=-10m")
+        return found if found["spans"] == 40 else None
+
+    found = wait_for(operations, "all spans to be in the rollups")["operations"]
+    assert {operation["name"] for operation in found} == {"GET /a", "GET /b"}, found
+    even = next(operation for operation in found if operation["name"] == "GET /b")
+    assert even["count"] == 20 and even["errors"] == 4, even
+    # Nothing publishes tags here: these must not look like spans that wait.
+    assert even["covered"] == 0 and even["ratio"] is None and even["shares"] is None, even
+    assert abs(even["wall_ns"]["p50"] - 20e6) <= 20e6 / 128, even["wall_ns"]
+    assert even["wall_ns"]["max"] == 40_000_000, even["wall_ns"]
+    assert even["examples"]["slow"]["wall_ns"] == 40_000_000, even["examples"]
+
+    slow = ask("/api/v1/waits", "?service=shop&quantile=0.9&from=-10m")
+    assert slow["covered"] == {"spans": 4, "of": 4, "with_figures": 0}, slow
+    sides = ask("/api/v1/compare", "?service=shop&from=-10m&a=operation%3DGET%20/a&b=operation%3DGET%20/b")
+    assert sides["a"]["count"] == 20 and sides["b"]["errors"] == 4, sides
+    ask("/api/v1/compare", "?service=shop&a=quantile%3D0.5&b=quantile%3D0.95")
+
+    page = ask("/api/v1/spans", "?service=shop&limit=7&min_wall_ms=10&grade=none")
+    seen = [span["span_id"] for span in page["spans"]]
+    while page["next_cursor"]:
+        page = ask("/api/v1/spans", f"?service=shop&limit=7&min_wall_ms=10&grade=none&cursor={page['next_cursor']}")
+        seen += [span["span_id"] for span in page["spans"]]
+    assert len(seen) == len(set(seen)) == 31, seen
+    trace = trace_id(7)
+    assert ask("/api/v1/traces/{trace_id}", trace_id=trace)["settled"]
+    ask("/api/v1/traces/{trace_id}", "?format=otlp", trace_id=trace)
+    ask("/api/v1/traces/{trace_id}", trace_id="f" * 32)
+    ask("/api/v1/traces/{trace_id}", trace_id="0")
+    ask("/api/v1/spans/{trace_id}/{span_id}", "?timeline=1", trace_id=trace, span_id=f"{7:016x}")
+    ask("/api/v1/services")
+    ask("/api/v1/status")
+    for wrong in ("?from=yesterday", "?limit=0", "?colour=red", "?from=-1m&to=-2m", "?cursor=1", "?service="):
+        refused = ask("/api/v1/spans", wrong)
+        assert refused["error"]["code"] == "bad_parameter", (wrong, refused)
+
+    status, headers, body = fetch(daemon, "/api/v1/operations", **{"Accept-Encoding": "gzip"})
+    assert status == 200 and headers["Content-Encoding"] == "gzip" and json.loads(gzip.decompress(body))
+    assert fetch(daemon, "/api/v1/operations", **{"If-None-Match": headers["ETag"]})[0] == 304
+    # No page of another origin may read it.
+    assert not [name for name in headers if name.lower().startswith("access-control")], headers
+    assert fetch(daemon, "/readyz")[0] == 200
+    assert fetch(daemon, "/api/v1/nothing")[0] == 404
+    assert daemon.stop() == 0, daemon.log()
+
+
+run(main)
