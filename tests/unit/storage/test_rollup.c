@@ -15,7 +15,7 @@
 #include "tests/lib/storage_fixture.h"
 
 #define MINUTE_NS (60 * NS_PER_SEC)
-#define SPANS     900
+#define SPANS     600
 #define NAMES     5
 
 static const char *const names[NAMES] = { "GET /a", "GET /b", "SELECT", "work", "publish" };
