@@ -3,4 +3,4 @@
 list(APPEND SPANWISE_COLLECTOR_SOURCES
 	flame_svg.c json_tokens.c profile_collapsed.c profile_file.c profile_lines.c profile_perf.c
 	profile_picture.c profile_pprof.c profile_speedscope.c
-	cli/diagnose.c cli/diagnose_show.c cli/diagnose_stored.c)
+	cli/diagnose.c cli/diagnose_show.c cli/diagnose_stored.c cli/diff.c)

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "correlate/profile_diff.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "collector/base/macros.h"
+#include "collector/base/map.h"
+
+#define NS 1e9
+
+/* ---- like with like ---- */
+
+static bool same_period(const struct profile *a, const struct profile *b)
+{
+	return a->period == b->period && strcmp(a->period_type, b->period_type) == 0 &&
+	       strcmp(a->period_unit, b->period_unit) == 0;
+}
+
+static int check_like(const struct diff_input *inputs, unsigned count, struct buf *message)
+{
+	const struct profile *base = inputs[0].profile;
+	const struct profile_type *type = &base->types[inputs[0].type];
+
+	for (unsigned i = 1; i < count; i++) {
+		const struct profile *other = inputs[i].profile;
+		const struct profile_type *other_type = &other->types[inputs[i].type];
+
+		if (strcmp(type->name, other_type->name) != 0 || type->unit != other_type->unit) {
+			buf_printf(message,
+				   "unlike: the base measures %s in %s, profile %u %s in %s; "
+				   "choose the same with --type",
+				   type->name, type->unit_name, i + 1, other_type->name,
+				   other_type->unit_name);
+			return -EINVAL;
+		}
+		if (!same_period(base, other)) {
+			buf_printf(message,
+				   "unlike: the base was sampled every %lld %s, profile %u every "
+				   "%lld %s; record both alike",
+				   (long long)base->period, base->period_unit, i + 1,
+				   (long long)other->period, other->period_unit);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+/* ---- one merged profile ---- */
+
+struct merge {
+	struct profile *to;
+	const struct profile *from;
+	uint32_t *frames, *nodes; /* of `from`, as those of `to` */
+	double scale;
+};
+
+static int merge_node(struct merge *merge, uint32_t node, unsigned from_type, unsigned to_type)
+{
+	const struct profile_node *at = &merge->from->nodes[node];
+	int64_t values[PROFILE_MAX_TYPES] = { 0 };
+	int64_t self = profile_self(merge->from, node, from_type);
+	uint32_t *frame;
+	int rc = 0;
+
+	if (node != PROFILE_ROOT) {
+		frame = &merge->frames[at->frame];
+		if (*frame == PROFILE_NONE)
+			rc = profile_frame(merge->to, profile_frame_name(merge->from, at->frame),
+					   frame);
+		if (rc == 0)
+			rc = profile_child(merge->to, merge->nodes[at->parent], *frame,
+					   &merge->nodes[node]);
+	}
+	if (rc < 0 || !self)
+		return rc;
+	values[to_type] = (int64_t)llround((double)self * merge->scale);
+	return profile_add(merge->to, merge->nodes[node], values);
+}
+
+static int merge_one(struct profile *to, const struct profile *from, unsigned from_type,
+		     unsigned to_type, double scale)
+{
+	struct merge merge = { .to = to,
+			       .from = from,
+			       .scale = scale * from->types[from_type].factor };
+	int rc = -ENOMEM;
+
+	merge.frames = malloc(((size_t)from->frame_count + 1) * sizeof(*merge.frames));
+	merge.nodes = calloc(from->node_count, sizeof(*merge.nodes));
+	if (merge.frames && merge.nodes) {
+		memset(merge.frames, 0xff, ((size_t)from->frame_count + 1) * sizeof(*merge.frames));
+		rc = 0;
+	}
+	for (uint32_t i = 0; rc == 0 && i < from->node_count; i++)
+		rc = merge_node(&merge, i, from_type, to_type);
+	free(merge.frames);
+	free(merge.nodes);
+	return rc;
+}
+
+static int merge_all(struct profile *to, const struct diff_input *inputs, unsigned count,
+		     bool of_alloc, const double *scales)
+{
+	int rc = profile_init(to, 0);
+
+	for (unsigned i = 0; rc == 0 && i < count; i++) {
+		const struct profile_type *type = &inputs[i].profile->types[inputs[i].type];
+
+		rc = profile_add_type(to, str_of(type->name), STR("count"));
+		to->types[i].unit = type->unit;
+		to->types[i].kind = type->kind;
+	}
+	for (unsigned i = 0; rc == 0 && i < count; i++)
+		rc = merge_one(to, inputs[i].profile,
+			       of_alloc ? inputs[i].alloc_type : inputs[i].type, i, scales[i]);
+	return rc;
+}
+
+/* ---- entries ---- */
+
+struct entry_key {
+	uint32_t owner, frame;
+};
+
+static bool is_own(uint32_t topics)
+{
+	return !(topics &
+		 (TOPIC_BIT(TOPIC_LIBRARY) | TOPIC_BIT(TOPIC_KERNEL) | TOPIC_BIT(TOPIC_UNKNOWN)));
+}
+
+static struct entry_key key_of(const struct profile *profile, const uint32_t *topics, uint32_t node)
+{
+	struct entry_key key = { PROFILE_NONE, profile->nodes[node].frame };
+
+	if (is_own(topics[key.frame]))
+		return key;
+	for (uint32_t at = profile->nodes[node].parent; at != PROFILE_ROOT;
+	     at = profile->nodes[at].parent) {
+		if (is_own(topics[profile->nodes[at].frame])) {
+			key.owner = profile->nodes[at].frame;
+			break;
+		}
+	}
+	return key;
+}
+
+static uint32_t *topics_of(const struct profile *profile)
+{
+	uint32_t *topics = calloc((size_t)profile->frame_count + 1, sizeof(*topics));
+
+	for (uint32_t i = 0; topics && i < profile->frame_count; i++)
+		topics[i] = profile_topics_of(profile_frame_name(profile, i));
+	return topics;
+}
+
+/* Sums a profile's own amounts by (owner, function) into `sums`: key -> values. */
+static int sum_entries(const struct profile *profile, unsigned count, struct map *sums)
+{
+	uint32_t *topics = topics_of(profile);
+	int rc = topics ? 0 : -ENOMEM;
+
+	for (uint32_t node = 1; rc == 0 && node < profile->node_count; node++) {
+		struct entry_key key;
+		double *values;
+
+		if (profile->nodes[node].value == PROFILE_NONE)
+			continue;
+		key = key_of(profile, topics, node);
+		values = map_put(sums, &key);
+		if (!values)
+			rc = -ENOMEM;
+		for (unsigned i = 0; rc == 0 && i < count; i++)
+			values[i] += (double)profile_self(profile, node, i);
+	}
+	free(topics);
+	return rc;
+}
+
+/* What was allocated, by the same names; its own profile has other frame numbers. */
+static int add_allocs(struct profile_diff *diff, const struct profile *allocs)
+{
+	struct map sums;
+	int rc;
+
+	map_init(&sums, sizeof(struct entry_key), sizeof(double) * DIFF_MAX_PROFILES, 0);
+	rc = sum_entries(allocs, diff->count, &sums);
+	for (size_t i = 0; rc == 0 && i < diff->entry_count; i++) {
+		struct diff_entry *entry = &diff->entries[i];
+		struct entry_key key = { PROFILE_NONE, PROFILE_NONE };
+		const double *values;
+
+		/* both were merged from the same profiles in the same order: numbers agree */
+		key.owner = entry->owner;
+		key.frame = entry->frame;
+		values = map_get(&sums, &key);
+		if (values)
+			memcpy(entry->allocs, values, sizeof(entry->allocs));
+		entry->alloc_change = entry->allocs[diff->count - 1] - entry->allocs[0];
+	}
+	map_fini(&sums);
+	return rc;
+}
+
+static int by_change(const void *a, const void *b)
+{
+	const struct diff_entry *left = a, *right = b;
+
+	if (fabs(left->change) != fabs(right->change))
+		return fabs(left->change) < fabs(right->change) ? 1 : -1;
+	if (left->frame != right->frame)
+		return left->frame < right->frame ? -1 : 1;
+	return left->owner < right->owner ? -1 : left->owner > right->owner;
+}
+
+/* Amounts that rest on n observations of `step` scatter by step * sqrt(n). */
+static double noise_of(const struct profile_diff *diff, double step, double base, double current)
+{
+	(void)diff;
+	return step > 0 ? DIFF_SIGMAS * sqrt(step * (fabs(base) + fabs(current))) : 0;
+}
+
+/* y over x by least squares; without times, x is the number of the profile. */
+static void fit_line(const struct profile_diff *diff, struct diff_entry *entry)
+{
+	double n = diff->count, sx = 0, sy = 0, sxx = 0, sxy = 0, syy = 0, dx, dy;
+
+	for (unsigned i = 0; i < diff->count; i++) {
+		double x = diff->has_times ? diff->times_s[i] : i, y = entry->values[i];
+
+		sx += x;
+		sy += y;
+		sxx += x * x;
+		sxy += x * y;
+		syy += y * y;
+	}
+	dx = n * sxx - sx * sx;
+	dy = n * syy - sy * sy;
+	if (dx <= 0)
+		return;
+	entry->slope_per_s = (n * sxy - sx * sy) / dx;
+	entry->fit = dy > 0 ? (n * sxy - sx * sy) * (n * sxy - sx * sy) / (dx * dy) : 0;
+}
+
+static void fill_entry(const struct profile_diff *diff, struct diff_entry *entry, double step)
+{
+	unsigned last = diff->count - 1;
+
+	entry->change = entry->values[last] - entry->values[0];
+	entry->noise = noise_of(diff, step, entry->values[0], entry->values[last]);
+	if (diff->count >= 3)
+		fit_line(diff, entry);
+}
+
+static int make_entries(struct profile_diff *diff, double step)
+{
+	size_t cursor = 0;
+	const void *key;
+	const double *values;
+	struct map sums;
+	int rc;
+
+	map_init(&sums, sizeof(struct entry_key), sizeof(double) * DIFF_MAX_PROFILES, 0);
+	rc = sum_entries(&diff->merged, diff->count, &sums);
+	diff->entries = calloc(sums.count + 1, sizeof(*diff->entries));
+	if (!diff->entries)
+		rc = -ENOMEM;
+	while (rc == 0 && (values = map_next(&sums, &cursor, &key))) {
+		struct diff_entry *entry = &diff->entries[diff->entry_count++];
+		struct entry_key pair;
+
+		memcpy(&pair, key, sizeof(pair));
+		entry->frame = pair.frame;
+		entry->owner = pair.owner;
+		memcpy(entry->values, values, sizeof(entry->values));
+		fill_entry(diff, entry, step);
+	}
+	map_fini(&sums);
+	if (rc == 0)
+		qsort(diff->entries, diff->entry_count, sizeof(*diff->entries), by_change);
+	return rc;
+}
+
+/* ---- the whole ---- */
+
+/* pprof's way: -base compares with the sum of all changes, -diff_base with the base. */
+static void choose_whole(struct profile_diff *diff, bool is_diff_base)
+{
+	double sum = 0;
+
+	for (uint32_t node = 0; node < diff->merged.node_count; node++)
+		sum += fabs((double)profile_self(&diff->merged, node, diff->count - 1) -
+			    (double)profile_self(&diff->merged, node, 0));
+	diff->whole = is_diff_base ? diff->totals[0] : sum;
+	diff->whole_name = is_diff_base ? "the base" : "all change";
+}
+
+static void take_times(struct profile_diff *diff, const struct diff_input *inputs,
+		       double interval_ns)
+{
+	uint64_t first = inputs[0].profile->time_unix_ns;
+
+	diff->has_times = true;
+	for (unsigned i = 0; i < diff->count; i++) {
+		uint64_t at = inputs[i].profile->time_unix_ns;
+
+		diff->times_s[i] =
+			interval_ns > 0 ? i * interval_ns / NS : ((double)at - (double)first) / NS;
+		if (i && diff->times_s[i] <= diff->times_s[i - 1])
+			diff->has_times = false;
+	}
+}
+
+/* What one observation is worth; 0: not known. */
+static double step_of(const struct diff_input *input)
+{
+	const struct profile_type *type = &input->profile->types[input->type];
+	double factor;
+
+	if (type->unit == PROFILE_COUNT && type->kind != PROFILE_INUSE &&
+	    type->kind != PROFILE_ALLOC)
+		return 1;
+	if (input->profile->period <= 0)
+		return 0;
+	if (profile_unit_of(str_of(input->profile->period_unit), &factor) != type->unit)
+		return 0;
+	return (double)input->profile->period * factor;
+}
+
+static int compute(struct profile_diff *diff, const struct diff_input *inputs,
+		   const struct diff_options *options)
+{
+	double scales[DIFF_MAX_PROFILES], step = step_of(&inputs[0]);
+	struct profile allocs;
+	int rc;
+
+	for (unsigned i = 0; i < diff->count; i++) {
+		double total = profile_total(inputs[i].profile, inputs[i].type);
+
+		scales[i] = options->normalize && i && total > 0 ? diff->totals[0] / total : 1;
+		diff->totals[i] = total * scales[i];
+		diff->has_alloc =
+			inputs[i].alloc_type != PROFILE_NONE && (i == 0 || diff->has_alloc);
+	}
+	rc = merge_all(&diff->merged, inputs, diff->count, false, scales);
+	if (rc < 0)
+		return rc;
+	diff->change = diff->totals[diff->count - 1] - diff->totals[0];
+	diff->noise = noise_of(diff, step, diff->totals[0], diff->totals[diff->count - 1]);
+	take_times(diff, inputs, options->interval_ns);
+	choose_whole(diff, options->is_diff_base);
+	rc = make_entries(diff, step);
+	if (rc < 0 || !diff->has_alloc)
+		return rc;
+	rc = merge_all(&allocs, inputs, diff->count, true, scales);
+	for (unsigned i = 0; rc == 0 && i < diff->count; i++)
+		diff->alloc_totals[i] = profile_total(&allocs, i);
+	if (rc == 0)
+		rc = add_allocs(diff, &allocs);
+	profile_fini(&allocs);
+	return rc;
+}
+
+int profile_diff_init(struct profile_diff *diff, const struct diff_input *inputs, unsigned count,
+		      const struct diff_options *options, struct buf *message)
+{
+	int rc;
+
+	*diff = (struct profile_diff){ .count = count };
+	buf_init(&diff->text, 0);
+	if (count < 2 || count > DIFF_MAX_PROFILES) {
+		buf_printf(message, "give 2 to %d profiles", DIFF_MAX_PROFILES);
+		return -EINVAL;
+	}
+	rc = check_like(inputs, count, message);
+	if (rc < 0)
+		return rc;
+	diff->unit = inputs[0].profile->types[inputs[0].type].unit;
+	diff->kind = inputs[0].profile->types[inputs[0].type].kind;
+	rc = compute(diff, inputs, options);
+	if (rc == 0)
+		profile_diff_judge(diff);
+	return rc < 0 ? rc : buf_error(&diff->text);
+}
+
+void profile_diff_fini(struct profile_diff *diff)
+{
+	profile_fini(&diff->merged);
+	free(diff->entries);
+	diff->entries = NULL;
+	buf_fini(&diff->text);
+}
+
+bool profile_diff_is_noise(const struct diff_entry *entry)
+{
+	return fabs(entry->change) < entry->noise;
+}
+
+void profile_diff_put_name(const struct profile_diff *diff, const struct diff_entry *entry,
+			   struct buf *out)
+{
+	if (entry->owner != PROFILE_NONE) {
+		profile_put_name(out, profile_frame_name(&diff->merged, entry->owner),
+				 DIAGNOSIS_MAX_NAME);
+		buf_append_text(out, " -> ");
+	}
+	profile_put_name(out, profile_frame_name(&diff->merged, entry->frame), DIAGNOSIS_MAX_NAME);
+}
+
+void profile_diff_say(struct profile_diff *diff, enum profile_rule_id rule, enum finding_role role,
+		      const struct diff_entry *entry, const char *format, ...)
+{
+	va_list args;
+
+	if (diff->finding_count == DIAGNOSIS_MAX_FINDINGS)
+		return;
+	diff->findings[diff->finding_count++] =
+		(struct finding){ rule, role, entry ? entry->frame : PROFILE_NONE,
+				  entry ? entry->change : 0, diff->text.len };
+	va_start(args, format);
+	buf_vprintf(&diff->text, format, args);
+	va_end(args);
+	buf_append_byte(&diff->text, 0);
+}

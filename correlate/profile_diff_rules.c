@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What follows from a difference. */
+#include <math.h>
+
+#include "collector/base/macros.h"
+#include "correlate/profile_diff.h"
+
+#define STEADY      0.15 /* allocation rates that differ by less are one load */
+#define CHURN_KEPT  0.05 /* of what was allocated meanwhile, still there */
+#define GROWTH      0.05 /* of the base: less is no growth worth a verdict */
+#define GOOD_FIT    0.8
+#define WORTH_SHARE 0.02 /* of the base, when noise is not known */
+
+/* Sentences are put together in a buffer of their own and said whole. */
+static void say(struct profile_diff *diff, enum profile_rule_id rule, enum finding_role role,
+		const struct diff_entry *entry, struct buf *text)
+{
+	profile_diff_say(diff, rule, role, entry, "%.*s", (int)text->len,
+			 text->len ? text->data : "");
+	buf_fini(text);
+}
+
+static void put_change(const struct profile_diff *diff, double change, struct buf *out)
+{
+	profile_put_change(out, change, diff->unit, "samples");
+	if (!(diff->whole > 0))
+		return;
+	buf_printf(out, " (%.1f %% of %s)", 100 * change / diff->whole, diff->whole_name);
+}
+
+static bool is_heap(const struct profile_diff *diff)
+{
+	return diff->kind == PROFILE_INUSE || diff->unit == PROFILE_BYTES;
+}
+
+/* A change that means something. */
+static bool is_worth(const struct profile_diff *diff, const struct diff_entry *entry)
+{
+	if (profile_diff_is_noise(entry))
+		return false;
+	return entry->noise > 0 || fabs(entry->change) > diff->totals[0] * WORTH_SHARE;
+}
+
+/* The largest that grew; NULL. */
+static const struct diff_entry *nth_grown(const struct profile_diff *diff, unsigned nth)
+{
+	for (size_t i = 0; i < diff->entry_count; i++) {
+		if (diff->entries[i].change > 0 && is_worth(diff, &diff->entries[i]) && nth-- == 0)
+			return &diff->entries[i];
+	}
+	return NULL;
+}
+
+static const struct diff_entry *top_allocator(const struct profile_diff *diff)
+{
+	const struct diff_entry *best = NULL;
+
+	for (size_t i = 0; i < diff->entry_count; i++) {
+		if (!best || diff->entries[i].alloc_change > best->alloc_change)
+			best = &diff->entries[i];
+	}
+	return best && best->alloc_change > 0 ? best : NULL;
+}
+
+static void put_distance(const struct profile_diff *diff, const struct diff_entry *first,
+			 struct buf *out)
+{
+	const struct diff_entry *second = nth_grown(diff, 1);
+
+	if (!second)
+		return;
+	buf_printf(out, "; %.1f times the next, ", first->change / second->change);
+	profile_diff_put_name(diff, second, out);
+	buf_append_byte(out, ' ');
+	put_change(diff, second->change, out);
+}
+
+/* ---- memory ---- */
+
+/* Growth that goes back again, or does not follow a line. Two profiles cannot tell. */
+static bool is_line(const struct profile_diff *diff, const struct diff_entry *entry)
+{
+	return diff->count < 3 || (entry->slope_per_s > 0 && entry->fit >= GOOD_FIT);
+}
+
+static void say_trend(struct profile_diff *diff, const struct diff_entry *entry)
+{
+	struct buf text;
+
+	if (diff->count < 3)
+		return;
+	buf_init(&text, 0);
+	profile_diff_put_name(diff, entry, &text);
+	buf_append_text(&text, diff->has_times ? " grows by " : " changes by ");
+	profile_put_change(&text, entry->slope_per_s * (diff->has_times ? 60 : 1), diff->unit,
+			   NULL);
+	buf_printf(&text, " a %s over %u profiles, R^2 %.2f: %s",
+		   diff->has_times ? "minute" : "profile", diff->count, entry->fit,
+		   is_line(diff, entry) ? "a line"
+					: "no line: it goes up and down, or has levelled off");
+	say(diff, RULE_TREND, FINDING_DETAIL, entry, &text);
+}
+
+static void say_kept(struct profile_diff *diff, const struct diff_entry *entry)
+{
+	struct buf text;
+
+	if (!diff->has_alloc || !(entry->alloc_change > 0))
+		return;
+	buf_init(&text, 0);
+	buf_printf(&text, "%.0f %% of what it allocated meanwhile (",
+		   100 * entry->change / entry->alloc_change);
+	profile_put_amount(&text, entry->alloc_change, diff->unit, NULL);
+	buf_append_text(&text, ") is still reachable: retention, not churn");
+	say(diff, RULE_LEAK, FINDING_DETAIL, entry, &text);
+}
+
+/* Whether the load was steady: the rate of allocation between profiles. */
+static void say_load(struct profile_diff *diff)
+{
+	double first = 0, least = 0, most = 0;
+	struct buf text;
+
+	if (!diff->has_alloc || !diff->has_times)
+		return;
+	for (unsigned i = 1; i < diff->count; i++) {
+		double rate = (diff->alloc_totals[i] - diff->alloc_totals[i - 1]) /
+			      (diff->times_s[i] - diff->times_s[i - 1]);
+
+		first = i == 1 ? rate : first;
+		least = i == 1 ? rate : MIN(least, rate);
+		most = i == 1 ? rate : MAX(most, rate);
+	}
+	buf_init(&text, 0);
+	if (diff->count == 2) {
+		buf_append_text(&text, "allocation between the two: ");
+		profile_put_amount(&text, first, diff->unit, NULL);
+		buf_append_text(
+			&text, " a second; a third profile would show whether the load was steady");
+	} else {
+		buf_append_text(&text, most - least <= most * STEADY ? "the load was steady: "
+								     : "the load was NOT steady: ");
+		profile_put_amount(&text, least, diff->unit, NULL);
+		buf_append_text(&text, " to ");
+		profile_put_amount(&text, most, diff->unit, NULL);
+		buf_append_text(&text, " allocated a second");
+	}
+	say(diff, RULE_LOAD,
+	    diff->count == 2 || most - least > most * STEADY ? FINDING_CAVEAT : FINDING_DETAIL,
+	    NULL, &text);
+}
+
+static void say_churn(struct profile_diff *diff, bool is_verdict)
+{
+	const struct diff_entry *top = top_allocator(diff);
+	struct buf text;
+
+	if (!top || fabs(top->change) > top->alloc_change * CHURN_KEPT)
+		return;
+	buf_init(&text, 0);
+	profile_diff_put_name(diff, top, &text);
+	buf_append_text(&text, " allocated ");
+	profile_put_amount(&text, top->alloc_change, diff->unit, NULL);
+	buf_printf(&text, " and kept %.0f %%: churn, not a leak",
+		   100 * MAX(top->change, 0) / top->alloc_change);
+	say(diff, RULE_CHURN, is_verdict ? FINDING_VERDICT : FINDING_TRAP, top, &text);
+	if (is_verdict)
+		profile_diff_say(diff, RULE_CHURN, FINDING_NEXT, top,
+				 "it costs CPU in the collector: reuse buffers there; memory does "
+				 "not grow by it");
+}
+
+static void say_no_growth(struct profile_diff *diff)
+{
+	struct buf text;
+
+	say_churn(diff, true);
+	if (diff->finding_count)
+		return;
+	buf_init(&text, 0);
+	buf_append_text(&text, diff->change < -diff->totals[0] * GROWTH
+				       ? "memory shrank: "
+				       : "no growth that means anything: ");
+	put_change(diff, diff->change, &text);
+	say(diff, RULE_NO_CHANGE, FINDING_VERDICT, NULL, &text);
+}
+
+static void judge_heap(struct profile_diff *diff)
+{
+	const struct diff_entry *first = nth_grown(diff, 0);
+	bool grows = first && first->change > diff->totals[0] * GROWTH;
+	struct buf text;
+
+	if (!grows || !is_line(diff, first)) {
+		say_no_growth(diff);
+		if (first)
+			say_trend(diff, first);
+		say_load(diff);
+		return;
+	}
+	buf_init(&text, 0);
+	profile_diff_put_name(diff, first, &text);
+	buf_append_text(&text, " retains memory: ");
+	put_change(diff, first->change, &text);
+	put_distance(diff, first, &text);
+	say(diff, RULE_LEAK, FINDING_VERDICT, first, &text);
+	say_kept(diff, first);
+	say_trend(diff, first);
+	profile_diff_say(diff, RULE_LEAK, FINDING_NEXT, first,
+			 "find who still holds what is allocated there: a list, map, cache or "
+			 "queue that only grows");
+	say_churn(diff, false);
+	profile_diff_say(
+		diff, RULE_COLLECTOR, FINDING_TRAP, first,
+		"tuning the collector's pace (GOGC, heap limits) frees nothing that is reachable");
+	say_load(diff);
+}
+
+/* ---- time ---- */
+
+static void say_totals(struct profile_diff *diff)
+{
+	struct buf text;
+
+	if (!(fabs(diff->change) > MAX(diff->noise, diff->totals[0] * STEADY)))
+		return;
+	buf_init(&text, 0);
+	buf_append_text(&text, "the totals differ by ");
+	profile_put_change(&text, diff->change, diff->unit, "samples");
+	buf_append_text(&text, ": more work, or a longer recording; --normalize compares shares");
+	say(diff, RULE_REGRESSION, FINDING_CAVEAT, NULL, &text);
+}
+
+static void judge_time(struct profile_diff *diff)
+{
+	const struct diff_entry *first = NULL;
+	struct buf text;
+
+	for (size_t i = 0; i < diff->entry_count && !first; i++) {
+		if (is_worth(diff, &diff->entries[i]))
+			first = &diff->entries[i];
+	}
+	buf_init(&text, 0);
+	if (!first) {
+		buf_append_text(&text, "no difference beyond noise: the largest is ");
+		if (diff->entry_count) {
+			profile_diff_put_name(diff, &diff->entries[0], &text);
+			buf_append_byte(&text, ' ');
+			put_change(diff, diff->entries[0].change, &text);
+			buf_append_text(&text, ", within ");
+			profile_put_amount(&text, diff->entries[0].noise, diff->unit, "samples");
+		} else {
+			buf_append_text(&text, "nothing");
+		}
+		say(diff, RULE_NO_CHANGE, FINDING_VERDICT, NULL, &text);
+		return;
+	}
+	profile_diff_put_name(diff, first, &text);
+	buf_append_text(&text, first->change > 0 ? " grew most: " : " shrank most: ");
+	put_change(diff, first->change, &text);
+	if (first->change > 0)
+		put_distance(diff, first, &text);
+	say(diff, RULE_REGRESSION, FINDING_VERDICT, first, &text);
+	say_trend(diff, first);
+	say_totals(diff);
+}
+
+static void say_noise(struct profile_diff *diff)
+{
+	size_t noisy = 0;
+
+	for (size_t i = 0; i < diff->entry_count; i++)
+		noisy += diff->entries[i].change != 0 && profile_diff_is_noise(&diff->entries[i]);
+	if (noisy)
+		profile_diff_say(diff, RULE_NOISE, FINDING_CAVEAT, NULL,
+				 "%zu functions differ by less than sampling noise (%d sqrt(n)): "
+				 "those are no differences",
+				 noisy, DIFF_SIGMAS);
+}
+
+void profile_diff_judge(struct profile_diff *diff)
+{
+	if (is_heap(diff))
+		judge_heap(diff);
+	else
+		judge_time(diff);
+	say_noise(diff);
+}
