@@ -52,6 +52,7 @@ struct http1 {
 	unsigned chunk_step; /* enum chunk_step, private */
 	unsigned trailers;
 	bool stops_at_body;    /* the owner's wish: http1_feed returns once before a body */
+	bool is_foreign;       /* the first line names no version of HTTP */
 	int status;            /* in HTTP1_BROKEN: what to answer before closing */
 	const char *complaint; /* ... and why; static text */
 };

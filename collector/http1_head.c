@@ -100,9 +100,9 @@ static void parse_request_line(struct http1 *http, struct str line)
 	target = cut(&line, ' ');
 	if (!is_token(request->method))
 		return http1_refuse(http, 400, "the request line is not HTTP");
+	http->is_foreign = line.len <= 5 || memcmp(line.data, "HTTP/", 5) != 0;
 	if (!str_eq(line, STR("HTTP/1.1")) && !str_eq(line, STR("HTTP/1.0")))
-		return http1_refuse(http,
-				    line.len > 5 && memcmp(line.data, "HTTP/", 5) == 0 ? 505 : 400,
+		return http1_refuse(http, http->is_foreign ? 400 : 505,
 				    "only HTTP/1.1 and HTTP/1.0 are spoken here");
 	if (target.len > HTTP1_MAX_TARGET_BYTES)
 		return http1_refuse(http, 414, "the request target is too long");

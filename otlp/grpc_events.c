@@ -36,29 +36,6 @@ static int give_credit(struct grpc_session *session, struct grpc_stream *stream,
 	return nghttp2_session_consume_connection(session->http2, len);
 }
 
-/* An id below the newest is a trailer's, or one that is used too late. */
-static bool is_stale_id(const struct grpc_seen *seen, int32_t id)
-{
-	uint32_t bit = (uint32_t)id / 2 % GRPC_SEEN_IDS;
-
-	return id < seen->newest && seen->newest - id < 2 * GRPC_SEEN_IDS &&
-	       !(seen->opened[bit / 64] >> bit % 64 & 1);
-}
-
-static void note_id(struct grpc_seen *seen, int32_t id)
-{
-	uint32_t newest = (uint32_t)seen->newest / 2, last = (uint32_t)id / 2;
-
-	if (id <= seen->newest)
-		return;
-	if (last - newest > GRPC_SEEN_IDS)
-		newest = last - GRPC_SEEN_IDS;
-	while (++newest <= last)
-		seen->opened[newest % GRPC_SEEN_IDS / 64] &= ~(1ull << newest % 64);
-	seen->opened[last % GRPC_SEEN_IDS / 64] |= 1ull << last % 64;
-	seen->newest = id;
-}
-
 static int on_begin_frame(nghttp2_session *http2, const nghttp2_frame_hd *hd, void *user_data)
 {
 	struct grpc_session *session = user_data;
@@ -66,9 +43,12 @@ static int on_begin_frame(nghttp2_session *http2, const nghttp2_frame_hd *hd, vo
 	(void)http2;
 	if (hd->type != NGHTTP2_HEADERS || hd->stream_id % 2 == 0)
 		return 0;
-	if (is_stale_id(&session->seen, hd->stream_id))
+	if (grpc_seen_has_ended(&session->seen, hd->stream_id) &&
+	    !find_stream(session, hd->stream_id)) /* else nghttp2 knows what to do */
+		return grpc_session_condemn(session, "stream_closed", NGHTTP2_STREAM_CLOSED);
+	if (grpc_seen_was_left_out(&session->seen, hd->stream_id))
 		return grpc_session_condemn(session, "stream_id_too_small", NGHTTP2_PROTOCOL_ERROR);
-	note_id(&session->seen, hd->stream_id);
+	grpc_seen_open(&session->seen, hd->stream_id);
 	return 0;
 }
 
@@ -218,11 +198,21 @@ static int on_ping(struct grpc_session *session, const nghttp2_frame *frame)
 	return reason ? grpc_session_condemn(session, reason, NGHTTP2_ENHANCE_YOUR_CALM) : 0;
 }
 
+static bool ends_stream(const nghttp2_frame *frame)
+{
+	const uint8_t type = frame->hd.type;
+
+	return type == NGHTTP2_RST_STREAM || ((type == NGHTTP2_HEADERS || type == NGHTTP2_DATA) &&
+					      frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+}
+
 static int on_frame_recv(nghttp2_session *http2, const nghttp2_frame *frame, void *user_data)
 {
 	struct grpc_session *session = user_data;
 
 	(void)http2;
+	if (ends_stream(frame))
+		grpc_seen_end(&session->seen, frame->hd.stream_id);
 	switch (frame->hd.type) {
 	case NGHTTP2_HEADERS:
 		on_headers(session, frame);

@@ -8,11 +8,10 @@
 #include "collector/base/macros.h"
 #include "otlp/grpc_trailer.h"
 
-#define MAX_QUEUED_ACKS        100  /* answers to pings and settings that the peer does not read */
-#define MAX_CONTINUATIONS      8    /* CVE-2024-28182 */
-#define RESETS_BURST           1000 /* CVE-2023-44487 */
-#define RESETS_PER_SECOND      33
-#define SETTINGS_NO_PRIORITIES 0x9 /* RFC 9218; nghttp2 1.52 knows it, not every header does */
+#define MAX_QUEUED_ACKS   100  /* answers to pings and settings that the peer does not read */
+#define MAX_CONTINUATIONS 8    /* CVE-2024-28182 */
+#define RESETS_BURST      1000 /* CVE-2023-44487 */
+#define RESETS_PER_SECOND 33
 
 #define LITERAL(name_text, value_text)                                                             \
 	{                                                                                          \
@@ -34,7 +33,6 @@ static int submit_settings(nghttp2_session *http2, const struct grpc_session_opt
 		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options->max_streams },
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options->stream_window_bytes },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, GRPC_HEAD_MAX_BYTES },
-		{ SETTINGS_NO_PRIORITIES, 1 },
 	};
 	int rc = nghttp2_submit_settings(http2, NGHTTP2_FLAG_NONE, entries, ARRAY_LEN(entries));
 

@@ -169,6 +169,7 @@ int grpc_session_new(const struct grpc_session_options *options, uint64_t now_ms
 	if (!session)
 		return -ENOMEM;
 	session->options = *options;
+	session->heads.left = NGHTTP2_CLIENT_MAGIC_LEN;
 	fill_defaults(&session->options);
 	session->now_ms = session->started_ms = session->heard_ms = now_ms;
 	TAILQ_INIT(&session->all);
@@ -199,7 +200,21 @@ void grpc_session_free(struct grpc_session *session)
 	free(session);
 }
 
-/* Somebody who speaks HTTP/1.1 gets an answer in HTTP/1.1: nothing else was sent yet. */
+/* Does it begin like a request of HTTP/1? */
+static bool is_http1(struct str bytes)
+{
+	static const char *const methods[] = { "GET ",   "POST ",    "PUT ",   "HEAD ",
+					       "PATCH ", "OPTIONS ", "DELETE " };
+
+	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
+		if (strncmp(bytes.data, methods[i], MIN(bytes.len, strlen(methods[i]))) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Somebody who speaks HTTP/1.1 gets an answer in HTTP/1.1: nothing else was sent yet. Others get
+ * nothing: what they would understand is not known. */
 static void greet(struct grpc_session *session, struct str bytes)
 {
 	static const struct str magic = { NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN };
@@ -207,7 +222,7 @@ static void greet(struct grpc_session *session, struct str bytes)
 
 	if (memcmp(bytes.data, magic.data + session->greeting_len, piece) != 0) {
 		grpc_session_complain(session, "not_http2");
-		session->phase = HTTP1;
+		session->phase = session->greeting_len > 0 || is_http1(bytes) ? HTTP1 : CLOSED;
 		return;
 	}
 	session->greeting_len += piece;
@@ -215,7 +230,7 @@ static void greet(struct grpc_session *session, struct str bytes)
 		session->phase = OPEN;
 }
 
-static void receive(struct grpc_session *session, struct str bytes)
+static void feed_http2(struct grpc_session *session, struct str bytes)
 {
 	ssize_t rc;
 
@@ -228,6 +243,23 @@ static void receive(struct grpc_session *session, struct str bytes)
 		grpc_session_condemn(session, "out_of_memory", NGHTTP2_INTERNAL_ERROR);
 	else if (rc < 0)
 		grpc_session_condemn(session, "broken_http2", NGHTTP2_PROTOCOL_ERROR);
+}
+
+/* Stops behind the head of each DATA frame, when all before it is known: data for a stream that the
+ * peer has ended would be dropped without a word. */
+static void receive(struct grpc_session *session, struct str bytes)
+{
+	while (bytes.len && (session->phase == GREETING || session->phase == OPEN)) {
+		int32_t id;
+		size_t len = grpc_frame_heads_next(&session->heads, bytes, &id);
+
+		feed_http2(session, (struct str){ bytes.data, len });
+		if (session->phase == OPEN && id && grpc_seen_has_ended(&session->seen, id) &&
+		    !nghttp2_session_get_stream_user_data(session->http2, id))
+			grpc_session_condemn(session, "stream_closed", NGHTTP2_STREAM_CLOSED);
+		bytes.data += len;
+		bytes.len -= len;
+	}
 }
 
 int grpc_session_feed(struct grpc_session *session, const void *data, size_t len, uint64_t now_ms)

@@ -6,6 +6,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include "otlp/grpc_guard.h"
+#include "otlp/grpc_seen.h"
 #include "otlp/grpc_session.h"
 #include "otlp/grpc_stream.h"
 
@@ -17,15 +18,6 @@
 enum grpc_session_phase { GREETING, OPEN, HTTP1, CONDEMNED, CLOSED };
 
 enum grpc_session_shutdown { SERVING, ANNOUNCED, LEAVING };
-
-/* Which of the newest streams were ever opened: a peer may leave ids out, but not use one of those
- * later (RFC 9113, 5.1.1), which nghttp2 does not notice. */
-#define GRPC_SEEN_IDS 1024
-
-struct grpc_seen {
-	int32_t newest;
-	uint64_t opened[GRPC_SEEN_IDS / 64]; /* bit (id / 2) % GRPC_SEEN_IDS */
-};
 
 struct grpc_session {
 	struct grpc_session_options options;
@@ -47,6 +39,7 @@ struct grpc_session {
 	uint64_t announced_ms;
 	const char *end_reason; /* static; NULL: none */
 	struct grpc_seen seen;
+	struct grpc_frame_heads heads;
 	size_t greeting_len; /* how much of the client's preface has come */
 	bool has_settings;
 	bool is_held;

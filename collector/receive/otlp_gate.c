@@ -51,7 +51,10 @@ struct otlp_gate_verdict otlp_gate_check(const struct otlp_service *service,
 
 	verdict.error = otlp_http_begin(head->method, head->content_type, head->content_encoding,
 					head->content_length, &service->http_limits, out_request);
-	if (!otlp_http_is_traces(head->path)) {
+	if (str_eq(head->path, STR(OTLP_GATE_HEALTH))) {
+		verdict.error = (struct grpc_error){ 0 };
+		verdict.is_health = true;
+	} else if (!otlp_http_is_traces(head->path)) {
 		verdict.error = (struct grpc_error){
 			.status = GRPC_UNIMPLEMENTED,
 			.text = "only traces are received here, at " OTLP_HTTP_TRACES,

@@ -16,9 +16,13 @@ struct otlp_gate_head {
 	struct str origin, preflight_method;
 };
 
+#define OTLP_GATE_HEALTH  "/healthz"
+#define OTLP_GATE_HEALTHY STR("ok\n")
+
 struct otlp_gate_verdict {
 	struct grpc_error error; /* GRPC_OK: go on */
 	bool is_preflight;       /* to be answered 204, without a body */
+	bool is_health;          /* somebody asks whether we live: 200, OTLP_GATE_HEALTHY */
 };
 
 struct otlp_gate_verdict otlp_gate_check(const struct otlp_service *service,

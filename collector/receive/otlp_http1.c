@@ -183,6 +183,8 @@ static void check_head(struct http1_export *export)
 
 	if (verdict.is_preflight)
 		respond(export, 204, 0, (struct str){ NULL, 0 }, is_whole);
+	else if (verdict.is_health)
+		respond(export, 200, 0, OTLP_GATE_HEALTHY, is_whole);
 	else if (verdict.error.status)
 		refuse(export, verdict.error, is_whole);
 	else if (export->http.request.expects_continue)
@@ -206,7 +208,10 @@ static void refuse_broken(struct http1_export *export)
 	} else {
 		export->complaint = error.text;
 	}
-	refuse(export, error, false);
+	if (export->http.is_foreign)
+		export->state = ENDED; /* no answer that it would understand */
+	else
+		refuse(export, error, false);
 }
 
 /* One step with what has come; false: more bytes are needed, or it is not our turn. */

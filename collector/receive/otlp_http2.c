@@ -239,11 +239,13 @@ static void take_http(struct http2 *http2, struct grpc_request *request)
 	struct otlp_http_request what;
 	struct otlp_gate_verdict verdict = otlp_gate_check(http2->owner.service, &head, &what);
 
-	if (!verdict.is_preflight && !verdict.error.status)
+	if (!verdict.is_preflight && !verdict.is_health && !verdict.error.status)
 		return submit_http(http2, request, &head, &what);
 	if (verdict.is_preflight)
 		reply_http(http2, request->stream_id, &head, what.form, 204,
 			   (struct str){ NULL, 0 }, 0);
+	else if (verdict.is_health)
+		reply_http(http2, request->stream_id, &head, what.form, 200, OTLP_GATE_HEALTHY, 0);
 	else
 		refuse_http(http2, request->stream_id, &head, what.form, verdict.error);
 	http_fields_fini(&request->fields);
