@@ -60,25 +60,38 @@ void grpc_session_ping_returned(struct grpc_session *session, const uint8_t data
 		grpc_session_leave(session);
 }
 
+/* A peer that leaves its window shut does not get to keep the reply here for ever. */
+static bool is_left_lying(const struct grpc_session *session, const struct grpc_stream *stream)
+{
+	return stream->state == GRPC_STREAM_REPLIED && !stream->is_watching &&
+	       session->now_ms - stream->replied_ms > session->options.idle_ms;
+}
+
+static void tick_stream(struct grpc_session *session, struct grpc_stream *stream)
+{
+	struct grpc_error error =
+		grpc_stream_tick(stream, session->options.idle_ms, session->now_ms);
+
+	/* No other frame may come before the rest of the headers: nothing else can be waited for.
+	 */
+	if (stream->state == GRPC_STREAM_HEADERS &&
+	    session->now_ms - stream->begun_ms > session->options.head_ms)
+		grpc_session_condemn(session, "slow_headers", NGHTTP2_ENHANCE_YOUR_CALM);
+	else if (error.status)
+		grpc_session_refuse(session, stream, error);
+	else if (is_left_lying(session, stream))
+		submitted(session, nghttp2_submit_rst_stream(session->http2, NGHTTP2_FLAG_NONE,
+							     stream->id, NGHTTP2_CANCEL));
+}
+
 static void tick_streams(struct grpc_session *session)
 {
 	struct grpc_stream *stream;
 
 	TAILQ_FOREACH(stream, &session->all, all)
 	{
-		struct grpc_error error;
-
-		/* No other frame may come before the rest of them: nothing else can be waited for.
-		 */
-		if (stream->state == GRPC_STREAM_HEADERS &&
-		    session->now_ms - stream->last_data_ms > session->options.head_ms) {
-			grpc_session_condemn(session, "slow_headers", NGHTTP2_ENHANCE_YOUR_CALM);
-			return;
-		}
-		error = grpc_stream_tick(stream, session->options.idle_ms, session->now_ms);
-
-		if (error.status)
-			grpc_session_refuse(session, stream, error);
+		if (session->phase == OPEN)
+			tick_stream(session, stream);
 	}
 }
 

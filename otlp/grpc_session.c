@@ -58,6 +58,7 @@ static void begin_reply(struct grpc_session *session, struct grpc_stream *stream
 	if (stream->state == GRPC_STREAM_READY)
 		TAILQ_REMOVE(&session->ready, stream, ready);
 	stream->state = GRPC_STREAM_REPLIED;
+	stream->replied_ms = session->now_ms;
 	grpc_stream_drop_request(stream);
 }
 

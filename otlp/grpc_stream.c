@@ -30,7 +30,7 @@ struct grpc_stream *grpc_stream_new(int32_t id, struct grpc_budget *budget, uint
 		return NULL;
 	stream->id = id;
 	stream->budget = budget;
-	stream->last_data_ms = now_ms;
+	stream->begun_ms = stream->last_data_ms = now_ms;
 	stream->deadline_ms = UINT64_MAX;
 	return stream;
 }
@@ -140,6 +140,8 @@ struct grpc_error grpc_stream_tick(const struct grpc_stream *stream, uint32_t id
 		return error_of(GRPC_DEADLINE_EXCEEDED, "the message did not arrive in time");
 	if (now_ms - stream->last_data_ms > idle_ms)
 		return error_of(GRPC_DEADLINE_EXCEEDED, "the message stopped coming");
+	if (now_ms - stream->begun_ms > (uint64_t)GRPC_STREAM_SLOWEST * idle_ms)
+		return error_of(GRPC_DEADLINE_EXCEEDED, "the message comes too slowly");
 	return (struct grpc_error){ 0 };
 }
 

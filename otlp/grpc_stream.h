@@ -36,7 +36,9 @@ struct grpc_stream {
 	struct grpc_frame frame;
 	unsigned method;
 	uint64_t deadline_ms;       /* from grpc-timeout; UINT64_MAX: none */
+	uint64_t begun_ms;          /* its first header */
 	uint64_t last_data_ms;      /* for the idle limit */
+	uint64_t replied_ms;        /* for a peer that does not take the reply */
 	size_t withheld_bytes;      /* flow-control credit that the peer has not got back */
 	struct grpc_budget *budget; /* borrowed; NULL: none */
 	bool is_http;               /* plain: the body has no prefix, the answer no trailers */
@@ -68,7 +70,9 @@ struct grpc_error grpc_stream_end(struct grpc_stream *stream);
 struct grpc_error grpc_stream_take(struct grpc_stream *stream, size_t max_message_bytes,
 				   char **out_message, size_t *out_len);
 
-/* Has a message that is still coming in taken too long? */
+/* Has a message that is still coming in taken too long: `idle_ms` without a byte, or
+ * GRPC_STREAM_SLOWEST times that altogether? */
+#define GRPC_STREAM_SLOWEST 10
 struct grpc_error grpc_stream_tick(const struct grpc_stream *stream, uint32_t idle_ms,
 				   uint64_t now_ms);
 

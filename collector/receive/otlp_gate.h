@@ -17,7 +17,7 @@ struct otlp_gate_head {
 };
 
 #define OTLP_GATE_HEALTH  "/healthz"
-#define OTLP_GATE_HEALTHY STR("ok\n")
+#define OTLP_GATE_HEALTHY STR("healthy\n")
 
 struct otlp_gate_verdict {
 	struct grpc_error error; /* GRPC_OK: go on */
