@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lanes into segments: who owned the thread at each instant.
  *
- * Off the CPU the tag cannot change, so the tag at switch-out owns the whole wait. Of a slice on
+ * Off the CPU the tag cannot change (overlay_wait.c). Of a slice on
  * the CPU the tags at both ends are known; in between, the spans' own edges cut it: the innermost
  * span that is active, and that this thread can have carried, owns each piece. What the tags at the
  * ends do not confirm is uncertain for the spans concerned (DESIGN 4, rules 1, 2, 4, 5, 8). */
 #include <stdlib.h>
 
 #include "collector/base/macros.h"
-#include "correlate/join.h"
-#include "correlate/reason.h"
-
-#define OVERLAY_MAX_SPANS 512 /* of one trace within one slice */
+#include "correlate/overlay.h"
 
 /* SUSPENDED: the thread carried it before and after, or a child of it, and something else in this
  * slice: it may have come to it in between. Such a span owns nothing, but is in doubt. */
@@ -31,8 +28,7 @@ struct cut {
 	uint8_t confidence[OVERLAY_MAX_SPANS];
 };
 
-/* Up to the one that is active then; -1: none. */
-static int32_t climb(const struct join *join, int32_t index, uint64_t time_ns)
+int32_t overlay_climb(const struct join *join, int32_t index, uint64_t time_ns)
 {
 	while (index >= 0 && !node_is_active(&join->nodes[index], time_ns))
 		index = join->nodes[index].parent;
@@ -61,8 +57,8 @@ static int32_t enclosing(const struct join *join, const struct lane *lane, uint6
 	return best;
 }
 
-static int32_t meaning(const struct join *join, const struct lane *lane,
-		       const struct event_tag *tag, uint64_t time_ns)
+int32_t overlay_meaning(const struct join *join, const struct lane *lane,
+			const struct event_tag *tag, uint64_t time_ns)
 {
 	int32_t index;
 
@@ -76,9 +72,7 @@ static int32_t meaning(const struct join *join, const struct lane *lane,
 	return enclosing(join, lane, time_ns);
 }
 
-/* The doubt is the span's, and that of every ancestor up to the first one that is sure; that one's
- * own share (self) is in doubt too. */
-static void doubt(struct join *join, int32_t index, int32_t sure_ancestor, uint64_t ns)
+void overlay_doubt(struct join *join, int32_t index, int32_t sure_ancestor, uint64_t ns)
 {
 	for (; index >= 0; index = join->nodes[index].parent) {
 		join->nodes[index].uncertain_ns += ns;
@@ -103,15 +97,13 @@ static void emit(struct join *join, const struct segment *like, uint64_t start, 
 	segment->carrier = carrier;
 }
 
-/* A stretch with one tag all along, given to the innermost span of the chain that is active: a tag
- * may be seen before its span's start or after its end. */
-static void emit_chain(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
-		       int32_t index)
+void overlay_emit_chain(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
+			int32_t index)
 {
 	struct segment piece = *like;
 
 	while (start < end) {
-		int32_t owner = climb(join, index, start);
+		int32_t owner = overlay_climb(join, index, start);
 		uint64_t until = owner >= 0 ? MIN(end, join->nodes[owner].b_ns) : end;
 
 		for (int32_t i = index; i >= 0 && i != owner; i = join->nodes[i].parent) {
@@ -235,8 +227,8 @@ static int32_t innermost(struct cut *cut, uint64_t start, uint64_t ns,
 		if (best >= 0 && !node_is_below(join, index, best)) {
 			if (node_is_below(join, best, index))
 				continue;
-			doubt(join, index, -1, ns);
-			doubt(join, best, -1, ns);
+			overlay_doubt(join, index, -1, ns);
+			overlay_doubt(join, best, -1, ns);
 			if (cut->confidence[i] < *out_confidence ||
 			    (cut->confidence[i] == *out_confidence &&
 			     node->depth < join->nodes[best].depth))
@@ -273,9 +265,9 @@ static void doubt_suspended(struct cut *cut, int32_t owner, uint64_t start, uint
 			meet = join->nodes[meet].parent;
 		if (meet == index)
 			continue;
-		doubt(join, index, meet, ns);
+		overlay_doubt(join, index, meet, ns);
 		if (owner != meet)
-			doubt(join, owner, meet, ns);
+			overlay_doubt(join, owner, meet, ns);
 	}
 }
 
@@ -285,7 +277,7 @@ static void doubt_company(const struct cut *cut, int32_t owner, uint64_t start, 
 	uint64_t shared = company_overlap_ns(cut->join, cut->lane, start, end);
 
 	if (shared)
-		doubt(cut->join, owner, -1, MIN(shared + cut->doubt_ns, end - start));
+		overlay_doubt(cut->join, owner, -1, MIN(shared + cut->doubt_ns, end - start));
 }
 
 static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
@@ -309,7 +301,7 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 	if (owner < 0)
 		return;
 	if (confidence == DOUBTFUL)
-		doubt(cut->join, owner, sure_ancestor(cut, owner), ns);
+		overlay_doubt(cut->join, owner, sure_ancestor(cut, owner), ns);
 	doubt_company(cut, owner, start, end);
 	emit(cut->join, &like, start, end, owner);
 }
@@ -423,8 +415,8 @@ static void cut_slice(struct join *join, const struct lane *lane, const struct s
 				     OVERLAY_MAX_SPANS);
 	if (!cut.count)
 		return;
-	cut.owner_in = meaning(join, lane, &slice->tag_in, slice->in_ns);
-	cut.owner_out = meaning(join, lane, &slice->tag_out, slice->out_ns);
+	cut.owner_in = overlay_meaning(join, lane, &slice->tag_in, slice->in_ns);
+	cut.owner_out = overlay_meaning(join, lane, &slice->tag_out, slice->out_ns);
 	for (uint32_t i = 0; i < cut.count; i++) {
 		cut.confidence[i] = (uint8_t)trust(&cut, cut.nodes[i]);
 		any |= cut.confidence[i] != CANNOT;
@@ -444,167 +436,6 @@ static void cut_slice(struct join *join, const struct lane *lane, const struct s
 	}
 }
 
-/* Between start and attach, or detach and end, the thread itself may leave the CPU: then its tag
- * does not show the span yet, or any more. */
-static void doubt_wait(struct join *join, const struct lane *lane, uint64_t start, uint64_t end,
-		       int32_t owner)
-{
-	int32_t found[OVERLAY_MAX_SPANS];
-	uint32_t count =
-		join_overlapping(join, lane->process, start, end, found, OVERLAY_MAX_SPANS);
-
-	for (uint32_t i = 0; i < count; i++) {
-		const struct node *node = &join->nodes[found[i]];
-		const struct sighting *seen = join_sighting(join, found[i], lane->thread);
-		bool is_before = seen && seen->first_ns >= end && lane_on_cpu(lane, node->a_ns);
-		bool is_after = seen && seen->last_ns <= start && lane_on_cpu(lane, node->b_ns - 1);
-		bool is_placed = !seen && node->sightings < 0 && node->placed == lane;
-
-		if (owner >= 0 && (owner == found[i] || !node_is_below(join, found[i], owner)))
-			continue;
-		if (is_before || is_after || is_placed)
-			doubt(join, found[i], owner, MIN(end, node->b_ns) - MAX(start, node->a_ns));
-	}
-}
-
-static void emit_off_cpu(struct join *join, const struct lane *lane, const struct slice *before,
-			 const struct slice *after, uint64_t until)
-{
-	uint64_t start = before->out_ns;
-	uint64_t woken = after ? after->waking_ns : until;
-	bool preempted = before->flags & EVENT_PREEMPTED;
-	struct segment like = {
-		.thread = lane->thread,
-		.since_ns = start,
-		.wait = -1,
-		.state = STATE_RUNNABLE,
-		.why = preempted ? WHY_PREEMPTED : WHY_WOKEN,
-	};
-	int32_t owner = meaning(join, lane, &before->tag_out, start);
-	struct wait *wait;
-
-	if (after && (after->flags & EVENT_THROTTLED))
-		like.why = WHY_THROTTLED;
-	doubt_wait(join, lane, start, until, owner);
-	if (owner < 0)
-		return;
-	if (preempted) {
-		emit_chain(join, &like, start, until, owner);
-		return;
-	}
-	woken = woken ? MIN(MAX(woken, start), until) : until;
-	emit_chain(join, &like, woken, until, owner);
-	wait = join_add_wait(join, &like.wait);
-	if (!wait)
-		return;
-	wait->syscall = before->syscall;
-	wait->target = before->target;
-	wait->raw_ns = woken - start;
-	wait->stack = before->stack;
-	wait->reason = (uint8_t)reason_of(before->state, before->syscall,
-					  before->flags & EVENT_IOWAIT, &before->target);
-	wait->has_waker = after && (after->flags & EVENT_WAKER);
-	if (wait->has_waker)
-		wait->waker = after->waker;
-	like.state = STATE_BLOCKED;
-	emit_chain(join, &like, start, woken, owner);
-}
-
-/* Its lanes are those of its ancestors too. */
-static void mark_partial(struct join *join, int32_t index)
-{
-	for (; index >= 0; index = join->nodes[index].parent)
-		join->nodes[index].partial = true;
-}
-
-/* Records were lost in between: what the thread did is not known. `before` NULL: nor since when. */
-static void emit_gap(struct join *join, const struct lane *lane, const struct slice *before,
-		     const struct slice *after)
-{
-	struct segment like = { .thread = lane->thread, .wait = -1, .state = STATE_UNKNOWN };
-	uint64_t start = before ? before->out_ns : join->from_ns, end = after->in_ns;
-	int32_t owner = before ? meaning(join, lane, &before->tag_out, start) : -1;
-	int32_t found[OVERLAY_MAX_SPANS];
-	uint32_t count =
-		join_overlapping(join, lane->process, start, end, found, OVERLAY_MAX_SPANS);
-
-	if (owner < 0)
-		owner = meaning(join, lane, &after->tag_in, end);
-	emit_chain(join, &like, start, end, owner);
-	for (uint32_t i = 0; i < count; i++) {
-		struct node *node = &join->nodes[found[i]];
-
-		if (node->sightings < 0 || join_sighting(join, found[i], lane->thread))
-			mark_partial(join, found[i]);
-	}
-}
-
-static void doubt_hidden(struct join *join, const struct lane *lane, const struct slice *before,
-			 const struct slice *slice)
-{
-	int32_t owner = meaning(join, lane, &before->tag_out, before->out_ns);
-
-	for (owner = climb(join, owner, before->out_ns); owner >= 0;
-	     owner = join->nodes[owner].parent) {
-		join->nodes[owner].partial = true;
-		join->nodes[owner].uncertain_ns += slice->hidden_ns;
-	}
-}
-
-/* A thread was on the CPU then that was not busy with another trace all the time. */
-static bool anybody_ran(struct join *join, const struct process *process, uint64_t time_ns)
-{
-	for (struct thread *t = process->threads; t; t = t->next) {
-		const struct lane *lane = t->seen ? join_lane(join, t) : NULL;
-		const struct slice *slice = lane ? lane_on_cpu(lane, time_ns) : NULL;
-
-		if (slice && !join_is_pinned(join, slice))
-			return true;
-	}
-	return false;
-}
-
-/* A span that ended while its thread seems to wait was ended by another thread, or the record that
- * would tell of its end was lost. */
-static void question_ends(struct join *join, const struct lane *lane, const struct slice *last)
-{
-	int32_t owner = meaning(join, lane, &last->tag_out, last->out_ns);
-
-	for (; owner >= 0; owner = join->nodes[owner].parent) {
-		struct node *node = &join->nodes[owner];
-
-		if (node->b_ns <= last->out_ns + node->bound_ns + LEDGER_EXACT_NS ||
-		    node->b_ns > lane->open_until_ns)
-			continue;
-		if (anybody_ran(join, lane->process, node->b_ns - 1))
-			doubt(join, owner, -1, node->b_ns - last->out_ns);
-		else
-			mark_partial(join, owner);
-	}
-}
-
-/* After the newest record: still blocked, for the reason that stands there, or still running. */
-static void emit_open_end(struct join *join, const struct lane *lane)
-{
-	const struct slice *last = &lane->slices[lane->count - 1];
-	uint64_t end = lane->open_until_ns;
-	struct segment like = { .thread = lane->thread, .wait = -1, .state = STATE_RUNNING };
-	int32_t owner;
-
-	if (last->out_ns != lane->thread->last_out_ns || end <= last->out_ns)
-		return;
-	if (!lane->thread->running) {
-		emit_off_cpu(join, lane, last, NULL, end);
-		question_ends(join, lane, last);
-		return;
-	}
-	owner = meaning(join, lane, &last->tag_out, last->out_ns);
-	if (owner < 0)
-		return;
-	emit_chain(join, &like, last->out_ns, end, owner);
-	doubt(join, owner, -1, end - last->out_ns);
-}
-
 static void overlay_lane(struct join *join, const struct lane *lane)
 {
 	for (uint32_t i = 0; i < lane->count; i++) {
@@ -612,17 +443,17 @@ static void overlay_lane(struct join *join, const struct lane *lane)
 		const struct slice *before = i ? &lane->slices[i - 1] : NULL;
 
 		if (slice->gap)
-			emit_gap(join, lane, before, slice);
+			overlay_wait_gap(join, lane, before, slice);
 		else if (before && slice->in_ns > before->out_ns)
-			emit_off_cpu(join, lane, before, slice, slice->in_ns);
+			overlay_wait_emit(join, lane, before, slice, slice->in_ns);
 		if (before && slice->hidden_ns)
-			doubt_hidden(join, lane, before, slice);
+			overlay_wait_hidden(join, lane, before, slice);
 		if (slice->flags & EVENT_IN_LOST)
 			doubt_lost_in(join, lane, slice);
 		cut_slice(join, lane, slice);
 	}
 	if (lane->count)
-		emit_open_end(join, lane);
+		overlay_wait_open_end(join, lane);
 }
 
 static int by_segment_start(const void *a, const void *b)

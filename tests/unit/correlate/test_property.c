@@ -14,11 +14,9 @@
 #include <cmocka.h>
 
 #include "collector/base/macros.h"
-#include "tests/unit/correlate/oracle.h"
+#include "tests/unit/correlate/judge.h"
 #include "tests/unit/correlate/player.h"
 #include "tests/unit/correlate/scenario.h"
-
-#define SLACK_NS 2000 /* clocks are read to about a microsecond */
 
 static const struct play in_time = { .order = PLAY_IN_TIME };
 static uint64_t first_seed = 1,
@@ -37,140 +35,6 @@ static void for_seeds(unsigned count, unsigned (*check)(uint64_t seed))
 		wrong += found ? 1 : 0;
 	}
 	assert_int_equal(wrong, 0);
-}
-
-/* ---- what can be wrong with a ledger */
-
-struct figure {
-	const char *name;
-	uint64_t got, truth;
-};
-
-static unsigned compare(const struct figure *figure, const struct kept *kept, uint32_t span,
-			uint64_t allowed_ns)
-{
-	uint64_t off = figure->got > figure->truth ? figure->got - figure->truth
-						   : figure->truth - figure->got;
-
-	if (off <= allowed_ns)
-		return 0;
-	print_message("  span %u (%s, uncertain %llu of %llu): %s is %llu, in truth %llu\n", span,
-		      ledger_grade_name(kept->ledger.grade),
-		      (unsigned long long)kept->ledger.uncertain_ns,
-		      (unsigned long long)kept->ledger.wall_ns, figure->name,
-		      (unsigned long long)figure->got, (unsigned long long)figure->truth);
-	return 1;
-}
-
-static unsigned compare_splits(const char *which, const struct ledger_split *got,
-			       const struct ledger_split *truth, const struct kept *kept,
-			       uint32_t span, uint64_t allowed_ns)
-{
-	char names[REASON_COUNT + 3][40];
-	struct figure figures[REASON_COUNT + 3] = {
-		{ names[0], got->running_ns, truth->running_ns },
-		{ names[1], got->runnable_ns, truth->runnable_ns },
-		{ names[2], got->elsewhere_ns, truth->elsewhere_ns },
-	};
-	unsigned wrong = 0;
-
-	snprintf(names[0], sizeof(names[0]), "%srunning_ns", which);
-	snprintf(names[1], sizeof(names[1]), "%srunnable_ns", which);
-	snprintf(names[2], sizeof(names[2]), "%selsewhere_ns", which);
-	for (int r = 0; r < REASON_COUNT; r++) {
-		snprintf(names[r + 3], sizeof(names[0]), "%sblocked_ns[%s]", which,
-			 ledger_reason_name((enum ledger_reason)r));
-		figures[r + 3] =
-			(struct figure){ names[r + 3], got->blocked_ns[r], truth->blocked_ns[r] };
-	}
-	for (size_t i = 0; i < ARRAY_LEN(figures); i++)
-		wrong += compare(&figures[i], kept, span, allowed_ns);
-	return wrong;
-}
-
-static unsigned count_errors(const struct schedule *s, uint32_t span, const struct kept *kept,
-			     uint64_t allowed_ns)
-{
-	struct true_ledger truth = oracle_ledger(s, (int32_t)span);
-	const struct ledger *l = &kept->ledger;
-	const struct figure cpu = { "cpu_ns", l->cpu_ns, truth.cpu_ns };
-	const struct figure cpu_self = { "cpu_self_ns", l->cpu_self_ns, truth.cpu_self_ns };
-
-	return compare(&cpu, kept, span, allowed_ns) + compare(&cpu_self, kept, span, allowed_ns) +
-	       compare_splits("", &l->all, &truth.all, kept, span, allowed_ns) +
-	       compare_splits("self.", &l->self, &truth.self, kept, span, allowed_ns);
-}
-
-static bool is_vouched_for(const struct kept *kept)
-{
-	return kept->is_there && kept->ledger.grade >= GRADE_BOUNDED;
-}
-
-/* Figures that are further off than the ledger admits. */
-static unsigned count_lies(const struct schedule *s, const struct outcome *outcome)
-{
-	unsigned lies = 0;
-
-	for (uint32_t i = 0; i < s->span_count; i++) {
-		const struct kept *kept = &outcome->spans[i];
-
-		if (is_vouched_for(kept))
-			lies += count_errors(s, i, kept, kept->ledger.uncertain_ns + SLACK_NS) > 0;
-	}
-	return lies;
-}
-
-/* The identity; no ledger of nobody; none missing. */
-static unsigned count_flaws(const struct schedule *s, const struct outcome *outcome)
-{
-	unsigned missing = 0;
-
-	for (uint32_t i = 0; i < s->span_count; i++)
-		missing += s->spans[i].is_exported && s->spans[i].end_ns &&
-			   !outcome->spans[i].is_there;
-	if (missing || outcome->wrong_sums || outcome->strangers)
-		print_message("  %u missing, %u do not add up, %u strangers\n", missing,
-			      outcome->wrong_sums, outcome->strangers);
-	return missing + outcome->wrong_sums + outcome->strangers;
-}
-
-static unsigned count_below(const struct schedule *s, const struct outcome *outcome,
-			    enum ledger_grade least)
-{
-	unsigned below = 0;
-
-	for (uint32_t i = 0; i < s->span_count; i++) {
-		const struct kept *kept = &outcome->spans[i];
-
-		if (!s->spans[i].is_exported || (kept->is_there && kept->ledger.grade >= least))
-			continue;
-		print_message("  span %u is %s only: uncertain %llu of %llu\n", i,
-			      ledger_grade_name(kept->ledger.grade),
-			      (unsigned long long)kept->ledger.uncertain_ns,
-			      (unsigned long long)kept->ledger.wall_ns);
-		below++;
-	}
-	return below;
-}
-
-static unsigned count_changed(const struct outcome *a, const struct outcome *b)
-{
-	unsigned changed = 0;
-
-	for (uint32_t i = 0; i < a->span_count; i++) {
-		const struct buf *x = &a->spans[i].code, *y = &b->spans[i].code;
-
-		if (a->spans[i].is_there == b->spans[i].is_there && x->len == y->len &&
-		    (!x->len || memcmp(x->data, y->data, x->len) == 0))
-			continue;
-		print_message("  span %u differs: uncertain %llu and %llu, cpu %llu and %llu\n", i,
-			      (unsigned long long)a->spans[i].ledger.uncertain_ns,
-			      (unsigned long long)b->spans[i].ledger.uncertain_ns,
-			      (unsigned long long)a->spans[i].ledger.cpu_ns,
-			      (unsigned long long)b->spans[i].ledger.cpu_ns);
-		changed++;
-	}
-	return changed;
 }
 
 /* ---- casts */
@@ -231,7 +95,7 @@ static unsigned check_no_lie(uint64_t seed)
 {
 	struct schedule *s = hard_service(seed);
 	struct outcome outcome = play(s, &in_time);
-	unsigned wrong = count_flaws(s, &outcome) + count_lies(s, &outcome);
+	unsigned wrong = judge_flaws(s, &outcome) + judge_lies(s, &outcome);
 
 	outcome_free(&outcome);
 	schedule_free(s);
@@ -248,11 +112,11 @@ static unsigned check_simple(uint64_t seed)
 {
 	struct schedule *s = simple_service(seed);
 	struct outcome outcome = play(s, &in_time);
-	unsigned wrong = count_flaws(s, &outcome) + count_below(s, &outcome, GRADE_EXACT);
+	unsigned wrong = judge_flaws(s, &outcome) + judge_below(s, &outcome, GRADE_EXACT);
 
 	for (uint32_t i = 0; i < s->span_count; i++)
 		wrong += outcome.spans[i].is_there &&
-			 count_errors(s, i, &outcome.spans[i], SLACK_NS);
+			 judge_errors(s, i, &outcome.spans[i], SLACK_NS);
 	outcome_free(&outcome);
 	schedule_free(s);
 	return wrong;
@@ -278,8 +142,8 @@ static unsigned check_back_to_back(uint64_t seed)
 		scenario_back_to_back(s, thread, 10);
 	schedule_run(s);
 	outcome = play(s, &in_time);
-	wrong = count_flaws(s, &outcome) + count_lies(s, &outcome) +
-		count_below(s, &outcome, GRADE_BOUNDED);
+	wrong = judge_flaws(s, &outcome) + judge_lies(s, &outcome) +
+		judge_below(s, &outcome, GRADE_BOUNDED);
 	outcome_free(&outcome);
 	schedule_free(s);
 	return wrong;
@@ -295,7 +159,7 @@ static unsigned check_deterministic(uint64_t seed)
 {
 	struct schedule *s = hard_service(seed);
 	struct outcome first = play(s, &in_time), second = play(s, &in_time);
-	unsigned wrong = count_changed(&first, &second);
+	unsigned wrong = judge_changed(&first, &second);
 
 	outcome_free(&first);
 	outcome_free(&second);
@@ -326,7 +190,7 @@ static unsigned check_orders(uint64_t seed)
 	for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
 		const struct play how = { .order = orders[i] };
 		struct outcome outcome = play(s, &how);
-		unsigned changed = count_flaws(s, &outcome) + count_changed(&expected, &outcome);
+		unsigned changed = judge_flaws(s, &outcome) + judge_changed(&expected, &outcome);
 
 		if (changed)
 			print_message(" order %d\n", orders[i]);
@@ -355,7 +219,7 @@ static unsigned check_late_roots(uint64_t seed)
 	name_processes(s);
 	expected = play(s, &in_time);
 	outcome = play(s, &late);
-	wrong = count_flaws(s, &outcome) + count_changed(&expected, &outcome);
+	wrong = judge_flaws(s, &outcome) + judge_changed(&expected, &outcome);
 	for (uint32_t i = 0; i < s->span_count; i++)
 		revised += outcome.spans[i].is_there && outcome.spans[i].ledger.revision > 1;
 	for (uint32_t i = 0; i < s->span_count && !revised; i++)
@@ -389,7 +253,7 @@ static unsigned check_losses(uint64_t seed)
 		lose_time(s, how.gap_from_ns, how.gap_to_ns);
 	}
 	outcome = play(s, &how);
-	wrong = count_flaws(s, &outcome) + count_lies(s, &outcome);
+	wrong = judge_flaws(s, &outcome) + judge_lies(s, &outcome);
 	outcome_free(&outcome);
 	schedule_free(s);
 	return wrong;
@@ -432,7 +296,7 @@ static unsigned check_loss_is_local(uint64_t seed)
 
 	lose_records(s, &s->rng, 2);
 	outcome = play(s, &in_time);
-	wrong = count_flaws(s, &outcome) + count_lies(s, &outcome);
+	wrong = judge_flaws(s, &outcome) + judge_lies(s, &outcome);
 	for (uint32_t i = 0; i < s->span_count; i++) {
 		if (outcome.spans[i].ledger.grade == GRADE_EXACT || has_hole(s, &s->spans[i]))
 			continue;
@@ -463,8 +327,8 @@ static unsigned check_folded(uint64_t seed)
 
 	schedule_run(s);
 	outcome = play(s, &short_reach);
-	wrong = count_flaws(s, &outcome) + count_lies(s, &outcome) +
-		count_below(s, &outcome, GRADE_BOUNDED);
+	wrong = judge_flaws(s, &outcome) + judge_lies(s, &outcome) +
+		judge_below(s, &outcome, GRADE_BOUNDED);
 	if (!outcome.stats.slices_folded) {
 		print_message("  nothing was folded: span %d is too short\n", span);
 		wrong++;
@@ -485,7 +349,7 @@ static unsigned check_folded_service(uint64_t seed)
 	const struct play short_reach = { .order = PLAY_LATE, .reach_ns = 50 * MS };
 	struct schedule *s = hard_service(seed);
 	struct outcome outcome = play(s, &short_reach);
-	unsigned wrong = count_flaws(s, &outcome) + count_lies(s, &outcome);
+	unsigned wrong = judge_flaws(s, &outcome) + judge_lies(s, &outcome);
 
 	outcome_free(&outcome);
 	schedule_free(s);
@@ -511,7 +375,7 @@ static unsigned check_no_tags(uint64_t seed)
 		scenario_nested(s, thread, 3);
 	schedule_run(s);
 	outcome = play(s, &in_time);
-	wrong = count_flaws(s, &outcome);
+	wrong = judge_flaws(s, &outcome);
 	for (uint32_t i = 0; i < s->span_count; i++)
 		wrong += outcome.spans[i].ledger.grade != GRADE_NONE ||
 			 outcome.spans[i].ledger.none_cause != NONE_NO_TAGS;

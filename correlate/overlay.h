@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of the overlay: what its files share. Internal to overlay*.c. */
+#pragma once
+
+#include "correlate/join.h"
+
+#define OVERLAY_MAX_SPANS 512 /* of one trace within one slice */
+
+/* The node that a tag of that moment means; -1: nothing of this trace. */
+int32_t overlay_meaning(const struct join *join, const struct lane *lane,
+			const struct event_tag *tag, uint64_t time_ns);
+/* The node, or the ancestor of it that is active then; -1: none. */
+int32_t overlay_climb(const struct join *join, int32_t index, uint64_t time_ns);
+/* The doubt is the span's, and that of every ancestor up to the first one that is sure; that one's
+ * own share (self) is in doubt too. */
+void overlay_doubt(struct join *join, int32_t index, int32_t sure_ancestor, uint64_t ns);
+/* A stretch with one tag all along, given to the innermost span of the chain that is active: a tag
+ * may be seen before its span's start or after its end. */
+void overlay_emit_chain(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
+			int32_t index);
+
+/* overlay_wait.c. The stretch off the CPU before a slice; `before` is the slice before that. */
+void overlay_wait_emit(struct join *join, const struct lane *lane, const struct slice *before,
+		       const struct slice *after, uint64_t until);
+/* Records were lost in between: what the thread did is not known. `before` NULL: nor since when. */
+void overlay_wait_gap(struct join *join, const struct lane *lane, const struct slice *before,
+		      const struct slice *after);
+/* CPU time was booked that no record explains. */
+void overlay_wait_hidden(struct join *join, const struct lane *lane, const struct slice *before,
+			 const struct slice *slice);
+/* After the newest record: still blocked, for the reason that stands there, or still running. */
+void overlay_wait_open_end(struct join *join, const struct lane *lane);

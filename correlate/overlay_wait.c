@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The stretches between slices: waits, gaps in the records, and what is not over yet.
+ *
+ * Off the CPU the tag cannot change, so the tag at switch-out owns the whole wait (DESIGN 4,
+ * rule 1). */
+#include "collector/base/macros.h"
+#include "correlate/overlay.h"
+#include "correlate/reason.h"
+
+/* Between start and attach, or detach and end, the thread itself may leave the CPU: then its tag
+ * does not show the span yet, or any more. */
+static void doubt_wait(struct join *join, const struct lane *lane, uint64_t start, uint64_t end,
+		       int32_t owner)
+{
+	int32_t found[OVERLAY_MAX_SPANS];
+	uint32_t count =
+		join_overlapping(join, lane->process, start, end, found, OVERLAY_MAX_SPANS);
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct node *node = &join->nodes[found[i]];
+		const struct sighting *seen = join_sighting(join, found[i], lane->thread);
+		bool is_before = seen && seen->first_ns >= end && lane_on_cpu(lane, node->a_ns);
+		bool is_after = seen && seen->last_ns <= start && lane_on_cpu(lane, node->b_ns - 1);
+		bool is_placed = !seen && node->sightings < 0 && node->placed == lane;
+
+		if (owner >= 0 && (owner == found[i] || !node_is_below(join, found[i], owner)))
+			continue;
+		if (is_before || is_after || is_placed)
+			overlay_doubt(join, found[i], owner,
+				      MIN(end, node->b_ns) - MAX(start, node->a_ns));
+	}
+}
+
+void overlay_wait_emit(struct join *join, const struct lane *lane, const struct slice *before,
+		       const struct slice *after, uint64_t until)
+{
+	uint64_t start = before->out_ns;
+	uint64_t woken = after ? after->waking_ns : until;
+	bool preempted = before->flags & EVENT_PREEMPTED;
+	struct segment like = {
+		.thread = lane->thread,
+		.since_ns = start,
+		.wait = -1,
+		.state = STATE_RUNNABLE,
+		.why = preempted ? WHY_PREEMPTED : WHY_WOKEN,
+	};
+	int32_t owner = overlay_meaning(join, lane, &before->tag_out, start);
+	struct wait *wait;
+
+	if (after && (after->flags & EVENT_THROTTLED))
+		like.why = WHY_THROTTLED;
+	doubt_wait(join, lane, start, until, owner);
+	if (owner < 0)
+		return;
+	if (preempted) {
+		overlay_emit_chain(join, &like, start, until, owner);
+		return;
+	}
+	woken = woken ? MIN(MAX(woken, start), until) : until;
+	overlay_emit_chain(join, &like, woken, until, owner);
+	wait = join_add_wait(join, &like.wait);
+	if (!wait)
+		return;
+	wait->syscall = before->syscall;
+	wait->target = before->target;
+	wait->raw_ns = woken - start;
+	wait->stack = before->stack;
+	wait->reason = (uint8_t)reason_of(before->state, before->syscall,
+					  before->flags & EVENT_IOWAIT, &before->target);
+	wait->has_waker = after && (after->flags & EVENT_WAKER);
+	if (wait->has_waker)
+		wait->waker = after->waker;
+	like.state = STATE_BLOCKED;
+	overlay_emit_chain(join, &like, start, woken, owner);
+}
+
+/* Its lanes are those of its ancestors too. */
+static void mark_partial(struct join *join, int32_t index)
+{
+	for (; index >= 0; index = join->nodes[index].parent)
+		join->nodes[index].partial = true;
+}
+
+void overlay_wait_gap(struct join *join, const struct lane *lane, const struct slice *before,
+		      const struct slice *after)
+{
+	struct segment like = { .thread = lane->thread, .wait = -1, .state = STATE_UNKNOWN };
+	uint64_t start = before ? before->out_ns : join->from_ns, end = after->in_ns;
+	int32_t owner = before ? overlay_meaning(join, lane, &before->tag_out, start) : -1;
+	int32_t found[OVERLAY_MAX_SPANS];
+	uint32_t count =
+		join_overlapping(join, lane->process, start, end, found, OVERLAY_MAX_SPANS);
+
+	if (owner < 0)
+		owner = overlay_meaning(join, lane, &after->tag_in, end);
+	overlay_emit_chain(join, &like, start, end, owner);
+	for (uint32_t i = 0; i < count; i++) {
+		struct node *node = &join->nodes[found[i]];
+
+		if (node->sightings < 0 || join_sighting(join, found[i], lane->thread))
+			mark_partial(join, found[i]);
+	}
+}
+
+void overlay_wait_hidden(struct join *join, const struct lane *lane, const struct slice *before,
+			 const struct slice *slice)
+{
+	int32_t owner = overlay_meaning(join, lane, &before->tag_out, before->out_ns);
+
+	for (owner = overlay_climb(join, owner, before->out_ns); owner >= 0;
+	     owner = join->nodes[owner].parent) {
+		join->nodes[owner].partial = true;
+		join->nodes[owner].uncertain_ns += slice->hidden_ns;
+	}
+}
+
+/* A thread was on the CPU then that was not busy with another trace all the time. */
+static bool anybody_ran(struct join *join, const struct process *process, uint64_t time_ns)
+{
+	for (struct thread *t = process->threads; t; t = t->next) {
+		const struct lane *lane = t->seen ? join_lane(join, t) : NULL;
+		const struct slice *slice = lane ? lane_on_cpu(lane, time_ns) : NULL;
+
+		if (slice && !join_is_pinned(join, slice))
+			return true;
+	}
+	return false;
+}
+
+/* A span that ended while its thread seems to wait was ended by another thread, or the record that
+ * would tell of its end was lost. */
+static void question_ends(struct join *join, const struct lane *lane, const struct slice *last)
+{
+	int32_t owner = overlay_meaning(join, lane, &last->tag_out, last->out_ns);
+
+	for (; owner >= 0; owner = join->nodes[owner].parent) {
+		struct node *node = &join->nodes[owner];
+
+		if (node->b_ns <= last->out_ns + node->bound_ns + LEDGER_EXACT_NS ||
+		    node->b_ns > lane->open_until_ns)
+			continue;
+		if (anybody_ran(join, lane->process, node->b_ns - 1))
+			overlay_doubt(join, owner, -1, node->b_ns - last->out_ns);
+		else
+			mark_partial(join, owner);
+	}
+}
+
+void overlay_wait_open_end(struct join *join, const struct lane *lane)
+{
+	const struct slice *last = &lane->slices[lane->count - 1];
+	uint64_t end = lane->open_until_ns;
+	struct segment like = { .thread = lane->thread, .wait = -1, .state = STATE_RUNNING };
+	int32_t owner;
+
+	if (last->out_ns != lane->thread->last_out_ns || end <= last->out_ns)
+		return;
+	if (!lane->thread->running) {
+		overlay_wait_emit(join, lane, last, NULL, end);
+		question_ends(join, lane, last);
+		return;
+	}
+	owner = overlay_meaning(join, lane, &last->tag_out, last->out_ns);
+	if (owner < 0)
+		return;
+	overlay_emit_chain(join, &like, last->out_ns, end, owner);
+	overlay_doubt(join, owner, -1, end - last->out_ns);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/correlate/judge.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "collector/base/macros.h"
+#include "tests/unit/correlate/oracle.h"
+
+struct figure {
+	const char *name;
+	uint64_t got, truth;
+};
+
+static unsigned compare(const struct figure *figure, const struct kept *kept, uint32_t span,
+			uint64_t allowed_ns)
+{
+	uint64_t off = figure->got > figure->truth ? figure->got - figure->truth
+						   : figure->truth - figure->got;
+
+	if (off <= allowed_ns)
+		return 0;
+	print_message("  span %u (%s, uncertain %llu of %llu): %s is %llu, in truth %llu\n", span,
+		      ledger_grade_name(kept->ledger.grade),
+		      (unsigned long long)kept->ledger.uncertain_ns,
+		      (unsigned long long)kept->ledger.wall_ns, figure->name,
+		      (unsigned long long)figure->got, (unsigned long long)figure->truth);
+	return 1;
+}
+
+static unsigned compare_splits(const char *which, const struct ledger_split *got,
+			       const struct ledger_split *truth, const struct kept *kept,
+			       uint32_t span, uint64_t allowed_ns)
+{
+	char names[REASON_COUNT + 3][40];
+	struct figure figures[REASON_COUNT + 3] = {
+		{ names[0], got->running_ns, truth->running_ns },
+		{ names[1], got->runnable_ns, truth->runnable_ns },
+		{ names[2], got->elsewhere_ns, truth->elsewhere_ns },
+	};
+	unsigned wrong = 0;
+
+	snprintf(names[0], sizeof(names[0]), "%srunning_ns", which);
+	snprintf(names[1], sizeof(names[1]), "%srunnable_ns", which);
+	snprintf(names[2], sizeof(names[2]), "%selsewhere_ns", which);
+	for (int r = 0; r < REASON_COUNT; r++) {
+		snprintf(names[r + 3], sizeof(names[0]), "%sblocked_ns[%s]", which,
+			 ledger_reason_name((enum ledger_reason)r));
+		figures[r + 3] =
+			(struct figure){ names[r + 3], got->blocked_ns[r], truth->blocked_ns[r] };
+	}
+	for (size_t i = 0; i < ARRAY_LEN(figures); i++)
+		wrong += compare(&figures[i], kept, span, allowed_ns);
+	return wrong;
+}
+
+unsigned judge_errors(const struct schedule *s, uint32_t span, const struct kept *kept,
+		      uint64_t allowed_ns)
+{
+	struct true_ledger truth = oracle_ledger(s, (int32_t)span);
+	const struct ledger *l = &kept->ledger;
+	const struct figure cpu = { "cpu_ns", l->cpu_ns, truth.cpu_ns };
+	const struct figure cpu_self = { "cpu_self_ns", l->cpu_self_ns, truth.cpu_self_ns };
+
+	return compare(&cpu, kept, span, allowed_ns) + compare(&cpu_self, kept, span, allowed_ns) +
+	       compare_splits("", &l->all, &truth.all, kept, span, allowed_ns) +
+	       compare_splits("self.", &l->self, &truth.self, kept, span, allowed_ns);
+}
+
+static bool is_vouched_for(const struct kept *kept)
+{
+	return kept->is_there && kept->ledger.grade >= GRADE_BOUNDED;
+}
+
+unsigned judge_lies(const struct schedule *s, const struct outcome *outcome)
+{
+	unsigned lies = 0;
+
+	for (uint32_t i = 0; i < s->span_count; i++) {
+		const struct kept *kept = &outcome->spans[i];
+
+		if (is_vouched_for(kept))
+			lies += judge_errors(s, i, kept, kept->ledger.uncertain_ns + SLACK_NS) > 0;
+	}
+	return lies;
+}
+
+unsigned judge_flaws(const struct schedule *s, const struct outcome *outcome)
+{
+	unsigned missing = 0;
+
+	for (uint32_t i = 0; i < s->span_count; i++)
+		missing += s->spans[i].is_exported && s->spans[i].end_ns &&
+			   !outcome->spans[i].is_there;
+	if (missing || outcome->wrong_sums || outcome->strangers)
+		print_message("  %u missing, %u do not add up, %u strangers\n", missing,
+			      outcome->wrong_sums, outcome->strangers);
+	return missing + outcome->wrong_sums + outcome->strangers;
+}
+
+unsigned judge_below(const struct schedule *s, const struct outcome *outcome,
+		     enum ledger_grade least)
+{
+	unsigned below = 0;
+
+	for (uint32_t i = 0; i < s->span_count; i++) {
+		const struct kept *kept = &outcome->spans[i];
+
+		if (!s->spans[i].is_exported || (kept->is_there && kept->ledger.grade >= least))
+			continue;
+		print_message("  span %u is %s only: uncertain %llu of %llu\n", i,
+			      ledger_grade_name(kept->ledger.grade),
+			      (unsigned long long)kept->ledger.uncertain_ns,
+			      (unsigned long long)kept->ledger.wall_ns);
+		below++;
+	}
+	return below;
+}
+
+unsigned judge_changed(const struct outcome *a, const struct outcome *b)
+{
+	unsigned changed = 0;
+
+	for (uint32_t i = 0; i < a->span_count; i++) {
+		const struct buf *x = &a->spans[i].code, *y = &b->spans[i].code;
+
+		if (a->spans[i].is_there == b->spans[i].is_there && x->len == y->len &&
+		    (!x->len || memcmp(x->data, y->data, x->len) == 0))
+			continue;
+		print_message("  span %u differs: uncertain %llu and %llu, cpu %llu and %llu\n", i,
+			      (unsigned long long)a->spans[i].ledger.uncertain_ns,
+			      (unsigned long long)b->spans[i].ledger.uncertain_ns,
+			      (unsigned long long)a->spans[i].ledger.cpu_ns,
+			      (unsigned long long)b->spans[i].ledger.cpu_ns);
+		changed++;
+	}
+	return changed;
+}
