@@ -261,7 +261,7 @@ struct str profile_frame_name(const struct profile *profile, uint32_t frame)
 
 static int new_frame(struct profile *profile, struct str name, uint32_t hash, uint32_t *out_frame)
 {
-	uint64_t offset;
+	uint64_t offset = 0;
 	int rc = 0;
 
 	if (profile->frame_count == profile->frame_cap)

@@ -63,7 +63,8 @@ def check(trace, own_cpu_ns):
     asleep = query["ledger"]["blocked_ns"]["sleep"]
     assert asleep + query["ledger"]["uncertain_ns"] >= SLEEP_S * 1e9, query
     assert root["ledger"]["blocked_ns"]["sleep"] >= asleep, root
-    assert query["verdict"]["kind"] == "waiting", query["verdict"]
+    # A busy machine may keep a thread that has slept its time waiting for longer than it slept.
+    assert query["verdict"]["kind"] in ("waiting", "starved"), query["verdict"]
 
 
 def main():
