@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collector/alert/alert_table.h"
 #include "collector/config.h"
 
 #define FILE_MAX_BYTES ((size_t)8 << 20) /* thousands of alerts */
@@ -119,7 +120,9 @@ int config_read_text(struct config *config, const char *name, struct str text, s
 			rc = line_rc;
 		at += len + 1;
 	}
-	return rc < 0 ? rc : alert_rules_check(&config->alerts, message);
+	if (rc == 0)
+		rc = alert_rules_check(&config->alerts, message);
+	return rc < 0 ? rc : alert_table_check(&config->alerts, message);
 }
 
 static int slurp(const char *path, struct buf *out)

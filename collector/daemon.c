@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "bpf/probe.h"
+#include "collector/alert/alerter.h"
 #include "collector/base/buf.h"
 #include "collector/base/macros.h"
 #include "collector/clock.h"
@@ -75,6 +76,7 @@ struct daemon {
 	struct writer *writer;
 	struct engine *engine;
 	struct probe_watch *watch;
+	struct alerter *alerter;
 
 	char api_address[CONFIG_ADDRESS_BYTES];
 };
@@ -294,6 +296,18 @@ static int start_engine(struct daemon *daemon)
 	return rc;
 }
 
+static int start_alerter(struct daemon *daemon)
+{
+	struct alerter_options options = {
+		.config = daemon->config,
+		.store = daemon->store,
+		.daemon = daemon,
+		.api_address = daemon->api_address,
+	};
+
+	return alerter_start(&options, &daemon->alerter);
+}
+
 static int start_watch(struct daemon *daemon)
 {
 	struct probe_watch_options options = {
@@ -426,6 +440,8 @@ static int start(struct daemon *daemon)
 		rc = start_writer(daemon);
 	if (rc == 0)
 		rc = start_engine(daemon);
+	if (rc == 0)
+		rc = start_alerter(daemon);
 	if (rc < 0)
 		return rc;
 	network_connect(daemon->network, daemon->writer, daemon->engine);
@@ -451,6 +467,7 @@ static void tear_down(struct daemon *daemon)
 		uv_run(&daemon->loop, UV_RUN_DEFAULT);
 		network_join(daemon->network);
 	}
+	alerter_stop(daemon->alerter);
 	probe_watch_free(daemon->watch);
 	engine_stop(daemon->engine);
 	writer_stop(daemon->writer);
@@ -527,6 +544,11 @@ struct network *daemon_network(const struct daemon *daemon)
 struct probe_watch *daemon_probe(const struct daemon *daemon)
 {
 	return daemon->watch;
+}
+
+struct alerter *daemon_alerter(const struct daemon *daemon)
+{
+	return daemon->alerter;
 }
 
 struct metrics *daemon_metrics(struct daemon *daemon)

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+struct alerter;
 struct config;
 struct daemon;
 struct engine;
@@ -28,6 +29,7 @@ struct engine *daemon_engine(const struct daemon *daemon);
 struct writer *daemon_writer(const struct daemon *daemon);
 struct network *daemon_network(const struct daemon *daemon);
 struct probe_watch *daemon_probe(const struct daemon *daemon);
+struct alerter *daemon_alerter(const struct daemon *daemon);
 struct metrics *daemon_metrics(struct daemon *daemon);
 
 /* Accepting spans and queries: true from the line "ready" until a signal. */

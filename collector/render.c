@@ -211,13 +211,13 @@ static void put_stack(struct json *json, uint64_t stack, const struct render_nam
 	json_end(json);
 }
 
-static void put_wait(struct json *json, const struct ledger_wait *wait,
-		     const struct render_names *names)
+void render_wait(struct json *json, const char *key, const struct ledger_wait *wait,
+		 const struct render_names *names)
 {
 	struct buf text;
 
 	buf_init(&text, 0);
-	json_object(json, NULL);
+	json_object(json, key);
 	json_text(json, "reason", ledger_reason_name(wait->reason));
 	ledger_target_text(&wait->target, &text);
 	put_text(json, "target", &text);
@@ -295,7 +295,7 @@ void render_ledger(struct json *json, const struct ledger *ledger, const struct 
 	}
 	json_array(json, "waits");
 	for (unsigned i = 0; ledger && i < ledger->wait_count; i++)
-		put_wait(json, &ledger->waits[i], names);
+		render_wait(json, NULL, &ledger->waits[i], names);
 	json_end(json);
 	put_code(json, ledger, names);
 	put_links(json, ledger);

@@ -29,6 +29,10 @@ void render_span(struct json *json, const struct store_span *stored, unsigned pa
 void render_ledger(struct json *json, const struct ledger *ledger,
 		   const struct render_names *names);
 
+/* One object of "waits"; `key` as in json.h. */
+void render_wait(struct json *json, const char *key, const struct ledger_wait *wait,
+		 const struct render_names *names);
+
 /* The members timeline and timeline_truncated. */
 void render_timeline(struct json *json, const struct ledger *ledger);
 

@@ -19,6 +19,7 @@ int alert_rule_init(struct alert_rule *rule, struct str name, struct buf *messag
 	*rule = (struct alert_rule){
 		.service = "*",
 		.operation = "*",
+		.kind = -1,
 		.window_minutes = 5,
 		.min_count = 30,
 		.min_coverage = 0.5,
@@ -65,6 +66,21 @@ static int set_pattern(char *field, size_t size, const char *value, struct buf *
 		return refuse(message, "a name, in which * stands for any text");
 	memcpy(field, value, len + 1);
 	return 0;
+}
+
+static int set_kind(struct alert_rule *rule, const char *value, struct buf *message)
+{
+	if (strcmp(value, "*") == 0) {
+		rule->kind = -1;
+		return 0;
+	}
+	for (int kind = SPAN_KIND_INTERNAL; kind <= SPAN_KIND_CONSUMER; kind++) {
+		if (strcmp(value, alert_rule_kind_name((unsigned)kind)) == 0) {
+			rule->kind = kind;
+			return 0;
+		}
+	}
+	return refuse(message, "server, client, internal, producer, consumer or *");
 }
 
 static int set_window(struct alert_rule *rule, const char *value, struct buf *message)
@@ -141,6 +157,10 @@ static int set_text(struct alert_text *texts, unsigned *count, const char *name,
 
 	if (!is_label(name))
 		return refuse(message, "named by letters, digits and underscores");
+	for (unsigned i = 0; i < *count; i++) {
+		if (strcmp(texts[i].name, name) == 0)
+			return refuse(message, "named once only");
+	}
 	if (value_bytes > MAX_VALUE_BYTES || value_bytes == 1)
 		return refuse(message, "a text of 1 to 1023 bytes");
 	if (*count == ALERT_MAX_TEXTS)
@@ -154,17 +174,35 @@ static int set_text(struct alert_text *texts, unsigned *count, const char *name,
 	return 0;
 }
 
-/* The labels that say which alert it is are ours. */
+static bool is_own(const char *const *own, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(name, own[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The labels that say which alert it is are ours, and so are the annotations that say why. */
 static int set_label(struct alert_rule *rule, const char *name, const char *value,
 		     struct buf *message)
 {
-	static const char *const own[] = { "alertname", "service", "operation" };
+	static const char *const own[] = { "alertname", "service", "operation", "kind" };
 
-	for (size_t i = 0; i < ARRAY_LEN(own); i++) {
-		if (strcmp(name, own[i]) == 0)
-			return refuse(message, "another name: spanwise sets this label itself");
-	}
+	if (is_own(own, ARRAY_LEN(own), name))
+		return refuse(message, "another name: spanwise sets this label itself");
 	return set_text(rule->labels, &rule->label_count, name, value, message);
+}
+
+static int set_annotation(struct alert_rule *rule, const char *name, const char *value,
+			  struct buf *message)
+{
+	static const char *const own[] = { "summary", "condition",  "verdict",    "dominant_wait",
+					   "blocker", "exemplar_1", "exemplar_2", "exemplar_3" };
+
+	if (is_own(own, ARRAY_LEN(own), name))
+		return refuse(message, "another name: spanwise sets this annotation itself");
+	return set_text(rule->annotations, &rule->annotation_count, name, value, message);
 }
 
 int alert_rule_set(struct alert_rule *rule, const char *key, const char *value, struct buf *message)
@@ -172,12 +210,13 @@ int alert_rule_set(struct alert_rule *rule, const char *key, const char *value, 
 	if (strncmp(key, "label.", 6) == 0)
 		return set_label(rule, key + 6, value, message);
 	if (strncmp(key, "annotation.", 11) == 0)
-		return set_text(rule->annotations, &rule->annotation_count, key + 11, value,
-				message);
+		return set_annotation(rule, key + 11, value, message);
 	if (strcmp(key, "service") == 0)
 		return set_pattern(rule->service, sizeof(rule->service), value, message);
 	if (strcmp(key, "operation") == 0)
 		return set_pattern(rule->operation, sizeof(rule->operation), value, message);
+	if (strcmp(key, "kind") == 0)
+		return set_kind(rule, value, message);
 	if (strcmp(key, "window") == 0)
 		return set_window(rule, value, message);
 	if (strcmp(key, "min_count") == 0)
@@ -192,9 +231,10 @@ int alert_rule_set(struct alert_rule *rule, const char *key, const char *value, 
 		return set_hold(&rule->keep_ns, value, message);
 	if (strcmp(key, "when") == 0)
 		return set_when(rule, value, message);
-	buf_append_text(message, "is no key of an alert: they are service, operation, window, "
-				 "min_count, min_coverage, when, for, keep, hysteresis, "
-				 "label.NAME, annotation.NAME");
+	buf_append_text(message,
+			"is no key of an alert: they are service, operation, kind, window, "
+			"min_count, min_coverage, when, for, keep, hysteresis, "
+			"label.NAME, annotation.NAME");
 	return -EINVAL;
 }
 
@@ -232,9 +272,22 @@ static bool matches(const char *pattern, struct str text)
 	return !*pattern;
 }
 
-bool alert_rule_matches(const struct alert_rule *rule, struct str service, struct str operation)
+bool alert_rule_matches(const struct alert_rule *rule, const struct alert_subject *subject)
 {
-	return matches(rule->service, service) && matches(rule->operation, operation);
+	return (rule->kind < 0 || rule->kind == subject->kind) &&
+	       matches(rule->service, subject->service) &&
+	       matches(rule->operation, subject->operation);
+}
+
+const char *alert_rule_kind_name(unsigned kind)
+{
+	static const char *const names[] = {
+		[SPAN_KIND_INTERNAL] = "internal", [SPAN_KIND_SERVER] = "server",
+		[SPAN_KIND_CLIENT] = "client",     [SPAN_KIND_PRODUCER] = "producer",
+		[SPAN_KIND_CONSUMER] = "consumer",
+	};
+
+	return kind < ARRAY_LEN(names) && names[kind] ? names[kind] : "";
 }
 
 bool alert_rule_is_single(const struct alert_rule *rule)

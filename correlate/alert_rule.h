@@ -4,6 +4,7 @@
  * A rule is set key by key from text, as it stands in the configuration:
  *
  *   service, operation   patterns; * stands for any text        *
+ *   kind                 server, client, internal, producer, consumer, or *    *
  *   window               1m to 24h, whole minutes               5m
  *   min_count            spans in the window, else no data      30
  *   min_coverage         share of them that has figures         50 %
@@ -27,6 +28,7 @@
 
 #include "collector/base/buf.h"
 #include "correlate/ledger.h"
+#include "otlp/span.h"
 
 #define ALERT_NAME_BYTES    64
 #define ALERT_PATTERN_BYTES 256
@@ -65,6 +67,7 @@ struct alert_text {
 struct alert_rule {
 	char name[ALERT_NAME_BYTES];
 	char service[ALERT_PATTERN_BYTES], operation[ALERT_PATTERN_BYTES];
+	int kind; /* enum span_kind; -1: any */
 	char when[ALERT_WHEN_BYTES];
 	struct alert_term terms[ALERT_MAX_TERMS];
 	unsigned term_count;
@@ -86,12 +89,20 @@ int alert_rule_set(struct alert_rule *rule, const char *key, const char *value,
 /* When all keys are set. -EINVAL: a rule without condition. */
 int alert_rule_check(const struct alert_rule *rule, struct buf *message);
 
-bool alert_rule_matches(const struct alert_rule *rule, struct str service, struct str operation);
+/* An operation: spans of one name and kind of one service. */
+struct alert_subject {
+	struct str service, operation;
+	uint8_t kind; /* enum span_kind; another number: several */
+};
+
+bool alert_rule_matches(const struct alert_rule *rule, const struct alert_subject *subject);
 /* Neither pattern has a *: the rule is about one operation, whether it has spans or not. */
 bool alert_rule_is_single(const struct alert_rule *rule);
 /* Whether a term looks at it. */
 bool alert_rule_uses(const struct alert_rule *rule, enum alert_against against);
 bool alert_rule_needs_figures(const struct alert_rule *rule);
+
+const char *alert_rule_kind_name(unsigned kind);
 
 /* "wall_p99", "blocked.net": as written in a condition. */
 void alert_term_name(const struct alert_term *term, struct buf *out);

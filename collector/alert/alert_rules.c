@@ -113,6 +113,7 @@ void alert_rules_sample(struct buf *out)
 		   "#[alert %s]\n"
 		   "#service = %s\n"
 		   "#operation = %s\n"
+		   "#kind = *\n"
 		   "#window = %um\n"
 		   "#min_count = %u\n"
 		   "#min_coverage = %.0f %%\n"

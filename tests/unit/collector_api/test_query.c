@@ -59,6 +59,18 @@ struct engine *daemon_engine(const struct daemon *daemon)
 	return NULL;
 }
 
+struct alerter *daemon_alerter(const struct daemon *daemon)
+{
+	(void)daemon;
+	return NULL;
+}
+
+const struct config *daemon_config(const struct daemon *daemon)
+{
+	(void)daemon;
+	return NULL;
+}
+
 bool daemon_is_ready(const struct daemon *daemon)
 {
 	(void)daemon;

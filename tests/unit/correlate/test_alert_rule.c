@@ -145,9 +145,21 @@ static void labels_are_named_as_prometheus_does(void **state)
 	refuse(bench, "label.1st", "x", "letters");
 	refuse(bench, "label.__name__", "x", "letters");
 	refuse(bench, "label.service", "x", "sets this label itself");
-	for (unsigned i = 1; i < ALERT_MAX_TEXTS; i++)
-		accept(bench, "label.more", "x");
+	refuse(bench, "label.severity", "x", "named once only");
+	refuse(bench, "annotation.verdict", "x", "sets this annotation itself");
+	for (unsigned i = 1; i < ALERT_MAX_TEXTS; i++) {
+		const char key[] = { 'l', 'a', 'b', 'e', 'l', '.', (char)('a' + i), '\0' };
+
+		accept(bench, key, "x");
+	}
 	refuse(bench, "label.more", "x", "at most 12");
+}
+
+static bool matches(const struct alert_rule *rule, const char *service, const char *operation)
+{
+	struct alert_subject subject = { str_of(service), str_of(operation), SPAN_KIND_SERVER };
+
+	return alert_rule_matches(rule, &subject);
 }
 
 static void patterns_match_names_with_any_bytes(void **state)
@@ -158,16 +170,21 @@ static void patterns_match_names_with_any_bytes(void **state)
 	assert_false(alert_rule_is_single(rule));
 	accept(bench, "service", "shop");
 	accept(bench, "operation", "GET */items/[id]*");
-	assert_true(alert_rule_matches(rule, STR("shop"), STR("GET /a/b/items/[id]")));
-	assert_true(alert_rule_matches(rule, STR("shop"), STR("GET /items/items/[id]/x")));
-	assert_false(alert_rule_matches(rule, STR("shop"), STR("GET /items/i")));
-	assert_false(alert_rule_matches(rule, STR("shops"), STR("GET /a/items/[id]")));
+	assert_true(matches(rule, "shop", "GET /a/b/items/[id]"));
+	assert_true(matches(rule, "shop", "GET /items/items/[id]/x"));
+	assert_false(matches(rule, "shop", "GET /items/i"));
+	assert_false(matches(rule, "shops", "GET /a/items/[id]"));
 	accept(bench, "operation", "GET");
 	assert_true(alert_rule_is_single(rule));
-	assert_false(alert_rule_matches(rule, STR("shop"), STR("")));
+	assert_false(matches(rule, "shop", ""));
+	accept(bench, "operation", "*");
+	accept(bench, "kind", "client");
+	assert_false(matches(rule, "shop", "GET"));
+	accept(bench, "kind", "server");
+	assert_true(matches(rule, "shop", "GET"));
+	refuse(bench, "kind", "any", "server, client");
 	accept(bench, "operation", "*a*a*a*a*a*a*a*a*b");
-	assert_false(
-		alert_rule_matches(rule, STR("shop"), STR("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")));
+	assert_false(matches(rule, "shop", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
 }
 
 static void names_of_rules_are_plain(void **state)
