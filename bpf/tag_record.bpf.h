@@ -14,13 +14,18 @@ enum tag_outcome {
 	TAG_IS_INVALID,  /* a record whose `valid` is not 1: detached, or half written */
 };
 
-static __always_inline int tag_read_record(__u64 address, struct tag_record *out_record)
+static __always_inline int tag_judge_record(const struct tag_record *record)
 {
-	const __u64 *ids = (const __u64 *)out_record;
+	const __u64 *ids = (const __u64 *)record;
 
-	if (bpf_probe_read_user(out_record, sizeof(*out_record), (void *)address))
-		return TAG_IS_FAULTING;
-	if (out_record->valid != 1)
+	if (record->valid != 1)
 		return TAG_IS_INVALID;
 	return (ids[0] | ids[1]) && ids[2] ? TAG_IS_SET : TAG_IS_NONE;
+}
+
+static __always_inline int tag_read_record(__u64 address, struct tag_record *out_record)
+{
+	if (bpf_probe_read_user(out_record, sizeof(*out_record), (void *)address))
+		return TAG_IS_FAULTING;
+	return tag_judge_record(out_record);
 }

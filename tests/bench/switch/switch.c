@@ -36,14 +36,18 @@
 #define MAX_TURNS   101
 #define RING_BYTES  (16u << 20)
 
-static __thread struct tag_record *tag;
+/* As our own writers keep it: the record right behind the variable. */
+static __thread struct {
+	struct tag_record *tag;
+	struct tag_record record;
+} own;
 
 /* ---- two threads that do nothing but switch */
 
 static struct {
 	int there[2], back[2];
 	_Atomic uint32_t word; /* whose turn it is: 0 or 1 */
-	bool tagged;
+	bool tagged, apart;    /* apart: the record is somewhere else */
 	bool by_futex;
 	uint64_t least_ns; /* of all laps */
 } game;
@@ -101,11 +105,12 @@ static void play_lap(uint32_t me)
 
 static void play_side(uint32_t me)
 {
-	struct tag_record record = { .valid = 1 };
+	struct tag_record apart, *record = game.apart ? &apart : &own.record;
 
-	memset(record.trace_id, 0xab, sizeof(record.trace_id));
-	record.span_id[0] = (uint8_t)(1 + me);
-	tag = game.tagged ? &record : NULL;
+	*record = (struct tag_record){ .valid = 1 };
+	memset(record->trace_id, 0xab, sizeof(record->trace_id));
+	record->span_id[0] = (uint8_t)(1 + me);
+	own.tag = game.tagged ? record : NULL;
 	for (int lap = 0; lap < LAPS; lap++) {
 		uint64_t begin_ns = now_ns();
 
@@ -113,7 +118,7 @@ static void play_side(uint32_t me)
 		if (me == 0)
 			game.least_ns = MIN(game.least_ns, now_ns() - begin_ns);
 	}
-	tag = NULL;
+	own.tag = NULL;
 }
 
 static void *other_side(void *arg)
@@ -139,7 +144,7 @@ static double play(void)
 
 static const struct configuration {
 	const char *name;
-	bool floor, attached, follow, tagged, no_targets, no_wakers;
+	bool floor, attached, follow, tagged, apart, no_targets, no_wakers;
 	int target_ns;
 	uint32_t stacks_per_s;
 } configurations[] = {
@@ -154,6 +159,13 @@ static const struct configuration {
 	  .no_targets = true,
 	  .no_wakers = true,
 	  .target_ns = 220 },
+	{ .name = "bare, apart",
+	  .attached = true,
+	  .follow = true,
+	  .tagged = true,
+	  .apart = true,
+	  .no_targets = true,
+	  .no_wakers = true },
 	{ .name = "tagged + target",
 	  .attached = true,
 	  .follow = true,
@@ -222,7 +234,7 @@ static struct programs *attach(const struct configuration *configuration)
 	struct tag_descriptor descriptor = {
 		.count = 1,
 		.variables[0] = { .access = TAG_STATIC,
-				  .offset = (char *)&tag - (char *)__builtin_thread_pointer() },
+				  .offset = (char *)&own - (char *)__builtin_thread_pointer() },
 	};
 	struct programs *programs;
 	char why[512];
@@ -251,6 +263,7 @@ static void take_turn(const struct configuration *configuration, double out_ns[2
 		exit(1);
 
 	game.tagged = configuration->tagged;
+	game.apart = configuration->apart;
 	if (programs) {
 		atomic_store(&reading, true);
 		pthread_create(&reader, NULL, read_ring, NULL);
