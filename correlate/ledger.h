@@ -84,8 +84,7 @@ struct ledger_wait {
 };
 
 enum ledger_item_kind {
-	ITEM_CHILD =
-		1, /* a client or producer child that covers it: span_id, peer, server_span_id */
+	ITEM_CHILD = 1,  /* the deepest client or producer span below that covers it */
 	ITEM_QUEUED = 2, /* before the span was first observed */
 	ITEM_UNCOVERED = 3,
 };

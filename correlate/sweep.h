@@ -6,6 +6,12 @@
 
 #define SWEEP_MAX_LANES 1024 /* that carry one span at the same instant */
 
+/* Nodes by start, in the join's arena. */
+struct sweep_list {
+	int32_t *nodes;
+	uint32_t count;
+};
+
 struct sweep {
 	struct join *join;
 	struct ledger *ledger;
@@ -16,11 +22,10 @@ struct sweep {
 	uint64_t first_seen_ns;
 	uint64_t wait_seen_ns; /* start of the wait counted last */
 	uint32_t slice_overflow;
-	int32_t *children; /* by start: their edges split what is elsewhere */
-	uint32_t child_count;
-	uint64_t offset_ns; /* Unix minus monotonic, at the span's start */
-	uint64_t start_ns;  /* what lies before was folded */
-	bool folded_lanes;  /* on several threads: how they overlapped is not known any more */
+	struct sweep_list children, calls; /* their edges split what is elsewhere */
+	uint64_t offset_ns;                /* Unix minus monotonic, at the span's start */
+	uint64_t start_ns;                 /* what lies before was folded */
+	bool folded_lanes; /* on several threads: how they overlapped is not known any more */
 };
 
 /* sweep.c: a piece of the span's own timeline; `s` NULL: on no lane. */

@@ -7,25 +7,38 @@
 
 #include "collector/base/macros.h"
 
-bool sweep_elsewhere_find_children(struct sweep *sweep)
+/* Its children wherever they are; or its calls: client and producer spans below it, however deep.
+ */
+static bool belongs(const struct sweep *sweep, int32_t index, bool calls)
+{
+	const struct node *node = &sweep->join->nodes[index];
+
+	if (!calls)
+		return node->any_parent == sweep->index;
+	return node->span->label && index != sweep->index &&
+	       node_is_below(sweep->join, index, sweep->index);
+}
+
+static bool find_below(struct sweep *sweep, bool calls, struct sweep_list *out)
 {
 	const struct join *join = sweep->join;
 
-	sweep->children = arena_alloc(&sweep->join->arena, 1);
 	for (uint32_t i = 0; i < join->count; i++)
-		sweep->child_count += join->nodes[join->by_start[i]].any_parent == sweep->index;
-	if (!sweep->child_count)
-		return true;
-	sweep->children =
-		arena_alloc(&sweep->join->arena, sweep->child_count * sizeof(*sweep->children));
-	if (!sweep->children)
+		out->count += belongs(sweep, (int32_t)join->by_start[i], calls);
+	out->nodes = arena_alloc(&sweep->join->arena, (out->count + 1) * sizeof(*out->nodes));
+	if (!out->nodes)
 		return false;
-	sweep->child_count = 0;
+	out->count = 0;
 	for (uint32_t i = 0; i < join->count; i++) {
-		if (join->nodes[join->by_start[i]].any_parent == sweep->index)
-			sweep->children[sweep->child_count++] = (int32_t)join->by_start[i];
+		if (belongs(sweep, (int32_t)join->by_start[i], calls))
+			out->nodes[out->count++] = (int32_t)join->by_start[i];
 	}
 	return true;
+}
+
+bool sweep_elsewhere_find_children(struct sweep *sweep)
+{
+	return find_below(sweep, false, &sweep->children) && find_below(sweep, true, &sweep->calls);
 }
 
 static struct ledger_item *find_item(struct ledger *ledger, uint8_t kind, const uint8_t *span_id)
@@ -78,23 +91,25 @@ static void note_child_item(struct sweep *sweep, int32_t child, uint64_t ns)
 	item->ns += ns;
 }
 
-/* The child that covers `time`, outgoing ones first; `*out_until` shrinks to the next edge. */
-static int32_t covering_child(const struct sweep *sweep, uint64_t time, uint64_t *out_until)
+/* The deepest of the list that covers `time`; `*out_until` shrinks to the next edge. */
+static int32_t covering(const struct sweep *sweep, const struct sweep_list *list, uint64_t time,
+			uint64_t *out_until)
 {
+	const struct node *nodes = sweep->join->nodes;
 	int32_t best = -1;
 
-	for (uint32_t i = 0; i < sweep->child_count; i++) {
-		const struct node *child = &sweep->join->nodes[sweep->children[i]];
+	for (uint32_t i = 0; i < list->count; i++) {
+		const struct node *node = &nodes[list->nodes[i]];
 
-		if (child->a_ns > time) {
-			*out_until = MIN(*out_until, child->a_ns);
+		if (node->a_ns > time) {
+			*out_until = MIN(*out_until, node->a_ns);
 			break;
 		}
-		if (child->b_ns <= time)
+		if (node->b_ns <= time)
 			continue;
-		*out_until = MIN(*out_until, child->b_ns);
-		if (best < 0 || child->span->label)
-			best = sweep->children[i];
+		*out_until = MIN(*out_until, node->b_ns);
+		if (best < 0 || node->depth > nodes[best].depth)
+			best = list->nodes[i];
 	}
 	return best;
 }
@@ -106,11 +121,12 @@ static void account_elsewhere(struct sweep *sweep, uint64_t start, uint64_t end)
 	ledger->all.elsewhere_ns += end - start;
 	while (start < end) {
 		uint64_t until = end;
-		int32_t child = covering_child(sweep, start, &until);
+		int32_t child = covering(sweep, &sweep->children, start, &until);
+		int32_t call = covering(sweep, &sweep->calls, start, &until);
 		struct ledger_item *item = NULL;
 
-		if (child >= 0 && sweep->join->nodes[child].span->label)
-			note_child_item(sweep, child, until - start);
+		if (call >= 0)
+			note_child_item(sweep, call, until - start);
 		else
 			item = find_item(
 				ledger, start < sweep->first_seen_ns ? ITEM_QUEUED : ITEM_UNCOVERED,

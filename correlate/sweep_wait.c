@@ -113,8 +113,8 @@ void sweep_wait_add(struct sweep *sweep, const struct segment *s, uint64_t ns, b
 
 void sweep_wait_link_servers(struct sweep *sweep)
 {
-	for (uint32_t i = 0; i < sweep->child_count; i++) {
-		const struct node *child = &sweep->join->nodes[sweep->children[i]];
+	for (uint32_t i = 0; i < sweep->children.count; i++) {
+		const struct node *child = &sweep->join->nodes[sweep->children.nodes[i]];
 		struct event_tag tag;
 
 		if (child->process == sweep->node->process)

@@ -323,36 +323,69 @@ static void say_none(const struct ledger *ledger, struct buf *out)
 			   percent_of(ledger->all.unknown_ns, ledger->wall_ns));
 }
 
-static enum ledger_verdict find(const struct ledger *ledger)
+/* ---- the rules ---- */
+
+static uint64_t largest_seen(const struct ledger *ledger)
 {
 	const struct ledger_split *all = &ledger->all;
-	uint64_t blocked_ns = ledger_blocked_ns(all);
-	uint64_t seen_ns = MAX(MAX(all->running_ns, all->runnable_ns), blocked_ns);
 
-	if (ledger->grade == GRADE_NONE || ledger->wall_ns == 0 ||
-	    all->unknown_ns > MAX(seen_ns, all->elsewhere_ns))
-		return VERDICT_NONE;
-	if (is_more_than(all->runnable_ns, STARVED_PERCENT, ledger->wall_ns) &&
-	    all->runnable_ns > blocked_ns)
-		return VERDICT_STARVED;
-	if (all->elsewhere_ns > seen_ns)
-		return VERDICT_QUEUED;
-	if (blocked_ns && is_less_than(all->running_ns, WAITING_PERCENT, ledger->wall_ns))
-		return VERDICT_WAITING;
-	if (is_more_than(all->running_ns, CPU_BOUND_PERCENT, ledger->wall_ns))
-		return VERDICT_CPU_BOUND;
-	return VERDICT_MIXED;
+	return MAX(MAX(all->running_ns, all->runnable_ns), ledger_blocked_ns(all));
 }
+
+static bool is_unseen(const struct ledger *ledger)
+{
+	return ledger->grade == GRADE_NONE || ledger->wall_ns == 0 ||
+	       ledger->all.unknown_ns > MAX(largest_seen(ledger), ledger->all.elsewhere_ns);
+}
+
+static bool is_starved(const struct ledger *ledger)
+{
+	return is_more_than(ledger->all.runnable_ns, STARVED_PERCENT, ledger->wall_ns) &&
+	       ledger->all.runnable_ns > ledger_blocked_ns(&ledger->all);
+}
+
+static bool is_queued(const struct ledger *ledger)
+{
+	return ledger->all.elsewhere_ns > largest_seen(ledger);
+}
+
+static bool is_waiting(const struct ledger *ledger)
+{
+	return ledger_blocked_ns(&ledger->all) &&
+	       is_less_than(ledger->all.running_ns, WAITING_PERCENT, ledger->wall_ns);
+}
+
+static bool is_cpu_bound(const struct ledger *ledger)
+{
+	return is_more_than(ledger->all.running_ns, CPU_BOUND_PERCENT, ledger->wall_ns);
+}
+
+static bool is_any(const struct ledger *ledger)
+{
+	(void)ledger;
+	return true;
+}
+
+/* The first that fits; the last one always does. */
+static const struct rule {
+	bool (*fits)(const struct ledger *ledger);
+	void (*say)(const struct ledger *ledger, struct buf *out);
+	enum ledger_verdict verdict;
+} rules[] = {
+	{ is_unseen, say_none, VERDICT_NONE },
+	{ is_starved, say_starved, VERDICT_STARVED },
+	{ is_queued, say_queued, VERDICT_QUEUED },
+	{ is_waiting, say_waiting, VERDICT_WAITING },
+	{ is_cpu_bound, say_cpu_bound, VERDICT_CPU_BOUND },
+	{ is_any, say_mixed, VERDICT_MIXED },
+};
 
 enum ledger_verdict ledger_judge(const struct ledger *ledger, struct buf *out_text)
 {
-	static void (*const say[])(const struct ledger *, struct buf *) = {
-		[VERDICT_NONE] = say_none,           [VERDICT_STARVED] = say_starved,
-		[VERDICT_QUEUED] = say_queued,       [VERDICT_WAITING] = say_waiting,
-		[VERDICT_CPU_BOUND] = say_cpu_bound, [VERDICT_MIXED] = say_mixed,
-	};
-	enum ledger_verdict verdict = find(ledger);
+	const struct rule *rule = rules;
 
-	say[verdict](ledger, out_text);
-	return verdict;
+	while (!rule->fits(ledger))
+		rule++;
+	rule->say(ledger, out_text);
+	return rule->verdict;
 }

@@ -13,12 +13,14 @@
 
 #include <cmocka.h>
 
+#include "collector/base/macros.h"
 #include "correlate/correlator.h"
 
 #define BUILDER_EPOCH_NS   1700000000000000000ull
 #define BUILDER_PID        10
 #define BUILDER_SCHED_NS   123456789ull
 #define BUILDER_MAX_LEDGER 64
+#define BUILDER_MAX_ITEMS  4 /* kept of each */
 #define US                 1000ull
 #define MS                 1000000ull
 
@@ -33,6 +35,8 @@ struct builder {
 	struct correlator *correlator;
 	struct ledger ledgers[BUILDER_MAX_LEDGER]; /* the newest of each span; arrays not kept */
 	struct ledger_wait first_wait[BUILDER_MAX_LEDGER];
+	struct ledger_item items[BUILDER_MAX_LEDGER][BUILDER_MAX_ITEMS];
+	struct ledger_link links[BUILDER_MAX_LEDGER][BUILDER_MAX_ITEMS];
 	uint64_t drawn_ns[BUILDER_MAX_LEDGER]; /* the sum of its slices */
 	size_t count;
 	uint64_t trace;
@@ -69,6 +73,10 @@ static void builder_keep(const struct ledger *ledgers, size_t count, void *arg)
 		b->ledgers[at] = ledgers[i];
 		if (ledgers[i].wait_count)
 			b->first_wait[at] = ledgers[i].waits[0];
+		for (uint16_t n = 0; n < MIN(ledgers[i].item_count, BUILDER_MAX_ITEMS); n++)
+			b->items[at][n] = ledgers[i].items[n];
+		for (uint16_t n = 0; n < MIN(ledgers[i].link_count, BUILDER_MAX_ITEMS); n++)
+			b->links[at][n] = ledgers[i].links[n];
 		b->drawn_ns[at] = builder_check_slices(&ledgers[i]);
 		b->count = at == b->count ? at + 1 : b->count;
 	}
@@ -164,24 +172,46 @@ static inline void builder_slice(struct builder *b, struct builder_thread *t, ui
 	t->ticked = flags & EVENT_TICK;
 }
 
-static inline void builder_span(struct builder *b, uint64_t id, uint64_t parent, uint64_t start,
-				uint64_t end)
+/* A span of any kind; `pid` 0: of a process that nobody knows. */
+struct builder_call {
+	uint64_t id, parent, start, end;
+	uint8_t kind; /* enum span_kind */
+	const char *name, *peer;
+	int64_t pid;
+};
+
+static inline void builder_add(struct builder *b, const struct builder_call *call)
 {
-	struct span span = { .start_unix_ns = BUILDER_EPOCH_NS + start,
-			     .end_unix_ns = BUILDER_EPOCH_NS + end,
-			     .name = STR("work"),
-			     .kind = SPAN_KIND_INTERNAL };
-	struct span_resource resource = { .bytes = STR("resource"),
+	struct span span = { .start_unix_ns = BUILDER_EPOCH_NS + call->start,
+			     .end_unix_ns = BUILDER_EPOCH_NS + call->end,
+			     .name = str_of(call->name),
+			     .peer = str_of(call->peer ? call->peer : ""),
+			     .kind = call->kind };
+	struct span_resource resource = { .bytes = call->pid ? STR("resource") : STR("stranger"),
 					  .service_name = STR("shop"),
-					  .process_pid = BUILDER_PID };
+					  .process_pid = call->pid };
 	struct span_batch batch = {
 		.spans = &span, .resources = &resource, .span_count = 1, .resource_count = 1
 	};
 
 	memcpy(span.trace_id, &b->trace, sizeof(b->trace));
-	memcpy(span.span_id, &id, sizeof(id));
-	memcpy(span.parent_span_id, &parent, sizeof(parent));
+	memcpy(span.span_id, &call->id, sizeof(call->id));
+	memcpy(span.parent_span_id, &call->parent, sizeof(call->parent));
 	assert_int_equal(correlator_spans(b->correlator, &batch), 0);
+}
+
+static inline void builder_span(struct builder *b, uint64_t id, uint64_t parent, uint64_t start,
+				uint64_t end)
+{
+	const struct builder_call call = { .id = id,
+					   .parent = parent,
+					   .start = start,
+					   .end = end,
+					   .kind = SPAN_KIND_INTERNAL,
+					   .name = "work",
+					   .pid = BUILDER_PID };
+
+	builder_add(b, &call);
 }
 
 static inline const struct ledger *builder_ledger(const struct builder *b, uint64_t span)
@@ -192,4 +222,22 @@ static inline const struct ledger *builder_ledger(const struct builder *b, uint6
 	}
 	fail_msg("no ledger for span %llu", (unsigned long long)span);
 	return NULL;
+}
+
+static inline const struct ledger_item *builder_item(const struct builder *b, uint64_t span,
+						     unsigned index)
+{
+	const struct ledger *ledger = builder_ledger(b, span);
+
+	assert_true(index < ledger->item_count);
+	return &b->items[ledger - b->ledgers][index];
+}
+
+static inline const struct ledger_link *builder_link(const struct builder *b, uint64_t span,
+						     unsigned index)
+{
+	const struct ledger *ledger = builder_ledger(b, span);
+
+	assert_true(index < ledger->link_count);
+	return &b->links[ledger - b->ledgers][index];
 }
