@@ -62,6 +62,10 @@ static void put_double(struct json *json, const char *key, double number)
 		json_text(json, key, isnan(number) ? "NaN" : number > 0 ? "Infinity" : "-Infinity");
 		return;
 	}
+	if (number == 0) { /* "-0" would be an integer to many readers, and lose its sign */
+		json_raw(json, key, signbit(number) ? STR("-0.0") : STR("0"));
+		return;
+	}
 	for (int digits = 15; digits <= 17; digits++) {
 		snprintf(text, sizeof(text), "%.*g", digits, number);
 		if (strtod(text, NULL) == number)

@@ -4,13 +4,14 @@
  *
  * The known fields of every message are written, unknown ones are not: JSON has no place for them.
  * A field that is absent in protobuf is absent here. Values nested deeper than
- * OTLP_JSON_MAX_NESTING are written as empty values. Thread safe: no state. */
+ * OTLP_JSON_MAX_NESTING, which otlp_decode does not let in, are written as empty values. Thread
+ * safe: no state. */
 #pragma once
 
 #include "collector/base/json.h"
 #include "otlp/otlp_encode.h"
 
-#define OTLP_JSON_MAX_NESTING 24
+#define OTLP_JSON_MAX_NESTING 48
 
 /* Writes one object, {"resourceSpans":[...]}; `key` as in json.h. Parts are grouped as
  * otlp_encode_traces does. Bytes that are no protobuf end the message in which they stand. Running

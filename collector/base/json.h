@@ -12,7 +12,7 @@
 #include "collector/base/buf.h"
 #include "collector/base/str.h"
 
-#define JSON_MAX_DEPTH 128
+#define JSON_MAX_DEPTH 256
 
 struct json {
 	struct buf *buf; /* borrowed */

@@ -124,7 +124,7 @@ static void values_are_read_in_every_spelling(void **state)
 		{ "{\"intValue\":0e999999999999}", "{\"intValue\":\"0\"}" },
 		{ "{\"doubleValue\":3}", "{\"doubleValue\":3}" },
 		{ "{\"doubleValue\":\"1.5e300\"}", "{\"doubleValue\":1.5e+300}" },
-		{ "{\"doubleValue\":-0.0}", "{\"doubleValue\":-0}" },
+		{ "{\"doubleValue\":-0.0}", "{\"doubleValue\":-0.0}" },
 		{ "{\"doubleValue\":\"NaN\"}", "{\"doubleValue\":\"NaN\"}" },
 		{ "{\"doubleValue\":\"-Infinity\"}", "{\"doubleValue\":\"-Infinity\"}" },
 		{ "{\"doubleValue\":null}", "{}" }, /* how JavaScript writes NaN */
