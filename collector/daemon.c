@@ -19,6 +19,7 @@
 #include "collector/config.h"
 #include "collector/data_folder.h"
 #include "collector/engine.h"
+#include "collector/export/forward.h"
 #include "collector/http_conn.h"
 #include "collector/log.h"
 #include "collector/memory_plan.h"
@@ -77,6 +78,7 @@ struct daemon {
 	struct engine *engine;
 	struct probe_watch *watch;
 	struct alerter *alerter;
+	struct forward *forward;
 
 	char api_address[CONFIG_ADDRESS_BYTES];
 };
@@ -308,6 +310,23 @@ static int start_alerter(struct daemon *daemon)
 	return alerter_start(&options, &daemon->alerter);
 }
 
+static int start_forward(struct daemon *daemon)
+{
+	struct forward_options options = {
+		.config = daemon->config,
+		.store = daemon->store,
+		.metrics = &daemon->metrics,
+	};
+
+	if (!*daemon->config->forward)
+		return 0;
+	if (strstr(daemon->config->forward, network_http_address(daemon->network))) {
+		log_line(LOG_ERROR, "forward: %s is our own address", daemon->config->forward);
+		return -ELOOP;
+	}
+	return forward_start(&options, &daemon->forward);
+}
+
 static int start_watch(struct daemon *daemon)
 {
 	struct probe_watch_options options = {
@@ -442,6 +461,8 @@ static int start(struct daemon *daemon)
 		rc = start_engine(daemon);
 	if (rc == 0)
 		rc = start_alerter(daemon);
+	if (rc == 0)
+		rc = start_forward(daemon);
 	if (rc < 0)
 		return rc;
 	network_connect(daemon->network, daemon->writer, daemon->engine);
@@ -471,6 +492,7 @@ static void tear_down(struct daemon *daemon)
 	probe_watch_free(daemon->watch);
 	engine_stop(daemon->engine);
 	writer_stop(daemon->writer);
+	forward_stop(daemon->forward);
 	network_free(daemon->network);
 	store_close(daemon->store);
 	stack_book_free(daemon->stacks);
