@@ -19,8 +19,8 @@ struct walk {
 
 static struct walk begin_walk(const struct store_follower *follower, const struct part *part)
 {
-	if (follower->seen_part == part->start_unix_ns && follower->seen_closed == part->is_closed &&
-	    follower->seen_rows <= follower->place.row)
+	if (follower->seen_part == part->start_unix_ns &&
+	    follower->seen_closed == part->is_closed && follower->seen_rows <= follower->place.row)
 		return (struct walk){ follower->seen_seq, follower->seen_rows };
 	return (struct walk){ 1, 0 };
 }
@@ -115,8 +115,7 @@ static size_t find_part(struct store_follower *follower, const struct view *view
 	while (i < view->count && view->parts[i].part->start_unix_ns < follower->place.part_unix_ns)
 		i++;
 	if (i < view->count && view->parts[i].part->start_unix_ns != follower->place.part_unix_ns)
-		follower->place =
-			(struct store_place){ view->parts[i].part->start_unix_ns, 0 };
+		follower->place = (struct store_place){ view->parts[i].part->start_unix_ns, 0 };
 	return i;
 }
 
@@ -140,9 +139,7 @@ static int follow(struct store_follower *follower, struct view *view,
 			rc = visit_block(follower, view, i, &walk, visit, arg);
 		if (rc != -ENOENT || i + 1 == view->count)
 			break;
-		follower->place = (struct store_place){
-			view->parts[i + 1].part->start_unix_ns, 0
-		};
+		follower->place = (struct store_place){ view->parts[i + 1].part->start_unix_ns, 0 };
 	}
 	return rc;
 }
@@ -179,8 +176,7 @@ int store_follow_end(struct store *store, struct store_place *out_place)
 	return 0;
 }
 
-int store_follow_behind(struct store *store, const struct store_place *place,
-			uint64_t *out_spans)
+int store_follow_behind(struct store *store, const struct store_place *place, uint64_t *out_spans)
 {
 	struct view view;
 	uint64_t spans = 0;
@@ -189,7 +185,8 @@ int store_follow_behind(struct store *store, const struct store_place *place,
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < view.count; i++) {
-		uint64_t start = view.parts[i].part->start_unix_ns, here = view.parts[i].totals.spans;
+		uint64_t start = view.parts[i].part->start_unix_ns,
+			 here = view.parts[i].totals.spans;
 
 		if (start > place->part_unix_ns)
 			spans += here;

@@ -21,9 +21,9 @@ struct store_follower { /* zeroed but for the place */
 	bool seen_closed;
 };
 
-/* Visits the spans of one block that are behind the place, as a batch that is borrowed for the call.
- * `visit` returns how many it took, from the front, at least one, or an error; that is then ours,
- * and the place moves by as much. -ENOENT: there is nothing more yet. */
+/* Visits the spans of one block that are behind the place, as a batch that is borrowed for the
+ * call. `visit` returns how many it took, from the front, at least one, or an error; that is then
+ * ours, and the place moves by as much. -ENOENT: there is nothing more yet. */
 int store_follow(struct store *store, struct store_follower *follower,
 		 int (*visit)(const struct span_batch *batch, void *arg), void *arg);
 

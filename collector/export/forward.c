@@ -20,12 +20,12 @@
 #include "collector/metrics.h"
 #include "otlp/otlp_encode.h"
 
-#define REQUEST_BYTES   ((size_t)1 << 20) /* of spans; receivers take 4 MiB and more */
-#define REQUEST_SPANS   4096
-#define IDLE_MS         200    /* between two looks when there was nothing */
-#define FIRST_DELAY_MS  1000   /* after a failure; half as much again after each further one */
+#define REQUEST_BYTES    ((size_t)1 << 20) /* of spans; receivers take 4 MiB and more */
+#define REQUEST_SPANS    4096
+#define IDLE_MS          200  /* between two looks when there was nothing */
+#define FIRST_DELAY_MS   1000 /* after a failure; half as much again after each further one */
 #define LARGEST_DELAY_MS 30000
-#define NOTE_EVERY_NS   NS_PER_SEC /* the cursor */
+#define NOTE_EVERY_NS    NS_PER_SEC /* the cursor */
 
 struct forward {
 	struct forward_options options;
@@ -43,8 +43,8 @@ struct forward {
 	struct otlp_part *parts; /* owned; REQUEST_SPANS */
 	struct buf plain, packed, answer, message;
 	char authorization[1200];
-	unsigned spans;    /* in the request at hand */
-	unsigned most;     /* fewer than REQUEST_SPANS while the other side finds them too large */
+	unsigned spans; /* in the request at hand */
+	unsigned most;  /* fewer than REQUEST_SPANS while the other side finds them too large */
 	uint32_t delay_ms;
 };
 
@@ -316,8 +316,8 @@ static int read_token(struct forward *forward)
 	}
 	fclose(file);
 	token[strcspn(token, "\r\n")] = '\0';
-	snprintf(forward->authorization, sizeof(forward->authorization),
-		 "Authorization: Bearer %s", token);
+	snprintf(forward->authorization, sizeof(forward->authorization), "Authorization: Bearer %s",
+		 token);
 	return 0;
 }
 

@@ -13,7 +13,7 @@ struct forward;
 struct metrics;
 struct store;
 
-struct forward_options { /* all borrowed */
+struct forward_options {             /* all borrowed */
 	const struct config *config; /* forward, forward_* and data */
 	struct store *store;
 	struct metrics *metrics;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How far forwarding has come: <data>/state/forward.cursor, replaced as a whole. Errors are negative
- * errno. */
+/* How far forwarding has come: <data>/state/forward.cursor, replaced as a whole. Errors are
+ * negative errno. */
 #pragma once
 
 #include "storage/follow.h"
