@@ -24,7 +24,7 @@
 #include "collector/log.h"
 #include "collector/memory_plan.h"
 #include "collector/metrics.h"
-#include "collector/net/credentials.h"
+#include "collector/net/guards.h"
 #include "collector/net/network.h"
 #include "collector/privileges.h"
 #include "collector/probe_watch.h"
@@ -40,8 +40,6 @@
  *       \------------- signal ------------------------------------------------------^
  */
 enum daemon_state { DAEMON_STARTING, DAEMON_READY, DAEMON_DRAINING, DAEMON_STOPPING };
-
-enum { GUARDED_GRPC, GUARDED_HTTP, GUARDED_API, GUARDED };
 
 static const bool moves[][4] = {
 	[DAEMON_STARTING] = { [DAEMON_READY] = true, [DAEMON_STOPPING] = true },
@@ -69,7 +67,7 @@ struct daemon {
 	struct probe *probe; /* all owned, in the order of their making */
 	int probe_error;
 	struct metrics metrics;
-	struct credentials credentials[GUARDED];
+	struct guards guards;
 	struct network *network;
 	struct http_server *http;
 	struct stack_book *stacks;
@@ -137,31 +135,6 @@ static int complain_bind(const char *key, const char *address, int rc)
 	return rc;
 }
 
-static int open_credentials(struct daemon *daemon)
-{
-	const struct config *config = daemon->config;
-	const struct credentials_options options[GUARDED] = {
-		{ "grpc", config->grpc_tls_cert, config->grpc_tls_key, config->grpc_tls_client_ca,
-		  config->grpc_tokens, true },
-		{ "http", config->http_tls_cert, config->http_tls_key, config->http_tls_client_ca,
-		  config->http_tokens, true },
-		{ "api", config->api_tls_cert, config->api_tls_key, config->api_tls_client_ca,
-		  config->api_tokens, false },
-	};
-	struct buf message;
-	int rc = 0;
-
-	buf_init(&message, 0);
-	for (int i = 0; rc == 0 && i < GUARDED; i++) {
-		rc = credentials_open(&options[i], &daemon->credentials[i], &message);
-		if (rc < 0)
-			log_line(LOG_ERROR, "%s: %.*s", options[i].name, (int)message.len,
-				 message.data);
-	}
-	buf_fini(&message);
-	return rc;
-}
-
 static int bind_ports(struct daemon *daemon)
 {
 	const struct config *config = daemon->config;
@@ -171,15 +144,15 @@ static int bind_ports(struct daemon *daemon)
 		.plan = &daemon->plan,
 		.metrics = &daemon->metrics,
 		.max_connections = connections_possible(config),
-		.grpc = &daemon->credentials[GUARDED_GRPC],
-		.http = &daemon->credentials[GUARDED_HTTP],
+		.grpc = &daemon->guards.of[GUARDED_GRPC],
+		.http = &daemon->guards.of[GUARDED_HTTP],
 	};
 	struct http_server_options api = {
 		.loop = &daemon->loop,
 		.address = config->api,
 		.daemon = daemon,
-		.tls = daemon->credentials[GUARDED_API].tls,
-		.tokens = daemon->credentials[GUARDED_API].tokens,
+		.tls = daemon->guards.of[GUARDED_API].tls,
+		.tokens = daemon->guards.of[GUARDED_API].tokens,
 	};
 	int rc = network_new(&options, &daemon->network);
 
@@ -397,21 +370,19 @@ static void on_ready(uv_async_t *handle)
 		  daemon->api_address, daemon->config->data);
 }
 
-static void reload(struct daemon *daemon, bool force)
-{
-	for (int i = 0; i < GUARDED; i++)
-		credentials_reload(&daemon->credentials[i], force);
-}
-
 static void on_hangup(uv_signal_t *handle, int number)
 {
+	struct daemon *daemon = handle->data;
+
 	(void)number;
-	reload(handle->data, true);
+	guards_reload(&daemon->guards, true);
 }
 
 static void on_look(uv_timer_t *timer)
 {
-	reload(timer->data, false);
+	struct daemon *daemon = timer->data;
+
+	guards_reload(&daemon->guards, false);
 }
 
 static int init_loop(struct daemon *daemon)
@@ -448,7 +419,7 @@ static int start(struct daemon *daemon)
 	int rc = init_loop(daemon);
 
 	if (rc == 0)
-		rc = open_credentials(daemon);
+		rc = guards_open(daemon->config, &daemon->guards);
 	if (rc == 0)
 		rc = bind_ports(daemon);
 	if (rc == 0)
@@ -504,8 +475,7 @@ static void tear_down(struct daemon *daemon)
 		assert(rc == 0);
 		(void)rc;
 	}
-	for (int i = 0; i < GUARDED; i++)
-		credentials_close(&daemon->credentials[i]);
+	guards_close(&daemon->guards);
 }
 
 int daemon_run(const struct config *config)

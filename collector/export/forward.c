@@ -220,31 +220,46 @@ static bool send_spans(struct forward *forward)
 	return rc == 0;
 }
 
-/* Oldest parts go first: what went since our part was last there, and was not sent, was ours. */
-static void count_dropped(struct forward *forward, const struct store_place *before)
+static uint64_t dropped_now(const struct forward *forward)
 {
 	struct store_stats stats;
-	uint64_t dropped;
 
 	store_stats(forward->options.store, &stats);
-	dropped = stats.spans_dropped - forward->dropped_before;
-	if (forward->follower.place.part_unix_ns != before->part_unix_ns && dropped > before->row) {
-		count(forward, METRIC_FORWARD_DROPPED, dropped - before->row);
-		LOG_LIMITED(LOG_WARNING,
-			    "forward: %" PRIu64 " spans were dropped by retention before they "
-			    "could be sent to %s",
-			    dropped - before->row, forward->options.config->forward);
+	return stats.spans_dropped;
+}
+
+/* Oldest parts go first: what went since our part was last seen, and was not sent, was ours.
+ * `dropped`: before that look. */
+static void count_dropped(struct forward *forward, const struct store_place *before,
+			  uint64_t dropped)
+{
+	uint64_t lost;
+
+	if (forward->follower.place.part_unix_ns == before->part_unix_ns) {
+		forward->dropped_before = dropped;
+		return;
 	}
-	forward->dropped_before = stats.spans_dropped;
+	dropped = dropped_now(forward);
+	lost = dropped - forward->dropped_before;
+	forward->dropped_before = dropped;
+	if (lost <= before->row)
+		return;
+	lost -= before->row;
+	count(forward, METRIC_FORWARD_DROPPED, lost);
+	LOG_LIMITED(LOG_WARNING,
+		    "forward: %" PRIu64 " spans were dropped by retention before they could be "
+		    "sent to %s",
+		    lost, forward->options.config->forward);
 }
 
 static void step(struct forward *forward)
 {
 	struct store_place before = forward->follower.place;
+	uint64_t dropped = dropped_now(forward);
 	int rc = store_follow(forward->options.store, &forward->follower, take, forward);
 	uint64_t behind;
 
-	count_dropped(forward, &before);
+	count_dropped(forward, &before, dropped);
 	if (rc > 0) {
 		if (!send_spans(forward)) /* stopped, or in smaller pieces */
 			forward->follower.place.row -= (unsigned)rc;
