@@ -3,6 +3,7 @@
 #pragma once
 
 #include "bpf/thread.bpf.h"
+#include "bpf/waker.bpf.h"
 
 static __always_inline void life_emit(enum event_kind kind, __u32 pid, __u32 tid, __u32 other_pid)
 {
@@ -90,6 +91,20 @@ static __always_inline void life_fork(struct task_struct *parent, struct task_st
 	life_begin_thread(parent, child, is_process);
 }
 
+/* The parent is current, and has not left its clone. What found no storage at the fork is born
+ * here. */
+static __always_inline void life_wake_new(struct task_struct *task)
+{
+	struct task_struct *parent = task_current();
+
+	if (!thread_find(task)) {
+		life_begin_thread(parent, task, LOAD(parent, tgid) != LOAD(task, tgid));
+		if (!thread_find(task))
+			count_lost(LOSS_STORAGE_FULL);
+	}
+	thread_wake(task);
+}
+
 /* The old program's last slice ends here, with its last tag: its memory is gone. */
 static __always_inline void life_exec(struct task_struct *task, __u32 old_tid)
 {
@@ -102,7 +117,7 @@ static __always_inline void life_exec(struct task_struct *task, __u32 old_tid)
 
 	if (thread) {
 		thread_cut(0, thread, task, true);
-		thread_end(task);
+		thread_end(thread, task);
 	}
 	life_forget(pid);
 	life_emit(EVENT_EXEC, pid, LOAD(task, pid), old_tid);
@@ -138,5 +153,5 @@ static __always_inline void life_end_thread(struct task_struct *task)
 		life_forget(pid);
 		life_emit(EVENT_EXIT, pid, LOAD(task, pid), 0);
 	}
-	thread_end(task);
+	thread_end(thread, task);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* The hooks: what the scheduler does, told as records (event.h). */
 #include "bpf/life.bpf.h"
-#include "bpf/waker.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -55,7 +54,7 @@ HOOK("sched_wakeup_new")
 int BPF_PROG(sched_wakeup_new, struct task_struct *task)
 {
 	if (is_tracked(LOAD(task, tgid)))
-		thread_wake(task);
+		life_wake_new(task);
 	return 0;
 }
 

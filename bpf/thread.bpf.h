@@ -62,7 +62,7 @@ struct {
 /* What a new entry begins as; too large for the stack. */
 static const struct thread no_thread;
 
-static __always_inline struct thread *thread_find(struct task_struct *task)
+static __always_inline struct thread *thread_storage(struct task_struct *task)
 {
 	__u32 tid = LOAD(task, pid);
 
@@ -93,7 +93,7 @@ struct {
 	__type(value, struct thread);
 } threads SEC(".maps");
 
-static __always_inline struct thread *thread_find(struct task_struct *task)
+static __always_inline struct thread *thread_storage(struct task_struct *task)
 {
 	return bpf_task_storage_get(&threads, task, 0, 0);
 }
@@ -109,17 +109,23 @@ static __always_inline void thread_delete(struct task_struct *task)
 }
 #endif
 
-/* Out of line: once in a thread's life. */
+/* Storage that could not be deleted, because it was in use on this CPU, has no tid. */
+static __always_inline struct thread *thread_find(struct task_struct *task)
+{
+	struct thread *thread = thread_storage(task);
+
+	return thread && thread->record.slice.tid ? thread : 0;
+}
+
+/* Out of line: once in a thread's life. 0: the kernel has no storage for it now. That may pass: it
+ * also says so when it interrupted another such request on this CPU. */
 static __noinline struct thread *thread_begin(struct task_struct *task)
 {
 	struct thread *thread = thread_create(task);
 
-	if (!thread) {
-		count_lost(LOSS_STORAGE_FULL);
-		return 0;
-	}
-	if (thread->record.slice.tid)
+	if (!thread || thread->record.slice.tid)
 		return thread;
+	__builtin_memset(thread, 0, sizeof(*thread));
 	thread->record.slice.pid = LOAD(task, tgid);
 	thread->record.slice.tid = LOAD(task, pid);
 	thread->record.slice.header.kind = EVENT_SLICE;
@@ -134,11 +140,17 @@ static __always_inline struct thread *thread_of(struct task_struct *task)
 {
 	struct thread *thread = thread_find(task);
 
-	return thread ? thread : thread_begin(task);
+	if (thread)
+		return thread;
+	thread = thread_begin(task);
+	if (!thread)
+		count_lost(LOSS_STORAGE_FULL);
+	return thread;
 }
 
-static __always_inline void thread_end(struct task_struct *task)
+static __always_inline void thread_end(struct thread *thread, struct task_struct *task)
 {
+	thread->record.slice.tid = 0;
 	thread_delete(task);
 	__sync_fetch_and_add(&shared.threads, -1);
 }

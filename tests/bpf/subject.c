@@ -386,6 +386,40 @@ static void play_life(const char *self)
 	printf("tid exec %d\n", child);
 }
 
+static void *born_thread(void *arg)
+{
+	sched_yield();
+	publish(1);
+	return arg;
+}
+
+/* Threads and processes are made by several threads at once, each under its own tag. */
+static void *maker(void *arg)
+{
+	publish((uint64_t)(uintptr_t)arg);
+	for (int i = 0; i < 60; i++) {
+		pthread_t thread;
+		pid_t child = fork();
+
+		if (child == 0)
+			_exit(0);
+		pthread_create(&thread, NULL, born_thread, NULL);
+		pthread_join(thread, NULL);
+		waitpid(child, NULL, 0);
+	}
+	return NULL;
+}
+
+static void play_births(void)
+{
+	pthread_t makers[4];
+
+	for (uintptr_t i = 0; i < 4; i++)
+		pthread_create(&makers[i], NULL, maker, (void *)(6001 + i));
+	for (int i = 0; i < 4; i++)
+		pthread_join(makers[i], NULL);
+}
+
 /* Many short waits. */
 static void play_flood(uint64_t count)
 {
@@ -433,6 +467,8 @@ int main(int argc, char **argv)
 		play_spin();
 	else if (strcmp(scenario, "life") == 0)
 		play_life(argv[0]);
+	else if (strcmp(scenario, "births") == 0)
+		play_births();
 	else if (strcmp(scenario, "flood") == 0)
 		play_flood(3000); /* more than a small ring takes */
 	else if (strcmp(scenario, "gated") == 0)

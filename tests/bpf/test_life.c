@@ -123,6 +123,48 @@ static void a_process_exits_once_after_its_last_slice(void **state)
 	assert_int_equal(last_slice(child)->header.flags & EVENT_DEAD, EVENT_DEAD);
 }
 
+/* What a new process is known to carry: its parent's tag. */
+static void check_child(const struct event_life *fork)
+{
+	const struct event_slice *first = harness_next_slice(&harness, (int)fork->other_pid, NULL);
+
+	assert_non_null(first);
+	assert_int_equal(first->header.flags & EVENT_FIRST, EVENT_FIRST);
+	assert_int_equal(first->header.flags & EVENT_TAG_OUT_UNKNOWN, 0);
+	assert_in_range(span_out(first), 6001, 6004);
+	assert_int_equal(first->header.flags & EVENT_TAG_SAME, EVENT_TAG_SAME);
+}
+
+/* A burst of births makes the kernel refuse storage now and then; nobody may notice. */
+static void a_burst_of_births_is_known_from_birth(void **state)
+{
+	const struct event_header *record = NULL;
+	struct event_counters sum;
+	size_t forks = 0, threads = 0;
+
+	(void)state;
+	harness_open(&harness, 4u << 20, 0);
+	harness_run(&harness, "births");
+	while ((record = harness_next(&harness, record))) {
+		const struct event_slice *slice = (const void *)record;
+
+		if (record->kind == EVENT_FORK) {
+			check_child((const void *)record);
+			forks++;
+		}
+		if (record->kind != EVENT_SLICE || !(record->flags & EVENT_FIRST) ||
+		    (int)slice->pid != harness.pid || (int)slice->tid == harness.pid)
+			continue;
+		assert_int_equal(record->flags & EVENT_TAG_IN_NONE, EVENT_TAG_IN_NONE);
+		assert_int_equal(slice->exec_in_ns, 0);
+		threads++;
+	}
+	ring_counters(harness.ring, &sum);
+	assert_int_equal(sum.lost[LOSS_STORAGE_FULL], 0);
+	assert_int_equal(forks, 4 * 60);
+	assert_int_equal(threads, 4 * 60 + 4);
+}
+
 static int play_life(void **state)
 {
 	(void)state;
@@ -148,6 +190,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_process_exits_once_after_its_last_slice),
 	};
 
+	const struct CMUnitTest others[] = {
+		cmocka_unit_test_teardown(a_burst_of_births_is_known_from_birth, close_harness),
+	};
+
 	harness_init(&harness, argc, argv);
-	return cmocka_run_group_tests(tests, play_life, close_harness);
+	return cmocka_run_group_tests(tests, play_life, close_harness) +
+	       cmocka_run_group_tests(others, NULL, NULL);
 }
