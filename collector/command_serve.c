@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "collector/base/buf.h"
+#include "collector/cli/check_agent.h"
 #include "collector/commands.h"
 #include "collector/config.h"
 #include "collector/daemon.h"
@@ -111,6 +112,10 @@ int command_check_config(int argc, char **argv)
 	struct config config;
 	int rc;
 
+	for (int i = 1; i < argc; i++) {
+		if (strncmp(argv[i], "--agent", strlen("--agent")) == 0)
+			return check_agent(argc, argv);
+	}
 	if (argc == 2 && strcmp(argv[1], "--print-defaults") == 0)
 		return print_defaults();
 	rc = load(&config, argc - 1, argv + 1, "check-config [--config FILE] [--KEY VALUE...]");

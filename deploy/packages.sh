@@ -7,7 +7,7 @@
 	PACKAGES_BUILD=(build-essential cmake ninja-build pkg-config clang-14 bpftool
 		protobuf-compiler protobuf-c-compiler libbpf-dev libcurl4-openssl-dev libdeflate-dev
 		libelf-dev libiberty-dev libjansson-dev liblmdb-dev liblzma-dev libnghttp2-dev
-		libprotobuf-c-dev libssl-dev libuv1-dev libzstd-dev zlib1g-dev
+		libprotobuf-c-dev libssl-dev libuv1-dev libyaml-dev libzstd-dev zlib1g-dev
 		libcmocka-dev)
 	PACKAGES_DEMO=(python3 python3-dev python3-venv postgresql)
 	PACKAGES_TEST=(clang-format-14 musl-tools prometheus prometheus-alertmanager shellcheck)
