@@ -15,6 +15,7 @@
 #include "collector/ledger_set.h"
 #include "collector/log.h"
 #include "collector/memory_plan.h"
+#include "collector/metrics_operations.h"
 #include "collector/queue.h"
 #include "collector/tap.h"
 #include "collector/ticket.h"
@@ -355,7 +356,7 @@ int engine_start(const struct engine_options *options, struct engine **out_engin
 	if (rc < 0)
 		goto free_engine;
 	kernel_feed_init(&engine->feed, &engine->tap, clock_mono_ns());
-	rc = services_new(&engine->services);
+	rc = services_new(options->config->metrics_operations, &engine->services);
 	if (rc < 0)
 		goto free_engine;
 	rc = -pthread_create(&engine->thread, NULL, run, engine);
@@ -505,4 +506,16 @@ int engine_each_service(struct engine *engine,
 	rc = services_each(engine->services, visit, arg);
 	pthread_mutex_unlock(&engine->services_lock);
 	return rc;
+}
+
+void engine_write_operations(struct engine *engine, struct metrics_text *text)
+{
+	struct metrics_operations *copy;
+
+	pthread_mutex_lock(&engine->services_lock);
+	copy = metrics_operations_copy(services_operations(engine->services));
+	pthread_mutex_unlock(&engine->services_lock);
+	if (copy)
+		metrics_operations_write(copy, text);
+	metrics_operations_free(copy);
 }

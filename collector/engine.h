@@ -81,3 +81,7 @@ void engine_snapshot(struct engine *engine, struct engine_snapshot *out_snapshot
 /* Which services send spans and how their ledgers were graded, in alphabetical order. */
 int engine_each_service(struct engine *engine,
 			int (*visit)(const struct service_count *service, void *arg), void *arg);
+
+/* The counters of operations, as metrics. */
+struct metrics_text;
+void engine_write_operations(struct engine *engine, struct metrics_text *text);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collector/metrics.h"
 
-#include <inttypes.h>
 #include <stdatomic.h>
-#include <string.h>
 
 #include "collector/base/macros.h"
 
@@ -27,20 +25,10 @@ uint64_t metrics_get(const struct metrics *metrics, enum metric metric)
 	return atomic_load_explicit(&metrics->values[metric], memory_order_relaxed);
 }
 
-void metrics_write(const struct metrics *metrics, struct buf *out)
+void metrics_write(const struct metrics *metrics, struct metrics_text *text)
 {
-	const char *last = "";
-
 	for (size_t i = 0; i < METRIC_COUNT; i++) {
-		const struct row *row = &rows[i];
-
-		if (strcmp(row->name, last) != 0)
-			buf_printf(out, "# HELP %s %s\n# TYPE %s counter\n", row->name, row->help,
-				   row->name);
-		last = row->name;
-		buf_append_text(out, row->name);
-		if (*row->labels)
-			buf_printf(out, "{%s}", row->labels);
-		buf_printf(out, " %" PRIu64 "\n", metrics_get(metrics, (enum metric)i));
+		metrics_text_family(text, "counter", rows[i].name, rows[i].help);
+		metrics_text_count(text, rows[i].labels, metrics_get(metrics, (enum metric)i));
 	}
 }

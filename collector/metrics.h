@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "collector/base/buf.h"
+#include "collector/metrics_text.h"
 
 enum metric {
 #define COUNTER(symbol, name, labels, help) METRIC_##symbol,
@@ -20,5 +20,5 @@ struct metrics {
 void metrics_add(struct metrics *metrics, enum metric metric, uint64_t amount);
 uint64_t metrics_get(const struct metrics *metrics, enum metric metric);
 
-/* The Prometheus text of this table alone; status.h has the whole. */
-void metrics_write(const struct metrics *metrics, struct buf *out);
+/* This table alone; status.h has the whole. */
+void metrics_write(const struct metrics *metrics, struct metrics_text *text);

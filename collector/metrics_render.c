@@ -1,43 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <inttypes.h>
 #include <string.h>
 
+#include "collector/base/macros.h"
 #include "collector/daemon.h"
 #include "collector/metrics.h"
 #include "collector/snapshot.h"
 #include "collector/status.h"
 
-static void write_row(struct buf *out, const char *labels, const char *name, uint64_t value)
+static void write_row(struct metrics_text *text, const char *labels, uint64_t value)
 {
-	buf_append_text(out, name);
-	if (*labels)
-		buf_printf(out, "{%s}", labels);
-	buf_printf(out, " %" PRIu64 "\n", value);
+	if (strstr(text->name, "_seconds"))
+		metrics_text_value(text, labels, (double)value / (double)NS_PER_SEC);
+	else
+		metrics_text_count(text, labels, value);
 }
 
-static void write_head(struct buf *out, const char **last, const char *type, const char *name,
-		       const char *help)
-{
-	if (strcmp(*last, name) != 0)
-		buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-	*last = name;
-}
-
-void metrics_render(struct daemon *daemon, struct buf *out)
+void metrics_render(struct daemon *daemon, bool is_open, struct buf *out)
 {
 	struct snapshot snapshot;
-	const char *last = "";
+	struct metrics_text text;
 
 	snapshot_take(daemon, &snapshot);
-	metrics_write(daemon_metrics(daemon), out);
+	metrics_text_init(&text, is_open, out);
+	metrics_write(daemon_metrics(daemon), &text);
 #define X(type, name, labels, field, help)                                                         \
-	write_head(out, &last, type, name, help);                                                  \
-	write_row(out, labels, name, (uint64_t)snapshot.field);
+	metrics_text_family(&text, type, name, help);                                              \
+	write_row(&text, labels, (uint64_t)snapshot.field);
 #include "collector/metrics_snapshot.def"
 #undef X
-	buf_printf(out,
-		   "# HELP spanwise_build_info The version that runs.\n"
-		   "# TYPE spanwise_build_info gauge\n"
-		   "spanwise_build_info{version=\"%s\"} 1\n",
-		   SPANWISE_VERSION);
+	engine_write_operations(daemon_engine(daemon), &text);
+	metrics_text_family(&text, "gauge", "spanwise_build_info", "the version that runs");
+	metrics_text_count(&text, "version=\"" SPANWISE_VERSION "\"", 1);
+	metrics_text_end(&text);
 }

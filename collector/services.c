@@ -8,28 +8,38 @@
 
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
+#include "collector/metrics_operations.h"
 
-#define PENDING_MAX 131072 /* spans between arrival and ledger: 16 bytes each */
+#define PENDING_MAX 131072 /* spans between arrival and ledger: 20 bytes each */
 #define OTHERS      "(others)"
 #define UNNAMED     "unknown_service" /* what SDKs send for it */
 
 struct services {
 	struct service_count counts[SERVICES_MAX + 1]; /* [0]: the others */
 	uint32_t count;
-	struct map by_name; /* name, padded -> uint32_t place in counts */
-	struct map pending; /* hash of trace and span id -> uint32_t place */
+	struct map by_name;                    /* name, padded -> uint32_t place in counts */
+	struct map pending;                    /* hash of trace and span id -> struct pending */
+	struct metrics_operations *operations; /* owned */
 };
 
-int services_new(struct services **out_services)
+struct pending {
+	uint32_t service, operation;
+};
+
+int services_new(size_t max_operations, struct services **out_services)
 {
 	struct services *services = calloc(1, sizeof(*services));
 
 	if (!services)
 		return -ENOMEM;
+	if (metrics_operations_new(max_operations, &services->operations) < 0) {
+		free(services);
+		return -ENOMEM;
+	}
 	strcpy(services->counts[0].name, OTHERS);
 	services->count = 1;
 	map_init(&services->by_name, SERVICES_NAME_BYTES, sizeof(uint32_t), 1);
-	map_init(&services->pending, sizeof(uint64_t), sizeof(uint32_t), 1);
+	map_init(&services->pending, sizeof(uint64_t), sizeof(struct pending), 1);
 	services->pending.max_count = PENDING_MAX;
 	*out_services = services;
 	return 0;
@@ -41,6 +51,7 @@ void services_free(struct services *services)
 		return;
 	map_fini(&services->by_name);
 	map_fini(&services->pending);
+	metrics_operations_free(services->operations);
 	free(services);
 }
 
@@ -82,7 +93,8 @@ void services_on_batch(struct services *services, const struct span_batch *batch
 		const struct span *span = &batch->spans[i];
 		struct service_count *count;
 		uint64_t key = span_key(span->trace_id, span->span_id);
-		uint32_t *pending;
+		struct str service;
+		struct pending *pending;
 
 		if (span->resource != resource) {
 			resource = span->resource;
@@ -92,19 +104,23 @@ void services_on_batch(struct services *services, const struct span_batch *batch
 		count->spans++;
 		count->last_unix_ns = MAX(count->last_unix_ns, span->end_unix_ns);
 		pending = map_put(&services->pending, &key);
+		service = batch->resources[resource].service_name;
 		if (pending)
-			*pending = place;
+			*pending = (struct pending){ place, metrics_operations_find(
+								    services->operations, service,
+								    span->name, span->kind) };
 	}
 }
 
 void services_on_ledger(struct services *services, const struct ledger *ledger)
 {
 	uint64_t key = span_key(ledger->trace_id, ledger->span_id);
-	const uint32_t *pending = map_get(&services->pending, &key);
-	struct service_count *count = &services->counts[pending ? *pending : 0];
+	const struct pending *pending = map_get(&services->pending, &key);
+	struct service_count *count = &services->counts[pending ? pending->service : 0];
 
 	if (ledger->revision > 1)
 		return; /* counted when it settled first */
+	metrics_operations_add(services->operations, pending ? pending->operation : 0, ledger);
 	if (ledger->grade < ARRAY_LEN(count->graded))
 		count->graded[ledger->grade]++;
 	if (ledger->grade == GRADE_NONE && ledger->none_cause < ARRAY_LEN(count->none_by_cause))
@@ -137,5 +153,11 @@ int services_each(const struct services *services,
 
 size_t services_bytes(const struct services *services)
 {
-	return sizeof(*services) + map_bytes(&services->by_name) + map_bytes(&services->pending);
+	return sizeof(*services) + map_bytes(&services->by_name) + map_bytes(&services->pending) +
+	       metrics_operations_bytes(services->operations);
+}
+
+const struct metrics_operations *services_operations(const struct services *services)
+{
+	return services->operations;
 }

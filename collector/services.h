@@ -25,7 +25,8 @@ struct service_count {
 
 struct services;
 
-int services_new(struct services **out_services);
+/* `max_operations`: see metrics_operations.h. */
+int services_new(size_t max_operations, struct services **out_services);
 void services_free(struct services *services);
 
 void services_on_batch(struct services *services, const struct span_batch *batch);
@@ -34,4 +35,6 @@ void services_on_ledger(struct services *services, const struct ledger *ledger);
 /* In alphabetical order, until `visit` returns non-zero; that value is then returned. */
 int services_each(const struct services *services,
 		  int (*visit)(const struct service_count *service, void *arg), void *arg);
+/* What operations have spent, by the same map. */
+const struct metrics_operations *services_operations(const struct services *services);
 size_t services_bytes(const struct services *services);

@@ -35,6 +35,7 @@ void snapshot_take(struct daemon *daemon, struct snapshot *out_snapshot)
 	probe_watch_snapshot(daemon_probe(daemon), &out_snapshot->probe);
 	writer_snapshot(daemon_writer(daemon), &out_snapshot->writer);
 	store_stats(daemon_store(daemon), &out_snapshot->store);
+	alerter_stats(daemon_alerter(daemon), &out_snapshot->alerts);
 	out_snapshot->in_flight_bytes = network_in_flight_bytes(daemon_network(daemon));
 	out_snapshot->own_anonymous_bytes = anonymous_bytes();
 }

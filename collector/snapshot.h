@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "collector/alert/alerter.h"
 #include "collector/engine.h"
 #include "collector/memory_plan.h"
 #include "collector/probe_watch.h"
@@ -19,6 +20,7 @@ struct snapshot {
 	struct probe_watch_snapshot probe;
 	struct writer_snapshot writer;
 	struct store_stats store;
+	struct alerter_stats alerts;
 	struct memory_plan plan;
 	uint64_t in_flight_bytes;
 	uint64_t own_anonymous_bytes; /* of this process, from /proc */

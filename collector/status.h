@@ -14,5 +14,5 @@ struct daemon;
  * storage, memory, ports. */
 void status_render(struct daemon *daemon, struct json *json);
 
-/* Appends the Prometheus text exposition (version 0.0.4) of every counter and gauge. */
-void metrics_render(struct daemon *daemon, struct buf *out);
+/* Appends every counter and gauge: as OpenMetrics, or in Prometheus' older text format (0.0.4). */
+void metrics_render(struct daemon *daemon, bool is_open, struct buf *out);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The daemon about itself. Each handler is declared by query.def's row. */
+#include <string.h>
+
 #include "collector/daemon.h"
 #include "collector/query.h"
 #include "collector/status.h"
@@ -16,8 +18,14 @@ void health_query_status(struct query *query)
 
 void health_query_metrics(struct query *query)
 {
-	query->answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
-	metrics_render(query->daemon, &query->answer->body);
+	static const char type[] = "application/openmetrics-text";
+	bool is_open = query->accept.len &&
+		       memmem(query->accept.data, query->accept.len, type, sizeof(type) - 1);
+
+	query->answer->content_type =
+		is_open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+			: "text/plain; version=0.0.4; charset=utf-8";
+	metrics_render(query->daemon, is_open, &query->answer->body);
 }
 
 void health_query_live(struct query *query)

@@ -15,7 +15,7 @@ static struct services *services;
 static int set_up(void **state)
 {
 	(void)state;
-	return services_new(&services);
+	return services_new(2, &services);
 }
 
 static int tear_down(void **state)

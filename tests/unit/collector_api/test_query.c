@@ -84,9 +84,10 @@ void status_render(struct daemon *daemon, struct json *json)
 	json_end(json);
 }
 
-void metrics_render(struct daemon *daemon, struct buf *out)
+void metrics_render(struct daemon *daemon, bool is_open, struct buf *out)
 {
 	(void)daemon;
+	(void)is_open;
 	buf_append_text(out, "up 1\n");
 }
 
