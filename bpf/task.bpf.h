@@ -142,6 +142,14 @@ static __always_inline void *task_registers(struct task_struct *task)
 	return (char *)LOAD(task, stack) + registers_offset;
 }
 
+/* Is it inside a system call? Registers of an interrupt hold a negative number in its place. */
+static __always_inline bool task_is_calling(struct task_struct *task)
+{
+	void *registers = task_registers(task);
+
+	return (__s32)FIELD(struct pt_regs, registers, orig_ax) >= 0;
+}
+
 /* Is a CPU quota what takes this runnable thread off its CPU? */
 static __always_inline bool task_is_throttled(struct task_struct *task)
 {

@@ -46,13 +46,17 @@ static __always_inline void waker_tag(struct task_struct *current, struct event_
 		copy_tag(out_tag, &read);
 }
 
-/* Fills in who it was; a network softirq runs in the sender's own context on loopback, and then its
- * tag is true. */
+/* Fills in who it was; a network softirq runs in the sender's own context on loopback, inside its
+ * system call, and then its tag is true. One that was interrupted outside of any is there by
+ * chance.
+ */
 static __always_inline void waker_note(struct event_waker *waker, struct task_struct *current)
 {
 	__builtin_memset(__builtin_assume_aligned(waker, 8), 0, sizeof(*waker));
 	waker->kind = waker_kind(this_cpu()->interrupts, LOAD(current, pid));
 	if (waker->kind != WAKER_THREAD && waker->kind != WAKER_NETWORK)
+		return;
+	if (waker->kind == WAKER_NETWORK && !task_is_calling(current))
 		return;
 	waker->pid = LOAD(current, tgid);
 	waker->tid = LOAD(current, pid);

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a thread waited for, and who ended it: a program that waits for everything, and knows. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "correlate/reason.h"
+#include "harness.h"
+
+static struct harness harness;
+
+/* Blocked time of one wait, and how much of it is what it should be. */
+struct sum {
+	uint64_t right_ns, wrong_ns;
+	enum ledger_reason wrong;
+};
+
+static bool is_of(const struct event_slice *slice, const struct harness_wait *wait)
+{
+	return slice->state != 0 && slice->out_ns > wait->before_ns &&
+	       slice->out_ns < wait->after_ns;
+}
+
+static uint64_t blocked_ns(const struct event_slice *slice, const struct event_slice *next)
+{
+	uint64_t end_ns = next ? next->waking_ns ? next->waking_ns : next->in_ns : 0;
+
+	return end_ns > slice->out_ns ? end_ns - slice->out_ns : 0;
+}
+
+static struct sum sum_up(const struct harness_wait *wait)
+{
+	const struct event_slice *slice = NULL;
+	struct sum sum = { 0 };
+
+	while ((slice = harness_next_slice(&harness, wait->tid, slice))) {
+		struct event_tails tails;
+		uint64_t ns = blocked_ns(slice, harness_next_slice(&harness, wait->tid, slice));
+
+		if (!is_of(slice, wait))
+			continue;
+		assert_true(event_slice_tails(slice, &tails));
+		enum ledger_reason reason =
+			reason_of(slice->state, slice->syscall, slice->header.flags & EVENT_IOWAIT,
+				  tails.target);
+
+		if (reason == wait->identity) {
+			sum.right_ns += ns;
+			continue;
+		}
+		sum.wrong_ns += ns;
+		sum.wrong = reason;
+	}
+	return sum;
+}
+
+static void blocked_time_is_in_its_class(void **state)
+{
+	uint64_t right_ns = 0, wrong_ns = 0;
+
+	(void)state;
+	for (size_t i = 0; i < harness.wait_count; i++) {
+		const struct harness_wait *wait = &harness.waits[i];
+		struct sum sum = sum_up(wait);
+
+		printf("  %-10s %-8s %9lu ns right %9lu ns wrong %s\n", wait->name,
+		       ledger_reason_name(wait->identity), sum.right_ns, sum.wrong_ns,
+		       sum.wrong_ns ? ledger_reason_name(sum.wrong) : "");
+		right_ns += sum.right_ns;
+		wrong_ns += sum.wrong_ns;
+	}
+	assert_int_equal(harness.wait_count, 25);
+	assert_true(right_ns >= 15 * 5000000ull); /* a busy machine may miss the time of a few */
+	assert_true(wrong_ns * 100 <= right_ns + wrong_ns);
+}
+
+/* The target of the longest wait. */
+static const struct event_target *target_of(const char *name)
+{
+	const struct harness_wait *wait = harness_wait(&harness, name);
+	const struct event_slice *slice = NULL, *longest = NULL;
+	uint64_t longest_ns = 0;
+
+	while ((slice = harness_next_slice(&harness, wait->tid, slice))) {
+		uint64_t ns = blocked_ns(slice, harness_next_slice(&harness, wait->tid, slice));
+
+		if (is_of(slice, wait) && ns > longest_ns) {
+			longest = slice;
+			longest_ns = ns;
+		}
+	}
+	struct event_tails tails = { 0 };
+
+	if (longest)
+		event_slice_tails(longest, &tails);
+	if (!tails.target)
+		fail_msg("%s has no target", name);
+	return tails.target;
+}
+
+static void targets_are_named(void **state)
+{
+	(void)state;
+	assert_int_equal(target_of("tcp")->kind, TARGET_INET4);
+	assert_int_equal(target_of("udp")->kind, TARGET_INET4);
+	assert_int_equal(target_of("accept")->kind, TARGET_INET4);
+	assert_int_equal(target_of("unix")->kind, TARGET_UNIX);
+	assert_int_equal(target_of("flock")->kind, TARGET_FILE);
+	assert_int_equal(target_of("mutex")->kind, TARGET_FUTEX);
+}
+
+/* What ended the waits under that tag: how many, and how many of them are laid at the spinners'
+ * door.
+ */
+static void count_wakers(const char *name, size_t *out_ended, size_t *out_blamed)
+{
+	const struct harness_wait *wait = harness_wait(&harness, name);
+	const struct event_slice *slice = NULL;
+
+	*out_ended = *out_blamed = 0;
+	while ((slice = harness_next_slice(&harness, wait->tid, slice))) {
+		const struct event_slice *next = harness_next_slice(&harness, wait->tid, slice);
+		struct event_tails tails;
+
+		if (!is_of(slice, wait) || !next || !event_slice_tails(next, &tails) ||
+		    !tails.waker)
+			continue;
+		(*out_ended)++;
+		for (size_t i = 0; i < harness.name_count; i++)
+			*out_blamed += (int)tails.waker->tid == harness.names[i].tid;
+	}
+}
+
+static void innocent_threads_are_not_blamed(void **state)
+{
+	static const char *const names[] = { "timers", "disk", "network" };
+	size_t ended[3], blamed[3], all = 0, wrong = 0;
+
+	(void)state;
+	harness_open(&harness, 4u << 20, 99);
+	harness_run(&harness, "innocent");
+	for (size_t i = 0; i < 3; i++) {
+		count_wakers(names[i], &ended[i], &blamed[i]);
+		printf("  %-8s %4zu waits ended, %zu blamed on a spinning thread\n", names[i],
+		       ended[i], blamed[i]);
+		all += ended[i];
+		wrong += blamed[i];
+	}
+	assert_true(ended[0] >= 100); /* of the others, few may have to wait at all */
+	assert_true(wrong * 100 <= all);
+}
+
+static int play_reasons(void **state)
+{
+	(void)state;
+	harness_open(&harness, 4u << 20, 0);
+	harness_run(&harness, "reasons");
+	return 0;
+}
+
+static int close_harness(void **state)
+{
+	(void)state;
+	harness_close(&harness);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest reasons[] = {
+		cmocka_unit_test(blocked_time_is_in_its_class),
+		cmocka_unit_test(targets_are_named),
+	};
+	const struct CMUnitTest wakers[] = {
+		cmocka_unit_test_teardown(innocent_threads_are_not_blamed, close_harness),
+	};
+
+	harness_init(&harness, argc, argv);
+	return cmocka_run_group_tests(reasons, play_reasons, close_harness) +
+	       cmocka_run_group_tests(wakers, NULL, NULL);
+}
