@@ -336,25 +336,46 @@ int config_load(struct config *config, int argc, char *const *argv, bool *out_he
 	return rc < 0 ? rc : derive(config, message);
 }
 
+static const char *value_name(const struct setting *setting)
+{
+	switch (setting->kind) {
+	case CHOICE:
+		return setting->choices;
+	case SWITCH:
+		return "on|off";
+	case NUMBER:
+		return "number";
+	case ADDRESS:
+		return "address:port";
+	default:
+		return "text";
+	}
+}
+
+void config_each(void (*visit)(const char *flag, const char *value, const char *help,
+			       const char *otherwise, void *arg),
+		 void *arg)
+{
+	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
+		char flag[KEY_BYTES + 2] = "--";
+
+		for (size_t j = 0; j <= strlen(settings[i].key); j++)
+			flag[j + 2] = settings[i].key[j] == '_' ? '-' : settings[i].key[j];
+		visit(flag, value_name(&settings[i]), settings[i].help, settings[i].value, arg);
+	}
+}
+
+static void put_usage(const char *flag, const char *value, const char *help, const char *otherwise,
+		      void *arg)
+{
+	buf_printf(arg, "  %-26s  %s\n  %28s(%s; default: %s)\n", flag, help, "", value,
+		   *otherwise ? otherwise : "empty");
+}
+
 void config_usage(struct buf *out)
 {
 	buf_append_text(out, "  --config FILE               read settings from here first\n");
-	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
-		const struct setting *setting = &settings[i];
-		char flag[KEY_BYTES];
-		size_t len = strlen(setting->key);
-
-		for (size_t j = 0; j <= len; j++)
-			flag[j] = setting->key[j] == '_' ? '-' : setting->key[j];
-		buf_printf(out, "  --%-24s  %s\n", flag, setting->help);
-		buf_printf(out, "  %28s(%s; default: %s)\n", "",
-			   setting->kind == CHOICE    ? setting->choices
-			   : setting->kind == SWITCH  ? "on|off"
-			   : setting->kind == NUMBER  ? "number"
-			   : setting->kind == ADDRESS ? "address:port"
-						      : "text",
-			   *setting->value ? setting->value : "empty");
-	}
+	config_each(put_usage, out);
 }
 
 void config_sample(struct buf *out)

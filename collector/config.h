@@ -47,6 +47,10 @@ int config_read_text(struct config *config, const char *name, struct str text, s
 int config_load(struct config *config, int argc, char *const *argv, bool *out_help,
 		struct buf *message);
 
+/* Visits each setting: its flag ("--settle-ms"), what its value is ("number"), help, default. */
+void config_each(void (*visit)(const char *flag, const char *value, const char *help,
+			       const char *otherwise, void *arg),
+		 void *arg);
 /* The flags with their defaults and help, for --help. */
 void config_usage(struct buf *out);
 /* The sample file deploy/collector.conf. */

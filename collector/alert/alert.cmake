@@ -5,4 +5,5 @@ list(APPEND SPANWISE_COLLECTOR_SOURCES
 	alert/alert_event.c alert/alert_evidence.c alert/alert_history.c
 	alert/alert_outbox.c alert/alert_rules.c
 	alert/alert_sign.c alert/alert_source.c alert/alert_table.c alert/alert_target.c
-	alert/alerter.c query/alerts.c cli/alerts.c)
+	alert/alerter.c query/alerts.c cli/alerts.c
+	cli/completion.c cli/describe.c cli/man.c)

@@ -6,6 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+static struct {
+	void (*on_help)(const struct options *options, void *arg);
+	void *arg;
+} listening;
+
+void options_listen(void (*listener)(const struct options *options, void *arg), void *arg)
+{
+	listening.on_help = listener;
+	listening.arg = arg;
+}
+
 static void print_usage(const struct options *options, FILE *out)
 {
 	fprintf(out, "Usage: %s\n", options->usage);
@@ -79,7 +90,10 @@ int options_parse(const struct options *options, int argc, char **argv, int *out
 		int took = 1;
 
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-			print_help(options);
+			if (listening.on_help)
+				listening.on_help(options, listening.arg);
+			else
+				print_help(options);
 			return OPTIONS_HELP;
 		}
 		if (argv[i][0] == '-' && argv[i][1])

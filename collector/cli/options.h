@@ -32,5 +32,9 @@ int options_parse(const struct options *options, int argc, char **argv, int *out
 int options_number(const char *name, const char *text, unsigned long least, unsigned long most,
 		   unsigned long *out_number);
 
+/* From now on --help calls this in place of printing: for manual and completion, which are made of
+ * the same tables. NULL: prints again. Not thread safe. */
+void options_listen(void (*listener)(const struct options *options, void *arg), void *arg);
+
 /* `complaint` and the usage on stderr; returns 2, the exit status of a wrong command line. */
 int options_refuse(const struct options *options, const char *complaint);

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The manual page and the completions are made of the tables that parse: shells and mandoc accept them, and they name
+every command and every option that --help names."""
+
+import re
+import shutil
+import subprocess
+
+from cli import spanwise
+from daemon import BINARY, run
+
+
+def made(*words):
+    status, out, said = spanwise(*words)
+    assert status == 0 and not said, (words, status, said)
+    return out
+
+
+def accepted(out, *command):
+    """By a checker that reads standard input; left out where it is not installed."""
+    if not shutil.which(command[0]):
+        print(f"no {command[0]} here")
+        return
+    done = subprocess.run(command, input=out, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and not done.stderr and not done.stdout, (command, done.stdout + done.stderr)
+
+
+def completed(script, line):
+    """What bash offers at the end of `line`."""
+    words = line.split(" ")
+    text = (f'{script}\nCOMP_WORDS=({" ".join(repr(word) for word in words)})\nCOMP_CWORD={len(words) - 1}\n'
+            '_spanwise\nprintf "%s\\n" "${COMPREPLY[@]}"')
+    return subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=60, check=True).stdout.split()
+
+
+def main():
+    bash, zsh, page = made("completion", "bash"), made("completion", "zsh"), made("man")
+    accepted(bash, "bash", "-n")
+    accepted(bash, "shellcheck", "-s", "bash", "-")
+    accepted(zsh, "zsh", "-n")
+    accepted(page, "mandoc", "-T", "lint", "-W", "error")
+    plain = page.replace("\\-", "-").replace("\\e", "\\")
+    commands = re.findall(r"^  ([a-z-]+) ", made("help"), re.M)
+    assert len(commands) > 12, commands
+    for command in commands:
+        assert re.search(rf"^\.SS {command} ", plain, re.M), command
+        assert command in completed(bash, "spanwise "), command
+        if command in ("help", "version", "man", "completion", "replay"):
+            continue
+        shown = subprocess.run([BINARY, command, "--help"], capture_output=True, text=True, timeout=60).stdout
+        options = set(re.findall(r"^  (--[a-z-]+)", shown, re.M))
+        assert options, shown
+        offered = set(completed(bash, f"spanwise {command} --"))
+        assert options <= offered, (command, options - offered)
+        for option in options - {"--help"}:
+            assert f"\\fB{option}\\fR" in plain, (command, option)
+            assert option in zsh, (command, option)
+    assert completed(bash, "spanwise trace --color a") == ["auto", "always"]
+    assert completed(bash, "spanwise trace --color = n") == ["never"]
+    assert completed(bash, "spanwise serve --probe o") == ["on", "off"]
+    assert completed(bash, "spanwise se") == ["serve", "search"]
+    assert spanwise("completion", "fish")[0] == 2
+
+
+run(main)
