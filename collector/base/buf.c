@@ -50,16 +50,6 @@ char *buf_reserve(struct buf *buf, size_t len)
 	return buf->data + buf->len;
 }
 
-void buf_append(struct buf *buf, const void *data, size_t len)
-{
-	char *room = len ? buf_reserve(buf, len) : NULL;
-
-	if (!room)
-		return;
-	memcpy(room, data, len);
-	buf->len += len;
-}
-
 void buf_append_str(struct buf *buf, struct str text)
 {
 	buf_append(buf, text.data, text.len);
@@ -68,11 +58,6 @@ void buf_append_str(struct buf *buf, struct str text)
 void buf_append_text(struct buf *buf, const char *text)
 {
 	buf_append(buf, text, strlen(text));
-}
-
-void buf_append_byte(struct buf *buf, uint8_t byte)
-{
-	buf_append(buf, &byte, 1);
 }
 
 void buf_vprintf(struct buf *buf, const char *format, va_list args)

@@ -15,19 +15,32 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+/* The last `len` < 8 bytes of `total` that end at `end`, as a little-endian number. */
+static uint64_t tail(const unsigned char *end, size_t len, size_t total)
+{
+	uint64_t word = 0;
+
+	if (len && total >= sizeof(word)) { /* read with what stands before them */
+		memcpy(&word, end - sizeof(word), sizeof(word));
+		return word >> 8 * (sizeof(word) - len);
+	}
+	for (size_t i = 0; i < len; i++)
+		word |= (uint64_t)end[-(ptrdiff_t)len + (ptrdiff_t)i] << 8 * i;
+	return word;
+}
+
 /* Multiply-and-fold over 8-byte words, in the manner of wyhash. */
 uint64_t map_hash(const void *data, size_t len, uint64_t seed)
 {
 	const unsigned char *bytes = data;
+	const size_t total = len;
 	uint64_t hash = seed ^ 0x9e3779b97f4a7c15ull, word;
 
 	for (; len >= 8; bytes += 8, len -= 8) {
 		memcpy(&word, bytes, 8);
 		hash = mix(hash ^ word, 0xa0761d6478bd642full);
 	}
-	word = len;
-	if (len)
-		memcpy(&word, bytes, len);
+	word = len ? tail(bytes + len, len, total) : 0;
 	return mix(hash ^ word ^ (uint64_t)len << 56, 0xe7037ed1a0b428dbull);
 }
 

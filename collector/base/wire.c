@@ -142,6 +142,10 @@ void wire_put_varint(struct buf *buf, uint64_t value)
 	uint8_t bytes[VARINT_MAX_BYTES];
 	size_t len = 0;
 
+	if (value < 0x80) {
+		buf_append_byte(buf, (uint8_t)value);
+		return;
+	}
 	while (value >= 0x80) {
 		bytes[len++] = (uint8_t)(value | 0x80);
 		value >>= 7;

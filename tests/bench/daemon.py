@@ -21,7 +21,7 @@ class Daemon:
             raise SystemExit(f"{build}/spanwise is missing: use the bench's `run`, which builds it")
         self.folder = Path(tempfile.mkdtemp(prefix="spanwise-bench."))
         self.log = self.folder / "serve.log"
-        command = [build / "spanwise", "serve", "--grpc", "127.0.0.1:0", "--api", "127.0.0.1:0",
+        command = [build / "spanwise", "serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--api", "127.0.0.1:0",
                    "--data", self.folder / "data", *options]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sends batches of spans over gRPC as fast as they are acknowledged, or at a pace, and tells what
+ * came of it. One thread, many connections and streams; little CPU, so that the server gets the
+ * rest.
+ *
+ *   load TEMPLATE HOST:PORT batches=600 connections=4 streams=8 gzip=0 rate=0
+ *
+ * TEMPLATE is made by span_template.py: one request of a real SDK, and where in it the ids and
+ * times stand; they are new in every batch. `rate` is in spans a second; 0: as fast as it goes.
+ * Prints one line of JSON. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netinet/tcp.h>
+#include <nghttp2/nghttp2.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "collector/base/compress.h"
+#include "collector/base/macros.h"
+#include "otlp/grpc_frame.h"
+#include "otlp/grpc_session.h"
+
+#define MAX_CONNECTIONS 64
+#define MAX_STREAMS     256 /* of one connection */
+#define NOWHERE         UINT32_MAX
+#define PATIENCE_MS     60000
+
+/* Where one span of the template keeps what changes; `root`: the first span of its trace. */
+struct place {
+	uint32_t trace_id, span_id, parent_id, start, end, root;
+};
+
+struct template
+{
+	uint32_t spans;
+	uint32_t len;
+	struct place *places;
+	char *body;
+};
+
+struct call {
+	struct connection *connection;
+	struct buf body; /* prefix and message */
+	size_t sent;
+	uint64_t start_ns;
+	int status; /* grpc-status; -1: not come */
+	bool is_running;
+};
+
+struct connection {
+	int fd;
+	nghttp2_session *http2;
+	struct call *calls;
+	struct buf out;
+	unsigned running;
+};
+
+struct load {
+	struct template template;
+	struct connection connections[MAX_CONNECTIONS];
+	struct buf *packed; /* with gzip: all batches, made before the clock starts */
+	unsigned batches, connection_count, streams, rate;
+	bool gzip;
+	unsigned started, acknowledged, refused, failed;
+	uint64_t begun_ns;
+	double *latencies_ms;
+};
+
+static struct load load = { .batches = 600, .connection_count = 4, .streams = 8 };
+
+static uint64_t now_ns(int clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
+}
+
+static void die(const char *what)
+{
+	fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void read_template(const char *path, struct template *template)
+{
+	FILE *file = fopen(path, "rb");
+
+	if (!file || fread(&template->spans, 4, 1, file) != 1 ||
+	    fread(&template->len, 4, 1, file) != 1)
+		die(path);
+	template->places = calloc(template->spans, sizeof(*template->places));
+	template->body = malloc(template->len);
+	if (!template->places || !template->body ||
+	    fread(template->places, sizeof(*template->places), template->spans, file) !=
+		    template->spans ||
+	    fread(template->body, 1, template->len, file) != template->len)
+		die(path);
+	fclose(file);
+}
+
+/* New ids, and times that end now: into the template itself. */
+static void renew(struct template *template)
+{
+	static uint64_t ids[2];
+	const uint64_t end = now_ns(CLOCK_REALTIME), start = end - 5 * NS_PER_MS;
+
+	if (!ids[0] && getrandom(ids, sizeof(ids), 0) != sizeof(ids))
+		die("getrandom");
+	for (uint32_t i = 0; i < template->spans; i++) {
+		const struct place *place = &template->places[i], *root;
+		char *body = template->body;
+
+		root = &template->places[place->root];
+		ids[0] += 0x9e3779b97f4a7c15ull;
+		memcpy(body + place->span_id, &ids[0], 8);
+		if (place->root == i) {
+			ids[1] ^= ids[0] * 0xff51afd7ed558ccdull;
+			memcpy(body + place->trace_id, &ids[1], 8);
+			memcpy(body + place->trace_id + 8, &ids[0], 8);
+		} else {
+			memcpy(body + place->trace_id, body + root->trace_id, 16);
+		}
+		if (place->parent_id != NOWHERE)
+			memcpy(body + place->parent_id, body + root->span_id, 8);
+		memcpy(body + place->start, &start, 8);
+		memcpy(body + place->end, &end, 8);
+	}
+}
+
+static void put_framed(struct buf *out, struct str message, bool is_packed)
+{
+	uint8_t prefix[GRPC_FRAME_PREFIX_BYTES];
+
+	grpc_frame_put_prefix(prefix, (uint32_t)message.len);
+	prefix[0] = is_packed;
+	buf_clear(out);
+	buf_append(out, prefix, sizeof(prefix));
+	buf_append_str(out, message);
+}
+
+static void make_body(struct buf *out)
+{
+	struct template *template = &load.template;
+	struct buf packed = { 0 };
+
+	renew(template);
+	if (load.gzip && compress_gzip((struct str){ template->body, template->len }, &packed) < 0)
+		die("gzip");
+	put_framed(out,
+		   load.gzip ? buf_str(&packed) : (struct str){ template->body, template->len },
+		   load.gzip);
+	buf_fini(&packed);
+}
+
+static void pack_all(void)
+{
+	load.packed = calloc(load.batches, sizeof(*load.packed));
+	if (!load.packed)
+		die("memory");
+	for (unsigned i = 0; i < load.batches; i++)
+		make_body(&load.packed[i]);
+}
+
+static ssize_t read_body(nghttp2_session *http2, int32_t id, uint8_t *out, size_t room,
+			 uint32_t *flags, nghttp2_data_source *source, void *user_data)
+{
+	struct call *call = source->ptr;
+	size_t piece = MIN(room, call->body.len - call->sent);
+
+	(void)http2;
+	(void)id;
+	(void)user_data;
+	memcpy(out, call->body.data + call->sent, piece);
+	call->sent += piece;
+	if (call->sent == call->body.len)
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+	return (ssize_t)piece;
+}
+
+static nghttp2_nv field(const char *name, const char *value)
+{
+	return (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)name,
+			     .value = (uint8_t *)(uintptr_t)value,
+			     .namelen = strlen(name),
+			     .valuelen = strlen(value) };
+}
+
+static void start_call(struct call *call)
+{
+	const nghttp2_nv fields[] = {
+		field(":method", "POST"),
+		field(":scheme", "http"),
+		field(":path", GRPC_TRACE_EXPORT),
+		field(":authority", "localhost"),
+		field("te", "trailers"),
+		field("content-type", "application/grpc"),
+		field("grpc-encoding", load.gzip ? "gzip" : "identity"),
+	};
+	nghttp2_data_provider provider = { .source.ptr = call, .read_callback = read_body };
+
+	if (load.gzip) {
+		buf_fini(&call->body);
+		call->body = load.packed[load.started];
+	} else {
+		make_body(&call->body);
+	}
+	load.started++;
+	call->sent = 0;
+	call->status = -1;
+	call->is_running = true;
+	call->connection->running++;
+	call->start_ns = now_ns(CLOCK_MONOTONIC);
+	if (nghttp2_submit_request(call->connection->http2, NULL, fields, ARRAY_LEN(fields),
+				   &provider, call) < 0)
+		die("submit");
+}
+
+static int on_header(nghttp2_session *http2, const nghttp2_frame *frame, const uint8_t *name,
+		     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+		     void *user_data)
+{
+	struct call *call = nghttp2_session_get_stream_user_data(http2, frame->hd.stream_id);
+
+	(void)value_len;
+	(void)flags;
+	(void)user_data;
+	if (call && str_eq((struct str){ (const char *)name, name_len }, STR("grpc-status")))
+		call->status = atoi((const char *)value);
+	return 0;
+}
+
+static int on_close(nghttp2_session *http2, int32_t id, uint32_t code, void *user_data)
+{
+	struct call *call = nghttp2_session_get_stream_user_data(http2, id);
+
+	(void)code;
+	(void)user_data;
+	if (!call)
+		return 0;
+	call->is_running = false;
+	call->connection->running--;
+	if (call->status == GRPC_OK)
+		load.latencies_ms[load.acknowledged++] =
+			(double)(now_ns(CLOCK_MONOTONIC) - call->start_ns) / 1e6;
+	else if (call->status == GRPC_UNAVAILABLE)
+		load.refused++;
+	else
+		load.failed++;
+	return 0;
+}
+
+static int dial(const char *address)
+{
+	char host[64];
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	const char *colon = strrchr(address, ':');
+	int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+
+	if (!colon || (size_t)(colon - address) >= sizeof(host) || fd < 0)
+		die(address);
+	memcpy(host, address, (size_t)(colon - address));
+	host[colon - address] = '\0';
+	to.sin_port = htons((uint16_t)atoi(colon + 1));
+	if (inet_pton(AF_INET, host, &to.sin_addr) != 1 ||
+	    connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+		die(address);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	return fd;
+}
+
+static void open_connection(struct connection *connection, const char *address,
+			    const nghttp2_session_callbacks *callbacks)
+{
+	const nghttp2_settings_entry window = { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 20 };
+
+	connection->fd = dial(address);
+	connection->calls = calloc(load.streams, sizeof(*connection->calls));
+	if (!connection->calls || nghttp2_session_client_new(&connection->http2, callbacks, NULL))
+		die("memory");
+	nghttp2_submit_settings(connection->http2, NGHTTP2_FLAG_NONE, &window, 1);
+	for (unsigned i = 0; i < load.streams; i++)
+		connection->calls[i].connection = connection;
+}
+
+/* false: the pace says not yet. */
+static bool may_start(void)
+{
+	double passed_s = (double)(now_ns(CLOCK_MONOTONIC) - load.begun_ns) / 1e9;
+
+	if (load.started == load.batches)
+		return false;
+	return !load.rate ||
+	       (double)load.started * load.template.spans <= passed_s * (double)load.rate;
+}
+
+static void start_calls(struct connection *connection)
+{
+	for (unsigned i = 0; i < load.streams && may_start(); i++) {
+		if (!connection->calls[i].is_running)
+			start_call(&connection->calls[i]);
+		if (load.rate)
+			break; /* the next connection has its turn */
+	}
+}
+
+static void write_out(struct connection *connection)
+{
+	struct buf *out = &connection->out;
+	const uint8_t *data;
+	ssize_t len;
+
+	while (out->len < ((size_t)256 << 10) &&
+	       (len = nghttp2_session_mem_send(connection->http2, &data)) > 0)
+		buf_append(out, data, (size_t)len);
+	if (out->len == 0)
+		return;
+	len = write(connection->fd, out->data, out->len);
+	if (len < 0 && errno != EAGAIN)
+		die("write");
+	if (len > 0)
+		buf_consume(out, (size_t)len);
+}
+
+static void read_in(struct connection *connection)
+{
+	static uint8_t bytes[64 << 10];
+	ssize_t len = read(connection->fd, bytes, sizeof(bytes));
+
+	if (len == 0)
+		errno = ECONNRESET;
+	if (len == 0 || (len < 0 && errno != EAGAIN))
+		die("read");
+	if (len > 0 && nghttp2_session_mem_recv(connection->http2, bytes, (size_t)len) < 0)
+		die("HTTP/2");
+}
+
+static unsigned running(void)
+{
+	unsigned sum = 0;
+
+	for (unsigned i = 0; i < load.connection_count; i++)
+		sum += load.connections[i].running;
+	return sum;
+}
+
+static void run(void)
+{
+	struct pollfd polls[MAX_CONNECTIONS];
+
+	while (load.started < load.batches || running() > 0) {
+		for (unsigned i = 0; i < load.connection_count; i++) {
+			struct connection *connection = &load.connections[i];
+
+			start_calls(connection);
+			write_out(connection);
+			polls[i] = (struct pollfd){ .fd = connection->fd, .events = POLLIN };
+			if (connection->out.len || nghttp2_session_want_write(connection->http2))
+				polls[i].events |= POLLOUT;
+		}
+		if (poll(polls, load.connection_count, load.rate ? 1 : PATIENCE_MS) == 0 &&
+		    !load.rate) {
+			errno = ETIMEDOUT;
+			die("the server");
+		}
+		for (unsigned i = 0; i < load.connection_count; i++) {
+			if (polls[i].revents & (POLLIN | POLLERR | POLLHUP))
+				read_in(&load.connections[i]);
+		}
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	const double *left = a, *right = b;
+
+	return *left < *right ? -1 : *left > *right;
+}
+
+static void report(uint64_t took_ns)
+{
+	unsigned n = load.acknowledged;
+	double *ms = load.latencies_ms;
+
+	qsort(ms, n, sizeof(*ms), compare);
+	printf("{\"acknowledged_spans\":%" PRIu64 ",\"refused_batches\":%u,\"failed_batches\":%u,"
+	       "\"seconds\":%.3f,\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n",
+	       (uint64_t)n * load.template.spans, load.refused, load.failed, (double)took_ns / 1e9,
+	       n ? ms[n / 2] : 0, n ? ms[(size_t)n * 99 / 100] : 0);
+}
+
+static void take_option(const char *text)
+{
+	unsigned value;
+
+	if (sscanf(text, "batches=%u", &value) == 1)
+		load.batches = value;
+	else if (sscanf(text, "connections=%u", &value) == 1)
+		load.connection_count = MIN(MAX(value, 1u), (unsigned)MAX_CONNECTIONS);
+	else if (sscanf(text, "streams=%u", &value) == 1)
+		load.streams = MIN(MAX(value, 1u), (unsigned)MAX_STREAMS);
+	else if (sscanf(text, "rate=%u", &value) == 1)
+		load.rate = value;
+	else if (sscanf(text, "gzip=%u", &value) == 1)
+		load.gzip = value != 0;
+	else
+		die(text);
+}
+
+int main(int argc, char **argv)
+{
+	nghttp2_session_callbacks *callbacks;
+
+	if (argc < 3) {
+		fprintf(stderr, "usage: load TEMPLATE HOST:PORT [option=number]...\n");
+		return 2;
+	}
+	for (int i = 3; i < argc; i++)
+		take_option(argv[i]);
+	read_template(argv[1], &load.template);
+	load.latencies_ms = calloc(load.batches, sizeof(*load.latencies_ms));
+	if (!load.latencies_ms || nghttp2_session_callbacks_new(&callbacks) != 0)
+		die("memory");
+	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
+	if (load.gzip)
+		pack_all();
+	for (unsigned i = 0; i < load.connection_count; i++)
+		open_connection(&load.connections[i], argv[2], callbacks);
+	load.begun_ns = now_ns(CLOCK_MONOTONIC);
+	run();
+	report(now_ns(CLOCK_MONOTONIC) - load.begun_ns);
+	return load.failed ? 1 : 0;
+}
