@@ -28,6 +28,7 @@
 #include "collector/net/network.h"
 #include "collector/privileges.h"
 #include "collector/probe_watch.h"
+#include "collector/self_watch.h"
 #include "collector/stack_book.h"
 #include "collector/writer.h"
 #include "storage/store.h"
@@ -76,6 +77,7 @@ struct daemon {
 	struct engine *engine;
 	struct probe_watch *watch;
 	struct alerter *alerter;
+	struct self_watch *self_watch;
 	struct forward *forward;
 
 	char api_address[CONFIG_ADDRESS_BYTES];
@@ -437,7 +439,10 @@ static int start(struct daemon *daemon)
 	if (rc < 0)
 		return rc;
 	network_connect(daemon->network, daemon->writer, daemon->engine);
-	return start_watch(daemon);
+	rc = start_watch(daemon);
+	if (rc == 0)
+		rc = self_watch_start(&daemon->loop, daemon, &daemon->self_watch);
+	return rc;
 }
 
 /* Accepts parts that were never made. First the loop runs dry: answers go out, queries end. Then
@@ -450,6 +455,7 @@ static void tear_down(struct daemon *daemon)
 		network_stop(daemon->network);
 		http_server_stop(daemon->http);
 		probe_watch_stop(daemon->watch);
+		self_watch_stop(daemon->self_watch);
 		uv_close((uv_handle_t *)&daemon->signals[0], NULL);
 		uv_close((uv_handle_t *)&daemon->signals[1], NULL);
 		uv_close((uv_handle_t *)&daemon->patience, NULL);
@@ -459,6 +465,7 @@ static void tear_down(struct daemon *daemon)
 		uv_run(&daemon->loop, UV_RUN_DEFAULT);
 		network_join(daemon->network);
 	}
+	self_watch_free(daemon->self_watch);
 	alerter_stop(daemon->alerter);
 	probe_watch_free(daemon->watch);
 	engine_stop(daemon->engine);
@@ -536,6 +543,11 @@ struct network *daemon_network(const struct daemon *daemon)
 struct probe_watch *daemon_probe(const struct daemon *daemon)
 {
 	return daemon->watch;
+}
+
+struct self_watch *daemon_self_watch(const struct daemon *daemon)
+{
+	return daemon->self_watch;
 }
 
 struct alerter *daemon_alerter(const struct daemon *daemon)

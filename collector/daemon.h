@@ -14,6 +14,7 @@ struct engine;
 struct metrics;
 struct network;
 struct probe_watch;
+struct self_watch;
 struct stack_book;
 struct store;
 struct writer;
@@ -30,6 +31,7 @@ struct writer *daemon_writer(const struct daemon *daemon);
 struct network *daemon_network(const struct daemon *daemon);
 struct probe_watch *daemon_probe(const struct daemon *daemon);
 struct alerter *daemon_alerter(const struct daemon *daemon);
+struct self_watch *daemon_self_watch(const struct daemon *daemon);
 struct metrics *daemon_metrics(struct daemon *daemon);
 
 /* Accepting spans and queries: true from the line "ready" until a signal. */

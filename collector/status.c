@@ -6,6 +6,7 @@
 #include "collector/base/macros.h"
 #include "collector/config.h"
 #include "collector/daemon.h"
+#include "collector/self_watch.h"
 #include "collector/snapshot.h"
 
 static const char *const loss_names[LOSS_KINDS] = {
@@ -232,6 +233,7 @@ void status_render(struct daemon *daemon, struct json *json)
 	json_text(json, "version", SPANWISE_VERSION);
 	json_double(json, "uptime_s", snapshot.uptime_s, 3);
 	json_bool(json, "ready", snapshot.ready);
+	self_watch_render(daemon_self_watch(daemon), json);
 	render_kernel(&snapshot, json);
 	render_probe(daemon, &snapshot, json);
 	json_array(json, "services");

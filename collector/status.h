@@ -11,7 +11,7 @@
 struct daemon;
 
 /* Writes one JSON object (with a key of NULL): version, kernel, probe, services, clock, correlator,
- * storage, memory, ports. */
+ * storage, memory, ports, health. */
 void status_render(struct daemon *daemon, struct json *json);
 
 /* Appends every counter and gauge: as OpenMetrics, or in Prometheus' older text format (0.0.4). */

@@ -163,6 +163,24 @@ static void put_rest(const struct term *term, const struct json_value *root, str
 	buf_printf(out, "spans and kernel agree within %s\n", bound);
 }
 
+/* Only what is degraded. */
+static void put_health(const struct term *term, const struct json_value *health, struct buf *out)
+{
+	const struct json_value *checks = json_read_get(health, "checks");
+
+	for (size_t i = 0; i < json_read_count(checks); i++) {
+		const struct json_value *check = json_read_at(checks, i);
+
+		if (!json_read_bool(check, "degraded"))
+			continue;
+		put_label(term, "degraded", out);
+		term_print(term, TERM_RED, out, "%s %.3g, more than %.3g %s",
+			   json_read_text(check, "name"), json_read_double(check, "value"),
+			   json_read_double(check, "limit"), json_read_text(check, "unit"));
+		buf_printf(out, "  %s\n", json_read_text(check, "remedy"));
+	}
+}
+
 static void put_all(const struct term *term, const struct json_value *root, struct buf *out)
 {
 	const struct json_value *ports = json_read_get(root, "ports");
@@ -172,6 +190,7 @@ static void put_all(const struct term *term, const struct json_value *root, stru
 	put_uptime(json_read_double(root, "uptime_s"), out);
 	buf_printf(out, "  OTLP/gRPC on %s, queries on %s\n\n", json_read_text(ports, "grpc"),
 		   json_read_text(ports, "api"));
+	put_health(term, json_read_get(root, "health"), out);
 	put_kernel(term, json_read_get(root, "kernel"), out);
 	put_processes(term, json_read_get(root, "probe"), out);
 	put_services(term, json_read_get(root, "services"), out);
