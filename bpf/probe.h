@@ -69,6 +69,11 @@ struct probe_stats {
 	uint64_t frames_unnamed; /* told as module+0x1234 */
 	uint64_t frames_unknown; /* told as [unknown] */
 	uint64_t symbol_bytes;
+	uint32_t unwind_processes; /* that are walked by tables */
+	uint32_t unwind_files;
+	uint32_t unwind_refused; /* files that are damaged, or found no room */
+	uint32_t unwind_rows;
+	uint64_t unwind_build_ns; /* spent on making tables */
 };
 
 #define PROBE_PIECE_BYTES 960

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "bpf/maps.bpf.h"
+#include "bpf/unwind.bpf.h"
 
 #define STACK_BURST_NS       20000000ull /* of budget that may be spent at once */
 #define STACK_TELL_SHIFT     33          /* told again after 8.6 s: the worker may have lost it */
@@ -19,15 +20,6 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 512 * 1024);
 } stacks SEC(".maps");
-
-/* The stack being taken. One for each CPU will do: the scheduler's hook and the tick both run with
- * interrupts off, and neither inside the other. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct event_stack);
-} stack_scratch SEC(".maps");
 
 /* Is there budget for one more on this CPU? While less than half of the burst is spent, always;
  * after that only for a thread that has waited long without one. */
@@ -93,15 +85,18 @@ static __always_inline void stack_tell(struct event_stack *stack)
 static __always_inline __u64 stack_take(void *context, struct task_struct *task, __u32 pid,
 					__u32 tid)
 {
-	__u32 zero = 0;
-	struct event_stack *stack = bpf_map_lookup_elem(&stack_scratch, &zero);
-	long bytes;
+	struct unwind_walk *walk = unwind_scratch();
 
-	if (!stack)
+	if (!walk)
 		return STACK_NOT_TAKEN;
-	bytes = bpf_get_stack(context, stack->addresses, sizeof(stack->addresses),
-			      BPF_F_USER_STACK);
-	stack->count = bytes > 0 ? (__u32)bytes / 8 : 0;
+	struct event_stack *stack = &walk->stack;
+
+	if (!unwind_stack(walk, task, pid)) {
+		long bytes = bpf_get_stack(context, stack->addresses, sizeof(stack->addresses),
+					   BPF_F_USER_STACK);
+
+		stack->count = bytes > 0 ? (__u32)bytes / 8 : 0;
+	}
 	stack->pid = pid;
 	stack->tid = tid;
 	/* A typed pointer may not be reckoned with; one that was probed is a number. */

@@ -23,15 +23,18 @@
 #define MAX_STACK_BYTES ((size_t)EVENT_MAX_FRAMES * 2200)
 #define CACHE_BYTES     ((size_t)32 << 20) /* of symbols */
 
+enum process_change { PROCESS_MAPPED, PROCESS_OTHER_PROGRAM, PROCESS_GONE };
+
 struct process_news {
 	uint32_t pid;
-	bool is_new; /* else it has become another program */
+	enum process_change change;
 };
 
 struct stack_worker {
 	pthread_t thread;
 	struct ring_buffer *ring; /* owned, as the rest */
 	struct symbolizer *symbolizer;
+	struct unwind_load *tables; /* NULL: walks go by frame pointers */
 	int socket_fd;
 	struct map told; /* id -> uint64_t, when */
 	struct buf frames;
@@ -43,6 +46,7 @@ struct stack_worker {
 	struct process_news news[MAX_NEWS];
 	uint32_t news_count;
 	struct symbolizer_stats stats;
+	struct unwind_load_stats walked;
 };
 
 static uint64_t mono_ns(void)
@@ -114,25 +118,66 @@ static int on_stack(void *arg, void *data, size_t bytes)
 
 /* ---- the thread */
 
+/* The same news twice is once. Lost news cost nothing but an early look: the maps are read when a
+ * stack comes, too. */
+static void tell(struct stack_worker *worker, struct process_news news)
+{
+	bool is_known = false;
+
+	if (!worker)
+		return;
+	pthread_mutex_lock(&worker->lock);
+	for (uint32_t i = 0; i < worker->news_count && !is_known; i++)
+		is_known = worker->news[i].pid == news.pid && worker->news[i].change == news.change;
+	if (!is_known && worker->news_count < MAX_NEWS)
+		worker->news[worker->news_count++] = news;
+	pthread_mutex_unlock(&worker->lock);
+}
+
+/* Of a process that we were told of, or whose stack we saw: now the kernel half can walk it. */
+static void on_maps(uint32_t pid, const struct symbol_maps *maps, void *arg)
+{
+	struct stack_worker *worker = arg;
+
+	if (worker->tables)
+		unwind_load_process(worker->tables, pid, maps);
+}
+
+static void forget(struct stack_worker *worker, uint32_t pid)
+{
+	symbolizer_forget(worker->symbolizer, pid);
+	if (worker->tables)
+		unwind_load_forget(worker->tables, pid);
+}
+
+static void take(struct stack_worker *worker, const struct process_news *news)
+{
+	switch (news->change) {
+	case PROCESS_MAPPED:
+		if (!symbolizer_meet(worker->symbolizer, news->pid, worker->now_ns))
+			tell(worker, *news); /* it was looked at a moment ago: later */
+		return;
+	case PROCESS_OTHER_PROGRAM:
+		forget(worker, news->pid);
+		return;
+	case PROCESS_GONE: /* names are still asked for */
+		if (worker->tables)
+			unwind_load_forget(worker->tables, news->pid);
+	}
+}
+
 static void take_news(struct stack_worker *worker)
 {
-	struct process_news news[64];
+	static struct process_news news[MAX_NEWS]; /* one thread */
 	uint32_t count;
 
-	do {
-		pthread_mutex_lock(&worker->lock);
-		count = MIN(worker->news_count, (uint32_t)ARRAY_LEN(news));
-		memcpy(news, worker->news, count * sizeof(*news));
-		worker->news_count -= count;
-		memmove(worker->news, worker->news + count, worker->news_count * sizeof(*news));
-		pthread_mutex_unlock(&worker->lock);
-		for (uint32_t i = 0; i < count; i++) {
-			if (news[i].is_new)
-				symbolizer_meet(worker->symbolizer, news[i].pid, worker->now_ns);
-			else
-				symbolizer_forget(worker->symbolizer, news[i].pid);
-		}
-	} while (count);
+	pthread_mutex_lock(&worker->lock);
+	count = worker->news_count;
+	memcpy(news, worker->news, count * sizeof(*news));
+	worker->news_count = 0;
+	pthread_mutex_unlock(&worker->lock);
+	for (uint32_t i = 0; i < count; i++)
+		take(worker, &news[i]);
 }
 
 /* false: it is over. */
@@ -145,6 +190,8 @@ static bool nap(struct stack_worker *worker)
 
 	pthread_mutex_lock(&worker->lock);
 	symbolizer_stats(worker->symbolizer, &worker->stats);
+	if (worker->tables)
+		unwind_load_stats(worker->tables, &worker->walked);
 	if (!worker->stopping)
 		pthread_cond_timedwait(&worker->stop, &worker->lock, &until);
 	goes_on = !worker->stopping;
@@ -171,6 +218,7 @@ static void free_worker(struct stack_worker *worker)
 {
 	ring_buffer__free(worker->ring);
 	symbolizer_free(worker->symbolizer);
+	unwind_load_free(worker->tables);
 	map_fini(&worker->told);
 	buf_fini(&worker->frames);
 	pthread_cond_destroy(&worker->stop);
@@ -178,7 +226,8 @@ static void free_worker(struct stack_worker *worker)
 	free(worker);
 }
 
-int stack_worker_start(int stacks_fd, int socket_fd, struct stack_worker **out_worker)
+int stack_worker_start(int stacks_fd, const struct unwind_load_fds *tables, int socket_fd,
+		       struct stack_worker **out_worker)
 {
 	struct stack_worker *worker = calloc(1, sizeof(*worker));
 	pthread_condattr_t monotonic;
@@ -195,6 +244,8 @@ int stack_worker_start(int stacks_fd, int socket_fd, struct stack_worker **out_w
 	pthread_cond_init(&worker->stop, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	rc = symbolizer_new(CACHE_BYTES, &worker->symbolizer);
+	if (rc == 0 && unwind_load_new(tables, &worker->tables) == 0)
+		symbolizer_on_maps(worker->symbolizer, on_maps, worker);
 	if (rc == 0) {
 		worker->ring = ring_buffer__new(stacks_fd, on_stack, worker, NULL);
 		rc = worker->ring ? -pthread_create(&worker->thread, NULL, run, worker) : -errno;
@@ -219,30 +270,26 @@ void stack_worker_stop(struct stack_worker *worker)
 	free_worker(worker);
 }
 
-/* Lost news cost nothing but an early look: the maps are read when a stack comes, too. */
-static void tell(struct stack_worker *worker, struct process_news news)
-{
-	if (!worker)
-		return;
-	pthread_mutex_lock(&worker->lock);
-	if (worker->news_count < MAX_NEWS)
-		worker->news[worker->news_count++] = news;
-	pthread_mutex_unlock(&worker->lock);
-}
-
 void stack_worker_meet(struct stack_worker *worker, uint32_t pid)
 {
-	tell(worker, (struct process_news){ pid, true });
+	tell(worker, (struct process_news){ pid, PROCESS_MAPPED });
 }
 
 void stack_worker_forget(struct stack_worker *worker, uint32_t pid)
 {
-	tell(worker, (struct process_news){ pid, false });
+	tell(worker, (struct process_news){ pid, PROCESS_OTHER_PROGRAM });
 }
 
-void stack_worker_stats(struct stack_worker *worker, struct symbolizer_stats *out_stats)
+void stack_worker_gone(struct stack_worker *worker, uint32_t pid)
+{
+	tell(worker, (struct process_news){ pid, PROCESS_GONE });
+}
+
+void stack_worker_stats(struct stack_worker *worker, struct symbolizer_stats *out_named,
+			struct unwind_load_stats *out_walked)
 {
 	pthread_mutex_lock(&worker->lock);
-	*out_stats = worker->stats;
+	*out_named = worker->stats;
+	*out_walked = worker->walked;
 	pthread_mutex_unlock(&worker->lock);
 }

@@ -10,15 +10,21 @@
 #include <stdint.h>
 
 #include "bpf/symbolizer.h"
+#include "bpf/unwind_load.h"
 
 struct stack_worker;
 
-/* `stacks_fd`: the ring; `socket_fd`: where messages go. Both are the caller's and outlive it. */
-int stack_worker_start(int stacks_fd, int socket_fd, struct stack_worker **out_worker);
+/* `stacks_fd`: the ring; `tables`: where unwind tables go; `socket_fd`: where messages go. All are
+ * the caller's and outlive it. */
+int stack_worker_start(int stacks_fd, const struct unwind_load_fds *tables, int socket_fd,
+		       struct stack_worker **out_worker);
 void stack_worker_stop(struct stack_worker *worker);
 
-/* From any thread: a process is followed from now on, or has become another program. */
+/* From any thread: a process is followed from now on or has mapped something, has become another
+ * program, or is gone. */
 void stack_worker_meet(struct stack_worker *worker, uint32_t pid);
 void stack_worker_forget(struct stack_worker *worker, uint32_t pid);
+void stack_worker_gone(struct stack_worker *worker, uint32_t pid);
 
-void stack_worker_stats(struct stack_worker *worker, struct symbolizer_stats *out_stats);
+void stack_worker_stats(struct stack_worker *worker, struct symbolizer_stats *out_named,
+			struct unwind_load_stats *out_walked);

@@ -3,32 +3,28 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "bpf/symbol_file.h"
 #include "bpf/symbol_kernel.h"
 #include "bpf/symbol_maps.h"
 #include "bpf/symbol_name.h"
+#include "bpf/symbol_open.h"
 #include "bpf/symbol_perf_map.h"
 #include "collector/base/frame.h"
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
 
-#define MAX_PROCESSES   4096
-#define HOLD_NS         (60 * NS_PER_SEC) /* a process that nobody asked for is forgotten */
-#define REREAD_NS       NS_PER_SEC
-#define FIRST_KERNEL    (1ull << 63)
-#define VDSO_MOST_BYTES 65536
+#define MAX_PROCESSES 4096
+#define HOLD_NS       (60 * NS_PER_SEC) /* a process that nobody asked for is forgotten */
+#define REREAD_NS     NS_PER_SEC
+#define MEET_NS       (200 * NS_PER_MS)
+#define FIRST_KERNEL  (1ull << 63)
 
 struct process {
 	uint32_t pid;
@@ -49,6 +45,8 @@ struct symbolizer {
 	struct symbol_file vdso;
 	bool vdso_read;
 	struct buf name; /* scratch */
+	void (*on_maps)(uint32_t pid, const struct symbol_maps *maps, void *arg);
+	void *arg;
 	struct symbolizer_stats stats;
 };
 
@@ -97,16 +95,6 @@ void symbolizer_free(struct symbolizer *symbolizer)
 
 /* ---- processes */
 
-static int open_process(uint32_t pid)
-{
-	char path[32];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%u", pid);
-	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
 /* The last of its pids, one for each namespace. */
 static uint32_t read_ns_pid(int directory_fd, uint32_t pid)
 {
@@ -135,16 +123,18 @@ static bool is_our_root(int directory_fd)
 	       its.st_dev == ours.st_dev && its.st_ino == ours.st_ino;
 }
 
-static void read_maps(struct process *process, uint64_t now_ns)
+static void read_maps(struct symbolizer *symbolizer, struct process *process, uint64_t now_ns)
 {
-	int fd = open_process(process->pid);
+	int fd = symbol_open_process(process->pid);
 
 	process->read_ns = now_ns;
 	if (fd < 0)
 		return;
 	process->ns_pid = read_ns_pid(fd, process->pid);
 	process->root_is_ours = is_our_root(fd);
-	symbol_maps_read(&process->maps, fd); /* a failure leaves what we knew */
+	if (symbol_maps_read(&process->maps, fd) == 0 && symbolizer->on_maps)
+		symbolizer->on_maps(process->pid, &process->maps, symbolizer->arg);
+	/* a failure leaves what we knew */
 	close(fd);
 }
 
@@ -184,16 +174,28 @@ static struct process *process_of(struct symbolizer *symbolizer, uint32_t pid, u
 	process = *slot;
 	process->asked_ns = now_ns;
 	if (process->read_ns == 0)
-		read_maps(process, now_ns);
+		read_maps(symbolizer, process, now_ns);
 	return process;
 }
 
-void symbolizer_meet(struct symbolizer *symbolizer, uint32_t pid, uint64_t now_ns)
+void symbolizer_on_maps(struct symbolizer *symbolizer,
+			void (*on_maps)(uint32_t pid, const struct symbol_maps *maps, void *arg),
+			void *arg)
+{
+	symbolizer->on_maps = on_maps;
+	symbolizer->arg = arg;
+}
+
+bool symbolizer_meet(struct symbolizer *symbolizer, uint32_t pid, uint64_t now_ns)
 {
 	struct process *process = process_of(symbolizer, pid, now_ns);
 
-	if (process && process->read_ns + REREAD_NS < now_ns)
-		read_maps(process, now_ns);
+	if (!process || process->read_ns == now_ns)
+		return true;
+	if (process->read_ns + MEET_NS > now_ns)
+		return false;
+	read_maps(symbolizer, process, now_ns);
+	return true;
 }
 
 void symbolizer_forget(struct symbolizer *symbolizer, uint32_t pid)
@@ -208,44 +210,15 @@ void symbolizer_forget(struct symbolizer *symbolizer, uint32_t pid)
 
 /* ---- one address */
 
-/* The file itself, whatever has become of its name: by map_files, else by its path within the
- * process's root. */
-static int open_file(int directory_fd, int root_fd, const struct symbol_mapping *mapping)
-{
-	struct open_how how = {
-		.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-	};
-	struct stat status;
-	char name[64];
-	int fd;
-
-	snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, mapping->start,
-		 mapping->end);
-	fd = openat(directory_fd, name, (int)how.flags);
-	if (fd < 0 && mapping->path[0] == '/' && root_fd >= 0)
-		fd = (int)syscall(SYS_openat2, root_fd, mapping->path, &how, sizeof(how));
-	if (fd >= 0 && (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
-}
-
-static int open_root(int directory_fd)
-{
-	return openat(directory_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-}
-
 /* Of a process that is gone, the file may still be there: if its paths were ours. */
 static const struct symbol_file *open_and_read(struct symbolizer *symbolizer,
 					       const struct process *process,
 					       struct symbol_mapping *mapping)
 {
 	const struct symbol_file *file = NULL;
-	int directory_fd = open_process(process->pid);
-	int root_fd = directory_fd >= 0 ? open_root(directory_fd) : -1;
-	int fd = directory_fd >= 0 ? open_file(directory_fd, root_fd, mapping) : -1;
+	int directory_fd = symbol_open_process(process->pid);
+	int root_fd = directory_fd >= 0 ? symbol_open_root(directory_fd) : -1;
+	int fd = directory_fd >= 0 ? symbol_open_file(directory_fd, root_fd, mapping) : -1;
 
 	if (fd < 0 && directory_fd < 0 && process->root_is_ours && mapping->path[0] == '/')
 		fd = open(mapping->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -272,20 +245,15 @@ static const struct symbol_file *file_of(struct symbolizer *symbolizer,
 	return file ? file : open_and_read(symbolizer, process, mapping);
 }
 
-/* Ours is everybody's. */
 static const struct symbol_file *vdso_of(struct symbolizer *symbolizer)
 {
-	const char *image = (const char *)getauxval(AT_SYSINFO_EHDR);
-	int fd;
+	int fd = symbolizer->vdso_read ? -1 : symbol_open_vdso();
 
-	if (!symbolizer->vdso_read && image) {
-		fd = memfd_create("vdso", MFD_CLOEXEC);
-		if (fd >= 0 && write(fd, image, 8192) == 8192)
-			symbol_file_read(&symbolizer->vdso, fd, -1, "[vdso]");
-		if (fd >= 0)
-			close(fd);
-		symbolizer->vdso_read = true;
+	if (fd >= 0) {
+		symbol_file_read(&symbolizer->vdso, fd, -1, "[vdso]");
+		close(fd);
 	}
+	symbolizer->vdso_read = true;
 	return &symbolizer->vdso;
 }
 
@@ -298,7 +266,7 @@ static const char *jit_name(struct process *process, uint64_t address, uint64_t 
 	if (name || process->perf_ns + REREAD_NS > now_ns)
 		return name;
 	process->perf_ns = now_ns;
-	directory_fd = open_process(process->pid);
+	directory_fd = symbol_open_process(process->pid);
 	if (directory_fd < 0)
 		return NULL;
 	snprintf(path, sizeof(path), "root/tmp/perf-%u.map", process->ns_pid);
@@ -345,7 +313,7 @@ static void put_user(struct symbolizer *symbolizer, struct process *process, uin
 	uint64_t vaddr;
 
 	if (!mapping && process->read_ns + REREAD_NS < now_ns) {
-		read_maps(process, now_ns);
+		read_maps(symbolizer, process, now_ns);
 		mapping = symbol_maps_find(&process->maps, at);
 	}
 	if (!mapping) {

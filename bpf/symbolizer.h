@@ -6,10 +6,12 @@
  * remembered for a while after its end. One thread; bounded. Errors are negative errno. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "bpf/event.h"
+#include "bpf/symbol_maps.h"
 #include "collector/base/buf.h"
 
 struct symbolizer;
@@ -24,8 +26,14 @@ struct symbolizer_stats {
 int symbolizer_new(size_t limit_bytes, struct symbolizer **out_symbolizer);
 void symbolizer_free(struct symbolizer *symbolizer);
 
-/* `now_ns` everywhere: CLOCK_MONOTONIC. Looks at the process now, while it is there. */
-void symbolizer_meet(struct symbolizer *symbolizer, uint32_t pid, uint64_t now_ns);
+/* Each time that a process's mappings have been read; borrowed during the call. */
+void symbolizer_on_maps(struct symbolizer *symbolizer,
+			void (*on_maps)(uint32_t pid, const struct symbol_maps *maps, void *arg),
+			void *arg);
+
+/* `now_ns` everywhere: CLOCK_MONOTONIC. Looks at the process now, while it is there.
+ * False: it did so a moment ago, ask again later. */
+bool symbolizer_meet(struct symbolizer *symbolizer, uint32_t pid, uint64_t now_ns);
 /* It has become another program. */
 void symbolizer_forget(struct symbolizer *symbolizer, uint32_t pid);
 

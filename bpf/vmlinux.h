@@ -57,6 +57,9 @@ enum bpf_func_id {
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct pt_regs {
+	unsigned long bp;
+	unsigned long ip;
+	unsigned long sp;
 	unsigned long dx;
 	unsigned long si;
 	unsigned long di;

@@ -85,6 +85,12 @@ static void on_process(const struct event_process *process, const struct tag_des
 	tell(worker, &message, -1, -1);
 }
 
+static void on_exit_of(struct worker *worker, uint32_t pid)
+{
+	stack_worker_gone(worker->stacks, pid);
+	discovery_on_exit(worker->discovery, pid);
+}
+
 static void on_exec(struct worker *worker, uint32_t pid)
 {
 	stack_worker_forget(worker->stacks, pid);
@@ -103,7 +109,7 @@ static int on_news(void *arg, void *data, size_t bytes)
 	else if (news->kind == EVENT_EXEC)
 		on_exec(worker, news->pid);
 	else
-		discovery_on_exit(worker->discovery, news->pid);
+		on_exit_of(worker, news->pid);
 	return 0;
 }
 
@@ -111,6 +117,8 @@ static void on_mapping(uint32_t pid, void *arg)
 {
 	struct worker *worker = arg;
 
+	if (programs_is_followed(worker->programs, pid))
+		stack_worker_meet(worker->stacks, pid);
 	discovery_on_mapping(worker->discovery, pid);
 }
 
@@ -152,8 +160,11 @@ static int open_discovery(struct worker *worker)
 /* Without names stacks are of no use, but all else is. */
 static void open_stacks(struct worker *worker)
 {
+	struct unwind_load_fds tables;
+
+	programs_tables(worker->programs, &tables);
 	if (worker->options->stacks_per_s &&
-	    stack_worker_start(programs_stacks_fd(worker->programs), worker->socket_fd,
+	    stack_worker_start(programs_stacks_fd(worker->programs), &tables, worker->socket_fd,
 			       &worker->stacks) < 0)
 		tell_note(worker, "stacks are not named: the thread for it could not start");
 }
@@ -247,12 +258,18 @@ static void tell_stats(struct worker *worker)
 	};
 	if (worker->stacks) {
 		struct symbolizer_stats named;
+		struct unwind_load_stats walked;
 
-		stack_worker_stats(worker->stacks, &named);
+		stack_worker_stats(worker->stacks, &named, &walked);
 		message.stats.frames = named.frames;
 		message.stats.frames_unnamed = named.unnamed;
 		message.stats.frames_unknown = named.unknown;
 		message.stats.symbol_bytes = named.files_bytes;
+		message.stats.unwind_processes = walked.processes;
+		message.stats.unwind_files = walked.files;
+		message.stats.unwind_refused = walked.files_refused;
+		message.stats.unwind_rows = (uint32_t)walked.rows;
+		message.stats.unwind_build_ns = walked.build_ns;
 	}
 	tell(worker, &message, -1, -1);
 }

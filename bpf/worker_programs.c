@@ -16,6 +16,7 @@
 #include "bpf/perf_events.h"
 #include "bpf/sched.skel.h"
 #include "bpf/sched_raw.skel.h"
+#include "bpf/unwind_load.h"
 #include "bpf/worker_log.h"
 #include "collector/base/macros.h"
 
@@ -366,6 +367,22 @@ int programs_stacks_fd(const struct programs *programs)
 	return programs->stacks_fd;
 }
 
+void programs_tables(const struct programs *programs, struct unwind_load_fds *out_fds)
+{
+	struct bpf_object *object = programs->object;
+
+	if (programs->raw) { /* they have no bpf_loop */
+		*out_fds = (struct unwind_load_fds){ -1, -1, -1, -1 };
+		return;
+	}
+	*out_fds = (struct unwind_load_fds){
+		.rows = bpf_object__find_map_fd_by_name(object, "unwind_rows"),
+		.pages = bpf_object__find_map_fd_by_name(object, "unwind_pages"),
+		.mappings = bpf_object__find_map_fd_by_name(object, "unwind_mappings"),
+		.processes = bpf_object__find_map_fd_by_name(object, "unwind_processes"),
+	};
+}
+
 struct bpf_object *programs_object(const struct programs *programs)
 {
 	return programs->object;
@@ -428,4 +445,11 @@ int programs_follow(struct programs *programs, uint32_t pid,
 	__atomic_fetch_add(&programs->shared->generation, 1, __ATOMIC_SEQ_CST);
 	__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
 	return 0;
+}
+
+bool programs_is_followed(const struct programs *programs, uint32_t pid)
+{
+	return pid < WORKER_PIDS &&
+	       __atomic_load_n(&programs->shared->tracked[pid / 64], __ATOMIC_RELAXED) >> pid % 64 &
+		       1;
 }

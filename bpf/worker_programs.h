@@ -15,6 +15,7 @@
 
 struct bpf_object;
 struct programs;
+struct unwind_load_fds;
 
 struct programs_options {
 	struct probe_options probe;
@@ -36,6 +37,8 @@ int programs_records_fd(const struct programs *programs);
 int programs_counters_fd(const struct programs *programs);
 int programs_control_fd(const struct programs *programs);
 int programs_stacks_fd(const struct programs *programs);
+/* Where unwind tables go. */
+void programs_tables(const struct programs *programs, struct unwind_load_fds *out_fds);
 
 /* The object, for the bench's per-program statistics; ours. */
 struct bpf_object *programs_object(const struct programs *programs);
@@ -47,3 +50,4 @@ uint64_t programs_map_bytes(const struct programs *programs);
  * not followed. */
 int programs_follow(struct programs *programs, uint32_t pid,
 		    const struct tag_descriptor *descriptor);
+bool programs_is_followed(const struct programs *programs, uint32_t pid);

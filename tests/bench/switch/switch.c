@@ -27,6 +27,8 @@
 #include <bpf/libbpf.h>
 
 #include "bpf/ring.h"
+#include "bpf/symbol_open.h"
+#include "bpf/unwind_load.h"
 #include "bpf/worker_programs.h"
 #include "collector/base/macros.h"
 #include "floor.skel.h"
@@ -49,6 +51,7 @@ static struct {
 	_Atomic uint32_t word; /* whose turn it is: 0 or 1 */
 	bool tagged, apart;    /* apart: the record is somewhere else */
 	bool by_futex;
+	int depth;
 	uint64_t least_ns; /* of all laps */
 } game;
 
@@ -121,9 +124,20 @@ static void play_side(uint32_t me)
 	own.tag = NULL;
 }
 
+/* As many calls deeper: what a walk has to pass. */
+static __attribute__((noinline)) int play_below(uint32_t me, int depth)
+{
+	if (depth == 0)
+		play_side(me);
+	else
+		depth = play_below(me, depth - 1);
+	__asm__ volatile("" : "+r"(depth)); /* no tail call */
+	return depth;
+}
+
 static void *other_side(void *arg)
 {
-	play_side(1);
+	play_below(1, game.depth);
 	return arg;
 }
 
@@ -135,7 +149,7 @@ static double play(void)
 	atomic_store(&game.word, 0);
 	game.least_ns = UINT64_MAX;
 	pthread_create(&other, NULL, other_side, NULL);
-	play_side(0);
+	play_below(0, game.depth);
 	pthread_join(other, NULL);
 	return (double)game.least_ns / (2.0 * ROUND_TRIPS);
 }
@@ -147,6 +161,8 @@ static const struct configuration {
 	bool floor, attached, follow, tagged, apart, no_targets, no_wakers;
 	int target_ns;
 	uint32_t stacks_per_s;
+	bool tables; /* walked by these, else by frame pointers */
+	int depth;   /* calls around the game */
 } configurations[] = {
 	{ .name = "off" },
 	{ .name = "empty programs", .floor = true },
@@ -186,12 +202,26 @@ static const struct configuration {
 	  .follow = true,
 	  .tagged = true,
 	  .stacks_per_s = 10000,
+	  .tables = true,
 	  .target_ns = 850 },
-	{ .name = "every stack",
+	{ .name = "every stack, FP",
 	  .attached = true,
 	  .follow = true,
 	  .tagged = true,
 	  .stacks_per_s = 1000000000 },
+	{ .name = "every stack",
+	  .attached = true,
+	  .follow = true,
+	  .tagged = true,
+	  .stacks_per_s = 1000000000,
+	  .tables = true },
+	{ .name = "every stack, deep", /* 32 frames more */
+	  .attached = true,
+	  .follow = true,
+	  .tagged = true,
+	  .stacks_per_s = 1000000000,
+	  .tables = true,
+	  .depth = 32 },
 };
 
 #define CONFIGURATIONS ARRAY_LEN(configurations)
@@ -220,6 +250,22 @@ static void *read_ring(void *arg)
 	return arg;
 }
 
+static struct unwind_load *tables;
+
+static void load_tables(struct programs *programs)
+{
+	struct symbol_maps maps = { 0 };
+	struct unwind_load_fds fds;
+	int directory_fd = symbol_open_process((uint32_t)getpid());
+
+	programs_tables(programs, &fds);
+	if (unwind_load_new(&fds, &tables) < 0 || symbol_maps_read(&maps, directory_fd) < 0 ||
+	    unwind_load_process(tables, (uint32_t)getpid(), &maps) < 0)
+		exit(1);
+	close(directory_fd);
+	symbol_maps_fini(&maps);
+}
+
 static struct programs *attach(const struct configuration *configuration)
 {
 	struct programs_options options = {
@@ -246,6 +292,8 @@ static struct programs *attach(const struct configuration *configuration)
 	if (ring_open(programs_records_fd(programs), RING_BYTES, programs_counters_fd(programs),
 		      programs_cpus(programs), &ring) < 0)
 		exit(1);
+	if (configuration->tables)
+		load_tables(programs);
 	if (configuration->follow)
 		programs_follow(programs, (uint32_t)getpid(), &descriptor);
 	return programs;
@@ -264,6 +312,7 @@ static void take_turn(const struct configuration *configuration, double out_ns[2
 
 	game.tagged = configuration->tagged;
 	game.apart = configuration->apart;
+	game.depth = configuration->depth;
 	if (programs) {
 		atomic_store(&reading, true);
 		pthread_create(&reader, NULL, read_ring, NULL);
@@ -281,6 +330,8 @@ static void take_turn(const struct configuration *configuration, double out_ns[2
 	if (visit)
 		visit(programs);
 	ring_close(ring);
+	unwind_load_free(tables);
+	tables = NULL;
 	programs_close(programs);
 }
 

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Walks a user stack by tables (unwind.h), frame by frame.
+ *
+ * Needs bpf_loop (5.17), so only the programs with typed tracepoints have it. Everything that is
+ * read from user memory is hostile: a frame must lie above the one before, and a walk ends after
+ * EVENT_MAX_FRAMES. */
+#pragma once
+
+#include "bpf/maps.bpf.h"
+#include "bpf/unwind.h"
+
+/* Rows of all files: 8 MB. A file that does not fit has none, and stacks end in it; the worker
+ * counts it. Likewise for the two below. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, UNWIND_ROWS);
+	__type(key, __u32);
+	__type(value, struct unwind_row);
+} unwind_rows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, UNWIND_PAGES);
+	__type(key, __u32);
+	__type(value, struct unwind_page);
+} unwind_pages SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, UNWIND_MAPPINGS);
+	__type(key, __u32);
+	__type(value, struct unwind_mapping);
+} unwind_mappings SEC(".maps");
+
+/* pid -> where its mappings stand. One that is not there is walked by frame pointers. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, UNWIND_PROCESSES);
+	__type(key, __u32);
+	__type(value, struct unwind_process);
+} unwind_processes SEC(".maps");
+
+/* The stack being taken, and the walk through it. One for each CPU will do: the scheduler's hook
+ * and the tick both run with interrupts off, and neither inside the other. */
+struct unwind_walk {
+	struct event_stack stack;
+	struct unwind_mapping mapping; /* the last one found; end 0: none */
+	struct unwind_process process;
+	__u64 pc, sp, fp;
+	__u8 is_return; /* pc is a return address: the call stands before it */
+	__u8 pad[7];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct unwind_walk);
+} stack_scratch SEC(".maps");
+
+static __always_inline struct unwind_walk *unwind_scratch(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&stack_scratch, &zero);
+}
+
+#ifndef SPANWISE_RAW_TP
+#define UNWIND_MAPPING_STEPS 13 /* 2^13 mappings of one process */
+#define UNWIND_ROW_STEPS     16
+
+/* The last one that does not begin behind the address. */
+static __noinline int unwind_find_mapping(struct unwind_walk *walk, __u64 address)
+{
+	if (!walk)
+		return 0;
+	__u32 low = walk->process.first_mapping;
+	__u32 high = low + walk->process.mapping_count;
+	__u32 first = low;
+
+	for (int step = 0; step < UNWIND_MAPPING_STEPS && low < high; step++) {
+		__u32 middle = (low + high) / 2;
+		struct unwind_mapping *mapping = bpf_map_lookup_elem(&unwind_mappings, &middle);
+
+		if (!mapping)
+			return 0;
+		if (mapping->start <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == first)
+		return 0;
+	low--;
+	struct unwind_mapping *found = bpf_map_lookup_elem(&unwind_mappings, &low);
+
+	if (!found || address >= found->end)
+		return 0;
+	walk->mapping = *found;
+	return 1;
+}
+
+/* The row's place; 0: none (place 0 is never given to a file). */
+static __noinline __u32 unwind_find_row(struct unwind_walk *walk, __u64 address)
+{
+	if (!walk)
+		return 0;
+	__u64 vaddr = address - walk->mapping.bias;
+	__u32 page_index = (__u32)(vaddr >> UNWIND_PAGE_BITS) - walk->mapping.base_page;
+	__u32 place = walk->mapping.first_page + page_index;
+	__u16 pc_low = (__u16)vaddr;
+
+	if (page_index >= walk->mapping.page_count)
+		return 0;
+	struct unwind_page *page = bpf_map_lookup_elem(&unwind_pages, &place);
+
+	if (!page)
+		return 0;
+	__u32 low = page->first_row, high = low + page->row_count;
+
+	for (int step = 0; step < UNWIND_ROW_STEPS && low < high; step++) {
+		__u32 middle = (low + high) / 2;
+		struct unwind_row *row = bpf_map_lookup_elem(&unwind_rows, &middle);
+
+		if (!row)
+			return 0;
+		if (row->pc_low <= pc_low)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low - 1; /* of the page before, if all of this one's begin behind it */
+}
+
+static __always_inline bool unwind_read(__u64 address, void *out, __u32 bytes)
+{
+	return bpf_probe_read_user(out, bytes, (void *)address) == 0;
+}
+
+/* The caller's registers, as the kernel saved them for the signal: 40 bytes into the frame r8 to
+ * r15, then rdi rsi rbp rbx rdx rax rcx rsp rip. */
+static __always_inline bool unwind_signal(struct unwind_walk *walk)
+{
+	__u64 saved[2], fp;
+
+	if (!unwind_read(walk->sp + 40 + 15 * 8, saved, sizeof(saved)) ||
+	    !unwind_read(walk->sp + 40 + 10 * 8, &fp, sizeof(fp)))
+		return false;
+	walk->sp = saved[0];
+	walk->pc = saved[1];
+	walk->fp = fp;
+	walk->is_return = 0;
+	return walk->pc != 0;
+}
+
+static __always_inline bool unwind_cfa_of(struct unwind_walk *walk, const struct unwind_row *row,
+					  __u64 *out_cfa)
+{
+	__u64 base = row->cfa == UNWIND_FP || row->cfa == UNWIND_FP_DEREF ? walk->fp : walk->sp;
+
+	switch (row->cfa) {
+	case UNWIND_SP:
+	case UNWIND_FP:
+		*out_cfa = base + 8ull * row->offset;
+		return true;
+	case UNWIND_PLT:
+		*out_cfa = walk->sp + 8 + ((walk->pc & 15) >= row->offset ? 8 : 0);
+		return true;
+	case UNWIND_SP_DEREF:
+	case UNWIND_FP_DEREF:
+		if (!unwind_read(base + 8 * (__s64)(__s8)row->offset, out_cfa, 8))
+			return false;
+		*out_cfa += 8 * (__s64)(__s8)(row->offset >> 8);
+		return true;
+	}
+	return false;
+}
+
+/* To the caller. false: the walk ends. */
+static __always_inline bool unwind_apply(struct unwind_walk *walk, const struct unwind_row *row)
+{
+	__u64 cfa, fp = walk->fp, pc;
+
+	if (row->cfa == UNWIND_SIGNAL)
+		return unwind_signal(walk);
+	if (!unwind_cfa_of(walk, row, &cfa) || cfa <= walk->sp || (cfa & 7))
+		return false;
+	if (!unwind_read(cfa - 8, &pc, sizeof(pc)) || !pc)
+		return false;
+	if (row->fp == UNWIND_FP_AT_CFA && !unwind_read(cfa + (__s64)row->fp_offset, &fp, 8))
+		return false;
+	if (row->fp == UNWIND_FP_AT_FP && !unwind_read(walk->fp + (__s64)row->fp_offset, &fp, 8))
+		return false;
+	walk->pc = pc;
+	walk->sp = cfa;
+	walk->fp = row->fp == UNWIND_FP_LOST ? 0 : fp;
+	walk->is_return = 1;
+	return true;
+}
+
+/* By the frame pointer, where the code keeps one: [rbp] is the caller's, [rbp + 8] its address. */
+static __always_inline bool unwind_chain(struct unwind_walk *walk)
+{
+	__u64 frame[2];
+
+	if (walk->fp < walk->sp || (walk->fp & 7) || !unwind_read(walk->fp, frame, sizeof(frame)) ||
+	    !frame[1])
+		return false;
+	walk->sp = walk->fp + 16;
+	walk->fp = frame[0];
+	walk->pc = frame[1];
+	walk->is_return = 1;
+	return true;
+}
+
+/* One frame; 1 ends the walk. */
+static long unwind_step(__u32 index, void *unused)
+{
+	struct unwind_walk *walk = unwind_scratch();
+
+	if (!walk || index >= EVENT_MAX_FRAMES)
+		return 1;
+	__u64 address = walk->pc - walk->is_return;
+
+	walk->stack.addresses[index] = walk->pc;
+	walk->stack.count = index + 1;
+	if ((address < walk->mapping.start || address >= walk->mapping.end) &&
+	    !unwind_find_mapping(walk, address))
+		return 1;
+	if (walk->mapping.page_count == 0)
+		return !unwind_chain(walk);
+	__u32 place = unwind_find_row(walk, address);
+	struct unwind_row *found = place ? bpf_map_lookup_elem(&unwind_rows, &place) : 0;
+
+	if (!found)
+		return 1;
+	struct unwind_row row = *found;
+
+	if (row.cfa == UNWIND_CHAIN)
+		return !unwind_chain(walk);
+	return !unwind_apply(walk, &row);
+}
+
+/* false: there are no tables for this process. */
+static __always_inline bool unwind_stack(struct unwind_walk *walk, struct task_struct *task,
+					 __u32 pid)
+{
+	struct unwind_process *process = bpf_map_lookup_elem(&unwind_processes, &pid);
+	void *registers = task_registers(task);
+
+	if (!process)
+		return false;
+	walk->process = *process;
+	walk->mapping.end = 0;
+	walk->mapping.start = 0;
+	walk->pc = FIELD(struct pt_regs, registers, ip);
+	walk->sp = FIELD(struct pt_regs, registers, sp);
+	walk->fp = FIELD(struct pt_regs, registers, bp);
+	walk->is_return = 0;
+	walk->stack.count = 0;
+	bpf_loop(EVENT_MAX_FRAMES, unwind_step, 0, 0);
+	return true;
+}
+#else
+static __always_inline bool unwind_stack(struct unwind_walk *walk, struct task_struct *task,
+					 __u32 pid)
+{
+	return false;
+}
+#endif

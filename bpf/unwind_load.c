@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bpf/unwind_load.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "bpf/symbol_open.h"
+#include "bpf/symbol_sections.h"
+#include "bpf/unwind_extents.h"
+#include "bpf/unwind_table.h"
+#include "collector/base/macros.h"
+#include "collector/base/map.h"
+
+#define MAX_FILES  4096
+#define PAGE_BYTES 4096ull
+
+/* A file's place in the tables; without pages, its code is walked by frame pointers. */
+struct file {
+	struct symbol_file_key key;
+	struct sections_load loads[SECTIONS_MAX_LOADS];
+	uint32_t load_count;
+	uint32_t first_row, row_count;
+	uint32_t first_page, page_count, base_page;
+	uint32_t users; /* processes */
+};
+
+struct process {
+	struct unwind_process place; /* count 0: none */
+	struct file **files;         /* owned array: those that it uses, each as often as mapped */
+	uint32_t file_count;
+};
+
+struct unwind_load {
+	int processes_fd;        /* the caller's */
+	struct unwind_row *rows; /* mapped, as the next two */
+	struct unwind_page *pages;
+	struct unwind_mapping *mappings;
+	struct unwind_extents row_extents, page_extents, mapping_extents;
+	struct map files;     /* symbol_file_key -> struct file *, owned */
+	struct map processes; /* pid -> struct process */
+	struct unwind_load_stats stats;
+};
+
+static uint64_t mono_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
+}
+
+static void *map_array(int fd, size_t bytes)
+{
+	void *array;
+
+	if (fd < 0)
+		return NULL;
+	array = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return array == MAP_FAILED ? NULL : array;
+}
+
+int unwind_load_new(const struct unwind_load_fds *fds, struct unwind_load **out_load)
+{
+	struct unwind_load *load = calloc(1, sizeof(*load));
+
+	if (!load)
+		return -ENOMEM;
+	load->processes_fd = fds->processes;
+	load->rows = map_array(fds->rows, UNWIND_ROWS * sizeof(*load->rows));
+	load->pages = map_array(fds->pages, UNWIND_PAGES * sizeof(*load->pages));
+	load->mappings = map_array(fds->mappings, UNWIND_MAPPINGS * sizeof(*load->mappings));
+	unwind_extents_init(&load->row_extents, UNWIND_ROWS);
+	unwind_extents_init(&load->page_extents, UNWIND_PAGES);
+	unwind_extents_init(&load->mapping_extents, UNWIND_MAPPINGS);
+	map_init(&load->files, sizeof(struct symbol_file_key), sizeof(struct file *), 0);
+	map_init(&load->processes, sizeof(uint32_t), sizeof(struct process), 0);
+	if (!load->rows || !load->pages || !load->mappings || fds->processes < 0) {
+		unwind_load_free(load);
+		return -ENODEV;
+	}
+	*out_load = load;
+	return 0;
+}
+
+void unwind_load_free(struct unwind_load *load)
+{
+	struct process *process;
+	struct file **file;
+	size_t cursor = 0;
+	const void *key;
+
+	if (!load)
+		return;
+	while ((process = map_next(&load->processes, &cursor, &key)))
+		free(process->files);
+	cursor = 0;
+	while ((file = map_next(&load->files, &cursor, &key)))
+		free(*file);
+	map_fini(&load->files);
+	map_fini(&load->processes);
+	unwind_extents_fini(&load->row_extents);
+	unwind_extents_fini(&load->page_extents);
+	unwind_extents_fini(&load->mapping_extents);
+	if (load->rows)
+		munmap(load->rows, UNWIND_ROWS * sizeof(*load->rows));
+	if (load->pages)
+		munmap(load->pages, UNWIND_PAGES * sizeof(*load->pages));
+	if (load->mappings)
+		munmap(load->mappings, UNWIND_MAPPINGS * sizeof(*load->mappings));
+	free(load);
+}
+
+/* ---- files */
+
+static void drop_file(struct unwind_load *load, struct file *file)
+{
+	struct symbol_file_key key = file->key;
+
+	if (file->row_count)
+		unwind_extents_give(&load->row_extents, file->first_row);
+	if (file->page_count)
+		unwind_extents_give(&load->page_extents, file->first_page);
+	map_delete(&load->files, &key);
+	free(file);
+}
+
+/* Files that nobody maps any more. */
+static void drop_unused(struct unwind_load *load)
+{
+	struct file *unused[64], **file;
+	size_t cursor = 0, count = 0;
+	const void *key;
+
+	while (count < ARRAY_LEN(unused) && (file = map_next(&load->files, &cursor, &key))) {
+		if ((*file)->users == 0)
+			unused[count++] = *file;
+	}
+	while (count)
+		drop_file(load, unused[--count]);
+}
+
+static int take(struct unwind_load *load, struct unwind_extents *extents, uint32_t count,
+		uint32_t *out_first)
+{
+	int rc = unwind_extents_take(extents, count, out_first);
+
+	if (rc != -ENOSPC)
+		return rc;
+	drop_unused(load);
+	return unwind_extents_take(extents, count, out_first);
+}
+
+/* The first row says that nothing is known, for what lies before all others. */
+static void write_rows(struct unwind_load *load, const struct file *file,
+		       const struct unwind_table *table)
+{
+	uint32_t row = file->first_row, at = 0;
+
+	load->rows[row++] = (struct unwind_row){ .cfa = UNWIND_END };
+	for (uint32_t page = 0; page < file->page_count; page++) {
+		uint64_t end = (uint64_t)(file->base_page + page + 1) << UNWIND_PAGE_BITS;
+		struct unwind_page *place = &load->pages[file->first_page + page];
+
+		place->first_row = row;
+		for (; at < table->count && table->places[at].address < end; at++)
+			load->rows[row++] = table->places[at].row;
+		place->row_count = row - place->first_row;
+	}
+}
+
+static int place_table(struct unwind_load *load, struct file *file,
+		       const struct unwind_table *table)
+{
+	uint64_t first = table->places[0].address >> UNWIND_PAGE_BITS;
+	uint64_t last = table->places[table->count - 1].address >> UNWIND_PAGE_BITS;
+	int rc;
+
+	if (last - first >= UNWIND_PAGES || last > UINT32_MAX)
+		return -E2BIG;
+	file->base_page = (uint32_t)first;
+	rc = take(load, &load->row_extents, table->count + 1, &file->first_row);
+	if (rc < 0)
+		return rc;
+	file->row_count = table->count + 1;
+	rc = take(load, &load->page_extents, (uint32_t)(last - first + 1), &file->first_page);
+	if (rc < 0)
+		return rc;
+	file->page_count = (uint32_t)(last - first + 1);
+	write_rows(load, file, table);
+	return 0;
+}
+
+static int read_file(struct unwind_load *load, struct file *file, int fd)
+{
+	struct unwind_table table = { 0 };
+	struct sections sections;
+	int rc = sections_open(&sections, fd);
+
+	if (rc < 0)
+		return rc;
+	memcpy(file->loads, sections.loads, sizeof(file->loads));
+	file->load_count = sections.load_count;
+	if (!unwind_table_is_chained(&sections)) {
+		rc = unwind_table_read(&table, &sections);
+		if (rc == 0 && table.count)
+			rc = place_table(load, file, &table);
+	}
+	sections_close(&sections);
+	unwind_table_fini(&table);
+	return rc;
+}
+
+static struct file *add_file(struct unwind_load *load, const struct symbol_file_key *key, int fd)
+{
+	struct file *file = calloc(1, sizeof(*file)), **slot;
+	uint64_t started_ns = mono_ns();
+
+	if (load->files.count >= MAX_FILES)
+		drop_unused(load);
+	slot = file && load->files.count < MAX_FILES ? map_put(&load->files, key) : NULL;
+	if (!slot) {
+		free(file);
+		return NULL;
+	}
+	*slot = file;
+	file->key = *key;
+	if (read_file(load, file, fd) < 0)
+		load->stats.files_refused++;
+	load->stats.build_ns += mono_ns() - started_ns;
+	return file;
+}
+
+static struct file *file_of(struct unwind_load *load, int fd)
+{
+	struct symbol_file_key key;
+	struct stat status;
+	struct file **slot;
+
+	if (fstat(fd, &status) < 0)
+		return NULL;
+	key = (struct symbol_file_key){
+		.device = status.st_dev,
+		.inode = status.st_ino,
+		.changed_ns = (uint64_t)status.st_mtim.tv_sec * NS_PER_SEC +
+			      (uint64_t)status.st_mtim.tv_nsec,
+		.size = (uint64_t)status.st_size,
+	};
+	slot = map_get(&load->files, &key);
+	return slot ? *slot : add_file(load, &key, fd);
+}
+
+/* ---- processes */
+
+/* The vDSO's file in memory has another inode each time: its size and time stand for it. */
+static struct file *vdso_of(struct unwind_load *load)
+{
+	static const struct symbol_file_key key = { .size = 1 };
+	struct file **slot = map_get(&load->files, &key), *file;
+	int fd;
+
+	if (slot)
+		return *slot;
+	fd = symbol_open_vdso();
+	file = fd >= 0 ? add_file(load, &key, fd) : NULL;
+	if (fd >= 0)
+		close(fd);
+	return file;
+}
+
+static bool bias_of(const struct file *file, const struct symbol_mapping *mapping,
+		    uint64_t *out_bias)
+{
+	for (uint32_t i = 0; i < file->load_count; i++) {
+		const struct sections_load *load = &file->loads[i];
+		uint64_t first = load->offset & ~(PAGE_BYTES - 1);
+
+		if (!(load->flags & PF_X) || mapping->offset < first ||
+		    mapping->offset >= load->offset + load->file_bytes)
+			continue;
+		*out_bias = mapping->start - mapping->offset - (load->vaddr - load->offset);
+		return true;
+	}
+	return false;
+}
+
+/* What one mapping becomes; without a file, or a file without a table, by frame pointers. */
+static struct unwind_mapping place_of(const struct symbol_mapping *mapping, const struct file *file)
+{
+	struct unwind_mapping place = { .start = mapping->start, .end = mapping->end };
+
+	uint64_t bias;
+
+	if (!file || file->page_count == 0 || !bias_of(file, mapping, &bias))
+		return place;
+	place.bias = bias;
+	place.first_page = file->first_page;
+	place.base_page = file->base_page;
+	place.page_count = file->page_count;
+	return place;
+}
+
+static struct file *open_and_find(struct unwind_load *load, int directory_fd, int root_fd,
+				  const struct symbol_mapping *mapping)
+{
+	struct file *file = NULL;
+	int fd;
+
+	if (strcmp(mapping->path, "[vdso]") == 0)
+		return vdso_of(load);
+	if (mapping->inode == 0)
+		return NULL;
+	fd = symbol_open_file(directory_fd, root_fd, mapping);
+	if (fd >= 0) {
+		file = file_of(load, fd);
+		close(fd);
+	}
+	return file;
+}
+
+static void release(struct unwind_load *load, struct process *process)
+{
+	for (uint32_t i = 0; i < process->file_count; i++)
+		process->files[i]->users--;
+	free(process->files);
+	if (process->place.mapping_count)
+		unwind_extents_give(&load->mapping_extents, process->place.first_mapping);
+	*process = (struct process){ 0 };
+}
+
+static int fill(struct unwind_load *load, uint32_t pid, const struct symbol_maps *maps,
+		struct process *process)
+{
+	int directory_fd = symbol_open_process(pid);
+	int root_fd = directory_fd >= 0 ? symbol_open_root(directory_fd) : -1;
+
+	for (uint32_t i = 0; i < maps->count && directory_fd >= 0; i++) {
+		struct file *file = open_and_find(load, directory_fd, root_fd, &maps->mappings[i]);
+
+		if (file) {
+			file->users++;
+			process->files[process->file_count++] = file;
+		}
+		load->mappings[process->place.first_mapping + i] =
+			place_of(&maps->mappings[i], file);
+	}
+	if (root_fd >= 0)
+		close(root_fd);
+	if (directory_fd >= 0)
+		close(directory_fd);
+	return directory_fd < 0 ? -ESRCH : 0;
+}
+
+int unwind_load_process(struct unwind_load *load, uint32_t pid, const struct symbol_maps *maps)
+{
+	struct process fresh = { .place = { .mapping_count = maps->count } }, *known;
+	int rc;
+
+	fresh.files = calloc(maps->count + 1, sizeof(struct file *));
+	if (!fresh.files)
+		return -ENOMEM;
+	rc = unwind_extents_take(&load->mapping_extents, maps->count, &fresh.place.first_mapping);
+	if (rc < 0) {
+		free(fresh.files);
+		return rc;
+	}
+	rc = fill(load, pid, maps, &fresh);
+	known = rc == 0 ? map_put(&load->processes, &pid) : NULL;
+	if (rc == 0 && !known)
+		rc = -ENOMEM;
+	if (rc == 0 && bpf_map_update_elem(load->processes_fd, &pid, &fresh.place, BPF_ANY) < 0)
+		rc = -errno;
+	if (rc < 0) {
+		release(load, &fresh);
+		return rc;
+	}
+	release(load, known);
+	*known = fresh;
+	return 0;
+}
+
+void unwind_load_forget(struct unwind_load *load, uint32_t pid)
+{
+	struct process *process = map_get(&load->processes, &pid);
+
+	if (!process)
+		return;
+	bpf_map_delete_elem(load->processes_fd, &pid);
+	release(load, process);
+	map_delete(&load->processes, &pid);
+}
+
+void unwind_load_stats(const struct unwind_load *load, struct unwind_load_stats *out_stats)
+{
+	*out_stats = load->stats;
+	out_stats->files = (uint32_t)load->files.count;
+	out_stats->processes = (uint32_t)load->processes.count;
+	out_stats->rows = load->row_extents.taken;
+}

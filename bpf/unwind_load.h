@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Keeps the kernel half's unwind tables (unwind.h): each file's once, each process's mappings.
+ *
+ * A file's table is shared by all processes that map it, and goes when room is needed and nobody
+ * does any more. What finds no room is walked by frame pointers, or ends a stack, and is counted.
+ * One thread. Errors are negative errno. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/symbol_maps.h"
+
+struct unwind_load;
+
+struct unwind_load_fds {
+	int rows, pages, mappings, processes; /* of the BPF maps; the caller's */
+};
+
+struct unwind_load_stats {
+	uint32_t files, processes;
+	uint32_t files_refused; /* damaged, or no room for them */
+	uint64_t rows;
+	uint64_t build_ns; /* spent on making tables */
+};
+
+/* -ENODEV: this kernel half walks by frame pointers only. */
+int unwind_load_new(const struct unwind_load_fds *fds, struct unwind_load **out_load);
+void unwind_load_free(struct unwind_load *load);
+
+/* What a process has mapped now; replaces what was known of it. Files are opened by
+ * symbol_open_file. */
+int unwind_load_process(struct unwind_load *load, uint32_t pid, const struct symbol_maps *maps);
+void unwind_load_forget(struct unwind_load *load, uint32_t pid);
+void unwind_load_stats(const struct unwind_load *load, struct unwind_load_stats *out_stats);
