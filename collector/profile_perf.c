@@ -20,6 +20,7 @@ struct state {
 	struct profile_lines lines;
 	uint32_t frames[PROFILE_MAX_DEPTH]; /* of the sample at hand, leaf first */
 	uint32_t depth;
+	uint32_t inlined; /* of them, the last so many are inlined */
 	uint32_t comm;
 	bool is_open, is_other, is_cut;
 	char event[64]; /* of the first sample: others are not mixed with it */
@@ -119,41 +120,114 @@ static int open_sample(struct state *state, struct str line)
 	notes->other_events += state->is_other;
 	state->is_open = true;
 	state->is_cut = false;
-	state->depth = 0;
+	state->depth = state->inlined = 0;
 	return profile_frame(state->parser->profile, comm_of(line), &state->comm);
 }
 
-/* "55d0c0ffee12 inner+0x12 (/usr/bin/x)" -> "inner"; without a name "0x55... [x]". */
+/* "(/usr/lib/x86_64-linux-gnu/libc.so.6)" -> "libc.so.6"; empty: not a library of the system. */
+static struct str system_library(struct str module)
+{
+	struct str inside = module.len > 3 ? (struct str){ module.data + 2, module.len - 3 }
+					   : (struct str){ 0 };
+	const char *slash = inside.len ? memrchr(inside.data, '/', inside.len) : NULL;
+
+	if (!slash || !memmem(inside.data, inside.len, ".so", 3) ||
+	    (memcmp(inside.data, "/lib", 4) != 0 &&
+	     memmem(inside.data, inside.len, "/usr/lib", 8) != inside.data))
+		return (struct str){ 0 };
+	return (struct str){ slash + 1, (size_t)(inside.data + inside.len - slash - 1) };
+}
+
+/* "inner [libc.so.6]" */
+static int intern(struct state *state, struct str name, struct str library, uint32_t *out_frame)
+{
+	char room[256];
+	int len;
+
+	if (!library.len)
+		return profile_frame(state->parser->profile, name, out_frame);
+	len = snprintf(room, sizeof(room), "%.*s [%.*s]", (int)MIN(name.len, (size_t)160),
+		       name.data, (int)MIN(library.len, (size_t)60), library.data);
+	return profile_frame(state->parser->profile, (struct str){ room, (size_t)len }, out_frame);
+}
+
+/* Inlined frames do not say where they are: in the library of the function that holds them, which
+ * comes after them. */
+static int name_inlined(struct state *state, struct str library)
+{
+	int rc = 0;
+
+	for (uint32_t i = state->depth - state->inlined; rc == 0 && library.len && i < state->depth;
+	     i++) {
+		char copy[PROFILE_MAX_NAME];
+		struct str name = profile_frame_name(state->parser->profile, state->frames[i]);
+
+		memcpy(copy, name.data, name.len);
+		rc = intern(state, (struct str){ copy, name.len }, library, &state->frames[i]);
+	}
+	state->inlined = 0;
+	return rc;
+}
+
+/* Cuts "+0x12" off. */
+static void cut_offset(struct str *name)
+{
+	const char *plus = name->len ? memrchr(name->data, '+', name->len) : NULL;
+
+	if (plus && plus + 2 < name->data + name->len && plus[1] == '0' && plus[2] == 'x')
+		name->len = (size_t)(plus - name->data);
+}
+
+/* Cuts " (/usr/bin/x)" off and returns it. */
+static struct str cut_module(struct str *name)
+{
+	const char *open = name->len && name->data[name->len - 1] == ')'
+				   ? memmem(name->data, name->len, " (", 2)
+				   : NULL;
+	struct str module = { 0 };
+
+	for (const char *next = open; next; /* the last " (" begins it */
+	     next = memmem(next + 1, (size_t)(name->data + name->len - next - 1), " (", 2))
+		open = next;
+	if (open) {
+		module = (struct str){ open, (size_t)(name->data + name->len - open) };
+		name->len = (size_t)(open - name->data);
+	}
+	return module;
+}
+
+/* "55d0c0ffee12 inner+0x12 (/usr/bin/x)" -> "inner"; without a name, its address. */
 static int add_frame(struct state *state, struct str line)
 {
-	struct str text = trim(line), name;
-	const char *space = memchr(text.data, ' ', text.len), *open, *plus;
-	char room[128];
+	struct str text = trim(line), name, module, library;
+	const char *space = memchr(text.data, ' ', text.len);
+	char address[64];
+	int rc;
 
 	if (!space || !state->is_open)
 		return 0;
-	name = trim((struct str){ space, (size_t)(text.data + text.len - space) });
-	open = name.len && name.data[name.len - 1] == ')' ? memmem(name.data, name.len, " (", 2)
-							  : NULL;
-	for (const char *next = open; next; /* the last " (" begins the module */
-	     next = memmem(next + 1, (size_t)(name.data + name.len - next - 1), " (", 2))
-		open = next;
-	if (open)
-		name.len = (size_t)(open - name.data);
-	plus = name.len ? memrchr(name.data, '+', name.len) : NULL;
-	if (plus && plus + 2 < name.data + name.len && plus[1] == '0' && plus[2] == 'x')
-		name.len = (size_t)(plus - name.data);
-	if (name.len == 0 || str_eq(name, STR("[unknown]"))) {
-		int len = snprintf(room, sizeof(room), "0x%.*s", (int)MIN(space - text.data, 32),
-				   text.data);
-
-		name = (struct str){ room, (size_t)len };
-	}
 	if (state->depth == PROFILE_MAX_DEPTH) {
 		state->is_cut = true;
 		return 0;
 	}
-	return profile_frame(state->parser->profile, name, &state->frames[state->depth++]);
+	name = trim((struct str){ space, (size_t)(text.data + text.len - space) });
+	module = cut_module(&name);
+	library = system_library(module);
+	cut_offset(&name);
+	if (name.len == 0 || str_eq(name, STR("[unknown]"))) {
+		int len = snprintf(address, sizeof(address), "0x%.*s",
+				   (int)MIN(space - text.data, 32), text.data);
+
+		name = (struct str){ address, (size_t)len };
+		library.len = 0;
+	}
+	if (str_eq(module, STR(" (inlined)"))) {
+		state->inlined++;
+		state->parser->profile->notes.inlined_frames++;
+	} else if (state->inlined && (rc = name_inlined(state, library)) < 0) {
+		return rc;
+	}
+	return intern(state, name, library, &state->frames[state->depth++]);
 }
 
 static int on_line(void *arg, struct str line)

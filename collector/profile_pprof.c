@@ -153,11 +153,21 @@ static void free_state(struct profile_parser *parser)
 	free(state);
 }
 
+static bool is_binary(struct str head)
+{
+	for (size_t i = 0; i < MIN(head.len, (size_t)4096); i++) {
+		uint8_t byte = (uint8_t)head.data[i];
+
+		if (byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r')
+			return true;
+	}
+	return false;
+}
+
 static bool looks_like(struct str head)
 {
-	/* one of the first fifteen fields, and no text */
-	return head.len > 2 && (uint8_t)head.data[0] < 0x80 &&
-	       memchr(head.data, 0, MIN(head.len, 4096)) && !otlp_profiles_looks_like(head);
+	return head.len > 2 && (uint8_t)head.data[0] < 0x80 && is_binary(head) &&
+	       !otlp_profiles_looks_like(head);
 }
 
 const struct profile_format profile_pprof = {

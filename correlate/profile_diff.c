@@ -178,28 +178,70 @@ static int sum_entries(const struct profile *profile, unsigned count, struct map
 	return rc;
 }
 
-/* What was allocated, by the same names; its own profile has other frame numbers. */
+/* What was allocated is in the same tree, so frames have the same numbers. Functions that keep
+ * nothing have no entry yet. */
+static struct diff_entry *find_entry(struct profile_diff *diff, struct map *index,
+				     const struct entry_key *key)
+{
+	size_t *at = map_put(index, key);
+
+	if (!at)
+		return NULL;
+	if (!*at) {
+		diff->entries[diff->entry_count] =
+			(struct diff_entry){ .frame = key->frame, .owner = key->owner };
+		*at = ++diff->entry_count;
+	}
+	return &diff->entries[*at - 1];
+}
+
+static int index_entries(struct profile_diff *diff, struct map *index, size_t more)
+{
+	struct diff_entry *bigger =
+		realloc(diff->entries, (diff->entry_count + more + 1) * sizeof(*bigger));
+
+	if (!bigger)
+		return -ENOMEM;
+	diff->entries = bigger;
+	for (size_t i = 0; i < diff->entry_count; i++) {
+		struct entry_key key = { diff->entries[i].owner, diff->entries[i].frame };
+		size_t *at = map_put(index, &key);
+
+		if (!at)
+			return -ENOMEM;
+		*at = i + 1;
+	}
+	return 0;
+}
+
 static int add_allocs(struct profile_diff *diff, const struct profile *allocs)
 {
-	struct map sums;
+	struct map sums, index;
+	const double *values;
+	size_t cursor = 0;
+	const void *key;
 	int rc;
 
 	map_init(&sums, sizeof(struct entry_key), sizeof(double) * DIFF_MAX_PROFILES, 0);
+	map_init(&index, sizeof(struct entry_key), sizeof(size_t), 0);
 	rc = sum_entries(allocs, diff->count, &sums);
-	for (size_t i = 0; rc == 0 && i < diff->entry_count; i++) {
-		struct diff_entry *entry = &diff->entries[i];
-		struct entry_key key = { PROFILE_NONE, PROFILE_NONE };
-		const double *values;
+	if (rc == 0)
+		rc = index_entries(diff, &index, sums.count);
+	while (rc == 0 && (values = map_next(&sums, &cursor, &key))) {
+		struct entry_key pair;
+		struct diff_entry *entry;
 
-		/* both were merged from the same profiles in the same order: numbers agree */
-		key.owner = entry->owner;
-		key.frame = entry->frame;
-		values = map_get(&sums, &key);
-		if (values)
-			memcpy(entry->allocs, values, sizeof(entry->allocs));
+		memcpy(&pair, key, sizeof(pair));
+		entry = find_entry(diff, &index, &pair);
+		if (!entry) {
+			rc = -ENOMEM;
+			break;
+		}
+		memcpy(entry->allocs, values, sizeof(entry->allocs));
 		entry->alloc_change = entry->allocs[diff->count - 1] - entry->allocs[0];
 	}
 	map_fini(&sums);
+	map_fini(&index);
 	return rc;
 }
 
@@ -277,8 +319,33 @@ static int make_entries(struct profile_diff *diff, double step)
 		fill_entry(diff, entry, step);
 	}
 	map_fini(&sums);
+	return rc;
+}
+
+/* The functions that grew most with what they call: a change that hides in shared leaves. */
+static int find_inclusive(struct profile_diff *diff, double step)
+{
+	struct profile_tally base, current;
+	int rc = profile_tally_init(&base, &diff->merged, 0);
+
+	diff->inclusive.frame = PROFILE_NONE;
+	if (rc < 0)
+		return rc;
+	rc = profile_tally_init(&current, &diff->merged, diff->count - 1);
+	for (uint32_t i = 0; rc == 0 && i < diff->merged.frame_count; i++) {
+		double change = current.inclusive[i] - base.inclusive[i];
+		double noise = noise_of(diff, step, base.inclusive[i], current.inclusive[i]);
+
+		if (change <= noise || current.inclusive[i] >= current.total * 0.95 ||
+		    (diff->inclusive.frame != PROFILE_NONE && change <= diff->inclusive.change))
+			continue;
+		diff->inclusive = (struct diff_entry){
+			.frame = i, .owner = PROFILE_NONE, .change = change, .noise = noise
+		};
+	}
+	profile_tally_fini(&base);
 	if (rc == 0)
-		qsort(diff->entries, diff->entry_count, sizeof(*diff->entries), by_change);
+		profile_tally_fini(&current);
 	return rc;
 }
 
@@ -328,11 +395,24 @@ static double step_of(const struct diff_input *input)
 	return (double)input->profile->period * factor;
 }
 
+static int take_allocs(struct profile_diff *diff, const struct diff_input *inputs,
+		       const double *scales)
+{
+	struct profile allocs;
+	int rc = merge_all(&allocs, inputs, diff->count, true, scales);
+
+	for (unsigned i = 0; rc == 0 && i < diff->count; i++)
+		diff->alloc_totals[i] = profile_total(&allocs, i);
+	if (rc == 0)
+		rc = add_allocs(diff, &allocs);
+	profile_fini(&allocs);
+	return rc;
+}
+
 static int compute(struct profile_diff *diff, const struct diff_input *inputs,
 		   const struct diff_options *options)
 {
 	double scales[DIFF_MAX_PROFILES], step = step_of(&inputs[0]);
-	struct profile allocs;
 	int rc;
 
 	for (unsigned i = 0; i < diff->count; i++) {
@@ -351,17 +431,14 @@ static int compute(struct profile_diff *diff, const struct diff_input *inputs,
 	take_times(diff, inputs, options->interval_ns);
 	choose_whole(diff, options->is_diff_base);
 	rc = make_entries(diff, step);
-	if (rc < 0 || !diff->has_alloc)
-		return rc;
-	rc = merge_all(&allocs, inputs, diff->count, true, scales);
-	for (unsigned i = 0; rc == 0 && i < diff->count; i++)
-		diff->alloc_totals[i] = profile_total(&allocs, i);
 	if (rc == 0)
-		rc = add_allocs(diff, &allocs);
-	profile_fini(&allocs);
+		rc = find_inclusive(diff, step);
+	if (rc < 0)
+		return rc;
+	rc = diff->has_alloc ? take_allocs(diff, inputs, scales) : 0;
+	qsort(diff->entries, diff->entry_count, sizeof(*diff->entries), by_change);
 	return rc;
 }
-
 int profile_diff_init(struct profile_diff *diff, const struct diff_input *inputs, unsigned count,
 		      const struct diff_options *options, struct buf *message)
 {

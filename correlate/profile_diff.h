@@ -50,6 +50,8 @@ struct profile_diff {
 	const char *whole_name;
 	struct diff_entry *entries; /* owned; largest change first */
 	size_t entry_count;
+	struct diff_entry
+		inclusive; /* grew most with what it calls; frame PROFILE_NONE: none beyond noise */
 	struct finding findings[DIAGNOSIS_MAX_FINDINGS]; /* frames are those of `merged` */
 	unsigned finding_count;
 	struct buf text;

@@ -231,6 +231,17 @@ static void say_totals(struct profile_diff *diff)
 	say(diff, RULE_REGRESSION, FINDING_CAVEAT, NULL, &text);
 }
 
+static void say_inclusive(struct profile_diff *diff, enum finding_role role)
+{
+	struct buf text;
+
+	buf_init(&text, 0);
+	profile_diff_put_name(diff, &diff->inclusive, &text);
+	buf_append_text(&text, " grew most, with what it calls: ");
+	put_change(diff, diff->inclusive.change, &text);
+	say(diff, RULE_REGRESSION, role, &diff->inclusive, &text);
+}
+
 static void judge_time(struct profile_diff *diff)
 {
 	const struct diff_entry *first = NULL;
@@ -239,6 +250,11 @@ static void judge_time(struct profile_diff *diff)
 	for (size_t i = 0; i < diff->entry_count && !first; i++) {
 		if (is_worth(diff, &diff->entries[i]))
 			first = &diff->entries[i];
+	}
+	if (!first && diff->inclusive.frame != PROFILE_NONE) {
+		say_inclusive(diff, FINDING_VERDICT);
+		say_totals(diff);
+		return;
 	}
 	buf_init(&text, 0);
 	if (!first) {
@@ -261,6 +277,8 @@ static void judge_time(struct profile_diff *diff)
 	if (first->change > 0)
 		put_distance(diff, first, &text);
 	say(diff, RULE_REGRESSION, FINDING_VERDICT, first, &text);
+	if (diff->inclusive.frame != PROFILE_NONE && diff->inclusive.frame != first->frame)
+		say_inclusive(diff, FINDING_DETAIL);
 	say_trend(diff, first);
 	say_totals(diff);
 }

@@ -55,33 +55,42 @@ static unsigned last_own(const struct profile_tally *tally, const struct profile
 	return found->depth;
 }
 
-/* The highest node of one's own that holds hardly more than path[at], but not the whole program. */
+/* The highest node of one's own that holds hardly more than path[at]: where the run of frames that
+ * hold the same branches off. A run that reaches the root branches off nowhere: then path[at]
+ * itself. */
 static uint32_t decider(const struct profile_tally *tally, const struct profile_dominant *found,
 			unsigned at)
 {
-	double most = MIN(tally->cum[found->path[at]] * RUN_SLACK, tally->total * WHOLE_PROGRAM);
-	uint32_t best = found->path[at];
+	double most = tally->cum[found->path[at]] * RUN_SLACK;
+	uint32_t innermost = found->path[at], best = innermost;
 
-	while (at-- > 0 && tally->cum[found->path[at]] <= most) {
-		if (is_own_code(tally, found->path[at]))
-			best = found->path[at];
+	while (at-- > 0) {
+		uint32_t node = found->path[at];
+
+		if (tally->cum[node] > most)
+			return best;
+		if (is_own_code(tally, node) &&
+		    !profile_tally_has(tally, frame_of(tally, node), TOPIC_WORKER))
+			best = node;
 	}
-	return best;
+	return innermost;
 }
 
-/* For CPU time: the code of one's own that decides on it; when that is the whole program, what it
- * calls or its innermost. */
+/* For CPU time: the code of one's own that decides on it. When that is the whole program, the
+ * innermost of one's own, or, where it does much else, what it calls. */
 static uint32_t choose_code(const struct profile_tally *tally, const struct profile_dominant *found)
 {
 	unsigned own = last_own(tally, found);
+	uint32_t node;
 
 	if (own == found->depth)
 		return found->path[run_start(tally, found, RUN_SLACK)];
-	if (tally->cum[found->path[own]] < tally->total * WHOLE_PROGRAM)
+	node = found->path[own];
+	if (tally->cum[node] < tally->total * WHOLE_PROGRAM || own + 1 == found->depth)
 		return decider(tally, found, own);
-	if (tally->cum[found->deepest] >= tally->cum[found->path[own]] / RUN_SLACK ||
-	    own + 1 == found->depth)
-		return found->path[own];
+	if (tally->cum[found->path[own + 1]] >= tally->cum[node] / RUN_SLACK &&
+	    !profile_tally_has(tally, frame_of(tally, node), TOPIC_WORKER))
+		return node;
 	return found->path[own + 1];
 }
 

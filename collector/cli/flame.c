@@ -101,7 +101,7 @@ static int run(const struct wishes *wishes, const char *api, const char *file, c
 
 int command_flame(int argc, char **argv)
 {
-	struct wishes wishes = { NULL };
+	struct wishes wishes = { 0 };
 	const char *api = NULL, *file = NULL;
 	const struct option_row rows[] = {
 #define X(parameter, option, value, help) { option, value, &wishes.parameter, NULL, help },

@@ -51,7 +51,7 @@ class Sampler(threading.Thread):
             with open(f"/proc/self/task/{tid}/schedstat") as file:
                 ran, ready, _ = file.read().split()
                 return int(ran) / 1e3, int(ready) / 1e3
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
             return None
 
     def look(self, elapsed_us):
@@ -267,6 +267,7 @@ def n_plus_one(folder):
 
 
 def main():
+    sys.setswitchinterval(0.0002)  # else the sampler only looks when the others wait
     cases = {function.__name__: function for function in (
         slow_query, contended_lock, idle_pool, starved, retry_sleep, json_hot, regex_hot, cpu_bound, n_plus_one)}
     cases[sys.argv[1]](sys.argv[2])
