@@ -120,7 +120,9 @@ void profile_dominant_find(const struct profile_tally *tally, bool wants_call,
 	out->headline = wants_call ? choose_call(tally, out) : choose_code(tally, out);
 	own = last_own(tally, out);
 	out->change = own < out->depth ? out->path[own] : out->headline;
+	/* one's own code that divides at once says nothing; a library that all of it is in does */
 	out->is_whole_program =
+		(own == out->depth || own + 1 == out->depth) &&
 		tally->cum[out->deepest] >= tally->total * WHOLE_PROGRAM &&
 		tally->first_child[out->deepest] != PROFILE_NONE &&
 		profile_tally_self(tally, out->deepest) < tally->total * DOMINANT_SHARE;
