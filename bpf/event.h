@@ -91,13 +91,18 @@ enum event_target_kind {
 		1, /* id: user address of the futex word; aux: owner tid if one stands there */
 	TARGET_INET4 = 2,  /* address[0..3], port: the peer's; aux: own port */
 	TARGET_INET6 = 3,  /* address[0..15], port: the peer's; aux: own port */
-	TARGET_UNIX = 4,   /* id: inode */
+	TARGET_UNIX = 4,   /* id: inode; name: end of the path that it or its peer is bound to */
 	TARGET_PIPE = 5,   /* id: inode */
-	TARGET_FILE = 6,   /* id: inode; aux: device */
+	TARGET_FILE = 6,   /* id: inode; aux: device; name: end of its name */
 	TARGET_CHAR = 7,   /* tty and the like; id: inode */
 	TARGET_ANON = 8,   /* eventfd, epoll, timerfd ...; id: 0 */
 	TARGET_SOCKET = 9, /* another family */
+	TARGET_CHILD = 10, /* id: pid as its parent counts; 0: any child */
+	TARGET_FUTEX_SHARED =
+		11, /* the same for all processes that map it: id: offset in the file;
+		       address[0..7]: inode, [8..11]: device; aux: as for TARGET_FUTEX */
 };
+#define TARGET_NAME_BYTES 16 /* NUL terminated; of a longer name its end */
 
 struct event_target {
 	__u8 kind; /* enum event_target_kind */
@@ -105,7 +110,10 @@ struct event_target {
 	__u16 port; /* host order */
 	__u32 aux;
 	__u64 id;
-	__u8 address[16];
+	union {
+		__u8 address[16];
+		char name[TARGET_NAME_BYTES];
+	};
 };
 
 enum event_waker_kind {

@@ -10,11 +10,13 @@ enum target_syscall {
 	SYS_POLL = 7,
 	SYS_SELECT = 23,
 	SYS_CONNECT = 42,
+	SYS_WAIT4 = 61,
 	SYS_RECVMSG = 47,
 	SYS_FSYNC = 74,
 	SYS_FDATASYNC = 75,
 	SYS_FUTEX = 202,
 	SYS_EPOLL_WAIT = 232,
+	SYS_WAITID = 247,
 	SYS_PPOLL = 271,
 	SYS_EPOLL_PWAIT = 281,
 	SYS_ACCEPT4 = 288,
@@ -63,10 +65,13 @@ static __always_inline bool takes_fd(__u32 syscall)
 
 enum target_futex {
 	FUTEX_CALL = 0x7f, /* without FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME */
+	FUTEX_PRIVATE = 0x80,
 	FUTEX_WAIT = 0,
 	FUTEX_LOCK_PI = 6,
 	FUTEX_LOCK_PI2 = 13,
 	FUTEX_TIDS = 0x3fffffff, /* FUTEX_TID_MASK */
+	MAPPING_IS_SHARED = 8,   /* VM_SHARED */
+	WAITID_PID = 1,          /* P_PID */
 };
 
 /* Whose tid stands there: in the word itself (priority inheritance), or two words on in a contended
@@ -84,11 +89,58 @@ static __always_inline __u32 futex_owner(__u64 word, __u32 operation)
 	return mutex[0] == 2 && mutex[1] <= 1 && mutex[2] < WORKER_PIDS ? mutex[2] : 0;
 }
 
+/* What the word is to all processes that share it. Takes a microsecond: only for such. */
+static long target_mapping(struct task_struct *task, struct vm_area_struct *area, void *context)
+{
+	struct event_target *target = context;
+	struct file *file = BPF_CORE_READ(area, vm_file);
+
+	if (!file || !(BPF_CORE_READ(area, vm_flags) & MAPPING_IS_SHARED))
+		return 0;
+	target->kind = TARGET_FUTEX_SHARED;
+	target->id += (BPF_CORE_READ(area, vm_pgoff) << 12) - BPF_CORE_READ(area, vm_start);
+	*(__u64 *)target->address = BPF_CORE_READ(file, f_inode, i_ino);
+	*(__u32 *)(target->address + 8) = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
+	return 0;
+}
+
 static __always_inline void target_futex(void *registers, struct event_target *target)
 {
+	__u32 call = FIELD(struct pt_regs, registers, si);
+
 	target->kind = TARGET_FUTEX;
 	target->id = FIELD(struct pt_regs, registers, di);
-	target->aux = futex_owner(target->id, FIELD(struct pt_regs, registers, si) & FUTEX_CALL);
+	target->aux = futex_owner(target->id, call & FUTEX_CALL);
+	if (call & FUTEX_PRIVATE ||
+	    !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_find_vma))
+		return;
+	struct event_target shared = *target;
+
+	bpf_find_vma(bpf_get_current_task_btf(), target->id, target_mapping, &shared, 0);
+	*target = shared;
+}
+
+/* wait4(pid) and waitid(P_PID, pid); groups and the like are any child. */
+static __always_inline void target_child(void *registers, __u32 syscall,
+					 struct event_target *target)
+{
+	__s32 first = (__s32)FIELD(struct pt_regs, registers, di);
+	__s32 second = (__s32)FIELD(struct pt_regs, registers, si);
+
+	target->kind = TARGET_CHILD;
+	if (syscall == SYS_WAIT4)
+		target->id = first > 0 ? first : 0;
+	else
+		target->id = first == WAITID_PID ? second : 0;
+}
+
+/* The last bytes of a text of the kernel's. */
+static __always_inline void target_name(const void *text, __u32 bytes, struct event_target *target)
+{
+	__u32 cut = bytes > TARGET_NAME_BYTES - 1 ? bytes - (TARGET_NAME_BYTES - 1) : 0;
+
+	bytes -= cut;
+	bpf_probe_read_kernel(target->name, bytes & (TARGET_NAME_BYTES - 1), text + cut);
 }
 
 enum target_file_type {
@@ -101,6 +153,32 @@ enum target_file_type {
 	FAMILY_INET = 2,
 	FAMILY_INET6 = 10,
 };
+
+/* A path ends with a NUL, an abstract name begins with one. */
+static __always_inline void target_unix(struct sock *sock, struct event_target *target)
+{
+	char first = 0;
+
+	target->kind = TARGET_UNIX;
+	if (!bpf_core_type_exists(struct unix_sock))
+		return;
+	struct unix_address *address = BPF_CORE_READ((struct unix_sock *)sock, addr);
+
+	if (!address) {
+		struct sock *peer = BPF_CORE_READ((struct unix_sock *)sock, peer);
+
+		address = peer ? BPF_CORE_READ((struct unix_sock *)peer, addr) : 0;
+	}
+	if (!address)
+		return;
+	__s32 bytes = BPF_CORE_READ(address, len) - (__s32)sizeof(unsigned short);
+	const char *path = (const char *)address + bpf_core_field_offset(address->name) +
+			   sizeof(unsigned short);
+
+	if (bytes <= 1 || bpf_probe_read_kernel(&first, 1, path))
+		return;
+	target_name(path + !first, bytes - 1, target);
+}
 
 static __always_inline void target_socket(void *file, struct event_target *target)
 {
@@ -117,7 +195,7 @@ static __always_inline void target_socket(void *file, struct event_target *targe
 		BPF_CORE_READ_INTO(&target->address, sock, __sk_common.skc_v6_daddr);
 		break;
 	case FAMILY_UNIX:
-		target->kind = TARGET_UNIX;
+		target_unix(sock, target);
 		return;
 	default:
 		target->kind = TARGET_SOCKET;
@@ -145,8 +223,15 @@ static __always_inline void target_file(void *file, struct event_target *target)
 		bool anon = FIELD(struct super_block, filesystem, s_magic) == FILE_ANON_MAGIC;
 
 		target->kind = anon ? TARGET_ANON : TARGET_FILE;
-		target->aux = anon ? 0 : FIELD(struct super_block, filesystem, s_dev);
-		target->id = anon ? 0 : target->id;
+		if (anon) {
+			target->id = 0;
+			return;
+		}
+		struct dentry *entry = FIELD(struct file, file, f_path.dentry);
+
+		target->aux = FIELD(struct super_block, filesystem, s_dev);
+		target_name(FIELD(struct dentry, entry, d_name.name),
+			    FIELD(struct dentry, entry, d_name.len), target);
 	}
 }
 
@@ -193,5 +278,7 @@ static __always_inline bool target_of(struct task_struct *task, void *registers,
 	else if (syscall == SYS_EPOLL_WAIT || syscall == SYS_EPOLL_PWAIT ||
 		 syscall == SYS_EPOLL_PWAIT2)
 		target->kind = TARGET_ANON;
+	else if (syscall == SYS_WAIT4 || syscall == SYS_WAITID)
+		target_child(registers, syscall, target);
 	return target->kind != TARGET_NONE;
 }

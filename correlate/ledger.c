@@ -154,6 +154,28 @@ static void put_inet6(const struct event_target *target, struct buf *out)
 	put_peer(AF_INET, &inet4, out);
 }
 
+/* "NAME (inode)", as far as the kernel knows them; a name is whatever somebody called it. */
+static void put_name(const struct event_target *target, struct buf *out)
+{
+	for (size_t i = 0; i < sizeof(target->name) && target->name[i]; i++) {
+		unsigned char byte = (unsigned char)target->name[i];
+
+		buf_append(out, byte < ' ' || byte >= 0x7f ? "?" : &target->name[i], 1);
+	}
+	buf_append_text(out, target->name[0] ? " " : "");
+}
+
+static void put_shared_futex(const struct event_target *target, struct buf *out)
+{
+	uint64_t inode;
+	uint32_t device;
+
+	memcpy(&inode, target->address, sizeof(inode));
+	memcpy(&device, target->address + sizeof(inode), sizeof(device));
+	buf_printf(out, "shared futex %" PRIu64 "+0x%" PRIx64 " on %u:%u", inode,
+		   (uint64_t)target->id, device >> 20, device & 0xfffff);
+}
+
 void ledger_target_text(const struct event_target *target, struct buf *out)
 {
 	uint64_t id = target->id;
@@ -171,13 +193,17 @@ void ledger_target_text(const struct event_target *target, struct buf *out)
 		put_inet6(target, out);
 		break;
 	case TARGET_UNIX:
-		buf_printf(out, "unix socket %" PRIu64, id);
+		buf_append_text(out, "unix socket ");
+		put_name(target, out);
+		buf_printf(out, "%" PRIu64, id);
 		break;
 	case TARGET_PIPE:
 		buf_printf(out, "pipe %" PRIu64, id);
 		break;
 	case TARGET_FILE: /* the kernel's own dev_t: 12 bits major, 20 bits minor */
-		buf_printf(out, "file %" PRIu64 " on %u:%u", id, target->aux >> 20,
+		buf_append_text(out, "file ");
+		put_name(target, out);
+		buf_printf(out, "%" PRIu64 " on %u:%u", id, target->aux >> 20,
 			   target->aux & 0xfffff);
 		break;
 	case TARGET_CHAR:
@@ -188,6 +214,15 @@ void ledger_target_text(const struct event_target *target, struct buf *out)
 		break;
 	case TARGET_SOCKET:
 		buf_append_text(out, "socket");
+		break;
+	case TARGET_CHILD:
+		if (id)
+			buf_printf(out, "child %" PRIu64, id);
+		else
+			buf_append_text(out, "any child");
+		break;
+	case TARGET_FUTEX_SHARED:
+		put_shared_futex(target, out);
 		break;
 	}
 }

@@ -72,7 +72,10 @@ static enum ledger_reason by_target(const struct event_target *target, enum ledg
 	case TARGET_FILE:
 		return REASON_DISK;
 	case TARGET_FUTEX:
+	case TARGET_FUTEX_SHARED:
 		return REASON_LOCK;
+	case TARGET_CHILD:
+		return REASON_CHILD;
 	case TARGET_NONE:
 	case TARGET_ANON:
 		break;

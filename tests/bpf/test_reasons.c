@@ -74,7 +74,7 @@ static void blocked_time_is_in_its_class(void **state)
 		right_ns += sum.right_ns;
 		wrong_ns += sum.wrong_ns;
 	}
-	assert_int_equal(harness.wait_count, 25);
+	assert_int_equal(harness.wait_count, 26);
 	assert_true(right_ns >= 15 * 5000000ull); /* a busy machine may miss the time of a few */
 	assert_true(wrong_ns * 100 <= right_ns + wrong_ns);
 }
@@ -103,15 +103,48 @@ static const struct event_target *target_of(const char *name)
 	return tails.target;
 }
 
+static void check_kind(const char *name, uint32_t kind)
+{
+	assert_int_equal(target_of(name)->kind, kind);
+}
+
 static void targets_are_named(void **state)
 {
 	(void)state;
-	assert_int_equal(target_of("tcp")->kind, TARGET_INET4);
-	assert_int_equal(target_of("udp")->kind, TARGET_INET4);
-	assert_int_equal(target_of("accept")->kind, TARGET_INET4);
-	assert_int_equal(target_of("unix")->kind, TARGET_UNIX);
-	assert_int_equal(target_of("flock")->kind, TARGET_FILE);
-	assert_int_equal(target_of("mutex")->kind, TARGET_FUTEX);
+	check_kind("tcp", TARGET_INET4);
+	check_kind("udp", TARGET_INET4);
+	check_kind("accept", TARGET_INET4);
+	check_kind("poll-one", TARGET_INET4);
+	check_kind("unix", TARGET_UNIX);
+	check_kind("pipe", TARGET_PIPE);
+	check_kind("mutex", TARGET_FUTEX);
+	check_kind("flock", TARGET_FILE);
+	check_kind("child", TARGET_CHILD);
+	assert_int_equal(target_of("child")->id, harness_wait(&harness, "child")->waker);
+}
+
+/* "/tmp/spanwise-PID.sock" and "spanwise-waits-XXXXXX": a name is known by its end. */
+static void names_are_those_of_files_and_sockets(void **state)
+{
+	char path[64];
+
+	(void)state;
+	snprintf(path, sizeof(path), "/tmp/spanwise-%d.sock", harness.pid);
+	assert_string_equal(target_of("path")->name, path + strlen(path) - 15);
+	assert_string_equal(target_of("unix")->name, ""); /* a pair has none */
+	assert_int_equal(strlen(target_of("flock")->name), 15);
+	assert_memory_equal(target_of("flock")->name, "se-waits-", 9);
+}
+
+/* Whoever maps it wherever. */
+static void a_shared_lock_is_one_lock(void **state)
+{
+	const struct event_target *one = target_of("shared"), *other = target_of("again");
+
+	(void)state;
+	assert_int_equal(one->kind, TARGET_FUTEX_SHARED);
+	assert_int_equal(one->id, 4096);
+	assert_memory_equal(one, other, sizeof(*one));
 }
 
 /* What ended the waits under that tag: how many, and how many of them are laid at the spinners'
@@ -175,6 +208,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest reasons[] = {
 		cmocka_unit_test(blocked_time_is_in_its_class),
 		cmocka_unit_test(targets_are_named),
+		cmocka_unit_test(names_are_those_of_files_and_sockets),
+		cmocka_unit_test(a_shared_lock_is_one_lock),
 	};
 	const struct CMUnitTest wakers[] = {
 		cmocka_unit_test_teardown(innocent_threads_are_not_blamed, close_harness),

@@ -78,7 +78,7 @@ static struct {
 	pthread_mutex_t mutex;
 	pthread_cond_t condition;
 	sem_t semaphore;
-	uint32_t *shared;
+	uint32_t *shared, *again; /* two mappings of one word */
 	char *mapped;
 	struct sockaddr_in address;
 } things = { .mutex = PTHREAD_MUTEX_INITIALIZER, .condition = PTHREAD_COND_INITIALIZER };
@@ -155,8 +155,13 @@ static void open_things(void)
 	fsync(things.file);
 	things.mapped = mmap(NULL, PAGES * PAGE_BYTES, PROT_READ, MAP_SHARED, things.file, 0);
 	madvise(things.mapped, PAGES * PAGE_BYTES, MADV_RANDOM);
+	int memory = memfd_create("word", 0);
+
+	must(ftruncate(memory, 2 * PAGE_BYTES) == 0);
 	things.shared =
-		mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memory, PAGE_BYTES);
+	things.again = mmap(NULL, 2 * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	things.again += PAGE_BYTES / sizeof(*things.again);
 }
 
 /* ---- waits and what ends them */
@@ -194,6 +199,11 @@ static void end_semaphore(void)
 static void wait_shared(void)
 {
 	syscall(SYS_futex, things.shared, FUTEX_WAIT, 0, NULL, NULL, 0);
+}
+
+static void wait_again(void)
+{
+	syscall(SYS_futex, things.again, FUTEX_WAIT, 0, NULL, NULL, 0);
 }
 
 static void end_shared(void)
@@ -432,6 +442,7 @@ static const struct step {
 	{ "condition", REASON_LOCK, NULL, wait_condition, end_condition, true },
 	{ "semaphore", REASON_LOCK, NULL, wait_semaphore, end_semaphore, false },
 	{ "shared", REASON_LOCK, NULL, wait_shared, end_shared, true },
+	{ "again", REASON_LOCK, NULL, wait_again, end_shared, true },
 	{ "tcp", REASON_NET, NULL, wait_tcp, end_tcp, false },
 	{ "poll-one", REASON_NET, NULL, wait_poll_one, end_tcp, false },
 	{ "accept", REASON_NET, NULL, wait_accept, end_accept, false },

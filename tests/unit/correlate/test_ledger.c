@@ -161,6 +161,17 @@ static void targets_read_as_people_name_them(void **unused)
 	assert_target((struct event_target){ .kind = TARGET_UNIX, .id = 77 }, "unix socket 77");
 	assert_target((struct event_target){ .kind = TARGET_FILE, .id = 9, .aux = 259 << 20 | 3 },
 		      "file 9 on 259:3");
+	assert_target((struct event_target){ .kind = TARGET_FILE, .id = 9, .name = "jour\tnal" },
+		      "file jour?nal 9 on 0:0");
+	assert_target(
+		(struct event_target){ .kind = TARGET_UNIX, .id = 7, .name = ".s.PGSQL.5432" },
+		"unix socket .s.PGSQL.5432 7");
+	assert_target((struct event_target){ .kind = TARGET_CHILD, .id = 42 }, "child 42");
+	assert_target((struct event_target){ .kind = TARGET_CHILD }, "any child");
+	assert_target((struct event_target){ .kind = TARGET_FUTEX_SHARED,
+					     .id = 0x40,
+					     .address = { 12, [8] = 3 } },
+		      "shared futex 12+0x40 on 0:3");
 	assert_target((struct event_target){ .kind = 200 }, "");
 }
 

@@ -91,7 +91,7 @@ static void fill_wait(struct ledger_wait *wait, const struct ledger *ledger)
 	wait->ns = any();
 	wait->self_ns = any();
 	wait->longest_ns = any();
-	wait->target.kind = (uint8_t)below(TARGET_SOCKET + 1);
+	wait->target.kind = (uint8_t)below(TARGET_FUTEX_SHARED + 1);
 	wait->target.port = (uint16_t)any();
 	wait->target.aux = (uint32_t)any();
 	wait->target.id = any();
