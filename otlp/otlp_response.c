@@ -82,7 +82,8 @@ void otlp_response_complaints(const struct span_batch *batch, struct buf *out)
 	const char *separator = ": ";
 
 	if (batch->rejected_count)
-		buf_printf(out, "%u spans rejected", batch->rejected_count);
+		buf_printf(out, "%u span%s rejected", batch->rejected_count,
+			   batch->rejected_count == 1 ? "" : "s");
 	for (int kind = 0; kind < SPAN_REJECTION_KINDS; kind++) {
 		if (!batch->rejected[kind])
 			continue;
@@ -90,9 +91,9 @@ void otlp_response_complaints(const struct span_batch *batch, struct buf *out)
 		separator = ", ";
 	}
 	if (batch->mended_count)
-		buf_printf(out,
-			   "%s%u strings mended: not UTF-8, their invalid bytes were replaced by ?",
-			   batch->rejected_count ? "; " : "", batch->mended_count);
+		buf_printf(out, "%s%u string%s mended: not UTF-8, invalid bytes were replaced by ?",
+			   batch->rejected_count ? "; " : "", batch->mended_count,
+			   batch->mended_count == 1 ? "" : "s");
 }
 
 static int put_stored_json(uint32_t rejected, const char *complaints, struct buf *out)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An input is a list of pieces as a client might send them: {1 byte length, bytes}. The preface is
- * ours unless the first length is 0. Each request is answered; memory must be back at the end. */
+ * ours unless the first length is 0. Every other input may also speak plain HTTP. Each request is
+ * answered; memory must be back at the end. */
 #include <stdlib.h>
 
 #include "collector/base/macros.h"
@@ -9,6 +10,16 @@
 
 static const char *const methods[] = { GRPC_TRACE_EXPORT, NULL };
 static const char hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
+
+static struct grpc_error admit(const struct http_fields *fields, bool is_http, void *arg)
+{
+	struct str token = http_fields_find(fields, "authorization");
+
+	(void)arg;
+	if (token.len == 0)
+		return (struct grpc_error){ 0 };
+	return (struct grpc_error){ GRPC_UNAUTHENTICATED, "no", is_http ? 401 : 0, token.len };
+}
 
 static void serve(struct grpc_session *session, uint8_t mood)
 {
@@ -23,7 +34,15 @@ static void serve(struct grpc_session *session, uint8_t mood)
 					    .retry_delay_ms = mood };
 
 		free(request.message);
-		grpc_session_reply(session, request.stream_id, &reply);
+		if (!request.is_http) {
+			grpc_session_reply(session, request.stream_id, &reply);
+			continue;
+		}
+		MUST(http_fields_find(&request.fields, ":path").len > 0);
+		http_fields_fini(&request.fields);
+		grpc_session_reply_http(
+			session, request.stream_id,
+			&(struct grpc_http_reply){ .status = 200u + mood, .body = STR("body") });
 	}
 	if (mood & 4)
 		grpc_session_pull(session, &out);
@@ -37,7 +56,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 						.budget = &budget,
 						.max_message_bytes = 50000,
 						.max_streams = 10,
-						.stream_window_bytes = 1000 };
+						.stream_window_bytes = 1000,
+						.takes_http = len % 2 == 0,
+						.admit = admit,
+						.max_age_ms = 2000,
+						.keepalive_ms = 100 };
 	struct grpc_session *session;
 	uint64_t now_ms = 1;
 

@@ -32,6 +32,7 @@ static void check_again(struct buf *encoded, const struct span_batch *batch)
 
 	MUST(otlp_decode(encoded->data, encoded->len, NULL, &again) == 0);
 	MUST(again->span_count == batch->span_count && again->rejected_count == 0);
+	MUST(again->mended_count == 0);
 	for (uint32_t i = 0; i < batch->span_count; i++) {
 		MUST(str_eq(again->spans[i].bytes, batch->spans[i].bytes));
 		MUST(str_eq(again->spans[i].peer, batch->spans[i].peer));

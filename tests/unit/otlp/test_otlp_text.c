@@ -117,8 +117,8 @@ static void every_string_is_mended_and_nothing_else(void **state)
 	assert_true(str_eq(batch->spans[0].bytes, buf_str(&good)));
 	assert_true(str_eq(batch->spans[0].name, STR("?")));
 	otlp_response_complaints(batch, &text);
-	assert_true(str_eq(buf_str(&text), STR("8 strings mended: not UTF-8, their invalid bytes "
-					       "were replaced by ?")));
+	assert_true(str_eq(buf_str(&text), STR("8 strings mended: not UTF-8, invalid bytes were "
+					       "replaced by ?")));
 	otlp_batch_free(batch);
 	request = bytes_request(&good);
 	batch = decode(&request);

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Other people's OTLP software against `spanwise serve`. Run by tests/interop/otlp, which says what it needs.
+
+    otlp.py BINARY [h2spec grpcurl ghz telemetrygen collector python go js java rust]
+
+Each check starts a daemon of its own, prints one line, and the run ends with 1 if one of them failed. What is not installed is built
+into build/interop by the ordinary clients of the languages' registries; what cannot be built is said to be skipped.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build" / "interop"
+os.environ["SPANWISE"] = str(Path(sys.argv[1]).resolve())
+sys.path.insert(0, str(ROOT / "tests" / "flow"))
+import daemon as flow  # noqa: E402
+
+EXPORT = "opentelemetry.proto.collector.trace.v1.TraceService/Export"
+COLLECTOR_VERSION = "v0.158.0"
+GO_TOOLS = {
+    "h2spec": "github.com/summerwind/h2spec/cmd/h2spec@latest",
+    "grpcurl": "github.com/fullstorydev/grpcurl/cmd/grpcurl@latest",
+    "ghz": "github.com/bojand/ghz/cmd/ghz@latest",
+    "telemetrygen": "github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen@latest",
+    "builder": f"go.opentelemetry.io/collector/cmd/builder@{COLLECTOR_VERSION}",
+}
+HEALTH = """syntax = "proto3"; package grpc.health.v1;
+message HealthCheckRequest { string service = 1; }
+message HealthCheckResponse { enum ServingStatus { UNKNOWN = 0; SERVING = 1; NOT_SERVING = 2; SERVICE_UNKNOWN = 3; } ServingStatus status = 1; }
+service Health { rpc Check(HealthCheckRequest) returns (HealthCheckResponse); rpc Watch(HealthCheckRequest) returns (stream HealthCheckResponse); }
+"""
+
+
+class Skipped(Exception):
+    pass
+
+
+def sh(*command, ok=True, **options):
+    options.setdefault("timeout", 1200)
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
+    if ok and done.returncode:
+        raise AssertionError(f"{' '.join(map(str, command))}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout + done.stderr
+
+
+def build(*command, **options):
+    try:
+        return sh(*command, **options)
+    except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
+        raise Skipped(str(error).strip().splitlines()[-1]) from error
+
+
+def go_tool(name):
+    BUILD.mkdir(parents=True, exist_ok=True)
+    if not (BUILD / name).exists():
+        build("go", "install", GO_TOOLS[name], env={**os.environ, "GOBIN": str(BUILD), "GOFLAGS": "-buildvcs=false"})
+    return BUILD / name
+
+
+def collector():
+    """The OpenTelemetry Collector, from its Go modules."""
+    if not (BUILD / "otelcol" / "otelcol").exists():
+        parts = {"receivers": ["receiver/otlpreceiver"], "processors": ["processor/batchprocessor"],
+                 "exporters": ["exporter/nopexporter", "exporter/otlpexporter", "exporter/otlphttpexporter"]}
+        lines = ["dist: {name: otelcol, output_path: ./otelcol}"]
+        for kind, names in parts.items():
+            lines += [f"{kind}:", *(f"  - gomod: go.opentelemetry.io/collector/{name} {COLLECTOR_VERSION}" for name in names)]
+        builder = go_tool("builder")
+        (BUILD / "otelcol.yaml").write_text("\n".join(lines) + "\n")
+        build(builder, "--config", "otelcol.yaml", cwd=BUILD)
+    return BUILD / "otelcol" / "otelcol"
+
+
+def sdk(language, *commands):
+    """A copy of the SDK's program in build/interop, built there once."""
+    folder = BUILD / language
+    shutil.copytree(ROOT / "tests" / "interop" / "otlp_sdk" / language, folder, dirs_exist_ok=True)
+    if not (folder / "built").exists():
+        for command in commands:
+            build(*command, cwd=folder)
+        (folder / "built").touch()
+    return folder
+
+
+def attributes(item):
+    return {entry["key"]: entry["value"] for entry in item.get("attributes", [])}
+
+
+def check_trace(daemon, trace_id):
+    """Every field that the programs of otlp_sdk set has arrived."""
+    status, body = daemon.get(f"/api/v1/traces/{trace_id}?format=otlp")
+    assert status == 200, (trace_id, status, body)
+    spans, resources, scopes = {}, [], []
+    for part in body["resourceSpans"]:
+        resources.append(attributes(part["resource"]))
+        for scope in part["scopeSpans"]:
+            scopes.append(scope["scope"]["name"])
+            spans.update((span["name"], span) for span in scope["spans"])
+    assert resources[0]["service.name"] == {"stringValue": "interop"}, resources
+    assert set(scopes) == {"interop"} and set(spans) == {"parent", "child"}, (scopes, set(spans))
+    parent, child = spans["parent"], spans["child"]
+    assert parent["kind"] == 2 and child["kind"] == 3
+    assert child["parentSpanId"] == parent["spanId"] and child["traceId"] == trace_id
+    found = attributes(parent)
+    wanted = {"text": {"stringValue": "ü"}, "integer": {"intValue": "42"}, "double": {"doubleValue": 0.5}, "flag": {"boolValue": True},
+              "list": {"arrayValue": {"values": [{"stringValue": "a"}, {"stringValue": "b"}]}}}
+    assert {key: found.get(key) for key in wanted} == wanted, found
+    link = parent["links"][0]
+    assert (link["traceId"], link["spanId"]) == ("0102030405060708090a0b0c0d0e0f10", "0102030405060708"), link
+    assert child["events"][0]["name"] == "event" and attributes(child["events"][0])["n"] == {"intValue": "1"}
+    assert child["status"] == {"message": "broken", "code": 2}, child["status"]
+    assert int(parent["startTimeUnixNano"]) <= int(child["startTimeUnixNano"]) <= int(child["endTimeUnixNano"])
+
+
+def check_sdk(daemon, command, protocols, gzip_over, **options):
+    """Runs the program over each protocol, with and without gzip; returns what was tried."""
+    tried = []
+    for protocol in protocols:
+        for compression in ("none", "gzip"):
+            if compression == "gzip" and protocol not in gzip_over:
+                continue
+            over_grpc = protocol == "grpc"
+            environment = {**os.environ, "PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_COMPRESSION": compression, "OTEL_SERVICE_NAME": "interop",
+                           "OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + (daemon.grpc if over_grpc else daemon.http),
+                           "OTEL_EXPORTER_OTLP_PROTOCOL": {"grpc": "grpc", "json": "http/json"}.get(protocol, "http/protobuf"),
+                           "OTEL_EXPORTER_OTLP_INSECURE": "true", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
+            if compression == "none":
+                del environment["OTEL_EXPORTER_OTLP_COMPRESSION"]
+            output = sh(*command, env=environment, **{"timeout": 120, **options})
+            trace_id = re.search(r"^[0-9a-f]{32}$", output, re.M)
+            assert trace_id, output
+            check_trace(daemon, trace_id[0])
+            tried.append(protocol + ("+gzip" if compression == "gzip" else ""))
+    return ", ".join(tried)
+
+
+def accepted(daemon):
+    return daemon.metric("spanwise_receiver_accepted_spans_total")
+
+
+def h2spec(daemon):
+    tool = go_tool("h2spec")
+    host, port = daemon.http.rsplit(":", 1)
+    output = sh(tool, "-h", host, "-p", port, "-P", "/healthz", "--strict", "-o", "3", ok=False)
+    last = output.strip().splitlines()[-1]
+    assert last.endswith(" 0 failed"), output[output.find("Failures"):]
+    return last
+
+
+def protoset(folder):
+    from google.protobuf.descriptor_pb2 import FileDescriptorSet
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+    files, seen = FileDescriptorSet(), set()
+
+    def add(file):
+        if file.name not in seen:
+            seen.add(file.name)
+            for dependency in file.dependencies:
+                add(dependency)
+            file.CopyToProto(files.file.add())
+
+    add(trace_service_pb2.DESCRIPTOR)
+    path = Path(folder) / "otlp.protoset"
+    path.write_bytes(files.SerializeToString())
+    return path
+
+
+REQUEST = {"resource_spans": [{"scope_spans": [{"spans": [{"trace_id": "AAECAwQFBgcICQoLDA0ODw==", "span_id": "AAECAwQFBgc=", "name": "x"}]}]}]}
+
+
+def grpcurl(daemon):
+    tool = go_tool("grpcurl")
+    with tempfile.TemporaryDirectory() as folder:
+        files = protoset(folder)
+        (Path(folder) / "health.proto").write_text(HEALTH)
+        health = ["-plaintext", "-import-path", folder, "-proto", "health.proto"]
+        assert "SERVING" in sh(tool, *health, daemon.grpc, "grpc.health.v1.Health/Check")
+        assert "NotFound" in sh(tool, *health, "-d", '{"service":"x"}', daemon.grpc, "grpc.health.v1.Health/Check", ok=False)
+        assert "SERVING" in sh(tool, *health, "-max-time", "2", daemon.grpc, "grpc.health.v1.Health/Watch", ok=False)
+        assert "does not support the reflection API" in sh(tool, "-plaintext", daemon.grpc, "list", ok=False)
+        export = [tool, "-plaintext", "-protoset", files]
+        answer = sh(*export, "-d", json.dumps(REQUEST), daemon.grpc, EXPORT)
+        assert json.loads(answer) == {}, answer
+        bad = json.loads(json.dumps(REQUEST))
+        bad["resource_spans"][0]["scope_spans"][0]["spans"][0]["span_id"] = ""
+        answer = json.loads(sh(*export, "-d", json.dumps(bad), daemon.grpc, EXPORT))
+        assert answer["partial_success"]["rejected_spans"] == "1", answer
+    return "health Check and Watch, Export, partial success"
+
+
+def ghz(daemon):
+    tool = go_tool("ghz")
+    with tempfile.TemporaryDirectory() as folder:
+        output = sh(tool, "--insecure", "--protoset", protoset(folder), "--call", EXPORT.replace("/", "."), "-d", json.dumps(REQUEST), "-c", "50",
+                    "-n", "20000", "-O", "json", daemon.grpc)
+    report = json.loads(output)
+    assert report["statusCodeDistribution"] == {"OK": 20000}, report["statusCodeDistribution"]
+    return f"20000 requests, {report['rps']:.0f} a second, p99 {report['latencyDistribution'][-1]['latency'] / 1e6:.1f} ms"
+
+
+def telemetrygen(daemon):
+    tool = go_tool("telemetrygen")
+    common = ["traces", "--otlp-insecure", "--traces", "500", "--workers", "2", "--rate", "0", "--child-spans", "2",
+              "--batch=false"]  # batches overflow its queue, and it drops them
+    sh(tool, *common, "--otlp-endpoint", daemon.grpc)
+    grpc_spans = accepted(daemon)
+    sh(tool, *common, "--otlp-http", "--otlp-endpoint", daemon.http)
+    assert grpc_spans == 3000, grpc_spans
+    http_spans = daemon.metric("spanwise_receiver_accepted_spans_total", "http") or accepted(daemon) - grpc_spans
+    assert http_spans == 3000, http_spans
+    return "3000 spans over gRPC, 3000 over HTTP"
+
+
+def through_collector(daemon):
+    """An SDK sends to the Collector, which sends on to us, by both its exporters, with gzip."""
+    binary, tried = collector(), []
+    for exporter, where in (("otlp", daemon.grpc), ("otlphttp", "http://" + daemon.http)):
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as config:
+            config.write(f"""
+receivers: {{otlp: {{protocols: {{grpc: {{endpoint: "127.0.0.1:24617"}}}}}}}}
+processors: {{batch: {{timeout: 100ms}}}}
+exporters: {{{exporter}: {{endpoint: "{where}", tls: {{insecure: true}}}}}}
+service: {{telemetry: {{metrics: {{level: none}}}}, pipelines: {{traces: {{receivers: [otlp], processors: [batch], exporters: [{exporter}]}}}}}}
+""")
+            config.flush()
+            process = subprocess.Popen([binary, "--config", config.name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                trace_id = python_trace("127.0.0.1:24617")
+                flow.wait_for(lambda: daemon.trace(trace_id) and len(daemon.trace(trace_id)["spans"]) == 2, "the Collector's batch")
+                check_trace(daemon, trace_id)
+                tried.append(exporter)
+            finally:
+                process.terminate()
+                process.wait(30)
+    return "gzip by " + ", ".join(tried)
+
+
+def python_trace(endpoint):
+    program = ROOT / "tests" / "interop" / "otlp_sdk" / "python" / "main.py"
+    environment = {**os.environ, "PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + endpoint, "OTEL_EXPORTER_OTLP_INSECURE": "true"}
+    deadline = time.monotonic() + 60
+    while True:  # the Collector may not listen yet
+        try:
+            return sh(sys.executable, program, env=environment, timeout=120).strip().splitlines()[-1]
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def python(daemon):
+    return check_sdk(daemon, [sys.executable, ROOT / "tests" / "interop" / "otlp_sdk" / "python" / "main.py"], ["grpc", "proto"], ["grpc", "proto"])
+
+
+def go(daemon):
+    folder = sdk("go", ["go", "mod", "tidy"], ["go", "build", "-o", "interop", "."])
+    return check_sdk(daemon, [folder / "interop"], ["grpc", "proto"], ["grpc", "proto"])
+
+
+def js(daemon):
+    folder = sdk("js", ["npm", "install", "--silent", "--no-fund", "--no-audit"])
+    return check_sdk(daemon, ["node", "main.js"], ["grpc", "proto", "json"], ["grpc", "proto", "json"], cwd=folder)
+
+
+def java(daemon):
+    folder = sdk("java", ["mvn", "-q", "-B", "package", "dependency:copy-dependencies"])
+    return check_sdk(daemon, ["java", "-cp", "target/classes:target/dependency/*", "Main"], ["grpc", "proto"], ["grpc", "proto"], cwd=folder)
+
+
+def rust(daemon):
+    folder = sdk("rust", ["cargo", "build", "--release"])
+    return check_sdk(daemon, [folder / "target/release/spanwise-interop"], ["grpc", "proto", "json"], ["grpc"])
+
+
+CHECKS = {"h2spec": h2spec, "grpcurl": grpcurl, "ghz": ghz, "telemetrygen": telemetrygen, "collector": through_collector, "python": python, "go": go,
+          "js": js, "java": java, "rust": rust}
+
+
+def main():
+    failed = 0
+    for name in sys.argv[2:] or CHECKS:
+        daemon = flow.Daemon("--probe=off", "--settle-ms=200")
+        try:
+            print(f"ok      {name:12} {CHECKS[name](daemon)}", flush=True)
+        except Skipped as reason:
+            print(f"skipped {name:12} {reason}", flush=True)
+        except Exception as error:
+            failed += 1
+            print(f"FAILED  {name:12} {type(error).__name__}: {error}", flush=True)
+        finally:
+            daemon.stop()
+    sys.exit(1 if failed else 0)
+
+
+main()
