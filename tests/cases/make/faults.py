@@ -215,7 +215,7 @@ def json_hot(folder):
     rows = [{"id": i, "name": f"row {i}", "tags": ["a", "b"], "price": i / 7} for i in range(400)]
 
     def to_json():
-        return json.dumps(rows, indent=1)
+        return json.dumps(rows)
 
     def handle_request():
         to_json()
