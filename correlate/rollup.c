@@ -45,8 +45,13 @@ static uint32_t find(const struct rollup_cell *cell, uint32_t from, uint32_t key
 
 	if (low == high || cell->buckets[low].key >= key)
 		return low;
-	if (low + 1 < high && cell->buckets[low + 1].key >= key)
-		return low + 1;
+	/* Keys that come in order lie a few steps ahead. */
+	for (uint32_t step = 1; low + step < high; step *= 2) {
+		if (cell->buckets[low + step].key >= key)
+			high = low + step;
+		else
+			low += step;
+	}
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 

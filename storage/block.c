@@ -46,8 +46,10 @@ static int check_header(const struct block_header *header, size_t len)
 		return -EPROTO;
 	if (header->version == 0 ||
 	    (header->kind != BLOCK_SPANS && header->kind != BLOCK_LEDGERS) ||
-	    header->encoding > BLOCK_ZSTD || header->row_count == 0)
+	    header->encoding > BLOCK_PACKED || header->row_count == 0)
 		return -EBADMSG;
+	if (header->encoding == BLOCK_PACKED && index <= BLOCK_MAX_HEAP_BYTES)
+		index = sizeof(*header);
 	if (header->plain_bytes > BLOCK_MAX_HEAP_BYTES || index > len ||
 	    header->heap_bytes != len - index)
 		return -EBADMSG;
@@ -89,6 +91,59 @@ static int align(struct str *value, struct block *block)
 	return 0;
 }
 
+void block_transpose(const struct block_header *header, const char *rows, char *out_columns)
+{
+	size_t width = row_bytes(header), count = header->row_count;
+
+	for (size_t row = 0; row < count; row++) {
+		for (size_t at = 0; at < width; at++)
+			out_columns[at * count + row] = rows[row * width + at];
+	}
+}
+
+static void transpose_back(const struct block_header *header, const char *columns, char *out_rows)
+{
+	size_t width = row_bytes(header), count = header->row_count;
+
+	for (size_t row = 0; row < count; row++) {
+		for (size_t at = 0; at < width; at++)
+			out_rows[row * width + at] = columns[at * count + row];
+	}
+}
+
+/* The frame becomes the block that it was, in memory of its own. */
+static int open_packed(struct str value, const struct block_header *header, struct block *block)
+{
+	struct str frame = { value.data + sizeof(*header), (size_t)header->heap_bytes };
+	size_t index = (size_t)index_bytes(header), rows = header->row_count * row_bytes(header);
+	size_t bytes = index - sizeof(*header) + (size_t)header->plain_bytes;
+	struct buf columns;
+	int rc;
+
+	if (checksum_of(frame.data, frame.len, CHECKSUM_SEED) != header->heap_checksum)
+		return -EBADMSG;
+	buf_init(&columns, bytes);
+	buf_init(&block->plain, 0);
+	rc = compress_unzstd(frame, &columns);
+	if (rc == 0 && columns.len != bytes)
+		rc = -EBADMSG;
+	if (rc == 0 && !buf_reserve(&block->plain, sizeof(*header) + bytes))
+		rc = -ENOMEM;
+	if (rc == 0) {
+		buf_append(&block->plain, header, sizeof(*header));
+		transpose_back(header, columns.data, block->plain.data + sizeof(*header));
+		block->plain.len += rows;
+		buf_append(&block->plain, columns.data + rows, bytes - rows);
+		find_sections(block->plain.data, block);
+		block->stored = block->heap =
+			(struct str){ block->plain.data + index, (size_t)header->plain_bytes };
+	}
+	buf_fini(&columns);
+	if (rc < 0)
+		block_close(block);
+	return rc == -EMSGSIZE ? -EBADMSG : rc;
+}
+
 int block_open(struct str value, bool is_checked, struct block *out_block)
 {
 	struct block block = { 0 };
@@ -101,9 +156,15 @@ int block_open(struct str value, bool is_checked, struct block *out_block)
 	rc = check_header(&header, value.len);
 	if (rc < 0)
 		return rc;
-	if (!is_checked &&
-	    index_checksum(value.data, (size_t)index_bytes(&header)) != header.index_checksum)
+	if (!is_checked && index_checksum(value.data, value.len - (size_t)header.heap_bytes) !=
+				   header.index_checksum)
 		return -EBADMSG;
+	if (header.encoding == BLOCK_PACKED) {
+		rc = open_packed(value, &header, &block);
+		if (rc == 0)
+			*out_block = block;
+		return rc;
+	}
 	rc = align(&value, &block);
 	if (rc < 0)
 		return rc;

@@ -5,7 +5,8 @@
  *
  * The rows have a fixed size and are read where they lie; all strings are slices of the heap: the
  * original OTLP requests, or the encoded ledgers. Nothing is believed before its checksum fits: the
- * index (all before the heap) when a block is opened, the heap when it is first asked for. And no
+ * index (all before the heap) when a block is opened, the heap when it is first asked for; a packed
+ * block as a whole when it is opened. And no
  * slice or number is used before it is checked, whatever the checksum said. Little-endian hosts. */
 #pragma once
 
@@ -20,11 +21,14 @@
 #define BLOCK_VERSION        1
 #define BLOCK_NO_ROW         UINT32_MAX
 #define BLOCK_HEAP_BYTES     ((size_t)256 << 10) /* a block is full with so much */
+#define BLOCK_PACKED_BYTES   ((size_t)128 << 10) /* the same when packed: it is read as a whole */
 #define BLOCK_MAX_ROWS       4096u               /* ... or so many rows; a batch is never split */
 #define BLOCK_MAX_HEAP_BYTES ((uint64_t)1 << 31)
 
 enum block_kind { BLOCK_SPANS = 1, BLOCK_LEDGERS = 2 };
-enum block_encoding { BLOCK_RAW = 0, BLOCK_ZSTD = 1 };
+/* BLOCK_PACKED: behind the header, all the rest as one zstd frame, the rows column by column: the
+ * first byte of each, then the second ... `heap_bytes` are the frame's. */
+enum block_encoding { BLOCK_RAW = 0, BLOCK_ZSTD = 1, BLOCK_PACKED = 2 };
 
 struct block_header {
 	uint32_t magic;
@@ -122,7 +126,7 @@ struct block {
 	struct str stored; /* the heap as stored */
 	struct str heap;   /* unpacked, once block_load has run */
 	char *aligned;     /* owned: a copy of a value that lay at an odd address */
-	struct buf plain;  /* owned: what was packed */
+	struct buf plain;  /* owned: what was packed; of BLOCK_PACKED the whole block */
 };
 
 /* `value` is borrowed until block_close. `is_checked`: the index's checksum was already looked at,
@@ -147,5 +151,7 @@ struct block_draft {
 /* Fills in the sizes; then block_draft_bytes() bytes may be written anywhere, checksums included.
  * `index` begins with room for the header. plain_bytes is the caller's when the heap is packed. */
 void block_draft_seal(struct block_draft *draft);
+/* The rows of a block to be packed, column by column. */
+void block_transpose(const struct block_header *header, const char *rows, char *out_columns);
 size_t block_draft_bytes(const struct block_draft *draft);
 void block_draft_write(const struct block_draft *draft, char *out_bytes);

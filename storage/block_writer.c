@@ -75,26 +75,45 @@ void block_writer_piece(struct block_writer *writer, struct str piece)
 	buf_append(&writer->pieces, &piece, sizeof(piece));
 }
 
-/* The pieces become one, and that one small. */
-static int pack(struct block_writer *writer)
+/* All behind the header, as BLOCK_PACKED has it. */
+static void put_plain(struct block_writer *writer, struct buf *plain)
 {
 	const struct str *pieces = (const void *)writer->pieces.data;
-	struct str packed;
+	const struct block_header *header = &writer->draft.header;
+	const struct buf *index = &writer->draft.index;
+	size_t rows =
+		header->row_count * (header->kind == BLOCK_SPANS ? sizeof(struct block_span)
+								 : sizeof(struct block_ledger));
+	const char *behind = index->data + sizeof(*header) + rows;
+
+	if (buf_reserve(plain, rows)) {
+		block_transpose(header, index->data + sizeof(*header), plain->data);
+		plain->len = rows;
+	}
+	buf_append(plain, behind, index->len - sizeof(*header) - rows);
+	for (size_t i = 0; i < writer->pieces.len / sizeof(*pieces); i++)
+		buf_append_str(plain, pieces[i]);
+}
+
+/* All becomes one piece, and that one small. */
+static int pack(struct block_writer *writer)
+{
+	struct block_header *header = &writer->draft.header;
+	struct buf *index = &writer->draft.index;
 	struct buf plain;
 	int rc;
 
 	buf_init(&plain, 0);
-	for (size_t i = 0; i < writer->pieces.len / sizeof(*pieces); i++)
-		buf_append_str(&plain, pieces[i]);
+	put_plain(writer, &plain);
 	rc = buf_error(&plain)
 		     ? buf_error(&plain)
 		     : compress_zstd(buf_str(&plain), writer->zstd_level, &writer->packed);
 	if (rc == 0 && writer->packed.len < plain.len) {
-		writer->draft.header.encoding = BLOCK_ZSTD;
-		writer->draft.header.plain_bytes = plain.len;
-		packed = buf_str(&writer->packed);
+		header->encoding = BLOCK_PACKED;
+		header->plain_bytes = plain.len - (index->len - sizeof(*header));
+		index->len = sizeof(*header);
 		buf_clear(&writer->pieces);
-		block_writer_piece(writer, packed);
+		block_writer_piece(writer, buf_str(&writer->packed));
 	}
 	buf_fini(&plain);
 	return rc;

@@ -18,8 +18,8 @@
 #include "storage/trace_merge.h"
 
 #define FRESH_FILE      "closed.new"
-#define STEP_BYTES      ((uint64_t)4 << 20) /* of blocks in one step: some ten milliseconds */
-#define SUMMARY_BYTES   ((size_t)4 << 20)   /* of one operation run */
+#define STEP_BYTES      ((uint64_t)1 << 20) /* of blocks in one step: some ten milliseconds */
+#define SUMMARY_BYTES   ((size_t)1 << 20)   /* of one operation run */
 #define ZSTD_LEVEL      3
 #define MAX_PENDING     256
 #define MAP_SLACK_BYTES ((uint64_t)64 << 20)
@@ -31,7 +31,7 @@ struct pending {
 	struct span_batch batch; /* of span blocks */
 };
 
-enum phase { PHASE_BLOCKS, PHASE_TRACES, PHASE_ROLLUPS, PHASE_FINISH };
+enum phase { PHASE_BLOCKS, PHASE_TRACES, PHASE_FILTER, PHASE_ROLLUPS, PHASE_FINISH };
 
 struct compaction {
 	struct part *from;  /* a reference */
@@ -193,7 +193,7 @@ static int add_spans(struct compaction *work, uint32_t seq, struct block *block)
 	int rc = 0;
 
 	if (work->span_block_count == MAX_PENDING ||
-	    work->span_bytes + header->plain_bytes > BLOCK_HEAP_BYTES ||
+	    work->span_bytes + header->plain_bytes > BLOCK_PACKED_BYTES ||
 	    work->span_rows + header->row_count > BLOCK_MAX_ROWS)
 		rc = flush_spans(work);
 	pending = &work->span_blocks[work->span_block_count];
@@ -316,10 +316,8 @@ static int put_operation_counts(struct compaction *work)
 
 static int finish_file(struct compaction *work)
 {
-	int rc = trace_merge_put_filter(&work->traces, &work->txn, work->to->about);
+	int rc = put_operation_counts(work);
 
-	if (rc == 0)
-		rc = put_operation_counts(work);
 	if (rc < 0)
 		return rc;
 	part_put_record(work->to, &work->txn, &work->totals);
@@ -337,6 +335,7 @@ static int swap(struct store *store, struct compaction *work)
 		.start_unix_ns = from->start_unix_ns,
 		.seed = from->seed,
 		.mode = PART_COMPACTED,
+		.is_fresh = true,
 	};
 	char *fresh_path = part_file_path(from->path, FRESH_FILE);
 	char *path = part_file_path(from->path, PART_CLOSED_FILE);
@@ -494,6 +493,9 @@ static int step(struct store *store)
 		rc = step_blocks(work);
 	else if (work->phase == PHASE_TRACES)
 		rc = trace_merge_step(&work->traces, &work->txn, &is_merged);
+	else if (work->phase == PHASE_FILTER)
+		rc = trace_merge_filter_step(&work->traces, &work->txn, work->to->about,
+					     &is_merged);
 	else
 		rc = rollup_merge_step(&work->rollups, &work->txn, work->to->rollup, &is_merged);
 	if (is_merged)

@@ -92,8 +92,9 @@ int ledger_block_add_encoded(struct block_writer *writer, const struct block_led
 
 bool ledger_block_is_full(const struct block_writer *writer)
 {
-	return writer->details.len >= BLOCK_HEAP_BYTES ||
-	       writer->draft.header.row_count >= BLOCK_MAX_ROWS;
+	size_t full = writer->zstd_level ? BLOCK_PACKED_BYTES : BLOCK_HEAP_BYTES;
+
+	return writer->details.len >= full || writer->draft.header.row_count >= BLOCK_MAX_ROWS;
 }
 
 bool ledger_block_is_empty(const struct block_writer *writer)

@@ -242,7 +242,7 @@ static int open_file(struct part *part, const struct part_options *options)
 
 	if (!path)
 		return -ENOMEM;
-	rc = is_new(options->mode) ? 0 : file_check(path);
+	rc = is_new(options->mode) || options->is_fresh ? 0 : file_check(path);
 	if (rc == 0)
 		rc = open_env(part, options, path);
 	if (rc == 0 && mdb_env_get_fd(part->env, &fd) == 0)

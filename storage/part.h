@@ -68,6 +68,7 @@ struct part_options {
 	uint64_t seed;
 	uint64_t map_bytes; /* when it is written to */
 	enum part_mode mode;
+	bool is_fresh; /* just written by us: its pages need no check */
 };
 
 /* -EBADMSG: damaged; -EPROTO: of a newer version. The caller gets the first reference. */

@@ -38,13 +38,9 @@ static int note_least(const struct rollup_entry *entry, const struct rollup_cell
 static int gather(const struct rollup_entry *entry, const struct rollup_cell *young, void *arg)
 {
 	struct rollup_table *table = arg;
-	struct rollup_entry checked = *entry;
-	int rc;
 
-	if (young)
-		return rollup_table_merge(table, entry->key, young);
-	rc = rollup_entry_check(&checked);
-	return rc < 0 ? rc : rollup_table_decode(table, entry->key, entry->bytes);
+	return young ? rollup_table_merge(table, entry->key, young)
+		     : rollup_table_decode(table, entry->key, entry->bytes);
 }
 
 static int add_totals(struct rollup_merge *merge, const struct rollup_table *minute)
@@ -87,7 +83,7 @@ static int put_minute(struct rollup_merge *merge, struct txn *txn, MDB_dbi to, s
 	if (rc == 0)
 		rc = add_totals(merge, &minute);
 	if (rc == 0) {
-		rollup_table_write(&minute, txn, to, ROLLUP_MINUTES, 0);
+		rollup_table_write_packed(&minute, txn, to, ROLLUP_MINUTES);
 		rc = txn->error;
 	}
 	*cells += minute.cells.count;
@@ -106,6 +102,6 @@ int rollup_merge_step(struct rollup_merge *merge, struct txn *txn, MDB_dbi to, b
 		rc = put_minute(merge, txn, to, &cells);
 	*out_done = merge->at_end;
 	if (rc == 0 && merge->at_end)
-		rollup_table_write(&merge->totals, txn, to, ROLLUP_TOTALS, 0);
+		rollup_table_write_packed(&merge->totals, txn, to, ROLLUP_TOTALS);
 	return rc < 0 ? rc : txn->error;
 }

@@ -203,7 +203,6 @@ static int on_cell(const struct rollup_entry *entry, const struct rollup_cell *y
 {
 	struct gather *gather = arg;
 	struct rollup_example examples[ROLLUP_EXAMPLES];
-	struct rollup_entry checked = *entry;
 	struct sum *sum;
 	int rc;
 
@@ -216,8 +215,6 @@ static int on_cell(const struct rollup_entry *entry, const struct rollup_cell *y
 	rc = find_sum(gather, entry, &sum);
 	if (rc == 0 && young)
 		return merge_young(gather, sum, young);
-	if (rc == 0)
-		rc = rollup_entry_check(&checked);
 	if (rc == 0)
 		rc = rollup_cell_decode(&sum->cell, entry->bytes, examples);
 	return rc < 0 ? rc : note_candidates(gather, sum, examples);

@@ -4,9 +4,15 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "collector/base/compress.h"
+#include "collector/base/macros.h"
 #include "collector/base/wire.h"
 #include "storage/checksum.h"
 #include "storage/key.h"
+
+#define PACKED_CELLS     128u
+#define MAX_PACKED_BYTES ((size_t)64 << 20)
+#define ZSTD_LEVEL       3
 
 void rollup_table_init(struct rollup_table *table, uint64_t seed)
 {
@@ -234,22 +240,89 @@ void rollup_table_write_young(const struct rollup_table *table, struct txn *txn,
 	free(places);
 }
 
+static int next_packed(struct wire_reader *reader, struct rollup_entry *entry)
+{
+	uint64_t minute, operation, len;
+
+	if (!wire_get_varint(reader, &minute) || !wire_get_varint(reader, &operation) ||
+	    !wire_get_varint(reader, &len) || minute > UINT32_MAX || operation > UINT32_MAX ||
+	    len > (size_t)(reader->end - reader->at))
+		return -EBADMSG;
+	entry->key = (struct rollup_key){ (uint32_t)minute, (uint32_t)operation };
+	entry->bytes = (struct str){ reader->at, (size_t)len };
+	reader->at += len;
+	return 0;
+}
+
 int rollup_table_read_young(struct rollup_table *table, struct str value)
 {
 	struct wire_reader reader = wire_read(value);
+	struct rollup_entry entry = { 0 };
 	int rc = 0;
 
 	while (rc == 0 && reader.at < reader.end) {
-		uint64_t minute, operation, len;
-
-		if (!wire_get_varint(&reader, &minute) || !wire_get_varint(&reader, &operation) ||
-		    !wire_get_varint(&reader, &len) || minute > UINT32_MAX ||
-		    operation > UINT32_MAX || len > (size_t)(reader.end - reader.at))
-			return -EBADMSG;
-		rc = rollup_table_decode(
-			table, (struct rollup_key){ (uint32_t)minute, (uint32_t)operation },
-			(struct str){ reader.at, (size_t)len });
-		reader.at += len;
+		rc = next_packed(&reader, &entry);
+		if (rc == 0)
+			rc = rollup_table_decode(table, entry.key, entry.bytes);
 	}
 	return rc;
+}
+
+/* At most PACKED_CELLS from `first` on; all of one minute. */
+static void append_packed(struct txn *txn, MDB_dbi dbi, enum rollup_level level,
+			  const struct place *first, size_t count)
+{
+	struct rollup_entry entry = { .level = level, .key = first->key };
+	struct buf plain, cell, value;
+
+	buf_init(&plain, 0);
+	buf_init(&cell, 0);
+	buf_init(&value, 0);
+	for (size_t i = 0; i < count; i++)
+		put_young_cell(&plain, &cell, &first[i]);
+	if (!txn->error)
+		txn->error = buf_error(&plain);
+	if (!txn->error)
+		txn->error = compress_zstd(buf_str(&plain), ZSTD_LEVEL, &value);
+	if (!txn->error)
+		append(txn, dbi, &entry, &value);
+	buf_fini(&plain);
+	buf_fini(&cell);
+	buf_fini(&value);
+}
+
+void rollup_table_write_packed(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
+			       enum rollup_level level)
+{
+	struct place *places = sorted(table);
+	size_t count = table->cells.count;
+
+	if (!places && !txn->error)
+		txn->error = -ENOMEM;
+	for (size_t i = 0; places && i < count; i += PACKED_CELLS)
+		append_packed(txn, dbi, level, &places[i], MIN(count - i, PACKED_CELLS));
+	free(places);
+}
+
+int rollup_table_each_packed(const struct rollup_entry *entry,
+			     int (*visit)(const struct rollup_entry *entry, void *arg), void *arg)
+{
+	struct rollup_entry cell = *entry;
+	struct wire_reader reader;
+	struct buf plain;
+	int rc;
+
+	rc = rollup_entry_check(&cell);
+	if (rc < 0)
+		return rc;
+	buf_init(&plain, MAX_PACKED_BYTES);
+	rc = compress_unzstd(entry->bytes, &plain);
+	reader = wire_read(buf_str(&plain));
+	while (rc == 0 && reader.at < reader.end) {
+		rc = next_packed(&reader, &cell);
+		if (rc == 0)
+			rc = visit(&cell, arg);
+	}
+	buf_fini(&plain);
+	return rc == -EMSGSIZE ? -EBADMSG : rc;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rollup cells by minute and operation number, and their form in a part's databases.
  *
- *   rollup        ROLLUP_MINUTES: sorted runs of cells; a reader adds up all runs
- *                 ROLLUP_TOTALS: the same of the whole part, with minute 0; packed parts only
- *   rollup_young  what each commit since the last run added: all its cells in one value
+ *   rollup        ROLLUP_MINUTES: sorted runs of cells; a reader adds up all runs. In a packed
+ * part, one run of compressed values, by the hundred cells ROLLUP_TOTALS: the same of the whole
+ * part, with minute 0; packed parts only rollup_young  what each commit since the last run added:
+ * all its cells in one value
  *
  * Every value ends with its checksum. Not thread safe. */
 #pragma once
@@ -37,20 +38,27 @@ int rollup_table_merge(struct rollup_table *table, struct rollup_key key,
 int rollup_table_decode(struct rollup_table *table, struct rollup_key key, struct str bytes);
 int rollup_table_merge_all(struct rollup_table *table, const struct rollup_table *other);
 
-/* Writes all cells as one run, or a part of it: in order, so that nothing greater may be there. */
-void rollup_table_write(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
-			enum rollup_level level, uint32_t run);
-/* As one value of rollup_young, and back: what is read is merged. */
-void rollup_table_write_young(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
-			      uint32_t number);
-int rollup_table_read_young(struct rollup_table *table, struct str value);
-
 /* A cell as it stands in the database. -EBADMSG. */
 struct rollup_entry {
 	uint32_t level, run;
 	struct rollup_key key;
 	struct str bytes; /* for rollup_cell_decode */
 };
+
+/* Writes all cells as one run, or a part of it: in order, so that nothing greater may be there. */
+void rollup_table_write(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
+			enum rollup_level level, uint32_t run);
+/* The same for a packed part: cells by the hundred as one compressed value, under the key of its
+ * first cell. Cells of one minute only. */
+void rollup_table_write_packed(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
+			       enum rollup_level level);
+/* Each cell of such a value, or of a young one; `visit` returns non-zero to end it. -EBADMSG. */
+int rollup_table_each_packed(const struct rollup_entry *entry,
+			     int (*visit)(const struct rollup_entry *entry, void *arg), void *arg);
+/* As one value of rollup_young, and back: what is read is merged. */
+void rollup_table_write_young(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
+			      uint32_t number);
+int rollup_table_read_young(struct rollup_table *table, struct str value);
 
 #define ROLLUP_KEY_BYTES 16
 

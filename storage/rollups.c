@@ -165,6 +165,7 @@ void rollups_spilled(struct part *part)
 struct walk {
 	const struct rollups_range *range;
 	uint32_t level, runs;
+	bool is_packed;
 	int (*visit)(const struct rollup_entry *entry, const struct rollup_cell *young, void *arg);
 	void *arg;
 };
@@ -174,7 +175,24 @@ static bool is_in(const struct rollups_range *range, uint32_t minute)
 	return minute >= range->from_minute && minute <= range->to_minute;
 }
 
-static int walk_run(const struct walk *walk, struct cursor *cursor, uint32_t run)
+static int visit_packed(const struct rollup_entry *entry, void *arg)
+{
+	const struct walk *walk = arg;
+
+	return walk->visit(entry, NULL, walk->arg);
+}
+
+static int visit_entry(struct walk *walk, struct rollup_entry *entry)
+{
+	int rc;
+
+	if (walk->is_packed)
+		return rollup_table_each_packed(entry, visit_packed, walk);
+	rc = rollup_entry_check(entry);
+	return rc < 0 ? rc : walk->visit(entry, NULL, walk->arg);
+}
+
+static int walk_run(struct walk *walk, struct cursor *cursor, uint32_t run)
 {
 	struct rollup_entry entry = { .level = walk->level, .run = run };
 	int rc;
@@ -185,14 +203,14 @@ static int walk_run(const struct walk *walk, struct cursor *cursor, uint32_t run
 		if (entry.level != walk->level || entry.run != run ||
 		    (walk->level == ROLLUP_MINUTES && !is_in(walk->range, entry.key.minute)))
 			return 0;
-		rc = walk->visit(&entry, NULL, walk->arg);
+		rc = visit_entry(walk, &entry);
 		if (rc)
 			return rc == ROLLUPS_NEXT_RUN ? 0 : rc;
 	}
 	return rc == -ENOENT ? 0 : rc;
 }
 
-static int walk_runs(const struct walk *walk, const struct part *part, const struct txn *txn)
+static int walk_runs(struct walk *walk, const struct part *part, const struct txn *txn)
 {
 	struct cursor cursor;
 	int rc = walk->runs ? cursor_open(txn, part->rollup, &cursor) : -ENOENT;
@@ -262,6 +280,7 @@ int rollups_each(struct part *part, const struct txn *txn, const struct rollups_
 	struct walk walk = {
 		.range = range,
 		.level = ROLLUP_MINUTES,
+		.is_packed = part->is_closed,
 		.visit = visit,
 		.arg = arg,
 	};

@@ -50,7 +50,7 @@ struct rollups_range {
 
 /* Visits all cells of a part in the range, those of the young ones first: their sums are the
  * result. A packed part that lies in the range wholly gives its totals. `young`: the cell; it has
- * no bytes. Others are to be checked by rollup_entry_check. -ESTALE: spilled meanwhile, begin again
+ * no bytes. What has bytes was checked. -ESTALE: spilled meanwhile, begin again
  * with another transaction; it comes before any visit. The young ones are visited under a lock. */
 int rollups_each(struct part *part, const struct txn *txn, const struct rollups_range *range,
 		 int (*visit)(const struct rollup_entry *entry, const struct rollup_cell *young,

@@ -55,6 +55,22 @@ static int keep_true_ones(struct search_scan *scan, struct results *results)
 	return 0;
 }
 
+static int compare_hits(const void *a, const void *b)
+{
+	const struct hit *left = a, *right = b;
+
+	if (left->place.part != right->place.part)
+		return left->place.part < right->place.part ? -1 : 1;
+	return (left->place.seq > right->place.seq) - (left->place.seq < right->place.seq);
+}
+
+/* Only the best as many as are missing are wanted; the others are a reserve for those that fall. */
+static void sort_by_place(struct hits *hits, size_t wanted)
+{
+	if (hits->count)
+		qsort(hits->hits, MIN(hits->count, wanted), sizeof(*hits->hits), compare_hits);
+}
+
 static int find_best(struct search_scan *scan, struct results *results)
 {
 	size_t before = results->count, missing = results->max - before;
@@ -70,6 +86,8 @@ static int find_best(struct search_scan *scan, struct results *results)
 		scan->hits = &hits;
 		rc = search_scan_run(scan);
 		hits_sort(&hits);
+		if (scan->query->any_order)
+			sort_by_place(&hits, missing);
 		if (rc == 0)
 			rc = keep_true_ones(scan, results);
 		again = results->count < results->max && hits.has_dropped && !scan->is_out_of_time;

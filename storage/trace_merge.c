@@ -6,7 +6,7 @@
 
 #include "storage/filter.h"
 
-#define STEP_REFS 200000u /* in one step: some ten milliseconds */
+#define STEP_REFS 50000u /* in one step: some milliseconds */
 
 /* A run being merged, with its foremost entry. */
 struct trace_merge_run {
@@ -26,6 +26,7 @@ int trace_merge_open(struct trace_merge *merge, const struct trace_merge_moved *
 	*merge = (struct trace_merge){ .moved = moved, .moved_count = moved_count };
 	run_writer_init(&merge->writer, &trace_index_runs, to, 0);
 	buf_init(&merge->group, 0);
+	buf_init(&merge->filter, 0);
 	merge->runs = calloc(count + 1, sizeof(*merge->runs));
 	if (!merge->runs)
 		return -ENOMEM;
@@ -48,6 +49,7 @@ void trace_merge_close(struct trace_merge *merge)
 	free(merge->runs);
 	run_writer_fini(&merge->writer);
 	buf_fini(&merge->group);
+	buf_fini(&merge->filter);
 	*merge = (struct trace_merge){ 0 };
 }
 
@@ -130,30 +132,40 @@ int trace_merge_step(struct trace_merge *merge, struct txn *txn, bool *out_done)
 	return rc < 0 ? rc : txn->error;
 }
 
-int trace_merge_put_filter(const struct trace_merge *merge, struct txn *txn, MDB_dbi about)
+static int fill_filter(struct trace_merge *merge, struct run_reader *reader)
+{
+	struct trace_ref ref;
+	int rc = run_reader_seek(reader, merge->filter_key);
+
+	for (uint32_t i = 0; i < STEP_REFS && rc == 0; i++) {
+		rc = run_reader_next(reader, &ref);
+		if (rc == 0)
+			filter_add(&merge->filter, ref.hash);
+	}
+	if (rc == 0) /* adding the last one again changes nothing */
+		trace_index_runs.key_of(&ref, merge->filter_key);
+	return rc;
+}
+
+int trace_merge_filter_step(struct trace_merge *merge, struct txn *txn, MDB_dbi about,
+			    bool *out_done)
 {
 	struct run_reader reader;
-	struct trace_ref ref;
-	struct buf filter;
-	int rc = run_reader_open(&reader, &trace_index_runs, txn, merge->writer.dbi, 0);
+	int rc;
 
-	buf_init(&filter, 0);
-	filter_init(&filter, merge->hash_count);
+	if (merge->filter.len == 0)
+		filter_init(&merge->filter, merge->hash_count);
+	rc = buf_error(&merge->filter);
 	if (rc == 0)
-		rc = buf_error(&filter);
-	if (rc == 0)
-		rc = run_reader_seek(&reader, smallest);
-	while (rc == 0) {
-		rc = run_reader_next(&reader, &ref);
-		if (rc == 0)
-			filter_add(&filter, ref.hash);
-	}
+		rc = run_reader_open(&reader, &trace_index_runs, txn, merge->writer.dbi, 0);
+	if (rc < 0)
+		return rc;
+	rc = fill_filter(merge, &reader);
 	run_reader_close(&reader);
-	if (rc == -ENOENT) {
-		filter_seal(&filter);
-		txn_put(txn, about, STR("filter"), buf_str(&filter));
-		rc = txn->error;
-	}
-	buf_fini(&filter);
-	return rc;
+	*out_done = rc == -ENOENT;
+	if (rc != -ENOENT)
+		return rc;
+	filter_seal(&merge->filter);
+	txn_put(txn, about, STR("filter"), buf_str(&merge->filter));
+	return txn->error;
 }

@@ -19,6 +19,8 @@ struct trace_merge {
 	struct run_writer writer;
 	struct buf group; /* struct trace_ref, of one hash, in new numbers */
 	uint64_t hash_count;
+	struct buf filter;                   /* owned */
+	uint8_t filter_key[KEY_ENTRY_BYTES]; /* in it so far: all before */
 };
 
 /* `reading` and the database behind it stay until trace_merge_close. */
@@ -28,5 +30,6 @@ void trace_merge_close(struct trace_merge *merge); /* also of zeros */
 
 /* Writes some; `out_done` says whether that was all. */
 int trace_merge_step(struct trace_merge *merge, struct txn *txn, bool *out_done);
-/* After the last step. */
-int trace_merge_put_filter(const struct trace_merge *merge, struct txn *txn, MDB_dbi about);
+/* After the last of these, the same for the filter. */
+int trace_merge_filter_step(struct trace_merge *merge, struct txn *txn, MDB_dbi about,
+			    bool *out_done);

@@ -13,13 +13,15 @@
 
 void trace_view_init(struct trace_view *trace, struct view *view, uint64_t seed)
 {
-	trace->view = view;
+	*trace = (struct trace_view){ .view = view };
 	map_init(&trace->spans, SPAN_ID_BYTES, sizeof(struct trace_span), seed);
 	trace->spans.max_count = TRACE_VIEW_MAX_SPANS;
 }
 
 void trace_view_fini(struct trace_view *trace)
 {
+	for (size_t i = 0; i < TRACE_VIEW_BLOCKS; i++)
+		block_close(&trace->blocks[i].block);
 	map_fini(&trace->spans);
 }
 
@@ -100,21 +102,38 @@ static int add_ledgers(struct trace_view *trace, const struct block *block, cons
 	return 0;
 }
 
+static int block_at(struct trace_view *trace, uint32_t part, uint32_t seq,
+		    const struct block **out_block)
+{
+	struct trace_view_block *slot = &trace->blocks[seq % TRACE_VIEW_BLOCKS];
+	int rc = 0;
+
+	*out_block = &slot->block;
+	if (slot->seq == seq && slot->part == part)
+		return 0;
+	block_close(&slot->block);
+	slot->seq = 0;
+	rc = view_block(trace->view, part, seq, &slot->block);
+	if (rc == 0) {
+		slot->part = part;
+		slot->seq = seq;
+	}
+	return rc;
+}
+
 static int gather_ref(struct trace_view *trace, uint32_t part, const struct trace_ref *ref,
 		      const uint8_t *trace_id)
 {
 	struct trace_place at = { part, ref->seq, ref->row };
-	struct block block;
-	int rc = view_block(trace->view, part, ref->seq, &block);
+	const struct block *block;
+	int rc = block_at(trace, part, ref->seq, &block);
 
 	if (rc == -ENOENT) /* committed after the view's transaction began */
 		return 0;
 	if (rc < 0)
 		return rc;
-	rc = block.spans ? add_spans(trace, &block, trace_id, at)
-			 : add_ledgers(trace, &block, trace_id, at);
-	block_close(&block);
-	return rc;
+	return block->spans ? add_spans(trace, block, trace_id, at)
+			    : add_ledgers(trace, block, trace_id, at);
 }
 
 static int gather_part(struct trace_view *trace, uint32_t index, const uint8_t *trace_id,

@@ -22,9 +22,17 @@ struct trace_span {
 	uint8_t grade;
 };
 
+#define TRACE_VIEW_BLOCKS 8 /* kept open: traces that are asked for together stand together */
+
+struct trace_view_block {
+	uint32_t part, seq; /* seq 0: none */
+	struct block block;
+};
+
 struct trace_view {
 	struct view *view; /* borrowed */
 	struct map spans;  /* span id -> struct trace_span */
+	struct trace_view_block blocks[TRACE_VIEW_BLOCKS];
 };
 
 void trace_view_init(struct trace_view *trace, struct view *view, uint64_t seed);

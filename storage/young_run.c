@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define FIRST_ENTRIES 1024u
+#define DIGITS        65536u /* of the radix sort */
 
 struct young_entry {
 	struct trace_ref ref;
@@ -126,23 +127,45 @@ uint32_t young_run_find(struct young_run *run, uint64_t hash, struct buf *out)
 	return runs_before;
 }
 
-static int compare(const void *a, const void *b)
+/* By 16 bits of the hash; what is equal keeps its order. */
+static void sort_pass(const struct trace_ref *from, struct trace_ref *to, uint32_t count,
+		      unsigned shift, uint32_t *starts)
 {
-	const struct trace_ref *left = a, *right = b;
+	uint32_t sum = 0;
 
-	if (left->hash != right->hash)
-		return left->hash < right->hash ? -1 : 1;
-	if (left->seq != right->seq)
-		return left->seq < right->seq ? -1 : 1;
-	return (left->row > right->row) - (left->row < right->row);
+	memset(starts, 0, DIGITS * sizeof(*starts));
+	for (uint32_t i = 0; i < count; i++)
+		starts[from[i].hash >> shift & (DIGITS - 1)]++;
+	for (uint32_t digit = 0; digit < DIGITS; digit++) {
+		uint32_t here = starts[digit];
+
+		starts[digit] = sum;
+		sum += here;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		to[starts[from[i].hash >> shift & (DIGITS - 1)]++] = from[i];
 }
 
+/* Entries are added block by block and row by row, so their order is right within a hash: only
+ * hashes are sorted, by a radix sort, for commits wait meanwhile. */
 void young_run_sorted(const struct young_run *run, struct buf *out)
 {
-	size_t start = out->len;
+	size_t bytes = run->count * sizeof(struct trace_ref);
+	struct trace_ref *all = (void *)buf_reserve(out, bytes);
+	struct trace_ref *spare = malloc(bytes + 1);
+	uint32_t *starts = malloc(DIGITS * sizeof(*starts));
 
-	for (uint32_t i = 0; i < run->count; i++)
-		buf_append(out, &run->entries[i].ref, sizeof(run->entries[i].ref));
-	if (!buf_error(out))
-		qsort(out->data + start, run->count, sizeof(struct trace_ref), compare);
+	if (all && spare && starts) {
+		for (uint32_t i = 0; i < run->count; i++)
+			all[i] = run->entries[i].ref;
+		for (unsigned shift = 0; shift < 64; shift += 32) {
+			sort_pass(all, spare, run->count, shift, starts);
+			sort_pass(spare, all, run->count, shift + 16, starts);
+		}
+		out->len += bytes;
+	} else if (!buf_error(out)) {
+		out->error = -ENOMEM;
+	}
+	free(spare);
+	free(starts);
 }

@@ -133,7 +133,7 @@ static void batches_come_back_raw_and_packed(void **state)
 		struct block block;
 
 		assert_int_equal(block_open((struct str){ bytes, bytes_len }, false, &block), 0);
-		assert_int_equal(block.header->encoding, level ? BLOCK_ZSTD : BLOCK_RAW);
+		assert_int_equal(block.header->encoding, level ? BLOCK_PACKED : BLOCK_RAW);
 		assert_int_equal(block.header->min_start_unix_ns, FIXTURE_T0);
 		assert_int_equal(block.header->max_end_unix_ns, FIXTURE_T0 + 2 * (SPANS - 1));
 		assert_int_equal(block_load(&block), 0);
