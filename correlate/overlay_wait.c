@@ -128,10 +128,11 @@ static bool anybody_ran(struct join *join, const struct process *process, uint64
 }
 
 /* A span that ended while its thread seems to wait was ended by another thread, or the record that
- * would tell of its end was lost. */
-static void question_ends(struct join *join, const struct lane *lane, const struct slice *last)
+ * would tell of its end was lost: true, and how long the wait lasted is not known then. */
+static bool question_ends(struct join *join, const struct lane *lane, const struct slice *last)
 {
 	int32_t owner = overlay_meaning(join, lane, &last->tag_out, last->out_ns);
+	bool is_lost = false;
 
 	for (; owner >= 0; owner = join->nodes[owner].parent) {
 		struct node *node = &join->nodes[owner];
@@ -139,11 +140,14 @@ static void question_ends(struct join *join, const struct lane *lane, const stru
 		if (node->b_ns <= last->out_ns + node->bound_ns + LEDGER_EXACT_NS ||
 		    node->b_ns > lane->open_until_ns)
 			continue;
-		if (anybody_ran(join, lane->process, node->b_ns - 1))
+		if (anybody_ran(join, lane->process, node->b_ns - 1)) {
 			overlay_doubt(join, owner, -1, node->b_ns - last->out_ns);
-		else
-			mark_partial(join, owner);
+			continue;
+		}
+		mark_partial(join, owner);
+		is_lost = true;
 	}
+	return is_lost;
 }
 
 void overlay_wait_open_end(struct join *join, const struct lane *lane)
@@ -156,13 +160,16 @@ void overlay_wait_open_end(struct join *join, const struct lane *lane)
 	if (last->out_ns != lane->thread->last_out_ns || end <= last->out_ns)
 		return;
 	if (!lane->thread->running) {
-		overlay_wait_emit(join, lane, last, NULL, end);
-		question_ends(join, lane, last);
-		return;
+		if (!question_ends(join, lane, last)) {
+			overlay_wait_emit(join, lane, last, NULL, end);
+			return;
+		}
+		like.state = STATE_UNKNOWN;
 	}
 	owner = overlay_meaning(join, lane, &last->tag_out, last->out_ns);
 	if (owner < 0)
 		return;
 	overlay_emit_chain(join, &like, last->out_ns, end, owner);
-	overlay_doubt(join, owner, -1, end - last->out_ns);
+	if (like.state == STATE_RUNNING)
+		overlay_doubt(join, owner, -1, end - last->out_ns);
 }

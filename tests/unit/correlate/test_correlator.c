@@ -229,6 +229,26 @@ static void a_span_longer_than_the_reach_keeps_its_grade(void **state)
 }
 
 /* Threads that a fork handler starts in the child may be heard of before the one that forked. */
+static void a_wait_whose_end_was_lost_is_unknown(void **state)
+{
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	const struct ledger *l;
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	/* goes to sleep, and ends the span 49 ms later: without having been woken, so it seems */
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1001 * MS, 1, 0, RECVFROM);
+	builder_span(&b, 1, 0, 1000 * MS + 500 * US, 1050 * MS);
+	finish(&b, 12000 * MS);
+	l = builder_ledger(&b, 1);
+	assert_int_equal(l->grade, GRADE_PARTIAL);
+	assert_int_equal(l->all.unknown_ns, 49 * MS);
+	assert_int_equal(ledger_blocked_ns(&l->all), 0);
+	correlator_free(b.correlator);
+}
+
 static void a_picture_with_too_many_slices_has_no_hole(void **state)
 {
 	struct builder b;
@@ -341,6 +361,7 @@ int main(void)
 		cmocka_unit_test(lost_records_make_the_span_partial),
 		cmocka_unit_test(a_late_root_revises_its_trace),
 		cmocka_unit_test(a_span_longer_than_the_reach_keeps_its_grade),
+		cmocka_unit_test(a_wait_whose_end_was_lost_is_unknown),
 		cmocka_unit_test(a_picture_with_too_many_slices_has_no_hole),
 		cmocka_unit_test(what_a_forked_child_burns_is_told_apart),
 		cmocka_unit_test(a_gap_lasts_until_the_process_is_heard_of_again),
