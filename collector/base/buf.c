@@ -36,7 +36,7 @@ char *buf_reserve(struct buf *buf, size_t len)
 		buf->error = -EMSGSIZE;
 		return NULL;
 	}
-	if (need > buf->cap) {
+	if (need > buf->cap || !buf->data) {
 		size_t cap = MAX(MAX(need, buf->cap + buf->cap / 2), (size_t)256);
 		char *data = realloc(buf->data, cap);
 
