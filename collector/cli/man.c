@@ -102,6 +102,7 @@ static void put_tail(struct buf *out)
 		 "spanwise top --sort=wait\n"
 		 "spanwise trace slowest\n"
 		 "spanwise search --operation='GET /report' --min-wall-ms=500 --reason=net\n"
+		 "spanwise compare to=-1h from=-1h --service=shop\n"
 		 "spanwise alerts test waits-more --from=-7d\n");
 	buf_append_text(out, ".fi\n");
 }

@@ -110,6 +110,19 @@ def check_search(daemon, trace):
     fail(daemon.api, 2, "KEY=VALUE", "search", "nonsense")
 
 
+def check_compare(daemon):
+    """The rendering computes, the query sleeps: what changed from one to the other is named."""
+    sides = "operation=render", "operation=query"
+    shown = succeed(daemon.api, "compare", *sides, "--service=subject")
+    line_with(shown, "CPU / wall", "0.0")
+    line_with(shown, "blocked sleep", "+")
+    line_with(shown, "running", "-")
+    said = json.loads(succeed(daemon.api, "compare", "--json", *sides))
+    assert said["change"]["mean_ns"]["blocked"]["sleep"] > 40000000, said
+    fail(daemon.api, 2, "two selections", "compare", "operation=render")
+    fail(daemon.api, 1, "unknown parameter", "compare", "colour=red", "colour=blue")
+
+
 def check_status(daemon, subject):
     shown = succeed(daemon.api, "status")
     assert daemon.grpc in shown and daemon.api in shown and daemon.data in shown, shown
@@ -166,6 +179,7 @@ def main():
         check_trace(daemon, root)
         check_top(daemon)
         check_search(daemon, root["trace"])
+        check_compare(daemon)
         check_status(daemon, subject)
     assert daemon.stop() == 0, daemon.log()
     check_wrong(daemon.api)
