@@ -18,7 +18,8 @@ static struct grpc_error admit(const struct http_fields *fields, bool is_http, v
 	(void)arg;
 	if (token.len == 0)
 		return (struct grpc_error){ 0 };
-	return (struct grpc_error){ GRPC_UNAUTHENTICATED, "no", is_http ? 401 : 0, token.len };
+	return (struct grpc_error){ GRPC_UNAUTHENTICATED, "no", is_http ? 401 : 0,
+				    (uint32_t)token.len };
 }
 
 static void serve(struct grpc_session *session, uint8_t mood)
