@@ -140,10 +140,20 @@ static char *make_label(const struct span *span)
 	return label;
 }
 
+/* Two with one instance id, `newer` having come later. A forked child has its parent's until it
+ * makes one of its own, and what only runs beside it (vfork, a leak checker) never does. */
+static struct process *original(struct process *newer, struct process *older)
+{
+	if (!newer || newer->gone != older->gone)
+		return !newer || newer->gone ? older : newer;
+	return older->forked && !newer->forked ? newer : older;
+}
+
 static struct process *claimed_process(const struct model *model,
 				       const struct span_resource *resource, int64_t pid)
 {
-	struct process *found = NULL;
+	struct process *found = NULL, *instance_of = NULL;
+	bool is_shared = false;
 
 	for (struct process *p = model->processes; p; p = p->next) {
 		struct str instance = str_of(p->service_instance_id);
@@ -159,14 +169,15 @@ static struct process *claimed_process(const struct model *model,
 		if (p->gone && p->gone_ns + NS_PER_SEC * 60 < model->now_ns)
 			continue;
 		if (same_instance)
-			return p;
+			instance_of = original(instance_of, p);
 		if (same_pid && same_box) {
-			if (found && !found->gone && !p->gone)
-				return NULL; /* two namespaces have that number */
+			is_shared |= found && !found->gone && !p->gone;
 			found = !found || found->gone ? p : found;
 		}
 	}
-	return found;
+	if (instance_of)
+		return instance_of;
+	return is_shared ? NULL : found; /* two namespaces have that number */
 }
 
 static bool fill_span(struct trace_span *out, const struct span *span,

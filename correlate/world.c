@@ -278,8 +278,9 @@ static void note_record(const struct model *model, struct process *process,
 {
 	uint64_t gap_end_ns = model_gap_end(model);
 
-	if (!process->has_records)
-		process->first_ns = slice->prev_out_ns;
+	if (!process->has_records || slice->prev_out_ns < process->first_ns)
+		process->first_ns =
+			slice->prev_out_ns; /* who leaves first need not have come first */
 	if (process->last_ns < gap_end_ns && slice->out_ns > gap_end_ns)
 		process->resumed_ns = MAX(slice->prev_out_ns, gap_end_ns);
 	process->last_ns = MAX(process->last_ns, slice->out_ns);

@@ -13,10 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/bench/accuracy/truth.h"
-
-#define US 1000U
-#define MS 1000000U
+#include "tests/bench/accuracy/scenario.h"
 
 /* ---- a partner: asked over a pipe or a connection, it answers after a while ---- */
 
@@ -27,7 +24,7 @@ struct partner {
 	pthread_t thread;
 };
 
-static void check(int good, const char *what)
+void scenario_check(int good, const char *what)
 {
 	if (good)
 		return;
@@ -35,7 +32,7 @@ static void check(int good, const char *what)
 	exit(1);
 }
 
-static void sleep_ns(uint64_t ns)
+void scenario_sleep_ns(uint64_t ns)
 {
 	struct timespec time = { (time_t)(ns / 1000000000U), (long)(ns % 1000000000U) };
 
@@ -54,7 +51,7 @@ static void *partner_main(void *arg)
 	uint64_t delay_ns;
 
 	while (read(partner->asked_fd, &delay_ns, sizeof(delay_ns)) == sizeof(delay_ns)) {
-		sleep_ns(delay_ns);
+		scenario_sleep_ns(delay_ns);
 		if (partner->word) {
 			atomic_store(partner->word, 1);
 			futex(partner->word, FUTEX_WAKE, 1);
@@ -69,7 +66,8 @@ static void partner_ask(struct partner *partner, uint64_t delay_ns)
 {
 	if (partner->word)
 		atomic_store(partner->word, 0);
-	check(write(partner->ask_fd, &delay_ns, sizeof(delay_ns)) == sizeof(delay_ns), "ask");
+	scenario_check(write(partner->ask_fd, &delay_ns, sizeof(delay_ns)) == sizeof(delay_ns),
+		       "ask");
 }
 
 static void partner_wait(struct partner *partner)
@@ -81,7 +79,7 @@ static void partner_wait(struct partner *partner)
 		while (atomic_load(partner->word) == 0)
 			futex(partner->word, FUTEX_WAIT, 0);
 	} else {
-		check(read(partner->answer_fd, &byte, 1) == 1, "answer");
+		scenario_check(read(partner->answer_fd, &byte, 1) == 1, "answer");
 	}
 	truth_wait_end();
 }
@@ -90,7 +88,7 @@ static void partner_over_pipes(struct partner *partner)
 {
 	int there[2], back[2];
 
-	check(pipe(there) == 0 && pipe(back) == 0, "pipe");
+	scenario_check(pipe(there) == 0 && pipe(back) == 0, "pipe");
 	*partner = (struct partner){
 		.ask_fd = there[1], .answer_fd = back[0], .asked_fd = there[0], .reply_fd = back[1]
 	};
@@ -104,13 +102,13 @@ static void partner_over_tcp(struct partner *partner)
 	int listener = socket(AF_INET, SOCK_STREAM, 0), ours = socket(AF_INET, SOCK_STREAM, 0);
 	int theirs;
 
-	check(bind(listener, (struct sockaddr *)&address, length) == 0 &&
-		      listen(listener, 1) == 0 &&
-		      getsockname(listener, (struct sockaddr *)&address, &length) == 0,
-	      "listen");
-	check(connect(ours, (struct sockaddr *)&address, length) == 0, "connect");
+	scenario_check(bind(listener, (struct sockaddr *)&address, length) == 0 &&
+			       listen(listener, 1) == 0 &&
+			       getsockname(listener, (struct sockaddr *)&address, &length) == 0,
+		       "listen");
+	scenario_check(connect(ours, (struct sockaddr *)&address, length) == 0, "connect");
 	theirs = accept(listener, NULL, NULL);
-	check(theirs >= 0, "accept");
+	scenario_check(theirs >= 0, "accept");
 	close(listener);
 	*partner = (struct partner){
 		.ask_fd = ours, .answer_fd = ours, .asked_fd = theirs, .reply_fd = theirs
@@ -145,7 +143,7 @@ static void nap(void)
 
 	truth_spin_ns(truth_length_ns(20 * US, 5 * MS));
 	truth_wait_begin();
-	sleep_ns(truth_length_ns(50 * US, 80 * MS));
+	scenario_sleep_ns(truth_length_ns(50 * US, 80 * MS));
 	truth_wait_end();
 	truth_spin_ns(truth_length_ns(20 * US, 5 * MS));
 	truth_close(span);
@@ -189,7 +187,7 @@ static void nest(unsigned depth)
 	if (depth < 4)
 		nest(depth + 1);
 	truth_wait_begin();
-	sleep_ns(truth_length_ns(20 * US, 2 * MS));
+	scenario_sleep_ns(truth_length_ns(20 * US, 2 * MS));
 	truth_wait_end();
 	truth_spin_ns(truth_length_ns(20 * US, 1 * MS));
 	truth_close(span);
@@ -213,13 +211,7 @@ static void back_to_back(void)
 	truth_close(root);
 }
 
-static const struct scenario {
-	const char *name;
-	void (*turn)(void);
-	void (*connect)(struct partner *partner);
-	_Atomic uint32_t *word;
-	int ends_at_once;
-} scenarios[] = {
+static const struct scenario scenarios[] = {
 	{ .name = "spin", .turn = spin },
 	{ .name = "sleep", .turn = nap },
 	{ .name = "futex",
@@ -233,33 +225,58 @@ static const struct scenario {
 	{ .name = "exit", .turn = last_breath, .ends_at_once = 1 },
 };
 
+/* New processes are not what is measured: a tester says when to begin, or time does. */
+static void wait_until_found(void)
+{
+	char go;
+
+	if (!getenv("TRUTH_WAITS"))
+		scenario_sleep_ns(1500 * (uint64_t)MS);
+	else if (read(STDIN_FILENO, &go, 1) != 1)
+		exit(1);
+	scenario_sleep_ns(1 * MS); /* the thread is known from its first switch on */
+}
+
 static void run(const struct scenario *scenario, long turns, const char *service)
 {
-	check(spanwise_process_init(service, NULL) == 0, "process context");
+	scenario_check(spanwise_process_init(service, NULL) == 0, "process context");
 	if (scenario->connect) {
 		scenario->connect(&partner);
 		partner.word = scenario->word;
-		check(pthread_create(&partner.thread, NULL, partner_main, &partner) == 0, "thread");
+		scenario_check(pthread_create(&partner.thread, NULL, partner_main, &partner) == 0,
+			       "thread");
 	}
-	sleep_ns(1500 *
-		 (uint64_t)MS); /* let the process be found: new ones are not what we measure */
+	wait_until_found();
 	for (long i = 0; i < turns; i++) {
 		scenario->turn();
 		truth_spin_ns(truth_between(5 * US, 50 * US));
 	}
 	if (!scenario->ends_at_once)
-		sleep_ns(20 * MS); /* a service lives on */
+		scenario_sleep_ns(20 * MS); /* a service lives on */
 	truth_print();
+}
+
+static const struct scenario *find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
+		if (strcmp(name, scenarios[i].name) == 0)
+			return &scenarios[i];
+	}
+	for (const struct scenario *style = scenario_styles; style->name; style++) {
+		if (strcmp(name, style->name) == 0)
+			return style;
+	}
+	return NULL;
 }
 
 int main(int argc, char **argv)
 {
-	for (size_t i = 0; argc == 4 && i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
-		if (strcmp(argv[1], scenarios[i].name) == 0) {
-			run(&scenarios[i], strtol(argv[2], NULL, 10), argv[3]);
-			return 0;
-		}
+	const struct scenario *scenario = argc == 4 ? find(argv[1]) : NULL;
+
+	if (!scenario) {
+		fprintf(stderr, "usage: truth_scenarios SCENARIO TURNS SERVICE\n");
+		return 2;
 	}
-	fprintf(stderr, "usage: truth_scenarios SCENARIO TURNS SERVICE\n");
-	return 2;
+	run(scenario, strtol(argv[2], NULL, 10), argv[3]);
+	return 0;
 }

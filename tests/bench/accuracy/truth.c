@@ -9,9 +9,9 @@
 #include <time.h>
 
 static struct truth_span spans[TRUTH_MAX_SPANS];
-static size_t span_count;
-static struct truth_span *innermost;
-static uint64_t seed = 42;
+static _Atomic size_t span_count;
+static _Thread_local struct truth_span *innermost;
+static _Thread_local uint64_t seed;
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -44,6 +44,10 @@ static struct edge read_edge(void)
 
 static uint64_t next_random(void)
 {
+	static _Atomic uint64_t threads;
+
+	if (!seed)
+		seed = 42 + 0x9e3779b97f4a7c15U * atomic_fetch_add(&threads, 1);
 	seed ^= seed << 13;
 	seed ^= seed >> 7;
 	seed ^= seed << 17;
@@ -65,55 +69,126 @@ uint64_t truth_length_ns(uint64_t least, uint64_t most)
 /* Ids differ from run to run: the first span mixes in the time. */
 static void make_id(uint8_t *id, size_t bytes)
 {
-	static uint64_t state;
+	static _Atomic uint64_t count;
+	static _Atomic uint64_t base;
+	uint64_t none = 0, state;
 
-	if (!state)
-		state = clock_ns(CLOCK_REALTIME) | 1;
+	if (!atomic_load(&base))
+		atomic_compare_exchange_strong(&base, &none, clock_ns(CLOCK_REALTIME) | 1);
+	state = base + 0x9e3779b97f4a7c15U * atomic_fetch_add(&count, 1);
 	for (size_t i = 0; i < bytes; i++) {
-		state = state * 6364136223846793005U + 1442695040888963407U;
+		state = (state ^ (state >> 29)) * 0xbf58476d1ce4e5b9U + i;
 		id[i] = (uint8_t)(state >> 56);
 	}
 	id[0] |= 1; /* all zero is no id */
 }
 
-struct truth_span *truth_open(const char *name)
+static struct truth_span *make_span(const char *name, struct truth_span *parent)
 {
-	struct truth_span *span = &spans[span_count++];
-	struct edge edge;
+	size_t index = atomic_fetch_add(&span_count, 1);
+	struct truth_span *span = &spans[index];
 
-	if (span_count > TRUTH_MAX_SPANS)
+	if (index >= TRUTH_MAX_SPANS)
 		abort();
 	span->name = name;
-	span->parent = innermost;
-	if (innermost) {
-		memcpy(span->trace_id, innermost->trace_id, sizeof(span->trace_id));
-		memcpy(span->parent_id, innermost->span_id, sizeof(span->parent_id));
+	span->parent = parent;
+	if (parent) {
+		memcpy(span->trace_id, parent->trace_id, sizeof(span->trace_id));
+		memcpy(span->parent_id, parent->span_id, sizeof(span->parent_id));
 	} else {
 		make_id(span->trace_id, sizeof(span->trace_id));
 	}
 	make_id(span->span_id, sizeof(span->span_id));
-	innermost = span;
-	edge = read_edge();
-	span->start_ns = edge.real_ns;
-	span->cpu_ns = edge.cpu_ns; /* until it closes */
-	span->cpu_slack_ns = edge.slack_ns;
-	spanwise_attach(span->trace_id, span->span_id, 1, &span->token);
 	return span;
 }
 
-void truth_close(struct truth_span *span)
+static int is_below(const struct truth_span *span, const struct truth_span *above)
+{
+	while (span && span != above)
+		span = span->parent;
+	return span != NULL;
+}
+
+/* For those above it that the thread carries already, nothing is new. */
+static void charge(struct truth_span *span, uint64_t cpu_ns, uint64_t slack_ns)
+{
+	for (; span && !is_below(innermost, span); span = span->parent) {
+		span->cpu_ns += cpu_ns;
+		span->cpu_slack_ns += slack_ns;
+	}
+}
+
+static void enter_at(struct truth_span *span, const struct edge *edge)
+{
+	charge(span, 0, edge->slack_ns);
+	span->entered_cpu_ns = edge->cpu_ns;
+	span->beneath = innermost;
+	innermost = span;
+	spanwise_attach(span->trace_id, span->span_id, 1, &span->token);
+}
+
+static struct edge leave(struct truth_span *span)
 {
 	struct edge edge;
 
 	spanwise_detach(&span->token);
 	edge = read_edge();
-	span->end_ns = edge.real_ns;
-	span->cpu_ns = edge.cpu_ns - span->cpu_ns;
-	span->cpu_slack_ns += edge.slack_ns;
-	innermost = span->parent;
+	innermost = span->beneath;
+	charge(span, edge.cpu_ns - span->entered_cpu_ns, edge.slack_ns);
+	return edge;
 }
 
-static uint64_t wait_began_ns, wait_cpu_ns;
+struct truth_span *truth_begin(const char *name, struct truth_span *parent)
+{
+	struct truth_span *span = make_span(name, parent);
+
+	span->start_ns = clock_ns(CLOCK_REALTIME);
+	return span;
+}
+
+void truth_end(struct truth_span *span)
+{
+	span->end_ns = clock_ns(CLOCK_REALTIME);
+}
+
+void truth_enter(struct truth_span *span)
+{
+	struct edge edge = read_edge();
+
+	enter_at(span, &edge);
+}
+
+void truth_leave(struct truth_span *span)
+{
+	leave(span);
+}
+
+struct truth_span *truth_open_below(const char *name, struct truth_span *parent)
+{
+	struct truth_span *span = make_span(name, parent);
+	struct edge edge = read_edge();
+
+	span->start_ns = edge.real_ns;
+	enter_at(span, &edge);
+	return span;
+}
+
+struct truth_span *truth_open(const char *name)
+{
+	return truth_open_below(name, innermost);
+}
+
+void truth_close(struct truth_span *span)
+{
+	span->end_ns = leave(span).real_ns;
+}
+
+static _Thread_local uint64_t wait_began_ns, wait_cpu_ns;
+
+uint64_t truth_now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
 
 void truth_wait_begin(void)
 {
@@ -126,7 +201,7 @@ void truth_wait_end(void)
 	uint64_t elapsed = clock_ns(CLOCK_MONOTONIC) - wait_began_ns;
 	uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID) - wait_cpu_ns;
 
-	for (struct truth_span *span = innermost; span; span = span->parent)
+	for (struct truth_span *span = innermost; span; span = span->beneath)
 		span->waited_ns += elapsed > cpu ? elapsed - cpu : 0;
 }
 
@@ -153,8 +228,10 @@ void truth_print(void)
 {
 	printf("{\"instance_id\":\"%s\"}\n", spanwise_instance_id());
 	for (size_t i = 0; i < span_count; i++) {
-		const struct truth_span *span = &spans[i];
+		struct truth_span *span = &spans[i];
 
+		if (span->is_unexported)
+			continue;
 		putchar('{');
 		print_id("trace_id", span->trace_id, sizeof(span->trace_id));
 		print_id("span_id", span->span_id, sizeof(span->span_id));
@@ -162,7 +239,8 @@ void truth_print(void)
 		printf("\"name\":\"%s\",\"start_ns\":%" PRIu64 ",\"end_ns\":%" PRIu64, span->name,
 		       span->start_ns, span->end_ns);
 		printf(",\"cpu_ns\":%" PRIu64 ",\"cpu_slack_ns\":%" PRIu64 ",\"waited_ns\":%" PRIu64
-		       "}\n",
-		       span->cpu_ns, span->cpu_slack_ns, span->waited_ns);
+		       ",\"forked_ns\":%" PRIu64 ",\"is_foreign\":%d}\n",
+		       span->cpu_ns, span->cpu_slack_ns, span->waited_ns, span->forked_ns,
+		       span->is_foreign);
 	}
 }

@@ -2,10 +2,16 @@
 /* Spans that know their own truth.
  *
  * A program of this bench opens and closes spans like any instrumented one. Beside each exported
- * time it reads its thread's CPU clock, and so can say what the span really cost. Nothing is
- * printed before truth_print. One thread. */
+ * time it reads its thread's CPU clock, and so can say what the span really cost.
+ *
+ *   truth_open ... truth_close                         on one thread: all that most spans need
+ *   truth_begin, truth_enter ... truth_leave, truth_end   carried by several threads, or in turns
+ *
+ * A thread that enters a span carries it, and its ancestors, until it leaves. Nothing is printed
+ * before truth_print. Any thread; a span is begun and ended once. */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "deploy/instrument/c/spanwise_context.h"
@@ -16,18 +22,33 @@ struct truth_span {
 	uint8_t trace_id[16], span_id[8], parent_id[8];
 	const char *name;
 	uint64_t start_ns, end_ns; /* CLOCK_REALTIME, as exported */
-	uint64_t cpu_ns;           /* CLOCK_THREAD_CPUTIME_ID between these two */
-	uint64_t cpu_slack_ns; /* how far that may be off: the clocks are not read at one instant */
-	uint64_t waited_ns;    /* in blocking calls, less the CPU time they took */
-	struct spanwise_token token;
+	_Atomic uint64_t cpu_ns;   /* CLOCK_THREAD_CPUTIME_ID of all who carried it */
+	/* how far that may be off: the clocks are not read at one instant */
+	_Atomic uint64_t cpu_slack_ns;
+	_Atomic uint64_t waited_ns; /* on no CPU, as far as the program knows */
+	uint64_t forked_ns;         /* CPU time of processes that it forked */
+	int is_unexported, is_foreign;
 	struct truth_span *parent;
+	/* of the thread that carries it: */
+	struct truth_span *beneath;
+	uint64_t entered_cpu_ns;
+	struct spanwise_token token;
 };
 
-/* Opens a span below the innermost open one, or as the root of a new trace; it becomes current. */
+/* A span below `parent`, or the root of a new trace. It is not current yet. */
+struct truth_span *truth_begin(const char *name, struct truth_span *parent);
+void truth_end(struct truth_span *span);
+/* The thread carries it from now on; one thread at a time. */
+void truth_enter(struct truth_span *span);
+void truth_leave(struct truth_span *span);
+
+/* Begun below the innermost span that the thread carries, or below another thread's, and entered;
+ * left and ended. */
 struct truth_span *truth_open(const char *name);
+struct truth_span *truth_open_below(const char *name, struct truth_span *parent);
 void truth_close(struct truth_span *span);
 
-/* Around a blocking call: what it waited belongs to all open spans. */
+/* Around a blocking call: what it waited belongs to all spans that the thread carries. */
 void truth_wait_begin(void);
 void truth_wait_end(void);
 
@@ -37,6 +58,9 @@ void truth_print(void);
 /* Burns CPU for so long by the thread's CPU clock. */
 void truth_spin_ns(uint64_t ns);
 
-/* Numbers from a fixed seed: uniform, and uniform in the logarithm. */
+/* CLOCK_MONOTONIC. */
+uint64_t truth_now_ns(void);
+
+/* Numbers from a fixed seed for each thread: uniform, and uniform in the logarithm. */
 uint64_t truth_between(uint64_t least, uint64_t most);
 uint64_t truth_length_ns(uint64_t least, uint64_t most);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The programs of the bench, by name. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "tests/bench/accuracy/truth.h"
+
+#define US 1000U
+#define MS 1000000U
+
+struct partner;
+
+struct scenario {
+	const char *name;   /* NULL ends a table */
+	void (*turn)(void); /* makes at least one root span, and returns when all have ended */
+	void (*connect)(struct partner *partner); /* NULL: it asks nobody */
+	_Atomic uint32_t *word;                   /* not NULL: the partner answers by this futex */
+	int ends_at_once;
+};
+
+/* styles.c: threads in every style. */
+extern const struct scenario scenario_styles[];
+
+/* Ends the program unless it went well. */
+void scenario_check(int good, const char *what);
+void scenario_sleep_ns(uint64_t ns);
