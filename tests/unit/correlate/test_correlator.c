@@ -306,6 +306,46 @@ static void what_a_forked_child_burns_is_told_apart(void **state)
 	correlator_free(b.correlator);
 }
 
+/* A leak checker, at exit: a clone that shares the memory, and so all that it publishes. */
+static void a_clone_does_not_take_its_parents_spans(void **state)
+{
+	const struct event_life fork = { .header = { EVENT_FORK, sizeof(fork), 0 },
+					 .pid = BUILDER_PID,
+					 .other_pid = 20,
+					 .time_ns = 1020 * MS };
+	struct event_process news = { .pid = BUILDER_PID,
+				      .ns_pid = BUILDER_PID,
+				      .publish = PUBLISH_TAGS,
+				      .service_instance_id = "one" };
+	struct span_resource resource = { .bytes = STR("resource"),
+					  .service_instance_id = STR("one") };
+	struct span span = { .start_unix_ns = BUILDER_EPOCH_NS + 1001 * MS,
+			     .end_unix_ns = BUILDER_EPOCH_NS + 1002 * MS,
+			     .trace_id = { 1 },
+			     .span_id = { 1 } };
+	struct span_batch batch = {
+		.spans = &span, .resources = &resource, .span_count = 1, .resource_count = 1
+	};
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	struct builder_thread clone = { .pid = 20, .tid = 20 };
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	correlator_process(b.correlator, &news);
+	warm_up(&b, &t);
+	builder_slice(&b, &t, 0, 1000 * MS, 1010 * MS, 0, 0, FUTEX);
+	assert_int_equal(correlator_record(b.correlator, &fork.header), 0);
+	news.pid = news.ns_pid = 20;
+	correlator_process(b.correlator, &news);
+	builder_slice(&b, &clone, 0, 1021 * MS, 1022 * MS, 0, 0, FUTEX);
+	correlator_spans(b.correlator, &batch);
+	finish(&b, 1100 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->pid, BUILDER_PID);
+	assert_int_equal(builder_ledger(&b, 1)->all.running_ns, 1 * MS);
+	correlator_free(b.correlator);
+}
+
 /* The probe is back, but has not found this process yet. */
 static void a_gap_lasts_until_the_process_is_heard_of_again(void **state)
 {
@@ -364,6 +404,7 @@ int main(void)
 		cmocka_unit_test(a_wait_whose_end_was_lost_is_unknown),
 		cmocka_unit_test(a_picture_with_too_many_slices_has_no_hole),
 		cmocka_unit_test(what_a_forked_child_burns_is_told_apart),
+		cmocka_unit_test(a_clone_does_not_take_its_parents_spans),
 		cmocka_unit_test(a_gap_lasts_until_the_process_is_heard_of_again),
 		cmocka_unit_test(after_a_gap_a_silent_process_is_unknown),
 	};
