@@ -184,8 +184,8 @@ static void put_lock(struct json *json, const struct event_target *target)
 {
 	char address[2 + 16 + 1];
 
-	if (target->kind != TARGET_FUTEX)
-		return json_null(json, "lock");
+	if (target->kind != TARGET_FUTEX && target->kind != TARGET_FUTEX_SHARED)
+		return json_null(json, "lock"); /* a shared one's address is that in its file */
 	snprintf(address, sizeof(address), "0x%" PRIx64, (uint64_t)target->id);
 	json_object(json, "lock");
 	json_text(json, "address", address);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a thread waited for, and who ended it: a program that waits for everything, and knows. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -188,6 +191,89 @@ static void innocent_threads_are_not_blamed(void **state)
 	assert_true(wrong * 100 <= all);
 }
 
+/* A CPU cgroup of 20 % in its folder `path`: version 2 or 1. false: neither can be had. */
+static bool write_text(const char *path, const char *name, const char *text)
+{
+	char file[128];
+
+	snprintf(file, sizeof(file), "%s/%s", path, name);
+	int fd = open(file, O_WRONLY);
+	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+static bool make_cgroup(char *path, size_t bytes)
+{
+	static const char *const roots[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/cpu" };
+
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(path, bytes, "%s/spanwise-test-%d", roots[i], (int)getpid());
+		if (mkdir(path, 0755) < 0)
+			continue;
+		if (write_text(path, "cpu.max", "10000 50000") ||
+		    (write_text(path, "cpu.cfs_period_us", "50000") &&
+		     write_text(path, "cpu.cfs_quota_us", "10000")))
+			return true;
+		rmdir(path);
+	}
+	return false;
+}
+
+/* What the scheduler itself says that it took from that cgroup, in ns. */
+static uint64_t throttled_by_kernel(const char *path)
+{
+	char file[128], line[128];
+	uint64_t value = 0, ns = 0;
+
+	snprintf(file, sizeof(file), "%s/cpu.stat", path);
+	FILE *stat = fopen(file, "re");
+
+	while (stat && fgets(line, sizeof(line), stat)) {
+		if (sscanf(line, "throttled_usec %lu", &value) == 1)
+			ns = value * 1000;
+		if (sscanf(line, "throttled_time %lu", &value) == 1)
+			ns = value;
+	}
+	if (stat)
+		fclose(stat);
+	return ns;
+}
+
+/* What a quota takes is not what others take: its waits are marked, and they are most of all. */
+static void a_throttled_thread_says_so(void **state)
+{
+	const struct event_slice *slice = NULL, *before = NULL;
+	uint64_t throttled_ns = 0, runnable_ns = 0;
+	char path[64], pid[16];
+
+	(void)state;
+	if (!make_cgroup(path, sizeof(path)))
+		skip(); /* nobody lets us make a cgroup with the CPU controller */
+	harness_open(&harness, 1u << 20, 99);
+	harness_start(&harness, "burn", true);
+	snprintf(pid, sizeof(pid), "%d", harness.pid);
+	assert_true(write_text(path, "cgroup.procs", pid));
+	harness_play(&harness, true);
+	uint64_t kernel_ns = throttled_by_kernel(path);
+
+	rmdir(path);
+	for (; (slice = harness_next_slice(&harness, harness.pid, slice)); before = slice) {
+		if (!before || before->state != 0 || slice->in_ns < before->out_ns)
+			continue;
+		runnable_ns += slice->in_ns - before->out_ns;
+		if (slice->header.flags & EVENT_THROTTLED)
+			throttled_ns += slice->in_ns - before->out_ns;
+	}
+	printf("  %lu ms runnable, %lu ms of it throttled; %lu ms, says the scheduler\n",
+	       runnable_ns / 1000000, throttled_ns / 1000000, kernel_ns / 1000000);
+	/* After the quota's end it may have to wait for others. */
+	assert_true(throttled_ns * 10 >= kernel_ns * 9);
+	assert_true(throttled_ns <= runnable_ns);
+}
+
 static int play_reasons(void **state)
 {
 	(void)state;
@@ -213,6 +299,7 @@ int main(int argc, char **argv)
 	};
 	const struct CMUnitTest wakers[] = {
 		cmocka_unit_test_teardown(innocent_threads_are_not_blamed, close_harness),
+		cmocka_unit_test_teardown(a_throttled_thread_says_so, close_harness),
 	};
 
 	harness_init(&harness, argc, argv);

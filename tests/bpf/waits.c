@@ -5,7 +5,7 @@
  *   "wait NAME TID SPAN BEFORE AFTER 0 0 REASON TARGET": what it was by an enum ledger_reason, and
  *   who or what it was for where the test wants to know. "reasons" plays each once. "innocent"
  * makes many short waits that timers, the disk and the network end, on a CPU where another thread
- * spins all the time: "tid spinner TID". */
+ * spins all the time: "tid spinner TID". "burn" takes 100 ms of CPU time. */
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -613,9 +613,19 @@ static void play_innocent(void)
 	reap();
 }
 
+/* 100 ms of CPU time. */
+static void burn(void)
+{
+	struct timespec used;
+
+	do {
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+	} while (used.tv_nsec < 100000000 && used.tv_sec == 0);
+}
+
 int main(int argc, char **argv)
 {
-	bool innocent = argc > 1 && strcmp(argv[1], "innocent") == 0;
+	const char *scenario = argc > 1 ? argv[1] : "reasons";
 	sigset_t set;
 	char line[16];
 
@@ -629,8 +639,10 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	if (read(0, line, sizeof(line)) <= 0)
 		return 1;
-	if (innocent) {
+	if (strcmp(scenario, "innocent") == 0) {
 		play_innocent();
+	} else if (strcmp(scenario, "burn") == 0) {
+		play("burn", 300, 0, burn);
 	} else {
 		play_held();
 		play_reasons();
