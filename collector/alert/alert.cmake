@@ -6,4 +6,4 @@ list(APPEND SPANWISE_COLLECTOR_SOURCES
 	alert/alert_outbox.c alert/alert_rules.c
 	alert/alert_sign.c alert/alert_source.c alert/alert_table.c alert/alert_target.c
 	alert/alerter.c query/alerts.c cli/alerts.c
-	cli/compare.c cli/completion.c cli/describe.c cli/man.c)
+	cli/compare.c cli/completion.c cli/describe.c cli/man.c cli/screen.c)
