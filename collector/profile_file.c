@@ -272,6 +272,8 @@ static int read_profile(struct source *source, const struct profile_file_options
 		rc = parse(source, format, &parser, block);
 		if (rc < 0)
 			profile_fini(out_profile);
+		else
+			profile_seal(out_profile);
 	}
 	if (rc < 0)
 		explain(rc, message);

@@ -353,6 +353,29 @@ int profile_add(struct profile *profile, uint32_t node, const int64_t *values)
 	return 0;
 }
 
+/* A smaller block is never refused, but an allocator may say so. */
+static void shrink(void *array_pointer, uint32_t *cap, uint32_t count, size_t item_bytes)
+{
+	void **array = array_pointer;
+	void *smaller = realloc(*array, MAX((size_t)count, (size_t)1) * item_bytes);
+
+	if (smaller) {
+		*array = smaller;
+		*cap = MAX(count, 1u);
+	}
+}
+
+void profile_seal(struct profile *profile)
+{
+	free(profile->node_slots);
+	free(profile->frame_slots);
+	profile->node_slots = profile->frame_slots = NULL;
+	profile->node_slot_count = profile->frame_slot_count = 0;
+	shrink(&profile->nodes, &profile->node_cap, profile->node_count, sizeof(*profile->nodes));
+	shrink(&profile->values, &profile->value_cap, profile->value_count,
+	       sizeof(int64_t) * MAX(profile->type_count, 1u));
+}
+
 int64_t profile_self(const struct profile *profile, uint32_t node, unsigned type)
 {
 	uint32_t value = profile->nodes[node].value;

@@ -108,6 +108,9 @@ int profile_child(struct profile *profile, uint32_t parent, uint32_t frame, uint
 /* Adds type_count values to the stack that ends at `node`. Sums stop at the ends of int64. */
 int profile_add(struct profile *profile, uint32_t node, const int64_t *values);
 
+/* No more stacks will come: gives back what only adding needs. */
+void profile_seal(struct profile *profile);
+
 struct str profile_frame_name(const struct profile *profile, uint32_t frame);
 /* 0 where the stack is only passed through. */
 int64_t profile_self(const struct profile *profile, uint32_t node, unsigned type);

@@ -100,8 +100,11 @@ static int prepare_tree(struct diagnosis *diagnosis)
 	bool drop_idle = counts_waiting(diagnosis->kind) && all->topic_total[TOPIC_IDLE] > 0;
 	int rc;
 
-	if (!drop_idle && all->recursive <= all->total * RECURSION_MATTERS)
-		return profile_tally_init(&diagnosis->tree, diagnosis->profile, diagnosis->type);
+	if (!drop_idle && all->recursive <= all->total * RECURSION_MATTERS) {
+		diagnosis->tree = *all;
+		return 0;
+	}
+	profile_tally_forget_nodes(&diagnosis->all);
 	rc = profile_fold(all, drop_idle, &diagnosis->folded);
 	if (rc < 0)
 		return rc;
@@ -154,8 +157,9 @@ int diagnosis_init(struct diagnosis *diagnosis, const struct profile *profile, u
 void diagnosis_fini(struct diagnosis *diagnosis)
 {
 	profile_tally_fini(&diagnosis->all);
-	profile_tally_fini(&diagnosis->tree);
-	if (diagnosis->is_folded)
+	if (diagnosis->is_folded) {
+		profile_tally_fini(&diagnosis->tree);
 		profile_fini(&diagnosis->folded);
+	}
 	buf_fini(&diagnosis->text);
 }

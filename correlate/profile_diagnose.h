@@ -32,7 +32,7 @@ struct diagnosis {
 	struct profile_tally all; /* everything */
 	struct profile
 		folded; /* without recursion, and without idle threads where waiting counts */
-	struct profile_tally tree; /* of `folded`, or of the profile itself */
+	struct profile_tally tree; /* of `folded`; when it is not folded, `all` itself */
 	struct profile_dominant dominant;
 	uint32_t callee; /* dominant over all its callers; PROFILE_NONE */
 	bool is_folded;

@@ -200,6 +200,15 @@ int profile_tally_init(struct profile_tally *tally, const struct profile *profil
 	return rc;
 }
 
+void profile_tally_forget_nodes(struct profile_tally *tally)
+{
+	free(tally->cum);
+	free(tally->first_child);
+	free(tally->next);
+	tally->cum = NULL;
+	tally->first_child = tally->next = NULL;
+}
+
 void profile_tally_fini(struct profile_tally *tally)
 {
 	free(tally->cum);
@@ -319,5 +328,7 @@ int profile_fold(const struct profile_tally *tally, bool drop_idle, struct profi
 	free(fold.is_busy);
 	if (rc < 0)
 		profile_fini(out_folded);
+	else
+		profile_seal(out_folded);
 	return rc;
 }

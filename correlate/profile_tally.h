@@ -30,6 +30,8 @@ struct profile_tally {
 /* -ENOMEM. */
 int profile_tally_init(struct profile_tally *tally, const struct profile *profile, unsigned type);
 void profile_tally_fini(struct profile_tally *tally);
+/* Gives back what is kept by node (cum, first_child, next); the sums by frame and topic stay. */
+void profile_tally_forget_nodes(struct profile_tally *tally);
 
 /* A node's own amount, in the type's unit. */
 double profile_tally_self(const struct profile_tally *tally, uint32_t node);
