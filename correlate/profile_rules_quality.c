@@ -10,6 +10,7 @@
 #define ROOTLESS_SHARE  0.2
 #define RECURSION_SHARE 0.1
 #define SMALL_SHARE     0.1
+#define AWAY_SHARE      0.5
 
 static void no_data(struct diagnosis *d)
 {
@@ -150,6 +151,19 @@ static void query_cpu(struct diagnosis *d)
 		      diagnosis_name(d, best), diagnosis_part(d, all->inclusive[best]));
 }
 
+static void mostly_away(struct diagnosis *d)
+{
+	double duration = (double)d->profile->duration_ns;
+
+	if (d->kind != PROFILE_CPU || d->profile->types[d->type].unit != PROFILE_NS ||
+	    !(duration > 0) || d->all.total > duration * AWAY_SHARE)
+		return;
+	diagnosis_say(d, RULE_MOSTLY_AWAY, FINDING_TRAP, PROFILE_NONE, d->all.total,
+		      "on a CPU for only %.0f %% of the recording: if it was slow, it waited, and "
+		      "a CPU profile shows no waiting",
+		      100 * d->all.total / duration);
+}
+
 static void recursion(struct diagnosis *d)
 {
 	if (!(d->all.recursive > d->all.total * RECURSION_SHARE))
@@ -186,8 +200,9 @@ static void library_leaf(struct diagnosis *d)
 
 void diagnosis_rules_trap(struct diagnosis *diagnosis)
 {
-	static void (*const rules[])(struct diagnosis *) = { width,     order,   query_cpu,
-							     recursion, inlined, library_leaf };
+	static void (*const rules[])(struct diagnosis *) = { width,       order,     query_cpu,
+							     mostly_away, recursion, inlined,
+							     library_leaf };
 
 	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
 		rules[i](diagnosis);

@@ -153,6 +153,29 @@ static void dominance_survives_recursion(void **state)
 	profile_fini(&profile);
 }
 
+static void a_profile_of_a_program_that_waits_says_so(void **state)
+{
+	struct diagnosis diagnosis;
+	struct profile profile;
+
+	(void)state;
+	build_profile(&profile, PLAIN);
+	profile.types[0].unit = PROFILE_NS;
+	profile.duration_ns = 5000;
+	assert_int_equal(diagnosis_init(&diagnosis, &profile, 0, PROFILE_CPU), 0);
+	assert_non_null(find_rule(&diagnosis, RULE_MOSTLY_AWAY));
+	diagnosis_fini(&diagnosis);
+	profile.duration_ns = 1000;
+	assert_int_equal(diagnosis_init(&diagnosis, &profile, 0, PROFILE_CPU), 0);
+	assert_null(find_rule(&diagnosis, RULE_MOSTLY_AWAY));
+	diagnosis_fini(&diagnosis);
+	profile.notes.inlined_frames = 1;
+	assert_int_equal(diagnosis_init(&diagnosis, &profile, 0, PROFILE_CPU), 0);
+	assert_non_null(find_rule(&diagnosis, RULE_INLINED));
+	diagnosis_fini(&diagnosis);
+	profile_fini(&profile);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -160,6 +183,7 @@ int main(void)
 		cmocka_unit_test(every_rule_has_a_name_of_its_own_and_a_sentence),
 		cmocka_unit_test(a_recursive_function_never_holds_more_than_all),
 		cmocka_unit_test(dominance_survives_recursion),
+		cmocka_unit_test(a_profile_of_a_program_that_waits_says_so),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The same profile in every format gives the same tree; and what each reader does with its odd
+ * inputs. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "otlp/pprof_write.h"
+#include "tests/unit/profile/profile_builder.h"
+
+static int parse(struct str text, const char *format, size_t limit, struct profile *profile)
+{
+	const struct profile_file_options options = { .format = format };
+	struct buf message;
+	int rc;
+
+	buf_init(&message, 0);
+	rc = profile_file_parse(text, &options, limit, profile, NULL, &message);
+	assert_true((rc == 0) == (message.len == 0));
+	buf_fini(&message);
+	return rc;
+}
+
+/* "main;work 7" and "main 3". */
+static void check_tree(const struct profile *profile)
+{
+	struct profile_tally tally;
+
+	assert_int_equal(profile->value_count, 2);
+	assert_int_equal(profile_tally_init(&tally, profile, 0), 0);
+	assert_true(tally.total == 10);
+	for (uint32_t i = 0; i < profile->frame_count; i++) {
+		bool is_main = str_eq(profile_frame_name(profile, i), STR("main"));
+
+		assert_true(tally.inclusive[i] == (is_main ? 10 : 7));
+		assert_true(tally.self[i] == (is_main ? 3 : 7));
+	}
+	profile_tally_fini(&tally);
+}
+
+static struct buf as_pprof(void)
+{
+	const struct pprof_head head = { 0 };
+	const struct pprof_frame both[] = { { .name = STR("work") }, { .name = STR("main") } };
+	struct pprof_writer *writer = pprof_writer_new(&head);
+	struct buf out;
+
+	buf_init(&out, 0);
+	pprof_writer_type(writer, STR("samples"), STR("count"));
+	pprof_writer_sample(writer, both, 2, (int64_t[]){ 7 }, NULL, 0);
+	pprof_writer_sample(writer, both + 1, 1, (int64_t[]){ 3 }, NULL, 0);
+	assert_int_equal(pprof_writer_finish(writer, &out), 0);
+	pprof_writer_free(writer);
+	return out;
+}
+
+static void every_format_gives_the_same_tree(void **state)
+{
+	static const char *const texts[] = {
+		"main;work 7\nmain 3\n",
+		"{\"profiles\":[{\"type\":\"sampled\",\"unit\":\"none\",\"samples\":[[0,1],[0]],"
+		"\"weights\":[7,3]}],"
+		"\"shared\":{\"frames\":[{\"name\":\"main\"},{\"name\":\"work\"}]}}",
+		"{\"shared\":{\"frames\":[{\"name\":\"main\"},{\"name\":\"work\"}]},\"profiles\":[{"
+		"\"type\":\"evented\","
+		"\"unit\":\"none\",\"events\":[{\"type\":\"O\",\"frame\":0,\"at\":0},{\"type\":"
+		"\"O\",\"frame\":1,\"at\":3},"
+		"{\"type\":\"C\",\"frame\":1,\"at\":10},{\"type\":\"C\",\"frame\":0,\"at\":10}]}]}",
+	};
+	struct profile profile;
+	struct buf pprof = as_pprof();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		assert_int_equal(parse(str_of(texts[i]), NULL, 0, &profile), 0);
+		check_tree(&profile);
+		profile_fini(&profile);
+	}
+	assert_int_equal(parse(buf_str(&pprof), NULL, 0, &profile), 0);
+	check_tree(&profile);
+	profile_fini(&profile);
+	buf_fini(&pprof);
+}
+
+static void perf_script_names_libraries_and_leaves_other_events_out(void **state)
+{
+	static const char text[] = "x  1/2 [000]  1.5:  1 cycles:u: \n\t  1f inner (inlined)\n\t  "
+				   "1f read+0x2 (/usr/lib/libc.so.6)\n"
+				   "\t  2f main+0x9 (/usr/bin/x)\n\nx  1/2 [000]  1.6:  1 "
+				   "page-faults: \n\t  2f main+0x9 (/usr/bin/x)\n\n";
+	struct profile profile;
+
+	(void)state;
+	assert_int_equal(parse(str_of(text), NULL, 0, &profile), 0);
+	assert_int_equal(profile.notes.stacks, 1);
+	assert_int_equal(profile.notes.other_events, 1);
+	assert_int_equal(profile.notes.inlined_frames, 1);
+	assert_int_equal(profile.node_count, 5); /* root, comm, main, read, inner */
+	assert_true(str_eq(profile_frame_name(&profile, profile.nodes[3].frame),
+			   STR("read [libc.so.6]")));
+	assert_true(str_eq(profile_frame_name(&profile, profile.nodes[4].frame),
+			   STR("inner [libc.so.6]")));
+	profile_fini(&profile);
+}
+
+static void a_profile_that_ends_in_the_middle_is_read_up_to_there(void **state)
+{
+	struct buf pprof = as_pprof();
+	struct profile profile;
+
+	(void)state;
+	/* its names come last: without them nothing is known */
+	assert_int_equal(parse((struct str){ pprof.data, pprof.len / 2 }, "pprof", 0, &profile),
+			 -EBADMSG);
+	buf_fini(&pprof);
+}
+
+static void memory_has_a_limit(void **state)
+{
+	struct profile profile;
+	struct buf text;
+
+	(void)state;
+	buf_init(&text, 0);
+	for (int i = 0; i < 20000; i++)
+		buf_printf(&text,
+			   "main;server_loop;handle_request_%d;read_rows_%d;decode_row_%d 1\n",
+			   i / 300, i / 20, i % 20);
+	assert_int_equal(parse(buf_str(&text), NULL, 256 << 10, &profile), -EMSGSIZE);
+	assert_int_equal(parse(buf_str(&text), NULL, 64 << 20, &profile), 0);
+	assert_true(profile.bytes < 2 * text.len);
+	profile_fini(&profile);
+	buf_fini(&text);
+}
+
+static void sums_stop_at_the_ends(void **state)
+{
+	struct profile profile;
+
+	(void)state;
+	build_profile(&profile, "a 999999999999999999\na 999999999999999999\n");
+	for (int i = 0; i < 10; i++)
+		profile_add(&profile, 1, &(int64_t){ INT64_MAX / 2 });
+	assert_true(profile_self(&profile, 1, 0) == INT64_MAX);
+	profile_fini(&profile);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_format_gives_the_same_tree),
+		cmocka_unit_test(perf_script_names_libraries_and_leaves_other_events_out),
+		cmocka_unit_test(a_profile_that_ends_in_the_middle_is_read_up_to_there),
+		cmocka_unit_test(memory_has_a_limit),
+		cmocka_unit_test(sums_stop_at_the_ends),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
