@@ -103,6 +103,22 @@ static void render_processes(struct daemon *daemon, struct json *json, const cha
 	json_end(json);
 }
 
+/* Who is walked by tables, and what the names cost. */
+static void render_stacks(const struct probe_stats *stats, struct json *json)
+{
+	json_object(json, "stacks");
+	json_uint(json, "processes", stats->unwind_processes);
+	json_uint(json, "table_files", stats->unwind_files);
+	json_uint(json, "table_files_refused", stats->unwind_refused);
+	json_uint(json, "table_rows", stats->unwind_rows);
+	json_uint(json, "table_build_ns", stats->unwind_build_ns);
+	json_uint(json, "frames", stats->frames);
+	json_uint(json, "frames_unnamed", stats->frames_unnamed);
+	json_uint(json, "frames_unknown", stats->frames_unknown);
+	json_uint(json, "symbol_bytes", stats->symbol_bytes);
+	json_end(json);
+}
+
 static void render_probe(struct daemon *daemon, const struct snapshot *snapshot, struct json *json)
 {
 	const struct probe_stats *stats = &snapshot->probe.stats;
@@ -116,6 +132,7 @@ static void render_probe(struct daemon *daemon, const struct snapshot *snapshot,
 	json_uint(json, "processes_publishing", stats->processes_publishing);
 	json_uint(json, "processes_unreadable", stats->processes_unreadable);
 	json_uint(json, "processes_refused", stats->process_refused);
+	render_stacks(stats, json);
 	json_uint(json, "files_refused", stats->files_refused);
 	render_processes(daemon, json, "publishing", PUBLISH_TAGS);
 	render_processes(daemon, json, "unreadable", PUBLISH_UNREADABLE);

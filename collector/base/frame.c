@@ -50,7 +50,7 @@ int frame_next(struct wire_reader *reader, struct frame *out_frame)
 	return 1;
 }
 
-static struct str base_name(struct str path)
+struct str frame_base_name(struct str path)
 {
 	for (size_t i = path.len; i > 0; i--) {
 		if (path.data[i - 1] == '/')
@@ -61,7 +61,7 @@ static struct str base_name(struct str path)
 
 void frame_text(const struct frame *frame, struct buf *out)
 {
-	struct str module = base_name(frame->module);
+	struct str module = frame_base_name(frame->module);
 
 	if (frame->name.len)
 		buf_append_str(out, frame->name);

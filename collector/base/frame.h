@@ -36,5 +36,8 @@ void frame_put(struct buf *out, const struct frame *frame);
 /* 1: a frame; 0: the end; -EBADMSG: these are no frames. Texts are slices of what is read. */
 int frame_next(struct wire_reader *reader, struct frame *out_frame);
 
+/* The last part of a path. */
+struct str frame_base_name(struct str path);
+
 /* "main.handleReport", or "libc.so.6+0x1234", or "[unknown]". */
 void frame_text(const struct frame *frame, struct buf *out);

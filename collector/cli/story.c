@@ -72,6 +72,45 @@ static void put_wait(const struct term *term, const struct span_row *row,
 	buf_append_byte(out, '\n');
 }
 
+/* "in DB.query < handle_report": the innermost frames that say something, innermost first. */
+static void put_where(const struct term *term, const struct json_value *of, struct buf *out)
+{
+	const struct json_value *where = json_read_get(of, "where");
+
+	if (json_read_count(where) == 0)
+		return;
+	put_label(term, "", out);
+	buf_append_text(out, "in ");
+	for (size_t i = 0; i < json_read_count(where); i++) {
+		buf_append_text(out, i ? " < " : "");
+		term_text(term, json_read_as_text(json_read_at(where, i)), 48, false, out);
+	}
+	buf_append_byte(out, '\n');
+}
+
+/* Of a span that was busy: the code that most of it was found in. */
+static void put_code(const struct term *term, const struct span_row *row, struct buf *out)
+{
+	const struct json_value *code = json_read_get(row->span, "code");
+	uint64_t running_ns = json_read_uint(ledger_of(row), "running_ns");
+	char ns[16], share[16];
+
+	if (running_ns < row->wall_ns / 2)
+		return;
+	for (size_t i = 0; i < json_read_count(code); i++) {
+		const struct json_value *at = json_read_at(code, i);
+
+		if (json_read_count(json_read_get(at, "where")) == 0)
+			continue;
+		term_duration(json_read_uint(at, "ns"), ns);
+		term_percent(json_read_uint(at, "ns"), running_ns, share);
+		put_label(term, "on CPU", out);
+		buf_printf(out, "%s, %s of what ran, was found\n", ns, share);
+		put_where(term, at, out);
+		return;
+	}
+}
+
 static void put_waits(const struct term *term, const struct span_row *row, struct buf *out)
 {
 	const struct json_value *waits = json_read_get(row->span, "waits");
@@ -84,6 +123,8 @@ static void put_waits(const struct term *term, const struct span_row *row, struc
 			break;
 		put_label(term, shown ? "" : "blocked", out);
 		put_wait(term, row, wait, out);
+		if (shown == 0)
+			put_where(term, wait, out);
 	}
 	if (count > shown) {
 		put_label(term, "", out);
@@ -164,6 +205,7 @@ static void put_story(const struct term *term, const struct span_row *row, struc
 	term_reset(term, out);
 	buf_append_byte(out, '\n');
 	put_runnable(term, row, out);
+	put_code(term, row, out);
 	put_waits(term, row, out);
 	put_items(term, row, out);
 }

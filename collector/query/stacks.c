@@ -13,6 +13,8 @@
 #define MAX_BYTES  ((size_t)64 << 20)
 #define MAX_FRAMES 512
 
+#define WHERE_FRAMES 3
+
 void stacks_init(struct stacks *stacks, struct daemon *daemon)
 {
 	stacks->daemon = daemon;
@@ -112,6 +114,52 @@ const struct stack_names *stacks_find(struct stacks *stacks, uint64_t id)
 	return *slot;
 }
 
+static bool begins_with(struct str text, const char *prefix)
+{
+	size_t bytes = strlen(prefix);
+
+	return text.len >= bytes && memcmp(text.data, prefix, bytes) == 0;
+}
+
+bool stacks_is_interesting(const struct frame *frame)
+{
+	static const char *const modules[] = { "libc.so",    "libc-",     "ld-linux", "ld-musl",
+					       "libpthread", "libpython", "python3",  "[vdso]" };
+	static const char *const names[] = {
+		"_start",   "__libc_start", "start_thread", "clone",
+		"runtime.", "_PyEval_",     "std::rt::",    "__rust_"
+	};
+	struct str file = frame_base_name(frame->module);
+
+	if (frame->kind == FRAME_KERNEL || frame->kind == FRAME_UNKNOWN || frame->name.len == 0)
+		return false;
+	if (frame->kind != FRAME_NATIVE)
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(modules); i++) {
+		if (begins_with(file, modules[i]))
+			return false;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (begins_with(frame->name, names[i]))
+			return false;
+	}
+	return true;
+}
+
+static void put_where(struct json *json, const struct stack_names *names)
+{
+	unsigned shown = 0;
+
+	json_array(json, "where");
+	for (uint32_t i = 0; names && i < names->count && shown < WHERE_FRAMES; i++) {
+		if (!stacks_is_interesting(&names->frames[i]))
+			continue;
+		json_str(json, NULL, names->texts[i]);
+		shown++;
+	}
+	json_end(json);
+}
+
 void stacks_put_json(struct json *json, const char *key, uint64_t id, void *arg)
 {
 	const struct stack_names *names = stacks_find(arg, id);
@@ -120,6 +168,7 @@ void stacks_put_json(struct json *json, const char *key, uint64_t id, void *arg)
 	for (uint32_t i = 0; names && i < names->count; i++)
 		json_str(json, NULL, names->texts[i]);
 	json_end(json);
+	put_where(json, names);
 	if (!names || names->count == 0)
 		json_text(json, "no_stack", stacks_none_text(id));
 }

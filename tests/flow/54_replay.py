@@ -62,7 +62,7 @@ def record(path):
 
 def unnamed(waits):
     """A recording holds the ids of stacks; their names are the probe's, and not in it."""
-    return [{key: value for key, value in wait.items() if key not in ("stack", "no_stack")} for wait in waits]
+    return [{key: value for key, value in wait.items() if key not in ("stack", "where", "no_stack")} for wait in waits]
 
 
 def check_equal(path, told):

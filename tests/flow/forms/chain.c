@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A program that waits and works at known places, for stacks. Reads a word a line, makes a span,
+ * does there what the word says, and answers with a line of JSON. Ends with its standard input.
+ *
+ *   sleep    handle_report > query_rows > wait_for_row
+ *   sort     the same below qsort, through the C library
+ *   frame    the same below a frame whose size is known only then, and one that is aligned
+ *   signal   the same below a signal's handler
+ *   thread   the same on another thread
+ *   spin     handle_report > render_page, on the CPU */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SPIN_NS  60000000
+#define SLEEP_NS 20000000
+
+/* Calls that neither vanish nor become jumps. */
+#define NOINLINE __attribute__((noinline))
+#define STAY()   __asm__ volatile("" ::: "memory")
+
+struct record {
+	uint8_t trace_id[16];
+	uint8_t span_id[8];
+	volatile uint8_t valid;
+	uint8_t trace_flags;
+	uint16_t attrs_bytes;
+};
+
+__thread void *otel_thread_ctx_v1 __attribute__((visibility("default")));
+
+static uint64_t now_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+NOINLINE void wait_for_row(void)
+{
+	const struct timespec pause = { 0, SLEEP_NS };
+
+	nanosleep(&pause, NULL);
+	STAY();
+}
+
+NOINLINE void query_rows(void)
+{
+	wait_for_row();
+	STAY();
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+	if (*(const char *)a == 'd' || *(const char *)b == 'd') {
+		query_rows();
+		STAY();
+	}
+	return *(const char *)a - *(const char *)b;
+}
+
+NOINLINE void sort_rows(void)
+{
+	char rows[] = "da";
+
+	qsort(rows, 2, 1, compare_rows);
+	STAY();
+}
+
+NOINLINE void frame_rows(size_t bytes)
+{
+	volatile char *room = __builtin_alloca(bytes);
+	volatile char aligned[64] __attribute__((aligned(64)));
+
+	room[bytes - 1] = 1;
+	aligned[0] = room[bytes - 1];
+	query_rows();
+	room[0] = aligned[0];
+}
+
+static void on_signal(int number)
+{
+	query_rows();
+	STAY();
+	(void)number;
+}
+
+NOINLINE void render_page(void)
+{
+	uint64_t end_ns = now_ns(CLOCK_THREAD_CPUTIME_ID) + SPIN_NS;
+
+	for (volatile unsigned turn = 0;; turn++) {
+		if (turn % 4096 == 0 && now_ns(CLOCK_THREAD_CPUTIME_ID) >= end_ns)
+			break;
+	}
+	STAY();
+}
+
+NOINLINE void handle_report(const char *word)
+{
+	if (strcmp(word, "sleep") == 0 || strcmp(word, "thread") == 0)
+		query_rows();
+	else if (strcmp(word, "sort") == 0)
+		sort_rows();
+	else if (strcmp(word, "frame") == 0)
+		frame_rows(strlen(word) * 100);
+	else if (strcmp(word, "signal") == 0)
+		raise(SIGUSR1);
+	else if (strcmp(word, "spin") == 0)
+		render_page();
+	STAY();
+}
+
+static void print_hex(const char *key, const uint8_t *bytes, size_t count)
+{
+	printf("\"%s\": \"", key);
+	for (size_t i = 0; i < count; i++)
+		printf("%02x", bytes[i]);
+	printf("\", ");
+}
+
+static void *make_span(void *word)
+{
+	struct record record = { .valid = 1 };
+	uint64_t start_ns;
+
+	if (getrandom(&record, 24, 0) != 24)
+		exit(3);
+	start_ns = now_ns(CLOCK_REALTIME);
+	otel_thread_ctx_v1 = &record;
+	STAY();
+	handle_report(word);
+	STAY();
+	otel_thread_ctx_v1 = NULL;
+	printf("{");
+	print_hex("trace", record.trace_id, sizeof(record.trace_id));
+	print_hex("span", record.span_id, sizeof(record.span_id));
+	printf("\"start\": %llu, \"end\": %llu, \"pid\": %d}\n", (unsigned long long)start_ns,
+	       (unsigned long long)now_ns(CLOCK_REALTIME), (int)getpid());
+	fflush(stdout);
+	return NULL;
+}
+
+int main(void)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	char line[64];
+	pthread_t thread;
+
+	sigaction(SIGUSR1, &action, NULL);
+	puts("\"started\"");
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (strcmp(line, "thread") != 0)
+			make_span(line);
+		else if (pthread_create(&thread, NULL, make_span, line) == 0)
+			pthread_join(thread, NULL);
+	}
+	return 0;
+}
