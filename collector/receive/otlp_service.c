@@ -54,6 +54,20 @@ static struct grpc_error refusal(int error)
 	return answer;
 }
 
+static void count_repairs(const struct otlp_service *service, const struct span_batch *batch)
+{
+	static const enum metric rejected[SPAN_REJECTION_KINDS] = {
+#define X(name, label, text) METRIC_REJECTED_##name,
+		SPAN_REJECTIONS(X)
+#undef X
+	};
+
+	for (int kind = 0; batch->rejected_count && kind < SPAN_REJECTION_KINDS; kind++)
+		metrics_add(service->metrics, rejected[kind], batch->rejected[kind]);
+	if (batch->mended_count)
+		metrics_add(service->metrics, METRIC_MENDED_STRINGS, batch->mended_count);
+}
+
 struct grpc_error otlp_service_result(const struct otlp_service *service,
 				      const struct otlp_counters *counters,
 				      const struct intake_result *result)
@@ -67,6 +81,7 @@ struct grpc_error otlp_service_result(const struct otlp_service *service,
 	metrics_add(service->metrics, counters->accepted, batch->span_count);
 	metrics_add(service->metrics, counters->rejected, batch->rejected_count);
 	metrics_add(service->metrics, counters->clamped, batch->clamped_count);
+	count_repairs(service, batch);
 	return (struct grpc_error){ .status = GRPC_OK };
 }
 

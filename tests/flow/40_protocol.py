@@ -44,7 +44,7 @@ def partial_success(channel):
     bad = (b"\x00" * 16, *bad[1:])
     answer = export(channel, request([good, bad]))
     assert answer.partial_success.rejected_spans == 1, answer
-    assert answer.partial_success.error_message
+    assert answer.partial_success.error_message == "1 span rejected: trace id is zero (1)", answer
 
 
 def frame(kind, flags, stream, payload):
@@ -105,6 +105,7 @@ def main():
         export(channel, request([one_span(7)]))
     assert daemon.trace(trace_id(5)) and daemon.trace(trace_id(7))
     assert daemon.metric("spanwise_receiver_accepted_spans_total") == 2
+    assert daemon.metric("spanwise_receiver_rejected_spans_total", 'reason="trace_id_zero"') == 1
     wait_for(lambda: daemon.settled(trace_id(7)), "a ledger without a kernel")
     assert daemon.stop() == 0, daemon.log()
 
