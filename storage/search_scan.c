@@ -236,7 +236,10 @@ static bool times_match(const struct store_query *query, const struct row *row)
 {
 	return row->start_unix_ns >= query->from_unix_ns &&
 	       (!query->to_unix_ns || row->start_unix_ns < query->to_unix_ns) &&
-	       row->wall_ns >= query->min_wall_ns;
+	       row->wall_ns >= query->min_wall_ns &&
+	       (!query->first_trace ||
+		(memcmp(row->trace_id, query->first_trace, TRACE_ID_BYTES) >= 0 &&
+		 memcmp(row->trace_id, query->last_trace, TRACE_ID_BYTES) <= 0));
 }
 
 static bool span_matches(const struct store_query *query, const struct row *row)

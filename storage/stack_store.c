@@ -6,9 +6,7 @@
 #include "collector/base/frame.h"
 #include "collector/base/map.h"
 #include "storage/key.h"
-#include "storage/store.h"
 #include "storage/store_errno.h"
-#include "storage/view.h"
 
 #define KEY_BYTES 8
 
@@ -115,23 +113,4 @@ int stack_store_copy(const struct part *from, const struct txn *reading, const s
 		return 0;
 	rc = copy_database(reading, from->frames, writing, to->frames);
 	return rc < 0 ? rc : copy_database(reading, from->stacks, writing, to->stacks);
-}
-
-int store_stack(struct store *store, uint64_t id, struct buf *out_frames)
-{
-	struct view view;
-	int rc = view_open(store, &view);
-
-	if (rc < 0)
-		return rc;
-	rc = -ENOENT;
-	for (size_t i = view.count; i > 0 && rc == -ENOENT; i--) {
-		const struct txn *txn = NULL;
-
-		rc = view_txn(&view, i - 1, &txn);
-		if (rc == 0)
-			rc = stack_store_get(view.parts[i - 1].part, txn, id, out_frames);
-	}
-	view_close(&view);
-	return rc;
 }

@@ -92,6 +92,8 @@ struct store_query {
 	uint64_t from_unix_ns; /* on the span's start, half open */
 	uint64_t to_unix_ns;   /* 0: no end */
 	uint64_t min_wall_ns;
+	const uint8_t *first_trace; /* trace ids from here to there, both included; NULL: any */
+	const uint8_t *last_trace;
 	double max_ratio; /* negative: no condition; spans without figures never match */
 	int reason;       /* enum ledger_reason, -1: any */
 	int grade;        /* enum ledger_grade, -1: any */

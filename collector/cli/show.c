@@ -7,7 +7,7 @@
 #include <strings.h>
 
 #define PREFIX_MIN_CHARS 4
-#define PREFIX_SEARCH    "/api/v1/spans?limit=1000" /* the newest ones: what people copy ids from */
+#define PREFIX_SEARCH    "/api/v1/spans?limit=1000&trace="
 
 static int take_first_id(struct client *client, const char *path, char out_id[TRACE_ID_HEX + 1])
 {
@@ -48,10 +48,7 @@ static int match_prefix(struct client *client, const struct json_value *spans, c
 		found = id;
 	}
 	if (!found || strlen(found) != TRACE_ID_HEX) {
-		buf_printf(&client->message,
-			   "no trace among the newest begins with %s; `spanwise search` finds "
-			   "older ones",
-			   prefix);
+		buf_printf(&client->message, "no trace begins with %s", prefix);
 		return -ENOENT;
 	}
 	memcpy(out_id, found, TRACE_ID_HEX + 1);
@@ -60,9 +57,12 @@ static int match_prefix(struct client *client, const struct json_value *spans, c
 
 static int find_prefix(struct client *client, const char *prefix, char out_id[TRACE_ID_HEX + 1])
 {
+	char path[sizeof(PREFIX_SEARCH) + TRACE_ID_HEX];
 	struct json_value *root;
-	int rc = client_get_json(client, PREFIX_SEARCH, &root);
+	int rc;
 
+	snprintf(path, sizeof(path), PREFIX_SEARCH "%s", prefix);
+	rc = client_get_json(client, path, &root);
 	if (rc < 0)
 		return rc;
 	rc = match_prefix(client, json_read_get(root, "spans"), prefix, out_id);

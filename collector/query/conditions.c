@@ -7,7 +7,8 @@
 #include "collector/render.h"
 #include "otlp/otlp_attribute.h"
 
-#define MAX_WALL_MS 1e12
+#define MAX_WALL_MS      1e12
+#define MIN_TRACE_DIGITS 4
 
 static const char *reason_name(unsigned reason)
 {
@@ -83,6 +84,32 @@ void conditions_read_scope(struct conditions *conditions, struct params *params)
 		params_complain(params, "'to' must be later than 'from'");
 }
 
+/* The first digits of a trace id, as the range of ids that begin so. */
+static void read_trace(struct conditions *conditions, struct params *params)
+{
+	struct str digits = params_text(params, "trace");
+	char first[2 * TRACE_ID_BYTES], last[2 * TRACE_ID_BYTES];
+
+	if (digits.len == 0)
+		return;
+	memset(first, '0', sizeof(first));
+	memset(last, 'f', sizeof(last));
+	if (digits.len >= MIN_TRACE_DIGITS && digits.len <= sizeof(first)) {
+		memcpy(first, digits.data, digits.len);
+		memcpy(last, digits.data, digits.len);
+	}
+	if (digits.len < MIN_TRACE_DIGITS || digits.len > sizeof(first) ||
+	    !hex_decode((struct str){ first, sizeof(first) }, conditions->first_trace,
+			TRACE_ID_BYTES) ||
+	    !hex_decode((struct str){ last, sizeof(last) }, conditions->last_trace, TRACE_ID_BYTES))
+		return params_complain(params,
+				       "'trace' must be the first %d to %d hexadecimal digits of a "
+				       "trace id",
+				       MIN_TRACE_DIGITS, 2 * TRACE_ID_BYTES);
+	conditions->query.first_trace = conditions->first_trace;
+	conditions->query.last_trace = conditions->last_trace;
+}
+
 struct store_rollup_query conditions_rollups(const struct conditions *conditions)
 {
 	const struct store_query *query = &conditions->query;
@@ -110,5 +137,6 @@ void conditions_read(struct conditions *conditions, struct params *params)
 	query->status =
 		params_choice(params, "status", render_status_name, SPAN_STATUS_ERROR + 1, -1);
 	query->kind = params_choice(params, "kind", render_kind_name, SPAN_KIND_CONSUMER + 1, -1);
+	read_trace(conditions, params);
 	read_attributes(conditions, params);
 }

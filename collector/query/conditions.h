@@ -14,10 +14,11 @@ struct conditions {
 		struct str value;
 	} attributes[CONDITIONS_MAX_ATTRIBUTES]; /* slices of the params; all must match */
 	unsigned attribute_count;
+	uint8_t first_trace[TRACE_ID_BYTES], last_trace[TRACE_ID_BYTES];
 };
 
-/* service, operation, from, to, min_wall_ms, max_ratio, reason, grade, status, kind, attr.KEY. An
- * attribute is looked for in the span, then in its resource. */
+/* service, operation, from, to, trace, min_wall_ms, max_ratio, reason, grade, status, kind,
+ * attr.KEY. An attribute is looked for in the span, then in its resource. */
 void conditions_read(struct conditions *conditions, struct params *params);
 
 /* service, operation, from, to only. */

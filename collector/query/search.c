@@ -8,15 +8,18 @@
 #include "collector/base/json.h"
 #include "collector/base/macros.h"
 #include "collector/daemon.h"
+#include "collector/engine.h"
 #include "collector/query.h"
 #include "collector/query/conditions.h"
 #include "collector/query/stacks.h"
 #include "collector/render.h"
 
-#define MAX_LIMIT     1000
-#define DEFAULT_LIMIT 20
-#define CURSOR_CHARS  72
-#define MAX_SKIP      10000 /* spans that start in the same ns at the edge of a page */
+#define MAX_LIMIT      1000
+#define DEFAULT_LIMIT  20
+#define PEEK_MAX_BYTES ((size_t)4 << 20)
+#define MAX_PEEKS      16 /* traces of a page that are asked about in the engine */
+#define CURSOR_CHARS   72
+#define MAX_SKIP       10000 /* spans that start in the same ns at the edge of a page */
 
 /* Newest first, a page goes on below the last start, and skips what the page before had of it. */
 struct page {
@@ -32,6 +35,12 @@ struct found {
 	struct page from;
 	struct page last;
 	size_t limit, shown;
+	struct daemon *daemon;
+	struct arena arena; /* of what the engine told */
+	struct ledger *ledgers;
+	size_t ledger_count;
+	unsigned peeks;
+	uint8_t peeked[TRACE_ID_BYTES]; /* the trace whose ledgers these are */
 };
 
 static const char *sort_name(unsigned sort)
@@ -66,6 +75,49 @@ static void read_cursor(struct params *params, int sort, struct page *page)
 		params_complain(params, "'cursor' is none that was given out");
 }
 
+/* What the engine knows of the trace by now; the spans of one stand together mostly. */
+static void peek(struct found *found, const uint8_t trace_id[TRACE_ID_BYTES])
+{
+	int rc;
+
+	if (found->peeks == MAX_PEEKS || memcmp(found->peeked, trace_id, TRACE_ID_BYTES) == 0)
+		return;
+	memcpy(found->peeked, trace_id, TRACE_ID_BYTES);
+	found->peeks++;
+	found->ledger_count = 0;
+	rc = engine_peek(daemon_engine(found->daemon), trace_id, &found->arena, &found->ledgers,
+			 &found->ledger_count);
+	if (rc < 0)
+		found->ledger_count = 0;
+	if (rc == -ETIMEDOUT) /* it is busy: leave it alone */
+		found->peeks = MAX_PEEKS;
+}
+
+/* A span that has not settled, with its ledger so far. */
+static void complete(struct found *found, struct store_span *span)
+{
+	peek(found, span->span.trace_id);
+	if (memcmp(found->peeked, span->span.trace_id, TRACE_ID_BYTES) != 0)
+		return;
+	for (size_t i = 0; i < found->ledger_count; i++) {
+		if (memcmp(found->ledgers[i].span_id, span->span.span_id, SPAN_ID_BYTES) == 0) {
+			span->ledger = found->ledgers[i];
+			span->has_ledger = true;
+		}
+	}
+}
+
+static void show(struct found *found, const struct store_span *stored)
+{
+	struct store_span span = *stored;
+
+	if (!span.has_ledger)
+		complete(found, &span);
+	render_span(&found->json, &span, RENDER_TRACE_ID,
+		    &(struct render_names){ stacks_put_json, &found->stacks });
+	found->shown++;
+}
+
 static int on_span(const struct store_span *span, void *arg)
 {
 	struct found *found = arg;
@@ -76,9 +128,7 @@ static int on_span(const struct store_span *span, void *arg)
 	} else {
 		if (found->shown == found->limit)
 			return 1;
-		render_span(&found->json, span, RENDER_TRACE_ID,
-			    &(struct render_names){ stacks_put_json, &found->stacks });
-		found->shown++;
+		show(found, span);
 	}
 	found->last.skip = start == found->last.start_unix_ns ? found->last.skip + 1 : 1;
 	found->last.start_unix_ns = start;
@@ -134,9 +184,12 @@ void search_query(struct query *query)
 	json_init(&found.json, &query->answer->body);
 	json_object(&found.json, NULL);
 	json_array(&found.json, "spans");
+	found.daemon = query->daemon;
+	arena_init(&found.arena, PEEK_MAX_BYTES);
 	stacks_init(&found.stacks, query->daemon);
 	rc = store_search(daemon_store(query->daemon), search, on_span, &found, &truncated);
 	stacks_fini(&found.stacks);
+	arena_fini(&found.arena);
 	if (rc < 0)
 		return answer_storage(query->answer, "the spans", rc);
 	json_end(&found.json);

@@ -8,6 +8,7 @@
 #include "collector/base/macros.h"
 #include "collector/clock.h"
 #include "collector/query/operation_view.h"
+#include "collector/query/stacks.h"
 
 #define SHOWN_WAKERS 4
 
@@ -149,7 +150,8 @@ static void put_decided_by(struct json *json, const struct wait_key *key)
 	buf_fini(&text);
 }
 
-static void put_sum(struct json *json, const struct ranked *ranked, uint64_t wall_ns)
+static void put_sum(struct json *json, const struct ranked *ranked, uint64_t wall_ns,
+		    struct stacks *stacks)
 {
 	const struct wait_sum *sum = ranked->sum;
 	struct rollup_wait wait = { .target = ranked->key.target,
@@ -158,6 +160,7 @@ static void put_sum(struct json *json, const struct ranked *ranked, uint64_t wal
 
 	json_object(json, NULL);
 	operation_view_wait(json, &wait);
+	stacks_put_json(json, "stack", wait.stack, stacks);
 	put_decided_by(json, &ranked->key);
 	json_uint(json, "ns", sum->ns);
 	json_double(json, "share", wall_ns ? (double)sum->ns / (double)wall_ns : 0, 4);
@@ -172,7 +175,8 @@ static void put_sum(struct json *json, const struct ranked *ranked, uint64_t wal
 	json_end(json);
 }
 
-int wait_table_render(const struct wait_table *table, struct json *json, size_t limit)
+int wait_table_render(const struct wait_table *table, struct json *json, size_t limit,
+		      struct stacks *stacks)
 {
 	struct ranked *ranked = malloc((table->sums.count + 1) * sizeof(*ranked));
 	uint64_t left_out_ns = table->left_out_ns;
@@ -187,7 +191,7 @@ int wait_table_render(const struct wait_table *table, struct json *json, size_t 
 	json_array(json, "waits");
 	for (size_t i = 0; i < count; i++) {
 		if (i < limit)
-			put_sum(json, &ranked[i], table->wall_ns);
+			put_sum(json, &ranked[i], table->wall_ns, stacks);
 		else
 			left_out_ns += ranked[i].sum->ns;
 	}

@@ -6,6 +6,8 @@
 #include "collector/base/map.h"
 #include "correlate/ledger.h"
 
+struct stacks;
+
 #define WAIT_TABLE_MAX 4096 /* distinct ones; the rest is summed as one */
 
 struct wait_table {
@@ -20,5 +22,7 @@ void wait_table_fini(struct wait_table *table);
 /* -ENOMEM. A ledger without figures adds nothing. */
 int wait_table_add(struct wait_table *table, const struct ledger *ledger);
 
-/* The member "waits", by time, most first, at most `limit`; and "left_out_ns". */
-int wait_table_render(const struct wait_table *table, struct json *json, size_t limit);
+/* The member "waits", by time, most first, at most `limit`, with their stacks by name; and
+ * "left_out_ns". */
+int wait_table_render(const struct wait_table *table, struct json *json, size_t limit,
+		      struct stacks *stacks);

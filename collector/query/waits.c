@@ -6,6 +6,7 @@
 #include "collector/query.h"
 #include "collector/query/operation_view.h"
 #include "collector/query/slowest.h"
+#include "collector/query/stacks.h"
 #include "collector/query/wait_table.h"
 
 #define MAX_WAITS     1000
@@ -38,6 +39,7 @@ static int put(struct query *query, const struct gather *gather, const struct sl
 {
 	uint64_t of = slowest->is_truncated || slowest->read == SLOWEST_MAX_SPANS ? slowest->of
 										  : slowest->read;
+	struct stacks stacks;
 	struct json json;
 	int rc;
 
@@ -52,7 +54,9 @@ static int put(struct query *query, const struct gather *gather, const struct sl
 	json_uint(&json, "wall_sum_ns", rollup_cell_sum(&gather->cell, ROLLUP_WALL_NS));
 	put_ratio(&json, &gather->cell);
 	operation_view_shares(&json, &gather->cell);
-	rc = wait_table_render(&gather->waits, &json, limit);
+	stacks_init(&stacks, query->daemon);
+	rc = wait_table_render(&gather->waits, &json, limit, &stacks);
+	stacks_fini(&stacks);
 	json_end(&json);
 	return rc;
 }

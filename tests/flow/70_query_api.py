@@ -107,6 +107,9 @@ def main():
         seen += [span["span_id"] for span in page["spans"]]
     assert len(seen) == len(set(seen)) == 31, seen
     trace = trace_id(7)
+    assert [span["trace_id"] for span in ask("/api/v1/spans", f"?trace={trace[:31]}&sort=wall")["spans"]] == [
+        trace_id(number) for number in range(15, 0, -1)]
+    assert len(ask("/api/v1/spans", f"?trace={trace}")["spans"]) == 1
     assert ask("/api/v1/traces/{trace_id}", trace_id=trace)["settled"]
     ask("/api/v1/traces/{trace_id}", "?format=otlp", trace_id=trace)
     ask("/api/v1/traces/{trace_id}", trace_id="f" * 32)
@@ -114,7 +117,7 @@ def main():
     ask("/api/v1/spans/{trace_id}/{span_id}", "?timeline=1", trace_id=trace, span_id=f"{7:016x}")
     ask("/api/v1/services")
     ask("/api/v1/status")
-    for wrong in ("?from=yesterday", "?limit=0", "?colour=red", "?from=-1m&to=-2m", "?cursor=1", "?service="):
+    for wrong in ("?from=yesterday", "?limit=0", "?colour=red", "?from=-1m&to=-2m", "?cursor=1", "?service=", "?trace=12", "?trace=xyzw"):
         refused = ask("/api/v1/spans", wrong)
         assert refused["error"]["code"] == "bad_parameter", (wrong, refused)
 

@@ -47,6 +47,15 @@ bool stack_book_find(uint64_t id, struct buf *out_frames, void *book)
 	return false;
 }
 
+/* No stack has a name here. */
+int store_stack(struct store *store, uint64_t id, struct buf *out_frames)
+{
+	(void)store;
+	(void)id;
+	(void)out_frames;
+	return -ENOENT;
+}
+
 struct stack_book *daemon_stacks(const struct daemon *daemon)
 {
 	(void)daemon;
@@ -322,6 +331,25 @@ static void the_newer_of_stored_and_pending_ledgers_is_shown(void **state)
 	json_read_free(root);
 }
 
+static void a_search_shows_what_the_engine_knows_by_now(void **state)
+{
+	const struct json_value *span;
+	struct json_value *root;
+
+	(void)state;
+	add_span(1, START, 100);
+	add_span(2, START, 100);
+	peeked[0] = make_ledger(1, 1, false);
+	peeked_count = 1;
+	root = ask("/api/v1/spans", "", 200);
+	span = json_read_at(json_read_get(root, "spans"), 0);
+	assert_false(json_read_bool(span, "settled"));
+	assert_int_equal(json_read_uint(json_read_get(span, "ledger"), "cpu_ns"), 10);
+	span = json_read_at(json_read_get(root, "spans"), 1);
+	assert_true(json_read_is_null(json_read_get(span, "ledger")));
+	json_read_free(root);
+}
+
 static void one_span_is_found_among_its_trace(void **state)
 {
 	struct json_value *root;
@@ -545,6 +573,7 @@ int main(void)
 		cmocka_unit_test_setup(errors_have_a_status_and_a_code, reset),
 		cmocka_unit_test_setup(spans_of_a_trace_come_by_start, reset),
 		cmocka_unit_test_setup(the_newer_of_stored_and_pending_ledgers_is_shown, reset),
+		cmocka_unit_test_setup(a_search_shows_what_the_engine_knows_by_now, reset),
 		cmocka_unit_test_setup(one_span_is_found_among_its_trace, reset),
 		cmocka_unit_test_setup(conditions_reach_the_store, reset),
 		cmocka_unit_test_setup(pages_neither_repeat_nor_skip_spans_of_one_start, reset),
