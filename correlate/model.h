@@ -25,7 +25,7 @@
 #define FOLD_MAX_WAITS     16
 #define COMPANY_MAX        128             /* traces that claim a thread, remembered */
 #define TICK_GRACE_NS      25000000ull     /* a running thread's slice is closed within two ticks */
-#define TRACE_HOLD_NS      30000000000ull  /* a settled trace stays known so long, for late spans */
+#define TRACE_HOLD_NS      60000000000ull  /* a settled trace stays known so long, for late spans */
 #define TRACE_UNCLAIMED_NS 600000000000ull /* seen in a thread, but no span has come */
 
 struct process {

@@ -185,7 +185,7 @@ static bool fill_span(struct trace_span *out, const struct span *span,
 {
 	*out = (struct trace_span){
 		.start_unix_ns = span->start_unix_ns,
-		.end_unix_ns = span->end_unix_ns,
+		.end_unix_ns = MAX(span->end_unix_ns, span->start_unix_ns),
 		.resource_key = resource_key(resource, span),
 		.process_pid = span->process_id ? span->process_id : resource->process_pid,
 		.thread_id = span->thread_id,

@@ -11,6 +11,7 @@
 #define STEP_NS        (10 * MS)
 #define DEFAULT_SETTLE (10000 * MS)
 #define DEFAULT_REACH  (60000 * MS)
+#define MUCH_LATER_NS  (55000 * MS)
 #define NOT_YET        UINT64_MAX
 
 struct player {
@@ -149,7 +150,7 @@ static void feed_spans(struct player *player, uint64_t now_ns)
 static void plan_arrivals(struct player *player, uint64_t end_ns)
 {
 	const struct schedule *s = player->schedule;
-	struct rng rng = { s->seed | 1 };
+	struct rng rng = { (s->seed ^ player->how->shuffle << 32) | 1 };
 
 	for (uint32_t i = 0; i < s->span_count; i++) {
 		const struct true_span *span = &s->spans[i];
@@ -158,10 +159,14 @@ static void plan_arrivals(struct player *player, uint64_t end_ns)
 		*at = span->end_ns;
 		if (player->how->order == PLAY_LATE)
 			*at = end_ns;
+		if (player->how->order == PLAY_MUCH_LATER)
+			*at = end_ns + MUCH_LATER_NS;
 		if (player->how->order == PLAY_SHUFFLED)
 			*at += rng_scale(&rng, 0, 500 * MS);
 		if (player->how->order == PLAY_ROOTS_LATE && span->parent < 0)
 			*at = end_ns + 1000 * MS;
+		if (player->how->order == PLAY_ROOTS_MUCH_LATER && span->parent < 0)
+			*at = end_ns + MUCH_LATER_NS;
 		if (!span->is_exported || !span->end_ns)
 			*at = NOT_YET;
 	}
@@ -180,7 +185,7 @@ static void step(struct player *player, uint64_t now_ns)
 
 static void run(struct player *player)
 {
-	uint64_t end_ns = player->schedule->now_ns + 600 * MS;
+	uint64_t end_ns = player->schedule->now_ns + 600 * MS, last_ns = end_ns + 1500 * MS;
 
 	plan_arrivals(player, end_ns);
 	feed_processes(player);
@@ -188,7 +193,9 @@ static void run(struct player *player)
 		correlator_gap(player->correlator, player->how->gap_from_ns,
 			       player->how->gap_to_ns);
 	feed_clock(player, SCHEDULE_START_NS - 100 * MS);
-	for (uint64_t now = SCHEDULE_START_NS; now <= end_ns + 1500 * MS; now += STEP_NS) {
+	if (player->how->order == PLAY_MUCH_LATER || player->how->order == PLAY_ROOTS_MUCH_LATER)
+		last_ns += MUCH_LATER_NS;
+	for (uint64_t now = SCHEDULE_START_NS; now <= last_ns; now += STEP_NS) {
 		if (player->how->order == PLAY_TWICE && now >= end_ns && now < end_ns + STEP_NS)
 			plan_arrivals(player, end_ns);
 		step(player, now);

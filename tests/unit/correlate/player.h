@@ -11,12 +11,15 @@ enum play_order {
 	PLAY_LATE,       /* all spans come at the end */
 	PLAY_TWICE,      /* each one comes again a little later */
 	PLAY_SHUFFLED,   /* each one comes at some time after its end, batches in any order */
-	PLAY_ROOTS_LATE, /* roots come after their traces have settled without them */
+	PLAY_MUCH_LATER, /* all come when the traces have long been forgotten by the threads */
+	PLAY_ROOTS_MUCH_LATER, /* ... the roots do, and their traces have settled without them */
+	PLAY_ROOTS_LATE,       /* roots come after their traces have settled without them */
 };
 
 struct play {
 	enum play_order order;
 	uint64_t settle_ns;              /* 0: 10 s */
+	uint64_t shuffle;                /* another number, another shuffle */
 	uint64_t reach_ns;               /* 0: 60 s */
 	uint64_t gap_from_ns, gap_to_ns; /* the probe was down */
 };

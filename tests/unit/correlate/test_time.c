@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Clocks that misbehave while a span is open. Each test plays the same service: its thread runs
+ * 1000..1002 and 1005..1010 ms, and waits for the network in between. */
+#include "tests/unit/correlate/world_builder.h"
+
+#define FUTEX    202
+#define RECVFROM 45
+#define START    (1001 * MS)
+#define END      (1008 * MS)
+#define RUNNING  (4 * MS) /* between these two */
+
+/* Unix time at that moment. */
+typedef uint64_t (*wall_clock)(uint64_t mono_ns);
+
+static uint64_t even(uint64_t mono_ns)
+{
+	return BUILDER_EPOCH_NS + mono_ns;
+}
+
+/* Set forward, as by NTP at first contact, or after a suspend. */
+static uint64_t leaping(uint64_t mono_ns)
+{
+	return even(mono_ns) + (mono_ns >= 1003 * MS ? 50 * MS : 0);
+}
+
+static uint64_t falling_back(uint64_t mono_ns)
+{
+	return even(mono_ns) - (mono_ns >= 1003 * MS ? 3 * MS : 0);
+}
+
+/* As much as adjtimex(2) allows. */
+static uint64_t slewing(uint64_t mono_ns)
+{
+	return even(mono_ns) + mono_ns / 2000;
+}
+
+/* Readings every half second, and right before spans come, as the daemon takes them. */
+static void read_clocks(struct builder *b, wall_clock clock, uint64_t from, uint64_t to)
+{
+	for (uint64_t at = from; at <= to; at += 500 * MS)
+		correlator_clock(b->correlator, at - 20, clock(at), at + 20);
+}
+
+static void play(struct builder *b, wall_clock clock, uint64_t start_unix, uint64_t end_unix)
+{
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+
+	builder_init(b);
+	read_clocks(b, clock, 100 * MS, 600 * MS);
+	for (uint64_t i = 0; i < 10; i++)
+		builder_slice(b, &t, 0, (900 + i) * MS, (900 + i) * MS + 100 * US, 0, 0, FUTEX);
+	builder_slice(b, &t, 0, 1000 * MS, 1002 * MS, 1, 0, RECVFROM);
+	builder_slice(b, &t, 1005 * MS, 1005 * MS, 1010 * MS, 0, 0, FUTEX);
+	read_clocks(b, clock, 1100 * MS, 2600 * MS);
+	builder_span(b, 1, 0, start_unix - BUILDER_EPOCH_NS, end_unix - BUILDER_EPOCH_NS);
+	read_clocks(b, clock, 3100 * MS, 3100 * MS);
+	correlator_advance(b->correlator, 3100 * MS);
+	correlator_settle_all(b->correlator);
+}
+
+static uint64_t distance(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : b - a;
+}
+
+/* The wall is what the span says; what it was in truth lies within what the ledger admits. */
+static void assert_admits(const struct ledger *l, uint64_t wall_ns)
+{
+	assert_int_equal(l->wall_ns, wall_ns);
+	assert_true(l->grade >= GRADE_BOUNDED);
+	assert_true(distance(l->all.running_ns, RUNNING) <= l->uncertain_ns);
+	assert_true(distance(l->all.blocked_ns[REASON_NET], 3 * MS) <= l->uncertain_ns);
+	assert_true(distance(l->cpu_ns, RUNNING) <= l->uncertain_ns);
+}
+
+static void a_steady_clock_is_exact(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	play(&b, even, even(START), even(END));
+	assert_admits(builder_ledger(&b, 1), END - START);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
+static void a_slew_costs_little(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	play(&b, slewing, slewing(START), slewing(END));
+	assert_admits(builder_ledger(&b, 1), slewing(END) - slewing(START));
+	assert_true(builder_ledger(&b, 1)->uncertain_ns < 10 * US);
+	correlator_free(b.correlator);
+}
+
+static void a_step_forward_within_a_span_is_admitted(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	play(&b, leaping, leaping(START), leaping(END));
+	assert_admits(builder_ledger(&b, 1), END - START + 50 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_BOUNDED);
+	correlator_free(b.correlator);
+}
+
+static void a_step_back_within_a_span_is_admitted(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	play(&b, falling_back, falling_back(START), falling_back(END));
+	assert_admits(builder_ledger(&b, 1), END - START - 3 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_BOUNDED);
+	correlator_free(b.correlator);
+}
+
+/* The clock went back by more than the span lasted. */
+static void a_span_that_ends_before_it_begins_has_no_length(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	play(&b, even, even(END), even(START));
+	assert_int_equal(builder_ledger(&b, 1)->wall_ns, 0);
+	assert_int_equal(builder_ledger(&b, 1)->all.running_ns, 0);
+	correlator_free(b.correlator);
+}
+
+/* Both edges are cut to the millisecond: the span is another one then, by half of one at each edge,
+ * and its figures are right for that one. */
+static void a_millisecond_clock_moves_the_span(void **state)
+{
+	struct builder b;
+	const struct ledger *l;
+
+	(void)state;
+	play(&b, even, even(1001 * MS), even(1007 * MS)); /* 1001.6 to 1007.9 */
+	l = builder_ledger(&b, 1);
+	assert_int_equal(l->grade, GRADE_EXACT);
+	assert_int_equal(l->all.running_ns, 3 * MS);
+	assert_int_equal(l->all.blocked_ns[REASON_NET], 3 * MS);
+	correlator_free(b.correlator);
+}
+
+/* The SDK's clock runs ahead: the span is seen before it says that it began. */
+static void a_clock_that_runs_ahead_is_found_out(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	play(&b, even, even(1003 * MS), even(1009 * MS));
+	assert_true(builder_ledger(&b, 1)->uncertain_ns >= 1 * MS);
+	correlator_free(b.correlator);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_steady_clock_is_exact),
+		cmocka_unit_test(a_slew_costs_little),
+		cmocka_unit_test(a_step_forward_within_a_span_is_admitted),
+		cmocka_unit_test(a_step_back_within_a_span_is_admitted),
+		cmocka_unit_test(a_span_that_ends_before_it_begins_has_no_length),
+		cmocka_unit_test(a_millisecond_clock_moves_the_span),
+		cmocka_unit_test(a_clock_that_runs_ahead_is_found_out),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
