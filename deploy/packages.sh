@@ -43,9 +43,18 @@ packages_no_cluster() {
 	echo "  wrote $file: no system-wide database cluster is created"
 }
 
+# Debian starts what it installs; the tests start their own. /usr/sbin/policy-rc.d is how Debian is told not
+# to: it is there while the packages are installed, unless the machine has one of its own.
+packages_no_service() {
+	[ -e /usr/sbin/policy-rc.d ] && return 0
+	printf '#!/bin/sh\nexit 101\n' | as_root tee /usr/sbin/policy-rc.d >/dev/null
+	as_root chmod 755 /usr/sbin/policy-rc.d
+	packages_policy=/usr/sbin/policy-rc.d
+}
+
 # packages_install LOG PACKAGE...: those that are missing, and nothing else.
 packages_install() {
-	local log=$1 missing
+	local log=$1 missing packages_policy= status=0
 	shift
 	mapfile -t missing < <(packages_missing "$@")
 	[ ${#missing[@]} -gt 0 ] || return 0
@@ -53,9 +62,15 @@ packages_install() {
 	case " ${missing[*]} " in
 	*" postgresql "*) packages_no_cluster ;;
 	esac
+	case " ${missing[*]} " in
+	*" prometheus"*) packages_no_service ;;
+	esac
 	as_root env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 sh -c '
 		apt-get -q update && apt-get -q -y --no-install-recommends \
-			-o Dpkg::Options::=--force-confold install "$@"' sh "${missing[@]}" >"$log" 2>&1 || {
+			-o Dpkg::Options::=--force-confold install "$@"' sh "${missing[@]}" >"$log" 2>&1 ||
+		status=1
+	[ -z "$packages_policy" ] || as_root rm -f "$packages_policy"
+	[ "$status" -eq 0 ] || {
 		tail -5 "$log" >&2
 		echo "apt-get could not install them; the whole log: $log" >&2
 		return 1

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why an alert fires, from spans that really waited: the ratio, the wait, the verdict, and traces that can be opened."""
+
+import os
+import sys
+import time
+import urllib.request
+
+from cli import spanwise
+from daemon import Daemon, run, skip, temporary_folder, wait_for
+from service import Service, ids, say, trace_to, wait_for_go
+
+RULE = """
+[alert waits]
+service = subject
+window = 10m
+min_count = 6
+when = ratio < 0.30 and blocked.sleep > 50 %
+for = 0s
+"""
+COUNT = 8
+
+
+def service(endpoint):
+    provider = trace_to(endpoint)
+    tracer = provider.get_tracer("subject")
+    say("started")
+    while wait_for_go() is not None:
+        for _ in range(COUNT):
+            with tracer.start_as_current_span("GET /sleepy") as root:
+                time.sleep(0.03)
+        assert provider.force_flush()
+        say(ids(root))
+    provider.shutdown()
+
+
+def check_evidence(daemon, alert):
+    evidence, condition = alert["evidence"], {row["figure"]: row for row in alert["condition"]}
+    assert alert["covered"] == alert["spans"] == COUNT, alert
+    assert condition["ratio"]["value"] < 0.3 and condition["blocked.sleep"]["value"] > 0.5, condition
+    assert evidence["dominant_wait"]["reason"] == "sleep" and evidence["dominant_share"] > 0.5, evidence
+    assert evidence["dominant_wait"]["wakers"][0]["kind"] == "timer", evidence
+    assert evidence["verdict"]["kind"] == "waiting", evidence
+    assert [one["kind"] for one in evidence["exemplars"]] == ["slow", "low_ratio", "typical"], evidence
+    assert len({one["trace_id"] for one in evidence["exemplars"]}) == 3, evidence
+    for one in evidence["exemplars"]:
+        with urllib.request.urlopen(one["link"], timeout=30) as answer:
+            assert one["span_id"] in answer.read().decode(), one
+    texts = alert["annotations"]
+    assert texts["blocker"] == "timer" and texts["verdict"] == evidence["verdict"]["text"], texts
+    assert texts["dominant_wait"].startswith("sleep") and "syscall clock_nanosleep" in texts["dominant_wait"], texts
+    shown = spanwise("alerts", api=daemon.api)[1]
+    assert texts["exemplar_1"] in shown and "blocker" in shown, shown
+
+
+def main():
+    config = os.path.join(temporary_folder(), "spanwise.conf")
+    with open(config, "w") as file:
+        file.write("settle_ms = 300\nalert_interval_s = 1\n" + RULE)
+    daemon = Daemon("--config=" + config)
+    if os.geteuid() != 0 or not daemon.status()["kernel"]["available"]:
+        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    with Service(daemon) as subject:
+        subject.ask("go")
+        alert = wait_for(lambda: next((one for one in daemon.get("/api/v1/alerts?rule=waits")[1]["alerts"]
+                                       if one["status"] == "firing" and one["spans"] == COUNT), None), "the alert")
+    check_evidence(daemon, alert)
+    assert daemon.stop() == 0, daemon.log()
+
+
+if len(sys.argv) > 1:
+    service(*sys.argv[1:])
+else:
+    run(main)
