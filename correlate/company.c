@@ -95,8 +95,11 @@ static bool may_be_on(const struct join *join, const struct node *node, const st
 		return false;
 	if (node->placed && (node->placed == lane || !node->inferred))
 		return node->placed == lane;
-	return !join->sighting_count && may_have_run(join, lane, node->a_ns) &&
-	       may_have_run(join, lane, MAX(node->b_ns, 1) - 1);
+	if (join->sighting_count)
+		return false;
+	return node->b_ns <= lane->thread->folded_until_ns || /* nobody can tell any more */
+	       (may_have_run(join, lane, node->a_ns) &&
+		may_have_run(join, lane, MAX(node->b_ns, 1) - 1));
 }
 
 /* When the trace claims the thread: all the time that a span is open which was seen nowhere else;
