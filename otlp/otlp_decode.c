@@ -7,6 +7,7 @@
 #include "collector/base/macros.h"
 #include "collector/base/wire.h"
 #include "otlp/otlp_attribute.h"
+#include "otlp/otlp_known.h"
 #include "otlp/otlp_schema.h"
 #include "otlp/otlp_text.h"
 
@@ -32,8 +33,6 @@ enum span_field {
 	SPAN_FLAGS = 16,
 };
 
-#define PORT_MAX_DIGITS 5
-
 static const char *const reasons[SPAN_REJECTION_KINDS] = {
 #define X(name, label, text) text,
 	SPAN_REJECTIONS(X)
@@ -46,10 +45,7 @@ struct draft {
 	struct str trace_id;
 	struct str span_id;
 	struct str parent_span_id;
-	struct str server_address;
-	struct str net_peer_name;
-	int64_t server_port;
-	int64_t net_peer_port;
+	struct otlp_known known;
 	uint32_t members; /* attributes, events and links */
 	bool has_bad_link;
 	bool is_ascii;
@@ -110,80 +106,6 @@ static int take_link(struct draft *draft, struct str link)
 	return rc < 0 ? rc : check_message(link, OTLP_OWNER_LINK);
 }
 
-static void take_string(const struct otlp_value *value, struct str *out)
-{
-	if (value->type == OTLP_VALUE_STRING)
-		*out = value->bytes;
-}
-
-static void take_resource_attribute(const struct otlp_attribute *attribute,
-				    struct span_resource *resource, bool *has_vpid)
-{
-	const struct otlp_value *value = &attribute->value;
-	struct str key = attribute->key;
-
-	if (str_eq(key, STR("service.name")))
-		take_string(value, &resource->service_name);
-	else if (str_eq(key, STR("service.instance.id")))
-		take_string(value, &resource->service_instance_id);
-	else if (str_eq(key, STR("runtime-id")))
-		take_string(value, &resource->runtime_id);
-	else if (str_eq(key, STR("container.id")))
-		take_string(value, &resource->container_id);
-	else if (str_eq(key, STR("host.name")))
-		take_string(value, &resource->host_name);
-	else if (str_eq(key, STR("process.vpid"))) /* the pid in the namespace, said outright */
-		*has_vpid |= otlp_attribute_as_int(value, &resource->process_pid);
-	else if (str_eq(key, STR("process.pid")) && !*has_vpid)
-		otlp_attribute_as_int(value, &resource->process_pid);
-}
-
-static int read_resource(struct span_resource *resource)
-{
-	struct wire_reader reader = wire_read(resource->bytes);
-	struct otlp_attribute attribute;
-	bool has_vpid = false;
-	int rc;
-
-	while ((rc = otlp_attribute_next(&reader, OTLP_OWNER_RESOURCE, &attribute)) > 0)
-		take_resource_attribute(&attribute, resource, &has_vpid);
-	return rc;
-}
-
-/* The few attributes that we use ourselves, told apart by their lengths first. */
-static void take_known(struct draft *draft, const struct otlp_attribute *attribute)
-{
-	const struct otlp_value *value = &attribute->value;
-	struct str key = attribute->key;
-
-	switch (key.len) {
-	case sizeof("thread.id") - 1:
-		if (str_eq(key, STR("thread.id")))
-			otlp_attribute_as_int(value, &draft->span.thread_id);
-		break;
-	case sizeof("process_id") - 1:
-		if (str_eq(key, STR("process_id")))
-			otlp_attribute_as_int(value, &draft->span.process_id);
-		break;
-	case sizeof("process.pid") - 1: /* as long as server.port */
-		if (str_eq(key, STR("process.pid")))
-			otlp_attribute_as_int(value, &draft->span.process_id);
-		else if (str_eq(key, STR("server.port")))
-			otlp_attribute_as_int(value, &draft->server_port);
-		break;
-	case sizeof("server.address") - 1:
-		if (str_eq(key, STR("server.address")))
-			take_string(value, &draft->server_address);
-		break;
-	case sizeof("net.peer.name") - 1: /* as long as net.peer.port */
-		if (str_eq(key, STR("net.peer.name")))
-			take_string(value, &draft->net_peer_name);
-		else if (str_eq(key, STR("net.peer.port")))
-			otlp_attribute_as_int(value, &draft->net_peer_port);
-		break;
-	}
-}
-
 static int take_attribute(struct draft *draft, struct str key_value)
 {
 	struct otlp_attribute attribute;
@@ -194,7 +116,7 @@ static int take_attribute(struct draft *draft, struct str key_value)
 	draft->is_ascii &=
 		otlp_text_is_ascii(attribute.key) && (attribute.value.type == OTLP_VALUE_BYTES ||
 						      otlp_text_is_ascii(attribute.value.bytes));
-	take_known(draft, &attribute);
+	otlp_known_take(&draft->known, &attribute);
 	return 0;
 }
 
@@ -287,47 +209,6 @@ static enum span_rejection take_ids(struct draft *draft)
 	return SPAN_REJECTION_KINDS;
 }
 
-static size_t append(char *text, size_t len, struct str piece)
-{
-	memcpy(text + len, piece.data, piece.len);
-	return len + piece.len;
-}
-
-/* host:port, as the kernel's side writes a socket's peer; an IPv6 address gets its brackets. */
-static int join_peer(struct span_batch *batch, struct str host, int64_t port, struct str *out_peer)
-{
-	bool is_ipv6 = memchr(host.data, ':', host.len) && host.data[0] != '[';
-	char *text = arena_alloc(&batch->arena, host.len + sizeof("[]:65535"));
-	char digits[PORT_MAX_DIGITS];
-	size_t first = PORT_MAX_DIGITS, len = 0;
-
-	if (!text)
-		return -ENOMEM;
-	for (; port > 0; port /= 10)
-		digits[--first] = (char)('0' + port % 10);
-	len = append(text, len, is_ipv6 ? STR("[") : STR(""));
-	len = append(text, len, host);
-	len = append(text, len, is_ipv6 ? STR("]:") : STR(":"));
-	len = append(text, len, (struct str){ digits + first, PORT_MAX_DIGITS - first });
-	*out_peer = (struct str){ text, len };
-	return 0;
-}
-
-/* A server span's server.address is its own: no peer. */
-static int take_peer(struct span_batch *batch, struct draft *draft)
-{
-	bool is_new = draft->server_address.len > 0;
-	struct str host = is_new ? draft->server_address : draft->net_peer_name;
-	int64_t port = is_new ? draft->server_port : draft->net_peer_port;
-
-	if (draft->span.kind == SPAN_KIND_SERVER || host.len == 0)
-		return 0;
-	draft->span.peer = host;
-	if (port <= 0 || port > UINT16_MAX)
-		return 0;
-	return join_peer(batch, host, port, &draft->span.peer);
-}
-
 static int keep_span(struct span_batch *batch, struct draft *draft)
 {
 	struct span *span = &draft->span;
@@ -342,7 +223,9 @@ static int keep_span(struct span_batch *batch, struct draft *draft)
 	}
 	if (!draft->is_ascii)
 		batch->mended_count += otlp_text_mend_message(span->bytes, otlp_span_members);
-	rc = take_peer(batch, draft);
+	span->thread_id = draft->known.thread_id;
+	span->process_id = draft->known.process_id;
+	rc = otlp_known_peer(&draft->known, span->kind, &batch->arena, &span->peer);
 	if (rc < 0)
 		return rc;
 	if (span->end_unix_ns < span->start_unix_ns) {
@@ -429,7 +312,7 @@ static int read_resource_spans(struct span_batch *batch, struct str message)
 	if (rc == 0 && pieces > 1)
 		rc = gather(batch, message, RESOURCE_SPANS_RESOURCE, &resource->bytes);
 	if (rc == 0)
-		rc = read_resource(resource);
+		rc = otlp_known_resource(resource);
 	if (rc == 0)
 		mend_group(batch, resource->bytes, otlp_resource_members, resource->schema_url);
 	return rc;
