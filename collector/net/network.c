@@ -214,7 +214,8 @@ static int open_lane(struct network *network, struct lane *lane)
 
 	lane->network = network;
 	lane->loop = is_first ? network->options.loop : &lane->own;
-	lane->budget.limit_bytes = network->pool.limit_bytes;
+	lane->budget.limit_bytes = MAX(network->pool.limit_bytes / network->lane_count,
+				       (size_t)network->options.config->max_request_mib << 20);
 	if (!is_first)
 		rc = uv_loop_init(lane->loop);
 	if (rc < 0)
