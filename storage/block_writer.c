@@ -2,6 +2,7 @@
 #include "storage/block_writer.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "collector/base/compress.h"
 #include "collector/base/macros.h"
@@ -68,6 +69,20 @@ void block_writer_widen(struct block_writer *writer, uint64_t start_unix_ns, uin
 	header->max_start_unix_ns = MAX(header->max_start_unix_ns, start_unix_ns);
 	header->min_end_unix_ns = MIN(header->min_end_unix_ns, end_unix_ns);
 	header->max_end_unix_ns = MAX(header->max_end_unix_ns, end_unix_ns);
+}
+
+int block_writer_put(struct block_writer *writer, const void *row, size_t row_bytes, size_t next_at,
+		     uint32_t before)
+{
+	struct buf *index = &writer->draft.index;
+	uint32_t number = (uint32_t)((index->len - sizeof(struct block_header)) / row_bytes);
+
+	buf_append(index, row, row_bytes);
+	if (buf_error(index) || before == BLOCK_NO_ROW)
+		return buf_error(index);
+	memcpy(index->data + sizeof(struct block_header) + before * row_bytes + next_at, &number,
+	       sizeof(number));
+	return 0;
 }
 
 void block_writer_piece(struct block_writer *writer, struct str piece)

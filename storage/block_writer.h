@@ -26,6 +26,10 @@ void block_writer_begin(struct block_writer *writer, enum block_kind kind, uint6
  * -ENOMEM. */
 int block_writer_link(struct block_writer *writer, const uint8_t *trace_id, uint32_t row,
 		      uint32_t *out_before);
+/* Appends the row, which block_writer_link was told about. `next_at`: where in it stands the number
+ * of the next row of its trace, set in the row before. */
+int block_writer_put(struct block_writer *writer, const void *row, size_t row_bytes, size_t next_at,
+		     uint32_t before);
 void block_writer_widen(struct block_writer *writer, uint64_t start_unix_ns, uint64_t end_unix_ns);
 void block_writer_piece(struct block_writer *writer, struct str piece);
 /* Packs and seals; the draft may then be written. -ENOMEM, -EMSGSIZE. */

@@ -90,15 +90,6 @@ void compaction_forget(struct store *store, const struct part *part)
 		compaction_abandon(store);
 }
 
-static void remove_file(const struct part *part, const char *name)
-{
-	char *path = part_file_path(part->path, name);
-
-	if (path)
-		unlink(path);
-	free(path);
-}
-
 static int write_summaries(struct compaction *work)
 {
 	operation_index_write(&work->txn, work->to->by_operation, work->operation_runs++,
@@ -348,10 +339,10 @@ static int swap(struct store *store, struct compaction *work)
 	if (rc == 0)
 		rc = part_open(&options, &fresh);
 	if (rc < 0)
-		remove_file(from, PART_CLOSED_FILE);
+		part_remove_file(from->path, PART_CLOSED_FILE);
 	if (rc == 0) {
-		remove_file(from, PART_OPEN_FILE);
-		remove_file(from, PART_OPEN_FILE "-lock");
+		part_remove_file(from->path, PART_OPEN_FILE);
+		part_remove_file(from->path, PART_OPEN_FILE "-lock");
 		part_list_replace(store, from, fresh);
 	}
 	free(fresh_path);
@@ -398,7 +389,7 @@ static int open_target(struct compaction *work)
 		.mode = PART_COMPACT,
 	};
 
-	remove_file(from, FRESH_FILE);
+	part_remove_file(from->path, FRESH_FILE);
 	return part_open(&options, &work->to);
 }
 
@@ -520,7 +511,7 @@ int compaction_step(struct store *store)
 	if (rc < 0) {
 		part->cannot_be_packed = rc == -EBADMSG;
 		if (store->compaction)
-			remove_file(part, FRESH_FILE);
+			part_remove_file(part->path, FRESH_FILE);
 		compaction_abandon(store);
 		return rc == STORE_MAP_FULL ? -ENOSPC : rc;
 	}

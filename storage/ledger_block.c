@@ -2,6 +2,7 @@
 #include "storage/ledger_block.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 struct block_ledger ledger_block_row(const struct ledger *ledger)
@@ -46,9 +47,7 @@ void ledger_block_begin(struct block_writer *writer, uint64_t commit_unix_ns)
 
 static int put_row(struct block_writer *writer, struct block_ledger *row)
 {
-	struct buf *index = &writer->draft.index;
 	uint32_t number = writer->draft.header.row_count, before;
-	struct block_ledger *rows;
 	int rc = block_writer_link(writer, row->trace_id, number, &before);
 
 	if (rc == 0)
@@ -58,12 +57,8 @@ static int put_row(struct block_writer *writer, struct block_ledger *row)
 	row->is_first = before == BLOCK_NO_ROW;
 	row->next_of_trace = BLOCK_NO_ROW;
 	block_writer_widen(writer, row->start_unix_ns, row->start_unix_ns + row->wall_ns);
-	buf_append(index, row, sizeof(*row));
-	if (buf_error(index) || before == BLOCK_NO_ROW)
-		return buf_error(index);
-	rows = (void *)(index->data + sizeof(struct block_header));
-	rows[before].next_of_trace = number;
-	return 0;
+	return block_writer_put(writer, row, sizeof(*row),
+				offsetof(struct block_ledger, next_of_trace), before);
 }
 
 int ledger_block_add(struct block_writer *writer, const struct block_ledger *row,

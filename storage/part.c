@@ -39,6 +39,15 @@ char *part_file_path(const char *folder, const char *name)
 	return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
 }
 
+void part_remove_file(const char *folder, const char *name)
+{
+	char *path = part_file_path(folder, name);
+
+	if (path)
+		unlink(path);
+	free(path);
+}
+
 static bool is_new(enum part_mode mode)
 {
 	return mode == PART_CREATE || mode == PART_COMPACT;

@@ -78,6 +78,8 @@ void part_release(struct part *part); /* NULL: nothing */
 
 /* "<folder>/<name>", for free(). NULL: out of memory. */
 char *part_file_path(const char *folder, const char *name);
+/* Removes a file of a part, if it is there. */
+void part_remove_file(const char *folder, const char *name);
 uint64_t part_bytes(const struct part *part);
 
 struct block;

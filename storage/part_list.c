@@ -48,15 +48,6 @@ static bool has_file(const char *path, const char *name)
 	return has;
 }
 
-static void remove_file(const char *path, const char *name)
-{
-	char *file = part_file_path(path, name);
-
-	if (file)
-		unlink(file);
-	free(file);
-}
-
 /* closed.mdb appears complete or not at all; then open.mdb is superfluous. */
 static int open_one(struct store *store, const char *path, uint64_t start, bool is_last)
 {
@@ -77,10 +68,10 @@ static int open_one(struct store *store, const char *path, uint64_t start, bool 
 	if (rc < 0)
 		return rc == -ENOENT ? -EBADMSG : rc;
 	if (!store->options.read_only) {
-		remove_file(path, "closed.new");
+		part_remove_file(path, "closed.new");
 		if (is_closed) {
-			remove_file(path, PART_OPEN_FILE);
-			remove_file(path, PART_OPEN_FILE "-lock");
+			part_remove_file(path, PART_OPEN_FILE);
+			part_remove_file(path, PART_OPEN_FILE "-lock");
 		}
 	}
 	rc = append(store, part);

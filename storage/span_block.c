@@ -2,6 +2,7 @@
 #include "storage/span_block.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 /* Where the batch being encoded lies in the heap and in the tables. */
@@ -61,9 +62,7 @@ static void fill_row(struct block_writer *writer, const struct place *place,
 
 static int put_row(struct block_writer *writer, struct block_span *row)
 {
-	struct buf *index = &writer->draft.index;
 	uint32_t number = writer->draft.header.row_count, before;
-	struct block_span *rows;
 	int rc = block_writer_link(writer, row->trace_id, number, &before);
 
 	if (rc == 0)
@@ -72,12 +71,8 @@ static int put_row(struct block_writer *writer, struct block_span *row)
 		return rc;
 	row->is_first = before == BLOCK_NO_ROW;
 	block_writer_widen(writer, row->start_unix_ns, row->end_unix_ns);
-	buf_append(index, row, sizeof(*row));
-	if (buf_error(index) || before == BLOCK_NO_ROW)
-		return buf_error(index);
-	rows = (void *)(index->data + sizeof(struct block_header));
-	rows[before].next_of_trace = number;
-	return 0;
+	return block_writer_put(writer, row, sizeof(*row),
+				offsetof(struct block_span, next_of_trace), before);
 }
 
 static int put_rows(struct block_writer *writer, const struct place *place,
