@@ -2,6 +2,7 @@
 """An alert from the first slow span to the last message: it fires, survives kill -9, is told to a webhook that is down
 at first and to a real Alertmanager that loses its memory, and ends. Wall time needs no eBPF."""
 
+import atexit
 import hashlib
 import hmac
 import json
@@ -69,12 +70,12 @@ class Webhook:
 class Alertmanager:
     """The real one; `restart` makes it forget everything."""
 
-    def __init__(self, port=None):
+    def __init__(self):
         self.binary = shutil.which("prometheus-alertmanager")
-        self.folder = temporary_folder()
-        self.port = port or free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = None
+        atexit.register(self.stop)
         self.restart()
 
     def restart(self):
