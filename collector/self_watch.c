@@ -158,7 +158,7 @@ int self_watch_start(struct uv_loop_s *loop, struct daemon *daemon, struct self_
 	uv_timer_init(loop, &watch->timer);
 	watch->timer.data = watch;
 	watch->work.data = watch;
-	uv_timer_start(&watch->timer, on_timer, 0, SELF_WATCH_EVERY_S * 1000);
+	uv_timer_start(&watch->timer, on_timer, 0, SELF_WATCH_EVERY_S * 1000ul);
 	*out_watch = watch;
 	return 0;
 }

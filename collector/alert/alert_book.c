@@ -131,10 +131,17 @@ static bool is_kept(const struct alert_life *life)
 	       life->state == ALERT_STATE_RESOLVED;
 }
 
+static bool is_same(const struct alert_life *a, const struct alert_life *b)
+{
+	return a->state == b->state && a->since_unix_ns == b->since_unix_ns &&
+	       a->fired_unix_ns == b->fired_unix_ns && a->ended_unix_ns == b->ended_unix_ns &&
+	       a->better_unix_ns == b->better_unix_ns;
+}
+
 /* What the disk shall know of it. */
 static void note(struct round *round, const struct alert *alert, const struct alert_life *before)
 {
-	if (memcmp(before, &alert->life, sizeof(*before)) == 0)
+	if (is_same(before, &alert->life))
 		return;
 	if (is_kept(&alert->life))
 		alert_entry_put(alert, round->batch);
