@@ -255,6 +255,8 @@ struct str profile_frame_name(const struct profile *profile, uint32_t frame)
 {
 	if (frame >= profile->frame_count)
 		return STR("all");
+	if (!profile->frames[frame].len) /* there may be no text at all */
+		return (struct str){ 0 };
 	return (struct str){ profile->text + profile->frames[frame].offset,
 			     profile->frames[frame].len };
 }

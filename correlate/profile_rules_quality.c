@@ -117,10 +117,12 @@ static void order(struct diagnosis *d)
 	for (uint32_t i = 0; i < profile->frame_count; i++) {
 		struct str name = profile_frame_name(profile, i),
 			   best = profile_frame_name(profile, first);
-		int sign = memcmp(name.data, best.data, MIN(name.len, best.len));
+		int sign;
 
-		if (name.len &&
-		    (first == PROFILE_NONE || sign < 0 || (sign == 0 && name.len < best.len)))
+		if (!name.len)
+			continue;
+		sign = memcmp(name.data, best.data, MIN(name.len, best.len));
+		if (first == PROFILE_NONE || sign < 0 || (sign == 0 && name.len < best.len))
 			first = i;
 	}
 	if (first == PROFILE_NONE || d->all.inclusive[first] > d->all.total * SMALL_SHARE)

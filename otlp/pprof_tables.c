@@ -225,7 +225,7 @@ int pprof_tables_field(struct pprof_tables *tables, const struct wire_field *fie
 
 static struct str text_at(const struct pprof_tables *tables, uint64_t index)
 {
-	if (index >= tables->string_count)
+	if (index >= tables->string_count || !tables->strings[index].len)
 		return (struct str){ 0 };
 	return (struct str){ tables->text.data + tables->strings[index].offset,
 			     tables->strings[index].len };
