@@ -248,7 +248,7 @@ static int run(const struct ask *ask, const struct term *term, bool json)
 
 int command_alerts(int argc, char **argv)
 {
-	struct ask ask = { NULL };
+	struct ask ask = { 0 };
 	const char *colour = NULL;
 	bool json = false;
 	const struct option_row rows[] = {

@@ -30,7 +30,8 @@ void doctor_report_fini(struct doctor_report *report)
 }
 
 /* NULL: no memory; the row then stands there without it. */
-static char *keep(struct doctor_report *report, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static char *keep(struct doctor_report *report,
+							const char *format, va_list args)
 {
 	struct buf text;
 	char *copy;

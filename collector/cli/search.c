@@ -112,7 +112,7 @@ static int run(const struct conditions *conditions, const char *api, const struc
 int command_search(int argc, char **argv)
 {
 	const char *api = NULL, *colour = NULL;
-	struct conditions conditions = { NULL };
+	struct conditions conditions = { 0 };
 	bool json = false;
 	const struct option_row rows[] = {
 #define X(parameter, option, value, help) { option, value, &conditions.parameter, NULL, help },

@@ -72,8 +72,8 @@ static void blocked_time_is_in_its_class(void **state)
 		struct sum sum = sum_up(wait);
 
 		printf("  %-10s %-8s %9lu ns right %9lu ns wrong %s\n", wait->name,
-		       ledger_reason_name(wait->identity), sum.right_ns, sum.wrong_ns,
-		       sum.wrong_ns ? ledger_reason_name(sum.wrong) : "");
+		       ledger_reason_name((enum ledger_reason)wait->identity), sum.right_ns,
+		       sum.wrong_ns, sum.wrong_ns ? ledger_reason_name(sum.wrong) : "");
 		right_ns += sum.right_ns;
 		wrong_ns += sum.wrong_ns;
 	}

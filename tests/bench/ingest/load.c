@@ -419,7 +419,7 @@ static void take_option(const char *text)
 
 int main(int argc, char **argv)
 {
-	nghttp2_session_callbacks *callbacks;
+	nghttp2_session_callbacks *callbacks = NULL;
 
 	if (argc < 3) {
 		fprintf(stderr, "usage: load TEMPLATE HOST:PORT [option=number]...\n");

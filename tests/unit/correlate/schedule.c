@@ -321,7 +321,7 @@ static void do_instantly(struct schedule *s, struct true_thread *t, const struct
 		t->published = op->span;
 		break;
 	default:
-		assert(!"takes time");
+		assert(false); /* takes time */
 	}
 }
 
