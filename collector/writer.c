@@ -19,7 +19,7 @@
 
 #define RETRY_EVERY_NS    NS_PER_SEC
 #define MAINTAIN_EVERY_NS (5 * NS_PER_SEC)
-#define PACKING_REST      4 /* steps' time between two steps: a part is packed in a fifth of ours */
+#define PACKING_REST      2 /* steps' time between two steps: a part is packed in a third of ours */
 
 #define ROWS_BYTES ((size_t)256 << 10)
 
