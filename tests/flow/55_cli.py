@@ -10,7 +10,7 @@ import time
 from xml.etree import ElementTree
 
 from cli import spanwise
-from daemon import Daemon, run, skip, temporary_folder
+from daemon import Daemon, run, skip, temporary_folder, wait_for
 from ledgers import settled_spans
 from service import Service, ids, say, spin, trace_to, wait_for_go
 
@@ -55,7 +55,8 @@ def check_trace(daemon, ids_):
     trace = ids_["trace"]
     drawn = succeed(daemon.api, "trace", trace)
     for word in (trace[:12], trace.upper(), "latest", "slowest"):
-        assert succeed(daemon.api, "trace", word) == drawn, word
+        # Names of frames may come after the ledgers.
+        wait_for(lambda word=word: succeed(daemon.api, "trace", word) == succeed(daemon.api, "trace", trace), word)
     line_with(drawn, "GET /report", "sleep", "±")
     picture = ElementTree.fromstring(succeed(daemon.api, "trace", trace, "--svg"))
     texts = [element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")]
