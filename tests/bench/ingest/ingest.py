@@ -11,6 +11,7 @@ spanwise has stored, indexed and synced what it acknowledges; the Collector drop
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -64,8 +65,16 @@ class Collector:
 
     def __enter__(self):
         self.process = subprocess.Popen([self.binary, "--config", self.config.name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(2)
-        return self
+        host, port = self.grpc.split(":")
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                socket.create_connection((host, int(port))).close()
+                return self
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def __exit__(self, *_):
         self.process.terminate()
