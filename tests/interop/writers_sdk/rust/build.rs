@@ -1,0 +1,3 @@
+fn main() {
+    datadog_opentelemetry::build::emit_otel_thread_ctx_build_instructions();
+}
