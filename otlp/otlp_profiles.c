@@ -11,37 +11,14 @@
 #include "collector/base/arena.h"
 #include "collector/base/macros.h"
 #include "collector/base/wire.h"
-
-enum data_field { DATA_RESOURCE_PROFILES = 1, DATA_DICTIONARY = 2 };
-enum resource_field { RESOURCE_SCOPES = 2 };
-enum scope_field { SCOPE_PROFILES = 2 };
-enum table {
-	TABLE_MAPPING = 1,
-	TABLE_LOCATION,
-	TABLE_FUNCTION,
-	TABLE_LINK,
-	TABLE_STRING,
-	TABLE_ATTRIBUTE,
-	TABLE_STACK,
-	TABLE_COUNT
-};
-enum profile_field {
-	PROFILE_SAMPLE_TYPE = 1,
-	PROFILE_SAMPLES,
-	PROFILE_TIME,
-	PROFILE_DURATION,
-	PROFILE_PERIOD_TYPE,
-	PROFILE_PERIOD
-};
-enum sample_field { SAMPLE_STACK = 1, SAMPLE_VALUES = 4, SAMPLE_TIMES = 5 };
-enum location_field { LOCATION_ADDRESS = 2, LOCATION_LINES = 3 };
+#include "otlp/otlp_profiles_fields.h"
 
 #define NAMES_LIMIT ((size_t)256 << 20)
 
 struct reader {
 	const struct otlp_profiles_visitor *visitor;
-	struct str *tables[TABLE_COUNT]; /* owned arrays of slices */
-	size_t counts[TABLE_COUNT], caps[TABLE_COUNT];
+	struct str *tables[OTLP_TABLE_COUNT]; /* owned arrays of slices */
+	size_t counts[OTLP_TABLE_COUNT], caps[OTLP_TABLE_COUNT];
 	struct arena names; /* of locations without functions */
 	struct str frames[OTLP_PROFILES_MAX_FRAMES];
 	uint64_t bad;
@@ -69,13 +46,13 @@ static int read_dictionary(struct reader *reader, struct str message)
 	int more, rc = 0;
 
 	while (rc == 0 && (more = wire_next(&fields, &field)) == 1) {
-		if (field.type == WIRE_BYTES && field.number < TABLE_COUNT)
+		if (field.type == WIRE_BYTES && field.number < OTLP_TABLE_COUNT)
 			rc = add_entry(reader, field.number, field.bytes);
 	}
 	return rc < 0 ? rc : more;
 }
 
-static struct str entry(const struct reader *reader, enum table table, uint64_t index)
+static struct str entry(const struct reader *reader, enum otlp_table table, uint64_t index)
 {
 	return index < reader->counts[table] ? reader->tables[table][index] : (struct str){ 0 };
 }
@@ -115,16 +92,17 @@ static size_t put_location(struct reader *reader, struct str location, size_t co
 	while (count < OTLP_PROFILES_MAX_FRAMES && wire_next(&fields, &field) == 1) {
 		struct str name;
 
-		if (field.number != LOCATION_LINES || field.type != WIRE_BYTES)
+		if (field.number != OTLP_LOCATION_LINES || field.type != WIRE_BYTES)
 			continue;
 		name = entry(
-			reader, TABLE_STRING,
-			number_of(entry(reader, TABLE_FUNCTION, number_of(field.bytes, 1)), 1));
+			reader, OTLP_TABLE_STRING,
+			number_of(entry(reader, OTLP_TABLE_FUNCTION, number_of(field.bytes, 1)),
+				  1));
 		reader->frames[count++] = name.len ? name : STR("[unknown]");
 	}
 	if (count == before && count < OTLP_PROFILES_MAX_FRAMES)
 		reader->frames[count++] =
-			address_name(reader, number_of(location, LOCATION_ADDRESS));
+			address_name(reader, number_of(location, OTLP_LOCATION_ADDRESS));
 	return count;
 }
 
@@ -141,13 +119,15 @@ static int put_stack(struct reader *reader, struct str stack, size_t *out_count)
 		if (field.number != 1)
 			continue;
 		if (field.type == WIRE_VARINT)
-			count = put_location(reader, entry(reader, TABLE_LOCATION, index), count);
+			count = put_location(reader, entry(reader, OTLP_TABLE_LOCATION, index),
+					     count);
 		while (field.type == WIRE_BYTES && packed.at < packed.end) {
 			if (!wire_get_varint(&packed, &index))
 				return -EBADMSG;
-			if (index >= reader->counts[TABLE_LOCATION])
+			if (index >= reader->counts[OTLP_TABLE_LOCATION])
 				return -EBADMSG;
-			count = put_location(reader, entry(reader, TABLE_LOCATION, index), count);
+			count = put_location(reader, entry(reader, OTLP_TABLE_LOCATION, index),
+					     count);
 		}
 	}
 	*out_count = count;
@@ -170,11 +150,11 @@ static int read_sample(struct reader *reader, struct str message)
 	while ((more = wire_next(&fields, &field)) == 1) {
 		struct wire_reader packed = wire_read(field.bytes);
 
-		if (field.number == SAMPLE_STACK)
+		if (field.number == OTLP_SAMPLE_STACK)
 			stack = field.value;
-		else if (field.number == SAMPLE_TIMES)
+		else if (field.number == OTLP_SAMPLE_TIMES)
 			times += field.type == WIRE_BYTES ? field.bytes.len / 8 : 1;
-		if (field.number != SAMPLE_VALUES)
+		if (field.number != OTLP_SAMPLE_VALUES)
 			continue;
 		has_values = true;
 		if (field.type == WIRE_VARINT)
@@ -185,7 +165,7 @@ static int read_sample(struct reader *reader, struct str message)
 			sum = (int64_t)((uint64_t)sum + value);
 		}
 	}
-	if (more < 0 || put_stack(reader, entry(reader, TABLE_STACK, stack), &count) < 0)
+	if (more < 0 || put_stack(reader, entry(reader, OTLP_TABLE_STACK, stack), &count) < 0)
 		return -EBADMSG;
 	return reader->visitor->on_sample(reader->visitor->arg, reader->frames, count,
 					  has_values ? sum : (int64_t)times);
@@ -194,8 +174,8 @@ static int read_sample(struct reader *reader, struct str message)
 static void read_type(struct reader *reader, struct str message, struct str *out_type,
 		      struct str *out_unit)
 {
-	*out_type = entry(reader, TABLE_STRING, number_of(message, 1));
-	*out_unit = entry(reader, TABLE_STRING, number_of(message, 2));
+	*out_type = entry(reader, OTLP_TABLE_STRING, number_of(message, 1));
+	*out_unit = entry(reader, OTLP_TABLE_STRING, number_of(message, 2));
 }
 
 static int read_head(struct reader *reader, struct str message, struct otlp_profile_head *out)
@@ -206,15 +186,15 @@ static int read_head(struct reader *reader, struct str message, struct otlp_prof
 
 	*out = (struct otlp_profile_head){ 0 };
 	while ((more = wire_next(&fields, &field)) == 1) {
-		if (field.number == PROFILE_SAMPLE_TYPE)
+		if (field.number == OTLP_PROFILE_SAMPLE_TYPE)
 			read_type(reader, field.bytes, &out->type, &out->unit);
-		else if (field.number == PROFILE_PERIOD_TYPE)
+		else if (field.number == OTLP_PROFILE_PERIOD_TYPE)
 			read_type(reader, field.bytes, &out->period_type, &out->period_unit);
-		else if (field.number == PROFILE_PERIOD)
+		else if (field.number == OTLP_PROFILE_PERIOD)
 			out->period = (int64_t)MIN(field.value, (uint64_t)INT64_MAX);
-		else if (field.number == PROFILE_TIME)
+		else if (field.number == OTLP_PROFILE_TIME)
 			out->time_unix_ns = field.value;
-		else if (field.number == PROFILE_DURATION)
+		else if (field.number == OTLP_PROFILE_DURATION)
 			out->duration_ns = field.value;
 	}
 	return more;
@@ -230,7 +210,7 @@ static int read_profile(struct reader *reader, struct str message)
 	if (rc == 0)
 		rc = reader->visitor->on_profile(reader->visitor->arg, &head);
 	while (rc == 0 && wire_next(&fields, &field) == 1) {
-		if (field.number != PROFILE_SAMPLES || field.type != WIRE_BYTES)
+		if (field.number != OTLP_PROFILE_SAMPLES || field.type != WIRE_BYTES)
 			continue;
 		rc = read_sample(reader, field.bytes);
 		if (rc == -EBADMSG) {
@@ -258,12 +238,12 @@ static int for_each(struct reader *reader, struct str message, uint32_t number,
 
 static int read_scope(struct reader *reader, struct str message)
 {
-	return for_each(reader, message, SCOPE_PROFILES, read_profile);
+	return for_each(reader, message, OTLP_SCOPE_PROFILES, read_profile);
 }
 
 static int read_resource(struct reader *reader, struct str message)
 {
-	return for_each(reader, message, RESOURCE_SCOPES, read_scope);
+	return for_each(reader, message, OTLP_RESOURCE_SCOPES, read_scope);
 }
 
 int otlp_profiles_read(struct str message, const struct otlp_profiles_visitor *visitor,
@@ -276,11 +256,11 @@ int otlp_profiles_read(struct str message, const struct otlp_profiles_visitor *v
 		return -ENOMEM;
 	reader->visitor = visitor;
 	arena_init(&reader->names, NAMES_LIMIT);
-	rc = for_each(reader, message, DATA_DICTIONARY, read_dictionary);
+	rc = for_each(reader, message, OTLP_DATA_DICTIONARY, read_dictionary);
 	if (rc == 0)
-		rc = for_each(reader, message, DATA_RESOURCE_PROFILES, read_resource);
+		rc = for_each(reader, message, OTLP_DATA_RESOURCE, read_resource);
 	*out_bad += reader->bad;
-	for (size_t i = 0; i < TABLE_COUNT; i++)
+	for (size_t i = 0; i < OTLP_TABLE_COUNT; i++)
 		free(reader->tables[i]);
 	arena_fini(&reader->names);
 	free(reader);

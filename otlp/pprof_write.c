@@ -12,8 +12,7 @@
 #include "collector/base/map.h"
 #include "collector/base/wire.h"
 #include "otlp/pprof_fields.h"
-
-#define NO_TEXT 0 /* string 0 is "" */
+#include "otlp/text_table.h"
 
 struct function_key {
 	uint32_t name, file;
@@ -25,15 +24,13 @@ struct location_key {
 };
 
 struct pprof_writer {
-	struct buf out;     /* types, samples, and the head's fields */
-	struct buf tables;  /* mappings, locations, functions */
-	struct buf strings; /* the string table as fields */
+	struct buf out;    /* types, samples, and the head's fields */
+	struct buf tables; /* mappings, locations, functions */
 	struct buf scratch;
-	struct map texts;     /* hash of a text -> its number */
+	struct text_table texts;
 	struct map functions; /* function_key -> id */
 	struct map locations; /* location_key -> id */
 	struct map mappings;  /* text number -> id */
-	uint32_t text_count;
 	unsigned type_count;
 	int error;
 };
@@ -44,29 +41,9 @@ static void fail(struct pprof_writer *writer, int error)
 		writer->error = error;
 }
 
-/* Two hashes of 64 bits stand for a text: no two of a profile's names will share both. */
-struct text_key {
-	uint64_t first, second;
-};
-
 static uint32_t text_number(struct pprof_writer *writer, struct str text)
 {
-	struct text_key key = { map_hash(text.data, text.len, 1),
-				map_hash(text.data, text.len, 2) };
-	uint32_t *number;
-
-	if (text.len == 0)
-		return NO_TEXT;
-	number = map_put(&writer->texts, &key);
-	if (!number) {
-		fail(writer, -ENOMEM);
-		return NO_TEXT;
-	}
-	if (!*number) {
-		*number = ++writer->text_count;
-		wire_put_bytes(&writer->strings, PPROF_PROFILE_STRING, text);
-	}
-	return *number;
+	return text_table_number(&writer->texts, text);
 }
 
 static void put_nonzero(struct buf *out, uint32_t field, uint64_t value)
@@ -117,7 +94,7 @@ static uint64_t mapping_id(struct pprof_writer *writer, struct str module)
 	bool is_new;
 	uint64_t id;
 
-	if (name == NO_TEXT)
+	if (!name)
 		return 0;
 	id = id_of(writer, &writer->mappings, &name, &is_new);
 	if (is_new) {
@@ -200,13 +177,11 @@ struct pprof_writer *pprof_writer_new(const struct pprof_head *head)
 		return NULL;
 	buf_init(&writer->out, 0);
 	buf_init(&writer->tables, 0);
-	buf_init(&writer->strings, 0);
 	buf_init(&writer->scratch, 0);
-	map_init(&writer->texts, sizeof(struct text_key), sizeof(uint32_t), 3);
+	text_table_init(&writer->texts, PPROF_PROFILE_STRING);
 	map_init(&writer->functions, sizeof(struct function_key), sizeof(uint64_t), 3);
 	map_init(&writer->locations, sizeof(struct location_key), sizeof(uint64_t), 3);
 	map_init(&writer->mappings, sizeof(uint32_t), sizeof(uint64_t), 3);
-	wire_put_bytes(&writer->strings, PPROF_PROFILE_STRING, STR(""));
 	put_head(writer, head);
 	return writer;
 }
@@ -217,9 +192,8 @@ void pprof_writer_free(struct pprof_writer *writer)
 		return;
 	buf_fini(&writer->out);
 	buf_fini(&writer->tables);
-	buf_fini(&writer->strings);
 	buf_fini(&writer->scratch);
-	map_fini(&writer->texts);
+	text_table_fini(&writer->texts);
 	map_fini(&writer->functions);
 	map_fini(&writer->locations);
 	map_fini(&writer->mappings);
@@ -285,12 +259,14 @@ void pprof_writer_sample(struct pprof_writer *writer, const struct pprof_frame *
 
 int pprof_writer_finish(struct pprof_writer *writer, struct buf *out)
 {
-	struct buf *parts[] = { &writer->out, &writer->tables, &writer->strings };
+	struct buf *parts[] = { &writer->out, &writer->tables, &writer->texts.fields };
 
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
 		if (buf_error(parts[i]))
 			fail(writer, buf_error(parts[i]));
 		buf_append_str(out, buf_str(parts[i]));
 	}
+	if (writer->texts.error)
+		fail(writer, writer->texts.error);
 	return writer->error ? writer->error : buf_error(out);
 }

@@ -39,6 +39,8 @@ struct pprof_frame {
 	uint32_t line;     /* 0: not known */
 	struct str module; /* the mapping's file; empty: none. Kernel: "[kernel.kallsyms]" */
 	uint64_t address;  /* 0: not known */
+	struct str
+		type; /* "native", "kernel": OTLP's profile.frame.type; pprof has no place for it */
 };
 
 /* `text` or, when it is empty, `number` with `unit`. */
