@@ -13,16 +13,70 @@ void flame_init(struct flame *flame, enum flame_state state, int reason, bool is
 {
 	*flame = (struct flame){ .state = state, .reason = reason, .is_self = is_self };
 	map_init(&flame->sums, sizeof(struct flame_key), sizeof(struct flame_sum), clock_mono_ns());
+	map_init(&flame->service_offsets, sizeof(uint64_t), sizeof(uint32_t), clock_mono_ns());
+	buf_init(&flame->services, 0);
 	flame->first_unix_ns = UINT64_MAX;
 }
 
 void flame_fini(struct flame *flame)
 {
 	map_fini(&flame->sums);
+	map_fini(&flame->service_offsets);
+	buf_fini(&flame->services);
+	free(flame->links);
 }
 
-static int add(struct flame *flame, struct flame_key key, uint64_t ns, uint64_t count)
+/* ---- by span */
+
+static int find_service(struct flame *flame, struct str name, uint32_t *out_service)
 {
+	uint64_t hash = map_hash(name.data, name.len, 0);
+	size_t before = flame->service_offsets.count;
+	uint32_t *offset = map_put(&flame->service_offsets, &hash);
+
+	if (!offset)
+		return -ENOMEM;
+	if (flame->service_offsets.count != before) {
+		*offset = (uint32_t)flame->services.len;
+		buf_append_str(&flame->services, name);
+		buf_append_byte(&flame->services, 0);
+	}
+	*out_service = *offset;
+	return buf_error(&flame->services);
+}
+
+static int add_link(struct flame *flame, const struct ledger *ledger, struct str service)
+{
+	struct flame_link *link;
+	int rc;
+
+	if (flame->link_count == flame->link_cap) {
+		uint32_t cap = 2 * flame->link_cap + 64;
+		void *grown = reallocarray(flame->links, cap, sizeof(*flame->links));
+
+		if (!grown)
+			return -ENOMEM;
+		flame->links = grown;
+		flame->link_cap = cap;
+	}
+	link = &flame->links[flame->link_count];
+	rc = find_service(flame, service, &link->service);
+	if (rc < 0)
+		return rc;
+	memcpy(link->trace_id, ledger->trace_id, TRACE_ID_BYTES);
+	memcpy(link->span_id, ledger->span_id, SPAN_ID_BYTES);
+	flame->link_count++;
+	return 0;
+}
+
+/* ---- sums */
+
+static int add(struct flame *flame, uint64_t stack, enum ledger_state state, uint32_t detail,
+	       uint64_t ns, uint64_t count)
+{
+	struct flame_key key = {
+		.stack = stack, .state = state, .detail = detail, .link = flame->link_count
+	};
 	struct flame_sum *sum = ns ? map_put(&flame->sums, &key) : NULL;
 
 	if (!sum)
@@ -43,11 +97,10 @@ static int add_running(struct flame *flame, const struct ledger *ledger)
 		uint64_t ns = flame->is_self ? from->self_ns : from->ns;
 
 		left_ns -= MIN(left_ns, ns);
-		rc = add(flame, (struct flame_key){ from->stack, STATE_RUNNING, 0 }, ns, 1);
+		rc = add(flame, from->stack, STATE_RUNNING, 0, ns, 1);
 	}
 	if (rc == 0) /* of a ledger that knew no stacks yet */
-		rc = add(flame, (struct flame_key){ STACK_NOT_TAKEN, STATE_RUNNING, 0 }, left_ns,
-			 1);
+		rc = add(flame, STACK_NOT_TAKEN, STATE_RUNNING, 0, left_ns, 1);
 	return rc;
 }
 
@@ -59,8 +112,7 @@ static int add_blocked(struct flame *flame, const struct ledger *ledger)
 		const struct ledger_wait *from = &ledger->waits[i];
 
 		if (flame->reason < 0 || flame->reason == from->reason)
-			rc = add(flame,
-				 (struct flame_key){ from->stack, STATE_BLOCKED, from->reason },
+			rc = add(flame, from->stack, STATE_BLOCKED, from->reason,
 				 flame->is_self ? from->self_ns : from->ns, from->count);
 	}
 	return rc;
@@ -80,33 +132,31 @@ static int add_runnable(struct flame *flame, const struct ledger *ledger)
 	int rc = 0;
 
 	for (uint32_t i = 0; i < ARRAY_LEN(parts) && rc == 0; i++)
-		rc = add(flame, (struct flame_key){ STACK_NOT_TAKEN, STATE_RUNNABLE, i }, parts[i],
-			 1);
+		rc = add(flame, STACK_NOT_TAKEN, STATE_RUNNABLE, i, parts[i], 1);
 	return rc;
 }
 
 static int add_rest(struct flame *flame, const struct ledger *ledger)
 {
 	const struct ledger_split *split = flame->is_self ? &ledger->self : &ledger->all;
-	int rc = add(flame, (struct flame_key){ STACK_NOT_TAKEN, STATE_ELSEWHERE, 0 },
-		     split->elsewhere_ns, 1);
+	int rc = add(flame, STACK_NOT_TAKEN, STATE_ELSEWHERE, 0, split->elsewhere_ns, 1);
 
-	return rc < 0 ? rc
-		      : add(flame, (struct flame_key){ STACK_NOT_TAKEN, STATE_UNKNOWN, 0 },
-			    split->unknown_ns, 1);
+	return rc < 0 ? rc : add(flame, STACK_NOT_TAKEN, STATE_UNKNOWN, 0, split->unknown_ns, 1);
 }
 
-int flame_add(struct flame *flame, const struct ledger *ledger)
+int flame_add(struct flame *flame, const struct ledger *ledger, struct str service)
 {
 	enum flame_state state = flame->state;
 	int rc = 0;
 
 	if (ledger->grade == GRADE_NONE)
 		return 0;
+	if (flame->by_span)
+		rc = add_link(flame, ledger, service);
 	flame->spans++;
 	flame->first_unix_ns = MIN(flame->first_unix_ns, ledger->start_unix_ns);
 	flame->last_unix_ns = MAX(flame->last_unix_ns, ledger->start_unix_ns + ledger->wall_ns);
-	if (state == FLAME_CPU || state == FLAME_ALL)
+	if (rc == 0 && (state == FLAME_CPU || state == FLAME_ALL))
 		rc = add_running(flame, ledger);
 	if (rc == 0 && (state == FLAME_BLOCKED || state == FLAME_ALL))
 		rc = add_blocked(flame, ledger);

@@ -21,26 +21,40 @@ enum flame_format {
 	FLAME_PPROF, /* gzip */
 	FLAME_SPEEDSCOPE,
 	FLAME_SVG,
+	FLAME_OTLP,
+	FLAME_PERFETTO, /* spans over time, not sums: trace_events.h writes it */
 	FLAME_FORMATS,
+};
+
+/* A span that sums are of, where they are kept by span. */
+struct flame_link {
+	uint8_t trace_id[TRACE_ID_BYTES], span_id[SPAN_ID_BYTES];
+	uint32_t service; /* of flame.services */
 };
 
 struct flame {
 	enum flame_state state;
-	int reason;        /* of the blocked; -1: all */
-	bool is_self;      /* sums what is the spans' own: of spans that contain each other */
-	struct map sums;   /* struct flame_key -> struct flame_sum */
+	int reason;   /* of the blocked; -1: all */
+	bool is_self; /* sums what is the spans' own: of spans that contain each other */
+	bool by_span; /* sums are kept by span: set it before the first */
+	struct map sums;
 	uint64_t spans;    /* with figures */
+	uint64_t units;    /* what means are taken over: spans, or 1 of a whole trace */
 	uint64_t total_ns; /* of all sums */
 	uint64_t first_unix_ns, last_unix_ns;
+	struct flame_link *links; /* owned; link 1 is the first */
+	uint32_t link_count, link_cap;
+	struct buf services; /* with by_span: their names, each with its NUL */
+	struct map service_offsets;
 };
 
 void flame_init(struct flame *flame, enum flame_state state, int reason, bool is_self);
 void flame_fini(struct flame *flame);
 
 /* A ledger without figures adds nothing. -ENOMEM. */
-int flame_add(struct flame *flame, const struct ledger *ledger);
+int flame_add(struct flame *flame, const struct ledger *ledger, struct str service);
 
-/* `title`: what the spans are. -ENOMEM and the like. */
+/* `title`: what the spans are. -ENOMEM and the like; -EINVAL: FLAME_PERFETTO. */
 int flame_write(const struct flame *flame, enum flame_format format, const char *title,
 		struct stacks *stacks, struct buf *out);
 const char *flame_content_type(enum flame_format format);

@@ -11,6 +11,8 @@ struct flame_key {
 	uint64_t stack;
 	uint32_t state;  /* enum ledger_state */
 	uint32_t detail; /* of blocked: the reason; of runnable: enum flame_why */
+	uint32_t link;   /* of flame.links, from 1; 0: not kept by span */
+	uint32_t zero;
 };
 
 struct flame_sum {
@@ -34,3 +36,19 @@ uint32_t flame_texts(const struct flame_key *key, struct stacks *stacks,
 
 /* The leaf that says what the time was: "[net]", "[runnable: preempted]"; empty for CPU time. */
 struct str flame_leaf(const struct flame_key *key);
+
+/* "root;...;leaf", with what would break a line taken out. */
+void flame_put_collapsed(const struct flame_key *key, struct stacks *stacks, struct buf *out);
+
+/* What is being written, in any format; a writer may put the lines in another order. */
+struct flame_writing {
+	const struct flame *flame;
+	struct flame_line *lines;
+	size_t count;
+	const char *title;
+	struct stacks *stacks;
+	struct buf *out;
+};
+
+int flame_write_pprof(struct flame_writing *writing);
+int flame_write_otlp(struct flame_writing *writing);

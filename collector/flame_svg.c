@@ -11,8 +11,10 @@
 
 #define WIDTH      1200
 #define ROW_HEIGHT 17
-#define TOP        64
+#define TOP        52
+#define LEGEND     22 /* more on top, where colours are explained */
 #define BOTTOM     24
+#define CHAR_WIDTH 7
 #define MIN_SHARE  0.0002 /* of the whole width: a fifth of a pixel */
 
 struct layout {
@@ -22,7 +24,9 @@ struct layout {
 	double *offset; /* of the left edge, in the profile's unit */
 	uint16_t *depth;
 	double total;
+	double most_change; /* of a difference: what the fullest colour stands for */
 	unsigned deepest;
+	unsigned top;
 	size_t drawn, left_out;
 };
 
@@ -112,6 +116,7 @@ static void place(struct layout *layout)
 		place_list(layout, layout->first[i], layout->offset[i]);
 	}
 	for (size_t i = 0; i < flame->count; i++) {
+		layout->most_change = MAX(layout->most_change, fabs(flame->frames[i].change));
 		if (is_drawn(layout, i))
 			layout->deepest = MAX(layout->deepest, layout->depth[i] + 1u);
 	}
@@ -119,43 +124,66 @@ static void place(struct layout *layout)
 
 /* ---- the picture ---- */
 
+/* Red grew, blue shrank; the scale is the same for both. */
+static void put_change_colour(const struct layout *layout, const struct flame_frame *frame,
+			      struct buf *out)
+{
+	double part = layout->most_change > 0 ? fabs(frame->change) / layout->most_change : 0;
+	int fade = 245 - (int)(170 * sqrt(MIN(part, 1.0)));
+
+	if (frame->change >= 0)
+		buf_printf(out, "rgb(245,%d,%d)", fade, fade);
+	else
+		buf_printf(out, "rgb(%d,%d,245)", fade, fade);
+}
+
 /* Warm shades by name, so that a function has one colour everywhere. */
-static void put_colour(const struct flame_svg *flame, const struct flame_frame *frame,
+static void put_colour(const struct layout *layout, const struct flame_frame *frame,
 		       struct buf *out)
 {
+	const struct flame_svg *flame = layout->flame;
 	uint32_t hash = 2166136261u;
 
-	if (flame->is_diff) {
-		double part = frame->total > 0 ? MIN(fabs(frame->change) / frame->total, 1.0) : 0;
-		int fade = 245 - (int)(150 * part);
-
-		if (frame->change >= 0)
-			buf_printf(out, "rgb(245,%d,%d)", fade, fade);
-		else
-			buf_printf(out, "rgb(%d,%d,245)", fade, fade);
-		return;
-	}
+	if (flame->is_diff)
+		return put_change_colour(layout, frame, out);
+	if (frame->colour && frame->colour <= flame->kind_count)
+		return buf_append_text(out, flame->kinds[frame->colour - 1].colour);
 	for (size_t i = 0; i < frame->name.len; i++)
 		hash = (hash ^ (uint8_t)frame->name.data[i]) * 16777619u;
 	buf_printf(out, "rgb(%u,%u,%u)", 205 + hash % 50, 80 + (hash >> 8) % 120,
 		   (hash >> 16) % 60);
 }
 
+/* "540 ms (88 %)" */
+static void put_part(const struct layout *layout, double part, struct buf *out)
+{
+	profile_put_amount(out, part, layout->flame->unit, layout->flame->noun);
+	buf_append_text(out, " (");
+	profile_put_share(out, part, layout->total);
+	buf_append_byte(out, ')');
+}
+
 static void put_tooltip(const struct layout *layout, const struct flame_frame *frame,
 			struct buf *out)
 {
 	const struct flame_svg *flame = layout->flame;
+	struct buf text;
 
-	xml_put_text(out, frame->name);
-	buf_append_text(out, ": ");
-	profile_put_amount(out, frame->total, flame->unit, flame->noun);
-	buf_append_text(out, " (");
-	profile_put_share(out, frame->total, layout->total);
-	buf_append_byte(out, ')');
-	if (flame->is_diff) {
-		buf_append_text(out, ", ");
-		profile_put_change(out, frame->change, flame->unit, flame->noun);
+	buf_init(&text, 0);
+	buf_append_str(&text, frame->name);
+	buf_append_text(&text, ": ");
+	put_part(layout, frame->total, &text);
+	if (flame->unit == PROFILE_NS) {
+		buf_append_text(&text, ", ");
+		profile_put_count(&text, (uint64_t)(frame->total + 0.5));
+		buf_append_text(&text, " ns");
 	}
+	if (flame->is_diff) {
+		buf_append_text(&text, ", ");
+		profile_put_change(&text, frame->change, flame->unit, flame->noun);
+	}
+	xml_put_text(out, buf_str(&text));
+	buf_fini(&text);
 }
 
 static void put_frame(const struct layout *layout, size_t index, struct buf *out)
@@ -163,15 +191,16 @@ static void put_frame(const struct layout *layout, size_t index, struct buf *out
 	const struct flame_frame *frame = &layout->flame->frames[index];
 	double x = WIDTH * layout->offset[index] / layout->total;
 	double width = WIDTH * frame->total / layout->total;
-	int y = TOP + layout->depth[index] * ROW_HEIGHT;
-	size_t fits = width > 20 ? (size_t)(width / 7) : 0;
+	int y = (int)(layout->top + layout->depth[index] * ROW_HEIGHT);
+	size_t fits = width > 20 ? (size_t)((width - 4) / CHAR_WIDTH) : 0;
 
-	buf_printf(out, "<g class=\"%s\" data-x=\"%.4f\" data-w=\"%.4f\"><title>",
-		   frame->is_marked ? "f m" : "f", x, width);
+	buf_printf(out, "<g class=\"%s%s\" data-x=\"%.4f\" data-w=\"%.4f\"><title>",
+		   frame->is_marked ? "f m" : "f",
+		   !layout->flame->is_diff && frame->colour ? " k" : "", x, width);
 	put_tooltip(layout, frame, out);
 	buf_printf(out, "</title><rect x=\"%.2f\" y=\"%d\" width=\"%.2f\" height=\"%d\" fill=\"", x,
 		   y, MAX(width - 0.3, 0.2), ROW_HEIGHT - 1);
-	put_colour(layout->flame, frame, out);
+	put_colour(layout, frame, out);
 	buf_printf(out, "\"/><text x=\"%.2f\" y=\"%d\">", x + 3, y + ROW_HEIGHT - 5);
 	xml_put_text(out, (struct str){ frame->name.data, MIN(frame->name.len, fits) });
 	buf_append_text(out, "</text></g>\n");
@@ -180,7 +209,7 @@ static void put_frame(const struct layout *layout, size_t index, struct buf *out
 static void put_head(const struct layout *layout, struct buf *out)
 {
 	const struct flame_svg *flame = layout->flame;
-	unsigned height = TOP + layout->deepest * ROW_HEIGHT + BOTTOM;
+	unsigned height = layout->top + layout->deepest * ROW_HEIGHT + BOTTOM;
 
 	buf_printf(out,
 		   "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
@@ -199,10 +228,61 @@ static void put_head(const struct layout *layout, struct buf *out)
 		   WIDTH - 120, WIDTH - 56, WIDTH - 220);
 }
 
+/* Returns how many characters it is long. */
+static size_t put_legend_entry(const struct layout *layout, const struct flame_svg_kind *kind,
+			       double x, struct buf *out)
+{
+	struct buf text;
+	size_t len;
+
+	buf_init(&text, 0);
+	buf_printf(&text, "%s ", kind->name);
+	put_part(layout, kind->total, &text);
+	buf_printf(out,
+		   "<rect x=\"%.0f\" y=\"%u\" width=\"11\" height=\"11\" "
+		   "fill-opacity=\".6\" fill=\"%s\"/><text x=\"%.0f\" y=\"%u\">",
+		   x, layout->top - 20, kind->colour, x + 16, layout->top - 10);
+	xml_put_text(out, buf_str(&text));
+	buf_append_text(out, "</text>\n");
+	len = text.len;
+	buf_fini(&text);
+	return len;
+}
+
+/* What the colours stand for, largest first as far as there is room. */
+static void put_legend(const struct layout *layout, struct buf *out)
+{
+	const struct flame_svg *flame = layout->flame;
+	double x = 8, before = INFINITY;
+
+	while (x < WIDTH - 200) {
+		const struct flame_svg_kind *kind = NULL;
+
+		for (unsigned i = 0; i < flame->kind_count; i++) {
+			if (flame->kinds[i].total > 0 && flame->kinds[i].total < before &&
+			    (!kind || flame->kinds[i].total > kind->total))
+				kind = &flame->kinds[i];
+		}
+		if (!kind)
+			return;
+		before = kind->total;
+		x += 32 + CHAR_WIDTH * (double)put_legend_entry(layout, kind, x, out);
+	}
+}
+
+static bool has_legend(const struct flame_svg *flame)
+{
+	for (unsigned i = 0; i < flame->kind_count; i++) {
+		if (flame->kinds[i].total > 0)
+			return true;
+	}
+	return false;
+}
+
 static void put_foot(const struct layout *layout, struct buf *out)
 {
 	buf_printf(out, "<text id=\"say\" x=\"8\" y=\"%u\">",
-		   TOP + layout->deepest * ROW_HEIGHT + BOTTOM - 6);
+		   layout->top + layout->deepest * ROW_HEIGHT + BOTTOM - 6);
 	profile_put_amount(out, layout->total, layout->flame->unit, layout->flame->noun);
 	buf_append_text(out, " in all");
 	if (layout->left_out)
@@ -214,6 +294,7 @@ static void put_foot(const struct layout *layout, struct buf *out)
 static void draw(struct layout *layout, struct buf *out)
 {
 	put_head(layout, out);
+	put_legend(layout, out);
 	for (size_t i = 0; i < layout->flame->count; i++) {
 		if (is_drawn(layout, i) && layout->drawn < FLAME_MAX_DRAWN) {
 			put_frame(layout, i, out);
@@ -227,7 +308,7 @@ static void draw(struct layout *layout, struct buf *out)
 
 int flame_svg_write(const struct flame_svg *flame, struct buf *out)
 {
-	struct layout layout = { .flame = flame };
+	struct layout layout = { .flame = flame, .top = TOP + (has_legend(flame) ? LEGEND : 0) };
 	int rc = check(flame);
 
 	if (rc < 0)

@@ -24,14 +24,24 @@ struct flame_frame {
 	double total;    /* its own and its descendants' */
 	double change;   /* against the base; read when is_diff */
 	bool is_marked;  /* part of the finding: framed and never greyed */
+	uint8_t colour;  /* 0: a warm one, by its name; else flame_svg.kinds[colour - 1] */
+};
+
+/* What a colour stands for, told below the title. */
+struct flame_svg_kind {
+	const char *name;
+	const char *colour; /* of the web: "#cf222e" */
+	double total;       /* 0: not shown */
 };
 
 struct flame_svg {
 	const char *title;   /* may be NULL */
 	const char *finding; /* one line below the title; may be NULL */
 	enum profile_unit unit;
-	const char *noun;                 /* of counts: "samples" */
-	bool is_diff;                     /* coloured by change: red grew, blue shrank */
+	const char *noun; /* of counts: "samples" */
+	bool is_diff;     /* coloured by change: red grew, blue shrank, the largest change most */
+	const struct flame_svg_kind *kinds; /* kind_count of them; may be NULL */
+	unsigned kind_count;
 	const struct flame_frame *frames; /* parents before children */
 	size_t count;
 };

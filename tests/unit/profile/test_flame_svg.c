@@ -23,7 +23,7 @@ static struct buf draw(const struct flame_svg *flame)
 static void names_cannot_leave_their_element(void **state)
 {
 	struct flame_frame frames[] = {
-		{ STR("<script>\"x\" & ]]></script>\x01\xff"), FLAME_NO_PARENT, 10, 0, true },
+		{ STR("<script>\"x\" & ]]></script>\x01\xff"), FLAME_NO_PARENT, 10, 0, true, 0 },
 	};
 	struct flame_svg flame = {
 		.title = "a<b", .noun = "samples", .frames = frames, .count = 1
@@ -41,10 +41,10 @@ static void names_cannot_leave_their_element(void **state)
 static void width_is_the_share_and_the_largest_comes_first(void **state)
 {
 	struct flame_frame frames[] = {
-		{ STR("main"), FLAME_NO_PARENT, 100, 0, false },
-		{ STR("aaa"), 0, 3, 0, false },
-		{ STR("serialize"), 0, 70, 0, false },
-		{ STR("dust"), 0, 0.001, 0, false },
+		{ STR("main"), FLAME_NO_PARENT, 100, 0, false, 0 },
+		{ STR("aaa"), 0, 3, 0, false, 0 },
+		{ STR("serialize"), 0, 70, 0, false, 0 },
+		{ STR("dust"), 0, 0.001, 0, false, 0 },
 	};
 	struct flame_svg flame = { .noun = "samples", .frames = frames, .count = 4 };
 	struct buf out = draw(&flame);
@@ -59,9 +59,47 @@ static void width_is_the_share_and_the_largest_comes_first(void **state)
 	buf_fini(&out);
 }
 
+static void a_small_share_is_well_formed(void **state)
+{
+	struct flame_frame frames[] = {
+		{ STR("main"), FLAME_NO_PARENT, 10000, 0, false, 0 },
+		{ STR("rare"), 0, 5, 0, false, 1 },
+	};
+	const struct flame_svg_kind kinds[] = { { "net", "#cf222e", 5 }, { "lock", "#8250df", 0 } };
+	struct flame_svg flame = {
+		.unit = PROFILE_NS, .frames = frames, .count = 2, .kinds = kinds, .kind_count = 2
+	};
+	struct buf out = draw(&flame);
+
+	(void)state;
+	assert_non_null(strstr(out.data, "rare: 5 ns (&lt;0.1 %), 5 ns</title>"));
+	assert_non_null(strstr(out.data, ">net 5 ns (&lt;0.1 %)</text>"));
+	assert_non_null(strstr(out.data, "class=\"f k\""));
+	assert_null(strstr(out.data, "lock"));
+	assert_null(strstr(out.data, "(<"));
+	buf_fini(&out);
+}
+
+static void the_largest_change_has_the_fullest_colour(void **state)
+{
+	struct flame_frame frames[] = {
+		{ STR("main"), FLAME_NO_PARENT, 100, -40, false, 0 },
+		{ STR("grew"), 0, 50, 40, false, 0 },
+		{ STR("same"), 0, 10, 0, false, 0 },
+	};
+	struct flame_svg flame = { .is_diff = true, .frames = frames, .count = 3 };
+	struct buf out = draw(&flame);
+
+	(void)state;
+	assert_non_null(strstr(out.data, "fill=\"rgb(75,75,245)\""));
+	assert_non_null(strstr(out.data, "fill=\"rgb(245,75,75)\""));
+	assert_non_null(strstr(out.data, "fill=\"rgb(245,245,245)\""));
+	buf_fini(&out);
+}
+
 static void a_child_before_its_parent_is_refused(void **state)
 {
-	struct flame_frame frames[] = { { STR("a"), 0, 1, 0, false } };
+	struct flame_frame frames[] = { { STR("a"), 0, 1, 0, false, 0 } };
 	struct flame_svg flame = { .frames = frames, .count = 1 };
 	struct buf out;
 
@@ -76,6 +114,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_cannot_leave_their_element),
 		cmocka_unit_test(width_is_the_share_and_the_largest_comes_first),
+		cmocka_unit_test(a_small_share_is_well_formed),
+		cmocka_unit_test(the_largest_change_has_the_fullest_colour),
 		cmocka_unit_test(a_child_before_its_parent_is_refused),
 	};
 
