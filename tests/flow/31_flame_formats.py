@@ -140,8 +140,9 @@ def pprof(daemon, facts, total):
     go = tool("go")
     if not go:
         return
+    # Go builds the tool when it is first used, which takes a minute.
     run_it = lambda *words: subprocess.run([go, "tool", "pprof", *words, path], check=True, capture_output=True,
-                                           text=True, timeout=120, env={**os.environ, "HOME": FOLDER}).stdout
+                                           text=True, timeout=400, env={**os.environ, "PPROF_TMPDIR": FOLDER}).stdout
     top = run_it("-top", "-nodecount=1000", "-unit=ns")
     assert f"{total['all']}ns" in top.replace(" total", ""), top
     lock = next(line for line in top.splitlines() if line.endswith("[lock]"))
