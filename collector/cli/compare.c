@@ -228,7 +228,7 @@ static int run(const struct ask *ask, const struct term *term, char **sides, boo
 
 int command_compare(int argc, char **argv)
 {
-	struct ask ask = { NULL };
+	struct ask ask = { 0 };
 	const char *colour = NULL;
 	bool json = false;
 	const struct option_row rows[] = {
