@@ -4,8 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* protobuf libraries refuse 100 nested messages; a span's attribute already stands in five. */
-#define NESTING_MAX 95
+#define MAX_DEPTH (2 * OTLP_MAX_NESTING + 1) /* of messages below a KeyValue */
 
 #define NUMBER_TEXT_MAX 40
 
@@ -34,8 +33,7 @@ static int check_list(struct str list, enum otlp_value_type type, unsigned depth
 	return rc;
 }
 
-/* The wire type that a member must have; as another type it is an unknown field. */
-static bool is_member(const struct wire_field *field)
+bool otlp_attribute_is_member(const struct wire_field *field)
 {
 	switch (field->number) {
 	case OTLP_VALUE_STRING:
@@ -83,10 +81,10 @@ static int read_value(struct str any_value, unsigned depth, struct otlp_value *o
 	struct wire_field field;
 	int rc;
 
-	if (depth > NESTING_MAX)
-		return -EBADMSG;
+	if (depth > MAX_DEPTH)
+		return -ELOOP;
 	while ((rc = wire_next(&reader, &field)) > 0) {
-		if (is_member(&field))
+		if (otlp_attribute_is_member(&field))
 			rc = take_member(&field, depth, &value);
 		if (rc < 0)
 			return rc;
@@ -130,8 +128,9 @@ static bool read_plain_value(struct str any_value, struct otlp_value *out_value)
 	struct wire_reader reader = wire_read(any_value);
 	struct wire_field field;
 
-	if (wire_next(&reader, &field) <= 0 || reader.at != reader.end || !is_member(&field) ||
-	    field.number == OTLP_VALUE_ARRAY || field.number == OTLP_VALUE_KVLIST)
+	if (wire_next(&reader, &field) <= 0 || reader.at != reader.end ||
+	    !otlp_attribute_is_member(&field) || field.number == OTLP_VALUE_ARRAY ||
+	    field.number == OTLP_VALUE_KVLIST)
 		return false;
 	take_member(&field, 0, out_value);
 	return true;

@@ -2,8 +2,8 @@
 /* OTLP attributes, read in place: KeyValue and AnyValue messages become slices.
  *
  * Nothing is allocated; what is returned borrows from the message. Where a key or a member of the
- * oneof comes twice, the last wins. -EBADMSG: not protobuf, or nested deeper than any protobuf
- * library would read. Thread safe: no state. */
+ * oneof comes twice, the last wins. -EBADMSG: not protobuf; -ELOOP: nested deeper than any protobuf
+ * library would read (OTLP_MAX_NESTING). Thread safe: no state. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,6 +11,10 @@
 
 #include "collector/base/str.h"
 #include "collector/base/wire.h"
+
+/* Arrays within each other: protobuf libraries refuse 100 nested messages, an array is two (a map
+ * is three), and a span's attribute already stands in five. */
+#define OTLP_MAX_NESTING 47
 
 enum otlp_value_type { /* the field numbers of AnyValue's members */
 		       OTLP_VALUE_EMPTY = 0,
@@ -47,6 +51,9 @@ enum otlp_owner {
 /* Reads one AnyValue, one KeyValue. Nested values are checked to the bottom. */
 int otlp_attribute_value(struct str any_value, struct otlp_value *out_value);
 int otlp_attribute_read(struct str key_value, struct otlp_attribute *out_attribute);
+
+/* Is this field of an AnyValue one of its values? With another wire type it is an unknown field. */
+bool otlp_attribute_is_member(const struct wire_field *field);
 
 /* The next attribute of the message that `reader` walks; other fields are passed over. 1: an
  * attribute; 0: the end. */

@@ -48,6 +48,7 @@ struct draft {
 	struct otlp_known known;
 	uint32_t members; /* attributes, events and links */
 	bool has_bad_link;
+	bool is_too_deep;
 	bool is_ascii;
 };
 
@@ -206,6 +207,8 @@ static enum span_rejection take_ids(struct draft *draft)
 		return SPAN_REJECTED_LINK_ID_LENGTH;
 	if (draft->members > OTLP_MAX_MEMBERS_OF_SPAN)
 		return SPAN_REJECTED_TOO_LARGE;
+	if (draft->is_too_deep)
+		return SPAN_REJECTED_TOO_DEEP;
 	return SPAN_REJECTION_KINDS;
 }
 
@@ -248,7 +251,9 @@ static int read_span(struct span_batch *batch, struct str message)
 
 	while ((rc = wire_next(&reader, &field)) > 0) {
 		rc = take_field(&draft, &field);
-		if (rc < 0)
+		if (rc == -ELOOP)
+			draft.is_too_deep = true;
+		else if (rc < 0)
 			return rc;
 	}
 	return rc < 0 ? rc : keep_span(batch, &draft);

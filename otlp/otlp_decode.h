@@ -9,7 +9,8 @@
  * A span is rejected alone, and counted by reason (span.h), for ids that other receivers would
  * refuse the whole batch for. A parent id of 8 zero bytes means a root. A span that ends before it
  * starts is kept as sent, read with length 0, and counted. Strings that are not UTF-8 are mended in
- * place and counted: '?' replaces each byte that is no part of a character. */
+ * place and counted: '?' replaces each byte that is no part of a character. Values nested deeper
+ * than OTLP_MAX_NESTING reject their span; in a resource or scope they are -ELOOP. */
 #pragma once
 
 #include <stddef.h>
@@ -31,7 +32,7 @@ struct otlp_limits {
 		.max_spans = 1u << 17, .max_resources = 1u << 16, .max_scopes = 1u << 16 })
 
 /* Takes `body`, heap memory (NULL when `len` is 0), also on failure. `limits` NULL: the defaults.
- * -EBADMSG: not protobuf; -EMSGSIZE: over the limits; -ENOMEM. */
+ * -EBADMSG: not protobuf; -ELOOP; -EMSGSIZE: over the limits; -ENOMEM. */
 int otlp_decode(char *body, size_t len, const struct otlp_limits *limits,
 		struct span_batch **out_batch);
 

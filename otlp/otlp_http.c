@@ -5,13 +5,10 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "collector/base/compress.h"
 #include "collector/base/macros.h"
 #include "otlp/otlp_json_decode.h"
 
 #define DEFAULT_BODY_BYTES ((size_t)16 << 20)
-#define DEFAULT_RATIO      1000
-#define RATIO_FREE_BYTES   ((size_t)1 << 20) /* small bodies may be as repetitive as they like */
 #define RETRY_DELAY_MS     1000
 
 static struct grpc_error refusal(unsigned http_status, enum grpc_status status, const char *text)
@@ -65,16 +62,16 @@ static struct str media_type(struct str content_type)
 	return trim(content_type);
 }
 
-static bool parse_coding(struct str name, enum otlp_http_coding *out_coding)
+static bool parse_coding(struct str name, enum otlp_coding *out_coding)
 {
 	static const struct {
 		const char *name;
-		enum otlp_http_coding coding;
+		enum otlp_coding coding;
 	} codings[] = {
-		{ "", OTLP_HTTP_IDENTITY },    { "identity", OTLP_HTTP_IDENTITY },
-		{ "gzip", OTLP_HTTP_GZIP },    { "x-gzip", OTLP_HTTP_GZIP },
-		{ "zstd", OTLP_HTTP_ZSTD },    { "deflate", OTLP_HTTP_DEFLATE },
-		{ "zlib", OTLP_HTTP_DEFLATE },
+		{ "", OTLP_IDENTITY },    { "identity", OTLP_IDENTITY },
+		{ "gzip", OTLP_GZIP },    { "x-gzip", OTLP_GZIP },
+		{ "zstd", OTLP_ZSTD },    { "deflate", OTLP_DEFLATE },
+		{ "zlib", OTLP_DEFLATE },
 	};
 
 	name = trim(name);
@@ -130,24 +127,14 @@ struct grpc_error otlp_http_begin(struct str method, struct str content_type,
 	return (struct grpc_error){ 0 };
 }
 
-static struct grpc_error inflate_body(enum otlp_http_coding coding, struct str packed,
+static struct grpc_error inflate_body(enum otlp_coding coding, struct str packed,
 				      const struct otlp_http_limits *limits, struct buf *out)
 {
-	size_t ratio = limits && limits->max_ratio ? limits->max_ratio : DEFAULT_RATIO;
-	size_t by_ratio = MAX(packed.len > SIZE_MAX / ratio ? SIZE_MAX : packed.len * ratio,
-			      RATIO_FREE_BYTES);
-	int rc;
+	int rc = otlp_coding_undo(coding, packed, max_body(limits), limits ? limits->max_ratio : 0,
+				  out);
 
-	buf_init(out, MIN(max_body(limits), by_ratio));
-	if (coding == OTLP_HTTP_GZIP)
-		rc = compress_gunzip(packed, out);
-	else if (coding == OTLP_HTTP_ZSTD)
-		rc = compress_unzstd(packed, out);
-	else
-		rc = compress_inflate(packed, out);
 	if (rc == 0)
 		return (struct grpc_error){ 0 };
-	buf_fini(out);
 	if (rc == -EMSGSIZE)
 		return refusal(413, GRPC_RESOURCE_EXHAUSTED,
 			       "the inflated body is larger than this server takes");
@@ -156,19 +143,27 @@ static struct grpc_error inflate_body(enum otlp_http_coding coding, struct str p
 	return refusal(400, GRPC_INVALID_ARGUMENT, "the body is not what Content-Encoding says");
 }
 
-static struct grpc_error error_of(int rc, const char *text)
+struct grpc_error otlp_http_decode_error(int rc)
 {
-	if (rc == -EMSGSIZE)
+	switch (rc) {
+	case -EMSGSIZE:
 		return refusal(413, GRPC_RESOURCE_EXHAUSTED,
 			       "too many spans, resources or scopes in one request");
-	if (rc == -ENOMEM)
+	case -ENOMEM:
 		return no_memory();
-	return refusal(400, GRPC_INVALID_ARGUMENT, text);
+	case -ELOOP:
+		return refusal(400, GRPC_INVALID_ARGUMENT,
+			       "attributes of a resource or scope are nested too deep");
+	default:
+		return refusal(400, GRPC_INVALID_ARGUMENT,
+			       "not an ExportTraceServiceRequest: the protobuf does not parse");
+	}
 }
 
 static struct grpc_error decode_json(struct str json, const struct otlp_http_limits *limits,
 				     struct span_batch **out_batch, struct buf *out_detail)
 {
+	struct grpc_error error;
 	int rc;
 
 	buf_append_text(out_detail, "not an ExportTraceServiceRequest: ");
@@ -176,9 +171,12 @@ static struct grpc_error decode_json(struct str json, const struct otlp_http_lim
 			      out_detail);
 	if (rc == 0)
 		return (struct grpc_error){ 0 };
+	error = otlp_http_decode_error(rc);
 	buf_append_byte(out_detail, '\0');
-	return error_of(rc, buf_error(out_detail) ? "not an ExportTraceServiceRequest"
-						  : out_detail->data);
+	if (rc == -EBADMSG)
+		error.text = buf_error(out_detail) ? "not an ExportTraceServiceRequest"
+						   : out_detail->data;
+	return error;
 }
 
 static struct grpc_error decode(enum otlp_form form, char *body, size_t len,
@@ -196,7 +194,7 @@ static struct grpc_error decode(enum otlp_form form, char *body, size_t len,
 	rc = otlp_decode(body, len, limits ? limits->batch : NULL, out_batch);
 	if (rc == 0)
 		return (struct grpc_error){ 0 };
-	return error_of(rc, "not an ExportTraceServiceRequest: the protobuf does not parse");
+	return otlp_http_decode_error(rc);
 }
 
 struct grpc_error otlp_http_decode(const struct otlp_http_request *request, char *body, size_t len,
@@ -210,7 +208,7 @@ struct grpc_error otlp_http_decode(const struct otlp_http_request *request, char
 		free(body);
 		return too_large();
 	}
-	if (request->coding == OTLP_HTTP_IDENTITY)
+	if (request->coding == OTLP_IDENTITY)
 		return decode(request->form, body, len, limits, out_batch, out_detail);
 	error = inflate_body(request->coding, (struct str){ body, len }, limits, &plain);
 	free(body);

@@ -15,21 +15,15 @@
 #include "collector/base/buf.h"
 #include "collector/base/str.h"
 #include "otlp/grpc_error.h"
+#include "otlp/otlp_coding.h"
 #include "otlp/otlp_decode.h"
 #include "otlp/otlp_response.h"
 
 #define OTLP_HTTP_TRACES "/v1/traces"
 
-enum otlp_http_coding { /* Content-Encoding */
-			OTLP_HTTP_IDENTITY,
-			OTLP_HTTP_GZIP,
-			OTLP_HTTP_ZSTD,
-			OTLP_HTTP_DEFLATE, /* zlib's format (RFC 9110); raw deflate is taken too */
-};
-
 struct otlp_http_request {
 	enum otlp_form form;
-	enum otlp_http_coding coding;
+	enum otlp_coding coding; /* Content-Encoding */
 };
 
 /* Zeroed: the defaults. */
@@ -56,6 +50,9 @@ struct grpc_error otlp_http_begin(struct str method, struct str content_type,
 struct grpc_error otlp_http_decode(const struct otlp_http_request *request, char *body, size_t len,
 				   const struct otlp_http_limits *limits,
 				   struct span_batch **out_batch, struct buf *out_detail);
+
+/* What is said when otlp_decode fails, over gRPC too. */
+struct grpc_error otlp_http_decode_error(int rc);
 
 /* The body of a refusal. Errors stick to `out`, whose error is returned. */
 int otlp_http_refused(enum otlp_form form, struct grpc_error error, struct buf *out);

@@ -87,23 +87,40 @@ static void put_hex(struct json *json, const char *key, struct str bytes)
 }
 
 /* ArrayValue and KeyValueList are alike: values at 1. */
-static void put_values(struct json *json, const char *key, const struct otlp_value *value,
+static void put_values(struct json *json, struct str list, enum otlp_value_type type,
 		       unsigned nesting)
 {
-	struct wire_reader reader = wire_read(value->bytes);
+	struct wire_reader reader = wire_read(list);
 	const struct otlp_member values = { 1, OTLP_LIST, "values", NULL };
 	struct wire_field field;
 
-	json_object(json, key);
-	json_array(json, values.name);
 	while (nesting < OTLP_JSON_MAX_NESTING && next_of(&reader, &values, &field)) {
-		if (value->type == OTLP_VALUE_ARRAY) {
+		if (type == OTLP_VALUE_ARRAY) {
 			put_any_value(json, NULL, field.bytes, nesting + 1);
 			continue;
 		}
 		json_object(json, NULL);
 		put_members(json, field.bytes, otlp_key_value_members, nesting + 1);
 		json_end(json);
+	}
+}
+
+/* The pieces of an array or map, merged; what stood before another member is gone. */
+static void put_pieces_of(struct json *json, const char *key, struct str any_value,
+			  enum otlp_value_type type, unsigned nesting)
+{
+	struct wire_reader reader = wire_read(any_value), pieces = reader;
+	struct wire_field field;
+
+	while (wire_next(&reader, &field) > 0) {
+		if (otlp_attribute_is_member(&field) && field.number != (uint32_t)type)
+			pieces = reader;
+	}
+	json_object(json, key);
+	json_array(json, "values");
+	while (wire_next(&pieces, &field) > 0) {
+		if (otlp_attribute_is_member(&field))
+			put_values(json, field.bytes, type, nesting);
 	}
 	json_end(json);
 	json_end(json);
@@ -132,10 +149,10 @@ static void put_any_value(struct json *json, const char *key, struct str any_val
 		put_double(json, "doubleValue", value.number);
 		break;
 	case OTLP_VALUE_ARRAY:
-		put_values(json, "arrayValue", &value, nesting);
+		put_pieces_of(json, "arrayValue", any_value, value.type, nesting);
 		break;
 	case OTLP_VALUE_KVLIST:
-		put_values(json, "kvlistValue", &value, nesting);
+		put_pieces_of(json, "kvlistValue", any_value, value.type, nesting);
 		break;
 	case OTLP_VALUE_BYTES:
 		put_base64(json, "bytesValue", value.bytes);
@@ -209,7 +226,11 @@ static void put_last(struct json *json, const struct wire_field *field,
 	case OTLP_TIME:
 		json_time(json, member->name, field->value);
 		break;
-	default: /* uint32, fixed32 and enums that are never negative */
+	case OTLP_KIND:
+	case OTLP_CODE: /* int32, whatever the sender means by it */
+		json_int(json, member->name, (int32_t)field->value);
+		break;
+	default: /* uint32, fixed32 */
 		json_uint(json, member->name, (uint32_t)field->value);
 		break;
 	}

@@ -2,6 +2,7 @@
 #include "otlp/otlp_json_decode.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "collector/base/hex.h"
@@ -10,9 +11,11 @@
 #include "collector/base/wire.h"
 #include "otlp/base64.h"
 #include "otlp/json_number.h"
+#include "otlp/otlp_attribute.h"
 #include "otlp/otlp_schema.h"
 
-#define MAX_REPEATS 16 /* whole sub-messages that a later member of the same name replaces */
+#define INT64_BEYOND 0x1p63
+#define MAX_REPEATS  16 /* whole sub-messages that a later member of the same name replaces */
 
 struct decoder {
 	struct json_scan scan;
@@ -190,31 +193,43 @@ static bool read_bool(struct decoder *decoder, const struct otlp_member *member)
 	return true;
 }
 
+static void put_double(struct decoder *decoder, uint32_t number, double value)
+{
+	uint64_t bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	wire_put_fixed64(decoder->out, number, bits);
+}
+
+/* JavaScript's SDK sends every double without a fraction as an int, 1e21 too: that one stays a
+ * double. */
 static bool read_int(struct decoder *decoder, const struct otlp_member *member)
 {
 	struct str text;
 	int64_t value;
+	double large;
 
 	if (!read_number_text(decoder, &text))
 		return false;
-	if (!json_number_int(text, &value))
-		return fail(decoder, "expected a whole number of 64 bits");
-	wire_put_uint(decoder->out, member->number, (uint64_t)value);
+	if (json_number_int(text, &value))
+		wire_put_uint(decoder->out, member->number, (uint64_t)value);
+	else if (json_number_double(text, &large) && fabs(large) >= INT64_BEYOND && isfinite(large))
+		put_double(decoder, OTLP_VALUE_DOUBLE, large);
+	else
+		return fail(decoder, "expected a whole number");
 	return true;
 }
 
 static bool read_double(struct decoder *decoder, const struct otlp_member *member)
 {
 	struct str text;
-	uint64_t bits;
 	double value;
 
 	if (!read_number_text(decoder, &text))
 		return false;
 	if (!json_number_double(text, &value))
 		return fail(decoder, "expected a number, NaN, Infinity or -Infinity");
-	memcpy(&bits, &value, sizeof(bits));
-	wire_put_fixed64(decoder->out, member->number, bits);
+	put_double(decoder, member->number, value);
 	return true;
 }
 
@@ -351,8 +366,5 @@ int otlp_json_decode(struct str json, size_t max_bytes, const struct otlp_limits
 		buf_fini(&request);
 		return rc;
 	}
-	rc = otlp_decode(request.data, request.len, limits, out_batch);
-	if (rc == -EBADMSG && out_problem)
-		buf_append_text(out_problem, "values are nested too deep");
-	return rc;
+	return otlp_decode(request.data, request.len, limits, out_batch);
 }

@@ -5,7 +5,8 @@
  *
  * Strict about JSON: no byte-order mark, nothing behind the object. As lenient about OTLP as the
  * clients are: members in any order, unknown ones and null ignored (snake_case is unknown); ids in
- * hex of either case; 64-bit integers as strings or numbers, also whole doubles (1e3); doubles also
+ * hex of either case; 64-bit integers as strings or numbers, also whole doubles (1e3; an intValue
+ * beyond 64 bits becomes a doubleValue); doubles also
  * as strings, "NaN" and "Infinity" among them; bytes as base64 of either alphabet, padded or not;
  * enums as numbers or names. A member that comes twice: the last one counts. An id that is not hex
  * rejects its span alone, as one of the wrong length does. Thread safe: no state is shared. */

@@ -70,7 +70,8 @@ struct span {
 	X(SPAN_ID_ZERO,     "span_id_zero",     "span id is zero")                                 \
 	X(PARENT_ID_LENGTH, "parent_id_length", "parent span id is neither empty nor 8 bytes long") \
 	X(LINK_ID_LENGTH,   "link_id_length",   "an id of a link is neither empty nor of its length") \
-	X(TOO_LARGE,        "too_large",        "more attributes, events or links than are taken")
+	X(TOO_LARGE,        "too_large",        "more attributes, events or links than are taken")   \
+	X(TOO_DEEP,         "too_deep",         "attributes are nested deeper than protobuf allows")
 /* clang-format on */
 
 enum span_rejection {

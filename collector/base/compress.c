@@ -10,6 +10,7 @@
 
 #define STEP_BYTES        ((size_t)64 << 10)
 #define GZIP_LEVEL        1
+#define ZSTD_WINDOW_LOG   23    /* 8 MiB, as RFC 9659 has it: a frame that wants more is refused */
 #define DEFLATE_MAX_RATIO 1032u /* a match of 258 bytes may cost two bits */
 
 /* The next piece of room, never past the limit: there, one byte more proves that it is too large.
@@ -180,8 +181,12 @@ static int unzstd_all(ZSTD_DStream *stream, struct str packed, struct buf *out)
 int compress_unzstd(struct str packed, struct buf *out)
 {
 	ZSTD_DStream *stream = ZSTD_createDStream();
-	int rc = stream ? unzstd_all(stream, packed, out) : -ENOMEM;
+	int rc = -ENOMEM;
 
+	if (stream) {
+		ZSTD_DCtx_setParameter(stream, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG);
+		rc = unzstd_all(stream, packed, out);
+	}
 	ZSTD_freeDStream(stream);
 	return rc;
 }

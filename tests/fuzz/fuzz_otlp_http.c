@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (len < 2)
 		return 0;
 	request.form = data[0] & 1 ? OTLP_JSON : OTLP_PROTOBUF;
-	request.coding = (enum otlp_http_coding)(data[0] >> 1 & 3);
+	request.coding = (enum otlp_coding)(data[0] >> 1 & 3);
 	body = malloc(len - 1);
 	memcpy(body, data + 1, len - 1);
 	error = otlp_http_decode(&request, body, len - 1, &limits, &batch, &detail);

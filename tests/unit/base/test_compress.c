@@ -127,6 +127,21 @@ static void output_is_appended(void **state)
 	}
 }
 
+/* A frame of nine bytes may ask for a window of 128 MiB: the memory would be taken before a byte of
+ * contents has come. */
+static void zstd_windows_are_limited(void **state)
+{
+	struct str small = STR("\x28\xb5\x2f\xfd\x00\x68\x09\x00\x00x"); /* 8 MiB */
+	struct str large = STR("\x28\xb5\x2f\xfd\x00\x70\x09\x00\x00x"); /* 16 MiB */
+	struct buf out = { 0 };
+
+	(void)state;
+	assert_int_equal(compress_unzstd(small, &out), 0);
+	assert_true(str_eq(buf_str(&out), STR("x")));
+	assert_int_equal(compress_unzstd(large, &out), -EBADMSG);
+	buf_fini(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -135,6 +150,7 @@ int main(void)
 		cmocka_unit_test(a_cut_or_damaged_stream_is_refused),
 		cmocka_unit_test(members_may_follow_each_other_but_nothing_else),
 		cmocka_unit_test(output_is_appended),
+		cmocka_unit_test(zstd_windows_are_limited),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

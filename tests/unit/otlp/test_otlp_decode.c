@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "otlp/otlp_attribute.h"
 #include "tests/lib/nth_alloc.h"
 #include "tests/unit/otlp/otlp_bytes.h"
 
@@ -429,19 +430,29 @@ static struct buf nested_value(unsigned levels)
 	return value;
 }
 
-static void values_nested_beyond_protobuf_are_refused(void **state)
+static void values_nested_beyond_protobuf_reject_their_span(void **state)
 {
-	struct buf fine = bytes_span(SPAN_A, "fine"), deep = bytes_span(SPAN_A, "deep"), value,
-		   request;
+	struct buf fine = bytes_span(SPAN_A, "fine"), deep = bytes_span(SPAN_A, "deep"), value;
+	struct buf resource = { 0 }, group = { 0 }, request = { 0 };
+	struct span_batch *batch;
 
 	(void)state;
-	value = nested_value(45);
+	value = nested_value(OTLP_MAX_NESTING);
 	bytes_put_attribute(&fine, 9, "a", &value);
 	otlp_batch_free(decode_span(&fine));
-	value = nested_value(48);
+	value = nested_value(OTLP_MAX_NESTING + 1);
 	bytes_put_attribute(&deep, 9, "a", &value);
 	request = bytes_request(&deep);
-	assert_int_equal(decode_error(&request), -EBADMSG);
+	assert_int_equal(decode(&request, NULL, &batch), 0);
+	assert_int_equal(batch->span_count, 0);
+	assert_int_equal(batch->rejected[SPAN_REJECTED_TOO_DEEP], 1);
+	otlp_batch_free(batch);
+	buf_fini(&request);
+	value = nested_value(OTLP_MAX_NESTING + 1);
+	bytes_put_attribute(&resource, 1, "a", &value);
+	bytes_put_message(&group, 1, &resource);
+	bytes_put_message(&request, 1, &group);
+	assert_int_equal(decode_error(&request), -ELOOP);
 }
 
 static void limits_hold_to_the_last_one(void **state)
@@ -505,7 +516,7 @@ int main(void)
 		cmocka_unit_test(unknown_fields_and_wrong_wire_types_are_passed_over_and_kept),
 		cmocka_unit_test(damage_in_any_depth_refuses_the_request),
 		cmocka_unit_test(every_truncation_is_refused),
-		cmocka_unit_test(values_nested_beyond_protobuf_are_refused),
+		cmocka_unit_test(values_nested_beyond_protobuf_reject_their_span),
 		cmocka_unit_test(limits_hold_to_the_last_one),
 		cmocka_unit_test(every_failed_allocation_is_survived),
 	};

@@ -30,33 +30,21 @@ static void headers_say_what_the_body_is(void **state)
 		unsigned status;
 		struct otlp_http_request request;
 	} cases[] = {
-		{ "application/x-protobuf", "", "", 0, { OTLP_PROTOBUF, OTLP_HTTP_IDENTITY } },
-		{ "application/json",
-		  "identity",
-		  "16777216",
-		  0,
-		  { OTLP_JSON, OTLP_HTTP_IDENTITY } },
-		{ "Application/JSON; charset=utf-8",
-		  "GZIP",
-		  "5",
-		  0,
-		  { OTLP_JSON, OTLP_HTTP_GZIP } },
-		{ "application/x-protobuf ;x", " zstd", "", 0, { OTLP_PROTOBUF, OTLP_HTTP_ZSTD } },
-		{ "application/x-protobuf",
-		  "deflate",
-		  "",
-		  0,
-		  { OTLP_PROTOBUF, OTLP_HTTP_DEFLATE } },
-		{ "application/json", "br", "", 415, { OTLP_JSON, OTLP_HTTP_IDENTITY } },
-		{ "application/json", "gzip, gzip", "", 415, { OTLP_JSON, OTLP_HTTP_IDENTITY } },
-		{ "text/plain", "", "", 415, { OTLP_PROTOBUF, OTLP_HTTP_IDENTITY } },
-		{ "", "", "", 415, { OTLP_PROTOBUF, OTLP_HTTP_IDENTITY } },
-		{ "application/json", "", "16777217", 413, { OTLP_JSON, OTLP_HTTP_IDENTITY } },
+		{ "application/x-protobuf", "", "", 0, { OTLP_PROTOBUF, OTLP_IDENTITY } },
+		{ "application/json", "identity", "16777216", 0, { OTLP_JSON, OTLP_IDENTITY } },
+		{ "Application/JSON; charset=utf-8", "GZIP", "5", 0, { OTLP_JSON, OTLP_GZIP } },
+		{ "application/x-protobuf ;x", " zstd", "", 0, { OTLP_PROTOBUF, OTLP_ZSTD } },
+		{ "application/x-protobuf", "deflate", "", 0, { OTLP_PROTOBUF, OTLP_DEFLATE } },
+		{ "application/json", "br", "", 415, { OTLP_JSON, OTLP_IDENTITY } },
+		{ "application/json", "gzip, gzip", "", 415, { OTLP_JSON, OTLP_IDENTITY } },
+		{ "text/plain", "", "", 415, { OTLP_PROTOBUF, OTLP_IDENTITY } },
+		{ "", "", "", 415, { OTLP_PROTOBUF, OTLP_IDENTITY } },
+		{ "application/json", "", "16777217", 413, { OTLP_JSON, OTLP_IDENTITY } },
 		{ "application/json",
 		  "",
 		  "99999999999999999999999999",
 		  413,
-		  { OTLP_JSON, OTLP_HTTP_IDENTITY } },
+		  { OTLP_JSON, OTLP_IDENTITY } },
 	};
 	struct otlp_http_request request;
 
@@ -84,7 +72,7 @@ static void traces_have_three_paths(void **state)
 }
 
 /* The status of decoding a copy of `body`; 0: one span came out. */
-static unsigned decode(enum otlp_form form, enum otlp_http_coding coding, struct str body,
+static unsigned decode(enum otlp_form form, enum otlp_coding coding, struct str body,
 		       const struct otlp_http_limits *limits)
 {
 	const struct otlp_http_request request = { form, coding };
@@ -124,25 +112,25 @@ static void bodies_come_in_every_coding(void **state)
 	const struct str json = STR(JSON_REQUEST);
 
 	(void)state;
-	assert_int_equal(decode(OTLP_PROTOBUF, OTLP_HTTP_IDENTITY, buf_str(&request), NULL), 0);
-	assert_int_equal(decode(OTLP_JSON, OTLP_HTTP_IDENTITY, json, NULL), 0);
+	assert_int_equal(decode(OTLP_PROTOBUF, OTLP_IDENTITY, buf_str(&request), NULL), 0);
+	assert_int_equal(decode(OTLP_JSON, OTLP_IDENTITY, json, NULL), 0);
 	compress_gzip(buf_str(&request), &packed);
-	assert_int_equal(decode(OTLP_PROTOBUF, OTLP_HTTP_GZIP, buf_str(&packed), NULL), 0);
-	assert_int_equal(decode(OTLP_PROTOBUF, OTLP_HTTP_ZSTD, buf_str(&packed), NULL), 400);
+	assert_int_equal(decode(OTLP_PROTOBUF, OTLP_GZIP, buf_str(&packed), NULL), 0);
+	assert_int_equal(decode(OTLP_PROTOBUF, OTLP_ZSTD, buf_str(&packed), NULL), 400);
 	/* what gzip wraps is raw deflate: header of 10 bytes, trailer of 8 */
-	assert_int_equal(decode(OTLP_PROTOBUF, OTLP_HTTP_DEFLATE,
+	assert_int_equal(decode(OTLP_PROTOBUF, OTLP_DEFLATE,
 				(struct str){ packed.data + 10, packed.len - 18 }, NULL),
 			 0);
 	packed.len--;
-	assert_int_equal(decode(OTLP_PROTOBUF, OTLP_HTTP_GZIP, buf_str(&packed), NULL), 400);
+	assert_int_equal(decode(OTLP_PROTOBUF, OTLP_GZIP, buf_str(&packed), NULL), 400);
 	buf_clear(&packed);
 	zstd(json, &packed);
-	assert_int_equal(decode(OTLP_JSON, OTLP_HTTP_ZSTD, buf_str(&packed), NULL), 0);
+	assert_int_equal(decode(OTLP_JSON, OTLP_ZSTD, buf_str(&packed), NULL), 0);
 	buf_clear(&packed);
 	deflate(json, &packed);
-	assert_int_equal(decode(OTLP_JSON, OTLP_HTTP_DEFLATE, buf_str(&packed), NULL), 400);
-	assert_int_equal(decode(OTLP_JSON, OTLP_HTTP_IDENTITY, STR("{"), NULL), 400);
-	assert_int_equal(decode(OTLP_PROTOBUF, OTLP_HTTP_IDENTITY, STR("{}"), NULL), 400);
+	assert_int_equal(decode(OTLP_JSON, OTLP_DEFLATE, buf_str(&packed), NULL), 400);
+	assert_int_equal(decode(OTLP_JSON, OTLP_IDENTITY, STR("{"), NULL), 400);
+	assert_int_equal(decode(OTLP_PROTOBUF, OTLP_IDENTITY, STR("{}"), NULL), 400);
 	buf_fini(&packed);
 	buf_fini(&request);
 }
@@ -150,7 +138,7 @@ static void bodies_come_in_every_coding(void **state)
 static void bombs_are_413(void **state)
 {
 	int (*const packers[])(struct str, struct buf *) = { compress_gzip, zstd };
-	const enum otlp_http_coding codings[] = { OTLP_HTTP_GZIP, OTLP_HTTP_ZSTD };
+	const enum otlp_coding codings[] = { OTLP_GZIP, OTLP_ZSTD };
 	const struct otlp_http_limits by_ratio = { .max_ratio = 10 },
 				      by_size = { .max_body_bytes = 3000000 };
 	struct str zeros = { calloc(1, 4000000), 4000000 };

@@ -198,6 +198,29 @@ static void pieces_of_a_message_are_merged_and_damage_ends_it(void **state)
 	assert_span(&span, "{\"name\":\"new\",\"status\":{\"message\":\"why\",\"code\":2}}");
 }
 
+/* AnyValue{array [1]}, then {array [2]}: one array of two. What another member replaced is gone. */
+static void pieces_of_an_array_are_merged(void **state)
+{
+	struct buf span = { 0 }, value = { 0 };
+
+	(void)state;
+	wire_put_bytes(&value, 6, STR("\x0a\0"));
+	wire_put_bytes(&value, 5, STR("\x0a\2\x18\1"));
+	wire_put_bytes(&value, 5, STR("\x0a\2\x18\2"));
+	bytes_put_attribute(&span, 9, "k", &value);
+	assert_span(&span, "{\"attributes\":[{\"key\":\"k\",\"value\":{\"arrayValue\":{\"values\":["
+			   "{\"intValue\":\"1\"},{\"intValue\":\"2\"}]}}}]}");
+}
+
+static void enums_nobody_knows_keep_their_sign(void **state)
+{
+	struct buf span = { 0 };
+
+	(void)state;
+	wire_put_uint(&span, 6, (uint64_t)-1);
+	assert_span(&span, "{\"kind\":-1}");
+}
+
 static void values_are_written_as_deep_as_they_are_taken(void **state)
 {
 	struct buf value = { 0 }, span = { 0 }, out = { 0 };
@@ -233,6 +256,8 @@ int main(void)
 		cmocka_unit_test(resources_and_scopes_head_their_groups),
 		cmocka_unit_test(values_of_every_type_are_written),
 		cmocka_unit_test(pieces_of_a_message_are_merged_and_damage_ends_it),
+		cmocka_unit_test(pieces_of_an_array_are_merged),
+		cmocka_unit_test(enums_nobody_knows_keep_their_sign),
 		cmocka_unit_test(values_are_written_as_deep_as_they_are_taken),
 	};
 
