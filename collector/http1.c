@@ -9,15 +9,17 @@
 
 void http1_init(struct http1 *http, size_t max_body_bytes)
 {
-	*http = (struct http1){ .max_body_bytes = max_body_bytes };
+	*http = (struct http1){ .max_body_bytes = max_body_bytes,
+				.max_headers = HTTP1_MAX_HEADERS };
 	buf_init(&http->head, HTTP1_MAX_HEAD_BYTES + 1);
 	buf_init(&http->body, max_body_bytes + 1);
 	buf_init(&http->line, HTTP1_MAX_CHUNK_LINE + 1);
 }
 
-void http1_limit_head(struct http1 *http, size_t max_bytes)
+void http1_limit_head(struct http1 *http, size_t max_bytes, unsigned max_headers)
 {
 	http->head.limit_bytes = max_bytes + 1;
+	http->max_headers = MIN(max_headers, (unsigned)HTTP1_MAX_HEADERS);
 }
 
 void http1_fini(struct http1 *http)
@@ -78,6 +80,11 @@ static size_t feed_head(struct http1 *http, struct str bytes)
 		/* Empty lines before a request are allowed (RFC 9112, 2.2). */
 		if (http->head.len == 0 && (c == '\r' || c == '\n'))
 			continue;
+		if (http->head.len == 0 && !http1_is_token((struct str){ &c, 1 })) {
+			http->is_foreign = true; /* TLS begins with 0x16 */
+			http1_refuse(http, 400, "the request line is not HTTP");
+			return used;
+		}
 		buf_append_byte(&http->head, (uint8_t)c);
 		if (buf_error(&http->head)) {
 			http1_refuse(http, buf_error(&http->head) == -EMSGSIZE ? 431 : 503,
@@ -130,7 +137,11 @@ static bool parse_chunk_size(struct str line, uint64_t *out_size)
 		size = size << 4 | (uint64_t)hex_digit(line.data[i]);
 	}
 	*out_size = size;
-	return i > 0 && (i == line.len || strchr("; \t", line.data[i]));
+	if (i == 0)
+		return false;
+	while (i < line.len && (line.data[i] == ' ' || line.data[i] == '\t'))
+		i++;
+	return i == line.len || line.data[i] == ';';
 }
 
 static bool has_controls(struct str line)

@@ -29,8 +29,9 @@ struct http1_header {
 /* Everything is a slice of the parser's memory: gone with http1_next and http1_fini. */
 struct http1_request {
 	struct str method;
-	struct str path;  /* still percent-encoded; begins with '/' */
-	struct str query; /* after '?', still encoded; empty: none */
+	struct str path;      /* still percent-encoded; begins with '/', or is "*" of OPTIONS */
+	struct str query;     /* after '?', still encoded; empty: none */
+	struct str authority; /* of a target that names its host; the Host header is the same */
 	struct str body;
 	unsigned header_count;
 	struct http1_header headers[HTTP1_MAX_HEADERS];
@@ -45,6 +46,7 @@ struct http1 {
 	enum http1_state state;
 	struct http1_request request; /* complete in HTTP1_DONE; without its body in HTTP1_BODY */
 	size_t max_body_bytes;
+	unsigned max_headers;
 	struct buf head;
 	struct buf body;
 	struct buf line;     /* of a chunk's head or a trailer, while incomplete */
@@ -60,8 +62,9 @@ struct http1 {
 void http1_init(struct http1 *http, size_t max_body_bytes);
 void http1_fini(struct http1 *http);
 
-/* Another limit than HTTP1_MAX_HEAD_BYTES; before the first byte. */
-void http1_limit_head(struct http1 *http, size_t max_bytes);
+/* Other limits than HTTP1_MAX_HEAD_BYTES and _HEADERS (not more of those); before the first byte.
+ */
+void http1_limit_head(struct http1 *http, size_t max_bytes, unsigned max_headers);
 
 /* Takes bytes up to the end of one request. Returns how many were used; then look at http->state.
  * After HTTP1_BROKEN the connection can only be answered and closed. */
@@ -73,8 +76,9 @@ char *http1_take_body(struct http1 *http, size_t *out_len);
 /* Forgets the request and awaits another one. */
 void http1_next(struct http1 *http);
 
-/* The value of a header by its name in any case; empty when absent. */
+/* The value of a header by its name in any case; empty when absent. How often it is there. */
 struct str http1_header(const struct http1_request *request, const char *name);
+unsigned http1_count_header(const struct http1_request *request, const char *name);
 
 /* Whether `token` stands in a comma separated list with a weight above 0 (Accept-Encoding). */
 bool http1_accepts(struct str list, const char *token);

@@ -4,13 +4,15 @@
 #include <string.h>
 #include <strings.h>
 
+#include "collector/base/macros.h"
+
 static bool is_token_char(unsigned char c)
 {
 	return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') ||
 	       (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-static bool is_token(struct str text)
+bool http1_is_token(struct str text)
 {
 	for (size_t i = 0; i < text.len; i++) {
 		if (!is_token_char((unsigned char)text.data[i]))
@@ -27,6 +29,18 @@ static bool is_target(struct str text)
 			return false;
 	}
 	return text.len > 0 && text.data[0] == '/';
+}
+
+/* A host and perhaps a port; an IPv6 address in brackets. Empty is allowed (RFC 9112, 3.2). */
+static bool is_host(struct str text)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		unsigned char c = (unsigned char)text.data[i];
+
+		if (!is_token_char(c) && (!c || !strchr("()[]:,;=%", c)))
+			return false;
+	}
+	return true;
 }
 
 static bool is_field_value(struct str text)
@@ -81,7 +95,7 @@ struct str http1_header(const struct http1_request *request, const char *name)
 	return (struct str){ NULL, 0 };
 }
 
-static unsigned count_headers(const struct http1_request *request, const char *name)
+unsigned http1_count_header(const struct http1_request *request, const char *name)
 {
 	unsigned count = 0;
 
@@ -90,23 +104,62 @@ static unsigned count_headers(const struct http1_request *request, const char *n
 	return count;
 }
 
+/* Does somebody speak HTTP here, even if badly? */
+static bool names_http(struct str line)
+{
+	return line.len && memmem(line.data, line.len, " HTTP/", 6);
+}
+
+static bool is_version(struct str version)
+{
+	return version.len > 5 && memcmp(version.data, "HTTP/", 5) == 0;
+}
+
+static bool is_same_host(struct str a, struct str b)
+{
+	return a.len == b.len && strncasecmp(a.data, b.data, a.len) == 0;
+}
+
+/* "http://host/path" -> "/path", as a client asks who takes us for a proxy: servers must understand
+ * it (RFC 9112, 3.2.2). */
+static struct str cut_authority(struct str *target)
+{
+	static const char *const schemes[] = { "http://", "https://" };
+	struct str authority = { NULL, 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+		size_t len = strlen(schemes[i]), end = len;
+
+		if (target->len <= len || strncasecmp(target->data, schemes[i], len) != 0)
+			continue;
+		while (end < target->len && !strchr("/?", target->data[end]))
+			end++;
+		authority = (struct str){ target->data + len, end - len };
+		*target = end < target->len ? (struct str){ target->data + end, target->len - end }
+					    : STR("/");
+		return authority;
+	}
+	return authority;
+}
+
 /* The request line: exactly two spaces (RFC 9112, 3). */
 static void parse_request_line(struct http1 *http, struct str line)
 {
 	struct http1_request *request = &http->request;
 	struct str target;
 
+	http->is_foreign = !names_http(line);
 	request->method = cut(&line, ' ');
 	target = cut(&line, ' ');
-	if (!is_token(request->method))
+	if (!http1_is_token(request->method) || !is_version(line))
 		return http1_refuse(http, 400, "the request line is not HTTP");
-	http->is_foreign = line.len <= 5 || memcmp(line.data, "HTTP/", 5) != 0;
 	if (!str_eq(line, STR("HTTP/1.1")) && !str_eq(line, STR("HTTP/1.0")))
-		return http1_refuse(http, http->is_foreign ? 400 : 505,
-				    "only HTTP/1.1 and HTTP/1.0 are spoken here");
+		return http1_refuse(http, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
 	if (target.len > HTTP1_MAX_TARGET_BYTES)
 		return http1_refuse(http, 414, "the request target is too long");
-	if (!is_target(target))
+	request->authority = cut_authority(&target);
+	if (!is_target(target) &&
+	    !(str_eq(target, STR("*")) && str_eq(request->method, STR("OPTIONS"))))
 		return http1_refuse(http, 400, "the request target is not a path");
 	request->path = cut(&target, '?');
 	request->query = target;
@@ -120,11 +173,11 @@ static void parse_header(struct http1 *http, struct str line)
 	bool has_colon = line.len && memchr(line.data, ':', line.len);
 	struct http1_header header;
 
-	if (request->header_count == HTTP1_MAX_HEADERS)
+	if (request->header_count == http->max_headers)
 		return http1_refuse(http, 431, "too many header fields");
 	header.name = cut(&line, ':');
 	header.value = trim(line);
-	if (!has_colon || !is_token(header.name) || !is_field_value(header.value))
+	if (!has_colon || !http1_is_token(header.name) || !is_field_value(header.value))
 		return http1_refuse(http, 400, "a header field is malformed");
 	request->headers[request->header_count++] = header;
 }
@@ -146,8 +199,8 @@ static bool parse_length(struct str text, uint64_t *out_length)
 static void frame_body(struct http1 *http)
 {
 	const struct http1_request *request = &http->request;
-	unsigned lengths = count_headers(request, "content-length");
-	unsigned codings = count_headers(request, "transfer-encoding");
+	unsigned lengths = http1_count_header(request, "content-length");
+	unsigned codings = http1_count_header(request, "transfer-encoding");
 
 	if (codings && lengths)
 		return http1_refuse(http, 400,
@@ -174,11 +227,16 @@ static void finish_head(struct http1 *http)
 	struct http1_request *request = &http->request;
 	bool is_11 = request->keep_alive;
 	struct str connection = http1_header(request, "connection");
-	unsigned hosts = count_headers(request, "host");
+	unsigned hosts = http1_count_header(request, "host");
+	struct str host = http1_header(request, "host");
 
 	if (hosts > 1 || (is_11 && hosts == 0))
 		return http1_refuse(http, 400, "exactly one Host header is needed");
-	if (!is_11 && count_headers(request, "transfer-encoding"))
+	if (!is_host(host))
+		return http1_refuse(http, 400, "the Host header is malformed");
+	if (request->authority.len && hosts && !is_same_host(request->authority, host))
+		return http1_refuse(http, 400, "the request target and Host name different hosts");
+	if (!is_11 && http1_count_header(request, "transfer-encoding"))
 		return http1_refuse(http, 400, "HTTP/1.0 has no transfer codings");
 	if (http1_accepts(connection, "close"))
 		request->keep_alive = false;

@@ -11,4 +11,7 @@ enum chunk_step { CHUNK_NONE, CHUNK_SIZE, CHUNK_DATA, CHUNK_DATA_END, CHUNK_TRAI
  * framed, or refuses. */
 void http1_parse_head(struct http1 *http, struct str head);
 
+/* RFC 9110, 5.6.2: what methods and names of fields are made of. */
+bool http1_is_token(struct str text);
+
 void http1_refuse(struct http1 *http, int status, const char *complaint);

@@ -342,6 +342,11 @@ static void on_end(const char *complaint, void *arg)
 	conn_stop(arg);
 }
 
+static void on_eof(void *arg)
+{
+	conn_stop(arg); /* while a request is at work nothing is read */
+}
+
 static struct http_conn *conn_new(struct http_server *server)
 {
 	struct http_conn *conn = calloc(1, sizeof(*conn));
@@ -414,6 +419,7 @@ static struct http_server *server_new(const struct http_server_options *options)
 		.on_open = on_open,
 		.on_bytes = on_bytes,
 		.on_drained = on_drained,
+		.on_eof = on_eof,
 		.on_end = on_end,
 		.on_closed = on_closed,
 	};

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "collector/base/macros.h"
 #include "otlp/grpc_http.h"
 #include "otlp/grpc_session_state.h"
 
@@ -72,7 +73,8 @@ static int on_begin_headers(nghttp2_session *http2, const nghttp2_frame *frame, 
 static bool keeps_fields(const struct grpc_session *session, const struct grpc_stream *stream)
 {
 	return (session->options.takes_http || session->options.admit) &&
-	       stream->state == GRPC_STREAM_HEADERS && !grpc_head_check_size(&stream->head).status;
+	       stream->state == GRPC_STREAM_HEADERS &&
+	       !grpc_head_check_size(&stream->head, &session->options.head).status;
 }
 
 static int on_header(nghttp2_session *http2, const nghttp2_frame *frame, const uint8_t *name,
@@ -89,7 +91,7 @@ static int on_header(nghttp2_session *http2, const nghttp2_frame *frame, const u
 	(void)flags;
 	if (!stream)
 		return 0;
-	if (!grpc_head_add(&stream->head, key, text))
+	if (!grpc_head_add(&stream->head, &session->options.head, key, text))
 		return grpc_session_condemn(session, "too_many_headers", NGHTTP2_ENHANCE_YOUR_CALM);
 	if (keeps_fields(session, stream) && http_fields_add(&stream->fields, key, text) == -ENOMEM)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -114,7 +116,7 @@ static struct grpc_error judge_grpc(struct grpc_session *session, struct grpc_st
 	const struct grpc_session_options *options = &session->options;
 	struct grpc_error error = grpc_head_check(&stream->head, session->methods, &stream->method);
 
-	if (!error.status && options->admit && stream->method < session->health_method)
+	if (!error.status && options->admit && stream->method < session->own_method)
 		error = options->admit(&stream->fields, false, options->arg);
 	if (!error.status)
 		error = grpc_head_check_encoding(&stream->head);
@@ -150,7 +152,7 @@ static void go_ahead(struct grpc_session *session, const struct grpc_stream *str
 
 static void begin_request(struct grpc_session *session, struct grpc_stream *stream, bool is_last)
 {
-	struct grpc_error error = grpc_head_check_size(&stream->head);
+	struct grpc_error error = grpc_head_check_size(&stream->head, &session->options.head);
 
 	stream->is_http = session->options.takes_http && stream->head.content == GRPC_CONTENT_OTHER;
 	if (!error.status)
@@ -160,6 +162,7 @@ static void begin_request(struct grpc_session *session, struct grpc_stream *stre
 		return;
 	}
 	grpc_stream_begin(stream, session->now_ms);
+	session->deadline_ms = MIN(session->deadline_ms, stream->deadline_ms);
 	if (stream->is_http && !is_last)
 		go_ahead(session, stream);
 }
@@ -169,6 +172,8 @@ static void on_headers(struct grpc_session *session, const nghttp2_frame *frame)
 	struct grpc_stream *stream = find_stream(session, frame->hd.stream_id);
 	bool is_last = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
 
+	if (stream)
+		grpc_head_end(&stream->head);
 	if (stream && stream->state == GRPC_STREAM_HEADERS)
 		begin_request(session, stream, is_last);
 	if (stream && is_last)
@@ -292,8 +297,10 @@ static int on_frame_send(nghttp2_session *http2, const nghttp2_frame *frame, voi
 			stop_request(http2, frame->hd.stream_id);
 		grpc_guard_forgive(&session->guard);
 		break;
-	case NGHTTP2_RST_STREAM:
-		count_nonsense(session, GRPC_GUARD_RESET_SENT);
+	case NGHTTP2_RST_STREAM: /* NO_ERROR follows a whole reply: that costs no more than others
+				  */
+		if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
+			count_nonsense(session, GRPC_GUARD_RESET_SENT);
 		break;
 	case NGHTTP2_GOAWAY:
 		if (frame->goaway.error_code != NGHTTP2_NO_ERROR)

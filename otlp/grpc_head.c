@@ -7,7 +7,7 @@
 #include "collector/base/macros.h"
 
 #define FIELD_OVERHEAD     32 /* RFC 9113, 6.5.2 */
-#define ABUSE_FACTOR       4u
+#define ABUSE_FACTOR       4
 #define TIMEOUT_MAX_DIGITS 8
 
 static bool starts_with(struct str text, struct str prefix)
@@ -32,13 +32,13 @@ static enum grpc_content content_of(struct str type)
 	return GRPC_CONTENT_NOT_PROTO;
 }
 
-static enum grpc_encoding encoding_of(struct str name)
+static enum otlp_coding encoding_of(struct str name)
 {
-	if (str_eq(name, STR("identity")))
-		return GRPC_IDENTITY;
+	if (name.len == 0 || str_eq(name, STR("identity")))
+		return OTLP_IDENTITY;
 	if (str_eq(name, STR("gzip")))
-		return GRPC_GZIP;
-	return str_eq(name, STR("zstd")) ? GRPC_ZSTD : GRPC_ENCODING_UNKNOWN;
+		return OTLP_GZIP;
+	return str_eq(name, STR("zstd")) ? OTLP_ZSTD : OTLP_CODING_UNKNOWN;
 }
 
 /* 1 to 8 digits and a unit; rounded up to a millisecond, so that 0 keeps meaning "not said". */
@@ -78,13 +78,15 @@ static void take_path(struct grpc_head *head, struct str path)
 	head->path_len = path.len;
 }
 
-bool grpc_head_add(struct grpc_head *head, struct str name, struct str value)
+static bool is_within(const struct grpc_head *head, const struct grpc_head_limits *limits,
+		      size_t factor)
 {
-	head->fields++;
-	head->bytes += name.len + value.len + FIELD_OVERHEAD;
-	if (head->fields > GRPC_HEAD_MAX_FIELDS || head->bytes > GRPC_HEAD_MAX_BYTES)
-		return head->fields <= ABUSE_FACTOR * GRPC_HEAD_MAX_FIELDS &&
-		       head->bytes <= ABUSE_FACTOR * GRPC_HEAD_MAX_BYTES;
+	return head->fields <= factor * limits->max_fields &&
+	       head->bytes <= factor * limits->max_bytes;
+}
+
+static void take_field(struct grpc_head *head, struct str name, struct str value)
+{
 	if (str_eq(name, STR(":method")))
 		head->is_post = str_eq(value, STR("POST"));
 	else if (str_eq(name, STR(":path")))
@@ -95,7 +97,23 @@ bool grpc_head_add(struct grpc_head *head, struct str name, struct str value)
 		head->encoding = encoding_of(value);
 	else if (str_eq(name, STR("grpc-timeout")))
 		head->bad_timeout = !parse_timeout(value, &head->timeout_ms);
+}
+
+bool grpc_head_add(struct grpc_head *head, const struct grpc_head_limits *limits, struct str name,
+		   struct str value)
+{
+	head->fields++;
+	head->bytes += name.len + value.len + FIELD_OVERHEAD;
+	if (!is_within(head, limits, 1))
+		return is_within(head, limits, ABUSE_FACTOR);
+	if (!head->is_over)
+		take_field(head, name, value);
 	return true;
+}
+
+void grpc_head_end(struct grpc_head *head)
+{
+	head->is_over = true;
 }
 
 /* The service of a path is what stands before its last slash, that slash included. */
@@ -140,12 +158,12 @@ static bool find_method(const struct grpc_head *head, const char *const *methods
 	return false;
 }
 
-struct grpc_error grpc_head_check_size(const struct grpc_head *head)
+struct grpc_error grpc_head_check_size(const struct grpc_head *head,
+				       const struct grpc_head_limits *limits)
 {
-	if (head->fields > GRPC_HEAD_MAX_FIELDS || head->bytes > GRPC_HEAD_MAX_BYTES)
-		return (struct grpc_error){ GRPC_RESOURCE_EXHAUSTED, "too many request headers",
-					    431, 0 };
-	return (struct grpc_error){ 0 };
+	if (is_within(head, limits, 1))
+		return (struct grpc_error){ 0 };
+	return (struct grpc_error){ GRPC_RESOURCE_EXHAUSTED, "too many request headers", 431, 0 };
 }
 
 struct grpc_error grpc_head_check(struct grpc_head *head, const char *const *methods,
@@ -168,7 +186,7 @@ struct grpc_error grpc_head_check(struct grpc_head *head, const char *const *met
 
 struct grpc_error grpc_head_check_encoding(const struct grpc_head *head)
 {
-	if (head->encoding == GRPC_ENCODING_UNKNOWN)
+	if (head->encoding == OTLP_CODING_UNKNOWN)
 		return (struct grpc_error){
 			GRPC_UNIMPLEMENTED,
 			"unknown grpc-encoding; understood: " GRPC_ACCEPT_ENCODING, 0, 0

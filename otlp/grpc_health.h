@@ -9,6 +9,7 @@
 
 #define GRPC_HEALTH_CHECK "/grpc.health.v1.Health/Check"
 #define GRPC_HEALTH_WATCH "/grpc.health.v1.Health/Watch"
+#define GRPC_HEALTH_LIST  "/grpc.health.v1.Health/List"
 
 enum grpc_health { /* HealthCheckResponse.ServingStatus */
 		   GRPC_HEALTH_SERVING = 1,
@@ -20,5 +21,6 @@ enum grpc_health { /* HealthCheckResponse.ServingStatus */
  * whole server. false: not a HealthCheckRequest. */
 bool grpc_health_read(struct str request, const char *const *methods, bool *out_is_known);
 
-/* Appends a HealthCheckResponse. */
+/* Appends a HealthCheckResponse; a HealthListResponse of the whole server and each service. */
 void grpc_health_put(enum grpc_health health, struct buf *out);
+void grpc_health_list(const char *const *methods, enum grpc_health health, struct buf *out);

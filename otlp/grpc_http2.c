@@ -8,8 +8,9 @@
 #include "collector/base/macros.h"
 #include "otlp/grpc_trailer.h"
 
-#define MAX_QUEUED_ACKS   100  /* answers to pings and settings that the peer does not read */
-#define MAX_CONTINUATIONS 8    /* CVE-2024-28182 */
+#define MAX_QUEUED_ACKS   100 /* answers to pings and settings that the peer does not read */
+#define MAX_CONTINUATIONS 8   /* CVE-2024-28182; and those that a large head needs */
+#define FRAME_BYTES       16384
 #define RESETS_BURST      1000 /* CVE-2023-44487 */
 #define RESETS_PER_SECOND 33
 
@@ -32,7 +33,7 @@ static int submit_settings(nghttp2_session *http2, const struct grpc_session_opt
 	const nghttp2_settings_entry entries[] = {
 		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options->max_streams },
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options->stream_window_bytes },
-		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, GRPC_HEAD_MAX_BYTES },
+		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, options->head.max_bytes },
 	};
 	int rc = nghttp2_submit_settings(http2, NGHTTP2_FLAG_NONE, entries, ARRAY_LEN(entries));
 
@@ -55,7 +56,8 @@ int grpc_http2_new(const struct grpc_session_options *options,
 	nghttp2_option_set_no_auto_window_update(option, 1);
 	nghttp2_option_set_no_closed_streams(option, 1);
 	nghttp2_option_set_max_outbound_ack(option, MAX_QUEUED_ACKS);
-	nghttp2_option_set_max_continuations(option, MAX_CONTINUATIONS);
+	nghttp2_option_set_max_continuations(option, MAX_CONTINUATIONS +
+							     options->head.max_bytes / FRAME_BYTES);
 	nghttp2_option_set_stream_reset_rate_limit(option, RESETS_BURST, RESETS_PER_SECOND);
 	rc = nghttp2_session_server_new2(&http2, callbacks, user_data, option);
 	nghttp2_option_del(option);

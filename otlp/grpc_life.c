@@ -2,6 +2,7 @@
 /* How a session passes its time, and how it ends: ticks, keep-alive, the two GOAWAYs. */
 #include <string.h>
 
+#include "collector/base/macros.h"
 #include "otlp/grpc_session_state.h"
 #include "otlp/grpc_watch.h"
 
@@ -30,7 +31,7 @@ void grpc_session_leave(struct grpc_session *session)
 					(const uint8_t *)reason, reason ? strlen(reason) : 0));
 }
 
-void grpc_session_end(struct grpc_session *session, const char *reason, uint64_t now_ms)
+void grpc_session_shutdown(struct grpc_session *session, const char *reason, uint64_t now_ms)
 {
 	int rc;
 
@@ -49,11 +50,6 @@ void grpc_session_end(struct grpc_session *session, const char *reason, uint64_t
 	submitted(session, rc);
 }
 
-void grpc_session_shutdown(struct grpc_session *session, uint64_t now_ms)
-{
-	grpc_session_end(session, NULL, now_ms);
-}
-
 void grpc_session_ping_returned(struct grpc_session *session, const uint8_t data[8])
 {
 	if (memcmp(data, shutdown_ping, sizeof(shutdown_ping)) == 0)
@@ -65,6 +61,12 @@ static bool is_left_lying(const struct grpc_session *session, const struct grpc_
 {
 	return stream->state == GRPC_STREAM_REPLIED && !stream->is_watching &&
 	       session->now_ms - stream->replied_ms > session->options.idle_ms;
+}
+
+static bool is_watched_for_too_long(const struct grpc_session *session,
+				    const struct grpc_stream *stream)
+{
+	return stream->is_watching && session->now_ms >= stream->deadline_ms;
 }
 
 static void tick_stream(struct grpc_session *session, struct grpc_stream *stream)
@@ -79,15 +81,18 @@ static void tick_stream(struct grpc_session *session, struct grpc_stream *stream
 		grpc_session_condemn(session, "slow_headers", NGHTTP2_ENHANCE_YOUR_CALM);
 	else if (error.status)
 		grpc_session_refuse(session, stream, error);
-	else if (is_left_lying(session, stream))
+	else if (is_left_lying(session, stream) || is_watched_for_too_long(session, stream))
 		submitted(session, nghttp2_submit_rst_stream(session->http2, NGHTTP2_FLAG_NONE,
 							     stream->id, NGHTTP2_CANCEL));
+	else if (stream->state < GRPC_STREAM_REPLIED || stream->is_watching)
+		session->deadline_ms = MIN(session->deadline_ms, stream->deadline_ms);
 }
 
 static void tick_streams(struct grpc_session *session)
 {
 	struct grpc_stream *stream;
 
+	session->deadline_ms = UINT64_MAX;
 	TAILQ_FOREACH(stream, &session->all, all)
 	{
 		if (session->phase == OPEN)
@@ -120,15 +125,11 @@ static void tick_end(struct grpc_session *session)
 	const struct grpc_session_options *options = &session->options;
 	uint64_t leaving_ms = session->now_ms - session->announced_ms;
 
-	if (session->shutdown == SERVING) {
-		if (options->max_age_ms &&
-		    session->now_ms - session->started_ms >= options->max_age_ms)
-			grpc_session_end(session, "max_age", session->now_ms);
+	if (session->shutdown == SERVING)
 		return;
-	}
 	if (leaving_ms >= ANNOUNCEMENT_MS)
 		grpc_session_leave(session);
-	if (options->max_age_grace_ms && leaving_ms >= options->max_age_grace_ms)
+	if (options->grace_ms && leaving_ms >= options->grace_ms)
 		session->phase = CLOSED;
 }
 

@@ -24,6 +24,8 @@
 #define DEFAULT_IDLE_MS       30000
 #define DEFAULT_PING_MS       10000
 #define DEFAULT_KEEPALIVE_MS  20000
+#define DEFAULT_HEAD_BYTES    16384
+#define DEFAULT_HEAD_FIELDS   64
 #define PULL_BYTES            ((size_t)64 << 10)
 
 #define WRONG_PORT_TEXT "This port speaks gRPC over HTTP/2. Use port 4318 for OTLP/HTTP.\n"
@@ -107,10 +109,14 @@ void grpc_session_refuse(struct grpc_session *session, struct grpc_stream *strea
 	end_reply(session, stream, grpc_http_refuse(session->http2, stream, error));
 }
 
-static void fill_defaults(struct grpc_session_options *options)
+static void fill_sizes(struct grpc_session_options *options)
 {
 	if (!options->max_message_bytes)
 		options->max_message_bytes = DEFAULT_MESSAGE_BYTES;
+	if (!options->head.max_bytes)
+		options->head.max_bytes = DEFAULT_HEAD_BYTES;
+	if (!options->head.max_fields)
+		options->head.max_fields = DEFAULT_HEAD_FIELDS;
 	if (!options->max_streams)
 		options->max_streams = DEFAULT_STREAMS;
 	if (!options->stream_window_bytes)
@@ -119,6 +125,10 @@ static void fill_defaults(struct grpc_session_options *options)
 		options->connection_window_bytes = DEFAULT_WINDOW;
 	if (!options->max_in_progress)
 		options->max_in_progress = DEFAULT_IN_PROGRESS;
+}
+
+static void fill_times(struct grpc_session_options *options)
+{
 	if (!options->greeting_ms)
 		options->greeting_ms = DEFAULT_GREETING_MS;
 	if (!options->head_ms)
@@ -131,21 +141,23 @@ static void fill_defaults(struct grpc_session_options *options)
 		options->keepalive_timeout_ms = DEFAULT_KEEPALIVE_MS;
 }
 
-/* The owner's methods and, behind them, health. */
+/* The owner's methods and, behind them, our own. */
 static int list_methods(struct grpc_session *session)
 {
+	static const char *const own[GRPC_OWN_METHODS] = { [GRPC_OWN_CHECK] = GRPC_HEALTH_CHECK,
+							   [GRPC_OWN_WATCH] = GRPC_HEALTH_WATCH,
+							   [GRPC_OWN_LIST] = GRPC_HEALTH_LIST };
 	const char *const *methods = session->options.methods;
 	unsigned count = 0;
 
 	while (methods[count])
 		count++;
-	session->methods = calloc(count + 3, sizeof(*session->methods));
+	session->methods = calloc(count + GRPC_OWN_METHODS + 1, sizeof(*session->methods));
 	if (!session->methods)
 		return -ENOMEM;
 	memcpy(session->methods, methods, count * sizeof(*methods));
-	session->methods[count] = GRPC_HEALTH_CHECK;
-	session->methods[count + 1] = GRPC_HEALTH_WATCH;
-	session->health_method = count;
+	memcpy(session->methods + count, own, sizeof(own));
+	session->own_method = count;
 	return 0;
 }
 
@@ -171,7 +183,9 @@ int grpc_session_new(const struct grpc_session_options *options, uint64_t now_ms
 		return -ENOMEM;
 	session->options = *options;
 	session->heads.left = NGHTTP2_CLIENT_MAGIC_LEN;
-	fill_defaults(&session->options);
+	session->deadline_ms = UINT64_MAX;
+	fill_sizes(&session->options);
+	fill_times(&session->options);
 	session->now_ms = session->started_ms = session->heard_ms = now_ms;
 	TAILQ_INIT(&session->all);
 	TAILQ_INIT(&session->ready);
@@ -344,16 +358,15 @@ static bool hand_over(struct grpc_session *session, struct grpc_stream *stream,
 	struct grpc_error error;
 
 	request.was_compressed = grpc_frame_is_compressed(&stream->frame);
-	error = grpc_stream_take(stream, session->options.max_message_bytes, &request.message,
-				 &request.message_len);
+	error = grpc_stream_take(stream, &session->options, &request.message, &request.message_len);
 	if (error.status) {
 		grpc_session_refuse(session, stream, error);
 		return false;
 	}
-	if (!stream->is_http && stream->method >= session->health_method) {
+	if (!stream->is_http && stream->method >= session->own_method) {
 		grpc_watch_answer(session, stream,
 				  (struct str){ request.message, request.message_len },
-				  stream->method > session->health_method);
+				  (enum grpc_own)(stream->method - session->own_method));
 		free(request.message);
 		return false;
 	}
@@ -434,6 +447,11 @@ void grpc_session_hold(struct grpc_session *session, bool hold)
 size_t grpc_session_open_streams(const struct grpc_session *session)
 {
 	return session->open_streams;
+}
+
+uint64_t grpc_session_deadline_ms(const struct grpc_session *session)
+{
+	return session->phase == OPEN ? session->deadline_ms : UINT64_MAX;
 }
 
 const char *grpc_session_complaint(const struct grpc_session *session)

@@ -22,6 +22,7 @@
 #include "collector/base/buf.h"
 #include "collector/base/str.h"
 #include "otlp/grpc_error.h"
+#include "otlp/grpc_head.h"
 #include "otlp/grpc_status.h"
 #include "otlp/http_fields.h"
 
@@ -48,6 +49,8 @@ struct grpc_session_options {
 	struct grpc_budget *budget;     /* borrowed; NULL: none */
 	struct grpc_counters *counters; /* borrowed; NULL: none */
 	size_t max_message_bytes;       /* as sent, and inflated; 0: 16 MiB */
+	size_t max_ratio;               /* inflated bytes for one sent, above 1 MiB; 0: 1000 */
+	struct grpc_head_limits head;   /* of one request; 0: 16 KiB, 64 fields */
 	uint32_t max_streams;           /* 0: 128 */
 	uint32_t stream_window_bytes;   /* 0: 1 MiB */
 	uint32_t connection_window_bytes; /* 0: 8 MiB */
@@ -63,10 +66,7 @@ struct grpc_session_options {
 	struct grpc_error (*admit)(const struct http_fields *fields, bool is_http, void *arg);
 	void *arg;
 
-	/* Ends of a connection; 0: never. All of them are polite, by two GOAWAYs. Vary the age a
-	 * little from one connection to the next, or all clients come back at once. */
-	uint32_t max_age_ms;
-	uint32_t max_age_grace_ms; /* for running calls, behind max_age_ms and shutdown */
+	uint32_t grace_ms; /* for running calls, behind shutdown; 0: as long as they take */
 	/* A peer that was silent for keepalive_ms is sent a ping; it has keepalive_timeout_ms to
 	 * say anything at all. */
 	uint32_t keepalive_ms;         /* 0: never */
@@ -141,15 +141,17 @@ void grpc_session_reply_http(struct grpc_session *session, int32_t stream_id,
  * most. Requests that are in flight go on. */
 void grpc_session_hold(struct grpc_session *session, bool hold);
 
-/* Ends messages that take too long, and connections that never said hello, are too old or dead.
- * Also tells watchers of the health what has changed. */
+/* Ends calls whose deadline has passed, messages that take too long, and connections that never
+ * said hello or are dead. Also tells watchers of the health what has changed. Once a second, and
+ * when a call runs out of its client's time: no deadline is earlier than deadline_ms (UINT64_MAX:
+ * there is none). */
 void grpc_session_tick(struct grpc_session *session, uint64_t now_ms);
+uint64_t grpc_session_deadline_ms(const struct grpc_session *session);
 
 /* Graceful: announces, waits for one round trip (at most a second of ticks), refuses new streams,
  * lets the others end. Any number of times. `reason`: static text for the peer ("max_idle"), NULL:
  * none. */
-void grpc_session_shutdown(struct grpc_session *session, uint64_t now_ms);
-void grpc_session_end(struct grpc_session *session, const char *reason, uint64_t now_ms);
+void grpc_session_shutdown(struct grpc_session *session, const char *reason, uint64_t now_ms);
 
 /* Streams that are open; why the session condemned the peer, NULL: it did not. */
 size_t grpc_session_open_streams(const struct grpc_session *session);

@@ -17,13 +17,16 @@
  *      +-------> CLOSED <----+          an OPEN session just runs dry */
 enum grpc_session_phase { GREETING, OPEN, HTTP1, CONDEMNED, CLOSED };
 
+/* What a session answers by itself, behind the owner's methods. */
+enum grpc_own { GRPC_OWN_CHECK, GRPC_OWN_WATCH, GRPC_OWN_LIST, GRPC_OWN_METHODS };
+
 enum grpc_session_shutdown { SERVING, ANNOUNCED, LEAVING };
 
 struct grpc_session {
 	struct grpc_session_options options;
 	nghttp2_session *http2; /* owned */
 	const char **methods;   /* owned: those of the options, then our own */
-	unsigned health_method; /* Check; Watch is the next */
+	unsigned own_method;    /* the first of our own: + enum grpc_own */
 	enum grpc_session_phase phase;
 	enum grpc_session_shutdown shutdown;
 	struct grpc_stream_list all;
@@ -33,7 +36,8 @@ struct grpc_session {
 	struct grpc_guard guard;
 	uint64_t now_ms;
 	uint64_t started_ms;
-	uint64_t heard_ms; /* the last byte of the peer */
+	uint64_t heard_ms;    /* the last byte of the peer */
+	uint64_t deadline_ms; /* of an open call, none is earlier; UINT64_MAX: none */
 	uint64_t pinged_ms;
 	bool is_pinged;
 	uint64_t announced_ms;

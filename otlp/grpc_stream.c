@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "collector/base/compress.h"
 #include "collector/base/macros.h"
 #include "otlp/grpc_session.h"
 
@@ -85,28 +84,26 @@ struct grpc_error grpc_stream_end(struct grpc_stream *stream)
 		error = grpc_frame_end(&stream->frame);
 	if (error.status)
 		return error;
-	if (grpc_frame_is_compressed(&stream->frame) && stream->head.encoding == GRPC_IDENTITY)
+	if (grpc_frame_is_compressed(&stream->frame) && stream->head.encoding == OTLP_IDENTITY)
 		return error_of(GRPC_INTERNAL, "compressed message without grpc-encoding");
 	stream->state = GRPC_STREAM_READY;
 	return error;
 }
 
-static struct grpc_error inflate_message(struct grpc_stream *stream, size_t max_message_bytes,
+static struct grpc_error inflate_message(struct grpc_stream *stream,
+					 const struct grpc_session_options *options,
 					 char **out_message, size_t *out_len)
 {
 	struct str packed = { stream->frame.message, stream->frame.len };
 	struct buf plain;
-	int rc;
+	int rc = otlp_coding_undo(stream->head.encoding, packed, options->max_message_bytes,
+				  options->max_ratio, &plain);
 
-	buf_init(&plain, max_message_bytes);
-	rc = stream->head.encoding == GRPC_ZSTD ? compress_unzstd(packed, &plain)
-						: compress_gunzip(packed, &plain);
 	if (rc == 0) {
 		*out_message = plain.data;
 		*out_len = plain.len;
 		return (struct grpc_error){ 0 };
 	}
-	buf_fini(&plain);
 	if (rc == -EMSGSIZE)
 		return error_of(GRPC_RESOURCE_EXHAUSTED,
 				"inflated message is larger than this server takes");
@@ -115,13 +112,14 @@ static struct grpc_error inflate_message(struct grpc_stream *stream, size_t max_
 	return error_of(GRPC_INTERNAL, "message is not what grpc-encoding says");
 }
 
-struct grpc_error grpc_stream_take(struct grpc_stream *stream, size_t max_message_bytes,
-				   char **out_message, size_t *out_len)
+struct grpc_error grpc_stream_take(struct grpc_stream *stream,
+				   const struct grpc_session_options *options, char **out_message,
+				   size_t *out_len)
 {
 	struct grpc_error error = { 0 };
 
 	if (grpc_frame_is_compressed(&stream->frame)) {
-		error = inflate_message(stream, max_message_bytes, out_message, out_len);
+		error = inflate_message(stream, options, out_message, out_len);
 	} else {
 		if (stream->budget)
 			stream->budget->used_bytes -= stream->frame.cap;
@@ -134,10 +132,15 @@ struct grpc_error grpc_stream_take(struct grpc_stream *stream, size_t max_messag
 struct grpc_error grpc_stream_tick(const struct grpc_stream *stream, uint32_t idle_ms,
 				   uint64_t now_ms)
 {
+	if (stream->state >= GRPC_STREAM_REPLIED)
+		return (struct grpc_error){ 0 };
+	if (now_ms >= stream->deadline_ms)
+		return error_of(GRPC_DEADLINE_EXCEEDED,
+				stream->state > GRPC_STREAM_BODY
+					? "the deadline has passed; it may be stored all the same"
+					: "the message did not arrive in time");
 	if (stream->state > GRPC_STREAM_BODY)
 		return (struct grpc_error){ 0 };
-	if (now_ms > stream->deadline_ms)
-		return error_of(GRPC_DEADLINE_EXCEEDED, "the message did not arrive in time");
 	if (now_ms - stream->last_data_ms > idle_ms)
 		return error_of(GRPC_DEADLINE_EXCEEDED, "the message stopped coming");
 	if (now_ms - stream->begun_ms > (uint64_t)GRPC_STREAM_SLOWEST * idle_ms)

@@ -26,6 +26,7 @@ enum grpc_stream_state {
 };
 
 struct grpc_budget;
+struct grpc_session_options;
 
 struct grpc_stream {
 	TAILQ_ENTRY(grpc_stream) all;   /* every stream of the session */
@@ -67,11 +68,12 @@ struct grpc_error grpc_stream_data(struct grpc_stream *stream, const uint8_t *da
 struct grpc_error grpc_stream_end(struct grpc_stream *stream);
 
 /* Gives the message away, inflated. The state stays. */
-struct grpc_error grpc_stream_take(struct grpc_stream *stream, size_t max_message_bytes,
-				   char **out_message, size_t *out_len);
+struct grpc_error grpc_stream_take(struct grpc_stream *stream,
+				   const struct grpc_session_options *options, char **out_message,
+				   size_t *out_len);
 
-/* Has a message that is still coming in taken too long: `idle_ms` without a byte, or
- * GRPC_STREAM_SLOWEST times that altogether? */
+/* Has the client's deadline passed without a reply, or has a message that is still coming in taken
+ * too long: `idle_ms` without a byte, or GRPC_STREAM_SLOWEST times that altogether? */
 #define GRPC_STREAM_SLOWEST 10
 struct grpc_error grpc_stream_tick(const struct grpc_stream *stream, uint32_t idle_ms,
 				   uint64_t now_ms);

@@ -18,21 +18,27 @@ static enum grpc_health health_for(const struct grpc_session *session,
 }
 
 /* `stream` is READY. Watchers are told SERVICE_UNKNOWN, for the service may come. */
-static void answer(struct grpc_session *session, struct grpc_stream *stream)
+static void answer(struct grpc_session *session, struct grpc_stream *stream, bool lists)
 {
 	struct grpc_reply reply = { .status = GRPC_OK };
 	struct buf message = { 0 };
 
 	stream->told = health_for(session, stream);
-	grpc_health_put(stream->told, &message);
+	if (lists)
+		grpc_health_list(session->options.methods, health(session), &message);
+	else
+		grpc_health_put(stream->told, &message);
 	reply.response = buf_str(&message);
+	if (buf_error(&message))
+		reply = (struct grpc_reply){ .status = GRPC_UNAVAILABLE, .text = "out of memory" };
 	grpc_session_answer(session, stream, &reply, 0);
 	buf_fini(&message);
 }
 
 void grpc_watch_answer(struct grpc_session *session, struct grpc_stream *stream, struct str message,
-		       bool watches)
+		       enum grpc_own method)
 {
+	bool watches = method == GRPC_OWN_WATCH;
 	struct grpc_error unreadable = { .status = GRPC_INVALID_ARGUMENT,
 					 .text = "not a HealthCheckRequest" };
 	struct grpc_error unknown = { .status = GRPC_NOT_FOUND, .text = "unknown service" };
@@ -41,12 +47,13 @@ void grpc_watch_answer(struct grpc_session *session, struct grpc_stream *stream,
 		grpc_session_refuse(session, stream, unreadable);
 		return;
 	}
+	stream->is_known |= method == GRPC_OWN_LIST;
 	if (!watches && !stream->is_known) {
 		grpc_session_refuse(session, stream, unknown);
 		return;
 	}
 	stream->is_watching = watches;
-	answer(session, stream);
+	answer(session, stream, method == GRPC_OWN_LIST);
 }
 
 /* One message at a time: while the last one has not gone out, the next waits for the next tick. */

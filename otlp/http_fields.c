@@ -50,3 +50,15 @@ struct str http_fields_find(const struct http_fields *fields, const char *name)
 	}
 	return (struct str){ 0 };
 }
+
+unsigned http_fields_count(const struct http_fields *fields, const char *name)
+{
+	struct str wanted = str_of(name);
+	struct http_field field;
+	size_t cursor = 0;
+	unsigned count = 0;
+
+	while (http_fields_next(fields, &cursor, &field))
+		count += str_eq(field.name, wanted);
+	return count;
+}

@@ -27,6 +27,9 @@ int http_fields_add(struct http_fields *fields, struct str name, struct str valu
 /* The value of the first field of this name; empty when there is none. It borrows from `fields`. */
 struct str http_fields_find(const struct http_fields *fields, const char *name);
 
+/* How many fields have this name. */
+unsigned http_fields_count(const struct http_fields *fields, const char *name);
+
 /* Visits all fields: `*cursor` starts at 0; false ends it. */
 bool http_fields_next(const struct http_fields *fields, size_t *cursor,
 		      struct http_field *out_field);

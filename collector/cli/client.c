@@ -124,7 +124,7 @@ static int exchange(struct client *client, const char *path, struct buf *answer)
 	buf_printf(&request,
 		   "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: spanwise\r\n"
 		   "Accept: application/json\r\nConnection: close\r\n\r\n",
-		   path, client->api);
+		   path, address_unix_path(client->api) ? "localhost" : client->api);
 	rc = buf_error(&request) ? buf_error(&request) : send_all(fd, buf_str(&request));
 	if (rc == 0)
 		rc = receive_all(fd, answer);

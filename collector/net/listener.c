@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/base/macros.h"
 #include "collector/log.h"
 #include "collector/net/admission.h"
 #include "collector/net/endpoint.h"
@@ -12,6 +13,7 @@
 
 #define BACKLOG          511
 #define TICK_MS          1000
+#define EARLY_TICK_MS    10   /* for a client's deadline; not more often, whatever clients say */
 #define STRANGER_MS      2000 /* how long a connection may be open without being answered anything */
 #define SILENCE_MS       10000 /* how long another may be silent: only when all places are taken */
 #define UNIX_SOCKET_MODE 0660
@@ -252,6 +254,17 @@ static void on_tick(uv_timer_t *timer)
 	report(listener);
 }
 
+/* Clients say in ms how long they wait. */
+static void on_deadline(uint64_t ms, void *arg)
+{
+	struct listener *listener = arg;
+	uint64_t now_ms = uv_now(listener->options.loop);
+	uint64_t wait_ms = MAX(ms - MIN(ms, now_ms), EARLY_TICK_MS);
+
+	if (!listener->is_stopping && wait_ms < uv_timer_get_due_in(&listener->tick))
+		uv_timer_start(&listener->tick, on_tick, wait_ms, TICK_MS);
+}
+
 static void init_conn_options(struct listener *listener)
 {
 	struct listener_options *options = &listener->options;
@@ -270,6 +283,7 @@ static void init_conn_options(struct listener *listener)
 		.service = &options->service,
 		.speaks_http1 = options->speaks_http1,
 		.name = options->name,
+		.on_deadline = on_deadline,
 		.on_gone = on_gone,
 		.arg = listener,
 	};

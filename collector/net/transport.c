@@ -13,6 +13,14 @@ static void end(struct transport *transport, const char *complaint)
 		transport->options->on_end(complaint, transport->arg);
 }
 
+static void end_reading(struct transport *transport)
+{
+	transport->has_eof = true;
+	transport->is_reading = false;
+	uv_read_stop(&transport->uv.stream);
+	transport->options->on_eof(transport->arg);
+}
+
 static void on_closed(uv_handle_t *handle)
 {
 	struct transport *transport = handle->data;
@@ -77,9 +85,10 @@ static void decipher(struct transport *transport, struct str bytes)
 		start_write(transport);
 		if (transport->is_stopping || len == -EAGAIN)
 			return;
-		if (len <= 0)
-			return end(transport,
-				   len == 0 ? NULL : tls_session_complaint(transport->tls));
+		if (len == 0)
+			return end_reading(transport);
+		if (len < 0)
+			return end(transport, tls_session_complaint(transport->tls));
 		transport->options->on_bytes((struct str){ plain, (size_t)len }, transport->arg);
 		if (transport->is_stopping)
 			return;
@@ -101,7 +110,9 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *piece)
 
 	if (nread == 0) /* libuv's EAGAIN */
 		return;
-	if (nread < 0)
+	if (nread == UV_EOF && !transport->tls)
+		end_reading(transport);
+	else if (nread < 0)
 		end(transport, NULL);
 	else if (transport->tls)
 		decipher(transport, bytes);
@@ -147,7 +158,7 @@ int transport_accept(struct transport *transport, const struct transport_options
 
 void transport_read(struct transport *transport, bool read)
 {
-	if (transport->is_stopping || read == transport->is_reading)
+	if (transport->is_stopping || transport->has_eof || read == transport->is_reading)
 		return;
 	transport->is_reading = read;
 	if (!read)

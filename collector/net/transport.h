@@ -27,7 +27,9 @@ struct transport_options {
 	void (*on_open)(void *arg); /* plain: at once; TLS: the handshake is done */
 	void (*on_bytes)(struct str bytes, void *arg); /* borrowed for the call */
 	void (*on_drained)(void *arg);                 /* all that was written has gone out */
-	/* The peer has ended its side, or the connection is broken: text that says why, or NULL. */
+	/* The peer says no more; it may still listen. Reading has stopped. */
+	void (*on_eof)(void *arg);
+	/* The connection is broken: text that says why, or NULL. */
 	void (*on_end)(const char *complaint, void *arg);
 	void (*on_closed)(void *arg);
 };
@@ -47,7 +49,7 @@ struct transport {
 	struct buf queued;       /* to be written when `going` is gone */
 	struct buf going;
 	uint64_t accepted_ms;
-	bool is_open, is_reading, is_writing, is_stopping;
+	bool is_open, is_reading, is_writing, is_stopping, has_eof;
 };
 
 /* Takes the connection that waits at `server`; nothing is read yet. on_open comes later, or before

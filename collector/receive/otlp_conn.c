@@ -25,7 +25,7 @@ struct otlp_conn {
 	struct buf out;
 	uint64_t accepted_ms, active_ms, lingers_ms;
 	uint64_t age_ms; /* the limit, with some jitter: not all clients come back at once */
-	bool is_held, is_leaving, is_pumping, is_lingering, is_stopping, is_closed;
+	bool is_held, is_leaving, is_pumping, is_lingering, is_stopping, is_closed, has_eof;
 };
 
 static uint64_t now_ms(const struct otlp_conn *conn)
@@ -85,6 +85,8 @@ void otlp_conn_stop(struct otlp_conn *conn)
  * more comes, then read to its end. */
 static void linger(struct otlp_conn *conn)
 {
+	if (conn->has_eof)
+		return otlp_conn_stop(conn);
 	if (conn->is_lingering)
 		return;
 	conn->is_lingering = true;
@@ -101,6 +103,20 @@ static bool start_write(struct otlp_conn *conn)
 	return conn->out.len == 0 || transport_write(&conn->transport, &conn->out) == 0;
 }
 
+/* Nothing is left to be said to a peer that says no more itself. */
+static bool is_over(const struct otlp_conn *conn)
+{
+	return conn->protocol->is_done(conn->state) || (conn->has_eof && !has_unanswered(conn));
+}
+
+static void note_deadline(struct otlp_conn *conn)
+{
+	uint64_t ms = conn->protocol->deadline_ms(conn->state);
+
+	if (ms != UINT64_MAX)
+		conn->options->on_deadline(ms, conn->options->arg);
+}
+
 /* All that can be done now. */
 static void pump(struct otlp_conn *conn)
 {
@@ -113,11 +129,11 @@ static void pump(struct otlp_conn *conn)
 		is_fine = start_write(conn);
 	conn->is_pumping = false;
 	if (!is_fine)
-		otlp_conn_stop(conn);
-	else if (!transport_is_writing(&conn->transport) && conn->protocol->is_done(conn->state))
-		linger(conn);
-	else
-		transport_read(&conn->transport, conn->protocol->wants_read(conn->state));
+		return otlp_conn_stop(conn);
+	if (!transport_is_writing(&conn->transport) && is_over(conn))
+		return linger(conn);
+	transport_read(&conn->transport, conn->protocol->wants_read(conn->state));
+	note_deadline(conn);
 }
 
 static void on_wake(void *arg)
@@ -140,7 +156,7 @@ static void begin(struct otlp_conn *conn, const struct otlp_protocol *protocol)
 	if (conn->is_held)
 		protocol->hold(conn->state, true, now_ms(conn));
 	if (conn->is_leaving)
-		protocol->shutdown(conn->state, now_ms(conn));
+		protocol->shutdown(conn->state, NULL, now_ms(conn));
 }
 
 static void on_open(void *arg)
@@ -197,6 +213,18 @@ static void on_drained(void *arg)
 	pump(conn);
 }
 
+/* What was asked is still answered. */
+static void on_eof(void *arg)
+{
+	struct otlp_conn *conn = arg;
+
+	conn->has_eof = true;
+	if (conn->is_lingering || !conn->state)
+		otlp_conn_stop(conn);
+	else
+		pump(conn);
+}
+
 static void on_end(const char *complaint, void *arg)
 {
 	struct otlp_conn *conn = arg;
@@ -211,6 +239,7 @@ void otlp_conn_prepare(struct otlp_conn_options *options)
 	options->transport.on_open = on_open;
 	options->transport.on_bytes = on_bytes;
 	options->transport.on_drained = on_drained;
+	options->transport.on_eof = on_eof;
 	options->transport.on_end = on_end;
 	options->transport.on_closed = on_closed;
 }
@@ -248,7 +277,7 @@ void otlp_conn_drain(struct otlp_conn *conn)
 	conn->is_leaving = true;
 	if (!conn->state)
 		return otlp_conn_stop(conn);
-	conn->protocol->shutdown(conn->state, now_ms(conn));
+	conn->protocol->shutdown(conn->state, NULL, now_ms(conn));
 	pump(conn);
 }
 
@@ -261,26 +290,30 @@ void otlp_conn_hold(struct otlp_conn *conn, bool hold)
 	pump(conn);
 }
 
-/* What has no request may be asked to leave. */
-static bool is_over_age_or_idle(struct otlp_conn *conn, uint64_t now)
+/* Why it is asked to leave, as gRPC's clients know it; NULL: it need not. What has a request is not
+ * idle. */
+static const char *reason_to_leave(const struct otlp_conn *conn, uint64_t now)
 {
 	const struct otlp_timeouts *timeouts = &conn->options->service->timeouts;
 
 	if (conn->age_ms && now - conn->accepted_ms > conn->age_ms)
-		return true;
-	return !conn->protocol->has_requests(conn->state) &&
-	       now - conn->active_ms > timeouts->idle_ms;
+		return "max_age";
+	if (!conn->protocol->has_requests(conn->state) && now - conn->active_ms > timeouts->idle_ms)
+		return "max_idle";
+	return NULL;
 }
 
 static void tick_protocol(struct otlp_conn *conn, uint64_t now)
 {
+	const char *reason = conn->is_leaving ? NULL : reason_to_leave(conn, now);
+
 	conn->protocol->tick(conn->state, now);
 	if (transport_is_writing(&conn->transport) && now - conn->active_ms > WRITE_PATIENCE_MS)
 		return otlp_conn_stop(conn);
-	if (!conn->is_leaving && is_over_age_or_idle(conn, now)) {
+	if (reason) {
 		conn->is_leaving = true;
 		count(conn, METRIC_CONNECTIONS_IDLE, 1);
-		conn->protocol->shutdown(conn->state, now);
+		conn->protocol->shutdown(conn->state, reason, now);
 	}
 	pump(conn);
 }

@@ -20,6 +20,8 @@ struct otlp_conn_options {
 	const struct otlp_service *service; /* borrowed */
 	bool speaks_http1;                  /* else every client is taken for HTTP/2 */
 	const char *name;                   /* of the listener, for the log */
+	/* A client's time for a request is over at `ms`: otlp_conn_tick is wanted then. */
+	void (*on_deadline)(uint64_t ms, void *arg);
 	/* The connection's memory is about to go. */
 	void (*on_gone)(struct otlp_conn *conn, void *arg);
 	void *arg;
@@ -42,7 +44,7 @@ void otlp_conn_drain(struct otlp_conn *conn);
 /* Flow control: nothing more is taken from the peer than it was already allowed to send. */
 void otlp_conn_hold(struct otlp_conn *conn, bool hold);
 
-/* Once a second. */
+/* Once a second, and at each deadline. */
 void otlp_conn_tick(struct otlp_conn *conn, uint64_t now_ms);
 
 /* For making room: since when this one is of no use to anybody, now_ms: it is of use. A connection

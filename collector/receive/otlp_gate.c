@@ -63,6 +63,12 @@ struct otlp_gate_verdict otlp_gate_check(const struct otlp_service *service,
 	} else if (is_preflight(service, head)) {
 		verdict.error = (struct grpc_error){ 0 };
 		verdict.is_preflight = true;
+	} else if (head->is_ambiguous) {
+		verdict.error = (struct grpc_error){
+			.status = GRPC_INVALID_ARGUMENT,
+			.text = "Content-Type, Content-Encoding or Authorization comes twice",
+			.http_status = 400,
+		};
 	} else if (service->tokens && !tokens_allow(service->tokens, head->authorization)) {
 		verdict.error = (struct grpc_error){
 			.status = GRPC_UNAUTHENTICATED,

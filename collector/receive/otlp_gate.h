@@ -14,6 +14,7 @@ struct otlp_gate_head {
 	struct str content_type, content_encoding, content_length;
 	struct str authorization;
 	struct str origin, preflight_method;
+	bool is_ambiguous; /* what may come once only came twice */
 };
 
 #define OTLP_GATE_HEALTH  "/healthz"

@@ -157,6 +157,13 @@ static void take_request(struct http1_export *export)
 	buf_fini(&detail);
 }
 
+static bool is_ambiguous(const struct http1_request *request)
+{
+	return http1_count_header(request, "content-type") > 1 ||
+	       http1_count_header(request, "content-encoding") > 1 ||
+	       http1_count_header(request, "authorization") > 1;
+}
+
 static struct otlp_gate_verdict judge(struct http1_export *export)
 {
 	const struct http1_request *request = &export->http.request;
@@ -171,6 +178,7 @@ static struct otlp_gate_verdict judge(struct http1_export *export)
 		.authorization = http1_header(request, "authorization"),
 		.origin = http1_header(request, "origin"),
 		.preflight_method = http1_header(request, "access-control-request-method"),
+		.is_ambiguous = is_ambiguous(request),
 	};
 	return otlp_gate_check(service_of(export), &export->head, &export->request);
 }
@@ -267,7 +275,8 @@ static int new_state(const struct otlp_owner *owner, uint64_t now_ms, void **out
 	export->owner = *owner;
 	export->opened_ms = export->fed_ms = now_ms;
 	http1_init(&export->http, owner->service->http_limits.max_body_bytes);
-	http1_limit_head(&export->http, owner->service->max_head_bytes);
+	http1_limit_head(&export->http, owner->service->max_head_bytes,
+			 owner->service->max_head_fields);
 	export->http.stops_at_body = true;
 	buf_init(&export->pending, 0);
 	buf_init(&export->out, 0);
@@ -360,10 +369,11 @@ static void hold(void *state, bool hold, uint64_t now_ms)
 	export->fed_ms = export->began_ms = now_ms;
 }
 
-static void shut_down(void *state, uint64_t now_ms)
+static void shut_down(void *state, const char *reason, uint64_t now_ms)
 {
 	struct http1_export *export = state;
 
+	(void)reason;
 	(void)now_ms;
 	export->is_leaving = true;
 	if (export->state == READING && !export->has_begun)
@@ -401,6 +411,13 @@ static void tick(void *state, uint64_t now_ms)
 	       false);
 }
 
+/* HTTP/1 has no header by which a client says how long it waits. */
+static uint64_t deadline_ms(const void *state)
+{
+	(void)state;
+	return UINT64_MAX;
+}
+
 const struct otlp_protocol otlp_http1 = {
 	.name = "HTTP/1",
 	.open = new_state,
@@ -416,4 +433,5 @@ const struct otlp_protocol otlp_http1 = {
 	.hold = hold,
 	.shutdown = shut_down,
 	.tick = tick,
+	.deadline_ms = deadline_ms,
 };

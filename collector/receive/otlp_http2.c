@@ -87,7 +87,7 @@ static void take_grpc(struct http2 *http2, struct grpc_request *request)
 {
 	const struct otlp_service *service = http2->owner.service;
 	struct intake_reply answer = { on_result, http2, request->stream_id };
-	struct grpc_error error = no_memory();
+	struct grpc_error error;
 	struct span_batch *batch;
 	int rc = otlp_decode(request->message, request->message_len, &service->limits, &batch);
 
@@ -96,14 +96,7 @@ static void take_grpc(struct http2 *http2, struct grpc_request *request)
 		intake_submit(service->intake, batch, &answer);
 		return;
 	}
-	if (rc == -EMSGSIZE)
-		error = (struct grpc_error){ .status = GRPC_RESOURCE_EXHAUSTED,
-					     .text = "too many spans, resources or scopes in one "
-						     "request" };
-	else if (rc != -ENOMEM)
-		error = (struct grpc_error){ .status = GRPC_INVALID_ARGUMENT,
-					     .text = "not an ExportTraceServiceRequest: the "
-						     "protobuf does not parse" };
+	error = otlp_http_decode_error(rc);
 	otlp_service_invalid(service, &otlp_counters_grpc, error.text);
 	refuse(http2, request->stream_id, error);
 }
@@ -119,6 +112,9 @@ static struct otlp_gate_head head_of(const struct http_fields *fields)
 		.authorization = http_fields_find(fields, "authorization"),
 		.origin = http_fields_find(fields, "origin"),
 		.preflight_method = http_fields_find(fields, "access-control-request-method"),
+		.is_ambiguous = http_fields_count(fields, "content-type") > 1 ||
+				http_fields_count(fields, "content-encoding") > 1 ||
+				http_fields_count(fields, "authorization") > 1,
 	};
 	const char *query = head.path.len ? memchr(head.path.data, '?', head.path.len) : NULL;
 
@@ -256,12 +252,15 @@ static void take_http(struct http2 *http2, struct grpc_request *request)
 static struct grpc_error admit(const struct http_fields *fields, bool is_http, void *arg)
 {
 	const struct otlp_service *service = arg;
-	struct otlp_gate_head head = head_of(fields);
 	struct otlp_http_request what;
 
-	if (is_http)
+	if (is_http) {
+		struct otlp_gate_head head = head_of(fields);
+
 		return otlp_gate_check(service, &head, &what).error;
-	if (!service->tokens || tokens_allow(service->tokens, head.authorization))
+	}
+	if (!service->tokens ||
+	    tokens_allow(service->tokens, http_fields_find(fields, "authorization")))
 		return (struct grpc_error){ 0 };
 	return (struct grpc_error){ .status = GRPC_UNAUTHENTICATED,
 				    .text = "a valid bearer token is needed" };
@@ -276,7 +275,8 @@ static int new_state(const struct otlp_owner *owner, uint64_t now_ms, void **out
 	if (!http2)
 		return -ENOMEM;
 	http2->owner = *owner;
-	options.admit = admit;
+	if (options.takes_http || owner->service->tokens)
+		options.admit = admit; /* else nobody looks at the fields */
 	options.arg = (void *)(uintptr_t)owner->service;
 	rc = grpc_session_new(&options, now_ms, &http2->session);
 	if (rc < 0) {
@@ -375,11 +375,11 @@ static void hold(void *state, bool hold, uint64_t now_ms)
 	grpc_session_hold(http2->session, hold);
 }
 
-static void shut_down(void *state, uint64_t now_ms)
+static void shut_down(void *state, const char *reason, uint64_t now_ms)
 {
 	struct http2 *http2 = state;
 
-	grpc_session_shutdown(http2->session, now_ms);
+	grpc_session_shutdown(http2->session, reason, now_ms);
 }
 
 static void tick(void *state, uint64_t now_ms)
@@ -387,6 +387,13 @@ static void tick(void *state, uint64_t now_ms)
 	struct http2 *http2 = state;
 
 	grpc_session_tick(http2->session, now_ms);
+}
+
+static uint64_t deadline_ms(const void *state)
+{
+	const struct http2 *http2 = state;
+
+	return grpc_session_deadline_ms(http2->session);
 }
 
 const struct otlp_protocol otlp_http2 = {
@@ -404,4 +411,5 @@ const struct otlp_protocol otlp_http2 = {
 	.hold = hold,
 	.shutdown = shut_down,
 	.tick = tick,
+	.deadline_ms = deadline_ms,
 };

@@ -37,8 +37,12 @@ struct otlp_protocol {
 	const char *(*complaint)(const void *state); /* about the peer; NULL: none */
 
 	void (*hold)(void *state, bool hold, uint64_t now_ms);
-	void (*shutdown)(void *state, uint64_t now_ms); /* graceful; any number of times */
-	void (*tick)(void *state, uint64_t now_ms);     /* once a second */
+	/* Graceful, any number of times. `reason`: static text for the peer, NULL: none. */
+	void (*shutdown)(void *state, const char *reason, uint64_t now_ms);
+	void (*tick)(void *state, uint64_t now_ms); /* once a second, and at deadline_ms */
+	/* When a client's time for a request is over; none is earlier. UINT64_MAX: there is none.
+	 */
+	uint64_t (*deadline_ms)(const void *state);
 };
 
 extern const struct otlp_protocol otlp_http1, otlp_http2;

@@ -34,7 +34,8 @@ struct otlp_service {
 	struct otlp_limits limits;
 	struct otlp_http_limits http_limits;
 	struct otlp_timeouts timeouts;
-	size_t max_head_bytes;    /* of HTTP/1.1 */
+	size_t max_head_bytes; /* of HTTP/1.1 */
+	unsigned max_head_fields;
 	const char *cors_origins; /* "https://a.example,https://b.example" or "*"; "": none */
 	const char *cors_headers; /* further request headers that pages may send */
 };

@@ -149,9 +149,33 @@ def wire(daemon):
             head("Transfer-Encoding: chunked") + b"3\nabc\r\n0\r\n\r\n",
             head("Transfer-Encoding: chunked") + b"3\r\nabcd\r\n0\r\n\r\n",
             head("X: " + "x" * 20000, length=0), head(*(f"X{i}: 1" for i in range(70)), length=0),
-            b"POST /v1/traces HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n"):
+            b"POST /v1/traces HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"POST /v1/traces HTTP/1.1\r\nHost: a b\r\n\r\n",
+            b"POST http://y/v1/traces HTTP/1.1\r\nHost: x\r\n\r\n", b"POST  /v1/traces HTTP/1.1\r\nHost: x\r\n\r\n",
+            head("Transfer-Encoding: chunked") + b"3 x\r\nabc\r\n0\r\n\r\n"):
         text = talk(daemon, bad + head(length=0))
         assert re.match("HTTP/1.1 (400|431|501) ", text) and text.count("HTTP/1.1") == 1, (bad[:80], text)
+
+
+    for twice in (["Content-Type: application/json"], ["Content-Encoding: gzip"] * 2, ["Authorization: a"] * 2):
+        text = talk(daemon, head("Connection: close", *twice, length=0))
+        assert text.startswith("HTTP/1.1 400 ") and "twice" in text, text
+    assert talk(daemon, b"\x16\x03\x01\x02\x00") == "", "a client that begins TLS is not left waiting"
+
+
+def half_closed(daemon):
+    """A client that has said all, and closes its side, still gets its answers."""
+    absolute = head(length=len(body_of(72))).replace(b"/v1/traces", b"http://x/v1/traces") + body_of(72)
+    for text, count in ((head(length=len(body_of(70))) + body_of(70), 1),
+                        (head(length=len(body_of(71))) + body_of(71) + absolute, 2)):
+        with socket.create_connection(host_of(daemon), timeout=60) as client:
+            client.sendall(text)
+            client.shutdown(socket.SHUT_WR)
+            answer = b""
+            while piece := client.recv(65536):
+                answer += piece
+        assert answer.count(b"HTTP/1.1 200 OK") == count, answer
+    for number in (70, 71, 72):
+        stored(daemon, number)
 
 
 def http2(daemon):
@@ -214,7 +238,7 @@ def cors():
 
 def main():
     daemon = Daemon("--probe=off")
-    for part in (encodings, partial, refusals, wire, http2, sdk):
+    for part in (encodings, partial, refusals, wire, half_closed, http2, sdk):
         part(daemon)
     assert daemon.metric("spanwise_http_replies_total", 'code="200"') >= 30
     assert daemon.metric("spanwise_receiver_accepted_spans_total", 'transport="http"') >= 30

@@ -60,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 						.stream_window_bytes = 1000,
 						.takes_http = len % 2 == 0,
 						.admit = admit,
-						.max_age_ms = 2000,
+						.grace_ms = 2000,
 						.keepalive_ms = 100 };
 	struct grpc_session *session;
 	uint64_t now_ms = 1;
@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		data += piece + 1;
 		len -= piece + 1;
 	}
-	grpc_session_shutdown(session, now_ms);
+	grpc_session_shutdown(session, "max_age", now_ms);
 	serve(session, 4);
 	grpc_session_free(session);
 	MUST(budget.used_bytes == 0);

@@ -83,7 +83,7 @@ static void talk(void *state, struct str bytes, size_t piece)
 		otlp_http1.tick(state, now_ms += TICK_MS);
 		otlp_http1.pull(state, &out);
 	}
-	otlp_http1.shutdown(state, now_ms);
+	otlp_http1.shutdown(state, NULL, now_ms);
 	otlp_http1.pull(state, &out);
 	if (!otlp_http1.is_done(state) || otlp_http1.has_unanswered(state))
 		abort();
@@ -101,6 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.http_limits = { .max_body_bytes = MAX_BODY },
 		.timeouts = { 10000, 10000, 10000, 60000, 60000, 0 },
 		.max_head_bytes = 4096,
+		.max_head_fields = 32,
 		.cors_origins = "https://a.example",
 		.cors_headers = "",
 	};

@@ -181,6 +181,7 @@ static void malformed_chunks_are_refused(void **state)
 	expect_refused(CHUNKED "fffffffffffffffff\r\n", 400);
 	expect_refused(CHUNKED "ffffffffffffff\r\n", 413);
 	expect_refused(CHUNKED "401\r\n", 413);
+	expect_refused(CHUNKED "3 x\r\nabc\r\n0\r\n\r\n", 400);
 #undef CHUNKED
 }
 
@@ -192,10 +193,51 @@ static void bad_request_lines_are_refused(void **state)
 	expect_refused("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505);
 	expect_refused("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", 505);
 	expect_refused("G(T / HTTP/1.1\r\nHost: a\r\n\r\n", 400);
-	expect_refused("GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+	expect_refused("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+	expect_refused("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+	expect_refused("GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400);
 	expect_refused("GET /\x80 HTTP/1.1\r\nHost: a\r\n\r\n", 400);
 	expect_refused("PRI * HTTP/2.0\r\n\r\n", 505);
 	expect_refused("\x16\x03\x01\r\n\r\n", 400);
+}
+
+/* Who speaks something else altogether is told from its first byte or line, and gets no answer. */
+static void what_is_not_http_is_known_at_once(void **state)
+{
+	static const struct {
+		const char *text;
+		bool is_foreign;
+	} cases[] = {
+		{ "\x16", true },
+		{ " GET", true },
+		{ "GET /\r\n\r\n", true },
+		{ "GET  / HTTP/1.1\r\n\r\n", false },
+	};
+	struct http1 http;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(feed(&http, cases[i].text), HTTP1_BROKEN);
+		assert_int_equal(http.is_foreign, cases[i].is_foreign);
+		http1_fini(&http);
+	}
+}
+
+static void targets_may_name_their_host(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "GET http://a:1/b HTTP/1.1\r\nHost: A:1\r\n\r\n", "/b" },
+		{ "GET HTTPS://a HTTP/1.1\r\nHost: a\r\n\r\n", "/" },
+		{ "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "*" },
+	};
+	struct http1 http;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(feed(&http, cases[i][0]), HTTP1_DONE);
+		assert_str(http.request.path, cases[i][1]);
+		http1_fini(&http);
+	}
 }
 
 static void exactly_one_host_is_needed(void **state)
@@ -203,6 +245,8 @@ static void exactly_one_host_is_needed(void **state)
 	(void)state;
 	expect_refused("GET / HTTP/1.1\r\n\r\n", 400);
 	expect_refused("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400);
+	expect_refused("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400);
+	expect_refused("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400);
 }
 
 static char *repeat(const char *head, const char *piece, size_t count, const char *tail)
@@ -350,6 +394,8 @@ int main(void)
 		cmocka_unit_test(what_could_smuggle_a_request_is_refused),
 		cmocka_unit_test(malformed_chunks_are_refused),
 		cmocka_unit_test(bad_request_lines_are_refused),
+		cmocka_unit_test(what_is_not_http_is_known_at_once),
+		cmocka_unit_test(targets_may_name_their_host),
 		cmocka_unit_test(exactly_one_host_is_needed),
 		cmocka_unit_test(each_limit_has_its_own_answer),
 		cmocka_unit_test(a_body_at_the_limit_passes),

@@ -8,16 +8,17 @@
 
 #include <cmocka.h>
 
+static const struct grpc_head_limits limits = { .max_bytes = 16384, .max_fields = 64 };
 static const char *const methods[] = { "/a.b.Trace/Export", "/a.b.Trace/Import", NULL };
 
 static struct grpc_head head_of(const char *method, const char *path, const char *content_type)
 {
 	struct grpc_head head = { 0 };
 
-	grpc_head_add(&head, STR(":method"), str_of(method));
-	grpc_head_add(&head, STR(":path"), str_of(path));
+	grpc_head_add(&head, &limits, STR(":method"), str_of(method));
+	grpc_head_add(&head, &limits, STR(":path"), str_of(path));
 	if (content_type)
-		grpc_head_add(&head, STR("content-type"), str_of(content_type));
+		grpc_head_add(&head, &limits, STR("content-type"), str_of(content_type));
 	return head;
 }
 
@@ -98,7 +99,7 @@ static uint64_t timeout_of(const char *text)
 	struct grpc_head head = head_of("POST", methods[0], "application/grpc");
 	unsigned method;
 
-	grpc_head_add(&head, STR("grpc-timeout"), str_of(text));
+	grpc_head_add(&head, &limits, STR("grpc-timeout"), str_of(text));
 	if (grpc_head_check(&head, methods, &method).status == GRPC_INTERNAL)
 		return UINT64_MAX;
 	return head.timeout_ms;
@@ -140,17 +141,42 @@ static void headers_are_counted_and_limited(void **state)
 	char value[1000] = { 0 };
 
 	(void)state;
-	for (; added < GRPC_HEAD_MAX_FIELDS; added++)
-		assert_true(grpc_head_add(&head, STR("x"), STR("y")));
-	assert_int_equal(grpc_head_check_size(&head).status, GRPC_OK);
-	for (; added < 4 * GRPC_HEAD_MAX_FIELDS; added++)
-		assert_true(grpc_head_add(&head, STR("x"), STR("y")));
-	assert_int_equal(grpc_head_check_size(&head).status, GRPC_RESOURCE_EXHAUSTED);
-	assert_false(grpc_head_add(&head, STR("x"), STR("y")));
+	for (; added < limits.max_fields; added++)
+		assert_true(grpc_head_add(&head, &limits, STR("x"), STR("y")));
+	assert_int_equal(grpc_head_check_size(&head, &limits).status, GRPC_OK);
+	for (; added < 4 * limits.max_fields; added++)
+		assert_true(grpc_head_add(&head, &limits, STR("x"), STR("y")));
+	assert_int_equal(grpc_head_check_size(&head, &limits).status, GRPC_RESOURCE_EXHAUSTED);
+	assert_false(grpc_head_add(&head, &limits, STR("x"), STR("y")));
 	head = head_of("POST", methods[0], "application/grpc");
 	for (added = 0; added < 63; added++)
-		assert_true(grpc_head_add(&head, STR("x"), (struct str){ value, 1000 }));
-	assert_false(grpc_head_add(&head, STR("x"), (struct str){ value, 1000 }));
+		assert_true(grpc_head_add(&head, &limits, STR("x"), (struct str){ value, 1000 }));
+	assert_false(grpc_head_add(&head, &limits, STR("x"), (struct str){ value, 1000 }));
+}
+
+static void trailers_count_and_say_nothing(void **state)
+{
+	struct grpc_head head = head_of("POST", methods[0], "application/grpc");
+	size_t bytes = head.bytes;
+	unsigned method;
+
+	(void)state;
+	grpc_head_end(&head);
+	assert_true(grpc_head_add(&head, &limits, STR("grpc-encoding"), STR("snappy")));
+	assert_true(grpc_head_add(&head, &limits, STR("grpc-timeout"), STR("x")));
+	assert_int_equal(grpc_head_check(&head, methods, &method).status, GRPC_OK);
+	assert_int_equal(grpc_head_check_encoding(&head).status, GRPC_OK);
+	assert_true(head.bytes > bytes);
+}
+
+static void an_empty_encoding_is_none(void **state)
+{
+	struct grpc_head head = head_of("POST", methods[0], "application/grpc");
+
+	(void)state;
+	grpc_head_add(&head, &limits, STR("grpc-encoding"), STR(""));
+	assert_int_equal(grpc_head_check_encoding(&head).status, GRPC_OK);
+	assert_int_equal(head.encoding, OTLP_IDENTITY);
 }
 
 int main(void)
@@ -162,6 +188,8 @@ int main(void)
 		cmocka_unit_test(timeouts_are_read_in_every_unit),
 		cmocka_unit_test(the_method_is_judged_first),
 		cmocka_unit_test(headers_are_counted_and_limited),
+		cmocka_unit_test(trailers_count_and_say_nothing),
+		cmocka_unit_test(an_empty_encoding_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <nghttp2/nghttp2.h>
 
 #include "otlp/grpc_health.h"
 #include "otlp/grpc_session.h"
@@ -53,7 +54,7 @@ static void a_watcher_is_told_every_change(void **state)
 	tick(&peer, 1000);
 	assert_int_equal(call->in.len, 21);
 	assert_int_equal(other->in.len, 7);
-	grpc_session_shutdown(peer.server, peer.now_ms);
+	grpc_session_shutdown(peer.server, NULL, peer.now_ms);
 	peer_pump(&peer);
 	assert_true(call->is_closed);
 	assert_int_equal(call->grpc_status, GRPC_OK);
@@ -78,10 +79,71 @@ static void a_watcher_that_leaves_is_forgotten(void **state)
 	peer_stop(&peer);
 }
 
-static void an_old_connection_is_sent_away_politely(void **state)
+static struct peer_call *call_with_deadline(struct peer *peer, struct str body, const char *timeout)
 {
-	const struct grpc_session_options options = { .max_age_ms = 60000,
-						      .max_age_grace_ms = 5000 };
+	const char *const headers[] = { "grpc-timeout", timeout, NULL };
+	struct peer_call *call = peer_call_with(peer, GRPC_TRACE_EXPORT, body, headers);
+
+	peer_pump(peer);
+	return call;
+}
+
+/* The client waits no longer, whatever became of its message. */
+static void a_deadline_ends_calls_in_every_state(void **state)
+{
+	const struct grpc_session_options options = { .max_in_progress = 1 };
+	struct grpc_request request;
+	struct peer peer;
+	struct peer_call *calls[4];
+
+	(void)state;
+	peer_start(&peer, &options);
+	calls[0] = call_with_deadline(&peer, STR("\0\0\0\0\0"), "400m"); /* handed over */
+	calls[1] = call_with_deadline(&peer, STR("\0\0\0\0\0"), "300m"); /* waits for its turn */
+	calls[2] = call_with_deadline(&peer, STR("\0\0\0\0\0"), "1S");
+	assert_true(grpc_session_next(peer.server, &request));
+	calls[3] = peer_call_open(&peer, STR("\0\0\0\0\5he")); /* without a deadline */
+	peer_pump(&peer);
+	assert_int_equal(grpc_session_deadline_ms(peer.server), peer.now_ms + 300);
+	tick(&peer, 300);
+	assert_int_equal(calls[1]->grpc_status, GRPC_DEADLINE_EXCEEDED);
+	assert_int_equal(grpc_session_deadline_ms(peer.server), peer.now_ms + 100);
+	tick(&peer, 100);
+	assert_int_equal(calls[0]->grpc_status, GRPC_DEADLINE_EXCEEDED);
+	assert_int_equal(calls[0]->header_blocks, 1);
+	assert_false(calls[2]->is_closed || calls[3]->is_closed);
+	grpc_session_reply(peer.server, request.stream_id, &(struct grpc_reply){ 0 });
+	peer_serve(&peer, STR(""));
+	assert_int_equal(calls[2]->grpc_status, GRPC_OK);
+	tick(&peer, 1000);
+	assert_int_equal(grpc_session_deadline_ms(peer.server), UINT64_MAX);
+	assert_false(calls[3]->is_closed);
+	peer_stop(&peer);
+}
+
+static void a_deadline_ends_a_watch(void **state)
+{
+	const char *const headers[] = { "grpc-timeout", "5S", NULL };
+	struct peer_call *call;
+	struct peer peer;
+
+	(void)state;
+	peer_start(&peer, NULL);
+	call = peer_call_with(&peer, GRPC_HEALTH_WATCH, STR("\0\0\0\0\0"), headers);
+	peer_pump(&peer);
+	grpc_session_next(peer.server, &(struct grpc_request){ 0 });
+	tick(&peer, 4000);
+	assert_false(call->is_closed);
+	assert_int_equal(grpc_session_deadline_ms(peer.server), peer.now_ms + 1000);
+	tick(&peer, 1000);
+	assert_true(call->is_closed);
+	assert_int_equal(call->close_code, NGHTTP2_CANCEL);
+	peer_stop(&peer);
+}
+
+static void who_is_sent_away_is_told_why_and_has_time_to_end(void **state)
+{
+	const struct grpc_session_options options = { .grace_ms = 5000 };
 	struct peer peer;
 	struct peer_call *call;
 
@@ -89,12 +151,8 @@ static void an_old_connection_is_sent_away_politely(void **state)
 	peer_start(&peer, &options);
 	call = peer_call_open(&peer, STR("\0\0\0\0\5he"));
 	peer_pump(&peer);
-	tick(&peer, 30000);
-	peer_more(&peer, call, STR("l"), false);
+	grpc_session_shutdown(peer.server, "max_age", peer.now_ms);
 	peer_pump(&peer);
-	tick(&peer, 29000);
-	assert_int_equal(peer.goaways, 0);
-	tick(&peer, 1000);
 	assert_int_equal(peer.goaways, 2);
 	assert_int_equal(peer.goaway_code, NGHTTP2_NO_ERROR);
 	assert_string_equal(peer.goaway_debug, "max_age");
@@ -137,7 +195,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_watcher_is_told_every_change),
 		cmocka_unit_test(a_watcher_that_leaves_is_forgotten),
-		cmocka_unit_test(an_old_connection_is_sent_away_politely),
+		cmocka_unit_test(a_deadline_ends_calls_in_every_state),
+		cmocka_unit_test(a_deadline_ends_a_watch),
+		cmocka_unit_test(who_is_sent_away_is_told_why_and_has_time_to_end),
 		cmocka_unit_test(a_dead_peer_is_found_by_ping),
 	};
 

@@ -400,6 +400,25 @@ static void health_says_what_the_owner_says(void **state)
 	buf_fini(&other);
 }
 
+static void health_lists_every_service_once(void **state)
+{
+	static const char trace[] =
+		"\x0a\x39\x0a\x33opentelemetry.proto.collector.trace.v1.TraceService"
+		"\x12\x02\x08\x01";
+	struct peer *peer = *state;
+	struct peer_call *call = peer_call(peer, "/grpc.health.v1.Health/List", STR("\0\0\0\0\0"));
+
+	peer_pump(peer);
+	assert_false(grpc_session_next(peer->server, &(struct grpc_request){ 0 }));
+	peer_pump(peer);
+	assert_int_equal(call->grpc_status, GRPC_OK);
+	assert_int_equal(call->in.len, 5 + 8 + (sizeof(trace) - 1) + 17);
+	assert_memory_equal(call->in.data + 5, "\x0a\x06\x0a\x00\x12\x02\x08\x01", 8);
+	assert_memory_equal(call->in.data + 13, trace, sizeof(trace) - 1);
+	assert_memory_equal(call->in.data + 13 + sizeof(trace) - 1,
+			    "\x0a\x0f\x0a\x09test.Echo\x12\x02\x08\x01", 17);
+}
+
 static void shutdown_lets_running_calls_end(void **state)
 {
 	struct peer *peer = *state;
@@ -409,8 +428,8 @@ static void shutdown_lets_running_calls_end(void **state)
 	peer_pump(peer);
 	assert_true(grpc_session_next(peer->server, &request));
 	free(request.message);
-	grpc_session_shutdown(peer->server, peer->now_ms);
-	grpc_session_shutdown(peer->server, peer->now_ms);
+	grpc_session_shutdown(peer->server, NULL, peer->now_ms);
+	grpc_session_shutdown(peer->server, NULL, peer->now_ms);
 	peer_pump(peer); /* first GOAWAY, ping, its echo, second GOAWAY */
 	assert_int_equal(peer->goaways, 2);
 	assert_int_equal(peer->goaway_code, NGHTTP2_NO_ERROR);
@@ -429,7 +448,7 @@ static void shutdown_does_not_wait_for_the_ping_for_ever(void **state)
 	struct buf out = { 0 };
 
 	peer_pump(peer);
-	grpc_session_shutdown(peer->server, peer->now_ms);
+	grpc_session_shutdown(peer->server, NULL, peer->now_ms);
 	grpc_session_pull(peer->server, &out);
 	grpc_session_tick(peer->server, peer->now_ms + 500);
 	assert_false(grpc_session_is_done(peer->server));
@@ -520,6 +539,7 @@ int main(void)
 		TEST(over_the_budget_is_unavailable),
 		TEST(no_more_than_max_in_progress_are_handed_over),
 		TEST(health_says_what_the_owner_says),
+		TEST(health_lists_every_service_once),
 		TEST(shutdown_lets_running_calls_end),
 		TEST(shutdown_does_not_wait_for_the_ping_for_ever),
 		TEST(http1_gets_an_answer_it_understands),

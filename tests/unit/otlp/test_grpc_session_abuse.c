@@ -230,16 +230,31 @@ static void rapid_resets_end_the_connection(void **state)
 	assert_true(grpc_session_is_done(peer->server));
 }
 
-/* MadeYouReset: each early refusal makes us reset a stream whose client has not ended it. */
+/* MadeYouReset: streams whose bodies are not as long as they said. */
 static void resets_that_we_are_made_to_send_end_the_connection(void **state)
+{
+	static const char *const headers[] = { "content-length", "1", NULL };
+	struct peer *peer = *state;
+
+	for (int i = 0; i < 250; i++) {
+		peer_call_with(peer, GRPC_TRACE_EXPORT, STR("\0\0\0\0\0"), headers);
+		peer_pump(peer);
+	}
+	assert_condemned(peer, NGHTTP2_ENHANCE_YOUR_CALM, "too_many_resets");
+}
+
+/* ... but who is refused early has done nothing to the connection: a wrong token, or our memory. */
+static void early_refusals_do_not_end_the_connection(void **state)
 {
 	struct peer *peer = *state;
 
 	for (int i = 0; i < 250; i++) {
-		peer_call_open(peer, STR("\2\0\0\0\0"));
+		struct peer_call *call = peer_call_open(peer, STR("\2\0\0\0\0"));
+
 		peer_pump(peer);
+		assert_int_equal(call->grpc_status, GRPC_INTERNAL);
 	}
-	assert_condemned(peer, NGHTTP2_ENHANCE_YOUR_CALM, "too_many_resets");
+	assert_int_equal(peer->goaways, 0);
 }
 
 /* A window that overflows is an error of the stream alone. */
@@ -357,6 +372,7 @@ int main(void)
 		TEST(a_flood_of_empty_data_is_too_many),
 		TEST(rapid_resets_end_the_connection),
 		TEST(resets_that_we_are_made_to_send_end_the_connection),
+		TEST(early_refusals_do_not_end_the_connection),
 		TEST(invalid_frames_end_the_connection),
 		TEST(too_many_headers_refuse_the_call),
 		TEST(an_hpack_bomb_ends_the_connection),
