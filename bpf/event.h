@@ -144,7 +144,8 @@ struct event_life {
 	__u64 time_ns;
 };
 
-#define EVENT_MAX_FRAMES 127
+#define EVENT_MAX_FRAMES 255 /* of which EVENT_MAX_NATIVE are the walked ones */
+#define EVENT_MAX_NATIVE 127
 
 /* The code that a thread was in when it left the CPU, or at a tick. Its id is a hash of what
  * follows and of the address space, so that each distinct stack need be told only now and then. */
@@ -155,7 +156,8 @@ struct event_stack {
 	__u32 tid;   /* one of the threads that were seen there */
 	__u32 count; /* of addresses */
 	__u32 pad;
-	__u64 addresses[EVENT_MAX_FRAMES]; /* innermost first; kernel ones before user ones */
+	__u64 addresses[EVENT_MAX_FRAMES]; /* innermost first; kernel ones, user ones,
+					   and then Python's own (python.h) */
 };
 
 /* In place of an id: why there is none. */

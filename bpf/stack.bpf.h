@@ -7,12 +7,13 @@
 #pragma once
 
 #include "bpf/maps.bpf.h"
+#include "bpf/python.bpf.h"
 #include "bpf/unwind.bpf.h"
 
 #define STACK_BURST_NS       20000000ull /* of budget that may be spent at once */
 #define STACK_TELL_SHIFT     33          /* told again after 8.6 s: the worker may have lost it */
 #define STACK_HEAD_BYTES     __builtin_offsetof(struct event_stack, addresses)
-#define STACK_ADDRESSES_MASK (8 * EVENT_MAX_FRAMES) /* all its bits: 1016 */
+#define STACK_ADDRESSES_MASK (8 * EVENT_MAX_FRAMES) /* all its bits: 2040 */
 
 /* struct event_stack to the worker, drained every 20 ms. Full: counted, and told again with the
  * next sighting. */
@@ -81,9 +82,10 @@ static __always_inline void stack_tell(struct event_stack *stack)
 		*told = mark;
 }
 
-/* Takes the user stack of the current thread; its id. `context` is the program's own. */
+/* Takes the user stack of the current thread; its id. `context` is the program's own, `hint` the
+ * thread's (python.bpf.h). */
 static __always_inline __u64 stack_take(void *context, struct task_struct *task, __u32 pid,
-					__u32 tid)
+					__u32 tid, __u64 *hint)
 {
 	struct unwind_walk *walk = unwind_scratch();
 
@@ -97,6 +99,7 @@ static __always_inline __u64 stack_take(void *context, struct task_struct *task,
 
 		stack->count = bytes > 0 ? (__u32)bytes / 8 : 0;
 	}
+	python_stack(task, pid, hint);
 	stack->pid = pid;
 	stack->tid = tid;
 	/* A typed pointer may not be reckoned with; one that was probed is a number. */

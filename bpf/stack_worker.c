@@ -2,17 +2,21 @@
 #include "bpf/stack_worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "bpf/probe.h"
 #include "bpf/probe_packet.h"
+#include "bpf/symbol_open.h"
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
 
@@ -35,7 +39,7 @@ struct stack_worker {
 	struct ring_buffer *ring; /* owned, as the rest */
 	struct symbolizer *symbolizer;
 	struct unwind_load *tables; /* NULL: walks go by frame pointers */
-	int socket_fd;
+	int socket_fd, pythons_fd;
 	struct map told; /* id -> uint64_t, when */
 	struct buf frames;
 	uint64_t now_ns;
@@ -134,20 +138,48 @@ static void tell(struct stack_worker *worker, struct process_news news)
 	pthread_mutex_unlock(&worker->lock);
 }
 
+/* From now on the kernel half sees its Python frames, and we can name them. */
+static void find_python(struct stack_worker *worker, uint32_t pid)
+{
+	const struct python_place *place = unwind_load_python(worker->tables, pid);
+	int directory_fd = place ? symbol_open_process(pid) : -1, memory_fd;
+	struct python_layout layout;
+
+	if (directory_fd < 0)
+		return;
+	memory_fd = openat(directory_fd, "mem", O_RDONLY | O_CLOEXEC);
+	close(directory_fd);
+	if (memory_fd < 0)
+		return;
+	if (python_layout_read(memory_fd, place, &layout) == 0) {
+		symbolizer_python(worker->symbolizer, pid, &layout);
+		bpf_map_update_elem(worker->pythons_fd, &pid, &layout.kernel, BPF_ANY);
+	}
+	close(memory_fd);
+}
+
 /* Of a process that we were told of, or whose stack we saw: now the kernel half can walk it. */
 static void on_maps(uint32_t pid, const struct symbol_maps *maps, void *arg)
 {
 	struct stack_worker *worker = arg;
 
-	if (worker->tables)
-		unwind_load_process(worker->tables, pid, maps);
+	if (worker->tables && unwind_load_process(worker->tables, pid, maps) == 0)
+		find_python(worker, pid);
+}
+
+/* The kernel half does not walk it any more. */
+static void unload(struct stack_worker *worker, uint32_t pid)
+{
+	if (!worker->tables)
+		return;
+	unwind_load_forget(worker->tables, pid);
+	bpf_map_delete_elem(worker->pythons_fd, &pid);
 }
 
 static void forget(struct stack_worker *worker, uint32_t pid)
 {
 	symbolizer_forget(worker->symbolizer, pid);
-	if (worker->tables)
-		unwind_load_forget(worker->tables, pid);
+	unload(worker, pid);
 }
 
 static void take(struct stack_worker *worker, const struct process_news *news)
@@ -161,8 +193,7 @@ static void take(struct stack_worker *worker, const struct process_news *news)
 		forget(worker, news->pid);
 		return;
 	case PROCESS_GONE: /* names are still asked for */
-		if (worker->tables)
-			unwind_load_forget(worker->tables, news->pid);
+		unload(worker, news->pid);
 	}
 }
 
@@ -236,6 +267,7 @@ int stack_worker_start(int stacks_fd, const struct unwind_load_fds *tables, int 
 	if (!worker)
 		return -ENOMEM;
 	worker->socket_fd = socket_fd;
+	worker->pythons_fd = tables->pythons;
 	map_init(&worker->told, sizeof(uint64_t), sizeof(uint64_t), 0);
 	buf_init(&worker->frames, MAX_STACK_BYTES);
 	pthread_mutex_init(&worker->lock, NULL);

@@ -10,9 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bpf/python_code.h"
 #include "bpf/symbol_file.h"
 #include "bpf/symbol_kernel.h"
 #include "bpf/symbol_maps.h"
+#include "bpf/symbol_merge.h"
 #include "bpf/symbol_name.h"
 #include "bpf/symbol_open.h"
 #include "bpf/symbol_perf_map.h"
@@ -32,8 +34,9 @@ struct process {
 	bool root_is_ours;
 	struct symbol_maps maps;
 	struct symbol_perf_map perf_map;
-	uint64_t read_ns; /* when the maps were read last; 0: never */
-	uint64_t perf_ns; /* ... the perf map */
+	struct python_layout *python; /* owned; NULL: it runs no Python that we know */
+	uint64_t read_ns;             /* when the maps were read last; 0: never */
+	uint64_t perf_ns;             /* ... the perf map */
 	uint64_t asked_ns;
 };
 
@@ -44,7 +47,9 @@ struct symbolizer {
 	bool kernel_read;
 	struct symbol_file vdso;
 	bool vdso_read;
-	struct buf name; /* scratch */
+	struct python_codes codes;
+	struct symbol_merge merge; /* scratch, as the next */
+	struct buf name;
 	void (*on_maps)(uint32_t pid, const struct symbol_maps *maps, void *arg);
 	void *arg;
 	struct symbolizer_stats stats;
@@ -64,6 +69,8 @@ int symbolizer_new(size_t limit_bytes, struct symbolizer **out_symbolizer)
 	}
 	map_init(&symbolizer->processes, sizeof(uint32_t), sizeof(struct process *), 0);
 	buf_init(&symbolizer->name, 0);
+	python_codes_init(&symbolizer->codes);
+	symbol_merge_init(&symbolizer->merge);
 	*out_symbolizer = symbolizer;
 	return 0;
 }
@@ -72,6 +79,7 @@ static void free_process(struct process *process)
 {
 	symbol_maps_fini(&process->maps);
 	symbol_perf_map_fini(&process->perf_map);
+	free(process->python);
 	free(process);
 }
 
@@ -90,6 +98,8 @@ void symbolizer_free(struct symbolizer *symbolizer)
 	symbol_table_fini(&symbolizer->kernel);
 	symbol_file_fini(&symbolizer->vdso);
 	buf_fini(&symbolizer->name);
+	python_codes_fini(&symbolizer->codes);
+	symbol_merge_fini(&symbolizer->merge);
 	free(symbolizer);
 }
 
@@ -184,6 +194,18 @@ void symbolizer_on_maps(struct symbolizer *symbolizer,
 {
 	symbolizer->on_maps = on_maps;
 	symbolizer->arg = arg;
+}
+
+void symbolizer_python(struct symbolizer *symbolizer, uint32_t pid,
+		       const struct python_layout *layout)
+{
+	struct process **slot = map_get(&symbolizer->processes, &pid);
+	struct process *process = slot ? *slot : NULL;
+
+	if (process && !process->python)
+		process->python = malloc(sizeof(*process->python));
+	if (process && process->python)
+		*process->python = *layout;
 }
 
 bool symbolizer_meet(struct symbolizer *symbolizer, uint32_t pid, uint64_t now_ns)
@@ -287,7 +309,18 @@ static struct str demangled(struct symbolizer *symbolizer, const char *name)
 	return buf_str(&symbolizer->name);
 }
 
-static void put_kernel(struct symbolizer *symbolizer, uint64_t address, struct buf *out)
+static void take_native(struct symbolizer *symbolizer, const struct process *process,
+			const struct frame *frame)
+{
+	struct symbol_merge *merge = &symbolizer->merge;
+	size_t offset = merge->encoded.len;
+
+	frame_put(&merge->encoded, frame);
+	symbol_merge_native(merge, offset, frame,
+			    process && process->python ? process->python->module : NULL);
+}
+
+static void take_kernel(struct symbolizer *symbolizer, uint64_t address)
 {
 	struct frame frame = { .kind = FRAME_KERNEL,
 			       .address = address,
@@ -300,12 +333,12 @@ static void put_kernel(struct symbolizer *symbolizer, uint64_t address, struct b
 	name = symbol_table_find(&symbolizer->kernel, address);
 	frame.name = name ? str_of(name) : (struct str){ 0 };
 	symbolizer->stats.unnamed += !name;
-	frame_put(out, &frame);
+	take_native(symbolizer, NULL, &frame);
 }
 
 /* `at` lies in the instruction that is named: of a return address, in the call before it. */
-static void put_user(struct symbolizer *symbolizer, struct process *process, uint64_t at,
-		     uint64_t now_ns, struct buf *out)
+static void take_user(struct symbolizer *symbolizer, struct process *process, uint64_t at,
+		      uint64_t now_ns)
 {
 	struct frame frame = { .kind = FRAME_UNKNOWN, .address = at };
 	struct symbol_mapping *mapping = symbol_maps_find(&process->maps, at);
@@ -318,7 +351,7 @@ static void put_user(struct symbolizer *symbolizer, struct process *process, uin
 	}
 	if (!mapping) {
 		symbolizer->stats.unknown++;
-		frame_put(out, &frame);
+		take_native(symbolizer, process, &frame);
 		return;
 	}
 	if (strcmp(mapping->path, "[vdso]") == 0)
@@ -338,33 +371,62 @@ static void put_user(struct symbolizer *symbolizer, struct process *process, uin
 		frame.name = demangled(symbolizer, jit_name(process, at, now_ns));
 	}
 	symbolizer->stats.unnamed += frame.name.len == 0;
-	frame_put(out, &frame);
+	take_native(symbolizer, process, &frame);
+}
+
+/* Python's own frames, which come last. */
+static void take_python(struct symbolizer *symbolizer, struct process *process,
+			const uint64_t *words, uint32_t count)
+{
+	struct symbol_merge *merge = &symbolizer->merge;
+	int directory_fd = symbol_open_process(process->pid), memory_fd = -1;
+
+	if (directory_fd >= 0) {
+		memory_fd = openat(directory_fd, "mem", O_RDONLY | O_CLOEXEC);
+		close(directory_fd);
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		size_t offset = merge->encoded.len;
+
+		symbolizer->stats.frames++;
+		if (!python_codes_put(&symbolizer->codes, process->pid, memory_fd, process->python,
+				      words[i], &merge->encoded))
+			symbolizer->stats.unnamed++;
+		symbol_merge_python(merge, offset, words[i] & PYTHON_ENTRY);
+	}
+	if (memory_fd >= 0)
+		close(memory_fd);
 }
 
 void symbolizer_put(struct symbolizer *symbolizer, const struct event_stack *stack, uint64_t now_ns,
 		    struct buf *out)
 {
 	struct process *process = process_of(symbolizer, stack->pid, now_ns);
-	uint32_t count = MIN(stack->count, (uint32_t)EVENT_MAX_FRAMES);
+	uint32_t count = MIN(stack->count, (uint32_t)EVENT_MAX_FRAMES), i;
 	bool is_first = true; /* user frame: the address is that of the next instruction itself */
 
-	for (uint32_t i = 0; i < count; i++) {
+	symbol_merge_clear(&symbolizer->merge);
+	for (i = 0; i < count && !PYTHON_IS_WORD(stack->addresses[i]); i++) {
 		uint64_t address = stack->addresses[i];
 
 		symbolizer->stats.frames++;
 		if (address >= FIRST_KERNEL) {
-			put_kernel(symbolizer, address, out);
+			take_kernel(symbolizer, address);
 			continue;
 		}
 		if (process)
-			put_user(symbolizer, process, address - !is_first, now_ns, out);
+			take_user(symbolizer, process, address - !is_first, now_ns);
 		is_first = false;
 	}
+	if (process && process->python)
+		take_python(symbolizer, process, (const uint64_t *)stack->addresses + i, count - i);
+	symbol_merge_put(&symbolizer->merge, out);
 }
 
 void symbolizer_stats(const struct symbolizer *symbolizer, struct symbolizer_stats *out_stats)
 {
 	*out_stats = symbolizer->stats;
-	out_stats->files_bytes =
-		symbol_files_bytes(symbolizer->files) + symbol_table_bytes(&symbolizer->kernel);
+	out_stats->files_bytes = symbol_files_bytes(symbolizer->files) +
+				 symbol_table_bytes(&symbolizer->kernel) + symbolizer->codes.bytes +
+				 map_bytes(&symbolizer->codes.known);
 }

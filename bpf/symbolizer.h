@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "bpf/event.h"
+#include "bpf/python_layout.h"
 #include "bpf/symbol_maps.h"
 #include "collector/base/buf.h"
 
@@ -36,6 +37,10 @@ void symbolizer_on_maps(struct symbolizer *symbolizer,
 bool symbolizer_meet(struct symbolizer *symbolizer, uint32_t pid, uint64_t now_ns);
 /* It has become another program. */
 void symbolizer_forget(struct symbolizer *symbolizer, uint32_t pid);
+
+/* What is known of the Python that a process runs; after its mappings have been read. */
+void symbolizer_python(struct symbolizer *symbolizer, uint32_t pid,
+		       const struct python_layout *layout);
 
 /* Appends the frames of a stack (collector/base/frame.h). */
 void symbolizer_put(struct symbolizer *symbolizer, const struct event_stack *stack, uint64_t now_ns,

@@ -43,6 +43,7 @@ struct thread {
 	__u8 is_born;   /* followed since its creation: its CPU clock began at 0 */
 	struct tag_descriptor descriptor;
 	__u64 unseen_ns; /* waited without a stack since the last one */
+	__u64 python;    /* where its interpreter keeps its state, see python.bpf.h */
 };
 
 /* A waking may come this much before the switch-out that it ends: the thread had said that it would
@@ -384,7 +385,7 @@ static __always_inline void thread_note_stack(void *context, struct thread *thre
 		slice->header.flags |= EVENT_STACK_BUDGET;
 		return;
 	}
-	id = stack_take(context, task, slice->pid, slice->tid);
+	id = stack_take(context, task, slice->pid, slice->tid, &thread->python);
 	thread->unseen_ns = 0;
 	*(__u64 *)record_tail(&thread->record, EVENT_STACK_ID, sizeof(id)) = id;
 }

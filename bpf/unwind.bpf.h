@@ -3,7 +3,7 @@
  *
  * Needs bpf_loop (5.17), so only the programs with typed tracepoints have it. Everything that is
  * read from user memory is hostile: a frame must lie above the one before, and a walk ends after
- * EVENT_MAX_FRAMES. */
+ * EVENT_MAX_NATIVE. */
 #pragma once
 
 #include "bpf/maps.bpf.h"
@@ -221,7 +221,7 @@ static long unwind_step(__u32 index, void *unused)
 {
 	struct unwind_walk *walk = unwind_scratch();
 
-	if (!walk || index >= EVENT_MAX_FRAMES)
+	if (!walk || index >= EVENT_MAX_NATIVE)
 		return 1;
 	__u64 address = walk->pc - walk->is_return;
 
@@ -261,7 +261,7 @@ static __always_inline bool unwind_stack(struct unwind_walk *walk, struct task_s
 	walk->fp = FIELD(struct pt_regs, registers, bp);
 	walk->is_return = 0;
 	walk->stack.count = 0;
-	bpf_loop(EVENT_MAX_FRAMES, unwind_step, 0, 0);
+	bpf_loop(EVENT_MAX_NATIVE, unwind_step, 0, 0);
 	return true;
 }
 #else

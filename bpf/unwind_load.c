@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,12 +31,14 @@ struct file {
 	uint32_t first_row, row_count;
 	uint32_t first_page, page_count, base_page;
 	uint32_t users; /* processes */
+	struct python_symbols python;
 };
 
 struct process {
 	struct unwind_process place; /* count 0: none */
 	struct file **files;         /* owned array: those that it uses, each as often as mapped */
 	uint32_t file_count;
+	struct python_place *python; /* owned; NULL: it runs none */
 };
 
 struct unwind_load {
@@ -99,8 +102,10 @@ void unwind_load_free(struct unwind_load *load)
 
 	if (!load)
 		return;
-	while ((process = map_next(&load->processes, &cursor, &key)))
+	while ((process = map_next(&load->processes, &cursor, &key))) {
 		free(process->files);
+		free(process->python);
+	}
 	cursor = 0;
 	while ((file = map_next(&load->files, &cursor, &key)))
 		free(*file);
@@ -208,6 +213,7 @@ static int read_file(struct unwind_load *load, struct file *file, int fd)
 		return rc;
 	memcpy(file->loads, sections.loads, sizeof(file->loads));
 	file->load_count = sections.load_count;
+	python_symbols_find(&sections, &file->python);
 	if (!unwind_table_is_chained(&sections)) {
 		rc = unwind_table_read(&table, &sections);
 		if (rc == 0 && table.count)
@@ -330,9 +336,26 @@ static void release(struct unwind_load *load, struct process *process)
 	for (uint32_t i = 0; i < process->file_count; i++)
 		process->files[i]->users--;
 	free(process->files);
+	free(process->python);
 	if (process->place.mapping_count)
 		unwind_extents_give(&load->mapping_extents, process->place.first_mapping);
 	*process = (struct process){ 0 };
+}
+
+/* The first interpreter that a process has mapped; another one beside it goes unseen. */
+static void note_python(struct process *process, const struct file *file,
+			const struct symbol_mapping *mapping)
+{
+	uint64_t bias;
+
+	if (!file->python.runtime || process->python || !bias_of(file, mapping, &bias))
+		return;
+	process->python = calloc(1, sizeof(*process->python));
+	if (!process->python)
+		return;
+	process->python->runtime = bias + file->python.runtime;
+	process->python->version = file->python.version ? bias + file->python.version : 0;
+	snprintf(process->python->module, sizeof(process->python->module), "%s", mapping->path);
 }
 
 static int fill(struct unwind_load *load, uint32_t pid, const struct symbol_maps *maps,
@@ -347,6 +370,7 @@ static int fill(struct unwind_load *load, uint32_t pid, const struct symbol_maps
 		if (file) {
 			file->users++;
 			process->files[process->file_count++] = file;
+			note_python(process, file, &maps->mappings[i]);
 		}
 		load->mappings[process->place.first_mapping + i] =
 			place_of(&maps->mappings[i], file);
@@ -384,6 +408,13 @@ int unwind_load_process(struct unwind_load *load, uint32_t pid, const struct sym
 	release(load, known);
 	*known = fresh;
 	return 0;
+}
+
+const struct python_place *unwind_load_python(const struct unwind_load *load, uint32_t pid)
+{
+	const struct process *process = map_get(&load->processes, &pid);
+
+	return process ? process->python : NULL;
 }
 
 void unwind_load_forget(struct unwind_load *load, uint32_t pid)

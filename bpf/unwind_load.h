@@ -9,12 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bpf/python_layout.h"
 #include "bpf/symbol_maps.h"
 
 struct unwind_load;
 
 struct unwind_load_fds {
-	int rows, pages, mappings, processes; /* of the BPF maps; the caller's */
+	int rows, pages, mappings, processes, pythons; /* of the BPF maps; the caller's */
 };
 
 struct unwind_load_stats {
@@ -31,5 +32,7 @@ void unwind_load_free(struct unwind_load *load);
 /* What a process has mapped now; replaces what was known of it. Files are opened by
  * symbol_open_file. */
 int unwind_load_process(struct unwind_load *load, uint32_t pid, const struct symbol_maps *maps);
+/* Where it runs Python; NULL: it does not, or is not known. Borrowed until the next call. */
+const struct python_place *unwind_load_python(const struct unwind_load *load, uint32_t pid);
 void unwind_load_forget(struct unwind_load *load, uint32_t pid);
 void unwind_load_stats(const struct unwind_load *load, struct unwind_load_stats *out_stats);

@@ -372,7 +372,7 @@ void programs_tables(const struct programs *programs, struct unwind_load_fds *ou
 	struct bpf_object *object = programs->object;
 
 	if (programs->raw) { /* they have no bpf_loop */
-		*out_fds = (struct unwind_load_fds){ -1, -1, -1, -1 };
+		*out_fds = (struct unwind_load_fds){ -1, -1, -1, -1, -1 };
 		return;
 	}
 	*out_fds = (struct unwind_load_fds){
@@ -380,6 +380,7 @@ void programs_tables(const struct programs *programs, struct unwind_load_fds *ou
 		.pages = bpf_object__find_map_fd_by_name(object, "unwind_pages"),
 		.mappings = bpf_object__find_map_fd_by_name(object, "unwind_mappings"),
 		.processes = bpf_object__find_map_fd_by_name(object, "unwind_processes"),
+		.pythons = bpf_object__find_map_fd_by_name(object, "python_processes"),
 	};
 }
 

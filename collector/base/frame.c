@@ -63,6 +63,8 @@ void frame_text(const struct frame *frame, struct buf *out)
 {
 	struct str module = frame_base_name(frame->module);
 
+	if (frame->kind == FRAME_PYTHON && module.len)
+		buf_printf(out, "%.*s: ", (int)module.len, module.data);
 	if (frame->name.len)
 		buf_append_str(out, frame->name);
 	else if (module.len)

@@ -39,5 +39,5 @@ int frame_next(struct wire_reader *reader, struct frame *out_frame);
 /* The last part of a path. */
 struct str frame_base_name(struct str path);
 
-/* "main.handleReport", or "libc.so.6+0x1234", or "[unknown]". */
+/* "main.handleReport", "report.py: Report.make", or "libc.so.6+0x1234", or "[unknown]". */
 void frame_text(const struct frame *frame, struct buf *out);

@@ -121,6 +121,18 @@ static bool begins_with(struct str text, const char *prefix)
 	return text.len >= bytes && memcmp(text.data, prefix, bytes) == 0;
 }
 
+static bool contains(struct str text, const char *part)
+{
+	return text.len && memmem(text.data, text.len, part, strlen(part));
+}
+
+/* Python's own library is to a service what the C library is to a program. */
+static bool is_python_library(struct str path)
+{
+	return begins_with(path, "<frozen") ||
+	       (contains(path, "/lib/python3") && !contains(path, "-packages/"));
+}
+
 bool stacks_is_interesting(const struct frame *frame)
 {
 	static const char *const modules[] = { "libc.so",    "libc-",     "ld-linux", "ld-musl",
@@ -133,6 +145,8 @@ bool stacks_is_interesting(const struct frame *frame)
 
 	if (frame->kind == FRAME_KERNEL || frame->kind == FRAME_UNKNOWN || frame->name.len == 0)
 		return false;
+	if (frame->kind == FRAME_PYTHON)
+		return !is_python_library(frame->module);
 	if (frame->kind != FRAME_NATIVE)
 		return true;
 	for (size_t i = 0; i < ARRAY_LEN(modules); i++) {

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Python's functions stand in the stacks by name, in their order, and not the interpreter's own: for every CPython on
+this machine, whether it has symbols or not."""
+
+import glob
+import os
+import shutil
+import subprocess
+import sys
+
+from daemon import Daemon, export, request, run, skip, wait_for
+from ledgers import settled_spans
+from service import Subject, wait_until_published
+
+FOLDER = os.path.join(os.environ.get("FLOW_FORMS", ""), "glibc")
+PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "forms", "chain.py")
+WAIT = ["wait_for_row", "query_rows"]
+ENDS = ["handle_report", "make_span"]
+WORDS = {
+    "sleep": WAIT + ENDS + ["main", "<module>"],
+    "method": WAIT + ["make", "<lambda>"] + ENDS + ["main"],
+    "sort": WAIT + ["key_of", "<lambda>"] + ENDS + ["main"],
+    "generator": WAIT + ["each_row", "<lambda>"] + ENDS + ["main"],
+    "async": WAIT + ["fetch_rows", "serve", "_run", "_run_once", "run_forever"] + ENDS + ["main"],
+    "unicode": WAIT + ["größe_von_作業"] + ENDS + ["main"],
+    "deep": WAIT + ["go_down"] * 41 + ["<lambda>"] + ENDS + ["main"],
+    "exec": WAIT + ["<module>", "<lambda>"] + ENDS + ["main"],
+    "thread": WAIT + ENDS + ["run", "_bootstrap_inner", "_bootstrap"],
+}
+FIRST = ("_start", "__clone3", "clone3", "__clone", "clone", "start_thread")
+
+
+def interpreters():
+    """path -> version, each version once."""
+    found = {}
+    names = ["/usr/bin/python3", *map(shutil.which, (f"python3.{minor}" for minor in range(7, 14)))]
+    for path in names + glob.glob(os.path.expanduser("~/.pyenv/versions/3.*/bin/python3")):
+        told = path and subprocess.run([path, "-c", "import sys, platform; print(platform.python_implementation(), "
+                                        "*sys.version_info[:3], sys.executable)"], capture_output=True, text=True)
+        if not told or told.returncode != 0 or not told.stdout.startswith("CPython"):
+            continue
+        _, *version, real = told.stdout.split()
+        if tuple(map(int, version)) >= (3, 7):
+            found.setdefault(os.path.realpath(real), tuple(map(int, version)))
+    return found
+
+
+def names_of(stack):
+    """The Python functions among the frames, without files and classes."""
+    return [frame.split(": ", 1)[1].rsplit(".", 1)[-1] for frame in stack if ".py: " in frame or ">: " in frame]
+
+
+def in_order(wanted, stack):
+    rest = iter(stack)
+    return all(name in rest for name in wanted)
+
+
+def make_span(daemon, channel, subject, word):
+    facts = subject.ask(word)
+    export(channel, request([(bytes.fromhex(facts["trace"]), bytes.fromhex(facts["span"]), b"", word,
+                              facts["start"], facts["end"])], service="chain"))
+    of = "code" if word == "spin" else "waits"
+
+    def look():
+        span = settled_spans(daemon, facts["trace"])[word]
+        return None if any("names lost" in entry.get("no_stack", "") for entry in span[of]) else span[of]
+
+    return wait_for(look, f"the stacks of {word}")
+
+
+def waiting_stack(daemon, channel, subject, word):
+    return max(make_span(daemon, channel, subject, word), key=lambda wait: wait["ns"])["stack"]
+
+
+def check_word(daemon, channel, subject, version, word):
+    stack = waiting_stack(daemon, channel, subject, word)
+    text = " < ".join(stack)
+    print(version, word, text)
+    assert in_order(WORDS[word], names_of(stack)), (version, word, stack)
+    assert names_of(stack)[0] == "wait_for_row", (version, word, stack)
+    assert "_PyEval_EvalFrameDefault" not in text and "py::" not in text, (version, word, stack)
+    if word != "deep" or version >= (3, 11):  # until then each function takes several native frames
+        assert stack[-1] in FIRST, (version, word, stack)
+    if version >= (3, 11) and word == "method":
+        assert "chain.py: Report.make" in stack, (version, stack)
+
+
+def check_spin(daemon, channel, subject, version):
+    code = make_span(daemon, channel, subject, "spin")
+    inside = sum(entry["ns"] for entry in code if in_order(["render_page", "handle_report", "main"],
+                                                            names_of(entry["stack"])))
+    print(version, f"spin: {inside} of {sum(entry['ns'] for entry in code)} ns in render_page")
+    assert inside > 0, (version, code)
+
+
+def main():
+    if os.geteuid() != 0:
+        skip("needs root for eBPF")
+    if not os.path.isdir(FOLDER):
+        skip("the programs are not built: FLOW_FORMS names no folder")
+    daemon = Daemon("--settle-ms=300")
+    kernel = daemon.status()["kernel"]
+    if not kernel["available"] or "raw_tp" in kernel["features"]:
+        skip("no eBPF here that walks by tables: " + str(kernel["error"]))
+    found = interpreters()
+    assert found, "no CPython here"
+    with daemon.channel() as channel:
+        for path, version in sorted(found.items(), key=lambda item: item[1]):
+            with Subject(path, PROGRAM, os.path.join(FOLDER, "libdescriptor.so")) as subject:
+                wait_until_published(daemon, subject.pid)
+                wait_for(lambda: "wait_for_row" in names_of(waiting_stack(daemon, channel, subject, "sleep")),
+                         f"the tables of Python {version}")
+                for word in WORDS:
+                    check_word(daemon, channel, subject, version, word)
+                check_spin(daemon, channel, subject, version)
+    print("versions:", *sorted(".".join(map(str, version)) for version in found.values()))
+    assert daemon.stop() == 0, daemon.log()
+
+
+run(main)
