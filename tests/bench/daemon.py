@@ -15,6 +15,21 @@ RELEASE = ROOT / "build" / "release"
 PAGE, TICK_NS = os.sysconf("SC_PAGE_SIZE"), 10**9 // os.sysconf("SC_CLK_TCK")
 
 
+def cpu_ns_of(pid):
+    """CPU time of all its threads; to the nanosecond where schedstat is."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        try:
+            total += int((task / "schedstat").read_text().split()[0])
+        except (OSError, IndexError):
+            try:
+                fields = (task / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            total += (int(fields[11]) + int(fields[12])) * TICK_NS
+    return total
+
+
 class Daemon:
     def __init__(self, build=RELEASE, options=()):
         if not (build / "spanwise").exists():
@@ -74,16 +89,14 @@ class Daemon:
         return found
 
     def cpu_ns(self):
-        """CPU time of all of them; of their threads too, and to the nanosecond where schedstat is."""
-        total = 0
-        for pid in self.pids():
-            for task in Path(f"/proc/{pid}/task").glob("*"):
-                try:
-                    total += int((task / "schedstat").read_text().split()[0])
-                except (OSError, IndexError):
-                    fields = (task / "stat").read_text().rpartition(")")[2].split()
-                    total += (int(fields[11]) + int(fields[12])) * TICK_NS
-        return total
+        return sum(map(cpu_ns_of, self.pids()))
+
+    def unsettled(self):
+        """Whether something that was acknowledged has no ledger on disk yet. Figures may be 0.25 s old: ask twice."""
+        status = self.get("/api/v1/status")
+        storage = status["storage"]
+        return (status["correlator"]["traces_pending"] or status["memory"]["parts"]["in_flight"] or storage["queued_ledgers"]
+                or storage["queued_batches"])
 
     def anonymous_bytes(self):
         """Anonymous memory, without LMDB's pages and without what the kernel can drop."""

@@ -22,15 +22,14 @@ BUILD = ROOT / "build" / "interop"
 os.environ["SPANWISE"] = str(Path(sys.argv[1]).resolve())
 sys.path.insert(0, str(ROOT / "tests" / "flow"))
 import daemon as flow  # noqa: E402
+import otelcol  # noqa: E402
 
 EXPORT = "opentelemetry.proto.collector.trace.v1.TraceService/Export"
-COLLECTOR_VERSION = "v0.158.0"
 GO_TOOLS = {
     "h2spec": "github.com/summerwind/h2spec/cmd/h2spec@latest",
     "grpcurl": "github.com/fullstorydev/grpcurl/cmd/grpcurl@latest",
     "ghz": "github.com/bojand/ghz/cmd/ghz@latest",
     "telemetrygen": "github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen@latest",
-    "builder": f"go.opentelemetry.io/collector/cmd/builder@{COLLECTOR_VERSION}",
 }
 HEALTH = """syntax = "proto3"; package grpc.health.v1;
 message HealthCheckRequest { string service = 1; }
@@ -66,17 +65,10 @@ def go_tool(name):
 
 
 def collector():
-    """The OpenTelemetry Collector, from its Go modules."""
-    if not (BUILD / "otelcol" / "otelcol").exists():
-        parts = {"receivers": ["receiver/otlpreceiver"], "processors": ["processor/batchprocessor"],
-                 "exporters": ["exporter/nopexporter", "exporter/otlpexporter", "exporter/otlphttpexporter"]}
-        lines = ["dist: {name: otelcol, output_path: ./otelcol}"]
-        for kind, names in parts.items():
-            lines += [f"{kind}:", *(f"  - gomod: go.opentelemetry.io/collector/{name} {COLLECTOR_VERSION}" for name in names)]
-        builder = go_tool("builder")
-        (BUILD / "otelcol.yaml").write_text("\n".join(lines) + "\n")
-        build(builder, "--config", "otelcol.yaml", cwd=BUILD)
-    return BUILD / "otelcol" / "otelcol"
+    try:
+        return otelcol.build()
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Skipped(str(error)) from error
 
 
 def sdk(language, *commands):

@@ -1,163 +1,115 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an acknowledged span costs the server: CPU of all its processes and threads, latency, memory; and the OpenTelemetry
-Collector beside it, in the same run, when there is one. Run it by `tests/bench/ingest/run`.
+Collector beside it, in the same run. Run it by `tests/bench/ingest/run`.
 
-Spans of a real SDK (span_template.py), ids and times new in every batch, sent over gRPC by load.c. Columns: batch size, plain or
-gzip; CPU ns a span until the last acknowledgement, and until all is settled (ledgers computed, less what the idle daemon takes);
-spans a second; acknowledgement p50 and p99 in ms; batches refused (UNAVAILABLE, to be sent again); peak RSS of the server in MiB.
-spanwise has stored, indexed and synced what it acknowledges; the Collector drops it (nop exporter).
+Spans of a real SDK (span_template.py), ids and times new in every batch, sent over gRPC by load.c. spanwise has stored, indexed and
+synced what it acknowledges. The Collector once drops it (otlp receiver, batch, nop exporter) and once keeps it in its synced file
+queue, from which it sends to the first (otlp receiver, otlp exporter, file storage); there the queue must be empty to be settled.
+
+Columns: spans in a batch, plain or gzip; CPU ns a span until the last acknowledgement, and until all is settled (ledgers computed,
+less what the idle server takes); spans a second; acknowledgement p50 and p99 in ms; batches refused (UNAVAILABLE with RetryInfo);
+most anonymous memory and most resident memory of all processes in MiB.
 """
 
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import span_template  # noqa: E402
-from daemon import RELEASE, TICK_NS, Daemon  # noqa: E402
+from daemon import RELEASE  # noqa: E402
+from servers import Memory, Spanwise, collectors, idle_cpu_share  # noqa: E402
 
-IDLE_S, PATIENCE_S = 2, 60
-COLLECTOR = """
-receivers: {otlp: {protocols: {grpc: {endpoint: "127.0.0.1:%d", max_recv_msg_size_mib: 64}}}}
-processors: {batch: {}}
-exporters: {nop: {}}
-service: {telemetry: {metrics: {level: none}, logs: {level: error}}, pipelines: {traces: {receivers: [otlp], processors: [batch], exporters: [nop]}}}
-"""
+HEAD = (f"{'server':14} {'batch':>6} {'':6} {'acked ns':>9} {'settled':>9} {'spans/s':>11} {'p50 ms':>8} {'p99 ms':>8} {'refused':>7}"
+        f" {'anon':>6} {'total':>6}")
+PACED_SPANS_A_S, PACED_SIZE, PACED_S = 20_000, 100, 10
+FULL_SIZE, FULL_S = 512, 30
 
 
-class Spanwise:
-    name = "spanwise"
+class Bench:
+    def __init__(self, arguments, folder):
+        self.arguments, self.folder = arguments, folder
+        self.load = arguments.build / "tests/bench/ingest/bench_ingest_load"
 
-    def __init__(self, build, options):
-        self.daemon = Daemon(build, options)
+    def template(self, size):
+        path = os.path.join(self.folder, f"{size}.spans")
+        if not os.path.exists(path):
+            span_template.write(path, size)
+        return path
 
-    def __enter__(self):
-        self.daemon.__enter__()
-        self.grpc, self.cpu_ns = self.daemon.grpc, self.daemon.cpu_ns
-        return self
+    def send(self, server, size, **options):
+        words = [f"{key}={value}" for key, value in options.items()]
+        done = subprocess.run([self.load, self.template(size), server.grpc, *words], capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{server.name}: {done.stdout}{done.stderr}")
+        result = json.loads(done.stdout)
+        if result["unexplained_batches"]:
+            print(f"{server.name}: {result['unexplained_batches']} batches were refused without RetryInfo")
+        return result
 
-    def __exit__(self, *_):
-        self.daemon.__exit__()
+    def measure(self, server, size, gzip=False, **options):
+        """One line. Returns the two costs of a span."""
+        options = {"connections": 4, "streams": 64 if size == 1 else 8 if size < 8192 else 2, "gzip": int(gzip), **options}
+        warm = {**options, "batches": 64}
+        warm.pop("seconds", None)
+        self.send(server, size, **warm)  # pages, pools, connections
+        server.settle()
+        idle, start = idle_cpu_share(server), server.times()
+        with Memory(server) as memory:
+            result = self.send(server, size, **options)
+            acknowledged = server.times() - start
+            server.settle()
+        settled = server.times() - start
+        spans = max(result["acknowledged_spans"], 1)
+        costs = acknowledged.cpu_ns / spans, (settled.cpu_ns - idle * settled.wall_ns) / spans
+        print(f"{server.name:14} {size:6} {'gzip' if gzip else 'plain':6} {costs[0]:9.0f} {costs[1]:9.0f} {spans / result['seconds']:11,.0f}"
+              f" {result['p50_ms']:8.2f} {result['p99_ms']:8.2f} {result['refused_batches']:7} {memory.anonymous:6.0f} {memory.total:6.0f}",
+              flush=True)
+        return costs
 
-    def pids(self):
-        return self.daemon.pids()
-
-    def settle(self):
-        deadline = time.monotonic() + PATIENCE_S
-        while self.daemon.get("/api/v1/status")["correlator"]["traces_pending"] and time.monotonic() < deadline:
-            time.sleep(0.2)
-
-
-class Collector:
-    name = "collector"
-
-    def __init__(self, binary, port):
-        self.binary, self.grpc = binary, f"127.0.0.1:{port}"
-        self.config = tempfile.NamedTemporaryFile("w", suffix=".yaml")
-        self.config.write(COLLECTOR % port)
-        self.config.flush()
-
-    def __enter__(self):
-        self.process = subprocess.Popen([self.binary, "--config", self.config.name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        host, port = self.grpc.split(":")
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                socket.create_connection((host, int(port))).close()
-                return self
-            except OSError:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(30)
-
-    def pids(self):
-        return [self.process.pid]
-
-    def cpu_ns(self):
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * TICK_NS
-
-    def settle(self):
-        pass
-
-
-def peak_rss_mib(server):
-    total = 0
-    for pid in server.pids():
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            total += int(line.split()[1]) if line.startswith("VmHWM:") else 0
-    return total / 1024
-
-
-def send(arguments, template, server, **options):
-    command = [arguments.build / "tests/bench/ingest/bench_ingest_load", template, server.grpc]
-    done = subprocess.run([*command, *(f"{key}={value}" for key, value in options.items())], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{server.name}: {done.stdout}{done.stderr}")
-    return json.loads(done.stdout)
-
-
-def idle_cpu_share(server):
-    start, cpu = time.monotonic(), server.cpu_ns()
-    time.sleep(IDLE_S)
-    return (server.cpu_ns() - cpu) / (time.monotonic() - start) / 1e9
-
-
-def measure(arguments, template, server, size, gzip):
-    batches = max(64, min(arguments.spans // size, 20000))
-    options = {"connections": arguments.connections, "streams": arguments.streams if size < 8192 else 2, "gzip": int(gzip),
-               "rate": arguments.rate}
-    send(arguments, template, server, **options, batches=32)  # warm: pages, pools, connections
-    server.settle()
-    idle = idle_cpu_share(server)
-    start, cpu = time.monotonic(), server.cpu_ns()
-    result = send(arguments, template, server, **options, batches=batches)
-    acknowledged = server.cpu_ns() - cpu
-    server.settle()
-    settled = server.cpu_ns() - cpu - idle * (time.monotonic() - start) * 1e9
-    spans = max(result["acknowledged_spans"], 1)
-    print(f"{server.name:10} {size:6} {'gzip' if gzip else 'plain':6} {acknowledged / spans:9.0f} {settled / spans:9.0f}"
-          f" {spans / result['seconds']:12,.0f} {result['p50_ms']:8.2f} {result['p99_ms']:8.2f} {result['refused_batches']:7}"
-          f" {peak_rss_mib(server):7.0f}", flush=True)
-
-
-def servers(arguments):
-    yield Spanwise(arguments.build, [f"--probe={arguments.probe}"])
-    if arguments.collector:
-        yield Collector(arguments.collector, 24517)
+    def table(self, servers):
+        for size in map(int, self.arguments.sizes.split(",")):
+            batches = max(64, min(self.arguments.spans // size, 60_000))
+            for encoding in self.arguments.encodings.split(","):
+                costs = {}
+                for server in servers:
+                    with server:
+                        costs[server.name] = self.measure(server, size, encoding == "gzip", batches=batches)
+                own = costs.pop("spanwise")
+                for name, (acknowledged, _) in costs.items():
+                    print(f"    {name} took {acknowledged / own[0]:.1f} times the CPU until acknowledged, {acknowledged / own[1]:.1f} times"
+                          " what spanwise took until settled")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=RELEASE)
     parser.add_argument("--sizes", default="1,100,512,8192", help="spans in a batch")
-    parser.add_argument("--spans", type=int, default=500_000, help="about so many for each line")
-    parser.add_argument("--connections", type=int, default=4)
-    parser.add_argument("--streams", type=int, default=8, help="in flight on each connection")
-    parser.add_argument("--rate", type=int, default=0, help="spans a second; 0: as fast as they are acknowledged")
     parser.add_argument("--encodings", default="plain,gzip")
-    parser.add_argument("--probe", default="off", help="on: with the kernel's records, as root")
-    parser.add_argument("--collector", default=os.environ.get("OTELCOL", ""), help="a binary of the Collector; tests/interop/otlp_tools builds one")
+    parser.add_argument("--spans", type=int, default=500_000, help="about so many for each line")
+    parser.add_argument("--probe", default="on" if os.geteuid() == 0 else "off", help="off: without the kernel's records")
+    parser.add_argument("--collector", default="build", help="none; build: from its Go modules, once; or the path of a binary")
+    parser.add_argument("--only", default="table,paced,full")
     arguments = parser.parse_args()
-    print(f"{'server':10} {'batch':>6} {'':6} {'acked ns':>9} {'settled':>9} {'spans/s':>12} {'p50 ms':>8} {'p99 ms':>8} {'refused':>7} {'RSS MiB':>7}")
+    only = arguments.only.split(",")
+    spanwise = Spanwise(arguments.build, [f"--probe={arguments.probe}"])
     with tempfile.TemporaryDirectory() as folder:
-        for size in map(int, arguments.sizes.split(",")):
-            template = os.path.join(folder, f"{size}.spans")
-            span_template.write(template, size)
-            for encoding in arguments.encodings.split(","):
-                for server in servers(arguments):
-                    with server:
-                        measure(arguments, template, server, size, encoding == "gzip")
+        bench = Bench(arguments, folder)
+        print(HEAD)
+        if "table" in only:
+            bench.table([spanwise, *collectors(arguments.collector)])
+        if "paced" in only:
+            print(f"at {PACED_SPANS_A_S:,} spans a second for {PACED_S} s:")
+            with spanwise:
+                bench.measure(spanwise, PACED_SIZE, rate=PACED_SPANS_A_S, batches=PACED_SPANS_A_S * PACED_S // PACED_SIZE)
+        if "full" in only:
+            print(f"as fast as it goes, for {FULL_S} s:")
+            with spanwise:
+                bench.measure(spanwise, FULL_SIZE, seconds=FULL_S)
 
 
 if __name__ == "__main__":

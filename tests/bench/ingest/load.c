@@ -3,11 +3,11 @@
  * came of it. One thread, many connections and streams; little CPU, so that the server gets the
  * rest.
  *
- *   load TEMPLATE HOST:PORT batches=600 connections=4 streams=8 gzip=0 rate=0
+ *   load TEMPLATE HOST:PORT batches=600 seconds=0 connections=4 streams=8 gzip=0 rate=0
  *
- * TEMPLATE is made by span_template.py: one request of a real SDK, and where in it the ids and
- * times stand; they are new in every batch. `rate` is in spans a second; 0: as fast as it goes.
- * Prints one line of JSON. */
+ * TEMPLATE is made by span_template.py. `rate` is in spans a second; 0: as fast as it goes. It ends
+ * after so many batches or seconds. A stream that is refused comes again after a second, as
+ * RetryInfo says. Prints one line of JSON. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,44 +15,31 @@
 #include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "collector/base/compress.h"
 #include "collector/base/macros.h"
-#include "otlp/grpc_frame.h"
 #include "otlp/grpc_session.h"
+#include "tests/bench/ingest/batch.h"
 
-#define MAX_CONNECTIONS 64
-#define MAX_STREAMS     256 /* of one connection */
-#define NOWHERE         UINT32_MAX
-#define PATIENCE_MS     60000
-
-/* Where one span of the template keeps what changes; `root`: the first span of its trace. */
-struct place {
-	uint32_t trace_id, span_id, parent_id, start, end, root;
-};
-
-struct template
-{
-	uint32_t spans;
-	uint32_t len;
-	struct place *places;
-	char *body;
-};
+#define MAX_CONNECTIONS  64
+#define MAX_STREAMS      256 /* of one connection */
+#define PATIENCE_MS      60000
+#define RETRY_NS         NS_PER_SEC
+#define BATCHES_A_SECOND 100000 /* at most, where only the time is limited */
 
 struct call {
 	struct connection *connection;
 	struct buf body; /* prefix and message */
 	size_t sent;
 	uint64_t start_ns;
-	int status; /* grpc-status; -1: not come */
+	uint64_t not_before_ns; /* refused: comes again then */
+	int status;             /* grpc-status; -1: not come */
+	bool has_details;
 	bool is_running;
 };
 
@@ -65,23 +52,23 @@ struct connection {
 };
 
 struct load {
-	struct template template;
+	struct batch_template template;
 	struct connection connections[MAX_CONNECTIONS];
 	struct buf *packed; /* with gzip: all batches, made before the clock starts */
-	unsigned batches, connection_count, streams, rate;
+	unsigned batches, seconds, connection_count, streams, rate;
 	bool gzip;
-	unsigned started, acknowledged, refused, failed;
+	unsigned started, acknowledged, refused, unexplained, failed;
 	uint64_t begun_ns;
 	double *latencies_ms;
 };
 
 static struct load load = { .batches = 600, .connection_count = 4, .streams = 8 };
 
-static uint64_t now_ns(int clock)
+static uint64_t now_ns(void)
 {
 	struct timespec now;
 
-	clock_gettime(clock, &now);
+	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
 }
 
@@ -91,75 +78,10 @@ static void die(const char *what)
 	exit(1);
 }
 
-static void read_template(const char *path, struct template *template)
-{
-	FILE *file = fopen(path, "rb");
-
-	if (!file || fread(&template->spans, 4, 1, file) != 1 ||
-	    fread(&template->len, 4, 1, file) != 1)
-		die(path);
-	template->places = calloc(template->spans, sizeof(*template->places));
-	template->body = malloc(template->len);
-	if (!template->places || !template->body ||
-	    fread(template->places, sizeof(*template->places), template->spans, file) !=
-		    template->spans ||
-	    fread(template->body, 1, template->len, file) != template->len)
-		die(path);
-	fclose(file);
-}
-
-/* New ids, and times that end now: into the template itself. */
-static void renew(struct template *template)
-{
-	static uint64_t ids[2];
-	const uint64_t end = now_ns(CLOCK_REALTIME), start = end - 5 * NS_PER_MS;
-
-	if (!ids[0] && getrandom(ids, sizeof(ids), 0) != sizeof(ids))
-		die("getrandom");
-	for (uint32_t i = 0; i < template->spans; i++) {
-		const struct place *place = &template->places[i], *root;
-		char *body = template->body;
-
-		root = &template->places[place->root];
-		ids[0] += 0x9e3779b97f4a7c15ull;
-		memcpy(body + place->span_id, &ids[0], 8);
-		if (place->root == i) {
-			ids[1] ^= ids[0] * 0xff51afd7ed558ccdull;
-			memcpy(body + place->trace_id, &ids[1], 8);
-			memcpy(body + place->trace_id + 8, &ids[0], 8);
-		} else {
-			memcpy(body + place->trace_id, body + root->trace_id, 16);
-		}
-		if (place->parent_id != NOWHERE)
-			memcpy(body + place->parent_id, body + root->span_id, 8);
-		memcpy(body + place->start, &start, 8);
-		memcpy(body + place->end, &end, 8);
-	}
-}
-
-static void put_framed(struct buf *out, struct str message, bool is_packed)
-{
-	uint8_t prefix[GRPC_FRAME_PREFIX_BYTES];
-
-	grpc_frame_put_prefix(prefix, (uint32_t)message.len);
-	prefix[0] = is_packed;
-	buf_clear(out);
-	buf_append(out, prefix, sizeof(prefix));
-	buf_append_str(out, message);
-}
-
 static void make_body(struct buf *out)
 {
-	struct template *template = &load.template;
-	struct buf packed = { 0 };
-
-	renew(template);
-	if (load.gzip && compress_gzip((struct str){ template->body, template->len }, &packed) < 0)
-		die("gzip");
-	put_framed(out,
-		   load.gzip ? buf_str(&packed) : (struct str){ template->body, template->len },
-		   load.gzip);
-	buf_fini(&packed);
+	if (!batch_make(&load.template, load.gzip, out))
+		die("a batch");
 }
 
 static void pack_all(void)
@@ -217,9 +139,10 @@ static void start_call(struct call *call)
 	load.started++;
 	call->sent = 0;
 	call->status = -1;
+	call->has_details = false;
 	call->is_running = true;
 	call->connection->running++;
-	call->start_ns = now_ns(CLOCK_MONOTONIC);
+	call->start_ns = now_ns();
 	if (nghttp2_submit_request(call->connection->http2, NULL, fields, ARRAY_LEN(fields),
 				   &provider, call) < 0)
 		die("submit");
@@ -236,7 +159,17 @@ static int on_header(nghttp2_session *http2, const nghttp2_frame *frame, const u
 	(void)user_data;
 	if (call && str_eq((struct str){ (const char *)name, name_len }, STR("grpc-status")))
 		call->status = atoi((const char *)value);
+	else if (call && str_eq((struct str){ (const char *)name, name_len },
+				STR("grpc-status-details-bin")))
+		call->has_details = true;
 	return 0;
+}
+
+static void take_refusal(struct call *call)
+{
+	load.refused++;
+	load.unexplained += !call->has_details;
+	call->not_before_ns = now_ns() + RETRY_NS;
 }
 
 static int on_close(nghttp2_session *http2, int32_t id, uint32_t code, void *user_data)
@@ -250,10 +183,9 @@ static int on_close(nghttp2_session *http2, int32_t id, uint32_t code, void *use
 	call->is_running = false;
 	call->connection->running--;
 	if (call->status == GRPC_OK)
-		load.latencies_ms[load.acknowledged++] =
-			(double)(now_ns(CLOCK_MONOTONIC) - call->start_ns) / 1e6;
+		load.latencies_ms[load.acknowledged++] = (double)(now_ns() - call->start_ns) / 1e6;
 	else if (call->status == GRPC_UNAVAILABLE)
-		load.refused++;
+		take_refusal(call);
 	else
 		load.failed++;
 	return 0;
@@ -293,25 +225,42 @@ static void open_connection(struct connection *connection, const char *address,
 		connection->calls[i].connection = connection;
 }
 
-/* false: the pace says not yet. */
-static bool may_start(void)
+static bool is_over(void)
 {
-	double passed_s = (double)(now_ns(CLOCK_MONOTONIC) - load.begun_ns) / 1e9;
+	return load.started == load.batches ||
+	       (load.seconds && now_ns() - load.begun_ns > load.seconds * NS_PER_SEC);
+}
 
-	if (load.started == load.batches)
-		return false;
-	return !load.rate ||
-	       (double)load.started * load.template.spans <= passed_s * (double)load.rate;
+/* When the pace lets the next batch go; 0: now. */
+static uint64_t next_start_ns(void)
+{
+	double due = load.rate ? (double)load.started * load.template.spans / load.rate * 1e9 : 0;
+	uint64_t at = load.begun_ns + (uint64_t)due;
+
+	return at > now_ns() ? at : 0;
 }
 
 static void start_calls(struct connection *connection)
 {
-	for (unsigned i = 0; i < load.streams && may_start(); i++) {
-		if (!connection->calls[i].is_running)
-			start_call(&connection->calls[i]);
+	for (unsigned i = 0; i < load.streams && !is_over() && !next_start_ns(); i++) {
+		struct call *call = &connection->calls[i];
+
+		if (call->is_running || (call->not_before_ns && call->not_before_ns > now_ns()))
+			continue;
+		start_call(call);
 		if (load.rate)
 			break; /* the next connection has its turn */
 	}
+}
+
+/* Until the next batch is due, or a refused one may come again. */
+static int patience_ms(void)
+{
+	uint64_t next = next_start_ns();
+
+	if (next && !is_over())
+		return (int)((next - now_ns()) / NS_PER_MS) + 1;
+	return load.refused && !is_over() ? 1 : PATIENCE_MS;
 }
 
 static void write_out(struct connection *connection)
@@ -358,7 +307,9 @@ static void run(void)
 {
 	struct pollfd polls[MAX_CONNECTIONS];
 
-	while (load.started < load.batches || running() > 0) {
+	while (!is_over() || running() > 0) {
+		int patience;
+
 		for (unsigned i = 0; i < load.connection_count; i++) {
 			struct connection *connection = &load.connections[i];
 
@@ -368,8 +319,8 @@ static void run(void)
 			if (connection->out.len || nghttp2_session_want_write(connection->http2))
 				polls[i].events |= POLLOUT;
 		}
-		if (poll(polls, load.connection_count, load.rate ? 1 : PATIENCE_MS) == 0 &&
-		    !load.rate) {
+		patience = patience_ms();
+		if (poll(polls, load.connection_count, patience) == 0 && patience == PATIENCE_MS) {
 			errno = ETIMEDOUT;
 			die("the server");
 		}
@@ -393,10 +344,11 @@ static void report(uint64_t took_ns)
 	double *ms = load.latencies_ms;
 
 	qsort(ms, n, sizeof(*ms), compare);
-	printf("{\"acknowledged_spans\":%" PRIu64 ",\"refused_batches\":%u,\"failed_batches\":%u,"
-	       "\"seconds\":%.3f,\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n",
-	       (uint64_t)n * load.template.spans, load.refused, load.failed, (double)took_ns / 1e9,
-	       n ? ms[n / 2] : 0, n ? ms[(size_t)n * 99 / 100] : 0);
+	printf("{\"acknowledged_spans\":%" PRIu64
+	       ",\"refused_batches\":%u,\"unexplained_batches\":%u,"
+	       "\"failed_batches\":%u,\"seconds\":%.3f,\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n",
+	       (uint64_t)n * load.template.spans, load.refused, load.unexplained, load.failed,
+	       (double)took_ns / 1e9, n ? ms[n / 2] : 0, n ? ms[(size_t)n * 99 / 100] : 0);
 }
 
 static void take_option(const char *text)
@@ -405,6 +357,8 @@ static void take_option(const char *text)
 
 	if (sscanf(text, "batches=%u", &value) == 1)
 		load.batches = value;
+	else if (sscanf(text, "seconds=%u", &value) == 1)
+		load.seconds = value, load.batches = value * BATCHES_A_SECOND;
 	else if (sscanf(text, "connections=%u", &value) == 1)
 		load.connection_count = MIN(MAX(value, 1u), (unsigned)MAX_CONNECTIONS);
 	else if (sscanf(text, "streams=%u", &value) == 1)
@@ -427,7 +381,8 @@ int main(int argc, char **argv)
 	}
 	for (int i = 3; i < argc; i++)
 		take_option(argv[i]);
-	read_template(argv[1], &load.template);
+	if (!batch_template_read(argv[1], &load.template))
+		die(argv[1]);
 	load.latencies_ms = calloc(load.batches, sizeof(*load.latencies_ms));
 	if (!load.latencies_ms || nghttp2_session_callbacks_new(&callbacks) != 0)
 		die("memory");
@@ -437,8 +392,8 @@ int main(int argc, char **argv)
 		pack_all();
 	for (unsigned i = 0; i < load.connection_count; i++)
 		open_connection(&load.connections[i], argv[2], callbacks);
-	load.begun_ns = now_ns(CLOCK_MONOTONIC);
+	load.begun_ns = now_ns();
 	run();
-	report(now_ns(CLOCK_MONOTONIC) - load.begun_ns);
+	report(now_ns() - load.begun_ns);
 	return load.failed ? 1 : 0;
 }

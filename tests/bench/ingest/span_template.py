@@ -19,15 +19,16 @@ SPANS_PER_TRACE = 5
 START = 0x5354_4152_5400_0000
 SERVER = {
     "http.request.method": "GET", "http.route": "/orders/{id}", "http.response.status_code": 200, "server.address": "shop.example.org",
-    "server.port": 8443, "url.path": "/orders/4711", "user_agent.original": "Mozilla/5.0 (X11; Linux x86_64)", "thread.id": 140737352000000,
+    "server.port": 8443, "url.path": "/orders/4711/lines", "thread.id": 140737352000000,
+    "user_agent.original": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
 }
 CLIENT = {
     "db.system.name": "postgresql", "db.namespace": "orders", "db.operation.name": "SELECT", "db.collection.name": "order_lines",
-    "db.query.text": "SELECT * FROM order_lines WHERE order_id = $1", "server.address": "10.0.0.5", "server.port": 5432,
+    "db.query.text": "SELECT id, sku, amount, price FROM order_lines WHERE order_id = $1 ORDER BY id", "server.address": "10.0.0.5", "server.port": 5432,
     "thread.id": 140737352000000,
 }
 INTERNAL = {
-    "code.function.name": "shop.pricing.apply_discounts", "code.file.path": "/srv/shop/pricing.py", "code.line.number": 217,
+    "code.function.name": "shop.pricing.rules.apply_discounts", "code.file.path": "/srv/shop/lib/shop/pricing/rules.py", "code.line.number": 217,
     "shop.customer.tier": "gold", "shop.cart.lines": 12, "shop.discount.total": 17.25, "thread.id": 140737352000000, "thread.name": "worker-3",
 }
 KINDS = [("GET /orders/{id}", SpanKind.SERVER, SERVER), ("SELECT order_lines", SpanKind.CLIENT, CLIENT),
