@@ -2,6 +2,7 @@
 #include "storage/block.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,8 +14,9 @@
 
 static size_t row_bytes(const struct block_header *header)
 {
-	return header->kind == BLOCK_SPANS ? sizeof(struct block_span)
-					   : sizeof(struct block_ledger);
+	return header->kind == BLOCK_SPANS     ? sizeof(struct block_span)
+	       : header->kind == BLOCK_LEDGERS ? sizeof(struct block_ledger)
+					       : 0;
 }
 
 /* All counts are 32 bits wide: the sum cannot overflow. */
@@ -26,35 +28,65 @@ static uint64_t index_bytes(const struct block_header *header)
 	       (uint64_t)header->scope_count * sizeof(struct block_scope);
 }
 
+/* Of what stands between header and heap. */
 static uint64_t index_checksum(const char *bytes, size_t len)
 {
-	struct block_header header;
-
-	memcpy(&header, bytes, sizeof(header));
-	header.index_checksum = 0;
-	return checksum_of(bytes + sizeof(header), len - sizeof(header),
-			   checksum_of(&header, sizeof(header), CHECKSUM_SEED));
+	return checksum_of(bytes + sizeof(struct block_header), len - sizeof(struct block_header),
+			   CHECKSUM_SEED);
 }
 
-static int check_header(const struct block_header *header, size_t len)
+static uint64_t header_checksum(const struct block_header *header)
 {
-	uint64_t index = index_bytes(header);
+	return checksum_of(header, offsetof(struct block_header, header_checksum), CHECKSUM_SEED);
+}
 
+void block_header_seal(struct block_header *header)
+{
+	header->header_checksum = header_checksum(header);
+}
+
+/* What stands before the heap. */
+static uint64_t head_bytes(const struct block_header *header)
+{
+	return header->encoding == BLOCK_PACKED ? sizeof(*header) : index_bytes(header);
+}
+
+static int check_header(const struct block_header *header)
+{
 	if (header->magic != BLOCK_MAGIC)
 		return -EBADMSG;
 	if (header->version > BLOCK_VERSION)
 		return -EPROTO;
-	if (header->version == 0 ||
-	    (header->kind != BLOCK_SPANS && header->kind != BLOCK_LEDGERS) ||
-	    header->encoding > BLOCK_PACKED || header->row_count == 0)
+	if (header->version == 0 || header->header_checksum != header_checksum(header) ||
+	    header->kind < BLOCK_SPANS || header->kind > BLOCK_ROLLUPS ||
+	    header->encoding > BLOCK_PACKED ||
+	    (header->row_count == 0) != (header->kind == BLOCK_ROLLUPS))
 		return -EBADMSG;
-	if (header->encoding == BLOCK_PACKED && index <= BLOCK_MAX_HEAP_BYTES)
-		index = sizeof(*header);
-	if (header->plain_bytes > BLOCK_MAX_HEAP_BYTES || index > len ||
-	    header->heap_bytes != len - index)
+	if (header->plain_bytes > BLOCK_MAX_HEAP_BYTES || header->heap_bytes > UINT64_MAX / 2 ||
+	    (header->encoding == BLOCK_PACKED && index_bytes(header) > BLOCK_MAX_HEAP_BYTES))
 		return -EBADMSG;
 	if (header->encoding == BLOCK_RAW && header->plain_bytes != header->heap_bytes)
 		return -EBADMSG;
+	return 0;
+}
+
+int block_header_read(struct str value, struct block_header *out_header, uint64_t *out_bytes)
+{
+	struct block_header header;
+	uint64_t bytes;
+	int rc;
+
+	if (value.len < sizeof(header))
+		return -EBADMSG;
+	memcpy(&header, value.data, sizeof(header));
+	rc = check_header(&header);
+	if (rc < 0)
+		return rc;
+	bytes = head_bytes(&header) + header.heap_bytes;
+	if (bytes > value.len)
+		return -EBADMSG;
+	*out_header = header;
+	*out_bytes = bytes;
 	return 0;
 }
 
@@ -66,7 +98,7 @@ static void find_sections(const char *at, struct block *block)
 	at += sizeof(*header);
 	if (header->kind == BLOCK_SPANS)
 		block->spans = (const void *)at;
-	else
+	else if (header->kind == BLOCK_LEDGERS)
 		block->ledgers = (const void *)at;
 	at += header->row_count * row_bytes(header);
 	block->resources = (const void *)at;
@@ -148,14 +180,11 @@ int block_open(struct str value, bool is_checked, struct block *out_block)
 {
 	struct block block = { 0 };
 	struct block_header header;
-	int rc;
+	uint64_t bytes;
+	int rc = block_header_read(value, &header, &bytes);
 
-	if (value.len < sizeof(header))
-		return -EBADMSG;
-	memcpy(&header, value.data, sizeof(header));
-	rc = check_header(&header, value.len);
-	if (rc < 0)
-		return rc;
+	if (rc < 0 || bytes != value.len)
+		return rc < 0 ? rc : -EBADMSG;
 	if (!is_checked && index_checksum(value.data, value.len - (size_t)header.heap_bytes) !=
 				   header.index_checksum)
 		return -EBADMSG;
@@ -250,9 +279,8 @@ void block_draft_write(const struct block_draft *draft, char *out_bytes)
 		at += draft->heap[i].len;
 	}
 	memcpy(out_bytes, draft->index.data, draft->index.len);
-	header.index_checksum = 0;
 	header.heap_checksum = checksum_of(heap, (size_t)header.heap_bytes, CHECKSUM_SEED);
-	memcpy(out_bytes, &header, sizeof(header));
 	header.index_checksum = index_checksum(out_bytes, draft->index.len);
+	block_header_seal(&header);
 	memcpy(out_bytes, &header, sizeof(header));
 }

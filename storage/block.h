@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A group of spans, or of ledgers, as one value in the database.
+/* A group of spans, or of ledgers, as one value: of the log (block_log.h), or packed of a database.
  *
  *   header | rows | resources | scopes | summaries | heap
  *
  * The rows have a fixed size and are read where they lie; all strings are slices of the heap: the
  * original OTLP requests, or the encoded ledgers. Nothing is believed before its checksum fits: the
- * index (all before the heap) when a block is opened, the heap when it is first asked for; a packed
- * block as a whole when it is opened. And no
- * slice or number is used before it is checked, whatever the checksum said. Little-endian hosts. */
+ * header and the index (all between header and heap) when a block is opened, the heap when it is
+ * first asked for; a packed block as a whole when it is opened. And no slice or number is used
+ * before it is checked, whatever the checksum said. Little-endian hosts. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,21 +18,25 @@
 #include "collector/base/str.h"
 
 #define BLOCK_MAGIC          0x42777073u /* "spwB" */
-#define BLOCK_VERSION        1
+#define BLOCK_VERSION        2
 #define BLOCK_NO_ROW         UINT32_MAX
 #define BLOCK_HEAP_BYTES     ((size_t)256 << 10) /* a block is full with so much */
 #define BLOCK_PACKED_BYTES   ((size_t)128 << 10) /* the same when packed: it is read as a whole */
 #define BLOCK_MAX_ROWS       4096u               /* ... or so many rows; a batch is never split */
 #define BLOCK_MAX_HEAP_BYTES ((uint64_t)1 << 31)
 
-enum block_kind { BLOCK_SPANS = 1, BLOCK_LEDGERS = 2 };
+/* BLOCK_ROLLUPS: no rows; the heap is what a commit adds to the rollups (rollup_table.h). */
+enum block_kind { BLOCK_SPANS = 1, BLOCK_LEDGERS = 2, BLOCK_ROLLUPS = 3 };
 /* BLOCK_PACKED: behind the header, all the rest as one zstd frame, the rows column by column: the
  * first byte of each, then the second ... `heap_bytes` are the frame's. */
 enum block_encoding { BLOCK_RAW = 0, BLOCK_ZSTD = 1, BLOCK_PACKED = 2 };
 
+enum block_flag { BLOCK_ENDS_COMMIT = 1 }; /* the last block of its commit */
+
 struct block_header {
 	uint32_t magic;
-	uint16_t version;
+	uint8_t version;
+	uint8_t flags;    /* enum block_flag */
 	uint8_t kind;     /* enum block_kind */
 	uint8_t encoding; /* enum block_encoding, of the heap */
 	uint32_t row_count;
@@ -44,9 +48,11 @@ struct block_header {
 	uint64_t commit_unix_ns;
 	uint64_t min_start_unix_ns, max_start_unix_ns;
 	uint64_t min_end_unix_ns, max_end_unix_ns;
-	uint64_t heap_checksum;  /* of the stored bytes */
-	uint64_t index_checksum; /* of all before the heap, taking this as 0 */
-	uint64_t zero[2];
+	uint64_t heap_checksum;   /* of the stored bytes */
+	uint64_t index_checksum;  /* of all between header and heap */
+	uint32_t seq;             /* in the log, as the next */
+	uint32_t commit;          /* which one, from 1 on */
+	uint64_t header_checksum; /* of all before */
 };
 
 struct block_slice {
@@ -132,6 +138,11 @@ struct block {
 /* `value` is borrowed until block_close. `is_checked`: the index's checksum was already looked at,
  * or made, by this process. -EBADMSG: torn, foreign or damaged; -EPROTO: of a newer version. */
 int block_open(struct str value, bool is_checked, struct block *out_block);
+/* The header alone; `value` may go on behind the block. The same errors. `out_bytes`: of the whole
+ * block. */
+int block_header_read(struct str value, struct block_header *out_header, uint64_t *out_bytes);
+/* After a change. */
+void block_header_seal(struct block_header *header);
 void block_close(struct block *block);
 
 /* Makes block->heap usable. The same errors, and -ENOMEM. */

@@ -25,7 +25,6 @@ struct commit {
 	struct span_lookup lookup;
 	struct roll roll;
 	struct part_totals totals; /* as they will be */
-	uint64_t block_bytes;      /* put so far */
 	uint64_t first_seq;        /* what to take back to when it fails */
 	uint32_t young_count;
 };
@@ -38,28 +37,20 @@ static uint64_t mono_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
 }
 
-/* The draft becomes the next block, and is found from now on: by this transaction only, until it
- * is committed. */
-static int put_block(struct commit *commit, struct block_writer *writer)
+/* The draft becomes the next block, and is found from now on: by this commit only, until it is
+ * durable. */
+static int put_block(struct commit *commit, struct block_draft *draft)
 {
-	const struct block_draft *draft = &writer->draft;
-	size_t bytes = block_draft_bytes(draft);
 	struct part *part = commit->part;
-	uint8_t key[KEY_SEQ_BYTES];
 	struct block block;
-	char *room;
+	struct str value;
 	int rc;
 
-	commit->block_bytes += bytes;
-	if (part->next_seq > UINT32_MAX ||
-	    commit->totals.bytes + commit->block_bytes > commit->store->map_bytes)
+	if (part->next_seq > UINT32_MAX)
 		return STORE_MAP_FULL;
-	key_put64(key, part->next_seq);
-	room = txn_append_room(&commit->txn, part->blocks, key_str(key, sizeof(key)), bytes);
-	if (!room)
-		return commit->txn.error;
-	block_draft_write(draft, room);
-	rc = block_open((struct str){ room, bytes }, true, &block);
+	rc = block_log_put(&part->log, draft, &value);
+	if (rc == 0)
+		rc = block_open(value, true, &block);
 	if (rc < 0)
 		return rc;
 	rc = trace_index_add(part, (uint32_t)part->next_seq, &block);
@@ -102,7 +93,7 @@ static int put_spans(struct commit *commit)
 	while (rc == 0 && (count = take_batches(commit->group, &at, batches))) {
 		rc = span_block_encode(writer, batches, count, commit->now_unix_ns, &commit->names);
 		if (rc == 0)
-			rc = put_block(commit, writer);
+			rc = put_block(commit, &writer->draft);
 	}
 	return rc;
 }
@@ -114,7 +105,7 @@ static int put_ledger_block(struct commit *commit)
 
 	span_lookup_forget(&commit->lookup);
 	if (rc == 0)
-		rc = put_block(commit, writer);
+		rc = put_block(commit, &writer->draft);
 	if (rc == 0)
 		ledger_block_begin(writer, commit->now_unix_ns);
 	return rc;
@@ -213,6 +204,34 @@ static int put_ledgers(struct commit *commit)
 	return rc;
 }
 
+/* What the ledgers add to the rollups, as a block of its own. */
+static int put_rollups(struct commit *commit)
+{
+	struct block_draft draft = { .header = { .kind = BLOCK_ROLLUPS,
+						 .commit_unix_ns = commit->now_unix_ns,
+						 .min_start_unix_ns = UINT64_MAX } };
+	struct str heap;
+	struct buf value;
+	int rc;
+
+	if (!commit->roll.added.cells.count)
+		return 0;
+	buf_init(&value, 0);
+	rollup_table_put_young(&commit->roll.added, &value);
+	buf_init(&draft.index, 0);
+	buf_append(&draft.index, &draft.header, sizeof(draft.header));
+	heap = buf_str(&value);
+	draft.heap = &heap;
+	draft.heap_count = 1;
+	rc = buf_error(&value) ? buf_error(&value) : buf_error(&draft.index);
+	block_draft_seal(&draft);
+	if (rc == 0)
+		rc = put_block(commit, &draft);
+	buf_fini(&draft.index);
+	buf_fini(&value);
+	return rc;
+}
+
 /* LMDB says EIO where the disk took only a part of a write. */
 static int disk_error(const struct store *store, int rc)
 {
@@ -224,20 +243,40 @@ static int disk_error(const struct store *store, int rc)
 	return rc;
 }
 
-static void take_back(struct commit *commit)
+static int take_back(struct commit *commit, int rc)
 {
+	int log_rc = block_log_abort(&commit->part->log);
+
 	txn_abort(&commit->txn);
 	young_run_truncate(&commit->part->young, commit->young_count);
 	operations_abort(&commit->part->names);
 	commit->part->next_seq = commit->first_seq;
 	memset(commit->store->known_stacks, 0, sizeof(commit->store->known_stacks));
+	return log_rc < 0 ? log_rc : rc;
+}
+
+/* Names first: the blocks refer to them, and nobody is hurt by names that no block has. */
+static int make_durable(struct commit *commit)
+{
+	struct part *part = commit->part;
+	int rc = 0;
+
+	if (commit->txn.is_dirty || commit->txn.error) {
+		part_put_mark(part, &commit->txn);
+		rc = txn_commit(&commit->txn);
+		if (rc == 0)
+			operations_keep(&part->names);
+	} else {
+		txn_abort(&commit->txn);
+	}
+	return rc < 0 ? rc : block_log_commit(&part->log);
 }
 
 static int finish(struct commit *commit)
 {
 	struct store *store = commit->store;
 	uint64_t before_ns = mono_ns(), sync_ns;
-	int rc = txn_commit(&commit->txn);
+	int rc = make_durable(commit);
 
 	if (rc < 0)
 		return rc;
@@ -279,14 +318,12 @@ static int commit_to_current(struct store *store, const struct store_group *grou
 	if (rc == 0)
 		rc = put_late_stacks(&commit);
 	span_lookup_fini(&commit.lookup);
-	if (rc == 0) {
-		rollups_put(part, &commit.txn, &commit.roll.added);
+	if (rc == 0)
+		rc = put_rollups(&commit);
+	if (rc == 0)
 		rc = finish(&commit);
-	}
 	roll_fini(&commit.roll);
-	if (rc < 0)
-		take_back(&commit);
-	return rc;
+	return rc < 0 ? take_back(&commit, rc) : 0;
 }
 
 /* A transaction of its own: the index once in some hundred thousand traces, rollups each minute. */
@@ -307,6 +344,7 @@ static int spill_if_due(struct store *store, uint64_t now_unix_ns)
 		trace_index_spill(part, &txn);
 	if (rollups_due)
 		rollups_spill(part, &txn);
+	part_put_mark(part, &txn);
 	rc = txn_commit(&txn);
 	if (rc == 0 && index_is_due)
 		trace_index_spilled(part);

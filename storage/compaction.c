@@ -249,7 +249,7 @@ static int move_block(struct compaction *work, uint32_t seq, uint64_t *bytes)
 	rc = block_load(&block);
 	if (rc == 0 && block.spans)
 		return add_spans(work, seq, &block);
-	if (rc == 0)
+	if (rc == 0 && block.ledgers)
 		rc = add_ledgers(work, seq, &block);
 	block_close(&block);
 	return rc;
@@ -341,8 +341,7 @@ static int swap(struct store *store, struct compaction *work)
 	if (rc < 0)
 		part_remove_file(from->path, PART_CLOSED_FILE);
 	if (rc == 0) {
-		part_remove_file(from->path, PART_OPEN_FILE);
-		part_remove_file(from->path, PART_OPEN_FILE "-lock");
+		part_remove_open_files(from->path);
 		part_list_replace(store, from, fresh);
 	}
 	free(fresh_path);

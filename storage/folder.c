@@ -93,6 +93,12 @@ static int say(struct buf *message, int rc, const char *path)
 			   "or choose another folder",
 			   path);
 		break;
+	case EPROTOTYPE:
+		buf_printf(message,
+			   "%s: written by an older version of spanwise, whose data this one "
+			   "does not read; move the folder away to start anew",
+			   path);
+		break;
 	case EBADMSG:
 		buf_printf(message,
 			   "%s: its state is damaged; restore state/ from a backup, or move "

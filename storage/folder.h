@@ -13,7 +13,7 @@
 
 #include "collector/base/buf.h"
 
-#define FOLDER_VERSION 1
+#define FOLDER_VERSION 2
 
 struct folder {
 	char *path;    /* owned */

@@ -33,45 +33,26 @@ static void end_walk(struct store_follower *follower, const struct part *part, s
 	follower->seen_rows = walk.rows;
 }
 
-/* The header alone: the value may lie at any address, and is checked when it is read. */
-static int read_header(struct str value, struct block_header *out_header)
-{
-	if (value.len < sizeof(*out_header))
-		return -EBADMSG;
-	memcpy(out_header, value.data, sizeof(*out_header));
-	return out_header->magic == BLOCK_MAGIC ? 0 : -EBADMSG;
-}
-
 /* The block that holds the place's row. -ENOENT: the part has no more. */
-static int find_block(const struct store_follower *follower, const struct part *part,
+static int find_block(const struct store_follower *follower, struct part *part,
 		      const struct txn *txn, struct walk *walk)
 {
-	uint8_t from[KEY_SEQ_BYTES];
-	struct str key, value;
-	struct cursor cursor;
-	int rc = cursor_open(txn, part->blocks, &cursor);
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	key_put64(from, walk->seq);
-	rc = cursor_seek(&cursor, key_str(from, sizeof(from)), &key, &value);
-	while (rc == 0) {
+	for (;; walk->seq++) {
 		struct block_header header;
+		uint64_t bytes;
+		struct str value;
 
-		rc = read_header(value, &header);
-		if (rc < 0)
-			break;
-		walk->seq = key_get64(key.data);
-		if (header.kind == BLOCK_SPANS) {
-			if (walk->rows + header.row_count > follower->place.row)
-				break;
-			walk->rows += header.row_count;
-		}
-		walk->seq++;
-		rc = cursor_next(&cursor, &key, &value);
+		rc = walk->seq <= UINT32_MAX ? part_value(part, txn, (uint32_t)walk->seq, &value)
+					     : -ENOENT;
+		if (rc == 0)
+			rc = block_header_read(value, &header, &bytes);
+		if (rc < 0 || (header.kind == BLOCK_SPANS &&
+			       walk->rows + header.row_count > follower->place.row))
+			return rc;
+		walk->rows += header.kind == BLOCK_SPANS ? header.row_count : 0;
 	}
-	cursor_close(&cursor);
-	return rc;
 }
 
 struct from_row {

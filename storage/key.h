@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every key layout on one page. Numbers are big-endian, so that LMDB's memcmp sorts them.
  *
- *   blocks        seq:8                                          one group of spans or ledgers
+ *   blocks        seq:8                                          packed parts: spans or ledgers
  *   by_trace      run:4  hash:8  seq:4  row:4                    first entry of a chunk
  *   by_operation  run:4  kind:4  operation:4  minute:4  seq:4    first entry of a chunk
  *   operations    id:4                                           service, operation, kind
  *   rollup        level:4  run:4  minute:4  operation:4          a cell; see rollup_table.h
- *   rollup_young  level:4  number:4  0:4  0:4                    the cells of one commit
  *   stacks        id:8                                           its frames
  *   frames        hash:8                                         one frame
- *   about         name                                           "part", "spilled", "filter"
+ *   about         name                                           "part", "log", "spilled",
+ * "rolled", "filter"
  */
 #pragma once
 

@@ -226,6 +226,11 @@ void operations_commit(struct operations *operations)
 	buf_clear(&operations->deltas);
 }
 
+void operations_keep(struct operations *operations)
+{
+	operations->known = count_of(operations);
+}
+
 void operations_abort(struct operations *operations)
 {
 	const struct known *known = known_of(operations);

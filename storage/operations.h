@@ -28,7 +28,7 @@ struct operations {
 	struct buf known_names; /* by id - 1: so that an aborted commit can be taken back */
 	struct map services;    /* hash of the service -> its operations so far */
 	struct buf deltas;      /* of the commit under way: pairs of id and count */
-	uint32_t known;         /* ids of finished commits */
+	uint32_t known;         /* ids that are durable */
 	uint64_t seed;
 	pthread_mutex_t lock; /* of counts */
 	uint64_t *counts;     /* owned: by id; [0] those without a number */
@@ -74,6 +74,9 @@ int operations_rolled(const struct operations_book *book, uint32_t id, uint32_t 
 /* Adds the spans of a block's summaries; they count when operations_commit is called. */
 void operations_count(struct operations *operations, const struct summary *summaries, size_t count);
 void operations_commit(struct operations *operations);
+/* The numbers made so far are durable, whatever becomes of the commit. */
+void operations_keep(struct operations *operations);
+/* Takes back the numbers that are not, and what was added. */
 void operations_abort(struct operations *operations);
 
 struct operations_hash operations_hash(const struct operations *operations,

@@ -13,6 +13,7 @@
 #include "storage/block.h"
 #include "storage/checksum.h"
 #include "storage/file_check.h"
+#include "storage/rollups.h"
 #include "storage/stack_store.h"
 #include "storage/store_errno.h"
 #include "storage/summary.h"
@@ -22,6 +23,7 @@
 #define MAX_READERS   512 /* a thread of libuv's pool reads a part at most a few times at once */
 #define FILE_MODE     0600
 #define RECORD_MAGIC  "spanwise part"
+#define LOG_MARK      STR("log")
 
 struct part_record {
 	char magic[16];
@@ -46,6 +48,13 @@ void part_remove_file(const char *folder, const char *name)
 	if (path)
 		unlink(path);
 	free(path);
+}
+
+void part_remove_open_files(const char *folder)
+{
+	part_remove_file(folder, PART_OPEN_FILE);
+	part_remove_file(folder, PART_OPEN_FILE "-lock");
+	part_remove_file(folder, PART_LOG_FILE);
 }
 
 static bool is_new(enum part_mode mode)
@@ -86,22 +95,14 @@ static int open_env(struct part *part, const struct part_options *options, const
 
 static int open_databases(struct part *part, struct txn *txn, bool create)
 {
-	static const char *const names[] = { "blocks", "by_trace",     "by_operation", "operations",
-					     "rollup", "rollup_young", "about" };
+	static const char *const names[] = { "blocks",     "by_trace", "by_operation",
+					     "operations", "rollup",   "about" };
 	MDB_dbi *const dbis[] = { &part->blocks,     &part->by_trace, &part->by_operation,
-				  &part->operations, &part->rollup,   &part->rollup_young,
-				  &part->about };
+				  &part->operations, &part->rollup,   &part->about };
 	int rc = 0;
 
-	part->has_rollups = true;
-	for (size_t i = 0; i < ARRAY_LEN(names) && rc == 0; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(names) && rc == 0; i++)
 		rc = mdb_dbi_open(txn->mdb, names[i], create ? MDB_CREATE : 0, dbis[i]);
-		if (rc == MDB_NOTFOUND &&
-		    (dbis[i] == &part->rollup || dbis[i] == &part->rollup_young)) {
-			part->has_rollups = false;
-			rc = 0;
-		}
-	}
 	return rc == MDB_NOTFOUND ? -EBADMSG : store_errno(rc);
 }
 
@@ -116,6 +117,25 @@ void part_put_record(struct part *part, struct txn *txn, const struct part_total
 
 	record.checksum = checksum_of(&record, offsetof(struct part_record, checksum), 0);
 	txn_put(txn, part->about, STR("part"), (struct str){ (void *)&record, sizeof(record) });
+}
+
+void part_put_mark(const struct part *part, struct txn *txn)
+{
+	struct block_log_mark mark = block_log_mark(&part->log);
+
+	txn_put(txn, part->about, LOG_MARK, (struct str){ (void *)&mark, sizeof(mark) });
+}
+
+static int load_mark(const struct part *part, const struct txn *txn,
+		     struct block_log_mark *out_mark)
+{
+	struct str value;
+	int rc = txn_get(txn, part->about, LOG_MARK, &value);
+
+	if (rc < 0 || value.len != sizeof(*out_mark))
+		return rc < 0 && rc != -ENOENT ? rc : -EBADMSG;
+	memcpy(out_mark, value.data, sizeof(*out_mark));
+	return 0;
 }
 
 static int load_record(struct part *part, const struct txn *txn)
@@ -155,44 +175,35 @@ void part_count_block(struct part_totals *totals, const struct block *block)
 	totals->max_start_unix_ns = MAX(totals->max_start_unix_ns, header->max_start_unix_ns);
 }
 
-static int load_block(struct part *part, uint64_t seq, struct str value)
+static int load_block(struct part *part, uint32_t seq, const struct block *block)
 {
-	struct block block;
-	int rc = block_open(value, false, &block);
-
-	if (rc < 0)
-		return rc;
-	part_count_block(&part->totals, &block);
-	operations_count(&part->names, block.summaries, block.header->summary_count);
+	part_count_block(&part->totals, block);
+	operations_count(&part->names, block->summaries, block->header->summary_count);
 	operations_commit(&part->names);
-	if (seq > part->spilled_seq)
-		rc = trace_index_add(part, (uint32_t)seq, &block);
-	block_close(&block);
-	return rc;
+	return seq > part->spilled_seq ? trace_index_add(part, seq, block) : 0;
 }
 
 /* What a process that died had in memory is made again from the blocks. */
-static int load_blocks(struct part *part, const struct txn *txn)
+static int load_blocks(struct part *part)
 {
-	struct str key, value;
-	struct cursor cursor;
-	int rc = cursor_open(txn, part->blocks, &cursor);
+	uint32_t seq;
+	int rc = 0;
 
-	if (rc < 0)
-		return rc;
-	for (rc = cursor_first(&cursor, &key, &value); rc == 0;
-	     rc = cursor_next(&cursor, &key, &value)) {
-		uint64_t seq = key.len == KEY_SEQ_BYTES ? key_get64(key.data) : 0;
+	for (seq = 1; rc == 0; seq++) {
+		struct block block;
+		struct str value;
 
-		if (seq < part->next_seq || seq > UINT32_MAX)
-			rc = -EBADMSG;
-		else
-			rc = load_block(part, seq, value);
+		rc = block_log_get(&part->log, seq, &value);
+		if (rc == 0)
+			rc = block_open(value, false, &block);
 		if (rc < 0)
 			break;
-		part->next_seq = seq + 1;
+		rc = load_block(part, seq, &block);
+		if (rc == 0)
+			rc = rollups_load_block(part, seq, &block);
+		block_close(&block);
 	}
-	cursor_close(&cursor);
+	part->next_seq = seq;
 	return rc == -ENOENT ? 0 : rc;
 }
 
@@ -213,8 +224,33 @@ static int load(struct part *part, const struct txn *txn)
 	if (rc == 0)
 		rc = operations_load(&part->names, txn, part->operations);
 	if (rc == 0)
-		rc = load_blocks(part, txn);
+		rc = load_blocks(part);
 	return rc;
+}
+
+static int open_log(struct part *part, const struct part_options *options,
+		    const struct block_log_mark *mark)
+{
+	static const enum block_log_mode modes[] = {
+		[PART_CREATE] = BLOCK_LOG_CREATE,
+		[PART_WRITE] = BLOCK_LOG_WRITE,
+		[PART_READ] = BLOCK_LOG_READ,
+	};
+	char *path = part_file_path(options->path, PART_LOG_FILE);
+	int rc = path ? block_log_open(&part->log, path, modes[options->mode], options->log_bytes,
+				       mark)
+		      : -ENOMEM;
+
+	free(path);
+	return rc == -ENOENT ? -EBADMSG : rc;
+}
+
+static int load_open(struct part *part, const struct part_options *options, const struct txn *txn)
+{
+	struct block_log_mark mark;
+	int rc = load_mark(part, txn, &mark);
+
+	return rc < 0 ? rc : open_log(part, options, &mark);
 }
 
 static int begin(struct part *part, const struct part_options *options)
@@ -235,9 +271,14 @@ static int begin(struct part *part, const struct part_options *options)
 	if (is_new(options->mode)) {
 		part->totals = (struct part_totals){ .min_start_unix_ns = UINT64_MAX };
 		part_put_record(part, &txn, &part->totals);
+		if (options->mode == PART_CREATE)
+			part_put_mark(part, &txn);
 		return txn_commit(&txn);
 	}
-	rc = load(part, &txn);
+	if (!part->is_closed)
+		rc = load_open(part, options, &txn);
+	if (rc == 0)
+		rc = load(part, &txn);
 	if (rc == 0) /* keeps the handles, which an abort would close */
 		return txn_commit(&txn);
 	txn_abort(&txn);
@@ -256,6 +297,8 @@ static int open_file(struct part *part, const struct part_options *options)
 		rc = open_env(part, options, path);
 	if (rc == 0 && mdb_env_get_fd(part->env, &fd) == 0)
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
+	if (rc == 0 && options->mode == PART_CREATE)
+		rc = open_log(part, options, NULL);
 	if (rc == 0)
 		rc = begin(part, options);
 	free(path);
@@ -275,6 +318,7 @@ int part_open(const struct part_options *options, struct part **out_part)
 	part->next_seq = 1;
 	part->is_closed = options->mode == PART_COMPACTED;
 	part->path = strdup(options->path);
+	block_log_init(&part->log);
 	rc = young_run_init(&part->young);
 	if (rc == 0)
 		rc = operations_init(&part->names, options->seed);
@@ -303,6 +347,7 @@ void part_release(struct part *part)
 		return;
 	if (part->env)
 		mdb_env_close(part->env);
+	block_log_fini(&part->log);
 	young_run_fini(&part->young);
 	operations_fini(&part->names);
 	rollups_fini(&part->rollups);
@@ -317,17 +362,31 @@ uint64_t part_bytes(const struct part *part)
 
 	if (mdb_env_info(part->env, &info) != 0 || mdb_env_stat(part->env, &stat) != 0)
 		return 0;
-	return (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize;
+	return (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize + part->log.end;
 }
 
-int part_block(const struct part *part, const struct txn *txn, uint32_t seq,
-	       struct block *out_block)
+int part_value(struct part *part, const struct txn *txn, uint32_t seq, struct str *out_value)
 {
 	uint8_t key[KEY_SEQ_BYTES];
-	struct str value;
-	int rc;
 
+	if (!part->is_closed)
+		return block_log_get(&part->log, seq, out_value);
 	key_put64(key, seq);
-	rc = txn_get(txn, part->blocks, key_str(key, sizeof(key)), &value);
+	return txn_get(txn, part->blocks, key_str(key, sizeof(key)), out_value);
+}
+
+int part_block(struct part *part, const struct txn *txn, uint32_t seq, struct block *out_block)
+{
+	struct str value;
+	int rc = part_value(part, txn, seq, &value);
+
 	return rc < 0 ? rc : block_open(value, !part->is_closed, out_block);
+}
+
+int part_pending_block(const struct part *part, uint32_t seq, struct block *out_block)
+{
+	struct str value;
+	int rc = block_log_get_pending(&part->log, seq, &value);
+
+	return rc < 0 ? rc : block_open(value, true, out_block);
 }

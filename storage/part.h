@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A part: the commits of one hour, as one LMDB environment in a folder of its own.
+/* A part: the commits of one hour, in a folder of its own.
  *
- *   <folder>/open.mdb     while commits go in, and after that until it is compacted
+ *   <folder>/open.log     what was committed, block by block; kept until the part is compacted
+ *   <folder>/open.mdb     an LMDB environment: names, stacks, and indexes of most of open.log
  *   <folder>/closed.mdb   compacted: packed blocks, one trace run with a filter, operation runs
  *
+ * What open.mdb does not have yet is in memory, and is made again from open.log after a crash.
  * A part is shared: whoever uses it holds a reference, and its maps go with the last one, also when
  * its files are long gone. One writer; readers use their own transactions. */
 #pragma once
@@ -14,14 +16,16 @@
 #include <stdint.h>
 
 #include "collector/base/buf.h"
+#include "storage/block_log.h"
 #include "storage/operations.h"
 #include "storage/rollups.h"
 #include "storage/run.h"
 #include "storage/txn.h"
 #include "storage/young_run.h"
 
-#define PART_VERSION     2
+#define PART_VERSION     3
 #define PART_OPEN_FILE   "open.mdb"
+#define PART_LOG_FILE    "open.log"
 #define PART_CLOSED_FILE "closed.mdb"
 
 struct part_totals {
@@ -36,12 +40,12 @@ struct part {
 	uint64_t start_unix_ns;
 	uint64_t seed; /* of the hashes of trace ids; the data folder's */
 	MDB_env *env;  /* owned */
-	MDB_dbi blocks, by_trace, by_operation, operations, rollup, rollup_young, about;
+	MDB_dbi blocks, by_trace, by_operation, operations, rollup, about;
 	MDB_dbi stacks, frames; /* stack_store.h */
 	bool has_stacks;        /* else the two are not there */
 	atomic_uint references;
-	bool has_rollups;          /* false: of version 1, which had none */
-	bool is_closed;            /* compacted; else it has a young run and operation numbers */
+	bool is_closed;            /* compacted: blocks are in the database; else in the log */
+	struct block_log log;      /* of one that is not closed */
 	struct str filter;         /* of a closed part; lies in the map */
 	uint64_t next_seq;         /* writer only, as the next two */
 	uint64_t spilled_seq;      /* blocks up to here are in the runs on disk */
@@ -54,9 +58,9 @@ struct part {
 };
 
 enum part_mode {
-	PART_CREATE,    /* makes open.mdb, durably; nothing may stand there */
-	PART_WRITE,     /* open.mdb, to go on */
-	PART_READ,      /* open.mdb, which nobody writes any more */
+	PART_CREATE,    /* makes the open files, durably; nothing may stand there */
+	PART_WRITE,     /* the open files, to go on */
+	PART_READ,      /* the open files, which nobody writes any more */
 	PART_COMPACTED, /* closed.mdb */
 	PART_COMPACT,   /* makes closed.mdb under `file`, not yet durable */
 };
@@ -66,7 +70,8 @@ struct part_options {
 	const char *file; /* its name in the folder */
 	uint64_t start_unix_ns;
 	uint64_t seed;
-	uint64_t map_bytes; /* when it is written to */
+	uint64_t map_bytes; /* of the database, when it is written to */
+	uint64_t log_bytes; /* the most that the log may hold */
 	enum part_mode mode;
 	bool is_fresh; /* just written by us: its pages need no check */
 };
@@ -80,13 +85,21 @@ void part_release(struct part *part); /* NULL: nothing */
 char *part_file_path(const char *folder, const char *name);
 /* Removes a file of a part, if it is there. */
 void part_remove_file(const char *folder, const char *name);
+/* When the compacted one has taken their place. */
+void part_remove_open_files(const char *folder);
 uint64_t part_bytes(const struct part *part);
 
 struct block;
-/* The block `seq`. -ENOENT: not visible to this transaction. */
-int part_block(const struct part *part, const struct txn *txn, uint32_t seq,
-	       struct block *out_block);
+/* The block `seq`. Numbers have no gaps: whoever wants all begins with 1, and ends at -ENOENT,
+ * which also says that a block is not committed, or of a closed part not visible to `txn`. */
+int part_block(struct part *part, const struct txn *txn, uint32_t seq, struct block *out_block);
+/* The same, unopened: its header can be read. */
+int part_value(struct part *part, const struct txn *txn, uint32_t seq, struct str *out_value);
+/* For the writer, who sees the commit under way too; borrowed until the next block. */
+int part_pending_block(const struct part *part, uint32_t seq, struct block *out_block);
 void part_count_block(struct part_totals *totals, const struct block *block);
 
 /* Notes what the part is, in `txn`; the totals are believed of a closed part only. */
 void part_put_record(struct part *part, struct txn *txn, const struct part_totals *totals);
+/* Notes how far the log goes: from then on, less is damage. */
+void part_put_mark(const struct part *part, struct txn *txn);

@@ -58,6 +58,7 @@ static int open_one(struct store *store, const char *path, uint64_t start, bool 
 		.start_unix_ns = start,
 		.seed = store->folder.seed,
 		.map_bytes = env_bytes(store),
+		.log_bytes = store->map_bytes,
 		.mode = is_closed                  ? PART_COMPACTED
 			: store->options.read_only ? PART_READ
 						   : PART_WRITE,
@@ -69,10 +70,8 @@ static int open_one(struct store *store, const char *path, uint64_t start, bool 
 		return rc == -ENOENT ? -EBADMSG : rc;
 	if (!store->options.read_only) {
 		part_remove_file(path, "closed.new");
-		if (is_closed) {
-			part_remove_file(path, PART_OPEN_FILE);
-			part_remove_file(path, PART_OPEN_FILE "-lock");
-		}
+		if (is_closed)
+			part_remove_open_files(path);
 	}
 	rc = append(store, part);
 	if (rc < 0 || is_closed || store->options.read_only)
@@ -117,8 +116,21 @@ int part_list_open(struct store *store, struct buf *out_message)
 	return rc;
 }
 
+/* From then on a log that is shorter is damaged, and not just cut short by a crash. Best effort. */
+static void mark_end(struct part *part)
+{
+	struct txn txn;
+
+	if (txn_begin_write(part->env, &txn) < 0)
+		return;
+	part_put_mark(part, &txn);
+	txn_commit(&txn);
+}
+
 void part_list_close(struct store *store)
 {
+	if (store->current && !store->options.read_only)
+		mark_end(store->current);
 	for (size_t i = 0; i < store->part_count; i++)
 		part_release(store->parts[i]);
 	free(store->parts);
@@ -138,6 +150,7 @@ static int create(struct store *store, uint64_t start, struct part **out_part)
 		.start_unix_ns = start,
 		.seed = store->folder.seed,
 		.map_bytes = env_bytes(store),
+		.log_bytes = store->map_bytes,
 		.mode = PART_CREATE,
 	};
 	struct part *part = NULL;
@@ -226,14 +239,14 @@ int part_list_end(struct store *store, bool is_broken)
 	store->current = NULL;
 	if (is_broken)
 		return reopen_for_reading(store, part);
-	if (part->young.count == 0)
-		return 0;
 	rc = txn_begin_write(part->env, &txn);
 	if (rc < 0)
 		return rc;
-	trace_index_spill(part, &txn);
+	if (part->young.count)
+		trace_index_spill(part, &txn);
+	part_put_mark(part, &txn);
 	rc = txn_commit(&txn);
-	if (rc == 0)
+	if (rc == 0 && part->young.count)
 		trace_index_spilled(part);
 	return rc;
 }

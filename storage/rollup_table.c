@@ -221,22 +221,17 @@ static void put_young_cell(struct buf *value, struct buf *cell, const struct pla
 		value->error = buf_error(cell);
 }
 
-void rollup_table_write_young(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
-			      uint32_t number)
+void rollup_table_put_young(const struct rollup_table *table, struct buf *out_value)
 {
-	struct rollup_entry entry = { .level = ROLLUP_YOUNG, .run = number };
 	struct place *places = sorted(table);
-	struct buf value, cell;
+	struct buf cell;
 
-	if (!places && !txn->error)
-		txn->error = -ENOMEM;
-	buf_init(&value, 0);
+	if (!places && !out_value->error)
+		out_value->error = -ENOMEM;
 	buf_init(&cell, 0);
 	for (size_t i = 0; places && i < table->cells.count; i++)
-		put_young_cell(&value, &cell, &places[i]);
-	append(txn, dbi, &entry, &value);
+		put_young_cell(out_value, &cell, &places[i]);
 	buf_fini(&cell);
-	buf_fini(&value);
 	free(places);
 }
 

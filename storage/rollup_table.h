@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rollup cells by minute and operation number, and their form in a part's databases.
  *
- *   rollup        ROLLUP_MINUTES: sorted runs of cells; a reader adds up all runs. In a packed
- * part, one run of compressed values, by the hundred cells ROLLUP_TOTALS: the same of the whole
- * part, with minute 0; packed parts only rollup_young  what each commit since the last run added:
- * all its cells in one value
+ *   rollup  ROLLUP_MINUTES: sorted runs of cells; a reader adds up all runs. In a packed part, one
+ *           run of compressed values, by the hundred cells
+ *           ROLLUP_TOTALS: the same of the whole part, with minute 0; packed parts only
+ *
+ * What commits have added since the last run stands in blocks of the log, a value each.
  *
  * Every value ends with its checksum. Not thread safe. */
 #pragma once
@@ -55,9 +56,8 @@ void rollup_table_write_packed(const struct rollup_table *table, struct txn *txn
 /* Each cell of such a value, or of a young one; `visit` returns non-zero to end it. -EBADMSG. */
 int rollup_table_each_packed(const struct rollup_entry *entry,
 			     int (*visit)(const struct rollup_entry *entry, void *arg), void *arg);
-/* As one value of rollup_young, and back: what is read is merged. */
-void rollup_table_write_young(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
-			      uint32_t number);
+/* As one value, the heap of a block of the log, and back: what is read is merged. */
+void rollup_table_put_young(const struct rollup_table *table, struct buf *out_value);
 int rollup_table_read_young(struct rollup_table *table, struct str value);
 
 #define ROLLUP_KEY_BYTES 16

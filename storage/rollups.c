@@ -3,7 +3,10 @@
 
 #include <errno.h>
 
+#include "storage/block.h"
 #include "storage/part.h"
+
+#define ROLLED STR("rolled")
 
 int rollups_init(struct rollups *rollups, uint64_t seed)
 {
@@ -45,7 +48,7 @@ static int last_of(const struct part *part, const struct txn *txn, uint32_t leve
 	struct rollup_entry at = { .level = level + 1 };
 	struct str key, value;
 	struct cursor cursor;
-	int rc = part->has_rollups ? cursor_open(txn, part->rollup, &cursor) : -ENOENT;
+	int rc = cursor_open(txn, part->rollup, &cursor);
 
 	if (rc < 0)
 		return rc;
@@ -76,50 +79,66 @@ int rollups_run_count(const struct part *part, const struct txn *txn, uint32_t *
 	return rc == -ENOENT ? 0 : rc;
 }
 
-/* The young values into the table in memory. */
-static int load_young(struct part *part, const struct txn *txn)
+int rollups_load_block(struct part *part, uint32_t seq, struct block *block)
 {
 	struct rollups *rollups = &part->rollups;
-	struct rollup_entry entry = { .level = ROLLUP_YOUNG };
-	struct cursor cursor;
-	int rc = cursor_open(txn, part->rollup_young, &cursor);
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	rollup_table_clear(&rollups->young);
-	for (rc = seek(&cursor, &entry, &entry); rc == 0; rc = next(&cursor, &entry)) {
-		rc = rollup_entry_check(&entry);
-		if (rc == 0)
-			rc = rollup_table_read_young(&rollups->young, entry.bytes);
-		if (rc < 0)
-			break;
-		rollups->young_values = entry.run + 1;
-	}
-	cursor_close(&cursor);
-	return rc == -ENOENT ? 0 : rc;
+	if (block->header->kind != BLOCK_ROLLUPS || seq <= rollups->rolled_seq)
+		return 0;
+	rc = block_load(block);
+	if (rc == 0)
+		rc = rollup_table_read_young(&rollups->young, block->heap);
+	if (rollups->young_blocks++ == 0)
+		rollups->first_unix_ns = block->header->commit_unix_ns;
+	return rc;
 }
 
 int rollups_load(struct part *part, const struct txn *txn)
 {
-	int rc = rollups_run_count(part, txn, &part->rollups.runs_before);
+	struct rollups *rollups = &part->rollups;
+	struct str value;
+	int rc = rollups_run_count(part, txn, &rollups->runs_before);
 
-	return rc < 0 || !part->has_rollups ? rc : load_young(part, txn);
+	if (rc == 0)
+		rc = txn_get(txn, part->about, ROLLED, &value);
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	if (value.len != sizeof(rollups->rolled_seq))
+		return -EBADMSG;
+	memcpy(&rollups->rolled_seq, value.data, sizeof(rollups->rolled_seq));
+	return 0;
 }
 
-void rollups_put(struct part *part, struct txn *txn, const struct rollup_table *added)
+/* The young cells once more, from the log. */
+static int load_again(struct part *part)
 {
-	if (added->cells.count && part->has_rollups)
-		rollup_table_write_young(added, txn, part->rollup_young,
-					 part->rollups.young_values);
+	struct rollups *rollups = &part->rollups;
+	uint64_t first_unix_ns = rollups->first_unix_ns;
+	int rc = 0;
+
+	rollup_table_clear(&rollups->young);
+	rollups->young_blocks = 0;
+	for (uint64_t seq = rollups->rolled_seq + 1; rc == 0; seq++) {
+		struct block block;
+
+		rc = part_block(part, NULL, (uint32_t)seq, &block);
+		if (rc < 0)
+			break;
+		rc = rollups_load_block(part, (uint32_t)seq, &block);
+		block_close(&block);
+	}
+	rollups->first_unix_ns = first_unix_ns;
+	return rc == -ENOENT ? 0 : rc;
 }
 
 void rollups_committed(struct part *part, const struct rollup_table *added, uint64_t now_unix_ns)
 {
 	struct rollups *rollups = &part->rollups;
 
-	if (!added->cells.count || !part->has_rollups)
+	if (!added->cells.count)
 		return;
-	if (rollups->young_values++ == 0)
+	if (rollups->young_blocks++ == 0)
 		rollups->first_unix_ns = now_unix_ns;
 	pthread_mutex_lock(&rollups->lock);
 	if (rollup_table_merge_all(&rollups->young, added) < 0)
@@ -131,7 +150,7 @@ bool rollups_are_due(const struct part *part, uint64_t now_unix_ns)
 {
 	const struct rollups *rollups = &part->rollups;
 
-	return rollups->young_values &&
+	return rollups->young_blocks &&
 	       (rollups->is_broken || rollups->young.bytes >= ROLLUPS_YOUNG_BYTES ||
 		now_unix_ns - rollups->first_unix_ns >= ROLLUPS_YOUNG_NS);
 }
@@ -139,16 +158,18 @@ bool rollups_are_due(const struct part *part, uint64_t now_unix_ns)
 void rollups_spill(struct part *part, struct txn *txn)
 {
 	struct rollups *rollups = &part->rollups;
+	uint64_t rolled_seq = part->next_seq - 1;
 
 	if (rollups->is_broken) {
 		pthread_mutex_lock(&rollups->lock);
-		txn->error = txn->error ? txn->error : load_young(part, txn);
+		txn->error = txn->error ? txn->error : load_again(part);
 		rollups->is_broken = txn->error != 0;
 		pthread_mutex_unlock(&rollups->lock);
 	}
-	txn_empty(txn, part->rollup_young);
 	rollup_table_write(&rollups->young, txn, part->rollup, ROLLUP_MINUTES,
 			   rollups->runs_before);
+	txn_put(txn, part->about, ROLLED,
+		(struct str){ (const char *)&rolled_seq, sizeof(rolled_seq) });
 }
 
 void rollups_spilled(struct part *part)
@@ -159,7 +180,8 @@ void rollups_spilled(struct part *part)
 	rollups->runs_before += rollups->young.cells.count != 0;
 	rollup_table_clear(&rollups->young);
 	pthread_mutex_unlock(&rollups->lock);
-	rollups->young_values = 0;
+	rollups->young_blocks = 0;
+	rollups->rolled_seq = part->next_seq - 1;
 }
 
 struct walk {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rollups of one part: what was added last in memory, the rest in runs on disk.
  *
- *   commits -> young (memory, and one value each on disk) -> runs -> one run and totals (packed)
+ *   commits -> young (memory, and a block each in the log) -> runs -> one run and totals (packed)
  *
  * The writer adds and spills; any thread reads. What a commit adds is durable with it. */
 #pragma once
@@ -19,24 +19,25 @@ struct rollups {
 	pthread_mutex_t lock; /* the next two */
 	struct rollup_table young;
 	uint32_t runs_before;  /* runs on disk that hold what was here earlier */
-	uint32_t young_values; /* writer only, as the next two: values in the database
-				  "rollup_young" */
+	uint32_t young_blocks; /* writer only, as the rest: blocks of the log not yet in a run */
+	uint64_t rolled_seq;   /* blocks up to here are in the runs on disk */
 	uint64_t first_unix_ns;
 	bool is_broken; /* no memory to hold what is on disk: readers are told */
 };
 
 int rollups_init(struct rollups *rollups, uint64_t seed);
 void rollups_fini(struct rollups *rollups);
-/* When an open part is opened again. */
+/* When an open part is opened again; then each block of its log is shown to the second. */
+struct block;
 int rollups_load(struct part *part, const struct txn *txn);
+int rollups_load_block(struct part *part, uint32_t seq, struct block *block);
 
-/* Notes what a commit adds, in its transaction; when that has been committed, rollups_committed
- * makes it visible. */
-void rollups_put(struct part *part, struct txn *txn, const struct rollup_table *added);
+/* What the blocks of a commit add (rollup_table_put_young) has become durable: makes it visible. */
 void rollups_committed(struct part *part, const struct rollup_table *added, uint64_t now_unix_ns);
 
 bool rollups_are_due(const struct part *part, uint64_t now_unix_ns);
-/* Writes the young cells as a run; when that has been committed, rollups_spilled empties them. */
+/* Writes the young cells, of all blocks before part->next_seq, as a run; when that has been
+ * committed, rollups_spilled empties them. */
 void rollups_spill(struct part *part, struct txn *txn);
 void rollups_spilled(struct part *part);
 

@@ -130,19 +130,15 @@ static int note_candidate(const struct summary *summary, void *arg)
 }
 
 /* An open part: the summaries stand in its blocks, which were checked when it was opened. */
-static int find_in_blocks(struct search_scan *scan, const struct part *part, const struct txn *txn)
+static int find_in_blocks(struct search_scan *scan, struct part *part)
 {
 	bool by_name = has_names(scan->query);
-	struct str key, value;
-	struct cursor cursor;
-	int rc = cursor_open(txn, part->blocks, &cursor);
+	int rc = 0;
 
-	if (rc < 0)
-		return rc;
-	for (rc = cursor_first(&cursor, &key, &value); rc == 0;) {
+	for (uint32_t seq = 1; rc == 0; seq++) {
 		struct block block;
 
-		rc = key.len == KEY_SEQ_BYTES ? block_open(value, true, &block) : -EBADMSG;
+		rc = part_block(part, NULL, seq, &block);
 		if (rc < 0)
 			break;
 		for (uint32_t i = 0;
@@ -150,17 +146,14 @@ static int find_in_blocks(struct search_scan *scan, const struct part *part, con
 		     i++) {
 			struct summary summary = block.summaries[i];
 
-			summary.seq = (uint32_t)key_get64(key.data);
+			summary.seq = seq;
 			if (by_name ? summary.operation != SUMMARY_ALL &&
 					      is_operation(scan, summary.operation)
 				    : summary.operation == SUMMARY_ALL)
 				rc = note_candidate(&summary, scan);
 		}
 		block_close(&block);
-		if (rc == 0)
-			rc = cursor_next(&cursor, &key, &value);
 	}
-	cursor_close(&cursor);
 	return rc == -ENOENT ? 0 : rc;
 }
 
@@ -418,7 +411,7 @@ static bool is_late(struct search_scan *scan)
 
 static int scan_part(struct search_scan *scan)
 {
-	const struct part *part = scan->view->parts[scan->part].part;
+	struct part *part = scan->view->parts[scan->part].part;
 	const struct candidate *candidates;
 	const struct txn *txn;
 	int rc = view_txn(scan->view, scan->part, &txn);
@@ -427,8 +420,7 @@ static int scan_part(struct search_scan *scan)
 	if (rc == 0 && has_names(scan->query))
 		rc = match_operations(scan, part, txn);
 	if (rc == 0)
-		rc = part->is_closed ? find_in_index(scan, part, txn)
-				     : find_in_blocks(scan, part, txn);
+		rc = part->is_closed ? find_in_index(scan, part, txn) : find_in_blocks(scan, part);
 	sort_candidates(scan);
 	candidates = (const void *)scan->candidates.data;
 	for (size_t i = 0; i < scan->candidates.len / sizeof(*candidates) && rc == 0; i++) {

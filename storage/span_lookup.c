@@ -43,7 +43,7 @@ static int block_at(struct span_lookup *lookup, uint32_t seq, const struct block
 	if (lookup->seqs[slot] != seq) {
 		block_close(&lookup->blocks[slot]);
 		lookup->seqs[slot] = 0;
-		rc = part_block(lookup->store->current, lookup->txn, seq, &lookup->blocks[slot]);
+		rc = part_pending_block(lookup->store->current, seq, &lookup->blocks[slot]);
 	}
 	if (rc < 0)
 		return rc;
@@ -170,7 +170,7 @@ int span_lookup_ledger(struct span_lookup *lookup, const struct ledger_place *pl
 		       struct arena *arena, struct ledger *out_ledger)
 {
 	struct block block;
-	int rc = part_block(lookup->store->current, lookup->txn, place->seq, &block);
+	int rc = part_pending_block(lookup->store->current, place->seq, &block);
 
 	if (rc < 0)
 		return rc;

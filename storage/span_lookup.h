@@ -28,7 +28,7 @@ struct span_lookup {
 
 void span_lookup_init(struct span_lookup *lookup, struct store *store, struct txn *txn);
 void span_lookup_fini(struct span_lookup *lookup);
-/* Before each put: pointers into the transaction's pages end there. */
+/* Before each block that is put: pointers into the commit under way end there. */
 void span_lookup_forget(struct span_lookup *lookup);
 
 /* Looks up a trace in the current part; then each of its spans can be asked for. */

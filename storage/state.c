@@ -79,6 +79,8 @@ static int check_identity(struct str value, uint64_t *out_seed)
 		return -EBADMSG;
 	if (identity.version > FOLDER_VERSION)
 		return -EPROTO;
+	if (identity.version < FOLDER_VERSION)
+		return -EPROTOTYPE;
 	if (value.len != sizeof(identity) ||
 	    identity.checksum != checksum_of(&identity, offsetof(struct identity, checksum), 0))
 		return -EBADMSG;

@@ -6,5 +6,6 @@
 
 /* Makes it in the existing folder `path`, durably. */
 int state_create(const char *path);
-/* -EBADMSG: damaged or foreign; -EPROTO: of a newer version. */
+/* -EBADMSG: damaged or foreign; -EPROTO: of a newer version, -EPROTOTYPE: of an older
+ * one. */
 int state_read(const char *path, uint64_t *out_seed);

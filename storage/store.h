@@ -2,9 +2,10 @@
 /* Spans and ledgers on disk, found again by trace, by operation or by time.
  *
  * One writer thread, many readers. Every call may block on the disk, so none may be made from a
- * loop thread. Failures are negative errno: -ENOSPC the disk or the map is full, -EPROTO the folder
- * is of a newer version, -EEXIST it belongs to something else, -EBUSY another spanwise has it,
- * -EBADMSG damaged. What store_commit has accepted survives kill -9 and power loss. */
+ * loop thread. Failures are negative errno: -ENOSPC the disk or the map is full, -EPROTO
+ * the folder is of a newer version (-EPROTOTYPE: of an older one), -EEXIST it belongs to something
+ * else, -EBUSY another spanwise has it, -EBADMSG damaged. What store_commit has accepted survives
+ * kill -9 and power loss. */
 #pragma once
 
 #include <stdbool.h>

@@ -51,6 +51,7 @@ static void put(struct txn *txn, MDB_dbi dbi, struct str key, MDB_val *value, un
 {
 	MDB_val mdb_key = val_of(key);
 
+	txn->is_dirty = true;
 	if (!txn->error)
 		txn->error = store_errno(mdb_put(txn->mdb, dbi, &mdb_key, value, flags));
 }
@@ -60,12 +61,6 @@ void txn_put(struct txn *txn, MDB_dbi dbi, struct str key, struct str value)
 	MDB_val mdb_value = val_of(value);
 
 	put(txn, dbi, key, &mdb_value, 0);
-}
-
-void txn_empty(struct txn *txn, MDB_dbi dbi)
-{
-	if (!txn->error)
-		txn->error = store_errno(mdb_drop(txn->mdb, dbi, 0));
 }
 
 void txn_append(struct txn *txn, MDB_dbi dbi, struct str key, struct str value)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <lmdb.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "collector/base/str.h"
@@ -14,6 +15,7 @@
 struct txn {
 	MDB_txn *mdb; /* owned; NULL: none under way */
 	int error;
+	bool is_dirty; /* something was put */
 };
 
 int txn_begin_read(MDB_env *env, struct txn *txn);
@@ -24,8 +26,6 @@ int txn_commit(struct txn *txn);
 void txn_abort(struct txn *txn);
 
 void txn_put(struct txn *txn, MDB_dbi dbi, struct str key, struct str value);
-/* Deletes all keys. */
-void txn_empty(struct txn *txn, MDB_dbi dbi);
 /* `key` is greater than all others. */
 void txn_append(struct txn *txn, MDB_dbi dbi, struct str key, struct str value);
 /* The same, with `len` bytes to be filled before the next put. NULL: the transaction has failed. */

@@ -28,29 +28,18 @@ static int each_block(struct unsettled *unsettled,
 		      int (*step)(struct unsettled *, uint32_t seq, struct block *block))
 {
 	struct part *part = unsettled->view->parts[unsettled->part].part;
-	struct str key, value;
-	struct cursor cursor;
 	const struct txn *txn;
 	int rc = view_txn(unsettled->view, unsettled->part, &txn);
 
-	if (rc == 0)
-		rc = cursor_open(txn, part->blocks, &cursor);
-	if (rc < 0)
-		return rc;
-	for (rc = cursor_first(&cursor, &key, &value); rc == 0;) {
-		uint64_t seq = key.len == KEY_SEQ_BYTES ? key_get64(key.data) : 0;
+	for (uint32_t seq = 1; rc == 0; seq++) {
 		struct block block;
 
-		rc = seq && seq <= UINT32_MAX ? block_open(value, !part->is_closed, &block)
-					      : -EBADMSG;
+		rc = part_block(part, txn, seq, &block);
 		if (rc < 0)
 			break;
-		rc = step(unsettled, (uint32_t)seq, &block);
+		rc = step(unsettled, seq, &block);
 		block_close(&block);
-		if (rc == 0)
-			rc = cursor_next(&cursor, &key, &value);
 	}
-	cursor_close(&cursor);
 	return rc == -ENOENT ? 0 : rc;
 }
 
