@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "bpf/symbol_debug.h"
+#include "bpf/symbol_go.h"
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
 
@@ -75,6 +76,10 @@ int symbol_file_read(struct symbol_file *file, int fd, int root_fd, const char *
 	rc = symbol_table_add(&file->functions, &sections, SHT_SYMTAB);
 	if (rc == -ENOENT)
 		rc = symbol_debug_add(&file->functions, &sections, root_fd, path);
+	if (rc == -ENOENT)
+		rc = symbol_go_add(&file->functions, &sections);
+	if (rc == -ENOTSUP || rc == -EBADMSG) /* of Go's table: others may do */
+		rc = -ENOENT;
 	if (rc == 0 || rc == -ENOENT)
 		rc = symbol_table_add(&file->functions, &sections, SHT_DYNSYM);
 	sections_close(&sections);
