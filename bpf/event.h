@@ -147,17 +147,29 @@ struct event_life {
 #define EVENT_MAX_FRAMES 255 /* of which EVENT_MAX_NATIVE are the walked ones */
 #define EVENT_MAX_NATIVE 127
 
+/* Where the walk through a stack ended; in event_stack's header.flags. */
+enum event_stack_end {
+	STACK_COMPLETE = 0,       /* at the thread's first function */
+	STACK_TOO_DEEP = 1,       /* EVENT_MAX_NATIVE frames */
+	STACK_NO_RULE = 2,        /* code that no table knows */
+	STACK_NO_FILE = 3,        /* an address that is mapped from nowhere */
+	STACK_UNREADABLE = 4,     /* memory that is not there now */
+	STACK_BROKEN = 5,         /* a frame that does not lie above the one before */
+	STACK_WITHOUT_TABLES = 6, /* the process's tables were not there yet: by frame pointers */
+	STACK_ENDS,
+};
+
 /* The code that a thread was in when it left the CPU, or at a tick. Its id is a hash of what
  * follows and of the address space, so that each distinct stack need be told only now and then. */
 struct event_stack {
-	struct event_header header; /* flags: EVENT_STACK_* below */
+	struct event_header header; /* flags: enum event_stack_end */
 	__u64 id;                   /* never below STACK_FIRST_ID */
 	__u32 pid;
 	__u32 tid;   /* one of the threads that were seen there */
 	__u32 count; /* of addresses */
 	__u32 pad;
-	__u64 addresses[EVENT_MAX_FRAMES]; /* innermost first; kernel ones, user ones,
-					   and then Python's own (python.h) */
+	__u64 addresses[EVENT_MAX_FRAMES]; /* innermost first: user ones, Python's own (python.h),
+					   kernel ones */
 };
 
 /* In place of an id: why there is none. */

@@ -24,6 +24,7 @@ struct probe_options {
 	uint32_t rescan_ms;     /* how often all processes are looked at again */
 	uint32_t stacks_per_s;  /* that one CPU may take; 0: none */
 	uint32_t stack_wait_us; /* in a burst, one for each so long a wait of a thread */
+	uint32_t kernel_stacks; /* 0: never; 1: where nothing else tells the reason; 2: always */
 };
 
 enum probe_message_kind {

@@ -50,7 +50,7 @@ static __always_inline __u64 stack_mix(__u64 hash, __u64 value)
 	return hash ^ hash >> 29;
 }
 
-/* The same addresses in the same address space have the same id, whoever computes it. */
+/* The same addresses in the same address space, and the same end, have the same id. */
 static __noinline __u64 stack_hash(struct event_stack *stack, __u64 seed)
 {
 	__u64 hash = seed;
@@ -59,7 +59,7 @@ static __noinline __u64 stack_hash(struct event_stack *stack, __u64 seed)
 		return 0;
 	for (__u32 i = 0; i < EVENT_MAX_FRAMES && i < stack->count; i++)
 		hash = stack_mix(hash, stack->addresses[i]);
-	hash = stack_mix(hash, stack->count);
+	hash = stack_mix(hash, (__u64)stack->header.flags << 32 | stack->count);
 	return hash < STACK_FIRST_ID ? hash + STACK_FIRST_ID : hash;
 }
 
@@ -74,7 +74,6 @@ static __always_inline void stack_tell(struct event_stack *stack)
 	barrier_var(bytes);
 	stack->header.kind = EVENT_STACK;
 	stack->header.bytes = STACK_HEAD_BYTES + bytes;
-	stack->header.flags = 0;
 	stack->pad = 0;
 	if (bpf_ringbuf_output(&stacks, stack, STACK_HEAD_BYTES + bytes, BPF_RB_NO_WAKEUP))
 		count_lost(LOSS_STACK);
@@ -82,10 +81,64 @@ static __always_inline void stack_tell(struct event_stack *stack)
 		*told = mark;
 }
 
+#define STACK_KERNEL_FRAMES 32
+
+static __always_inline void stack_add_kernel(void *context, struct event_stack *stack)
+{
+	__u32 count = stack->count;
+
+	if (count > EVENT_MAX_FRAMES - STACK_KERNEL_FRAMES)
+		return;
+	long bytes = bpf_get_stack(context, &stack->addresses[count], 8 * STACK_KERNEL_FRAMES, 0);
+
+	if (bytes > 0)
+		stack->count = count + (__u32)bytes / 8;
+}
+
+/* Calls that say themselves what they wait for. */
+static __always_inline bool stack_call_is_plain(__s32 syscall)
+{
+	switch (syscall) {
+	case 7:   /* poll */
+	case 23:  /* select */
+	case 34:  /* pause */
+	case 35:  /* nanosleep */
+	case 61:  /* wait4 */
+	case 128: /* rt_sigtimedwait */
+	case 130: /* rt_sigsuspend */
+	case 202: /* futex */
+	case 230: /* clock_nanosleep */
+	case 232: /* epoll_wait */
+	case 247: /* waitid */
+	case 270: /* pselect6 */
+	case 271: /* ppoll */
+	case 281: /* epoll_pwait */
+	case 426: /* io_uring_enter */
+	case 441: /* epoll_pwait2 */
+	case 449: /* futex_waitv */
+	case 455: /* futex_wait */
+		return true;
+	}
+	return false;
+}
+
+/* Is it the kernel's own stack that tells what the thread waits for? Dear (1 to 2 us), hence only
+ * where state, call and target leave it open, or where the operator wants all. */
+static __always_inline bool stack_wants_kernel(const struct event_slice *slice)
+{
+	if (knobs.kernel_stacks != KERNEL_STACKS_NEEDED || !slice->state)
+		return knobs.kernel_stacks == KERNEL_STACKS_ALWAYS;
+	if (slice->header.flags & EVENT_IOWAIT)
+		return false;
+	if (slice->state & STATE_UNINTERRUPTIBLE)
+		return true;
+	return !(slice->header.flags & EVENT_TARGET) && !stack_call_is_plain(slice->syscall);
+}
+
 /* Takes the user stack of the current thread; its id. `context` is the program's own, `hint` the
  * thread's (python.bpf.h). */
 static __always_inline __u64 stack_take(void *context, struct task_struct *task, __u32 pid,
-					__u32 tid, __u64 *hint)
+					__u32 tid, __u64 *hint, bool with_kernel)
 {
 	struct unwind_walk *walk = unwind_scratch();
 
@@ -98,8 +151,12 @@ static __always_inline __u64 stack_take(void *context, struct task_struct *task,
 					   BPF_F_USER_STACK);
 
 		stack->count = bytes > 0 ? (__u32)bytes / 8 : 0;
+		walk->end = STACK_WITHOUT_TABLES;
 	}
+	stack->header.flags = walk->end;
 	python_stack(task, pid, hint);
+	if (with_kernel)
+		stack_add_kernel(context, stack);
 	stack->pid = pid;
 	stack->tid = tid;
 	/* A typed pointer may not be reckoned with; one that was probed is a number. */

@@ -320,20 +320,62 @@ static void take_native(struct symbolizer *symbolizer, const struct process *pro
 			    process && process->python ? process->python->module : NULL);
 }
 
-static void take_kernel(struct symbolizer *symbolizer, uint64_t address)
+/* What stands between the wait and us. */
+static bool is_scheduler(const char *name)
 {
-	struct frame frame = { .kind = FRAME_KERNEL,
-			       .address = address,
-			       .module = STR("[kernel]") };
-	const char *name;
+	static const char *const prefixes[] = { "bpf_",        "__bpf_",     "__traceiter_",
+						"__schedule",  "schedule",   "preempt_schedule",
+						"perf_trace_", "trampoline_" };
 
-	if (!symbolizer->kernel_read)
+	for (size_t i = 0; name && i < ARRAY_LEN(prefixes); i++)
+		if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Return addresses, all of them, but for the innermost of a tick. */
+static void put_kernel(struct symbolizer *symbolizer, const uint64_t *addresses, uint32_t count,
+		       struct buf *out)
+{
+	bool is_inside = false; /* past the scheduler */
+
+	if (count && !symbolizer->kernel_read) {
 		symbol_kernel_read(&symbolizer->kernel);
-	symbolizer->kernel_read = true;
-	name = symbol_table_find(&symbolizer->kernel, address);
-	frame.name = name ? str_of(name) : (struct str){ 0 };
-	symbolizer->stats.unnamed += !name;
-	take_native(symbolizer, NULL, &frame);
+		symbolizer->kernel_read = true;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		struct frame frame = { .kind = FRAME_KERNEL,
+				       .address = addresses[i],
+				       .module = STR("[kernel]") };
+		const char *name = symbol_table_find(&symbolizer->kernel, addresses[i] - 1);
+
+		symbolizer->stats.frames++;
+		symbolizer->stats.unnamed += !name;
+		if (!is_inside && is_scheduler(name))
+			continue;
+		is_inside = true;
+		frame.name = name ? str_of(name) : (struct str){ 0 };
+		frame_put(out, &frame);
+	}
+}
+
+/* In place of the frames that are missing, why they are. */
+static void put_end(uint32_t end, struct buf *out)
+{
+	static const char *const texts[STACK_ENDS] = {
+		[STACK_TOO_DEEP] = "[truncated: too deep]",
+		[STACK_NO_RULE] = "[truncated: code without unwind rules]",
+		[STACK_NO_FILE] = "[truncated: code in no file]",
+		[STACK_UNREADABLE] = "[truncated: memory not readable]",
+		[STACK_BROKEN] = "[truncated: broken frame]",
+		[STACK_WITHOUT_TABLES] = "[truncated: unwind tables not read yet]",
+	};
+	struct frame frame = { .kind = FRAME_UNKNOWN };
+
+	if (end >= STACK_ENDS || !texts[end])
+		return;
+	frame.name = str_of(texts[end]);
+	frame_put(out, &frame);
 }
 
 /* `at` lies in the instruction that is named: of a return address, in the call before it. */
@@ -345,6 +387,7 @@ static void take_user(struct symbolizer *symbolizer, struct process *process, ui
 	const struct symbol_file *file = NULL;
 	uint64_t vaddr;
 
+	symbolizer->stats.frames++;
 	if (!mapping && process->read_ns + REREAD_NS < now_ns) {
 		read_maps(symbolizer, process, now_ns);
 		mapping = symbol_maps_find(&process->maps, at);
@@ -402,25 +445,24 @@ void symbolizer_put(struct symbolizer *symbolizer, const struct event_stack *sta
 		    struct buf *out)
 {
 	struct process *process = process_of(symbolizer, stack->pid, now_ns);
-	uint32_t count = MIN(stack->count, (uint32_t)EVENT_MAX_FRAMES), i;
-	bool is_first = true; /* user frame: the address is that of the next instruction itself */
+	const uint64_t *addresses = (const uint64_t *)stack->addresses;
+	uint32_t count = MIN(stack->count, (uint32_t)EVENT_MAX_FRAMES);
+	uint32_t first_kernel = count, first_python = 0;
 
 	symbol_merge_clear(&symbolizer->merge);
-	for (i = 0; i < count && !PYTHON_IS_WORD(stack->addresses[i]); i++) {
-		uint64_t address = stack->addresses[i];
-
-		symbolizer->stats.frames++;
-		if (address >= FIRST_KERNEL) {
-			take_kernel(symbolizer, address);
-			continue;
-		}
-		if (process)
-			take_user(symbolizer, process, address - !is_first, now_ns);
-		is_first = false;
-	}
+	while (first_kernel > 0 && addresses[first_kernel - 1] >= FIRST_KERNEL)
+		first_kernel--;
+	put_kernel(symbolizer, addresses + first_kernel, count - first_kernel, out);
+	while (first_python < first_kernel && !PYTHON_IS_WORD(addresses[first_python]))
+		first_python++;
+	/* the innermost is that of the next instruction itself; others are return addresses */
+	for (uint32_t i = 0; i < first_python && process; i++)
+		take_user(symbolizer, process, addresses[i] - (i > 0), now_ns);
 	if (process && process->python)
-		take_python(symbolizer, process, (const uint64_t *)stack->addresses + i, count - i);
+		take_python(symbolizer, process, addresses + first_python,
+			    first_kernel - first_python);
 	symbol_merge_put(&symbolizer->merge, out);
+	put_end(stack->header.flags, out);
 }
 
 void symbolizer_stats(const struct symbolizer *symbolizer, struct symbolizer_stats *out_stats)

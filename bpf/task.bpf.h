@@ -29,6 +29,7 @@ enum task_flag {
 };
 
 enum task_state_bit {
+	STATE_UNINTERRUPTIBLE = 0x2,
 	STATE_DEAD = 0x80, /* TASK_DEAD */
 };
 

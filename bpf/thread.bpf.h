@@ -385,7 +385,8 @@ static __always_inline void thread_note_stack(void *context, struct thread *thre
 		slice->header.flags |= EVENT_STACK_BUDGET;
 		return;
 	}
-	id = stack_take(context, task, slice->pid, slice->tid, &thread->python);
+	id = stack_take(context, task, slice->pid, slice->tid, &thread->python,
+			stack_wants_kernel(slice));
 	thread->unseen_ns = 0;
 	*(__u64 *)record_tail(&thread->record, EVENT_STACK_ID, sizeof(id)) = id;
 }

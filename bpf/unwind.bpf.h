@@ -50,8 +50,10 @@ struct unwind_walk {
 	struct unwind_mapping mapping; /* the last one found; end 0: none */
 	struct unwind_process process;
 	__u64 pc, sp, fp;
+	__u64 di;       /* of the innermost frame */
 	__u8 is_return; /* pc is a return address: the call stands before it */
-	__u8 pad[7];
+	__u8 end;       /* enum event_stack_end */
+	__u8 pad[6];
 };
 
 struct {
@@ -135,6 +137,16 @@ static __noinline __u32 unwind_find_row(struct unwind_walk *walk, __u64 address)
 	return low - 1; /* of the page before, if all of this one's begin behind it */
 }
 
+/* Why the walk ends here; false, for its callers to pass on. */
+static __always_inline bool unwind_ends(struct unwind_walk *walk, enum event_stack_end end)
+{
+	walk->end = end;
+	return false;
+}
+
+/* A frame pointer of 0 marks the outermost frame (System V ABI); one that was lost is odd. */
+#define UNWIND_LOST_FP 1
+
 static __always_inline bool unwind_read(__u64 address, void *out, __u32 bytes)
 {
 	return bpf_probe_read_user(out, bytes, (void *)address) == 0;
@@ -148,12 +160,12 @@ static __always_inline bool unwind_signal(struct unwind_walk *walk)
 
 	if (!unwind_read(walk->sp + 40 + 15 * 8, saved, sizeof(saved)) ||
 	    !unwind_read(walk->sp + 40 + 10 * 8, &fp, sizeof(fp)))
-		return false;
+		return unwind_ends(walk, STACK_UNREADABLE);
 	walk->sp = saved[0];
 	walk->pc = saved[1];
 	walk->fp = fp;
 	walk->is_return = 0;
-	return walk->pc != 0;
+	return walk->pc ? true : unwind_ends(walk, STACK_BROKEN);
 }
 
 static __always_inline bool unwind_cfa_of(struct unwind_walk *walk, const struct unwind_row *row,
@@ -172,11 +184,13 @@ static __always_inline bool unwind_cfa_of(struct unwind_walk *walk, const struct
 	case UNWIND_SP_DEREF:
 	case UNWIND_FP_DEREF:
 		if (!unwind_read(base + 8 * (__s64)(__s8)row->offset, out_cfa, 8))
-			return false;
+			return unwind_ends(walk, STACK_UNREADABLE);
 		*out_cfa += 8 * (__s64)(__s8)(row->offset >> 8);
 		return true;
+	case UNWIND_STOP:
+		return unwind_ends(walk, STACK_COMPLETE);
 	}
-	return false;
+	return unwind_ends(walk, walk->fp ? STACK_NO_RULE : STACK_COMPLETE);
 }
 
 /* To the caller. false: the walk ends. */
@@ -186,17 +200,32 @@ static __always_inline bool unwind_apply(struct unwind_walk *walk, const struct 
 
 	if (row->cfa == UNWIND_SIGNAL)
 		return unwind_signal(walk);
-	if (!unwind_cfa_of(walk, row, &cfa) || cfa <= walk->sp || (cfa & 7))
+	if (!unwind_cfa_of(walk, row, &cfa))
 		return false;
-	if (!unwind_read(cfa - 8, &pc, sizeof(pc)) || !pc)
-		return false;
+	if (cfa <= walk->sp || (cfa & 7))
+		return unwind_ends(walk, STACK_BROKEN);
+	if (!unwind_read(cfa - 8, &pc, sizeof(pc)))
+		return unwind_ends(walk, STACK_UNREADABLE);
+	if (!pc)
+		return unwind_ends(walk, STACK_COMPLETE);
 	if (row->fp == UNWIND_FP_AT_CFA && !unwind_read(cfa + (__s64)row->fp_offset, &fp, 8))
-		return false;
+		return unwind_ends(walk, STACK_UNREADABLE);
 	if (row->fp == UNWIND_FP_AT_FP && !unwind_read(walk->fp + (__s64)row->fp_offset, &fp, 8))
-		return false;
+		return unwind_ends(walk, STACK_UNREADABLE);
 	walk->pc = pc;
 	walk->sp = cfa;
-	walk->fp = row->fp == UNWIND_FP_LOST ? 0 : fp;
+	walk->fp = row->fp == UNWIND_FP_LOST ? UNWIND_LOST_FP : fp;
+	walk->is_return = 1;
+	return true;
+}
+
+/* Of the innermost frame only: no other one's rdi is known. */
+static __always_inline bool unwind_rdi(struct unwind_walk *walk, const struct unwind_row *row)
+{
+	if (walk->is_return || !walk->di)
+		return unwind_ends(walk, STACK_NO_RULE);
+	walk->pc = walk->di;
+	walk->sp += 8ull * row->offset;
 	walk->is_return = 1;
 	return true;
 }
@@ -206,9 +235,14 @@ static __always_inline bool unwind_chain(struct unwind_walk *walk)
 {
 	__u64 frame[2];
 
-	if (walk->fp < walk->sp || (walk->fp & 7) || !unwind_read(walk->fp, frame, sizeof(frame)) ||
-	    !frame[1])
-		return false;
+	if (!walk->fp)
+		return unwind_ends(walk, STACK_COMPLETE);
+	if (walk->fp < walk->sp || (walk->fp & 7))
+		return unwind_ends(walk, STACK_BROKEN);
+	if (!unwind_read(walk->fp, frame, sizeof(frame)))
+		return unwind_ends(walk, STACK_UNREADABLE);
+	if (!frame[1])
+		return unwind_ends(walk, STACK_COMPLETE);
 	walk->sp = walk->fp + 16;
 	walk->fp = frame[0];
 	walk->pc = frame[1];
@@ -229,18 +263,20 @@ static long unwind_step(__u32 index, void *unused)
 	walk->stack.count = index + 1;
 	if ((address < walk->mapping.start || address >= walk->mapping.end) &&
 	    !unwind_find_mapping(walk, address))
-		return 1;
+		return !unwind_ends(walk, STACK_NO_FILE);
 	if (walk->mapping.page_count == 0)
 		return !unwind_chain(walk);
 	__u32 place = unwind_find_row(walk, address);
 	struct unwind_row *found = place ? bpf_map_lookup_elem(&unwind_rows, &place) : 0;
 
 	if (!found)
-		return 1;
+		return !unwind_ends(walk, walk->fp ? STACK_NO_RULE : STACK_COMPLETE);
 	struct unwind_row row = *found;
 
 	if (row.cfa == UNWIND_CHAIN)
 		return !unwind_chain(walk);
+	if (row.cfa == UNWIND_RDI)
+		return !unwind_rdi(walk, &row);
 	return !unwind_apply(walk, &row);
 }
 
@@ -259,7 +295,9 @@ static __always_inline bool unwind_stack(struct unwind_walk *walk, struct task_s
 	walk->pc = FIELD(struct pt_regs, registers, ip);
 	walk->sp = FIELD(struct pt_regs, registers, sp);
 	walk->fp = FIELD(struct pt_regs, registers, bp);
+	walk->di = FIELD(struct pt_regs, registers, di);
 	walk->is_return = 0;
+	walk->end = STACK_TOO_DEEP; /* unless it says otherwise */
 	walk->stack.count = 0;
 	bpf_loop(EVENT_MAX_NATIVE, unwind_step, 0, 0);
 	return true;

@@ -29,6 +29,7 @@ enum unwind_cfa {
 	UNWIND_SIGNAL = 6, /* the registers lie in the signal's frame */
 	UNWIND_CHAIN = 7,  /* code that keeps frame pointers */
 	UNWIND_STOP = 8,   /* the thread's first function: there is no caller */
+	UNWIND_RDI = 9, /* rsp + offset, and rdi holds the return address: vfork, while it runs */
 };
 
 /* Where the caller's rbp is. */

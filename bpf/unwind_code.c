@@ -8,7 +8,7 @@
 
 #define MAX_SAVED 8
 
-enum register_number { REGISTER_FP = 6, REGISTER_SP = 7, REGISTER_RETURN = 16 };
+enum register_number { REGISTER_RDI = 5, REGISTER_FP = 6, REGISTER_SP = 7, REGISTER_RETURN = 16 };
 
 /* DWARF's rule for the frame of the caller, and for the two registers that a walk needs. */
 struct rule {
@@ -17,6 +17,7 @@ struct rule {
 	uint8_t fp; /* enum unwind_fp */
 	int64_t fp_offset;
 	bool has_return; /* false: the outermost function */
+	bool return_in_rdi;
 };
 
 struct machine {
@@ -124,6 +125,7 @@ static void set_saved(struct machine *machine, uint64_t number, int64_t offset)
 {
 	if (number == REGISTER_RETURN) {
 		machine->rule.has_return = true;
+		machine->rule.return_in_rdi = false;
 		machine->is_wrong |= offset != -8;
 	}
 	if (number != REGISTER_FP)
@@ -140,14 +142,27 @@ static void set_lost(struct machine *machine, uint64_t number)
 		machine->rule.has_return = false;
 }
 
+/* The caller's register is in another one. */
+static void set_register(struct machine *machine, uint64_t number, uint64_t where)
+{
+	if (number == REGISTER_FP)
+		machine->rule.fp = UNWIND_FP_LOST;
+	if (number != REGISTER_RETURN)
+		return;
+	machine->rule.return_in_rdi = where == REGISTER_RDI;
+	machine->is_wrong |= where != REGISTER_RDI;
+}
+
 static void restore(struct machine *machine, uint64_t number)
 {
 	if (number == REGISTER_FP) {
 		machine->rule.fp = machine->initial.fp;
 		machine->rule.fp_offset = machine->initial.fp_offset;
 	}
-	if (number == REGISTER_RETURN)
+	if (number == REGISTER_RETURN) {
 		machine->rule.has_return = machine->initial.has_return;
+		machine->rule.return_in_rdi = false;
+	}
 }
 
 static struct unwind_reader read_block(struct unwind_reader *reader)
@@ -244,6 +259,8 @@ static struct unwind_row row_of(const struct machine *machine)
 	    rule->cfa == UNWIND_END)
 		return (struct unwind_row){ .cfa = UNWIND_END };
 	row.offset = (uint16_t)offset;
+	if (rule->return_in_rdi)
+		row.cfa = rule->cfa == UNWIND_SP ? UNWIND_RDI : UNWIND_END;
 	if (row.fp != UNWIND_FP_SAME && row.fp != UNWIND_FP_LOST) {
 		if (rule->fp_offset < INT16_MIN || rule->fp_offset > INT16_MAX)
 			row.fp = UNWIND_FP_LOST;
@@ -293,8 +310,7 @@ static void step_extended(struct machine *machine, struct unwind_reader *code, u
 		return;
 	case 0x09: /* register */
 		number = unwind_read_uleb(code);
-		unwind_read_uleb(code);
-		return set_lost(machine, number == REGISTER_FP ? number : 0);
+		return set_register(machine, number, unwind_read_uleb(code));
 	case 0x0a:
 		return remember(machine);
 	case 0x0b:

@@ -86,6 +86,7 @@ static void set_knobs(struct worker_knobs *knobs, const struct programs_options 
 		knobs->stack_interval_ns =
 			MAX(1u, (uint32_t)(NS_PER_SEC / options->probe.stacks_per_s));
 	knobs->stack_wait_ns = options->probe.stack_wait_us * 1000;
+	knobs->kernel_stacks = (__u8)options->probe.kernel_stacks;
 	knobs->has_prev_state = kernel_passes_prev_state(kernel);
 	knobs->has_rdonly_cast =
 		btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;

@@ -122,6 +122,7 @@ static void start_probe(struct daemon *daemon)
 		.rescan_ms = (uint32_t)daemon->config->rescan_ms,
 		.stacks_per_s = (uint32_t)daemon->config->stacks_per_s,
 		.stack_wait_us = (uint32_t)daemon->config->stack_wait_us,
+		.kernel_stacks = (uint32_t)daemon->config->kernel_stacks,
 	};
 
 	if (daemon->config->probe)

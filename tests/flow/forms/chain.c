@@ -7,6 +7,7 @@
  *   frame    the same below a frame whose size is known only then, and one that is aligned
  *   signal   the same below a signal's handler
  *   thread   the same on another thread
+ *   vfork    handle_report > start_child, until the child is done with our memory
  *   spin     handle_report > render_page, on the CPU */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -95,6 +96,15 @@ static void on_signal(int number)
 	(void)number;
 }
 
+NOINLINE void start_child(void)
+{
+	if (vfork() == 0) {
+		wait_for_row();
+		_exit(0);
+	}
+	STAY();
+}
+
 NOINLINE void render_page(void)
 {
 	uint64_t end_ns = now_ns(CLOCK_THREAD_CPUTIME_ID) + SPIN_NS;
@@ -116,6 +126,8 @@ NOINLINE void handle_report(const char *word)
 		frame_rows(strlen(word) * 100);
 	else if (strcmp(word, "signal") == 0)
 		raise(SIGUSR1);
+	else if (strcmp(word, "vfork") == 0)
+		start_child();
 	else if (strcmp(word, "spin") == 0)
 		render_page();
 	STAY();
