@@ -7,18 +7,15 @@ import shutil
 import subprocess
 import tempfile
 
-from daemon import Daemon, run, skip, wait_for
-from ledgers import settled_spans
+from daemon import Daemon, run, skip
 from service import Subject, wait_until_published
-from stacks import ask_for_span, in_order
+from stacks import entries_of, in_order, longest_stack, wait_until_walked
 
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "forms", "chain_go")
 STRIPPED = "-ldflags=-s -w"
 FORMS = {
-    "plain": [],
     "stripped": [STRIPPED],
     "stripped_pie": [STRIPPED, "-buildmode=pie"],
-    "stripped_cgo": [STRIPPED, "-tags=cgo"],
     "stripped_cgo_pie": [STRIPPED, "-tags=cgo", "-buildmode=pie"],
 }
 WAIT = ["main.waitForRow", "main.queryRows"]
@@ -33,40 +30,23 @@ WORDS = {
 def build(go, folder, name, flags):
     path = os.path.join(folder, name)
     environment = {**os.environ, "GOFLAGS": "-mod=mod", "GOWORK": "off", "GOPROXY": "off", "GOTOOLCHAIN": "local",
-                   "GOCACHE": os.environ.get("GOCACHE", os.path.join(folder, "cache")),
+                   "GOCACHE": os.path.join(os.environ.get("FLOW_FORMS", folder), "go-cache"),
                    "CGO_ENABLED": str(int("cgo" in name))}
     subprocess.run([go, "build", *flags, "-o", path, "."], cwd=SOURCE, env=environment, check=True)
     return path
-
-
-def stacks_of(daemon, channel, subject, word, of):
-    """Until no name is missing."""
-    facts = ask_for_span(channel, subject, word, "go")
-
-    def look():
-        entries = settled_spans(daemon, facts["trace"])[word][of]
-        return None if any("names lost" in entry.get("no_stack", "") for entry in entries) else entries
-
-    return wait_for(look, f"the stacks of {word}")
 
 
 def check(daemon, channel, path):
     name = os.path.basename(path)
     with Subject(path) as subject:
         wait_until_published(daemon, subject.pid)
-
-        def is_walked():
-            waits = stacks_of(daemon, channel, subject, "sleep", "waits")
-            stack = max(waits, key=lambda wait: wait["ns"])["stack"]
-            return stack and not stack[-1].startswith("[truncated")
-
-        wait_for(is_walked, f"the tables of {name}")
+        wait_until_walked(daemon, channel, subject)
         for word, wanted in WORDS.items():
-            stack = max(stacks_of(daemon, channel, subject, word, "waits"), key=lambda wait: wait["ns"])["stack"]
+            stack = longest_stack(daemon, channel, subject, word)
             print(name, word, " < ".join(stack))
             assert in_order(wanted, stack), (name, word, stack)
             assert stack[-1].startswith("runtime.goexit"), (name, word, stack)
-        code = stacks_of(daemon, channel, subject, "spin", "code")
+        code = entries_of(daemon, channel, subject, "spin", "code")
         inside = sum(entry["ns"] for entry in code if in_order(["main.renderPage", *ENDS], entry["stack"]))
         print(name, f"spin: {inside} of {sum(entry['ns'] for entry in code)} ns in main.renderPage")
         assert inside > 0, (name, code)
