@@ -60,7 +60,7 @@ static int on_begin_headers(nghttp2_session *http2, const nghttp2_frame *frame, 
 
 	if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;
-	stream = grpc_stream_new(frame->hd.stream_id, session->options.budget, session->now_ms);
+	stream = grpc_stream_new(frame->hd.stream_id, &session->share, session->now_ms);
 	if (!stream)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	nghttp2_session_set_stream_user_data(http2, stream->id, stream);

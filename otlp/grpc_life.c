@@ -74,12 +74,7 @@ static void tick_stream(struct grpc_session *session, struct grpc_stream *stream
 	struct grpc_error error =
 		grpc_stream_tick(stream, session->options.idle_ms, session->now_ms);
 
-	/* No other frame may come before the rest of the headers: nothing else can be waited for.
-	 */
-	if (stream->state == GRPC_STREAM_HEADERS &&
-	    session->now_ms - stream->begun_ms > session->options.head_ms)
-		grpc_session_condemn(session, "slow_headers", NGHTTP2_ENHANCE_YOUR_CALM);
-	else if (error.status)
+	if (error.status)
 		grpc_session_refuse(session, stream, error);
 	else if (is_left_lying(session, stream) || is_watched_for_too_long(session, stream))
 		submitted(session, nghttp2_submit_rst_stream(session->http2, NGHTTP2_FLAG_NONE,
@@ -92,6 +87,10 @@ static void tick_streams(struct grpc_session *session)
 {
 	struct grpc_stream *stream;
 
+	/* Nothing else can come before the rest of it. */
+	if (grpc_frame_heads_is_waiting(&session->heads) &&
+	    session->now_ms - session->begun_ms > session->options.head_ms)
+		grpc_session_condemn(session, "slow_headers", NGHTTP2_ENHANCE_YOUR_CALM);
 	session->deadline_ms = UINT64_MAX;
 	TAILQ_FOREACH(stream, &session->all, all)
 	{

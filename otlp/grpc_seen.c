@@ -3,7 +3,8 @@
 
 #include "collector/base/macros.h"
 
-#define FRAME_DATA 0
+enum { FRAME_DATA = 0, FRAME_HEADERS = 1, FRAME_CONTINUATION = 9 };
+enum { FLAG_END_HEADERS = 4 };
 
 static uint32_t slot_of(int32_t id)
 {
@@ -57,6 +58,33 @@ bool grpc_seen_has_ended(const struct grpc_seen *seen, int32_t id)
 	return is_remembered(seen, id) && has(seen->ended, id);
 }
 
+bool grpc_frame_heads_is_waiting(const struct grpc_frame_heads *heads)
+{
+	return heads->head_len > 0 || heads->is_in_block || (heads->is_open && !heads->is_data);
+}
+
+static void end_frame(struct grpc_frame_heads *heads)
+{
+	if (!heads->is_open || heads->left > 0)
+		return;
+	heads->is_open = false;
+	heads->whole += !heads->is_in_block;
+}
+
+static void take_head(struct grpc_frame_heads *heads)
+{
+	const uint8_t *head = heads->head;
+	bool ends_block = head[4] & FLAG_END_HEADERS;
+
+	if (head[3] == FRAME_HEADERS || head[3] == FRAME_CONTINUATION)
+		heads->is_in_block = !ends_block;
+	heads->is_data = head[3] == FRAME_DATA;
+	heads->left = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
+	heads->head_len = 0;
+	heads->is_open = true;
+	end_frame(heads);
+}
+
 size_t grpc_frame_heads_next(struct grpc_frame_heads *heads, struct str bytes, int32_t *out_id)
 {
 	const uint8_t *head = heads->head;
@@ -68,15 +96,15 @@ size_t grpc_frame_heads_next(struct grpc_frame_heads *heads, struct str bytes, i
 
 		heads->left -= piece;
 		at += piece;
+		end_frame(heads);
 		piece = MIN(sizeof(heads->head) - heads->head_len, bytes.len - at);
 		memcpy(heads->head + heads->head_len, bytes.data + at, piece);
 		heads->head_len += piece;
 		at += piece;
 		if (heads->left > 0 || heads->head_len < sizeof(heads->head))
 			break;
-		heads->left = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
-		heads->head_len = 0;
-		if (head[3] != FRAME_DATA)
+		take_head(heads);
+		if (!heads->is_data)
 			continue;
 		*out_id = (head[5] & 0x7f) << 24 | head[6] << 16 | head[7] << 8 | head[8];
 		break;

@@ -32,7 +32,14 @@ struct grpc_frame_heads {
 	size_t left; /* of a payload */
 	uint8_t head[9];
 	size_t head_len;
+	bool is_open; /* a frame has begun, and is not all there */
+	bool is_data;
+	bool is_in_block; /* of headers: nothing else may come before its end */
+	uint64_t whole;   /* frames, a block of headers being one */
 };
+
+/* The peer has begun something other than DATA, and not ended it. */
+bool grpc_frame_heads_is_waiting(const struct grpc_frame_heads *heads);
 
 /* Goes on to the end of the next head of a DATA frame, or to the end of `bytes`; returns how far
  * that is. `out_id`: the stream of the DATA frame; 0: there was none. */

@@ -182,6 +182,7 @@ int grpc_session_new(const struct grpc_session_options *options, uint64_t now_ms
 	if (!session)
 		return -ENOMEM;
 	session->options = *options;
+	session->share.budget = options->budget;
 	session->heads.left = NGHTTP2_CLIENT_MAGIC_LEN;
 	session->deadline_ms = UINT64_MAX;
 	fill_sizes(&session->options);
@@ -260,10 +261,20 @@ static void feed_http2(struct grpc_session *session, struct str bytes)
 		grpc_session_condemn(session, "broken_http2", NGHTTP2_PROTOCOL_ERROR);
 }
 
+/* Since when is what has begun not whole? */
+static void note_beginning(struct grpc_session *session, bool was_waiting, uint64_t whole)
+{
+	if (!was_waiting || session->heads.whole != whole)
+		session->begun_ms = session->now_ms;
+}
+
 /* Stops behind the head of each DATA frame, when all before it is known: data for a stream that the
  * peer has ended would be dropped without a word. */
 static void receive(struct grpc_session *session, struct str bytes)
 {
+	bool was_waiting = grpc_frame_heads_is_waiting(&session->heads);
+	uint64_t whole = session->heads.whole;
+
 	while (bytes.len && (session->phase == GREETING || session->phase == OPEN)) {
 		int32_t id;
 		size_t len = grpc_frame_heads_next(&session->heads, bytes, &id);
@@ -275,6 +286,7 @@ static void receive(struct grpc_session *session, struct str bytes)
 		bytes.data += len;
 		bytes.len -= len;
 	}
+	note_beginning(session, was_waiting, whole);
 }
 
 int grpc_session_feed(struct grpc_session *session, const void *data, size_t len, uint64_t now_ms)

@@ -21,19 +21,13 @@
 
 #include "collector/base/buf.h"
 #include "collector/base/str.h"
+#include "otlp/grpc_budget.h"
 #include "otlp/grpc_error.h"
 #include "otlp/grpc_head.h"
 #include "otlp/grpc_status.h"
 #include "otlp/http_fields.h"
 
 #define GRPC_TRACE_EXPORT "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-
-/* Memory of half-received requests, shared by all sessions of one thread. A call that would exceed
- * it gets UNAVAILABLE with RetryInfo. The owner of a finished request counts on from there. */
-struct grpc_budget {
-	size_t used_bytes;
-	size_t limit_bytes;
-};
 
 /* What all sessions of one thread did; for /metrics. */
 struct grpc_counters {
@@ -44,15 +38,16 @@ struct grpc_counters {
 };
 
 struct grpc_session_options {
-	const char *const *methods;     /* borrowed: paths that the owner serves; NULL ends it */
-	const bool *serving;            /* borrowed: answers grpc.health.v1; NULL: always serving */
-	struct grpc_budget *budget;     /* borrowed; NULL: none */
-	struct grpc_counters *counters; /* borrowed; NULL: none */
-	size_t max_message_bytes;       /* as sent, and inflated; 0: 16 MiB */
-	size_t max_ratio;               /* inflated bytes for one sent, above 1 MiB; 0: 1000 */
-	struct grpc_head_limits head;   /* of one request; 0: 16 KiB, 64 fields */
-	uint32_t max_streams;           /* 0: 128 */
-	uint32_t stream_window_bytes;   /* 0: 1 MiB */
+	const char *const *methods; /* borrowed: paths that the owner serves; NULL ends it */
+	const bool *serving;        /* borrowed: answers grpc.health.v1; NULL: always serving */
+	/* Borrowed; NULL: none. A call that exceeds it gets UNAVAILABLE with RetryInfo. */
+	struct grpc_budget *budget;
+	struct grpc_counters *counters;   /* borrowed; NULL: none */
+	size_t max_message_bytes;         /* as sent, and inflated; 0: 16 MiB */
+	size_t max_ratio;                 /* inflated bytes for one sent, above 1 MiB; 0: 1000 */
+	struct grpc_head_limits head;     /* of one request; 0: 16 KiB, 64 fields */
+	uint32_t max_streams;             /* 0: 128 */
+	uint32_t stream_window_bytes;     /* 0: 1 MiB */
 	uint32_t connection_window_bytes; /* 0: 8 MiB */
 	uint32_t max_in_progress;         /* requests handed over and not replied to; 0: 256 */
 	uint32_t idle_ms;                 /* between two pieces of a message; 0: 30,000 */

@@ -24,9 +24,10 @@ enum grpc_session_shutdown { SERVING, ANNOUNCED, LEAVING };
 
 struct grpc_session {
 	struct grpc_session_options options;
-	nghttp2_session *http2; /* owned */
-	const char **methods;   /* owned: those of the options, then our own */
-	unsigned own_method;    /* the first of our own: + enum grpc_own */
+	struct grpc_share share; /* of the options' budget */
+	nghttp2_session *http2;  /* owned */
+	const char **methods;    /* owned: those of the options, then our own */
+	unsigned own_method;     /* the first of our own: + enum grpc_own */
 	enum grpc_session_phase phase;
 	enum grpc_session_shutdown shutdown;
 	struct grpc_stream_list all;
@@ -44,6 +45,7 @@ struct grpc_session {
 	const char *end_reason; /* static; NULL: none */
 	struct grpc_seen seen;
 	struct grpc_frame_heads heads;
+	uint64_t begun_ms;   /* what `heads` may be waiting for */
 	size_t greeting_len; /* how much of the client's preface has come */
 	bool has_settings;
 	bool is_held;

@@ -21,14 +21,14 @@ static struct grpc_error out_of_memory(void)
 				    .retry_delay_ms = RETRY_DELAY_MS };
 }
 
-struct grpc_stream *grpc_stream_new(int32_t id, struct grpc_budget *budget, uint64_t now_ms)
+struct grpc_stream *grpc_stream_new(int32_t id, struct grpc_share *share, uint64_t now_ms)
 {
 	struct grpc_stream *stream = calloc(1, sizeof(*stream));
 
 	if (!stream)
 		return NULL;
 	stream->id = id;
-	stream->budget = budget;
+	stream->share = share;
 	stream->begun_ms = stream->last_data_ms = now_ms;
 	stream->deadline_ms = UINT64_MAX;
 	return stream;
@@ -36,8 +36,7 @@ struct grpc_stream *grpc_stream_new(int32_t id, struct grpc_budget *budget, uint
 
 void grpc_stream_drop_request(struct grpc_stream *stream)
 {
-	if (stream->budget)
-		stream->budget->used_bytes -= stream->frame.cap;
+	grpc_share_move(stream->share, stream->frame.cap, 0);
 	grpc_frame_fini(&stream->frame);
 }
 
@@ -62,16 +61,13 @@ void grpc_stream_begin(struct grpc_stream *stream, uint64_t now_ms)
 struct grpc_error grpc_stream_data(struct grpc_stream *stream, const uint8_t *data, size_t len,
 				   size_t max_message_bytes, uint64_t now_ms)
 {
-	struct grpc_budget *budget = stream->budget;
 	size_t cap = stream->frame.cap;
 	struct grpc_error error;
 
 	stream->last_data_ms = now_ms;
 	error = grpc_frame_feed(&stream->frame, data, len, max_message_bytes);
-	if (!budget)
-		return error;
-	budget->used_bytes += stream->frame.cap - cap;
-	if (!error.status && stream->frame.cap > cap && budget->used_bytes > budget->limit_bytes)
+	grpc_share_move(stream->share, cap, stream->frame.cap);
+	if (!error.status && stream->frame.cap > cap && grpc_share_is_over(stream->share))
 		return out_of_memory();
 	return error;
 }
@@ -121,8 +117,7 @@ struct grpc_error grpc_stream_take(struct grpc_stream *stream,
 	if (grpc_frame_is_compressed(&stream->frame)) {
 		error = inflate_message(stream, options, out_message, out_len);
 	} else {
-		if (stream->budget)
-			stream->budget->used_bytes -= stream->frame.cap;
+		grpc_share_move(stream->share, stream->frame.cap, 0);
 		*out_message = grpc_frame_take(&stream->frame, out_len);
 	}
 	grpc_stream_drop_request(stream);
@@ -132,7 +127,7 @@ struct grpc_error grpc_stream_take(struct grpc_stream *stream,
 struct grpc_error grpc_stream_tick(const struct grpc_stream *stream, uint32_t idle_ms,
 				   uint64_t now_ms)
 {
-	if (stream->state >= GRPC_STREAM_REPLIED)
+	if (stream->state == GRPC_STREAM_HEADERS || stream->state == GRPC_STREAM_REPLIED)
 		return (struct grpc_error){ 0 };
 	if (now_ms >= stream->deadline_ms)
 		return error_of(GRPC_DEADLINE_EXCEEDED,

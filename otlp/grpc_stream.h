@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "otlp/grpc_budget.h"
 #include "otlp/grpc_frame.h"
 #include "otlp/grpc_head.h"
 #include "otlp/grpc_health.h"
@@ -25,7 +26,6 @@ enum grpc_stream_state {
 	GRPC_STREAM_REPLIED,
 };
 
-struct grpc_budget;
 struct grpc_session_options;
 
 struct grpc_stream {
@@ -36,15 +36,15 @@ struct grpc_stream {
 	struct grpc_head head;
 	struct grpc_frame frame;
 	unsigned method;
-	uint64_t deadline_ms;       /* from grpc-timeout; UINT64_MAX: none */
-	uint64_t begun_ms;          /* its first header */
-	uint64_t last_data_ms;      /* for the idle limit */
-	uint64_t replied_ms;        /* for a peer that does not take the reply */
-	size_t withheld_bytes;      /* flow-control credit that the peer has not got back */
-	struct grpc_budget *budget; /* borrowed; NULL: none */
-	bool is_http;               /* plain: the body has no prefix, the answer no trailers */
-	struct http_fields fields;  /* owned: as long as somebody may ask for them */
-	char *reply;                /* owned: prefix and message, until sent */
+	uint64_t deadline_ms;      /* from grpc-timeout; UINT64_MAX: none */
+	uint64_t begun_ms;         /* its headers */
+	uint64_t last_data_ms;     /* for the idle limit */
+	uint64_t replied_ms;       /* for a peer that does not take the reply */
+	size_t withheld_bytes;     /* flow-control credit that the peer has not got back */
+	struct grpc_share *share;  /* borrowed: the connection's */
+	bool is_http;              /* plain: the body has no prefix, the answer no trailers */
+	struct http_fields fields; /* owned: as long as somebody may ask for them */
+	char *reply;               /* owned: prefix and message, until sent */
 	size_t reply_len;
 	size_t reply_sent;
 	bool is_watching;      /* more messages will follow the one in `reply` */
@@ -54,7 +54,7 @@ struct grpc_stream {
 
 TAILQ_HEAD(grpc_stream_list, grpc_stream);
 
-struct grpc_stream *grpc_stream_new(int32_t id, struct grpc_budget *budget, uint64_t now_ms);
+struct grpc_stream *grpc_stream_new(int32_t id, struct grpc_share *share, uint64_t now_ms);
 void grpc_stream_free(struct grpc_stream *stream);
 
 /* The headers are complete and have been judged: HEADERS -> BODY. */

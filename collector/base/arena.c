@@ -8,7 +8,8 @@
 
 #include "collector/base/macros.h"
 
-#define CHUNK_BYTES ((size_t)64 << 10)
+#define FIRST_CHUNK_BYTES ((size_t)4 << 10) /* most batches are small, and many are in flight */
+#define CHUNK_BYTES       ((size_t)64 << 10)
 
 struct arena_chunk {
 	struct arena_chunk *older;
@@ -35,7 +36,7 @@ void arena_fini(struct arena *arena)
 
 static struct arena_chunk *grow(struct arena *arena, size_t bytes)
 {
-	size_t size = MAX(bytes, CHUNK_BYTES);
+	size_t size = MAX(bytes, arena->chunks ? CHUNK_BYTES : FIRST_CHUNK_BYTES);
 	struct arena_chunk *chunk;
 
 	if (arena->limit_bytes &&

@@ -209,6 +209,14 @@ static void *run(void *arg)
 	return NULL;
 }
 
+/* The largest request must fit into four fifths. */
+static size_t budget_bytes(const struct network *network)
+{
+	size_t largest = (size_t)network->options.config->max_request_mib << 20;
+
+	return MAX(network->pool.limit_bytes / network->lane_count, largest + largest / 4);
+}
+
 static int open_lane(struct network *network, struct lane *lane)
 {
 	struct intake_options intake = {
@@ -222,8 +230,7 @@ static int open_lane(struct network *network, struct lane *lane)
 
 	lane->network = network;
 	lane->loop = is_first ? network->options.loop : &lane->own;
-	lane->budget.limit_bytes = MAX(network->pool.limit_bytes / network->lane_count,
-				       (size_t)network->options.config->max_request_mib << 20);
+	lane->budget.limit_bytes = budget_bytes(network);
 	if (!is_first)
 		rc = uv_loop_init(lane->loop);
 	if (rc < 0)

@@ -27,7 +27,7 @@ struct http1_export {
 	struct otlp_http_request request;
 	struct buf pending; /* bytes behind the request at work */
 	struct buf out;
-	size_t budgeted_bytes; /* of the body, in the budget of half-received requests */
+	struct grpc_share share; /* the body, while it comes in */
 	uint64_t opened_ms, began_ms, fed_ms;
 	const char *complaint;
 	bool has_begun; /* the first byte of a request is there */
@@ -40,22 +40,9 @@ static const struct otlp_service *service_of(const struct http1_export *export)
 	return export->owner.service;
 }
 
-/* Half-received bodies of all connections share one budget. */
 static void budget(struct http1_export *export, size_t bytes)
 {
-	struct grpc_budget *shared = service_of(export)->http2.budget;
-
-	if (shared)
-		shared->used_bytes += bytes - export->budgeted_bytes;
-	export->budgeted_bytes = bytes;
-}
-
-static bool is_over_budget(const struct http1_export *export)
-{
-	const struct grpc_budget *shared = service_of(export)->http2.budget;
-
-	return shared && shared->used_bytes > shared->limit_bytes &&
-	       shared->used_bytes != export->budgeted_bytes;
+	grpc_share_move(&export->share, export->share.bytes, bytes);
 }
 
 /* Answers the request, and is ready for the next one, or done. */
@@ -243,7 +230,7 @@ static bool step(struct http1_export *export)
 		take_request(export);
 		return true;
 	}
-	if (is_over_budget(export)) {
+	if (grpc_share_is_over(&export->share)) {
 		refuse_busy(export);
 		return false;
 	}
@@ -273,6 +260,7 @@ static int new_state(const struct otlp_owner *owner, uint64_t now_ms, void **out
 	if (!export)
 		return -ENOMEM;
 	export->owner = *owner;
+	export->share.budget = owner->service->http2.budget;
 	export->opened_ms = export->fed_ms = now_ms;
 	http1_init(&export->http, owner->service->http_limits.max_body_bytes);
 	http1_limit_head(&export->http, owner->service->max_head_bytes,

@@ -4,7 +4,6 @@ client is served all the while, memory stays bounded and the log short."""
 
 import gzip
 import http.client
-import socket
 import struct
 import threading
 import time
@@ -12,59 +11,17 @@ import time
 import hpack
 
 from daemon import Daemon, export, one_span, request, run, trace_id, wait_for
+from frames import PREFACE, frame
+from good_client import HEAD, GoodClient, dial, rss_mib
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-HEAD = b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
+SETTINGS = frame(4, 0, 0)
 CROWD = 1500
 PLACES = 200
-
-
-def dial(address):
-    host, port = address.rsplit(":", 1)
-    return socket.create_connection((host, int(port)), timeout=60)
-
-
-def frame(kind, flags, stream, payload):
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 
 def request_headers(path, content):
     return hpack.Encoder().encode([(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "x"),
                                    ("content-type", content)])
-
-
-class GoodClient(threading.Thread):
-    """Exports on a connection of its own, now over gRPC, now over HTTP, until told to stop."""
-
-    def __init__(self, daemon):
-        super().__init__(daemon=True)
-        self.target, self.over, self.sent, self.failed = daemon, False, 0, []
-        self.start()
-
-    def run(self):
-        with self.target.channel() as channel, dial(self.target.http) as plain:
-            while not self.over:
-                number = 1000000 + self.sent
-                try:
-                    if self.sent % 2:
-                        export(channel, request([one_span(number)]))
-                    else:
-                        body = request([one_span(number)]).SerializeToString()
-                        # In one piece: a starved client must not look like a slow one.
-                        plain.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-                        answer = plain.recv(65536)
-                        assert answer.startswith(b"HTTP/1.1 200 "), answer
-                except Exception as error:  # whatever it is, it must not happen
-                    self.failed.append((self.sent, repr(error)))
-                    return
-                self.sent += 1
-                time.sleep(0.01)
-
-    def has_sent_more(self):
-        sent = self.sent
-        wait_for(lambda: self.failed or self.sent > sent + 4, "the good client to be served")
-        assert not self.failed, self.failed
 
 
 def is_closed(client):
@@ -190,14 +147,6 @@ def h2_crowd(daemon, good):
     client.close()
 
 
-def rss_mib(daemon):
-    with open(f"/proc/{daemon.process.pid}/maps") as file:
-        if "libasan" in file.read():
-            return 0  # not ours to judge: the sanitizer keeps what is freed
-    with open(f"/proc/{daemon.process.pid}/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("RssAnon")) >> 10
-
-
 def peers():
     daemon = Daemon("--probe=off", "--max-connections-per-peer=2", "--max-connection-age-s=2")
     first = [dial(daemon.grpc), dial(daemon.http)]
@@ -215,14 +164,16 @@ def peers():
 def main():
     daemon = Daemon("--probe=off", "--first-byte-timeout-s=3", "--header-timeout-s=3", "--body-timeout-s=3",
                     "--request-timeout-s=5", f"--max-connections={PLACES}", "--memory-limit-mib=128",
-                    "--max-request-mib=8")
+                    "--max-request-mib=8", environment={"ASAN_OPTIONS": "quarantine_size_mb=1:malloc_context_size=1"})
     good = GoodClient(daemon)
+    good.has_sent_more()
+    before = rss_mib(daemon)
     for attack in (patience, crowd, bombs, half_sent, h2_crowd):
         began = time.monotonic()
         attack(daemon, good)
-        print(f"{attack.__name__}: {time.monotonic() - began:.1f} s, {rss_mib(daemon)} MiB anonymous, "
+        print(f"{attack.__name__}: {time.monotonic() - began:.1f} s, {good.most_mib} MiB anonymous, "
               f"{len(daemon.lines)} lines")
-        assert rss_mib(daemon) < 128
+        assert good.most_mib < before + 64, (before, good.most_mib)
     good.over = True
     good.join(timeout=60)
     assert not good.failed and good.sent > 20, good.failed

@@ -55,13 +55,13 @@ def children(pid):
 
 
 class Daemon:
-    def __init__(self, *arguments, data=None, prefix=(), command=("serve",), wait=True):
+    def __init__(self, *arguments, data=None, prefix=(), command=("serve",), wait=True, environment=None):
         self.data = data or os.path.join(temporary_folder(), "data")
         self.lines = []
         self.process = subprocess.Popen(
             [*prefix, BINARY, *command, "--grpc=127.0.0.1:0", "--http=127.0.0.1:0",
              "--api=127.0.0.1:0", "--data=" + self.data, *arguments],
-            stderr=subprocess.PIPE, text=True, errors="replace")
+            stderr=subprocess.PIPE, text=True, errors="replace", env={**os.environ, **(environment or {})})
         atexit.register(self.kill)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()

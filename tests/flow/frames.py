@@ -134,6 +134,11 @@ class Peer:
         if kind in (HEADERS, DATA) and flags & END_STREAM:
             self.answer(stream).is_ended = True
 
+    def poll(self, patience_s):
+        """What comes in this time, if anything does."""
+        self.socket.settimeout(patience_s)
+        self._receive()
+
     def _receive(self):
         try:
             piece = self.socket.recv(1 << 16)
@@ -156,8 +161,8 @@ class Peer:
         deadline = time.monotonic() + patience_s
         while not condition():
             if self.is_closed or time.monotonic() > deadline:
-                state = {stream: (answer.blocks, answer.data, answer.reset) for stream, answer in self.streams.items()}
-                raise AssertionError(f"no {what}: closed={self.is_closed} goaways={self.goaways} streams={state}")
+                some = {stream: (answer.blocks, answer.data[:100], answer.reset) for stream, answer in list(self.streams.items())[-3:]}
+                raise AssertionError(f"no {what}: closed={self.is_closed} goaways={self.goaways} streams={some}")
             self.socket.settimeout(max(0.01, deadline - time.monotonic()))
             self._receive()
 

@@ -311,17 +311,55 @@ static void who_never_opens_its_window_loses_its_replies(void **state)
 	buf_fini(&bytes);
 }
 
-static void headers_that_do_not_end_are_not_waited_for(void **state)
+/* Headers without an end, trailers without an end, a frame of which there is no more than its head;
+ * the last one with a byte now and then. */
+static void what_is_begun_and_does_not_end_is_not_waited_for(void **state)
 {
 	struct attack *attack = *state;
 	struct buf bytes = { 0 };
 
-	put_call(&bytes, 1, 0);
-	send(attack, &bytes);
-	grpc_session_tick(attack->server, attack->now_ms + 31000);
-	buf_clear(&attack->out);
-	assert_int_equal(grpc_session_pull(attack->server, &attack->out), 0);
-	assert_ended(attack, NGHTTP2_ENHANCE_YOUR_CALM, "slow_headers");
+	for (int kind = 0; kind < 3; kind++) {
+		if (kind < 2)
+			put_call(&bytes, 1, kind == 0 ? 0 : NGHTTP2_FLAG_END_HEADERS);
+		if (kind == 1)
+			frame(&bytes, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, STR("\0\1x\1y"));
+		if (kind == 2)
+			buf_append(&bytes, "\0\0\x10\x0b\0\0\0\0\0", 9);
+		send(attack, &bytes);
+		for (int i = 0; i < 9; i++) {
+			attack->now_ms += 1000;
+			grpc_session_tick(attack->server, attack->now_ms);
+			assert_null(grpc_session_complaint(attack->server));
+			if (kind == 2)
+				buf_append_byte(&bytes, 0);
+			send(attack, &bytes);
+		}
+		grpc_session_tick(attack->server, attack->now_ms + 2000);
+		buf_clear(&attack->out);
+		assert_int_equal(grpc_session_pull(attack->server, &attack->out), 0);
+		assert_ended(attack, NGHTTP2_ENHANCE_YOUR_CALM, "slow_headers");
+		stop(state);
+		start(state);
+		attack = *state;
+	}
+	buf_fini(&bytes);
+}
+
+/* Each read may end within a frame, for hours. */
+static void a_busy_client_is_never_taken_for_a_slow_one(void **state)
+{
+	struct attack *attack = *state;
+	struct buf bytes = { 0 };
+
+	for (int i = 0; i < 101; i++)
+		frame(&bytes, NGHTTP2_WINDOW_UPDATE, 0, 0, STR("\0\0\0\1"));
+	grpc_session_feed(attack->server, bytes.data, 5, attack->now_ms);
+	for (size_t at = 5; at + 13 <= bytes.len; at += 13) {
+		attack->now_ms += 9000;
+		grpc_session_feed(attack->server, bytes.data + at, 13, attack->now_ms);
+		grpc_session_tick(attack->server, attack->now_ms + 9000);
+	}
+	assert_null(grpc_session_complaint(attack->server));
 	buf_fini(&bytes);
 }
 
@@ -357,7 +395,8 @@ int main(void)
 		TEST(frames_behind_a_reset_end_it),
 		TEST(data_that_crosses_our_refusal_is_dropped_quietly),
 		TEST(who_never_opens_its_window_loses_its_replies),
-		TEST(headers_that_do_not_end_are_not_waited_for),
+		TEST(what_is_begun_and_does_not_end_is_not_waited_for),
+		TEST(a_busy_client_is_never_taken_for_a_slow_one),
 		TEST(a_body_that_trickles_is_ended),
 	};
 

@@ -157,6 +157,33 @@ static void heads_of_data_frames_are_found_in_any_pieces(void **state)
 	}
 }
 
+/* After each byte: how many frames were whole, and is something waited for? */
+static void what_is_begun_and_not_whole_is_known(void **state)
+{
+	static const char bytes[] = "\0\0\1\6\0\0\0\0\0a"   /* PING: whole with its last byte */
+				    "\0\0\1\1\0\0\0\0\1b"   /* HEADERS without their end ... */
+				    "\0\0\0\x9\4\0\0\0\1"   /* ... which comes here */
+				    "\0\0\2\0\0\0\0\0\1cd"; /* DATA: others wait for that */
+	static const char waits[] = "wwwwwwwww."
+				    "wwwwwwwwww"
+				    "wwwwwwww."
+				    "wwwwwwww...";
+	static const size_t whole_at[] = { 9, 28, 39 };
+	struct grpc_frame_heads heads = { 0 };
+	size_t whole = 0;
+
+	(void)state;
+	for (size_t i = 0; i + 1 < sizeof(bytes); i++) {
+		int32_t id;
+
+		grpc_frame_heads_next(&heads, (struct str){ bytes + i, 1 }, &id);
+		whole += whole < 3 && whole_at[whole] == i;
+		assert_int_equal(heads.whole, whole);
+		assert_int_equal(grpc_frame_heads_is_waiting(&heads), waits[i] == 'w');
+	}
+	assert_int_equal(whole, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -167,6 +194,7 @@ int main(void)
 						stop),
 		cmocka_unit_test(ids_are_remembered_as_far_back_as_promised),
 		cmocka_unit_test(heads_of_data_frames_are_found_in_any_pieces),
+		cmocka_unit_test(what_is_begun_and_not_whole_is_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

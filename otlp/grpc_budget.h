@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Memory of half-received requests: one budget for all connections of a thread, shared so that a
+ * few greedy ones leave room for the others.
+ *
+ * A connection may hold twice what is left: n of them that want everything get 2/(2n+1) each, and
+ * 1/(2n+1) stays free. One that is alone may have 4/5: the largest request that is taken must fit
+ * in there, so that it passes sooner or later. Not thread safe. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Whoever takes over a finished request counts on from there. */
+struct grpc_budget {
+	size_t used_bytes;
+	size_t limit_bytes;
+};
+
+/* What one connection has of it. */
+struct grpc_share {
+	struct grpc_budget *budget; /* borrowed; NULL: no limit */
+	size_t bytes;
+};
+
+/* A buffer of this connection was `from` bytes large and is `to` now. */
+static inline void grpc_share_move(struct grpc_share *share, size_t from, size_t to)
+{
+	share->bytes += to - from;
+	if (share->budget)
+		share->budget->used_bytes += to - from;
+}
+
+/* More than its share: the request that has grown must be refused, and may come again. */
+static inline bool grpc_share_is_over(const struct grpc_share *share)
+{
+	const struct grpc_budget *budget = share->budget;
+
+	if (!budget || share->bytes == 0)
+		return false;
+	if (budget->used_bytes > budget->limit_bytes)
+		return true;
+	if (share->bytes == budget->used_bytes)
+		return share->bytes > budget->limit_bytes / 5 * 4;
+	return share->bytes / 2 > budget->limit_bytes - budget->used_bytes;
+}
