@@ -17,7 +17,7 @@ struct state {
 	struct profile_lines lines;
 	struct buf last;                  /* the stack of the line before */
 	uint32_t ends[PROFILE_MAX_DEPTH]; /* of its frames */
-	uint32_t nodes[PROFILE_MAX_DEPTH];
+	uint32_t frames[PROFILE_MAX_DEPTH];
 	uint32_t depth;
 };
 
@@ -91,32 +91,27 @@ static uint32_t shared_frames(const struct state *state, struct str stack)
 	return shared;
 }
 
-static int walk_stack(struct state *state, struct str stack, uint32_t *out_node)
+static int walk_stack(struct state *state, struct str stack, uint32_t *out_stack)
 {
 	struct profile *profile = state->parser->profile;
 	uint32_t depth = shared_frames(state, stack);
 	size_t at = depth ? state->ends[depth - 1] + 1 : 0;
-	uint32_t node = depth ? state->nodes[depth - 1] : PROFILE_ROOT;
 
 	while (at < stack.len && depth < PROFILE_MAX_DEPTH) {
 		const char *end = memchr(stack.data + at, ';', stack.len - at);
 		size_t len = end ? (size_t)(end - stack.data) - at : stack.len - at;
-		uint32_t frame;
-		int rc = profile_frame(profile, (struct str){ stack.data + at, len }, &frame);
+		int rc = profile_frame(profile, (struct str){ stack.data + at, len },
+				       &state->frames[depth]);
 
-		if (rc == 0)
-			rc = profile_child(profile, node, frame, &node);
 		if (rc < 0)
 			return rc;
 		at += len;
-		state->ends[depth] = (uint32_t)at;
-		state->nodes[depth++] = node;
+		state->ends[depth++] = (uint32_t)at;
 		at++;
 	}
 	profile->notes.cut_stacks += at < stack.len;
 	state->depth = depth;
-	*out_node = node;
-	return 0;
+	return profile_stack(profile, state->frames, depth, out_stack);
 }
 
 static int on_line(void *arg, struct str line)
@@ -125,7 +120,7 @@ static int on_line(void *arg, struct str line)
 	struct profile_notes *notes = &state->parser->profile->notes;
 	struct str stack;
 	int64_t value;
-	uint32_t node;
+	uint32_t number;
 	int rc;
 
 	if (line.len == 0 || line.data[0] == '#')
@@ -136,13 +131,13 @@ static int on_line(void *arg, struct str line)
 		return 0;
 	}
 	notes->stacks++;
-	rc = walk_stack(state, stack, &node);
+	rc = walk_stack(state, stack, &number);
 	if (rc < 0)
 		return rc;
+	profile_add(state->parser->profile, number, &value);
 	buf_clear(&state->last);
 	buf_append_str(&state->last, stack);
-	return buf_error(&state->last) ? buf_error(&state->last)
-				       : profile_add(state->parser->profile, node, &value);
+	return buf_error(&state->last);
 }
 
 static int begin(struct profile_parser *parser)

@@ -270,10 +270,10 @@ static int read_profile(struct source *source, const struct profile_file_options
 		rc = profile_init(out_profile, limit_bytes);
 	if (rc == 0) {
 		rc = parse(source, format, &parser, block);
+		if (rc == 0)
+			rc = profile_seal(out_profile);
 		if (rc < 0)
 			profile_fini(out_profile);
-		else
-			profile_seal(out_profile);
 	}
 	if (rc < 0)
 		explain(rc, message);

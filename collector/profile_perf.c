@@ -45,9 +45,9 @@ static struct str trim(struct str text)
 static int close_sample(struct state *state)
 {
 	struct profile *profile = state->parser->profile;
-	uint32_t node = PROFILE_ROOT;
+	uint32_t path[PROFILE_MAX_DEPTH + 1] = { state->comm }, stack;
 	int64_t one = 1;
-	int rc = 0;
+	int rc;
 
 	if (!state->is_open || state->is_other) {
 		state->is_open = false;
@@ -56,10 +56,12 @@ static int close_sample(struct state *state)
 	state->is_open = false;
 	profile->notes.stacks++;
 	profile->notes.cut_stacks += state->is_cut;
-	rc = profile_child(profile, node, state->comm, &node);
-	for (uint32_t i = state->depth; rc == 0 && i-- > 0;)
-		rc = profile_child(profile, node, state->frames[i], &node);
-	return rc < 0 ? rc : profile_add(profile, node, &one);
+	for (uint32_t i = 0; i < state->depth; i++)
+		path[1 + i] = state->frames[state->depth - 1 - i];
+	rc = profile_stack(profile, path, 1 + state->depth, &stack);
+	if (rc == 0)
+		profile_add(profile, stack, &one);
+	return rc;
 }
 
 /* The last word of the header that ends in ':' is the event; before it stands "time:". */
@@ -227,7 +229,11 @@ static int add_frame(struct state *state, struct str line)
 	} else if (state->inlined && (rc = name_inlined(state, library)) < 0) {
 		return rc;
 	}
-	return intern(state, name, library, &state->frames[state->depth++]);
+	rc = intern(state, name, library, &state->frames[state->depth]);
+	if (rc == 0)
+		profile_note_frame(state->parser->profile, state->frames[state->depth++],
+				   str_eq(module, STR(" (inlined)")));
+	return rc;
 }
 
 static int on_line(void *arg, struct str line)

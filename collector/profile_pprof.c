@@ -13,6 +13,7 @@ struct state {
 	struct pprof_reader *reader; /* owned */
 	uint32_t *frames; /* owned; by function: its frame, PROFILE_NONE: not interned yet */
 	bool is_second;
+	uint32_t path[PROFILE_MAX_DEPTH]; /* the stack at hand, root first */
 };
 
 static int frame_of(struct state *state, uint32_t function, uint32_t *out_frame)
@@ -33,8 +34,8 @@ static int on_sample(void *arg, const uint32_t *locations, size_t location_count
 {
 	struct state *state = arg;
 	struct profile *profile = state->parser->profile;
-	uint32_t node = PROFILE_ROOT, depth = 0;
-	int rc = 0;
+	uint32_t depth = 0, stack;
+	int rc;
 
 	profile->notes.stacks++;
 	for (size_t i = location_count; i-- > 0;) {
@@ -42,17 +43,17 @@ static int on_sample(void *arg, const uint32_t *locations, size_t location_count
 		size_t count = pprof_reader_lines(state->reader, locations[i], &lines);
 
 		for (size_t k = count; k-- > 0 && depth < PROFILE_MAX_DEPTH; depth++) {
-			uint32_t frame;
-
-			rc = frame_of(state, lines[k], &frame);
-			if (rc == 0)
-				rc = profile_child(profile, node, frame, &node);
+			rc = frame_of(state, lines[k], &state->path[depth]);
 			if (rc < 0)
 				return rc;
+			profile_note_frame(profile, state->path[depth], k + 1 < count);
 		}
 	}
 	profile->notes.cut_stacks += depth == PROFILE_MAX_DEPTH;
-	return profile_add(profile, node, values);
+	rc = profile_stack(profile, state->path, depth, &stack);
+	if (rc == 0)
+		profile_add(profile, stack, values);
+	return rc;
 }
 
 static int begin(struct profile_parser *parser)
@@ -215,20 +216,18 @@ static int on_otlp_sample(void *arg, const struct str *frames, size_t frame_coun
 	struct otlp_state *state = arg;
 	struct profile *profile = state->parser->profile;
 	int64_t values[PROFILE_MAX_TYPES] = { 0 };
-	uint32_t node = PROFILE_ROOT, depth = 0;
+	uint32_t path[PROFILE_MAX_DEPTH], depth = 0, stack;
+	int rc = 0;
 
 	profile->notes.stacks++;
-	for (size_t i = frame_count; i-- > 0 && depth < PROFILE_MAX_DEPTH; depth++) {
-		uint32_t frame;
-		int rc = profile_frame(profile, frames[i], &frame);
-
-		if (rc == 0)
-			rc = profile_child(profile, node, frame, &node);
-		if (rc < 0)
-			return rc;
-	}
+	for (size_t i = frame_count; rc == 0 && i-- > 0 && depth < PROFILE_MAX_DEPTH; depth++)
+		rc = profile_frame(profile, frames[i], &path[depth]);
+	if (rc == 0)
+		rc = profile_stack(profile, path, depth, &stack);
 	values[state->type] = value;
-	return profile_add(profile, node, values);
+	if (rc == 0)
+		profile_add(profile, stack, values);
+	return rc;
 }
 
 /* Counts the types first: values of all samples have as many places. */

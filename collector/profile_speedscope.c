@@ -16,8 +16,9 @@ struct state {
 	struct profile_parser *parser;
 	uint32_t *frames; /* owned; by number in the file: ours */
 	size_t frame_count, frame_cap;
-	uint32_t *nodes; /* owned; by sample of the profile at hand */
-	size_t node_count, node_cap;
+	uint32_t *stacks; /* owned; by sample of the profile at hand */
+	size_t stack_count, stack_cap;
+	uint32_t path[PROFILE_MAX_DEPTH]; /* the stack at hand, root first */
 };
 
 static int add_number(uint32_t **array, size_t *count, size_t *cap, size_t limit, uint32_t number)
@@ -104,30 +105,32 @@ static int read_shared(struct state *state, struct json_tokens *tokens)
 
 /* ---- profiles ---- */
 
-static int step(struct state *state, uint32_t *node, uint32_t *depth, double number)
+/* What is deeper than PROFILE_MAX_DEPTH is counted and not kept. */
+static int step(struct state *state, uint32_t *depth, double number)
 {
-	struct profile *profile = state->parser->profile;
-
 	if (!(number >= 0) || number >= (double)state->frame_count)
 		return -EBADMSG;
-	if (*depth == PROFILE_MAX_DEPTH)
-		return 0;
+	if (*depth < PROFILE_MAX_DEPTH)
+		state->path[*depth] = state->frames[(size_t)number];
 	++*depth;
-	return profile_child(profile, *node, state->frames[(size_t)number], node);
+	return 0;
 }
 
 static int read_stack(struct state *state, struct json_tokens *tokens)
 {
-	uint32_t node = PROFILE_ROOT, depth = 0;
+	uint32_t depth = 0, stack;
 	enum json_token token;
 	int rc = 0;
 
 	while (rc == 0 && (token = json_tokens_next(tokens)) == JSON_TOKEN_NUMBER)
-		rc = step(state, &node, &depth, tokens->number);
+		rc = step(state, &depth, tokens->number);
 	if (rc < 0 || token != JSON_TOKEN_CLOSE)
 		return rc < 0 ? rc : -EBADMSG;
 	state->parser->profile->notes.stacks++;
-	return add_number(&state->nodes, &state->node_count, &state->node_cap, MAX_SAMPLES, node);
+	rc = profile_stack(state->parser->profile, state->path, depth, &stack);
+	return rc < 0 ? rc
+		      : add_number(&state->stacks, &state->stack_count, &state->stack_cap,
+				   MAX_SAMPLES, stack);
 }
 
 static int read_samples(struct state *state, struct json_tokens *tokens)
@@ -147,11 +150,11 @@ static int64_t amount_of(double number)
 	return number < 9e18 ? (int64_t)(number + 0.5) : INT64_MAX;
 }
 
-static int add_amount(struct state *state, uint32_t node, double number)
+static void add_amount(struct state *state, uint32_t stack, double number)
 {
 	int64_t values[PROFILE_MAX_TYPES] = { amount_of(number) };
 
-	return profile_add(state->parser->profile, node, values);
+	profile_add(state->parser->profile, stack, values);
 }
 
 /* Seconds would lose their fractions: all times become nanoseconds. */
@@ -169,13 +172,13 @@ static int read_weights(struct state *state, struct json_tokens *tokens, double 
 	int rc = token == JSON_TOKEN_ARRAY ? 0 : -EBADMSG;
 
 	while (rc == 0 && (token = json_tokens_next(tokens)) == JSON_TOKEN_NUMBER) {
-		if (i >= state->node_count)
+		if (i >= state->stack_count)
 			return -EBADMSG;
-		rc = add_amount(state, state->nodes[i++], tokens->number * factor);
+		add_amount(state, state->stacks[i++], tokens->number * factor);
 	}
 	if (rc < 0 || token != JSON_TOKEN_CLOSE)
 		return rc < 0 ? rc : -EBADMSG;
-	state->parser->profile->notes.bad_records += state->node_count - i;
+	state->parser->profile->notes.bad_records += state->stack_count - i;
 	return 0;
 }
 
@@ -205,28 +208,38 @@ static int read_event(struct json_tokens *tokens, struct event *out)
 	return token == JSON_TOKEN_CLOSE ? 0 : -EBADMSG;
 }
 
+static int add_passed(struct state *state, uint32_t depth, double ns)
+{
+	uint32_t stack;
+	int rc;
+
+	if (!depth || !(ns > 0))
+		return 0;
+	rc = profile_stack(state->parser->profile, state->path, depth, &stack);
+	if (rc == 0)
+		add_amount(state, stack, ns);
+	return rc;
+}
+
 /* Opened and closed frames: what passes between two events belongs to the stack that is open. */
 static int read_events(struct state *state, struct json_tokens *tokens, double factor)
 {
-	struct profile *profile = state->parser->profile;
 	enum json_token token = json_tokens_next(tokens);
-	uint32_t node = PROFILE_ROOT, depth = 0;
 	struct event event, before = { 0 };
+	uint32_t depth = 0;
 	int rc = token == JSON_TOKEN_ARRAY ? 0 : -EBADMSG;
 
 	for (bool is_first = true;
 	     rc == 0 && (token = json_tokens_next(tokens)) == JSON_TOKEN_OBJECT; is_first = false) {
 		rc = read_event(tokens, &event);
-		if (rc == 0 && !is_first && node != PROFILE_ROOT)
-			rc = add_amount(state, node, (event.at - before.at) * factor);
-		profile->notes.stacks++;
+		if (rc == 0 && !is_first)
+			rc = add_passed(state, depth, (event.at - before.at) * factor);
+		state->parser->profile->notes.stacks++;
 		before = event;
-		if (rc == 0 && event.type == 'O') {
-			rc = step(state, &node, &depth, event.frame);
-		} else if (rc == 0 && node != PROFILE_ROOT) {
-			node = profile->nodes[node].parent;
+		if (rc == 0 && event.type == 'O')
+			rc = step(state, &depth, event.frame);
+		else if (rc == 0 && depth)
 			depth--;
-		}
 	}
 	return rc < 0 || token == JSON_TOKEN_CLOSE ? rc : -EBADMSG;
 }
@@ -284,7 +297,7 @@ static int read_profile(struct state *state, struct json_tokens *tokens)
 	struct parts parts;
 	int rc = find_parts(tokens, &parts);
 
-	state->node_count = 0;
+	state->stack_count = 0;
 	if (rc == 0)
 		rc = take_unit(state, &parts);
 	if (rc == 0 && parts.samples.at)
@@ -364,7 +377,7 @@ static void free_state(struct profile_parser *parser)
 	if (!state)
 		return;
 	free(state->frames);
-	free(state->nodes);
+	free(state->stacks);
 	free(state);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "correlate/profile.h"
+#include "correlate/profile_grow.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,13 +15,16 @@
 /* ---- growing ---- */
 
 /* By half, so that the copy of a large block (by remapping) costs little more than it holds. */
-static int grow(struct profile *profile, void *array_pointer, uint32_t *cap, size_t item_bytes)
+int profile_grow(struct profile *profile, void *array_pointer, uint64_t count, uint32_t *cap,
+		 size_t item_bytes)
 {
 	void **array = array_pointer;
-	uint64_t wanted = (uint64_t)*cap + *cap / 2 + FIRST_CAP;
+	uint64_t wanted = MAX(count, (uint64_t)*cap + *cap / 2 + FIRST_CAP);
 	size_t more;
 	void *bigger;
 
+	if (count <= *cap)
+		return 0;
 	if (wanted >= PROFILE_NONE)
 		return -EMSGSIZE;
 	more = (size_t)(wanted - *cap) * item_bytes;
@@ -36,51 +39,25 @@ static int grow(struct profile *profile, void *array_pointer, uint32_t *cap, siz
 	return 0;
 }
 
-static uint32_t *new_slots(struct profile *profile, size_t count)
+int profile_double_slots(struct profile *profile, uint32_t **slots, size_t *count,
+			 uint32_t (*hash_at)(const struct profile *profile, uint32_t index))
 {
-	uint32_t *slots;
-
-	if (count * sizeof(*slots) >
-	    profile->limit_bytes - MIN(profile->limit_bytes, profile->bytes))
-		return NULL;
-	slots = malloc(count * sizeof(*slots));
-	if (slots)
-		memset(slots, 0xff, count * sizeof(*slots));
-	return slots;
-}
-
-static inline uint32_t node_hash(uint32_t parent, uint32_t frame)
-{
-	uint64_t key = ((uint64_t)parent << 32 | frame) * 0x9e3779b97f4a7c15ull;
-
-	return (uint32_t)(key >> 32) ^ (uint32_t)(key >> 7);
-}
-
-static uint32_t hash_at(const struct profile *profile, bool of_frames, uint32_t index)
-{
-	const struct profile_node *node;
-
-	if (of_frames)
-		return profile->frames[index].hash;
-	node = &profile->nodes[index];
-	return node_hash(node->parent, node->frame);
-}
-
-static int double_slots(struct profile *profile, bool of_frames)
-{
-	uint32_t **slots = of_frames ? &profile->frame_slots : &profile->node_slots;
-	size_t *count = of_frames ? &profile->frame_slot_count : &profile->node_slot_count;
 	size_t wanted = *count ? *count * 2 : FIRST_SLOTS;
-	uint32_t *bigger = new_slots(profile, wanted);
+	uint32_t *bigger;
 
-	if (!bigger)
+	if (wanted * sizeof(*bigger) >
+	    profile->limit_bytes - MIN(profile->limit_bytes, profile->bytes))
 		return -EMSGSIZE;
+	bigger = malloc(wanted * sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	memset(bigger, 0xff, wanted * sizeof(*bigger));
 	for (size_t i = 0; i < *count; i++) {
 		size_t at;
 
 		if ((*slots)[i] == PROFILE_NONE)
 			continue;
-		at = hash_at(profile, of_frames, (*slots)[i]) & (wanted - 1);
+		at = hash_at(profile, (*slots)[i]) & (wanted - 1);
 		while (bigger[at] != PROFILE_NONE)
 			at = (at + 1) & (wanted - 1);
 		bigger[at] = (*slots)[i];
@@ -117,30 +94,10 @@ static int put_text(struct profile *profile, struct str name, uint64_t *out_offs
 
 /* ---- life ---- */
 
-static int add_root(struct profile *profile)
-{
-	int rc = grow(profile, &profile->nodes, &profile->node_cap, sizeof(*profile->nodes));
-
-	if (rc == 0)
-		rc = double_slots(profile, false);
-	if (rc == 0)
-		rc = double_slots(profile, true);
-	if (rc < 0)
-		return rc;
-	profile->nodes[0] = (struct profile_node){ PROFILE_NONE, PROFILE_NONE, PROFILE_NONE };
-	profile->node_count = 1;
-	return 0;
-}
-
 int profile_init(struct profile *profile, size_t limit_bytes)
 {
-	int rc;
-
 	*profile = (struct profile){ .limit_bytes = limit_bytes ? limit_bytes : PROFILE_MAX_BYTES };
-	rc = add_root(profile);
-	if (rc < 0)
-		profile_fini(profile);
-	return rc;
+	return 0;
 }
 
 void profile_fini(struct profile *profile)
@@ -149,8 +106,10 @@ void profile_fini(struct profile *profile)
 	free(profile->text);
 	free(profile->nodes);
 	free(profile->values);
+	free(profile->stacks);
+	free(profile->path);
 	free(profile->frame_slots);
-	free(profile->node_slots);
+	free(profile->stack_slots);
 	*profile = (struct profile){ 0 };
 }
 
@@ -249,7 +208,7 @@ uint32_t profile_count_type(const struct profile *profile, unsigned type)
 	return PROFILE_NONE;
 }
 
-/* ---- stacks ---- */
+/* ---- frames ---- */
 
 struct str profile_frame_name(const struct profile *profile, uint32_t frame)
 {
@@ -266,16 +225,21 @@ static int new_frame(struct profile *profile, struct str name, uint32_t hash, ui
 	uint64_t offset = 0;
 	int rc = 0;
 
-	if (profile->frame_count == profile->frame_cap)
-		rc = grow(profile, &profile->frames, &profile->frame_cap, sizeof(*profile->frames));
+	rc = profile_grow(profile, &profile->frames, profile->frame_count + 1ull,
+			  &profile->frame_cap, sizeof(*profile->frames));
 	if (rc == 0)
 		rc = put_text(profile, name, &offset);
 	if (rc < 0)
 		return rc;
 	profile->frames[profile->frame_count] =
-		(struct profile_frame){ offset, (uint32_t)name.len, hash };
+		(struct profile_frame){ offset, hash, (uint16_t)name.len, 0 };
 	*out_frame = profile->frame_count++;
 	return 0;
+}
+
+static uint32_t frame_hash(const struct profile *profile, uint32_t frame)
+{
+	return profile->frames[frame].hash;
 }
 
 int profile_frame(struct profile *profile, struct str name, uint32_t *out_frame)
@@ -285,9 +249,12 @@ int profile_frame(struct profile *profile, struct str name, uint32_t *out_frame)
 	int rc;
 
 	name.len = MIN(name.len, (size_t)PROFILE_MAX_NAME);
-	if (profile->frame_count >= profile->frame_slot_count / 2 &&
-	    (rc = double_slots(profile, true)) < 0)
-		return rc;
+	if (profile->frame_count >= profile->frame_slot_count / 2) {
+		rc = profile_double_slots(profile, &profile->frame_slots,
+					  &profile->frame_slot_count, frame_hash);
+		if (rc < 0)
+			return rc;
+	}
 	hash = (uint32_t)(map_hash(name.data, name.len, 0) >> 32);
 	mask = profile->frame_slot_count - 1;
 	for (at = hash & mask; profile->frame_slots[at] != PROFILE_NONE; at = (at + 1) & mask) {
@@ -305,79 +272,6 @@ int profile_frame(struct profile *profile, struct str name, uint32_t *out_frame)
 	return rc;
 }
 
-int profile_child(struct profile *profile, uint32_t parent, uint32_t frame, uint32_t *out_node)
-{
-	size_t mask, at;
-	int rc;
-
-	if (profile->node_count >= profile->node_slot_count / 4 * 3 &&
-	    (rc = double_slots(profile, false)) < 0)
-		return rc;
-	mask = profile->node_slot_count - 1;
-	for (at = node_hash(parent, frame) & mask; profile->node_slots[at] != PROFILE_NONE;
-	     at = (at + 1) & mask) {
-		const struct profile_node *found = &profile->nodes[profile->node_slots[at]];
-
-		if (found->parent == parent && found->frame == frame) {
-			*out_node = profile->node_slots[at];
-			return 0;
-		}
-	}
-	if (profile->node_count == profile->node_cap &&
-	    (rc = grow(profile, &profile->nodes, &profile->node_cap, sizeof(*profile->nodes))) < 0)
-		return rc;
-	profile->nodes[profile->node_count] = (struct profile_node){ parent, frame, PROFILE_NONE };
-	profile->node_slots[at] = profile->node_count;
-	*out_node = profile->node_count++;
-	return 0;
-}
-
-int profile_add(struct profile *profile, uint32_t node, const int64_t *values)
-{
-	struct profile_node *leaf = &profile->nodes[node];
-	int64_t *sums;
-	int rc;
-
-	if (leaf->value == PROFILE_NONE) {
-		if (profile->value_count == profile->value_cap &&
-		    (rc = grow(profile, &profile->values, &profile->value_cap,
-			       sizeof(int64_t) * MAX(profile->type_count, 1u))) < 0)
-			return rc;
-		leaf->value = profile->value_count++;
-		memset(&profile->values[(size_t)leaf->value * profile->type_count], 0,
-		       sizeof(int64_t) * profile->type_count);
-	}
-	sums = &profile->values[(size_t)leaf->value * profile->type_count];
-	for (unsigned i = 0; i < profile->type_count; i++) {
-		if (__builtin_add_overflow(sums[i], values[i], &sums[i]))
-			sums[i] = values[i] < 0 ? INT64_MIN : INT64_MAX;
-	}
-	return 0;
-}
-
-/* A smaller block is never refused, but an allocator may say so. */
-static void shrink(void *array_pointer, uint32_t *cap, uint32_t count, size_t item_bytes)
-{
-	void **array = array_pointer;
-	void *smaller = realloc(*array, MAX((size_t)count, (size_t)1) * item_bytes);
-
-	if (smaller) {
-		*array = smaller;
-		*cap = MAX(count, 1u);
-	}
-}
-
-void profile_seal(struct profile *profile)
-{
-	free(profile->node_slots);
-	free(profile->frame_slots);
-	profile->node_slots = profile->frame_slots = NULL;
-	profile->node_slot_count = profile->frame_slot_count = 0;
-	shrink(&profile->nodes, &profile->node_cap, profile->node_count, sizeof(*profile->nodes));
-	shrink(&profile->values, &profile->value_cap, profile->value_count,
-	       sizeof(int64_t) * MAX(profile->type_count, 1u));
-}
-
 int64_t profile_self(const struct profile *profile, uint32_t node, unsigned type)
 {
 	uint32_t value = profile->nodes[node].value;
@@ -393,4 +287,14 @@ double profile_total(const struct profile *profile, unsigned type)
 	for (uint32_t i = 0; i < profile->value_count; i++)
 		total += (double)profile->values[(size_t)i * profile->type_count + type];
 	return total * profile->types[type].factor;
+}
+
+void profile_note_frame(struct profile *profile, uint32_t frame, bool is_inlined)
+{
+	profile->frames[frame].seen |= is_inlined ? PROFILE_SEEN_INLINED : PROFILE_SEEN_REAL;
+}
+
+bool profile_frame_is_inlined(const struct profile *profile, uint32_t frame)
+{
+	return frame < profile->frame_count && profile->frames[frame].seen == PROFILE_SEEN_INLINED;
 }

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A profile: amounts by stack, each distinct frame name and each distinct stack held once, as a
- * tree.
+/* A profile: amounts by stack, each distinct frame name and each distinct stack held once; in the
+ * end as a tree.
  *
- * A reader interns frames, walks from PROFILE_ROOT to the leaf, and adds the stack's values there;
- * it never holds the file. Children always have higher numbers than their parents. Memory grows
- * with what is distinct, up to a limit. Deterministic; not thread safe. */
+ * A reader interns frames and whole stacks and adds values to these; it never holds the file. One
+ * look-up a stack, not one a frame: large profiles are slow by the misses of the cache.
+ * profile_seal sorts the stacks and makes the tree, in preorder: a node's descendants follow it at
+ * once. Memory grows with what is distinct, up to a limit. Deterministic; not thread safe.
+ *
+ *   profile_init -> { profile_frame ..., profile_stack, profile_add } ... -> profile_seal
+ *                -> anything that reads -> profile_fini */
 #pragma once
 
 #include <stdbool.h>
@@ -41,15 +45,26 @@ struct profile_type {
 
 struct profile_frame {
 	uint64_t offset; /* of its name in `text` */
-	uint32_t len;
 	uint32_t hash;
+	uint16_t len;
+	uint8_t seen; /* PROFILE_SEEN_*, for formats that tell */
 };
+
+#define PROFILE_SEEN_REAL    1
+#define PROFILE_SEEN_INLINED 2
 
 struct profile_node {
 	uint32_t parent;
 	uint32_t frame;
 	uint32_t value; /* index into `values`, in steps of type_count; PROFILE_NONE: only passed
 			   through */
+};
+
+/* A distinct stack, until the tree is made; its values have its number. */
+struct profile_stack {
+	uint32_t start; /* of its frames in `path`, root first */
+	uint32_t count;
+	uint32_t hash;
 };
 
 /* What the reader noticed; everything here is said to the user. */
@@ -76,12 +91,16 @@ struct profile {
 	uint32_t frame_count, frame_cap;
 	char *text;
 	size_t text_len, text_cap;
-	struct profile_node *nodes;
-	uint32_t node_count, node_cap;
+	struct profile_stack *stacks; /* until profile_seal, as `path` and the slots */
+	uint32_t stack_count, stack_cap;
+	uint32_t *path;
+	uint32_t path_count, path_cap;
+	uint32_t *frame_slots, *stack_slots; /* hash tables of numbers; PROFILE_NONE: free */
+	size_t frame_slot_count, stack_slot_count;
+	struct profile_node *nodes; /* from profile_seal on */
+	uint32_t node_count;
 	int64_t *values;
 	uint32_t value_count, value_cap;
-	uint32_t *frame_slots, *node_slots; /* hash tables of numbers; PROFILE_NONE: free */
-	size_t frame_slot_count, node_slot_count;
 	size_t bytes, limit_bytes;
 };
 
@@ -103,13 +122,30 @@ uint32_t profile_count_type(const struct profile *profile, unsigned type);
 
 /* The number of a frame's name. -ENOMEM; -EMSGSIZE: the limit. */
 int profile_frame(struct profile *profile, struct str name, uint32_t *out_frame);
-/* The child of `parent` with this frame; finds or makes. The same errors. */
-int profile_child(struct profile *profile, uint32_t parent, uint32_t frame, uint32_t *out_node);
-/* Adds type_count values to the stack that ends at `node`. Sums stop at the ends of int64. */
-int profile_add(struct profile *profile, uint32_t node, const int64_t *values);
+/* It was seen as a function of its own, or inlined into its caller. */
+void profile_note_frame(struct profile *profile, uint32_t frame, bool is_inlined);
+/* Never seen but inlined: its code lies in its caller's. */
+bool profile_frame_is_inlined(const struct profile *profile, uint32_t frame);
+/* The number of a stack, root first; finds or makes. Frames beyond PROFILE_MAX_DEPTH are cut. The
+ * same errors. */
+int profile_stack(struct profile *profile, const uint32_t *frames, uint32_t count,
+		  uint32_t *out_stack);
+/* Adds type_count values to a stack. Sums stop at the ends of int64. */
+void profile_add(struct profile *profile, uint32_t stack, const int64_t *values);
 
-/* No more stacks will come: gives back what only adding needs. */
-void profile_seal(struct profile *profile);
+/* No more stacks will come: makes the tree, and gives back what only adding needs. -ENOMEM;
+ * -EMSGSIZE: the limit. */
+int profile_seal(struct profile *profile);
+
+/* All nodes of a sealed profile, each after its parent, with the frames that lead to it. */
+struct profile_walk {
+	const struct profile *profile;
+	uint32_t next, node, depth; /* frames[0 .. depth - 1]: root first */
+	uint32_t nodes[PROFILE_MAX_DEPTH], frames[PROFILE_MAX_DEPTH];
+};
+
+void profile_walk_init(struct profile_walk *walk, const struct profile *profile);
+bool profile_walk_next(struct profile_walk *walk);
 
 struct str profile_frame_name(const struct profile *profile, uint32_t frame);
 /* 0 where the stack is only passed through. */

@@ -51,52 +51,56 @@ static int check_like(const struct diff_input *inputs, unsigned count, struct bu
 
 struct merge {
 	struct profile *to;
-	const struct profile *from;
-	uint32_t *frames, *nodes; /* of `from`, as those of `to` */
+	uint32_t *frames; /* of `from`, as those of `to` */
 	double scale;
+	unsigned from_type, to_type;
+	struct profile_walk walk;
 };
 
-static int merge_node(struct merge *merge, uint32_t node, unsigned from_type, unsigned to_type)
+static int merge_node(struct merge *merge)
 {
-	const struct profile_node *at = &merge->from->nodes[node];
+	const struct profile_walk *walk = &merge->walk;
+	uint32_t path[PROFILE_MAX_DEPTH], stack;
 	int64_t values[PROFILE_MAX_TYPES] = { 0 };
-	int64_t self = profile_self(merge->from, node, from_type);
-	uint32_t *frame;
-	int rc = 0;
+	int64_t self = profile_self(walk->profile, walk->node, merge->from_type);
+	int rc;
 
-	if (node != PROFILE_ROOT) {
-		frame = &merge->frames[at->frame];
-		if (*frame == PROFILE_NONE)
-			rc = profile_frame(merge->to, profile_frame_name(merge->from, at->frame),
-					   frame);
-		if (rc == 0)
-			rc = profile_child(merge->to, merge->nodes[at->parent], *frame,
-					   &merge->nodes[node]);
-	}
-	if (rc < 0 || !self)
-		return rc;
-	values[to_type] = (int64_t)llround((double)self * merge->scale);
-	return profile_add(merge->to, merge->nodes[node], values);
+	if (!self)
+		return 0;
+	for (uint32_t i = 0; i < walk->depth; i++)
+		path[i] = merge->frames[walk->frames[i]];
+	rc = profile_stack(merge->to, path, walk->depth, &stack);
+	values[merge->to_type] = (int64_t)llround((double)self * merge->scale);
+	if (rc == 0)
+		profile_add(merge->to, stack, values);
+	return rc;
 }
 
 static int merge_one(struct profile *to, const struct profile *from, unsigned from_type,
 		     unsigned to_type, double scale)
 {
-	struct merge merge = { .to = to,
-			       .from = from,
-			       .scale = scale * from->types[from_type].factor };
+	struct merge *merge = calloc(1, sizeof(*merge));
+	size_t bytes = ((size_t)from->frame_count + 1) * sizeof(*merge->frames);
 	int rc = -ENOMEM;
 
-	merge.frames = malloc(((size_t)from->frame_count + 1) * sizeof(*merge.frames));
-	merge.nodes = calloc(from->node_count, sizeof(*merge.nodes));
-	if (merge.frames && merge.nodes) {
-		memset(merge.frames, 0xff, ((size_t)from->frame_count + 1) * sizeof(*merge.frames));
+	if (!merge)
+		return rc;
+	*merge = (struct merge){ .to = to,
+				 .frames = malloc(bytes),
+				 .scale = scale * from->types[from_type].factor,
+				 .from_type = from_type,
+				 .to_type = to_type };
+	if (merge->frames) {
+		profile_walk_init(&merge->walk, from);
 		rc = 0;
 	}
-	for (uint32_t i = 0; rc == 0 && i < from->node_count; i++)
-		rc = merge_node(&merge, i, from_type, to_type);
-	free(merge.frames);
-	free(merge.nodes);
+	/* all of them, so that a profile's types get the same numbers */
+	for (uint32_t i = 0; rc == 0 && i < from->frame_count; i++)
+		rc = profile_frame(to, profile_frame_name(from, i), &merge->frames[i]);
+	while (rc == 0 && profile_walk_next(&merge->walk))
+		rc = merge_node(merge);
+	free(merge->frames);
+	free(merge);
 	return rc;
 }
 
@@ -115,7 +119,7 @@ static int merge_all(struct profile *to, const struct diff_input *inputs, unsign
 	for (unsigned i = 0; rc == 0 && i < count; i++)
 		rc = merge_one(to, inputs[i].profile,
 			       of_alloc ? inputs[i].alloc_type : inputs[i].type, i, scales[i]);
-	return rc;
+	return rc < 0 ? rc : profile_seal(to);
 }
 
 /* ---- entries ---- */

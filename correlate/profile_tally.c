@@ -238,50 +238,63 @@ uint32_t profile_tally_heaviest(const struct profile_tally *tally, uint32_t node
 struct fold {
 	const struct profile_tally *tally;
 	struct profile *folded;
-	uint32_t *moved;  /* by node: where it went */
-	uint8_t *is_idle; /* by node: at or below an idle frame */
-	uint8_t *is_busy; /* by node: at or below a frame that works for somebody */
+	struct profile_walk walk;
+	uint32_t *place; /* by frame: where it stands in the path at hand, from 1; 0: nowhere */
+	uint32_t path[PROFILE_MAX_DEPTH];
+	uint8_t is_idle[PROFILE_MAX_DEPTH + 1]; /* by depth: at or below an idle frame */
+	uint8_t is_busy[PROFILE_MAX_DEPTH + 1]; /* at or below a frame that works for somebody */
 	bool drop_idle;
 };
 
-static uint32_t find_above(const struct profile *profile, uint32_t node, uint32_t frame)
+static void judge_idle(struct fold *fold)
 {
-	while (node != PROFILE_ROOT) {
-		if (profile->nodes[node].frame == frame)
-			return node;
-		node = profile->nodes[node].parent;
-	}
-	return PROFILE_NONE;
-}
-
-static void judge_idle(struct fold *fold, uint32_t node)
-{
-	const struct profile_node *at = &fold->tally->profile->nodes[node];
-	uint32_t topics = fold->tally->topics[at->frame];
+	uint32_t depth = fold->walk.depth, topics;
 	uint32_t nobody =
 		TOPIC_BIT(TOPIC_LIBRARY) | TOPIC_BIT(TOPIC_WORKER) | TOPIC_BIT(TOPIC_IDLE);
 
-	fold->is_busy[node] = fold->is_busy[at->parent] || !(topics & nobody);
-	fold->is_idle[node] = fold->is_idle[at->parent] ||
-			      (topics & TOPIC_BIT(TOPIC_IDLE) && !fold->is_busy[node]);
+	if (!depth)
+		return;
+	topics = fold->tally->topics[fold->walk.frames[depth - 1]];
+	fold->is_busy[depth] = fold->is_busy[depth - 1] || !(topics & nobody);
+	fold->is_idle[depth] = fold->is_idle[depth - 1] ||
+			       (topics & TOPIC_BIT(TOPIC_IDLE) && !fold->is_busy[depth]);
 }
 
-static int fold_node(struct fold *fold, uint32_t node)
+/* The stack at hand without its loops; returns its depth. */
+static uint32_t shorten(struct fold *fold)
+{
+	const struct profile_walk *walk = &fold->walk;
+	uint32_t depth = 0;
+
+	for (uint32_t i = 0; i < walk->depth; i++) {
+		uint32_t frame = walk->frames[i];
+
+		if (fold->place[frame]) {
+			while (depth > fold->place[frame])
+				fold->place[fold->path[--depth]] = 0;
+			continue;
+		}
+		fold->path[depth++] = frame;
+		fold->place[frame] = depth;
+	}
+	for (uint32_t i = 0; i < depth; i++)
+		fold->place[fold->path[i]] = 0;
+	return depth;
+}
+
+static int fold_node(struct fold *fold)
 {
 	const struct profile *profile = fold->tally->profile;
-	const struct profile_node *from = &profile->nodes[node];
-	uint32_t parent = fold->moved[from->parent];
-	int rc = 0;
+	uint32_t value = profile->nodes[fold->walk.node].value, stack;
+	int rc;
 
-	judge_idle(fold, node);
-	if (fold->drop_idle && fold->is_idle[node])
+	judge_idle(fold);
+	if (value == PROFILE_NONE || (fold->drop_idle && fold->is_idle[fold->walk.depth]))
 		return 0;
-	fold->moved[node] = find_above(fold->folded, parent, from->frame);
-	if (fold->moved[node] == PROFILE_NONE)
-		rc = profile_child(fold->folded, parent, from->frame, &fold->moved[node]);
-	if (rc == 0 && from->value != PROFILE_NONE)
-		rc = profile_add(fold->folded, fold->moved[node],
-				 &profile->values[(size_t)from->value * profile->type_count]);
+	rc = profile_stack(fold->folded, fold->path, shorten(fold), &stack);
+	if (rc == 0)
+		profile_add(fold->folded, stack,
+			    &profile->values[(size_t)value * profile->type_count]);
 	return rc;
 }
 
@@ -293,6 +306,8 @@ static int copy_frames(const struct profile *profile, struct profile *folded)
 		uint32_t same;
 
 		rc = profile_frame(folded, profile_frame_name(profile, i), &same);
+		if (rc == 0)
+			folded->frames[same].seen = profile->frames[i].seen;
 	}
 	return rc;
 }
@@ -302,33 +317,36 @@ static int fold_all(struct fold *fold)
 	const struct profile *profile = fold->tally->profile;
 	int rc = copy_frames(profile, fold->folded);
 
-	for (uint32_t i = 1; rc == 0 && i < profile->node_count; i++)
-		rc = fold_node(fold, i);
+	profile_walk_init(&fold->walk, profile);
+	while (rc == 0 && profile_walk_next(&fold->walk))
+		rc = fold_node(fold);
 	return rc;
 }
 
 int profile_fold(const struct profile_tally *tally, bool drop_idle, struct profile *out_folded)
 {
 	const struct profile *profile = tally->profile;
-	struct fold fold = { .tally = tally, .folded = out_folded, .drop_idle = drop_idle };
-	int rc = profile_init(out_folded, profile->limit_bytes);
+	struct fold *fold = calloc(1, sizeof(*fold));
+	int rc = fold ? profile_init(out_folded, profile->limit_bytes) : -ENOMEM;
 
-	if (rc < 0)
+	if (rc < 0) {
+		free(fold);
 		return rc;
+	}
 	memcpy(out_folded->types, profile->types, sizeof(profile->types));
 	out_folded->type_count = profile->type_count;
 	out_folded->period = profile->period;
 	out_folded->notes = profile->notes;
-	fold.moved = calloc(profile->node_count, sizeof(*fold.moved));
-	fold.is_idle = calloc(profile->node_count, 1);
-	fold.is_busy = calloc(profile->node_count, 1);
-	rc = fold.moved && fold.is_idle && fold.is_busy ? fold_all(&fold) : -ENOMEM;
-	free(fold.moved);
-	free(fold.is_idle);
-	free(fold.is_busy);
+	fold->tally = tally;
+	fold->folded = out_folded;
+	fold->drop_idle = drop_idle;
+	fold->place = calloc((size_t)profile->frame_count + 1, sizeof(*fold->place));
+	rc = fold->place ? fold_all(fold) : -ENOMEM;
+	if (rc == 0)
+		rc = profile_seal(out_folded);
 	if (rc < 0)
 		profile_fini(out_folded);
-	else
-		profile_seal(out_folded);
+	free(fold->place);
+	free(fold);
 	return rc;
 }

@@ -99,14 +99,15 @@ static void diff_base_takes_percent_of_the_base(void **state)
 static void add_heap(struct comparison *comparison, int64_t inuse, int64_t alloc, uint64_t minute)
 {
 	struct profile *profile = &comparison->profiles[comparison->count];
-	uint32_t frame, node;
+	uint32_t frame, stack;
 
 	assert_int_equal(profile_init(profile, 0), 0);
 	profile_add_type(profile, STR("inuse_space"), STR("bytes"));
 	profile_add_type(profile, STR("alloc_space"), STR("bytes"));
 	assert_int_equal(profile_frame(profile, STR("main.decode"), &frame), 0);
-	assert_int_equal(profile_child(profile, PROFILE_ROOT, frame, &node), 0);
-	assert_int_equal(profile_add(profile, node, (int64_t[]){ inuse, alloc }), 0);
+	assert_int_equal(profile_stack(profile, &frame, 1, &stack), 0);
+	profile_add(profile, stack, (int64_t[]){ inuse, alloc });
+	assert_int_equal(profile_seal(profile), 0);
 	profile->time_unix_ns = (1 + minute) * 60000000000u;
 	comparison->inputs[comparison->count++] = (struct diff_input){ profile, 0, 1 };
 }

@@ -135,11 +135,16 @@ static void memory_has_a_limit(void **state)
 static void sums_stop_at_the_ends(void **state)
 {
 	struct profile profile;
+	uint32_t frame, stack;
 
 	(void)state;
-	build_profile(&profile, "a 999999999999999999\na 999999999999999999\n");
+	assert_int_equal(profile_init(&profile, 0), 0);
+	assert_int_equal(profile_add_type(&profile, STR("samples"), STR("count")), 0);
+	assert_int_equal(profile_frame(&profile, STR("a"), &frame), 0);
+	assert_int_equal(profile_stack(&profile, &frame, 1, &stack), 0);
 	for (int i = 0; i < 10; i++)
-		profile_add(&profile, 1, &(int64_t){ INT64_MAX / 2 });
+		profile_add(&profile, stack, &(int64_t){ INT64_MAX / 2 });
+	assert_int_equal(profile_seal(&profile), 0);
 	assert_true(profile_self(&profile, 1, 0) == INT64_MAX);
 	profile_fini(&profile);
 }
