@@ -67,7 +67,7 @@ static void put_distance(const struct profile_diff *diff, const struct diff_entr
 {
 	const struct diff_entry *second = nth_grown(diff, 1);
 
-	if (!second)
+	if (!second || first != nth_grown(diff, 0))
 		return;
 	buf_printf(out, "; %.1f times the next, ", first->change / second->change);
 	profile_diff_put_name(diff, second, out);
@@ -81,6 +81,40 @@ static void put_distance(const struct profile_diff *diff, const struct diff_entr
 static bool is_line(const struct profile_diff *diff, const struct diff_entry *entry)
 {
 	return diff->count < 3 || (entry->slope_per_s > 0 && entry->fit >= GOOD_FIT);
+}
+
+/* The largest that grew, and by a line where that can be told; NULL. */
+static const struct diff_entry *steady_growth(const struct profile_diff *diff)
+{
+	const struct diff_entry *entry;
+
+	for (unsigned i = 0; (entry = nth_grown(diff, i)); i++) {
+		if (entry->change <= diff->totals[0] * GROWTH)
+			return NULL;
+		if (is_line(diff, entry))
+			return entry;
+	}
+	return NULL;
+}
+
+/* What grew more than the suspect, but all at once: warmed up, not leaking. */
+static void say_step(struct profile_diff *diff, const struct diff_entry *suspect)
+{
+	const struct diff_entry *largest = nth_grown(diff, 0);
+	struct buf text;
+
+	if (!largest || largest == suspect)
+		return;
+	buf_init(&text, 0);
+	buf_append_text(&text, "not ");
+	profile_diff_put_name(diff, largest, &text);
+	buf_append_text(&text, ": it grew by more, ");
+	put_change(diff, largest->change, &text);
+	buf_printf(&text,
+		   ", but not along a line (R^2 %.2f): it has levelled off, or goes up and "
+		   "down",
+		   largest->fit);
+	say(diff, RULE_TREND, FINDING_TRAP, largest, &text);
 }
 
 static void say_trend(struct profile_diff *diff, const struct diff_entry *entry)
@@ -187,12 +221,12 @@ static void say_no_growth(struct profile_diff *diff)
 
 static void judge_heap(struct profile_diff *diff)
 {
-	const struct diff_entry *first = nth_grown(diff, 0);
-	bool grows = first && first->change > diff->totals[0] * GROWTH;
+	const struct diff_entry *first = steady_growth(diff);
 	struct buf text;
 
-	if (!grows || !is_line(diff, first)) {
+	if (!first) {
 		say_no_growth(diff);
+		first = nth_grown(diff, 0);
 		if (first)
 			say_trend(diff, first);
 		say_load(diff);
@@ -206,6 +240,7 @@ static void judge_heap(struct profile_diff *diff)
 	say(diff, RULE_LEAK, FINDING_VERDICT, first, &text);
 	say_kept(diff, first);
 	say_trend(diff, first);
+	say_step(diff, first);
 	profile_diff_say(diff, RULE_LEAK, FINDING_NEXT, first,
 			 "find who still holds what is allocated there: a list, map, cache or "
 			 "queue that only grows");

@@ -3,9 +3,10 @@
 
 #include "collector/base/macros.h"
 
-#define RUN_SLACK     1.1 /* nodes of one run hold nearly the same: one decides, the others do it */
+#define RUN_SLACK     1.03 /* nodes of one run hold nearly the same: one decides, the others do it */
 #define CALL_SLACK    1.03
 #define WHOLE_PROGRAM 0.95 /* what holds so much is what everything runs under */
+#define OWN_OF_BEST   0.6  /* one's own code is named before a library that holds hardly more */
 #define SPREAD        0.6  /* a callee is spread when no single place has more of it than this */
 
 static uint32_t frame_of(const struct profile_tally *tally, uint32_t node)
@@ -13,13 +14,19 @@ static uint32_t frame_of(const struct profile_tally *tally, uint32_t node)
 	return node == PROFILE_NONE ? PROFILE_NONE : tally->profile->nodes[node].frame;
 }
 
-static bool is_own_code(const struct profile_tally *tally, uint32_t node)
+/* What is inlined is its caller's code: that is where a change is made. */
+static bool is_own_frame(const struct profile_tally *tally, uint32_t frame)
 {
 	uint32_t not_own =
 		TOPIC_BIT(TOPIC_LIBRARY) | TOPIC_BIT(TOPIC_KERNEL) | TOPIC_BIT(TOPIC_UNKNOWN);
-	uint32_t frame = frame_of(tally, node);
 
-	return frame != PROFILE_NONE && !(tally->topics[frame] & not_own);
+	return frame != PROFILE_NONE && !(tally->topics[frame] & not_own) &&
+	       !profile_frame_is_inlined(tally->profile, frame);
+}
+
+static bool is_own_code(const struct profile_tally *tally, uint32_t node)
+{
+	return is_own_frame(tally, frame_of(tally, node));
 }
 
 static void descend(const struct profile_tally *tally, struct profile_dominant *out)
@@ -138,22 +145,38 @@ static bool is_on_path(const struct profile_tally *tally, const struct profile_d
 	return false;
 }
 
+/* In many places, and in none of them mostly. */
+static bool is_spread(const struct profile_tally *tally, const struct profile_dominant *dominant,
+		      uint32_t frame, double least)
+{
+	double all = tally->inclusive[frame];
+
+	return all >= tally->total * least && all > 0 && all < tally->total * WHOLE_PROGRAM &&
+	       tally->callers[frame] >= 2 && tally->widest[frame] <= all * SPREAD &&
+	       !(tally->topics[frame] & TOPIC_BIT(TOPIC_UNKNOWN)) &&
+	       !is_on_path(tally, dominant, frame);
+}
+
 uint32_t profile_dominant_callee(const struct profile_tally *tally,
 				 const struct profile_dominant *dominant, double least)
 {
-	uint32_t best = PROFILE_NONE;
+	uint32_t best = PROFILE_NONE, best_own = PROFILE_NONE;
 
 	for (uint32_t i = 0; i < tally->profile->frame_count; i++) {
-		double all = tally->inclusive[i];
-
-		if (all < tally->total * least || all <= 0 || all >= tally->total * WHOLE_PROGRAM ||
-		    tally->callers[i] < 2 || tally->widest[i] > all * SPREAD ||
-		    tally->topics[i] & TOPIC_BIT(TOPIC_UNKNOWN) || is_on_path(tally, dominant, i))
+		if (!is_spread(tally, dominant, i, least))
 			continue;
-		if (best == PROFILE_NONE || all > tally->inclusive[best])
+		if (best == PROFILE_NONE || tally->inclusive[i] > tally->inclusive[best])
 			best = i;
+		if (is_own_frame(tally, i) &&
+		    (best_own == PROFILE_NONE || tally->inclusive[i] > tally->inclusive[best_own]))
+			best_own = i;
 	}
-	return best;
+	/* a library that only leads to one's own code (sorting, with one's comparison) is no answer
+	 */
+	return best_own != PROFILE_NONE &&
+			       tally->inclusive[best_own] >= tally->inclusive[best] * OWN_OF_BEST
+		       ? best_own
+		       : best;
 }
 
 uint32_t profile_dominant_self(const struct profile_tally *tally)

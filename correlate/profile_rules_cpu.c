@@ -7,6 +7,7 @@
 #define GC_SHARE       0.25
 #define LOCK_SHARE     0.25
 #define CALLEE_SHARE   0.25
+#define CALLEE_MORE    1.5 /* than a subtree that holds most by itself */
 #define HOT_SHARE      0.2
 #define IDLE_SHARE     0.02
 #define RUNNABLE_SHARE 0.2
@@ -153,7 +154,8 @@ static void dominant_callee(struct diagnosis *d)
 	path_part = is_path_informative(d) ? d->tree.cum[d->dominant.headline] : 0;
 	if (share(d, part) < CALLEE_SHARE)
 		return;
-	if (is_path_informative(d) && path_part < d->tree.total * 0.95 && path_part >= part)
+	if (is_path_informative(d) && path_part < d->tree.total * 0.95 &&
+	    path_part * CALLEE_MORE >= part)
 		return; /* the subtree says more */
 	diagnosis_say(d, RULE_DOMINANT_CALLEE, FINDING_VERDICT, callee, part,
 		      "%s holds %s, spread over %u callers: no single path shows it",

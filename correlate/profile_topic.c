@@ -5,7 +5,7 @@
 
 #include "collector/base/macros.h"
 
-enum how { EXACT, PREFIX, SUFFIX, HAS };
+enum how { EXACT, PREFIX, SUFFIX, HAS, NAME, WORD };
 
 static const struct pattern {
 	uint8_t topic, how, len;
@@ -15,6 +15,45 @@ static const struct pattern {
 #include "correlate/profile_topic.def"
 #undef X
 };
+
+/* "pool_worker" of "main.(*pool).pool_worker.func1 (pool.go)": the function's own name. */
+static struct str own_name(struct str name)
+{
+	const char *space = name.len ? memmem(name.data, name.len, " (", 2) : NULL;
+	const char *closure;
+
+	if (space && space > name.data)
+		name.len = (size_t)(space - name.data);
+	while (name.len && (closure = memmem(name.data + 1, name.len - 1, ".func", 5)))
+		name.len = (size_t)(closure - name.data);
+	for (size_t i = name.len; i > 0; i--) {
+		if (strchr(".:/$", name.data[i - 1]))
+			return (struct str){ name.data + i, name.len - i };
+	}
+	return name;
+}
+
+static bool is_upper(char c)
+{
+	return c >= 'A' && c <= 'Z';
+}
+
+/* The words of poolWorker, pool_worker and PoolWorker are "pool" and "worker". */
+static bool has_word(struct str name, struct str word)
+{
+	for (size_t start = 0, end; start < name.len; start = end) {
+		for (end = start + 1;
+		     end < name.len && name.data[end] != '_' && !is_upper(name.data[end]); end++)
+			;
+		if (name.data[start] == '_')
+			start++;
+		if (end - start == word.len && word.len &&
+		    (name.data[start] | 0x20) == word.data[0] &&
+		    memcmp(name.data + start + 1, word.data + 1, word.len - 1) == 0)
+			return true;
+	}
+	return false;
+}
 
 static bool matches(const struct pattern *pattern, struct str name)
 {
@@ -31,6 +70,10 @@ static bool matches(const struct pattern *pattern, struct str name)
 		return memcmp(name.data + name.len - len, pattern->text, len) == 0;
 	case HAS:
 		return memmem(name.data, name.len, pattern->text, len) != NULL;
+	case NAME:
+		return str_eq(own_name(name), (struct str){ pattern->text, len });
+	case WORD:
+		return has_word(own_name(name), (struct str){ pattern->text, len });
 	}
 	return false;
 }

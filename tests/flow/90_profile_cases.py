@@ -33,13 +33,17 @@ def wrong(case, said):
         return f"frame {frame}, not {case['frame']}: {verdict}"
     if "caller" in case and said["functions"][0]["caller"] != case["caller"]:
         return f"caller {said['functions'][0]['caller']}"
+    if "suspect" in case and not {said["functions"][0][key] for key in ("function", "caller")} & set(case["suspect"]):
+        return f"suspect {said['functions'][0]}"
     missing = set(case.get("also", [])) - {finding["rule"] for finding in said.get("findings", [])}
     return f"not said: {missing}" if missing else None
 
 
 def main():
-    with open(os.path.join(CASES, "expected.json"), encoding="utf-8") as file:
-        cases = json.load(file)
+    cases = []
+    for name in ("expected.json", "held_out.json"):
+        with open(os.path.join(CASES, name), encoding="utf-8") as file:
+            cases += json.load(file)
     complaints = []
     for case in cases:
         why = wrong(case, ask(case["command"]))

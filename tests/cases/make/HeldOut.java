@@ -22,7 +22,7 @@ public class HeldOut {
 		}
 
 		static void readLine(int i) {
-			sink += spend(2000 + i);
+			sink += spend(200 + i);
 		}
 
 		static void importFile() {
@@ -76,7 +76,7 @@ public class HeldOut {
 	}
 
 	static void repeat(Supplier<Object> work) {
-		long end = System.nanoTime() + 4_000_000_000L;
+		long end = System.nanoTime() + 8_000_000_000L;
 		while (System.nanoTime() < end)
 			sink += work.get().hashCode();
 	}

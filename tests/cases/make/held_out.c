@@ -7,7 +7,7 @@
 #include <time.h>
 
 #define NOINLINE __attribute__((noinline))
-#define ROWS	 4000
+#define ROWS     4000
 
 static volatile uint64_t sink;
 

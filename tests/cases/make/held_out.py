@@ -223,6 +223,8 @@ def heap_snapshot(path):
 def function_of(frame):
     """Which function of this file a line is in."""
     name = "<module>"
+    if not os.path.exists(frame.filename):
+        return "<frozen>"
     with open(frame.filename, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             found = re.match(r"\s*def (\w+)", line)

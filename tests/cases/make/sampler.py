@@ -42,10 +42,13 @@ class Sampler(threading.Thread):
         self.clocks, self.is_done = {}, False
 
     def cpu_of(self, tid):
+        """What it ran and was ready, in us, and whether it is ready now: that is not booked before it runs."""
         try:
             with open(f"/proc/self/task/{tid}/schedstat") as file:
                 ran, ready, _ = file.read().split()
-                return int(ran) / 1e3, int(ready) / 1e3
+            with open(f"/proc/self/task/{tid}/stat") as file:
+                state = file.read().rsplit(")", 1)[1].split()[0]
+            return int(ran) / 1e3, int(ready) / 1e3, state == "R"
         except (FileNotFoundError, ProcessLookupError):  # it has ended
             return None
 
@@ -61,7 +64,7 @@ class Sampler(threading.Thread):
                 continue
             stack = stack_of(frames[thread.ident])
             ran, ready = min(now[0] - before[0], elapsed_us), now[1] - before[1]
-            ready = max(0, min(ready, elapsed_us - ran))
+            ready = elapsed_us - ran if now[2] else max(0, min(ready, elapsed_us - ran))
             self.on[stack] += ran
             self.off[stack + ";[runnable]"] += ready
             self.off[stack] += max(0, elapsed_us - ran - ready)
