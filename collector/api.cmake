@@ -3,13 +3,13 @@
 list(APPEND SPANWISE_COLLECTOR_SOURCES
 	http1.c http1_head.c http1_respond.c http_conn.c http_host.c render.c query.c
 	query/answer.c query/conditions.c query/health.c query/operation_view.c query/operations.c
-	query/compare.c query/openapi.c query/params.c query/search.c query/slowest.c query/stacks.c
+	query/compare.c query/openapi.c query/params.c query/plumbing.c query/search.c query/slowest.c query/stacks.c
 	query/trace.c query/trace_otlp.c query/wait_table.c query/waits.c query/when.c
 	flame.c flame_diff.c flame_protobuf.c flame_tree.c flame_write.c trace_events.c
 	trace_events_write.c query/flame.c cli/flame.c
 	cli/bar.c cli/client.c cli/doctor.c cli/doctor_daemon.c cli/doctor_host.c
 	cli/doctor_report.c cli/doctor_span.c cli/options.c cli/processes.c cli/search.c cli/show.c
-	cli/show_tables.c cli/span_tree.c cli/status.c cli/story.c cli/term.c cli/top.c cli/trace.c
+	cli/show_tables.c cli/span_tree.c cli/status.c cli/story.c cli/story_code.c cli/term.c cli/top.c cli/trace.c
 	cli/waterfall.c cli/waterfall_cells.c cli/waterfall_svg.c)
 
 # The assembler reads it; the build must know.

@@ -12,27 +12,46 @@
 
 #define PATH_BYTES 256
 
-/* One side's stacks: 0, or -ENOENT where the daemon has none. */
-static int fetch_side(struct client *client, const char *selection, const char *state,
-		      struct profile *out)
+/* Appends the stacks of a state. 0, or -ENOENT where the daemon has none. */
+static int fetch_state(struct client *client, const char *selection, const char *state,
+		       struct buf *out)
 {
-	const struct profile_file_options plain = { .format = "collapsed" };
-	struct buf path, body, message;
-	int status, rc = -ENOENT;
+	struct buf path, body;
+	int status;
 
 	buf_init(&path, 0);
 	buf_init(&body, 0);
-	buf_init(&message, 0);
 	buf_printf(&path, "/api/v1/flame?%s&state=%s&format=collapsed", selection, state);
 	buf_append_byte(&path, 0);
 	status = client_get(client, path.data, &body);
-	if (status == 200 && body.len)
+	if (status == 200)
+		buf_append_str(out, buf_str(&body));
+	buf_fini(&path);
+	buf_fini(&body);
+	return status == 200 ? buf_error(out) : -ENOENT;
+}
+
+/* One side's stacks: time on a CPU, or off it, whether waiting or ready. */
+static int fetch_side(struct client *client, const char *selection, bool on_cpu,
+		      struct profile *out)
+{
+	const struct profile_file_options plain = { .format = "collapsed" };
+	struct buf body, message;
+	int rc;
+
+	buf_init(&body, 0);
+	buf_init(&message, 0);
+	rc = fetch_state(client, selection, on_cpu ? "cpu" : "blocked", &body);
+	if (rc == 0 && !on_cpu)
+		rc = fetch_state(client, selection, "runnable", &body);
+	if (rc == 0 && body.len == 0)
+		rc = -ENOENT;
+	if (rc == 0)
 		rc = profile_file_parse(buf_str(&body), &plain, 0, out, NULL, &message);
 	if (rc == 0) { /* the daemon's stacks weigh nanoseconds */
 		out->types[0].unit = PROFILE_NS;
 		out->types[0].factor = 1;
 	}
-	buf_fini(&path);
 	buf_fini(&body);
 	buf_fini(&message);
 	return rc;
@@ -66,9 +85,9 @@ static void show_stacks(struct client *client, const char *selection, double wal
 {
 	struct profile on, off;
 
-	if (fetch_side(client, selection, "cpu", &on) < 0)
+	if (fetch_side(client, selection, true, &on) < 0)
 		return;
-	if (fetch_side(client, selection, "blocked", &off) == 0) {
+	if (fetch_side(client, selection, false, &off) == 0) {
 		putchar('\n');
 		show_sides(&on, &off, wall_ns, term);
 		profile_fini(&off);
@@ -182,7 +201,9 @@ static int show_trace(struct client *client, const char *id, const struct json_v
 	put_waits(span, &out);
 	fwrite(out.data, 1, out.len, stdout);
 	buf_fini(&out);
-	snprintf(selection, sizeof(selection), "trace=%s", id);
+	/* of the span whose ledger is shown, so that they add up to its wall */
+	snprintf(selection, sizeof(selection), "trace=%s&span=%.16s", id,
+		 json_read_text(span, "span_id"));
 	show_stacks(client, selection, json_read_double(span, "wall_ns"), term);
 	return 0;
 }
@@ -278,8 +299,10 @@ static int diagnose_operation(const struct diagnose_stored *stored, struct clien
 		status = show_json(client, path.data);
 	else
 		status = show_slowest(client, selection.data, term);
-	if (status == 0 && !stored->json)
+	if (status == 0 && !stored->json) {
+		printf("\nall of them:\n");
 		show_stacks(client, selection.data, 0, term);
+	}
 	buf_fini(&selection);
 	buf_fini(&path);
 	return status;

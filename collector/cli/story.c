@@ -7,10 +7,16 @@
 
 #include "collector/base/macros.h"
 #include "collector/cli/bar.h"
+#include "collector/cli/story_code.h"
 #include "collector/cli/waterfall.h"
 
 #define LEAST_WAIT  1000 /* waits below 1/1000 of the wall are only counted */
 #define LEAST_SHARE 20   /* a span's own time must be 1/20 of the trace to be worth a story */
+
+struct telling {
+	const struct term *term;
+	bool with_stacks;
+};
 
 static const struct json_value *ledger_of(const struct span_row *row)
 {
@@ -88,31 +94,38 @@ static void put_where(const struct term *term, const struct json_value *of, stru
 	buf_append_byte(out, '\n');
 }
 
-/* Of a span that was busy: the code that most of it was found in. */
-static void put_code(const struct term *term, const struct span_row *row, struct buf *out)
+/* All of it, innermost first, for who asked. */
+static void put_stack(const struct term *term, const struct json_value *of, struct buf *out)
 {
-	const struct json_value *code = json_read_get(row->span, "code");
-	uint64_t running_ns = json_read_uint(ledger_of(row), "running_ns");
-	char ns[16], share[16];
+	const struct json_value *stack = json_read_get(of, "stack");
 
-	if (running_ns < row->wall_ns / 2)
-		return;
-	for (size_t i = 0; i < json_read_count(code); i++) {
-		const struct json_value *at = json_read_at(code, i);
-
-		if (json_read_count(json_read_get(at, "where")) == 0)
-			continue;
-		term_duration(json_read_uint(at, "ns"), ns);
-		term_percent(json_read_uint(at, "ns"), running_ns, share);
-		put_label(term, "on CPU", out);
-		buf_printf(out, "%s, %s of what ran, was found\n", ns, share);
-		put_where(term, at, out);
-		return;
+	for (size_t i = 0; i < json_read_count(stack); i++) {
+		put_label(term, "", out);
+		buf_append_text(out, "  ");
+		term_text(term, json_read_as_text(json_read_at(stack, i)), 100, false, out);
+		buf_append_byte(out, '\n');
 	}
 }
 
-static void put_waits(const struct term *term, const struct span_row *row, struct buf *out)
+/* Of a span that ran more than it waited, whether or not it got a CPU at once: the code that most
+ * of it ran under. */
+static void put_code(const struct telling *telling, const struct span_row *row, struct buf *out)
 {
+	const struct json_value *code = json_read_get(row->span, "code");
+	uint64_t running_ns = json_read_uint(ledger_of(row), "running_ns");
+	struct bar_parts parts;
+
+	bar_parts_of_ledger(ledger_of(row), &parts);
+	if (running_ns < row->wall_ns / LEAST_SHARE || parts.running < bar_parts_blocked(&parts))
+		return;
+	story_put_code(telling->term, code, running_ns, out);
+	if (telling->with_stacks)
+		put_stack(telling->term, json_read_at(code, 0), out);
+}
+
+static void put_waits(const struct telling *telling, const struct span_row *row, struct buf *out)
+{
+	const struct term *term = telling->term;
 	const struct json_value *waits = json_read_get(row->span, "waits");
 	size_t count = json_read_count(waits), shown = 0;
 
@@ -123,7 +136,9 @@ static void put_waits(const struct term *term, const struct span_row *row, struc
 			break;
 		put_label(term, shown ? "" : "blocked", out);
 		put_wait(term, row, wait, out);
-		if (shown == 0)
+		if (telling->with_stacks)
+			put_stack(term, wait, out);
+		else if (shown == 0)
 			put_where(term, wait, out);
 	}
 	if (count > shown) {
@@ -186,8 +201,9 @@ static void put_runnable(const struct term *term, const struct span_row *row, st
 		   preempted, throttled);
 }
 
-static void put_story(const struct term *term, const struct span_row *row, struct buf *out)
+static void put_story(const struct telling *telling, const struct span_row *row, struct buf *out)
 {
+	const struct term *term = telling->term;
 	const struct json_value *verdict = json_read_get(row->span, "verdict");
 	char wall[16];
 
@@ -205,8 +221,8 @@ static void put_story(const struct term *term, const struct span_row *row, struc
 	term_reset(term, out);
 	buf_append_byte(out, '\n');
 	put_runnable(term, row, out);
-	put_code(term, row, out);
-	put_waits(term, row, out);
+	put_code(telling, row, out);
+	put_waits(telling, row, out);
 	put_items(term, row, out);
 }
 
@@ -276,14 +292,16 @@ static const struct span_row *most_self(const struct span_tree *tree,
 	return best;
 }
 
-void story_put_all(const struct term *term, const struct span_tree *tree, struct buf *out)
+void story_put_all(const struct term *term, const struct span_tree *tree, bool with_stacks,
+		   struct buf *out)
 {
+	const struct telling telling = { term, with_stacks };
 	const struct span_row *told[WATERFALL_STORIES];
 	const struct span_row *row = longest(tree);
 	unsigned count = 0;
 
 	while (row && count < WATERFALL_STORIES) {
-		put_story(term, row, out);
+		put_story(&telling, row, out);
 		told[count++] = row;
 		row = most_self(tree, told, count);
 	}

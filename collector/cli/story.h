@@ -9,5 +9,6 @@
 #define STORY_ITEMS 3
 
 /* The longest span, then those that spent most time themselves; and what to do about spans without
- * figures. */
-void story_put_all(const struct term *term, const struct span_tree *tree, struct buf *out);
+ * figures. `with_stacks`: whole stacks instead of their interesting frames. */
+void story_put_all(const struct term *term, const struct span_tree *tree, bool with_stacks,
+		   struct buf *out);

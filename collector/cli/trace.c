@@ -12,7 +12,7 @@
 #include "collector/commands.h"
 
 /* `term`: NULL for an SVG. */
-static int draw(struct client *client, const struct term *term, const char *path)
+static int draw(struct client *client, const struct term *term, bool with_stacks, const char *path)
 {
 	struct json_value *root;
 	struct buf out;
@@ -21,7 +21,7 @@ static int draw(struct client *client, const struct term *term, const char *path
 	if (rc < 0)
 		return show_failure(client);
 	buf_init(&out, 0);
-	rc = term ? waterfall_draw(term, root, &out) : waterfall_svg(root, &out);
+	rc = term ? waterfall_draw(term, root, with_stacks, &out) : waterfall_svg(root, &out);
 	if (rc == 0)
 		fwrite(out.data, 1, out.len, stdout);
 	else
@@ -35,10 +35,12 @@ static int draw(struct client *client, const struct term *term, const char *path
 int command_trace(int argc, char **argv)
 {
 	const char *api = NULL, *width = NULL, *colour = NULL;
-	bool json = false, svg = false;
+	bool json = false, svg = false, stacks = false;
 	const struct option_row rows[] = {
 		{ "--json", NULL, NULL, &json, "the API's answer as it is" },
 		{ "--svg", NULL, NULL, &svg, "the picture as an SVG file" },
+		{ "--stacks", NULL, NULL, &stacks,
+		  "whole stacks below the picture, not only their interesting frames" },
 		{ "--width", "N", &width, NULL, "columns to draw in" },
 		{ "--color", "WHEN", &colour, NULL, "auto, always or never" },
 		{ "--api", "ADDR", &api, NULL,
@@ -46,7 +48,8 @@ int command_trace(int argc, char **argv)
 		{ NULL, NULL, NULL, NULL, NULL },
 	};
 	const struct options options = {
-		"spanwise trace ID [--json | --svg] [--width N] [--color=auto|always|never]",
+		"spanwise trace ID [--json | --svg] [--stacks] [--width N] "
+		"[--color=auto|always|never]",
 		"Draws one trace: a bar for each span, each cell coloured by what its threads did\n"
 		"at that time, and why the slowest spans waited. ID is a trace id, the first\n"
 		"digits of one, `latest`, or `slowest`.",
@@ -75,7 +78,8 @@ int command_trace(int argc, char **argv)
 	if (rc < 0)
 		rc = show_failure(&client);
 	else
-		rc = json ? show_json(&client, path) : draw(&client, svg ? NULL : &term, path);
+		rc = json ? show_json(&client, path)
+			  : draw(&client, svg ? NULL : &term, stacks, path);
 	client_fini(&client);
 	return rc;
 }

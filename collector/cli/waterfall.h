@@ -9,8 +9,9 @@
 
 #define WATERFALL_STORIES 3 /* spans that are explained below the picture */
 
-/* `trace`: of GET /api/v1/traces/{id}?timeline=1. -ENOMEM. */
-int waterfall_draw(const struct term *term, const struct json_value *trace, struct buf *out);
+/* `trace`: of GET /api/v1/traces/{id}?timeline=1; `with_stacks`: as for story_put_all. -ENOMEM. */
+int waterfall_draw(const struct term *term, const struct json_value *trace, bool with_stacks,
+		   struct buf *out);
 
 /* The same as an SVG file that needs nothing else. -ENOENT: the trace has no spans. */
 int waterfall_svg(const struct json_value *trace, struct buf *out);

@@ -8,6 +8,7 @@
 #include "collector/base/macros.h"
 #include "collector/clock.h"
 #include "collector/daemon.h"
+#include "collector/query/plumbing.h"
 #include "collector/stack_book.h"
 
 #define MAX_BYTES  ((size_t)64 << 20)
@@ -114,59 +115,13 @@ const struct stack_names *stacks_find(struct stacks *stacks, uint64_t id)
 	return *slot;
 }
 
-static bool begins_with(struct str text, const char *prefix)
-{
-	size_t bytes = strlen(prefix);
-
-	return text.len >= bytes && memcmp(text.data, prefix, bytes) == 0;
-}
-
-static bool contains(struct str text, const char *part)
-{
-	return text.len && memmem(text.data, text.len, part, strlen(part));
-}
-
-/* Python's own library is to a service what the C library is to a program. */
-static bool is_python_library(struct str path)
-{
-	return begins_with(path, "<frozen") ||
-	       (contains(path, "/lib/python3") && !contains(path, "-packages/"));
-}
-
-bool stacks_is_interesting(const struct frame *frame)
-{
-	static const char *const modules[] = { "libc.so",    "libc-",     "ld-linux", "ld-musl",
-					       "libpthread", "libpython", "python3",  "[vdso]" };
-	static const char *const names[] = {
-		"_start",   "__libc_start", "start_thread", "clone",
-		"runtime.", "_PyEval_",     "std::rt::",    "__rust_"
-	};
-	struct str file = frame_base_name(frame->module);
-
-	if (frame->kind == FRAME_KERNEL || frame->kind == FRAME_UNKNOWN || frame->name.len == 0)
-		return false;
-	if (frame->kind == FRAME_PYTHON)
-		return !is_python_library(frame->module);
-	if (frame->kind != FRAME_NATIVE)
-		return true;
-	for (size_t i = 0; i < ARRAY_LEN(modules); i++) {
-		if (begins_with(file, modules[i]))
-			return false;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (begins_with(frame->name, names[i]))
-			return false;
-	}
-	return true;
-}
-
 static void put_where(struct json *json, const struct stack_names *names)
 {
 	unsigned shown = 0;
 
 	json_array(json, "where");
 	for (uint32_t i = 0; names && i < names->count && shown < WHERE_FRAMES; i++) {
-		if (!stacks_is_interesting(&names->frames[i]))
+		if (plumbing_is(&names->frames[i]))
 			continue;
 		json_str(json, NULL, names->texts[i]);
 		shown++;

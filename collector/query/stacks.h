@@ -33,10 +33,6 @@ const struct stack_names *stacks_find(struct stacks *stacks, uint64_t id);
 /* "[no stack: budget]" and the like: what stands in place of frames. */
 const char *stacks_none_text(uint64_t id);
 
-/* Does a reader want to see it first? Not what every program has around its own code: the C
- * library, the loader, the kernel, an interpreter's own machinery. */
-bool stacks_is_interesting(const struct frame *frame);
-
-/* For render.h: an array of texts; in "where" the innermost interesting ones; and in their place
- * "no_stack". */
+/* For render.h: an array of texts; in "where" the innermost that are no plumbing; and in their
+ * place "no_stack". */
 void stacks_put_json(struct json *json, const char *key, uint64_t id, void *stacks);

@@ -295,6 +295,27 @@ def differences(daemon, first, second, totals):
     assert done.returncode == 2, done
 
 
+def told(daemon, *words):
+    done = subprocess.run([BINARY, *words, "--api=" + daemon.api, "--color=never"], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 0, (words, done.stdout, done.stderr)
+    return done.stdout
+
+
+def stories(daemon, facts, trace):
+    """What `trace` says below its picture, and what `diagnose` makes of the stored stacks."""
+    text = told(daemon, "trace", facts["trace"])
+    assert "of what ran, " in text, text
+    whole = told(daemon, "trace", facts["trace"], "--stacks")
+    wait = next(wait for span in trace["spans"] if span["name"] == "query" for wait in span["waits"]
+                if wait["reason"] == "net" and wait["stack"])
+    assert all(name in whole for name in wait["stack"]) and len(whole) > len(text), whole
+    read = told(daemon, "diagnose", "--trace", facts["trace"])
+    assert "waiting" in read and "on a CPU" in read and "in neither" not in read, read
+    read = told(daemon, "diagnose", "--operation", "subject serialize", "--from", "-1h")
+    assert "the slowest of them" in read and "in neither" not in read, read
+
+
 def named_trace(daemon, facts):
     """The trace, once the names of its stacks are there."""
     trace = wait_for(lambda: daemon.settled(facts["trace"]), "the trace to settle")
@@ -322,6 +343,7 @@ def main():
         perfetto(daemon, first, traces[0], totals[0])
         svg(daemon, first, totals[0])
         differences(daemon, first, second, totals)
+        stories(daemon, first, traces[0])
     assert daemon.stop() == 0, daemon.log()
 
 

@@ -64,7 +64,7 @@ static char *draw(const struct term *term, const char *text)
 
 	assert_int_equal(json_read(str_of(text), &root, NULL), 0);
 	buf_init(&out, 0);
-	assert_int_equal(waterfall_draw(term, root, &out), 0);
+	assert_int_equal(waterfall_draw(term, root, false, &out), 0);
 	json_read_free(root);
 	buf_append_byte(&out, '\0');
 	return out.data;
