@@ -291,14 +291,17 @@ const struct ledger_wait *trace_events_wait(const struct trace_events *events,
 	return likely == 1 ? one : NULL;
 }
 
-/* All of one wait's are the same, or there is but one. */
+/* Who ended all of a wait. */
 static const struct ledger_waker *sole(const struct ledger_wait *wait)
 {
-	for (unsigned i = 1; i < wait->waker_count; i++) {
+	uint64_t ended_ns = 0;
+
+	for (unsigned i = 0; i < wait->waker_count; i++) {
 		if (!is_same_waker(&wait->wakers[0], &wait->wakers[i]))
 			return NULL;
+		ended_ns += wait->wakers[i].ns;
 	}
-	return wait->waker_count ? &wait->wakers[0] : NULL;
+	return wait->waker_count && ended_ns == wait->ns ? &wait->wakers[0] : NULL;
 }
 
 const struct ledger_waker *trace_events_waker(const struct trace_events *events,
