@@ -52,7 +52,7 @@ int python_symbols_find(const struct sections *sections, struct python_symbols *
 	struct python_symbols found = { 0 };
 	int rc = find_in(sections, SHT_DYNSYM, &found);
 
-	if (rc == -ENOENT)
+	if (rc == -ENOENT && !sections_of_type(sections, SHT_DYNSYM)) /* a static program */
 		rc = find_in(sections, SHT_SYMTAB, &found);
 	if (rc == -ENOENT && own) {
 		found.runtime = own->sh_addr;

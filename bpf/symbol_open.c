@@ -31,6 +31,19 @@ int symbol_open_root(int directory_fd)
 	return fd < 0 ? -errno : fd;
 }
 
+/* The program itself, which needs no path: it may be deleted. */
+static int open_executable(int directory_fd, const struct symbol_mapping *mapping)
+{
+	struct stat status;
+	int fd = openat(directory_fd, "exe", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd >= 0 && (fstat(fd, &status) < 0 || status.st_ino != mapping->inode)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
 /* By map_files, else by its path within the process's root. */
 int symbol_open_file(int directory_fd, int root_fd, const struct symbol_mapping *mapping)
 {
@@ -47,6 +60,8 @@ int symbol_open_file(int directory_fd, int root_fd, const struct symbol_mapping 
 	fd = openat(directory_fd, name, (int)how.flags);
 	if (fd < 0 && mapping->path[0] == '/' && root_fd >= 0)
 		fd = (int)syscall(SYS_openat2, root_fd, mapping->path, &how, sizeof(how));
+	if (fd < 0)
+		fd = open_executable(directory_fd, mapping);
 	if (fd >= 0 && (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))) {
 		close(fd);
 		fd = -1;

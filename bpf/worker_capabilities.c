@@ -30,6 +30,8 @@ static uint64_t needed(void)
 {
 	uint64_t kept = BIT(CAP_SYS_PTRACE) | BIT(CAP_DAC_READ_SEARCH) | BIT(CAP_SYSLOG);
 
+	if (knows(CAP_CHECKPOINT_RESTORE))
+		kept |= BIT(CAP_CHECKPOINT_RESTORE);
 	kept |= knows(CAP_BPF) ? BIT(CAP_BPF) | BIT(CAP_PERFMON) : BIT(CAP_SYS_ADMIN);
 	return is_before_5_11() ? kept | BIT(CAP_SYS_RESOURCE) : kept;
 }

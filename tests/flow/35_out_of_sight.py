@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names are found of programs whose file is deleted, or lies in another mount and pid namespace, or that end at once
+after their span."""
+
+import os
+import shutil
+import tempfile
+
+from daemon import Daemon, run, skip, wait_for
+from ledgers import settled_spans
+from service import Subject, wait_until_published
+from stacks import ask_for_span, in_order, longest_stack, wait_until_walked
+
+PROGRAM = os.path.join(os.environ.get("FLOW_FORMS", ""), "glibc", "chain_O2")
+WANTED = ["wait_for_row", "query_rows", "handle_report", "make_span", "main"]
+# its file is seen by nobody but itself
+HIDDEN = """mount -t tmpfs none "$1" && cp "$2" "$1/hidden" && exec unshare --pid --fork --kill-child "$1/hidden" """
+
+
+def check(daemon, channel, subject, what):
+    wait_until_walked(daemon, channel, subject)
+    stack = longest_stack(daemon, channel, subject, "sleep")
+    print(what, " < ".join(stack))
+    assert in_order(WANTED, stack), (what, stack)
+
+
+def check_deleted(daemon, channel, folder):
+    path = shutil.copy(PROGRAM, os.path.join(folder, "deleted"))
+    with Subject(path) as subject:
+        os.unlink(path)
+        wait_until_published(daemon, subject.pid)
+        check(daemon, channel, subject, "deleted:")
+
+
+def check_hidden(daemon, channel, folder):
+    place = os.path.join(folder, "place")
+    os.mkdir(place)
+    with Subject("unshare", "--mount", "--propagation", "private", "sh", "-c", HIDDEN, "sh", place, PROGRAM) as subject:
+        def pids():
+            return [process["pid"] for process in daemon.status()["probe"]["publishing"]
+                    if process["executable"].endswith("/hidden")]
+
+        wait_for(pids, "the hidden program to be seen")
+        assert not os.path.exists(os.path.join(place, "hidden"))
+        check(daemon, channel, subject, "hidden:")
+
+
+def check_gone(daemon, channel):
+    """It is gone before anybody asks; what was read at its start must do."""
+    subject = Subject(PROGRAM)
+    wait_until_published(daemon, subject.pid)
+    wait_until_walked(daemon, channel, subject)
+    with subject:
+        facts = ask_for_span(channel, subject, "sort", "chain")
+
+    def look():
+        waits = settled_spans(daemon, facts["trace"])["sort"]["waits"]
+        return max(waits, key=lambda wait: wait["ns"])["stack"]
+
+    stack = wait_for(look, "the stack of a process that is gone")
+    print("gone:", " < ".join(stack))
+    assert in_order(WANTED[:2] + ["sort_rows"] + WANTED[2:], stack), stack
+
+
+def main():
+    if os.geteuid() != 0:
+        skip("needs root for eBPF and namespaces")
+    if not os.path.exists(PROGRAM):
+        skip("the program is not built: FLOW_FORMS names no folder")
+    daemon = Daemon("--settle-ms=300")
+    kernel = daemon.status()["kernel"]
+    if not kernel["available"] or "raw_tp" in kernel["features"]:
+        skip("no eBPF here that walks by tables: " + str(kernel["error"]))
+    with tempfile.TemporaryDirectory() as folder, daemon.channel() as channel:
+        check_deleted(daemon, channel, folder)
+        check_hidden(daemon, channel, folder)
+        check_gone(daemon, channel)
+    assert daemon.stop() == 0, daemon.log()
+
+
+run(main)
