@@ -163,13 +163,13 @@ static int take(struct unwind_load *load, struct unwind_extents *extents, uint32
 	return unwind_extents_take(extents, count, out_first);
 }
 
-/* The first row says that nothing is known, for what lies before all others. */
+/* The first row is for what lies before all others. */
 static void write_rows(struct unwind_load *load, const struct file *file,
 		       const struct unwind_table *table)
 {
 	uint32_t row = file->first_row, at = 0;
 
-	load->rows[row++] = (struct unwind_row){ .cfa = UNWIND_END };
+	load->rows[row++] = (struct unwind_row){ .cfa = UNWIND_CHAIN };
 	for (uint32_t page = 0; page < file->page_count; page++) {
 		uint64_t end = (uint64_t)(file->base_page + page + 1) << UNWIND_PAGE_BITS;
 		struct unwind_page *place = &load->pages[file->first_page + page];

@@ -43,7 +43,7 @@ static int by_address(const void *a, const void *b)
 
 	if (x->address != y->address)
 		return x->address < y->address ? -1 : 1;
-	return (x->row.cfa != UNWIND_END) - (y->row.cfa != UNWIND_END);
+	return (x->row.cfa != UNWIND_CHAIN) - (y->row.cfa != UNWIND_CHAIN);
 }
 
 static bool says_the_same(const struct unwind_row *a, const struct unwind_row *b)
@@ -156,7 +156,9 @@ static int take_function(struct unwind_table *table, struct unwind_reader reader
 		table->unsupported++;
 		rc = put(table, start, (struct unwind_row){ .cfa = UNWIND_END });
 	}
-	return rc < 0 ? rc : put(table, start + bytes, (struct unwind_row){ .cfa = UNWIND_END });
+	/* what nobody describes mostly was made by other means, and keeps frame pointers: an
+	 * interpreter's built-in functions, for one */
+	return rc < 0 ? rc : put(table, start + bytes, (struct unwind_row){ .cfa = UNWIND_CHAIN });
 }
 
 /* The records of a file mostly name the same few CIEs one after the other. */

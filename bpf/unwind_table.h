@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The unwind rules of one ELF file, made of its .eh_frame: rows sorted by address, neighbours that
- * say the same merged, gaps between functions marked.
+ * say the same merged, gaps between functions marked (UNWIND_CHAIN).
  *
  * https://refspecs.linuxfoundation.org/LSB_5.0.0/LSB-Core-generic/LSB-Core-generic/ehframechpt.html
  * and DWARF 5, 6.4. Hostile bytes: each read is checked, each count has a limit; a record that is
