@@ -214,7 +214,7 @@ static int read_text(int memory_fd, const struct python_layout *layout, uint64_t
 {
 	uint8_t letters[MAX_LETTERS * 4];
 	uint64_t length, skipped;
-	uint32_t state, code;
+	uint32_t state = 0, code;
 	struct buf text;
 	unsigned kind;
 	int rc = process_memory_read(memory_fd, address + layout->text_length, &length,

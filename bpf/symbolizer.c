@@ -12,6 +12,7 @@
 
 #include "bpf/python_code.h"
 #include "bpf/symbol_file.h"
+#include "bpf/symbol_jitdump.h"
 #include "bpf/symbol_kernel.h"
 #include "bpf/symbol_maps.h"
 #include "bpf/symbol_merge.h"
@@ -33,7 +34,7 @@ struct process {
 	uint32_t ns_pid;
 	bool root_is_ours;
 	struct symbol_maps maps;
-	struct symbol_perf_map perf_map;
+	struct symbol_perf_map perf_map, jitdump;
 	struct python_layout *python; /* owned; NULL: it runs no Python that we know */
 	uint64_t read_ns;             /* when the maps were read last; 0: never */
 	uint64_t perf_ns;             /* ... the perf map */
@@ -79,6 +80,7 @@ static void free_process(struct process *process)
 {
 	symbol_maps_fini(&process->maps);
 	symbol_perf_map_fini(&process->perf_map);
+	symbol_perf_map_fini(&process->jitdump);
 	free(process->python);
 	free(process);
 }
@@ -279,11 +281,47 @@ static const struct symbol_file *vdso_of(struct symbolizer *symbolizer)
 	return &symbolizer->vdso;
 }
 
-static const char *jit_name(struct process *process, uint64_t address, uint64_t now_ns)
+/* Opens it by the name that perf gave it, in the process's own pid and mount namespaces. */
+static void read_perf_map(struct process *process, int directory_fd)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "root/tmp/perf-%u.map", process->ns_pid);
+	fd = openat(directory_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	symbol_perf_map_read(&process->perf_map, fd);
+	close(fd);
+}
+
+static void read_jitdump(struct process *process, int directory_fd)
+{
+	int root_fd = symbol_open_root(directory_fd), fd = -1;
+
+	for (uint32_t i = 0; i < process->maps.count && fd < 0; i++) {
+		if (symbol_jitdump_is(process->maps.mappings[i].path))
+			fd = symbol_open_file(directory_fd, root_fd, &process->maps.mappings[i]);
+	}
+	if (fd >= 0) {
+		symbol_jitdump_read(&process->jitdump, fd);
+		close(fd);
+	}
+	if (root_fd >= 0)
+		close(root_fd);
+}
+
+static const char *find_jit(const struct process *process, uint64_t address)
 {
 	const char *name = symbol_perf_map_find(&process->perf_map, address);
-	char path[64];
-	int directory_fd, fd;
+
+	return name ? name : symbol_perf_map_find(&process->jitdump, address);
+}
+
+static const char *jit_name(struct process *process, uint64_t address, uint64_t now_ns)
+{
+	const char *name = find_jit(process, address);
+	int directory_fd;
 
 	if (name || process->perf_ns + REREAD_NS > now_ns)
 		return name;
@@ -291,14 +329,10 @@ static const char *jit_name(struct process *process, uint64_t address, uint64_t 
 	directory_fd = symbol_open_process(process->pid);
 	if (directory_fd < 0)
 		return NULL;
-	snprintf(path, sizeof(path), "root/tmp/perf-%u.map", process->ns_pid);
-	fd = openat(directory_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	read_perf_map(process, directory_fd);
+	read_jitdump(process, directory_fd);
 	close(directory_fd);
-	if (fd < 0)
-		return NULL;
-	symbol_perf_map_read(&process->perf_map, fd);
-	close(fd);
-	return symbol_perf_map_find(&process->perf_map, address);
+	return find_jit(process, address);
 }
 
 static struct str demangled(struct symbolizer *symbolizer, const char *name)

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "bpf/symbol_jitdump.h"
 #include "bpf/symbol_kernel.h"
 #include "bpf/symbol_maps.h"
 #include "bpf/symbol_name.h"
@@ -95,6 +96,73 @@ static void of_code_made_twice_at_one_place_the_later_counts(void **state)
 	assert_string_equal(symbol_perf_map_find(&map, 0x1015), "JS:~first /app.js:1");
 	assert_null(symbol_perf_map_find(&map, 0x2000));
 	symbol_perf_map_fini(&map);
+}
+
+/* ---- jitdump */
+
+struct dump_record {
+	uint32_t id, bytes;
+	uint64_t time;
+	uint32_t pid, tid;
+	uint64_t address, code, code_bytes, index;
+};
+
+static void put_dump_record(int fd, uint32_t id, uint64_t code, const char *name, uint32_t bytes)
+{
+	struct dump_record record = { .id = id, .code = code, .code_bytes = 0x100 };
+
+	record.bytes = bytes ? bytes : (uint32_t)(sizeof(record) + strlen(name) + 1);
+	assert_int_equal(write(fd, &record, sizeof(record)), sizeof(record));
+	assert_int_equal(write(fd, name, strlen(name) + 1), strlen(name) + 1);
+}
+
+static int new_dump(uint32_t magic)
+{
+	const uint32_t head[10] = { magic, 1, 40, 62 };
+	int fd = memfd_create("jit-1.dump", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, head, sizeof(head)), sizeof(head));
+	return fd;
+}
+
+static void a_jitdump_is_read_as_it_grows(void **state)
+{
+	struct symbol_perf_map map = { 0 };
+	int fd = new_dump(0x4a695444);
+
+	(void)state;
+	assert_true(symbol_jitdump_is("/tmp/jit-77.dump"));
+	assert_false(symbol_jitdump_is("/usr/lib/libjit-1.so"));
+	put_dump_record(fd, 0, 0x1000, "first", 0);
+	put_dump_record(fd, 2, 0, "debug information", 0);
+	assert_int_equal(symbol_jitdump_read(&map, fd), 1);
+	assert_int_equal(symbol_jitdump_read(&map, fd), 0);
+	put_dump_record(fd, 0, 0x1000, "second", 0);
+	assert_int_equal(symbol_jitdump_read(&map, fd), 1);
+	assert_string_equal(symbol_perf_map_find(&map, 0x10ff), "second");
+	put_dump_record(fd, 0, 0x2000, "not yet whole", 4096);
+	assert_int_equal(symbol_jitdump_read(&map, fd), 0);
+	assert_null(symbol_perf_map_find(&map, 0x2000));
+	symbol_perf_map_fini(&map);
+	close(fd);
+}
+
+static void a_damaged_jitdump_ends_where_it_is_damaged(void **state)
+{
+	struct symbol_perf_map map = { 0 };
+	int fd = new_dump(0x4a695444), foreign = new_dump(0x4454694a);
+
+	(void)state;
+	put_dump_record(fd, 0, 0x1000, "first", 0);
+	put_dump_record(fd, 0, 0x2000, "length of 8", 8);
+	assert_int_equal(symbol_jitdump_read(&map, fd), -EBADMSG);
+	assert_string_equal(symbol_perf_map_find(&map, 0x1000), "first");
+	symbol_perf_map_fini(&map);
+	assert_int_equal(symbol_jitdump_read(&map, foreign), -EBADMSG);
+	symbol_perf_map_fini(&map);
+	close(fd);
+	close(foreign);
 }
 
 static void only_code_is_mapped(void **state)
@@ -207,6 +275,8 @@ int main(void)
 		cmocka_unit_test(the_innermost_and_the_best_symbol_wins),
 		cmocka_unit_test(kernel_symbols_are_its_functions_alone),
 		cmocka_unit_test(of_code_made_twice_at_one_place_the_later_counts),
+		cmocka_unit_test(a_jitdump_is_read_as_it_grows),
+		cmocka_unit_test(a_damaged_jitdump_ends_where_it_is_damaged),
 		cmocka_unit_test(only_code_is_mapped),
 		cmocka_unit_test(own_functions_have_names),
 		cmocka_unit_test(damaged_files_are_refused),
