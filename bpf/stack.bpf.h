@@ -22,6 +22,14 @@ struct {
 	__uint(max_entries, 512 * 1024);
 } stacks SEC(".maps");
 
+/* What a thread keeps of the stack that was taken of it last. */
+struct stack_memo {
+	__u64 python; /* where its interpreter keeps its state, see python.bpf.h */
+	__u64 print;  /* of the place, 0: none; see stack_print */
+	__u64 span;   /* that it carried */
+	__u64 id;
+};
+
 /* Is there budget for one more on this CPU? While less than half of the burst is spent, always;
  * after that only for a thread that has waited long without one. */
 static __always_inline bool stack_is_due(__u64 now_ns, __u64 unseen_ns)
@@ -32,11 +40,8 @@ static __always_inline bool stack_is_due(__u64 now_ns, __u64 unseen_ns)
 	struct event_counters *count = this_cpu_counters();
 
 	if (ahead_ns > STACK_BURST_NS ||
-	    (ahead_ns > STACK_BURST_NS / 2 && unseen_ns < knobs.stack_wait_ns)) {
-		if (count)
-			count->stack_budget++;
+	    (ahead_ns > STACK_BURST_NS / 2 && unseen_ns < knobs.stack_wait_ns))
 		return false;
-	}
 	cpu->stack_due_ns = due_ns + knobs.stack_interval_ns;
 	if (count)
 		count->stacks++;
@@ -48,6 +53,39 @@ static __always_inline __u64 stack_mix(__u64 hash, __u64 value)
 	hash ^= value;
 	hash *= 0x9e3779b97f4a7c15ull;
 	return hash ^ hash >> 29;
+}
+
+#define STACK_PRINT_WORDS 32
+
+/* Of where the thread is: its registers, its system call, and the top of its stack, in which its
+ * innermost frames lie. 0: not readable. */
+static __noinline __u64 stack_print(struct unwind_walk *walk, struct task_struct *task)
+{
+	void *registers = task_registers(task);
+	__u64 sp = FIELD(struct pt_regs, registers, sp), print = sp;
+
+	if (!walk || bpf_probe_read_user(walk->stack.addresses, 8 * STACK_PRINT_WORDS, (void *)sp))
+		return 0;
+	print = stack_mix(print, FIELD(struct pt_regs, registers, ip));
+	print = stack_mix(print, FIELD(struct pt_regs, registers, bp));
+	print = stack_mix(print, FIELD(struct pt_regs, registers, orig_ax));
+	for (int i = 0; i < STACK_PRINT_WORDS; i++)
+		print = stack_mix(print, walk->stack.addresses[i]);
+	return print;
+}
+
+/* Without budget: a thread that waits where it waited before, for the same span, has the stack that
+ * it had. 0: it is elsewhere, and has none. */
+static __always_inline __u64 stack_recall(const struct stack_memo *memo, struct task_struct *task,
+					  __u64 span)
+{
+	struct event_counters *count = this_cpu_counters();
+
+	if (memo->print && memo->span == span && memo->print == stack_print(unwind_scratch(), task))
+		return memo->id;
+	if (count)
+		count->stack_budget++;
+	return 0;
 }
 
 /* The same addresses in the same address space, and the same end, have the same id. */
@@ -135,10 +173,10 @@ static __always_inline bool stack_wants_kernel(const struct event_slice *slice)
 	return !(slice->header.flags & EVENT_TARGET) && !stack_call_is_plain(slice->syscall);
 }
 
-/* Takes the user stack of the current thread; its id. `context` is the program's own, `hint` the
- * thread's (python.bpf.h). */
+/* Takes the user stack of the current thread; its id. `context` is the program's own, `memo` the
+ * thread's; its span is set. */
 static __always_inline __u64 stack_take(void *context, struct task_struct *task, __u32 pid,
-					__u32 tid, __u64 *hint, bool with_kernel)
+					__u32 tid, struct stack_memo *memo, bool with_kernel)
 {
 	struct unwind_walk *walk = unwind_scratch();
 
@@ -146,6 +184,7 @@ static __always_inline __u64 stack_take(void *context, struct task_struct *task,
 		return STACK_NOT_TAKEN;
 	struct event_stack *stack = &walk->stack;
 
+	memo->print = stack_print(walk, task);
 	if (!unwind_stack(walk, task, pid)) {
 		long bytes = bpf_get_stack(context, stack->addresses, sizeof(stack->addresses),
 					   BPF_F_USER_STACK);
@@ -154,13 +193,14 @@ static __always_inline __u64 stack_take(void *context, struct task_struct *task,
 		walk->end = STACK_WITHOUT_TABLES;
 	}
 	stack->header.flags = walk->end;
-	python_stack(task, pid, hint);
+	python_stack(task, pid, &memo->python);
 	if (with_kernel)
 		stack_add_kernel(context, stack);
 	stack->pid = pid;
 	stack->tid = tid;
 	/* A typed pointer may not be reckoned with; one that was probed is a number. */
 	stack->id = stack_hash(stack, stack_mix(pid, (__u64)BPF_CORE_READ(task, mm)));
+	memo->id = stack->id;
 	stack_tell(stack);
 	return stack->id;
 }

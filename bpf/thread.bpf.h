@@ -43,7 +43,7 @@ struct thread {
 	__u8 is_born;   /* followed since its creation: its CPU clock began at 0 */
 	struct tag_descriptor descriptor;
 	__u64 unseen_ns; /* waited without a stack since the last one */
-	__u64 python;    /* where its interpreter keeps its state, see python.bpf.h */
+	struct stack_memo memo;
 };
 
 /* A waking may come this much before the switch-out that it ends: the thread had said that it would
@@ -381,12 +381,19 @@ static __always_inline void thread_note_stack(void *context, struct thread *thre
 	if (!state && !(slice->header.flags & EVENT_TICK) &&
 	    slice->out_ns - slice->in_ns < LONG_SLICE_NS)
 		return;
-	if (!stack_is_due(slice->out_ns, thread->unseen_ns)) {
+	__u64 span = ((const __u64 *)(const void *)&thread->tag)[2];
+
+	if (stack_is_due(slice->out_ns, thread->unseen_ns)) {
+		thread->memo.span = span;
+		id = stack_take(context, task, slice->pid, slice->tid, &thread->memo,
+				stack_wants_kernel(slice));
+	} else {
+		id = stack_recall(&thread->memo, task, span);
+	}
+	if (!id) {
 		slice->header.flags |= EVENT_STACK_BUDGET;
 		return;
 	}
-	id = stack_take(context, task, slice->pid, slice->tid, &thread->python,
-			stack_wants_kernel(slice));
 	thread->unseen_ns = 0;
 	*(__u64 *)record_tail(&thread->record, EVENT_STACK_ID, sizeof(id)) = id;
 }

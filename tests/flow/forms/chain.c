@@ -3,6 +3,7 @@
  * does there what the word says, and answers with a line of JSON. Ends with its standard input.
  *
  *   sleep    handle_report > query_rows > wait_for_row
+ *   loop     the same, twenty times
  *   sort     the same below qsort, through the C library
  *   frame    the same below a frame whose size is known only then, and one that is aligned
  *   signal   the same below a signal's handler
@@ -59,6 +60,14 @@ NOINLINE void query_rows(void)
 {
 	wait_for_row();
 	STAY();
+}
+
+NOINLINE void repeat_rows(void)
+{
+	for (int turn = 0; turn < 20; turn++) {
+		query_rows();
+		STAY();
+	}
 }
 
 static int compare_rows(const void *a, const void *b)
@@ -120,6 +129,8 @@ NOINLINE void handle_report(const char *word)
 {
 	if (strcmp(word, "sleep") == 0 || strcmp(word, "thread") == 0)
 		query_rows();
+	else if (strcmp(word, "loop") == 0)
+		repeat_rows();
 	else if (strcmp(word, "sort") == 0)
 		sort_rows();
 	else if (strcmp(word, "frame") == 0)

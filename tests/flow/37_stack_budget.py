@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""With two stacks a second and CPU, a span that waits at one place again and again has that place's stack for all of it; what
+the next span waits for, elsewhere, is said to be without one."""
+
+import os
+
+from daemon import Daemon, run, skip, wait_for
+from ledgers import settled_spans
+from service import Subject, wait_until_published
+from stacks import ask_for_span, in_order
+
+PROGRAM = os.path.join(os.environ.get("FLOW_FORMS", ""), "glibc", "chain_O2")
+
+
+def main():
+    if os.geteuid() != 0:
+        skip("needs root for eBPF")
+    if not os.path.exists(PROGRAM):
+        skip("the program is not built: FLOW_FORMS names no folder")
+    daemon = Daemon("--settle-ms=300", "--stacks-per-s=2")
+    kernel = daemon.status()["kernel"]
+    if not kernel["available"] or "raw_tp" in kernel["features"]:
+        skip("no eBPF here that walks by tables: " + str(kernel["error"]))
+    with daemon.channel() as channel, Subject("taskset", "-c", "0", PROGRAM) as subject:
+        wait_until_published(daemon, subject.pid)
+
+        def budgeted():
+            """The loop's waits, and another span's; None as long as the first of them finds no budget or no tables."""
+            loop, other = (ask_for_span(channel, subject, word, "chain") for word in ("loop", "sort"))
+            waits = settled_spans(daemon, loop["trace"])["loop"]["waits"]
+            found = [wait for wait in waits if in_order(["wait_for_row", "repeat_rows", "main"], wait["stack"])]
+            if not found or found[0]["count"] < 19:
+                return None
+            return waits, settled_spans(daemon, other["trace"])["sort"]["waits"]
+
+        waits, others = wait_for(budgeted, "a loop of which each wait has a stack")
+        print("loop:", [(wait["count"], wait["ns"], wait["stack"][:5]) for wait in waits])
+        print("sort:", [(wait["count"], wait["ns"], wait["no_stack"]) for wait in others])
+        assert not any("loop" in name or "repeat_rows" in name for wait in others for name in wait["stack"]), others
+        assert all(wait["no_stack"] == "[no stack: budget]" for wait in others), others
+    assert daemon.stop() == 0, daemon.log()
+
+
+run(main)
