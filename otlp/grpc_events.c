@@ -4,10 +4,14 @@
 #include "otlp/grpc_events.h"
 
 #include <errno.h>
+#include <strings.h>
 
 #include "collector/base/macros.h"
+#include "otlp/grpc_dialog.h"
 #include "otlp/grpc_http.h"
 #include "otlp/grpc_session_state.h"
+
+#define EXPECTATION "100-continue"
 
 static int count_nonsense(struct grpc_session *session, enum grpc_guard_kind kind)
 {
@@ -24,7 +28,7 @@ static struct grpc_stream *find_stream(struct grpc_session *session, int32_t str
 /* Gives the peer credit for bytes that we have taken, unless we are held. */
 static int give_credit(struct grpc_session *session, struct grpc_stream *stream, size_t len)
 {
-	bool wants_more = stream && stream->state == GRPC_STREAM_BODY;
+	bool wants_more = stream && grpc_stream_takes_data(stream);
 
 	if (session->is_held) {
 		session->withheld_bytes += len;
@@ -102,6 +106,8 @@ static void end_request(struct grpc_session *session, struct grpc_stream *stream
 {
 	struct grpc_error error;
 
+	if (stream->is_dialog)
+		return grpc_dialog_end(session, stream);
 	if (stream->state != GRPC_STREAM_BODY)
 		return;
 	error = grpc_stream_end(stream);
@@ -116,7 +122,7 @@ static struct grpc_error judge_grpc(struct grpc_session *session, struct grpc_st
 	const struct grpc_session_options *options = &session->options;
 	struct grpc_error error = grpc_head_check(&stream->head, session->methods, &stream->method);
 
-	if (!error.status && options->admit && stream->method < session->own_method)
+	if (!error.status && options->admit && !grpc_session_is_health(session, stream))
 		error = options->admit(&stream->fields, false, options->arg);
 	if (!error.status)
 		error = grpc_head_check_encoding(&stream->head);
@@ -143,7 +149,10 @@ static void go_ahead(struct grpc_session *session, const struct grpc_stream *str
 	const nghttp2_nv status = { name, value, sizeof(name) - 1, sizeof(value) - 1,
 				    NGHTTP2_NV_FLAG_NONE };
 
-	if (!str_eq(http_fields_find(&stream->fields, "expect"), STR("100-continue")))
+	struct str expect = http_fields_find(&stream->fields, "expect");
+
+	if (expect.len != sizeof(EXPECTATION) - 1 ||
+	    strncasecmp(expect.data, EXPECTATION, expect.len) != 0)
 		return;
 	if (nghttp2_submit_headers(session->http2, NGHTTP2_FLAG_NONE, stream->id, NULL, &status, 1,
 				   NULL) != 0)
@@ -162,6 +171,7 @@ static void begin_request(struct grpc_session *session, struct grpc_stream *stre
 		return;
 	}
 	grpc_stream_begin(stream, session->now_ms);
+	stream->is_dialog = grpc_session_is_reflection(session, stream);
 	session->deadline_ms = MIN(session->deadline_ms, stream->deadline_ms);
 	if (stream->is_http && !is_last)
 		go_ahead(session, stream);
@@ -245,7 +255,9 @@ static int on_data_chunk(nghttp2_session *http2, uint8_t flags, int32_t stream_i
 
 	(void)http2;
 	(void)flags;
-	if (stream && stream->state == GRPC_STREAM_BODY)
+	if (stream && stream->is_dialog)
+		grpc_dialog_data(session, stream, (struct str){ (const char *)data, len });
+	else if (stream && stream->state == GRPC_STREAM_BODY)
 		error = grpc_stream_data(stream, data, len, session->options.max_message_bytes,
 					 session->now_ms);
 	if (error.status)
@@ -264,9 +276,9 @@ static int on_stream_close(nghttp2_session *http2, int32_t stream_id, uint32_t c
 	(void)code;
 	if (!stream)
 		return 0;
-	if (stream->state == GRPC_STREAM_READY)
+	if (stream->state == GRPC_STREAM_READY || stream->is_ready)
 		TAILQ_REMOVE(&session->ready, stream, ready);
-	if (stream->state != GRPC_STREAM_REPLIED && session->options.counters)
+	if ((stream->state != GRPC_STREAM_REPLIED || stream->goes_on) && session->options.counters)
 		session->options.counters->cancelled++;
 	TAILQ_REMOVE(&session->all, stream, all);
 	session->open_streams--;
@@ -303,20 +315,27 @@ static int on_frame_send(nghttp2_session *http2, const nghttp2_frame *frame, voi
 			count_nonsense(session, GRPC_GUARD_RESET_SENT);
 		break;
 	case NGHTTP2_GOAWAY:
-		if (frame->goaway.error_code != NGHTTP2_NO_ERROR)
+		if (frame->goaway.error_code != NGHTTP2_NO_ERROR && !session->peer_leaves)
 			grpc_session_complain(session, "broken_http2");
 		break;
 	}
 	return 0;
 }
 
+/* Go's clients say goodbye with the id of a stream of their own, where one of ours belongs; nghttp2
+ * ends the connection for it. That is what they want: nothing to complain of. */
 static int on_invalid_frame(nghttp2_session *http2, const nghttp2_frame *frame, int code,
 			    void *user_data)
 {
+	struct grpc_session *session = user_data;
+
 	(void)http2;
-	(void)frame;
 	(void)code;
-	return count_nonsense(user_data, GRPC_GUARD_INVALID_FRAME);
+	if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code == NGHTTP2_NO_ERROR) {
+		session->peer_leaves = true;
+		return 0;
+	}
+	return count_nonsense(session, GRPC_GUARD_INVALID_FRAME);
 }
 
 int grpc_events_callbacks(nghttp2_session_callbacks **out_callbacks)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "otlp/grpc_http.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,14 +47,14 @@ static ssize_t read_body(nghttp2_session *http2, int32_t stream_id, uint8_t *out
 			 uint32_t *flags, nghttp2_data_source *source, void *user_data)
 {
 	struct grpc_stream *stream = source->ptr;
-	size_t piece = MIN(room, stream->reply_len - stream->reply_sent);
+	size_t piece = MIN(room, stream->reply.len - stream->reply_sent);
 
 	(void)http2;
 	(void)stream_id;
 	(void)user_data;
-	memcpy(out, stream->reply + stream->reply_sent, piece);
+	memcpy(out, stream->reply.data + stream->reply_sent, piece);
 	stream->reply_sent += piece;
-	if (stream->reply_sent == stream->reply_len)
+	if (grpc_stream_is_sent(stream))
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 	return (ssize_t)piece;
 }
@@ -69,16 +68,6 @@ static nghttp2_nv field_of(struct str name, struct str value)
 			     .flags = NGHTTP2_NV_FLAG_NONE };
 }
 
-static int keep_body(struct grpc_stream *stream, struct str body)
-{
-	stream->reply = malloc(body.len);
-	if (!stream->reply)
-		return -ENOMEM;
-	memcpy(stream->reply, body.data, body.len);
-	stream->reply_len = body.len;
-	return 0;
-}
-
 int grpc_http_reply(nghttp2_session *http2, struct grpc_stream *stream,
 		    const struct grpc_http_reply *reply)
 {
@@ -87,7 +76,6 @@ int grpc_http_reply(nghttp2_session *http2, struct grpc_stream *stream,
 	nghttp2_nv fields[OWN_FIELDS + GRPC_HTTP_MAX_FIELDS];
 	size_t count = MIN(reply->field_count, (size_t)GRPC_HTTP_MAX_FIELDS);
 	char status[12], length[24];
-	int rc = 0;
 
 	snprintf(status, sizeof(status), "%u", reply->status);
 	snprintf(length, sizeof(length), "%zu", reply->body.len);
@@ -95,12 +83,13 @@ int grpc_http_reply(nghttp2_session *http2, struct grpc_stream *stream,
 	fields[1] = field_of(STR("content-length"), str_of(length));
 	for (size_t i = 0; i < count; i++)
 		fields[OWN_FIELDS + i] = field_of(reply->fields[i].name, reply->fields[i].value);
-	if (reply->body.len && !is_head)
-		rc = keep_body(stream, reply->body);
-	if (rc < 0)
-		return rc;
-	return grpc_http2_errno(nghttp2_submit_response(
-		http2, stream->id, fields, OWN_FIELDS + count, stream->reply ? &provider : NULL));
+	if (!is_head)
+		buf_append_str(&stream->reply, reply->body);
+	if (buf_error(&stream->reply))
+		return buf_error(&stream->reply);
+	return grpc_http2_errno(nghttp2_submit_response(http2, stream->id, fields,
+							OWN_FIELDS + count,
+							stream->reply.len ? &provider : NULL));
 }
 
 int grpc_http_refuse(nghttp2_session *http2, struct grpc_stream *stream, struct grpc_error error)

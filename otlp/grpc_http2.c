@@ -88,22 +88,39 @@ static size_t add_trailer(nghttp2_nv *fields, size_t count, const struct grpc_tr
 	return count;
 }
 
-/* Hands nghttp2 the next piece of the message; behind the last one go the trailers. */
+static int submit_trailer(nghttp2_session *http2, int32_t stream_id, struct grpc_error end)
+{
+	static const nghttp2_nv ok = LITERAL("grpc-status", "0");
+	nghttp2_nv fields[GRPC_TRAILER_MAX_FIELDS];
+	struct grpc_trailer trailer;
+	int rc;
+
+	if (end.status == GRPC_OK)
+		return nghttp2_submit_trailer(http2, stream_id, &ok, 1);
+	rc = grpc_trailer_init(&trailer, end.status, end.text, end.retry_delay_ms);
+	if (rc == 0)
+		rc = nghttp2_submit_trailer(http2, stream_id, fields,
+					    add_trailer(fields, 0, &trailer));
+	grpc_trailer_fini(&trailer);
+	return rc;
+}
+
+/* Hands nghttp2 the next piece of the messages; behind the last one go the trailers. */
 static ssize_t read_reply(nghttp2_session *http2, int32_t stream_id, uint8_t *out, size_t room,
 			  uint32_t *flags, nghttp2_data_source *source, void *user_data)
 {
-	static const nghttp2_nv ok[] = { LITERAL("grpc-status", "0") };
 	struct grpc_stream *stream = source->ptr;
-	size_t piece = MIN(room, stream->reply_len - stream->reply_sent);
+	size_t piece = MIN(room, stream->reply.len - stream->reply_sent);
 
 	(void)user_data;
-	memcpy(out, stream->reply + stream->reply_sent, piece);
+	if (piece)
+		memcpy(out, stream->reply.data + stream->reply_sent, piece);
 	stream->reply_sent += piece;
-	if (stream->is_watching && piece == 0)
+	if (stream->goes_on && piece == 0)
 		return NGHTTP2_ERR_DEFERRED;
-	if (stream->reply_sent == stream->reply_len && !stream->is_watching) {
+	if (grpc_stream_is_sent(stream) && !stream->goes_on) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-		if (nghttp2_submit_trailer(http2, stream_id, ok, ARRAY_LEN(ok)) != 0)
+		if (submit_trailer(http2, stream_id, stream->end) != 0)
 			return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	}
 	return (ssize_t)piece;
@@ -117,15 +134,19 @@ static const nghttp2_nv leading[LEADING_FIELDS] = {
 	LITERAL("grpc-accept-encoding", GRPC_ACCEPT_ENCODING),
 };
 
-static int reply_message(nghttp2_session *http2, struct grpc_stream *stream, struct str response)
+int grpc_http2_begin_reply(nghttp2_session *http2, struct grpc_stream *stream)
 {
 	nghttp2_data_provider provider = { .source.ptr = stream, .read_callback = read_reply };
-	int rc = grpc_stream_set_response(stream, response);
 
-	if (rc < 0)
-		return rc;
 	return grpc_http2_errno(
 		nghttp2_submit_response(http2, stream->id, leading, LEADING_FIELDS, &provider));
+}
+
+static int reply_message(nghttp2_session *http2, struct grpc_stream *stream, struct str response)
+{
+	int rc = grpc_stream_add_response(stream, response);
+
+	return rc < 0 ? rc : grpc_http2_begin_reply(http2, stream);
 }
 
 static int reply_error(nghttp2_session *http2, struct grpc_stream *stream,

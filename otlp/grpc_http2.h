@@ -21,6 +21,9 @@ int grpc_http2_new(const struct grpc_session_options *options,
 int grpc_http2_reply(nghttp2_session *http2, struct grpc_stream *stream,
 		     const struct grpc_reply *reply, unsigned http_status);
 
+/* Submits the headers of a reply whose messages, added to `stream`, come later. */
+int grpc_http2_begin_reply(nghttp2_session *http2, struct grpc_stream *stream);
+
 /* A GOAWAY frame made by hand, for sessions that nghttp2 must not touch any more. */
 void grpc_http2_put_goaway(struct buf *out, int32_t last_stream_id, uint32_t code,
 			   const char *debug);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "collector/base/macros.h"
+#include "otlp/grpc_dialog.h"
 #include "otlp/grpc_session_state.h"
 #include "otlp/grpc_watch.h"
 
@@ -26,6 +27,7 @@ void grpc_session_leave(struct grpc_session *session)
 		return;
 	session->shutdown = LEAVING;
 	grpc_watch_tell(session, true);
+	grpc_dialog_leave(session);
 	submitted(session,
 		  nghttp2_submit_goaway(session->http2, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR,
 					(const uint8_t *)reason, reason ? strlen(reason) : 0));
@@ -59,14 +61,18 @@ void grpc_session_ping_returned(struct grpc_session *session, const uint8_t data
 /* A peer that leaves its window shut does not get to keep the reply here for ever. */
 static bool is_left_lying(const struct grpc_session *session, const struct grpc_stream *stream)
 {
-	return stream->state == GRPC_STREAM_REPLIED && !stream->is_watching &&
+	return stream->state == GRPC_STREAM_REPLIED && !stream->goes_on &&
 	       session->now_ms - stream->replied_ms > session->options.idle_ms;
 }
 
-static bool is_watched_for_too_long(const struct grpc_session *session,
-				    const struct grpc_stream *stream)
+static bool goes_on_for_too_long(const struct grpc_session *session,
+				 const struct grpc_stream *stream)
 {
-	return stream->is_watching && session->now_ms >= stream->deadline_ms;
+	bool is_silent = stream->is_dialog &&
+			 session->now_ms - stream->last_data_ms >
+				 GRPC_STREAM_SLOWEST * (uint64_t)session->options.idle_ms;
+
+	return stream->goes_on && (is_silent || session->now_ms >= stream->deadline_ms);
 }
 
 static void tick_stream(struct grpc_session *session, struct grpc_stream *stream)
@@ -76,10 +82,10 @@ static void tick_stream(struct grpc_session *session, struct grpc_stream *stream
 
 	if (error.status)
 		grpc_session_refuse(session, stream, error);
-	else if (is_left_lying(session, stream) || is_watched_for_too_long(session, stream))
+	else if (is_left_lying(session, stream) || goes_on_for_too_long(session, stream))
 		submitted(session, nghttp2_submit_rst_stream(session->http2, NGHTTP2_FLAG_NONE,
 							     stream->id, NGHTTP2_CANCEL));
-	else if (stream->state < GRPC_STREAM_REPLIED || stream->is_watching)
+	else if (stream->state < GRPC_STREAM_REPLIED || stream->goes_on)
 		session->deadline_ms = MIN(session->deadline_ms, stream->deadline_ms);
 }
 

@@ -7,9 +7,11 @@
 #include <string.h>
 
 #include "collector/base/macros.h"
+#include "otlp/grpc_dialog.h"
 #include "otlp/grpc_events.h"
 #include "otlp/grpc_http.h"
 #include "otlp/grpc_http2.h"
+#include "otlp/grpc_reflection.h"
 #include "otlp/grpc_session_state.h"
 #include "otlp/grpc_watch.h"
 #include "otlp/otlp_http.h"
@@ -30,7 +32,7 @@
 
 #define WRONG_PORT_TEXT "This port speaks gRPC over HTTP/2. Use port 4318 for OTLP/HTTP.\n"
 
-static void count_reply(struct grpc_session *session, enum grpc_status status)
+void grpc_session_count_reply(struct grpc_session *session, enum grpc_status status)
 {
 	if (session->options.counters)
 		session->options.counters->replies[status]++;
@@ -78,7 +80,7 @@ void grpc_session_answer(struct grpc_session *session, struct grpc_stream *strea
 			 const struct grpc_reply *reply, unsigned http_status)
 {
 	begin_reply(session, stream);
-	count_reply(session, reply->status);
+	grpc_session_count_reply(session, reply->status);
 	end_reply(session, stream, grpc_http2_reply(session->http2, stream, reply, http_status));
 }
 
@@ -144,9 +146,14 @@ static void fill_times(struct grpc_session_options *options)
 /* The owner's methods and, behind them, our own. */
 static int list_methods(struct grpc_session *session)
 {
-	static const char *const own[GRPC_OWN_METHODS] = { [GRPC_OWN_CHECK] = GRPC_HEALTH_CHECK,
-							   [GRPC_OWN_WATCH] = GRPC_HEALTH_WATCH,
-							   [GRPC_OWN_LIST] = GRPC_HEALTH_LIST };
+	static const char *const own[GRPC_OWN_METHODS] = {
+		[GRPC_OWN_CHECK] = GRPC_HEALTH_CHECK,
+		[GRPC_OWN_WATCH] = GRPC_HEALTH_WATCH,
+		[GRPC_OWN_LIST] = GRPC_HEALTH_LIST,
+		[GRPC_OWN_REFLECTION] = GRPC_REFLECTION_INFO("v1"),
+		[GRPC_OWN_REFLECTION_ALPHA] = GRPC_REFLECTION_INFO("v1alpha"),
+	};
+	size_t own_count = session->options.reflects ? GRPC_OWN_METHODS : GRPC_OWN_REFLECTION;
 	const char *const *methods = session->options.methods;
 	unsigned count = 0;
 
@@ -156,7 +163,7 @@ static int list_methods(struct grpc_session *session)
 	if (!session->methods)
 		return -ENOMEM;
 	memcpy(session->methods, methods, count * sizeof(*methods));
-	memcpy(session->methods + count, own, sizeof(own));
+	memcpy(session->methods + count, own, own_count * sizeof(*own));
 	session->own_method = count;
 	return 0;
 }
@@ -369,13 +376,17 @@ static bool hand_over(struct grpc_session *session, struct grpc_stream *stream,
 					.timeout_ms = stream->head.timeout_ms };
 	struct grpc_error error;
 
+	if (stream->is_dialog) {
+		grpc_dialog_answer(session, stream);
+		return false;
+	}
 	request.was_compressed = grpc_frame_is_compressed(&stream->frame);
 	error = grpc_stream_take(stream, &session->options, &request.message, &request.message_len);
 	if (error.status) {
 		grpc_session_refuse(session, stream, error);
 		return false;
 	}
-	if (!stream->is_http && stream->method >= session->own_method) {
+	if (grpc_session_is_health(session, stream)) {
 		grpc_watch_answer(session, stream,
 				  (struct str){ request.message, request.message_len },
 				  (enum grpc_own)(stream->method - session->own_method));
@@ -447,7 +458,7 @@ void grpc_session_hold(struct grpc_session *session, bool hold)
 	session->withheld_bytes = 0;
 	TAILQ_FOREACH(stream, &session->all, all)
 	{
-		if (rc == 0 && stream->state == GRPC_STREAM_BODY)
+		if (rc == 0 && grpc_stream_takes_data(stream))
 			rc = nghttp2_session_consume_stream(session->http2, stream->id,
 							    stream->withheld_bytes);
 		stream->withheld_bytes = 0;

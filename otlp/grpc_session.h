@@ -9,8 +9,8 @@
  *   grpc_session_free
  *
  * Whatever goes wrong on a call is answered by the session itself: unknown method, wrong framing,
- * bad gzip, too large, too slow; and so are grpc.health.v1's Check and Watch. The owner sees whole
- * requests only. Not thread safe: one thread
+ * bad gzip, too large, too slow; and so are grpc.health.v1 and, if wanted, server reflection. The
+ * owner sees whole requests only. Not thread safe: one thread
  * owns the session and everything borrowed by it. A peer that abuses the connection gets a GOAWAY
  * that names the reason; is_done is then true once that has been pulled. */
 #pragma once
@@ -56,6 +56,7 @@ struct grpc_session_options {
 
 	/* A request that is not gRPC is handed over as plain HTTP; otherwise it is answered 415. */
 	bool takes_http;
+	bool reflects; /* answers grpc.reflection: tells which methods there are */
 	/* Judges the headers before the body is read; NULL: all pass. An error is the reply: gRPC's
 	 * status or, for plain HTTP, its http_status with a google.rpc.Status as body. */
 	struct grpc_error (*admit)(const struct http_fields *fields, bool is_http, void *arg);

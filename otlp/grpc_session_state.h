@@ -18,7 +18,14 @@
 enum grpc_session_phase { GREETING, OPEN, HTTP1, CONDEMNED, CLOSED };
 
 /* What a session answers by itself, behind the owner's methods. */
-enum grpc_own { GRPC_OWN_CHECK, GRPC_OWN_WATCH, GRPC_OWN_LIST, GRPC_OWN_METHODS };
+enum grpc_own {
+	GRPC_OWN_CHECK,
+	GRPC_OWN_WATCH,
+	GRPC_OWN_LIST,
+	GRPC_OWN_REFLECTION, /* from here on only when options.reflects */
+	GRPC_OWN_REFLECTION_ALPHA,
+	GRPC_OWN_METHODS
+};
 
 enum grpc_session_shutdown { SERVING, ANNOUNCED, LEAVING };
 
@@ -48,11 +55,25 @@ struct grpc_session {
 	uint64_t begun_ms;   /* what `heads` may be waiting for */
 	size_t greeting_len; /* how much of the client's preface has come */
 	bool has_settings;
+	bool peer_leaves; /* it has said so */
 	bool is_held;
 	size_t withheld_bytes; /* of the connection's window */
 	const char *complaint; /* static */
 	uint32_t complaint_code;
 };
+
+static inline bool grpc_session_is_health(const struct grpc_session *session,
+					  const struct grpc_stream *stream)
+{
+	return !stream->is_http && stream->method >= session->own_method &&
+	       stream->method < session->own_method + GRPC_OWN_REFLECTION;
+}
+
+static inline bool grpc_session_is_reflection(const struct grpc_session *session,
+					      const struct grpc_stream *stream)
+{
+	return !stream->is_http && stream->method >= session->own_method + GRPC_OWN_REFLECTION;
+}
 
 /* The peer is beyond help: from here on nghttp2 is neither fed nor asked. Returns what its
  * callbacks must return. `reason`: static. */
@@ -64,6 +85,9 @@ void grpc_session_complain(struct grpc_session *session, const char *reason);
 /* Replies to a gRPC call. `http_status`: 0 is 200. */
 void grpc_session_answer(struct grpc_session *session, struct grpc_stream *stream,
 			 const struct grpc_reply *reply, unsigned http_status);
+
+/* Counts the reply to a gRPC call. */
+void grpc_session_count_reply(struct grpc_session *session, enum grpc_status status);
 
 /* Answers a call or a plain request ourselves, with an error. */
 void grpc_session_refuse(struct grpc_session *session, struct grpc_stream *stream,

@@ -46,7 +46,9 @@ void grpc_stream_free(struct grpc_stream *stream)
 		return;
 	grpc_stream_drop_request(stream);
 	http_fields_fini(&stream->fields);
-	free(stream->reply);
+	grpc_share_move(stream->share, stream->pending.cap, 0);
+	buf_fini(&stream->pending);
+	buf_fini(&stream->reply);
 	free(stream);
 }
 
@@ -143,18 +145,18 @@ struct grpc_error grpc_stream_tick(const struct grpc_stream *stream, uint32_t id
 	return (struct grpc_error){ 0 };
 }
 
-int grpc_stream_set_response(struct grpc_stream *stream, struct str response)
+int grpc_stream_add_response(struct grpc_stream *stream, struct str response)
 {
+	uint8_t prefix[GRPC_FRAME_PREFIX_BYTES];
+
 	if (response.len > UINT32_MAX)
 		return -EMSGSIZE;
-	free(stream->reply);
-	stream->reply_sent = 0;
-	stream->reply_len = GRPC_FRAME_PREFIX_BYTES + response.len;
-	stream->reply = malloc(stream->reply_len);
-	if (!stream->reply)
-		return -ENOMEM;
-	grpc_frame_put_prefix((uint8_t *)stream->reply, (uint32_t)response.len);
-	if (response.len)
-		memcpy(stream->reply + GRPC_FRAME_PREFIX_BYTES, response.data, response.len);
-	return 0;
+	if (grpc_stream_is_sent(stream)) {
+		buf_clear(&stream->reply);
+		stream->reply_sent = 0;
+	}
+	grpc_frame_put_prefix(prefix, (uint32_t)response.len);
+	buf_append(&stream->reply, prefix, sizeof(prefix));
+	buf_append_str(&stream->reply, response);
+	return buf_error(&stream->reply);
 }

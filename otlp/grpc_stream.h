@@ -5,13 +5,15 @@
  *   HEADERS -> BODY -> READY -> HANDED -> REPLIED
  *      |         |       |                   ^
  *      +---------+-------+-- an error -------+
- */
+ *
+ * A dialog, of which both sides are streams, is REPLIED from its first message on. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "collector/base/buf.h"
 #include "otlp/grpc_budget.h"
 #include "otlp/grpc_frame.h"
 #include "otlp/grpc_head.h"
@@ -44,12 +46,16 @@ struct grpc_stream {
 	struct grpc_share *share;  /* borrowed: the connection's */
 	bool is_http;              /* plain: the body has no prefix, the answer no trailers */
 	struct http_fields fields; /* owned: as long as somebody may ask for them */
-	char *reply;               /* owned: prefix and message, until sent */
-	size_t reply_len;
+	struct buf reply;          /* prefix and message, until sent */
 	size_t reply_sent;
-	bool is_watching;      /* more messages will follow the one in `reply` */
-	bool is_known;         /* ... about a service that we have */
+	struct grpc_error end; /* how it ends, behind all messages */
+	bool goes_on;          /* more messages will follow those in `reply`: */
+	bool is_known;         /* ... of health, about a service that we have */
 	enum grpc_health told; /* ... and what the last one said */
+	bool is_dialog;        /* ... or answers to what the client goes on to ask */
+	bool is_ready;         /* in the list `ready`, of a dialog */
+	bool has_all;          /* the client asks no more */
+	struct buf pending;    /* what it has asked, as it came */
 };
 
 TAILQ_HEAD(grpc_stream_list, grpc_stream);
@@ -81,5 +87,17 @@ struct grpc_error grpc_stream_tick(const struct grpc_stream *stream, uint32_t id
 /* Drops the request: the reply is on its way or the stream has gone. */
 void grpc_stream_drop_request(struct grpc_stream *stream);
 
-/* Frames `response` as the reply's message. -ENOMEM, -EMSGSIZE. */
-int grpc_stream_set_response(struct grpc_stream *stream, struct str response);
+/* Frames `response` as the next message of the reply. -ENOMEM, -EMSGSIZE. */
+int grpc_stream_add_response(struct grpc_stream *stream, struct str response);
+
+/* Is there nothing to be sent just now? */
+static inline bool grpc_stream_is_sent(const struct grpc_stream *stream)
+{
+	return stream->reply_sent == stream->reply.len;
+}
+
+/* Does the peer still get credit for what it sends? */
+static inline bool grpc_stream_takes_data(const struct grpc_stream *stream)
+{
+	return stream->state == GRPC_STREAM_BODY || (stream->is_dialog && !stream->has_all);
+}

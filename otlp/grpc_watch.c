@@ -52,7 +52,7 @@ void grpc_watch_answer(struct grpc_session *session, struct grpc_stream *stream,
 		grpc_session_refuse(session, stream, unknown);
 		return;
 	}
-	stream->is_watching = watches;
+	stream->goes_on = watches;
 	answer(session, stream, method == GRPC_OWN_LIST);
 }
 
@@ -63,19 +63,19 @@ static int tell(struct grpc_session *session, struct grpc_stream *stream, bool e
 	struct buf message = { 0 };
 	int rc = 0;
 
-	if (stream->reply_sent < stream->reply_len && !ends)
+	if (!grpc_stream_is_sent(stream) && !ends)
 		return 0;
-	if (stream->reply_sent == stream->reply_len && now != stream->told) {
+	if (grpc_stream_is_sent(stream) && now != stream->told) {
 		grpc_health_put(now, &message);
 		rc = buf_error(&message);
 		if (rc == 0)
-			rc = grpc_stream_set_response(stream, buf_str(&message));
+			rc = grpc_stream_add_response(stream, buf_str(&message));
 		buf_fini(&message);
 		stream->told = now;
 	} else if (!ends) {
 		return 0;
 	}
-	stream->is_watching = !ends;
+	stream->goes_on = !ends;
 	if (rc == 0)
 		nghttp2_session_resume_data(session->http2, stream->id); /* fails if it runs */
 	return rc;
@@ -88,7 +88,7 @@ void grpc_watch_tell(struct grpc_session *session, bool ends)
 
 	TAILQ_FOREACH(stream, &session->all, all)
 	{
-		if (rc == 0 && stream->is_watching)
+		if (rc == 0 && stream->goes_on && !stream->is_dialog)
 			rc = tell(session, stream, ends);
 	}
 	if (rc < 0)

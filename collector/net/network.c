@@ -77,6 +77,7 @@ static struct otlp_service service_of(struct lane *lane, int port)
 		.tokens = credentials->tokens,
 		.http2 = {
 			.takes_http = port == HTTP,
+			.reflects = config->grpc_reflection,
 			.serving = &lane->is_serving,
 			.budget = &lane->budget,
 			.max_message_bytes = request_bytes,

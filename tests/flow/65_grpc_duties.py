@@ -3,9 +3,10 @@
 streams, early replies, PING and SETTINGS, and how a connection ends."""
 
 import gzip
+import os
 import time
 
-from daemon import Daemon, one_span, request, run, trace_id
+from daemon import Daemon, one_span, request, run, temporary_folder, trace_id
 from frames import (ACK, END_HEADERS, END_STREAM, EXPORT, GOAWAY, HEADERS, DATA, PING, SETTINGS, RST_STREAM, Peer, call_fields, frame, literal,
                     message)
 
@@ -174,6 +175,31 @@ def health(daemon):
         return peer.answer(5)
 
 
+REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+LIST = message(b"\x3a\x01*")
+
+
+def reflection(daemon):
+    """Off by default; then a stream on which each question is answered when it comes; behind the token as all else."""
+    expect(daemon, ("200", "12"), body=LIST, path=REFLECTION)
+    token = "a-token-of-some-length-0123456789"
+    path = os.path.join(temporary_folder(), "tokens")
+    with open(path, "w") as file:
+        file.write(token + "\n")
+    os.chmod(path, 0o600)
+    other = Daemon("--probe=off", "--grpc-reflection=on", "--grpc-tokens=" + path)
+    for version in ("v1", "v1alpha"):
+        where = REFLECTION.replace("v1", version)
+        assert ask(other, LIST, path=where).status() == ("200", "16")
+        with Peer(other.grpc) as peer:
+            peer.call(1, LIST, path=where, authorization="Bearer " + token, ends=False)
+            peer.read_until(lambda: b"TraceService" in peer.answer(1).data, "the list of services")
+            peer.send(frame(DATA, END_STREAM, 1, message(b"\x22\x27opentelemetry.proto.trace.v1.Span.Event")))
+            answer = peer.finish(1)
+            assert answer.status() == OK and b"opentelemetry/proto/common/v1/common.proto" in answer.data
+    assert other.stop() == 0, other.log()
+
+
 def shutdown(daemon):
     """Two GOAWAYs; what runs is answered, what comes later is not served; watchers are told."""
     with Peer(daemon.grpc, answers=False) as peer:
@@ -239,7 +265,7 @@ def limits():
 
 def main():
     daemon = Daemon("--probe=off")
-    for part in (judged_in_order, odd_clients, messages, half_closed_and_early, deadlines, pings_and_settings, health):
+    for part in (judged_in_order, odd_clients, messages, half_closed_and_early, deadlines, pings_and_settings, health, reflection):
         part(daemon)
     shutdown(daemon)
     ages()

@@ -59,6 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 						.max_streams = 10,
 						.stream_window_bytes = 1000,
 						.takes_http = len % 2 == 0,
+						.reflects = true,
 						.admit = admit,
 						.grace_ms = 2000,
 						.keepalive_ms = 100 };

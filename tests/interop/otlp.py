@@ -7,6 +7,7 @@ Each check starts a daemon of its own, prints one line, and the run ends with 1 
 into build/interop by the ordinary clients of the languages' registries; what cannot be built is said to be skipped.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -80,6 +81,15 @@ def sdk(language, *commands):
             build(*command, cwd=folder)
         (folder / "built").touch()
     return folder
+
+
+@contextlib.contextmanager
+def flow_daemon(*arguments):
+    daemon = flow.Daemon("--probe=off", "--settle-ms=200", *arguments)
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
 
 
 def attributes(item):
@@ -181,11 +191,18 @@ def grpcurl(daemon):
         export = [tool, "-plaintext", "-protoset", files]
         answer = sh(*export, "-d", json.dumps(REQUEST), daemon.grpc, EXPORT)
         assert json.loads(answer) == {}, answer
+        with flow_daemon("--grpc-reflection=on") as other:
+            told = [tool, "-plaintext", other.grpc]
+            assert EXPORT.split("/")[0] in sh(*told, "list").split(), "reflection lists the service"
+            assert "start_time_unix_nano" in sh(*told, "describe", "opentelemetry.proto.trace.v1.Span")
+            assert json.loads(sh(tool, "-plaintext", "-d", json.dumps(REQUEST), other.grpc, EXPORT)) == {}
+            assert '"SERVING"' in sh(tool, "-plaintext", other.grpc, "grpc.health.v1.Health/List")
+            assert not other.has_logged("was closed"), other.log()
         bad = json.loads(json.dumps(REQUEST))
         bad["resource_spans"][0]["scope_spans"][0]["spans"][0]["span_id"] = ""
         answer = json.loads(sh(*export, "-d", json.dumps(bad), daemon.grpc, EXPORT))
         assert answer["partial_success"]["rejected_spans"] == "1", answer
-    return "health Check and Watch, Export, partial success"
+    return "health Check, List and Watch, Export, partial success; the same by reflection"
 
 
 def ghz(daemon):

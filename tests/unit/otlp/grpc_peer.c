@@ -270,12 +270,14 @@ struct peer_call *peer_call(struct peer *peer, const char *path, struct str body
 
 struct peer_call *peer_call_open(struct peer *peer, struct str body)
 {
-	static const char *const headers[] = {
-		":method",      "POST",
-		":scheme",      "http",
-		":path",        GRPC_TRACE_EXPORT,
-		":authority",   "localhost:4317",
-		"content-type", "application/grpc",
+	return peer_call_open_to(peer, GRPC_TRACE_EXPORT, body);
+}
+
+struct peer_call *peer_call_open_to(struct peer *peer, const char *path, struct str body)
+{
+	const char *const headers[] = {
+		":method", "POST",       ":scheme",        "http",         ":path",
+		path,      ":authority", "localhost:4317", "content-type", "application/grpc",
 		NULL,
 	};
 

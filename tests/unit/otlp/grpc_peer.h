@@ -64,6 +64,7 @@ struct peer_call *peer_call_with(struct peer *peer, const char *path, struct str
 
 /* ... that is not ended; peer_more sends on, and ends it if `ends`. */
 struct peer_call *peer_call_open(struct peer *peer, struct str body);
+struct peer_call *peer_call_open_to(struct peer *peer, const char *path, struct str body);
 void peer_more(struct peer *peer, struct peer_call *call, struct str body, bool ends);
 
 /* Pumps; the one request that must be there then is answered OK with `response`. */

@@ -327,6 +327,21 @@ static void broken_http2_ends_with_a_goaway(void **state)
 	assert_true(grpc_session_is_done(peer->server));
 }
 
+/* Go's clients close with a GOAWAY that names a stream of their own. */
+static void a_goodbye_is_no_offence(void **state)
+{
+	struct peer *peer = *state;
+	struct peer_call *call = peer_call(peer, GRPC_TRACE_EXPORT, STR("\0\0\0\0\0"));
+
+	peer_serve(peer, STR(""));
+	send_raw(peer, NGHTTP2_GOAWAY, 0, 0, STR("\0\0\0\1\0\0\0\0client transport shutdown"));
+	peer_pump(peer);
+	assert_int_equal(call->grpc_status, GRPC_OK);
+	assert_null(grpc_session_complaint(peer->server));
+	assert_int_equal(peer->counters.condemned, 0);
+	assert_true(grpc_session_is_done(peer->server));
+}
+
 static void a_message_that_stops_coming_is_ended(void **state)
 {
 	struct peer *peer = *state;
@@ -377,6 +392,7 @@ int main(void)
 		TEST(too_many_headers_refuse_the_call),
 		TEST(an_hpack_bomb_ends_the_connection),
 		TEST(broken_http2_ends_with_a_goaway),
+		TEST(a_goodbye_is_no_offence),
 		TEST(a_message_that_stops_coming_is_ended),
 		TEST(a_client_that_never_greets_is_let_go),
 	};
