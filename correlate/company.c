@@ -82,9 +82,9 @@ static const struct thread *only_thread(const struct join *join)
 	return only;
 }
 
-static bool may_have_run(const struct join *join, const struct lane *lane, uint64_t time_ns)
+static bool may_have_run(const struct lane *lane, uint64_t time_ns)
 {
-	return lane_on_cpu(lane, time_ns) || join_lost_ns(join, lane, time_ns, time_ns + 1);
+	return lane_on_cpu(lane, time_ns) || lane_lost_ns(lane, time_ns, time_ns + 1);
 }
 
 /* A span that was never seen is where it was placed, or, if that was a guess and nothing of its
@@ -95,11 +95,10 @@ static bool may_be_on(const struct join *join, const struct node *node, const st
 		return false;
 	if (node->placed && (node->placed == lane || !node->inferred))
 		return node->placed == lane;
-	if (join->sighting_count)
+	if (join->sighting_count && !join_takes_turns(join, node->process))
 		return false;
 	return node->b_ns <= lane->thread->folded_until_ns || /* nobody can tell any more */
-	       (may_have_run(join, lane, node->a_ns) &&
-		may_have_run(join, lane, MAX(node->b_ns, 1) - 1));
+	       (may_have_run(lane, node->a_ns) && may_have_run(lane, MAX(node->b_ns, 1) - 1));
 }
 
 /* When the trace claims the thread: all the time that a span is open which was seen nowhere else;
@@ -170,24 +169,43 @@ static void tell(struct join *join, const struct thread *thread, const struct co
 	}
 }
 
-static void enter(struct join *join, const struct lane *lane)
+static void enter(struct join *join, struct thread *thread, const struct company *is)
 {
-	const struct company *is = &lane->claim;
-	struct company *own = find(join, lane->thread), was = { 0 };
+	struct company *own = find(join, thread), was = { 0 };
 
 	if (own)
 		was = *own;
 	if (was.from_ns == is->from_ns && was.to_ns == is->to_ns)
 		return; /* all others know */
 	if (!own)
-		own = add(join, lane->thread);
+		own = add(join, thread);
 	if (!own)
 		return;
 	own->from_ns = is->from_ns;
 	own->to_ns = is->to_ns;
-	own->folded_ns = lane->thread->folded_until_ns;
-	tell(join, lane->thread, own, was.from_ns, was.to_ns);
-	tell(join, lane->thread, own, is->from_ns, is->to_ns);
+	own->folded_ns = thread->folded_until_ns;
+	tell(join, thread, own, was.from_ns, was.to_ns);
+	tell(join, thread, own, is->from_ns, is->to_ns);
+}
+
+static bool is_lane(const struct join *join, const struct thread *thread)
+{
+	for (uint32_t i = 0; i < join->lane_count; i++) {
+		if (join->lanes[i]->thread == thread)
+			return true;
+	}
+	return false;
+}
+
+/* Claims that it made when it settled before, and makes no more. */
+static void withdraw(struct join *join, const struct process *process)
+{
+	const struct company nothing = { 0 };
+
+	for (struct thread *t = process->threads; t; t = t->next) {
+		if (find(join, t) && !is_lane(join, t))
+			enter(join, t, &nothing);
+	}
 }
 
 void company_claim(struct join *join)
@@ -198,6 +216,15 @@ void company_claim(struct join *join)
 
 void company_note(struct join *join)
 {
+	const struct process *last = NULL;
+
 	for (uint32_t i = 0; i < join->lane_count; i++)
-		enter(join, join->lanes[i]);
+		enter(join, join->lanes[i]->thread, &join->lanes[i]->claim);
+	for (uint32_t i = 0; join->trace->revision && i < join->count; i++) {
+		const struct process *process = join->nodes[i].process;
+
+		if (process && process != last)
+			withdraw(join, process);
+		last = process;
+	}
 }

@@ -9,6 +9,7 @@
 #include "correlate/join.h"
 
 #define SWEEP_EVERY_NS NS_PER_SEC
+#define LAST_ROUNDS    4 /* of settling again what the round before has taught */
 
 struct correlator {
 	struct model model;
@@ -146,7 +147,7 @@ static int compute(struct model *model, struct trace *trace, bool settled, ledge
 	}
 	visit(ledgers, join.count, arg);
 	if (settled)
-		company_note(&join);
+		join_learn(&join);
 	join_fini(&join);
 	return 0;
 }
@@ -314,6 +315,8 @@ void correlator_advance(struct correlator *correlator, uint64_t now_ns)
 	if (model->last_sweep_ns + SWEEP_EVERY_NS > model->now_ns)
 		return;
 	model->last_sweep_ns = model->now_ns;
+	if (relearn_revisit(model))
+		settle_again(model);
 	world_expire(model);
 	trace_expire(model);
 }
@@ -330,6 +333,8 @@ void correlator_settle_all(struct correlator *correlator)
 		settle_again(model);
 		trace = next;
 	}
+	for (int round = 0; round < LAST_ROUNDS && relearn_revisit(model); round++)
+		settle_again(model);
 }
 
 int correlator_peek(struct correlator *correlator, const uint8_t trace_id[TRACE_ID_BYTES],

@@ -5,16 +5,10 @@
 
 #include "collector/base/macros.h"
 
-#define NEAR_WINDOWS 250  /* 1 s on either side */
-#define FAR_WINDOWS  2500 /* ... when the CPU was quiet: the base will have grown meanwhile */
-#define ENOUGH       3    /* samples that agree: by chance late ones do not */
-#define NOISE_NS     500  /* between the two clock readings of a record */
-
-/* The least raw value of the nearest windows on one side, and how many samples say the same. */
-struct least {
-	int64_t value;
-	uint32_t agree;
-};
+#define BACK_WINDOWS  2500 /* 10 s without a switch, and nothing is known */
+#define AGREE_WINDOWS 250  /* 1 s */
+#define ENOUGH        3    /* switches that agree */
+#define NOISE_NS      500  /* from one to the other, of those that were not late */
 
 void cpu_lag_fini(struct cpu_lag *lag)
 {
@@ -24,92 +18,99 @@ void cpu_lag_fini(struct cpu_lag *lag)
 	}
 }
 
-void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw)
+static uint32_t index_of(uint64_t time_ns)
 {
-	uint32_t index = (uint32_t)(time_ns / CPU_LAG_WINDOW_NS);
+	return (uint32_t)(time_ns / CPU_LAG_WINDOW_NS);
+}
+
+static const struct cpu_lag_cpu *cpu_of(const struct cpu_lag *lag, uint32_t cpu)
+{
+	return cpu < EVENT_MAX_CPUS ? lag->cpus[cpu] : NULL;
+}
+
+static const struct cpu_lag_window *window_at(const struct cpu_lag_cpu *cpu, uint32_t index)
+{
+	const struct cpu_lag_window *window = &cpu->windows[index % CPU_LAG_WINDOWS];
+
+	return window->index_one == index + 1 ? window : NULL;
+}
+
+/* The floor by all that came before that window. */
+static int64_t floor_before(const struct cpu_lag_cpu *cpu, uint32_t index)
+{
+	for (uint32_t i = 1; i <= BACK_WINDOWS && i <= index; i++) {
+		const struct cpu_lag_window *window = window_at(cpu, index - i);
+
+		if (window)
+			return window->floor;
+	}
+	return INT64_MIN;
+}
+
+void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw, uint64_t most_ns)
+{
+	uint32_t index = index_of(time_ns);
 	struct cpu_lag_window *window;
 
 	if (cpu >= EVENT_MAX_CPUS)
 		return;
 	if (!lag->cpus[cpu])
-		lag->cpus[cpu] = calloc(CPU_LAG_WINDOWS, sizeof(*window));
-	if (!lag->cpus[cpu])
-		return;
-	window = &lag->cpus[cpu][index % CPU_LAG_WINDOWS];
-	if (window->index != index || !window->agree)
-		*window = (struct cpu_lag_window){ raw, index, 0 };
+		lag->cpus[cpu] = calloc(1, sizeof(*lag->cpus[cpu]));
+	if (!lag->cpus[cpu] || index < lag->cpus[cpu]->newest)
+		return; /* records of one CPU come in order */
+	lag->cpus[cpu]->newest = index;
+	window = &lag->cpus[cpu]->windows[index % CPU_LAG_WINDOWS];
+	if (window->index_one != index + 1)
+		*window = (struct cpu_lag_window){ raw, floor_before(lag->cpus[cpu], index),
+						   index + 1, 0 };
 	if (raw < window->least - NOISE_NS)
 		window->agree = 0;
 	window->least = MIN(window->least, raw);
-	if (time_ns != lag->last_ns[cpu] || !window->agree)
+	if (time_ns != lag->cpus[cpu]->last_ns || !window->agree)
 		window->agree += raw <= window->least + NOISE_NS;
-	lag->last_ns[cpu] = time_ns;
+	lag->cpus[cpu]->last_ns = time_ns;
+	if (most_ns < INT64_MAX)
+		window->floor = MAX(window->floor, raw - (int64_t)most_ns);
 }
 
-static void merge(struct least *least, const struct cpu_lag_window *window)
+/* The least of the nearest windows in which enough switches agree on it. */
+static int64_t agreed_before(const struct cpu_lag_cpu *cpu, uint32_t index)
 {
-	if (!least->agree || window->least < least->value - NOISE_NS)
-		*least = (struct least){ window->least, window->agree };
-	else if (window->least <= least->value + NOISE_NS)
-		*least = (struct least){ MIN(least->value, window->least),
-					 least->agree + window->agree };
+	int64_t least = INT64_MAX;
+	uint32_t agree = 0;
+
+	for (uint32_t i = 1; i <= AGREE_WINDOWS && i <= index && agree < ENOUGH; i++) {
+		const struct cpu_lag_window *window = window_at(cpu, index - i);
+
+		if (!window || (agree && window->least > least + NOISE_NS))
+			continue;
+		agree = agree && window->least >= least - NOISE_NS ? agree + window->agree
+								   : window->agree;
+		least = MIN(least, window->least);
+	}
+	return agree < ENOUGH ? INT64_MIN : least - NOISE_NS;
 }
 
-static struct least look(const struct cpu_lag *lag, uint32_t cpu, uint32_t from, int32_t step,
-			 uint32_t reach)
+int64_t cpu_lag_floor(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns)
 {
-	struct least least = { INT64_MAX, 0 };
+	const struct cpu_lag_cpu *of = cpu_of(lag, cpu);
+	uint32_t index = index_of(time_ns);
 
-	for (uint32_t i = 0; i < reach && least.agree < ENOUGH; i++) {
-		uint32_t index = from + i * (uint32_t)step;
-		const struct cpu_lag_window *window = &lag->cpus[cpu][index % CPU_LAG_WINDOWS];
+	return of ? MAX(floor_before(of, index), agreed_before(of, index)) : INT64_MIN;
+}
 
-		if (window->agree && window->index == index)
-			merge(&least, window);
+int64_t cpu_lag_ceiling(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns,
+			uint64_t until_ns)
+{
+	const struct cpu_lag_cpu *of = cpu_of(lag, cpu);
+	uint32_t last = index_of(MIN(time_ns + CPU_LAG_AHEAD_NS, until_ns));
+	int64_t least = INT64_MAX;
+
+	for (uint32_t i = index_of(time_ns) + 1; of && i < last; i++) {
+		const struct cpu_lag_window *window = window_at(of, i);
+
+		if (window)
+			least = MIN(least, window->least);
 	}
 	return least;
-}
-
-/* The base by the windows within `reach` on both sides. Not those of the moments themselves: they
- * hold what came later, or before. */
-static struct cpu_lag_base bound(const struct cpu_lag *lag, const struct cpu_lag_slice *slice,
-				 uint32_t reach)
-{
-	struct cpu_lag_base base;
-	struct least before = look(lag, slice->cpu,
-				   (uint32_t)(slice->from_ns / CPU_LAG_WINDOW_NS) - 1, -1, reach);
-	struct least after =
-		look(lag, slice->cpu, (uint32_t)(slice->to_ns / CPU_LAG_WINDOW_NS) + 1, 1, reach);
-	uint32_t agree = MAX(before.agree, after.agree);
-
-	base.highest = after.agree ? MIN(slice->raw_to, after.value) : slice->raw_to;
-	base.lowest = MIN(base.highest, slice->raw_from);
-	if (before.agree)
-		base.lowest = MIN(base.lowest, before.value);
-	if (base.highest - base.lowest <= NOISE_NS)
-		base.lowest = base.highest;
-	if (slice->from_ns != slice->to_ns && base.lowest == base.highest)
-		agree += (slice->raw_from <= base.highest + NOISE_NS) + /* its own say the same */
-			 (slice->raw_to <= base.highest + NOISE_NS);
-	base.thin_ns = CPU_LAG_MAX_NS / ENOUGH * (ENOUGH - MIN(agree, ENOUGH));
-	return base;
-}
-
-static uint64_t doubt_of(const struct cpu_lag_base *base)
-{
-	return (uint64_t)(base->highest - base->lowest) + base->thin_ns;
-}
-
-struct cpu_lag_base cpu_lag_base(const struct cpu_lag *lag, const struct cpu_lag_slice *slice)
-{
-	struct cpu_lag_base near, far;
-
-	if (slice->cpu >= EVENT_MAX_CPUS || !lag->cpus[slice->cpu])
-		return (struct cpu_lag_base){ MIN(slice->raw_from, slice->raw_to), slice->raw_to,
-					      CPU_LAG_MAX_NS };
-	near = bound(lag, slice, NEAR_WINDOWS);
-	if (!near.thin_ns)
-		return near;
-	far = bound(lag, slice, FAR_WINDOWS);
-	return doubt_of(&far) < doubt_of(&near) ? far : near;
 }

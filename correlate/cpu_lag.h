@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How late the scheduler's own clock runs at a switch.
  *
- * The kernel books a slice from its run-queue clock, which it may reuse from a moment before: a
+ * The kernel books a slice from its run-queue clock, which it may have read some time before: a
  * slice is booked `lag` early at its ends (DESIGN 4, rule 3). Each switch gives raw = ktime -
- * exec_start = base + lag, lag >= 0. The base is the distance of the two clocks on that CPU; it
- * only grows, by the time that interrupts and the hypervisor take. So what comes later bounds the
- * base from above, and where the least before and the least after differ, the difference is
- * uncertain. */
+ * exec_start = base + lag. The base is the distance of the two clocks on that CPU: it grows by the
+ * time that the hypervisor and, where they are booked apart, interrupts take, and never shrinks.
+ * So each switch bounds the base of all earlier moments from above. From below, for all later ones,
+ * it is bound by a thread that was woken: waking it read the clock, so that its lag is at most what
+ * has passed since; and by several switches that say the same, for by chance late ones do not. */
 #pragma once
 
 #include <stdint.h>
@@ -14,37 +15,35 @@
 #include "bpf/event.h"
 
 #define CPU_LAG_WINDOW_NS 4000000ull
-#define CPU_LAG_WINDOWS   16384 /* of a CPU: 65 s */
-#define CPU_LAG_MAX_NS    60000 /* booked so early at most: what was seen, and a margin */
+#define CPU_LAG_WINDOWS   16384                   /* of a CPU: 65 s */
+#define CPU_LAG_AHEAD_NS  (5 * CPU_LAG_WINDOW_NS) /* no later moment is asked */
+#define CPU_LAG_UNBOUND   UINT64_MAX
 
 struct cpu_lag_window {
-	int64_t least;
-	uint32_t index; /* time / CPU_LAG_WINDOW_NS */
-	uint32_t agree; /* samples that say the same; 0: the window is not in use */
+	int64_t least;      /* of raw */
+	int64_t floor;      /* of the base, by who was woken in this window and all before */
+	uint32_t index_one; /* time / CPU_LAG_WINDOW_NS + 1; 0: not in use */
+	uint32_t agree;     /* switches that say about the least */
+};
+
+struct cpu_lag_cpu {
+	uint32_t newest;  /* the window that was added to last */
+	uint64_t last_ns; /* a switch is told twice, by who leaves and by who comes */
+	struct cpu_lag_window windows[CPU_LAG_WINDOWS];
 };
 
 struct cpu_lag {
-	struct cpu_lag_window
-		*cpus[EVENT_MAX_CPUS]; /* owned; CPU_LAG_WINDOWS each, made when needed */
-	uint64_t last_ns[EVENT_MAX_CPUS];
+	struct cpu_lag_cpu *cpus[EVENT_MAX_CPUS]; /* owned; made when needed */
 };
 
 void cpu_lag_fini(struct cpu_lag *lag);
-/* A switch is told twice, by the one who leaves and the one who comes: that is one sample. */
-void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw);
+/* `most_ns`: what the lag is at most; CPU_LAG_UNBOUND: nobody knows. */
+void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw,
+		 uint64_t most_ns);
 
-/* Two moments at which the thread's switches gave these raw values. */
-struct cpu_lag_slice {
-	uint32_t cpu;
-	uint64_t from_ns, to_ns;
-	int64_t raw_from, raw_to;
-};
-
-/* The base between those moments: at most `highest`, at least `lowest`. `thin_ns`: what few samples
- * leave open besides. */
-struct cpu_lag_base {
-	int64_t lowest, highest;
-	uint64_t thin_ns;
-};
-
-struct cpu_lag_base cpu_lag_base(const struct cpu_lag *lag, const struct cpu_lag_slice *slice);
+/* The base at all moments before `time_ns` is at least this; INT64_MIN: nothing is known. */
+int64_t cpu_lag_floor(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns);
+/* The base at all moments up to `time_ns` is at most this, by what came within CPU_LAG_AHEAD_NS,
+ * but not after `until_ns`; INT64_MAX: nothing is known. */
+int64_t cpu_lag_ceiling(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns,
+			uint64_t until_ns);

@@ -115,58 +115,70 @@ static uint64_t edge_inside(const struct model *model, const struct slice *slice
 	return time > slice->in_ns && time < slice->out_ns ? time : 0;
 }
 
-/* What the clock may be off for those that own only a part of the slice, or for the slices on both
- * sides of a tick. */
-static uint64_t misbooked_ns(const struct slice *slice)
+/* A part of a slice that is the fold's; `is_sure`: that it is. */
+static void add_running(struct fold *fold, const struct thread *thread, const struct slice *slice,
+			uint64_t start, uint64_t end, bool is_sure)
 {
-	uint64_t length = slice->out_ns - slice->in_ns;
-
-	return MAX(length, slice->booked_ns) - MIN(length, slice->booked_ns) + CPU_LAG_MAX_NS;
-}
-
-static void add_running(struct fold *fold, const struct slice *slice, uint64_t start, uint64_t end,
-			bool is_sure)
-{
-	uint64_t length = slice->out_ns - slice->in_ns;
-	bool is_part = start != slice->in_ns || end != slice->out_ns;
+	const struct stint *stint = &thread->fold_stint;
+	bool is_all = !thread->fold_is_mixed && is_sure;
 
 	if (!fold)
 		return;
 	if (!is_sure)
-		fold->uncertain_ns += length;
-	if (!is_sure || is_part)
-		fold->uncertain_ns += misbooked_ns(slice);
+		fold->uncertain_ns += MAX(slice->out_ns - slice->in_ns, slice->booked_ns);
+	if (!is_all && fold->doubted_in_ns != stint->in_ns) {
+		fold->doubted_in_ns = stint->in_ns;
+		fold->uncertain_ns += stint->doubt_ns;
+	}
 	if (start >= end)
 		return;
 	extend(fold, start, end);
 	fold->split.running_ns += end - start;
-	fold->cpu_ns +=
-		length ? (uint64_t)((unsigned __int128)slice->booked_ns * (end - start) / length)
-		       : 0;
+	fold->cpu_ns += stint_cpu_between(stint, start, end);
 }
 
 static void fold_on_cpu(struct model *model, const struct thread *thread, const struct slice *slice)
 {
-	bool same = tag_eq(&slice->tag_in, &slice->tag_out);
-	bool unknown = slice->flags & (EVENT_TAG_OUT_UNKNOWN | EVENT_IN_LOST);
-	uint64_t change = slice->in_ns;
+	struct fold *before = fold_of(model, thread, &slice->tag_in);
+	struct fold *after = fold_of(model, thread, &slice->tag_out);
+	bool is_same = tag_eq(&slice->tag_in, &slice->tag_out);
+	bool is_known = !(slice->flags & (EVENT_TAG_OUT_UNKNOWN | EVENT_IN_LOST));
+	uint64_t change = 0;
 
-	if (!same) {
+	if (!is_same)
 		change = edge_inside(model, slice, &slice->tag_out, true);
-		if (!change)
-			change = edge_inside(model, slice, &slice->tag_in, false);
+	if (!is_same && !change)
+		change = edge_inside(model, slice, &slice->tag_in, false);
+	is_known &= is_same || change;
+	change = change ? change : slice->in_ns;
+	if (!is_same)
+		add_running(before, thread, slice, slice->in_ns, change, is_known);
+	add_running(after, thread, slice, change, slice->out_ns, is_known);
+}
+
+/* The stint that begins with this slice; what follows stands behind the cursor. */
+static void begin_stint(const struct model *model, struct thread *thread, struct slice *head,
+			struct timeline_cursor ahead)
+{
+	struct slice tail = *head, next;
+	struct stint *stint = &thread->fold_stint;
+
+	*stint = (struct stint){ .booked_ns = head->booked_ns, .ceiling = INT64_MAX };
+	thread->fold_is_mixed = !tag_eq(&head->tag_in, &head->tag_out);
+	ahead.only_this_chunk = false;
+	while (tail.flags & EVENT_TICK && timeline_next(&ahead, &next) &&
+	       stint_goes_on(&tail, &next)) {
+		stint->booked_ns += next.booked_ns;
+		thread->fold_is_mixed |= !tag_eq(&next.tag_out, &head->tag_in);
+		tail = next;
 	}
-	if (!same)
-		add_running(fold_of(model, thread, &slice->tag_in), slice, slice->in_ns,
-			    change ? change : slice->in_ns, change && !unknown);
-	add_running(fold_of(model, thread, &slice->tag_out), slice, change ? change : slice->in_ns,
-		    slice->out_ns, change && !unknown);
+	stint_make(&model->lag, UINT64_MAX, head, &tail, stint);
 }
 
 void fold_oldest_chunk(struct model *model, struct thread *thread)
 {
 	struct slice before = thread->timeline.before, slice;
-	struct timeline_chunk *chunk = timeline_take_oldest(&thread->timeline);
+	struct timeline_chunk *chunk = thread->timeline.oldest;
 	struct timeline_cursor cursor;
 
 	if (!chunk)
@@ -175,12 +187,16 @@ void fold_oldest_chunk(struct model *model, struct thread *thread)
 	while (timeline_next(&cursor, &slice)) {
 		struct fold *fold = fold_of(model, thread, &slice.tag_in);
 
+		if (!stint_goes_on(&before, &slice))
+			begin_stint(model, thread, &slice, cursor);
+		slice.booked_ns = stint_cpu_between(&thread->fold_stint, slice.in_ns, slice.out_ns);
 		if (fold)
 			fold_off_cpu(fold, &before, &slice);
 		fold_on_cpu(model, thread, &slice);
 		before = slice;
 		model->stats.slices_folded++;
 	}
+	timeline_take_oldest(&thread->timeline);
 	thread->folded_until_ns = before.out_ns;
 	model->stats.timeline_bytes -= sizeof(*chunk);
 	free(chunk);

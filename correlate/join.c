@@ -9,6 +9,7 @@
 
 #define ARENA_LIMIT_BYTES ((size_t)64 << 20)
 #define SEEN_MARGIN_NS    (50 * NS_PER_MS)
+#define SLICES_BEYOND     3 /* the trace's end: they tell of the clock then */
 
 int32_t join_find(const struct join *join, const uint8_t span_id[SPAN_ID_BYTES])
 {
@@ -112,19 +113,6 @@ const struct sighting *join_sighting(const struct join *join, int32_t node,
 	return NULL;
 }
 
-static void learn_owner(struct join *join, const struct node *node)
-{
-	struct resource_owner *owner = map_put(&join->model->resources, &node->span->resource_key);
-
-	if (!owner)
-		return;
-	if (owner->process && owner->process != node->process && !owner->process->gone)
-		owner->ambiguous = true;
-	else
-		owner->ambiguous = owner->ambiguous && owner->process == node->process;
-	owner->process = node->process;
-}
-
 static struct process *learned_owner(const struct join *join, const struct node *node)
 {
 	const struct resource_owner *owner =
@@ -133,23 +121,49 @@ static struct process *learned_owner(const struct join *join, const struct node 
 	return owner && !owner->ambiguous ? owner->process : NULL;
 }
 
-/* Told by its tags; else by what the resource claims; else by the parent, or by earlier spans, with
- * the same resource. */
+static struct process *seen_in(const struct join *join, const struct node *node)
+{
+	return node->sightings < 0 ? NULL : join->sightings[node->sightings].thread->process;
+}
+
+/* What those of the trace that were seen say of a resource. NULL: nothing, or different things. */
+static struct process *owner_here(const struct join *join, uint64_t resource_key)
+{
+	struct process *owner = NULL;
+
+	for (uint32_t i = 0; i < join->count; i++) {
+		const struct node *node = &join->nodes[i];
+		struct process *process = seen_in(join, node);
+
+		if (!process || node->span->resource_key != resource_key)
+			continue;
+		if (owner && owner != process)
+			return NULL;
+		owner = process;
+	}
+	return owner;
+}
+
+/* Told by its tags; else by what the resource claims; else by others with the same resource: of
+ * this trace, or earlier ones; or by the parent. */
 static void find_processes(struct join *join)
 {
+	const struct node *asked = NULL; /* spans of one resource stand together */
+	struct process *owner = NULL;
+
 	for (uint32_t i = 0; i < join->count; i++) {
 		struct node *node = &join->nodes[i];
 
-		if (node->sightings < 0)
-			continue;
-		node->process = join->sightings[node->sightings].thread->process;
-		learn_owner(join, node);
-	}
-	for (uint32_t i = 0; i < join->count; i++) {
-		struct node *node = &join->nodes[i];
-
+		node->process = seen_in(join, node);
 		if (!node->process)
 			node->process = node->span->process;
+		if (node->process)
+			continue;
+		join->is_guessed = true;
+		if (!asked || asked->span->resource_key != node->span->resource_key)
+			owner = owner_here(join, node->span->resource_key);
+		asked = node;
+		node->process = owner;
 		if (!node->process)
 			node->process = learned_owner(join, node);
 	}
@@ -311,10 +325,23 @@ int join_init(struct join *join, struct model *model, struct trace *trace)
 	return 0;
 }
 
+void join_learn(struct join *join)
+{
+	join->trace->is_guessed = join->is_guessed;
+	for (uint32_t i = 0; i < join->count; i++) {
+		const struct node *node = &join->nodes[i];
+
+		if (node->sightings >= 0)
+			relearn_owner(join->model, node->span->resource_key, node->process);
+	}
+	company_note(join);
+}
+
 void join_fini(struct join *join)
 {
 	for (uint32_t i = 0; i < join->lane_count; i++) {
 		free(join->lanes[i]->slices);
+		free(join->lanes[i]->stints);
 		free(join->lanes[i]);
 	}
 	free(join->lanes);
@@ -344,6 +371,7 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 	uint64_t from = join->from_ns > SEEN_MARGIN_NS ? join->from_ns - SEEN_MARGIN_NS : 0;
 	struct timeline_cursor cursor;
 	struct slice slice;
+	unsigned beyond = 0;
 
 	if (lane->thread->timeline.before.out_ns) {
 		lane->slices = malloc(16 * sizeof(slice));
@@ -359,58 +387,13 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 		if (!grow((void **)&lane->slices, lane->count, &lane->cap, sizeof(slice)))
 			return false;
 		lane->slices[lane->count++] = slice;
-		if (slice.prev_out_ns > join->to_ns)
+		if (slice.prev_out_ns > join->to_ns + JOIN_AHEAD_NS)
+			break;
+		if (slice.prev_out_ns > join->to_ns && !(slice.flags & EVENT_AFTER_TICK) &&
+		    ++beyond > SLICES_BEYOND)
 			break;
 	}
 	return true;
-}
-
-/* What the slice was booked short of at a tick, by the CPU's clock around it. */
-static uint64_t late_by(const struct join *join, const struct slice *cut, const struct slice *after)
-{
-	bool has_after = after && !after->gap && after->in_ns == cut->out_ns;
-	const struct slice *known = has_after ? after : cut;
-	int64_t raw = has_after ? MIN(cut->raw_lag_out, after->raw_lag_out) : cut->raw_lag_in;
-	const struct cpu_lag_slice around = { cut->cpu, cut->in_ns, known->out_ns,
-					      MIN(raw, cut->raw_lag_in), raw };
-	struct cpu_lag_base base = cpu_lag_base(&join->model->lag, &around);
-	uint64_t late = (uint64_t)(cut->raw_lag_out - MIN(cut->raw_lag_out, base.highest));
-
-	return has_after ? MIN(late, after->booked_ns) : MIN(late, cut->out_ns - cut->in_ns);
-}
-
-/* A switch-in that was rebuilt from what was booked. */
-static void move_in(struct slice *slice, uint64_t earlier_ns)
-{
-	uint64_t least = MIN(MAX(slice->prev_out_ns, slice->waking_ns), slice->in_ns);
-
-	slice->in_ns -= MIN(earlier_ns, slice->in_ns - least);
-	slice->raw_lag_in = slice->raw_lag_out;
-}
-
-/* At a tick the kernel has not booked the time since its own last look: both sides of the cut are
- * given what belongs to them. The youngest first, for each makes the next one's clock known. */
-static void book_ticks(const struct join *join, struct lane *lane)
-{
-	for (uint32_t i = lane->count; i-- > 0;) {
-		struct slice *cut = &lane->slices[i];
-		struct slice *after = i + 1 < lane->count ? cut + 1 : NULL;
-		uint64_t late;
-
-		if (!(cut->flags & EVENT_TICK))
-			continue;
-		late = late_by(join, cut, after);
-		cut->booked_ns += late;
-		cut->raw_lag_out -= (int64_t)late;
-		if (cut->flags & EVENT_IN_LOST)
-			move_in(cut, late);
-		cut->unsure_ns = late;
-		if (!after || after->gap || after->in_ns != cut->out_ns)
-			continue;
-		cut->unsure_ns = MIN(late, after->unsure_ns);
-		after->booked_ns -= late;
-		after->raw_lag_in -= (int64_t)late;
-	}
 }
 
 struct lane *join_lane(struct join *join, struct thread *thread)
@@ -428,11 +411,13 @@ struct lane *join_lane(struct join *join, struct thread *thread)
 	}
 	lane->thread = thread;
 	lane->process = thread->process;
+	lane->takes_turns = turns_taken(&thread->turns.period, join->from_ns, join->to_ns);
 	lane->open_until_ns = thread->dead || !thread->seen ? 0 : join->model->now_ns;
 	join->lanes[join->lane_count++] = lane;
-	if (!unpack_lane(join, lane))
+	if (!unpack_lane(join, lane) || !stint_find(join, lane)) {
 		join->out_of_memory = true;
-	book_ticks(join, lane);
+		lane->count = 0;
+	}
 	return lane;
 }
 
@@ -460,35 +445,27 @@ const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns)
 	return &lane->slices[index];
 }
 
-uint64_t join_rebuilt_error(const struct join *join, const struct slice *slice)
+uint64_t lane_rebuilt_error(const struct lane *lane, const struct slice *slice)
 {
-	const struct cpu_lag_slice around = { slice->cpu, slice->prev_out_ns, slice->out_ns,
-					      slice->raw_lag_out, slice->raw_lag_out };
-	struct cpu_lag_base base;
-
-	if (!(slice->flags & EVENT_IN_LOST))
-		return 0;
-	base = cpu_lag_base(&join->model->lag, &around);
-	return CPU_LAG_MAX_NS + base.thin_ns + (uint64_t)(slice->raw_lag_out - base.lowest);
+	return slice->flags & EVENT_IN_LOST ? lane->stints[slice->stint].doubt_ns : 0;
 }
 
 /* From when on before its switch-in the thread may have been on the CPU, for all that is known. */
-static uint64_t earliest_in(const struct join *join, const struct lane *lane, uint32_t index)
+static uint64_t earliest_in(const struct lane *lane, uint32_t index)
 {
 	const struct slice *slice = &lane->slices[index];
 	uint64_t before = index ? lane->slices[index - 1].out_ns : 0;
-	uint64_t error = slice->gap ? UINT64_MAX : join_rebuilt_error(join, slice);
+	uint64_t error = slice->gap ? UINT64_MAX : lane_rebuilt_error(lane, slice);
 
 	return slice->in_ns - MIN(error, slice->in_ns - MIN(before, slice->in_ns));
 }
 
-uint64_t join_lost_ns(const struct join *join, const struct lane *lane, uint64_t from_ns,
-		      uint64_t to_ns)
+uint64_t lane_lost_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
 {
 	uint64_t lost = 0;
 
 	for (uint32_t i = lane_first_after(lane, from_ns); i < lane->count; i++) {
-		uint64_t start = MAX(earliest_in(join, lane, i), from_ns);
+		uint64_t start = MAX(earliest_in(lane, i), from_ns);
 		uint64_t end = MIN(lane->slices[i].in_ns, to_ns);
 
 		if (i && lane->slices[i - 1].out_ns >= to_ns)
@@ -498,9 +475,16 @@ uint64_t join_lost_ns(const struct join *join, const struct lane *lane, uint64_t
 	return lost;
 }
 
-bool join_is_pinned(const struct join *join, const struct slice *slice)
+bool join_takes_turns(const struct join *join, const struct process *process)
 {
-	return !tag_is_none(&slice->tag_in) && tag_eq(&slice->tag_in, &slice->tag_out) &&
+	return turns_taken(&process->turns, join->from_ns, join->to_ns);
+}
+
+bool join_is_pinned(const struct join *join, const struct process *process,
+		    const struct slice *slice)
+{
+	return !join_takes_turns(join, process) && !tag_is_none(&slice->tag_in) &&
+	       tag_eq(&slice->tag_in, &slice->tag_out) &&
 	       memcmp(slice->tag_in.trace_id, join->trace->id, TRACE_ID_BYTES) != 0;
 }
 

@@ -12,13 +12,21 @@
 
 #include "collector/base/arena.h"
 #include "correlate/model.h"
+#include "correlate/stint.h"
+
+/* Kernel records and clock readings that came later after the trace's end than this tell it
+ * nothing: it is settled then, and must not depend on when. */
+#define JOIN_AHEAD_NS (25 * NS_PER_MS)
 
 struct lane {
 	struct thread *thread;
 	struct process *process;
+	struct stint *stints; /* owned */
+	uint32_t stint_count;
 	struct slice *slices; /* owned; the first one may end before the trace begins: it gives the
 				 reason of the wait after it */
 	uint32_t count, cap;
+	bool takes_turns;       /* turns.c: no tag pins what it does on a CPU */
 	struct company claim;   /* when the trace claims the thread; to 0: never */
 	uint64_t open_until_ns; /* its state after the last slice is known up to here */
 };
@@ -42,7 +50,8 @@ struct node {
 	uint64_t a_ns, b_ns; /* CLOCK_MONOTONIC, half open */
 	uint64_t bound_ns;   /* error of these */
 	uint64_t uncertain_ns;
-	int32_t sightings; /* first one; -1: never observed */
+	const struct stint *doubted; /* the last one of which it owns only a part */
+	int32_t sightings;           /* first one; -1: never observed */
 	struct lane
 		*placed; /* never observed: the thread that must have, or may have, carried it */
 	bool inferred;
@@ -94,10 +103,13 @@ struct join {
 	struct arena arena;
 	uint64_t from_ns, to_ns; /* of all nodes */
 	bool out_of_memory;
+	bool is_guessed; /* whose spans they are, of some */
 };
 
 /* -EAGAIN: the clock map cannot place the trace yet. */
 int join_init(struct join *join, struct model *model, struct trace *trace);
+/* When the trace has settled: what it tells of processes, and of its claims. */
+void join_learn(struct join *join);
 void join_fini(struct join *join);
 int32_t join_find(const struct join *join, const uint8_t span_id[SPAN_ID_BYTES]);
 /* NULL: out of memory. */
@@ -108,16 +120,17 @@ const struct sighting *join_sighting(const struct join *join, int32_t node,
 uint32_t lane_first_after(const struct lane *lane, uint64_t time_ns);
 /* The slice that is on the CPU at `time_ns`; NULL: none. */
 const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns);
-/* By how much a switch-in that was rebuilt from the CPU's clock may be off: the lag at both ends,
- * and what was stolen in between. 0: it was reported. */
-uint64_t join_rebuilt_error(const struct join *join, const struct slice *slice);
+/* By how much a switch-in that was rebuilt from the CPU's clock may be off. 0: it was reported. */
+uint64_t lane_rebuilt_error(const struct lane *lane, const struct slice *slice);
 /* How much of [from, to) lies between records of which some were lost, or where a rebuilt switch-in
  * may really have been: the thread may have done anything then. */
-uint64_t join_lost_ns(const struct join *join, const struct lane *lane, uint64_t from_ns,
-		      uint64_t to_ns);
-/* One tag of another trace at both ends. (Of the same trace it might be a task that was put aside.)
- */
-bool join_is_pinned(const struct join *join, const struct slice *slice);
+uint64_t lane_lost_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns);
+/* A thread of it put spans aside, at about that time. */
+bool join_takes_turns(const struct join *join, const struct process *process);
+/* One tag of another trace at both ends, and nobody in the process puts spans aside. (Of the same
+ * trace it might be a task that was put aside.) */
+bool join_is_pinned(const struct join *join, const struct process *process,
+		    const struct slice *slice);
 struct wait *join_add_wait(struct join *join, int32_t *out_index);
 struct segment *join_add_segment(struct join *join);
 /* Visits nodes that overlap [from, to), by start. Returns the number of candidates written. */
@@ -135,6 +148,9 @@ static inline bool node_is_active(const struct node *node, uint64_t time_ns)
 {
 	return node->a_ns <= time_ns && time_ns < node->b_ns;
 }
+
+/* stint.c: those of a lane. */
+bool stint_find(const struct join *join, struct lane *lane);
 
 /* place.c: finds threads for spans that were never observed. */
 void join_place(struct join *join);

@@ -19,6 +19,7 @@
 #include "correlate/correlator.h"
 #include "correlate/cpu_lag.h"
 #include "correlate/ledger.h"
+#include "correlate/stint.h"
 #include "correlate/timeline.h"
 
 #define MODEL_MAX_GAPS     64
@@ -27,6 +28,11 @@
 #define TICK_GRACE_NS      25000000ull     /* a running thread's slice is closed within two ticks */
 #define TRACE_HOLD_NS      60000000000ull  /* a settled trace stays known so long, for late spans */
 #define TRACE_UNCLAIMED_NS 600000000000ull /* seen in a thread, but no span has come */
+
+/* Since when, and until when, spans are known to have been put aside; to 0: never. */
+struct turns_period {
+	uint64_t from_ns, to_ns;
+};
 
 struct process {
 	struct process *next; /* of all */
@@ -42,10 +48,22 @@ struct process {
 	uint64_t first_ns, last_ns; /* of its records */
 	uint64_t resumed_ns;        /* of the first one after the newest gap */
 	uint64_t gone_ns;
+	struct turns_period turns; /* of any of its threads */
+	bool is_news;              /* something was learned that concerns traces ... */
+	uint64_t news_from_ns;     /* ... which were seen in it since then */
 	struct thread *threads;
 	char service_instance_id[64];
 	char service_name[64];
 	char container_id[72];
+};
+
+/* What a thread has shown: does it come back to spans that it had put aside? */
+struct turns {
+	struct turns_period period;
+	uint8_t trace_id[TRACE_ID_BYTES]; /* shown last */
+	uint64_t shown_ns;
+	uint64_t other_ns; /* when another trace than that was shown last */
+	uint64_t idle_ns;  /* when it waited last without a tag */
 };
 
 /* A settled trace that claims a thread. */
@@ -67,11 +85,14 @@ struct thread {
 	uint64_t last_exec_ns;
 	uint64_t inherited_until_ns; /* a forked child shows its parent's tag until then */
 	uint64_t folded_until_ns;
+	struct stint fold_stint; /* of what was folded last */
+	bool fold_is_mixed;      /* it has more than one tag */
 	struct event_tag inherited_tag;
 	struct slice last; /* the newest slice: the open wait's reason */
 	struct timeline timeline;
 	struct observation *current; /* of last.tag_out; NULL: none */
 	struct event_tag current_tag;
+	struct turns turns;
 	struct company *company; /* owned; NULL, or COMPANY_MAX; the oldest is overwritten */
 	unsigned company_next;
 };
@@ -93,6 +114,7 @@ struct fold {
 	uint64_t cpu_ns;
 	uint64_t preempted_ns, throttled_ns;
 	uint64_t uncertain_ns;
+	uint64_t doubted_in_ns; /* the last stint of which it may own only a part */
 	struct ledger_split split;
 	uint32_t wait_count;
 	bool lost;
@@ -137,7 +159,9 @@ struct trace {
 	bool dirty; /* to be looked at: is it complete? */
 	bool again; /* settled, but something was learned since: first in the list */
 	bool over_limit;
-	uint64_t news_ns;     /* when the last span came */
+	bool is_guessed;  /* which process made a span of it was learned from others, or is unknown
+			   */
+	uint64_t news_ns; /* when the last span came */
 	uint64_t observed_ns; /* last time seen in a thread */
 	size_t bytes;
 };
@@ -150,6 +174,7 @@ struct gap {
 struct resource_owner {
 	struct process *process;
 	bool ambiguous;
+	bool is_news; /* not what traces that have settled were told */
 };
 
 struct model {
@@ -170,6 +195,7 @@ struct model {
 	uint64_t first_record_ns;
 	uint64_t reach_ns; /* what memory allows now */
 	uint64_t last_sweep_ns;
+	bool has_news; /* a process or a resource_owner is */
 	bool kernel;
 };
 
@@ -200,6 +226,18 @@ void trace_settle_again(struct model *model, const uint8_t id[TRACE_ID_BYTES]);
 void trace_unlist(struct model *model, struct trace *trace);
 void trace_free(struct model *model, struct trace *trace);
 void trace_expire(struct model *model);
+
+/* relearn.c: what was learned after traces had settled without it. */
+void relearn_process(struct model *model, struct process *process, uint64_t from_ns);
+void relearn_owner(struct model *model, uint64_t resource_key, struct process *process);
+/* Lists the traces that this concerns to be settled again. false: there are none. */
+bool relearn_revisit(struct model *model);
+
+/* turns.c: threads that put a span aside for another trace, and come back to it. */
+void turns_show(struct model *model, struct thread *thread, const struct event_tag *tag,
+		const struct observation *known, uint64_t time_ns);
+void turns_idle(struct thread *thread, uint64_t time_ns);
+bool turns_taken(const struct turns_period *period, uint64_t from_ns, uint64_t to_ns);
 
 /* fold.c: what leaves the timelines. */
 void fold_oldest_chunk(struct model *model, struct thread *thread);

@@ -20,8 +20,7 @@ struct cut {
 	const struct slice *slice;
 	int32_t owner_in,
 		owner_out; /* what the tags at both ends mean; -1: nothing of this trace */
-	int64_t ahead_ns;  /* booked before in_ns already; negative: not booked at first */
-	uint64_t doubt_ns; /* of the CPU time of any part of the slice */
+	const struct stint *stint;
 	uint64_t last_cpu_ns;
 	uint32_t count;
 	int32_t nodes[OVERLAY_MAX_SPANS];
@@ -117,20 +116,6 @@ void overlay_emit_chain(struct join *join, const struct segment *like, uint64_t 
 	}
 }
 
-/* CPU time of the slice up to `time`, on the scheduler's clock. */
-static uint64_t cpu_until(const struct cut *cut, uint64_t time_ns)
-{
-	const struct slice *slice = cut->slice;
-	int64_t cpu;
-
-	if (time_ns <= slice->in_ns)
-		return 0;
-	if (time_ns >= slice->out_ns)
-		return slice->booked_ns;
-	cpu = (int64_t)(time_ns - slice->in_ns) + cut->ahead_ns;
-	return MIN((uint64_t)MAX(cpu, 0), slice->booked_ns);
-}
-
 static bool has_in_chain(const struct join *join, int32_t tag_owner, int32_t node)
 {
 	return tag_owner >= 0 && node_is_below(join, tag_owner, node);
@@ -147,7 +132,7 @@ static enum confidence on_the_way(const struct cut *cut, int32_t node, int32_t t
 
 	if (is_after_all && tag_owner >= 0) /* the record that would tell may have been lost */
 		return SUSPENDED;
-	if (join_lost_ns(cut->join, lane, edge_ns, edge_ns + 1))
+	if (lane_lost_ns(lane, edge_ns, edge_ns + 1))
 		return SUSPENDED;
 	if (!lane_on_cpu(lane, edge_ns))
 		return CANNOT;
@@ -271,13 +256,17 @@ static void doubt_suspended(struct cut *cut, int32_t owner, uint64_t start, uint
 	}
 }
 
-/* While another trace claims the thread, it may have had a turn that no tag tells of. */
+/* While another trace claims the thread, it may have had a turn that no tag tells of; where turns
+ * are taken, one that never claims it may have. */
 static void doubt_company(const struct cut *cut, int32_t owner, uint64_t start, uint64_t end)
 {
-	uint64_t shared = company_overlap_ns(cut->join, cut->lane, start, end);
+	uint64_t shared = cut->lane->takes_turns
+				  ? end - start
+				  : company_overlap_ns(cut->join, cut->lane, start, end);
 
 	if (shared)
-		overlay_doubt(cut->join, owner, -1, MIN(shared + cut->doubt_ns, end - start));
+		overlay_doubt(cut->join, owner, -1,
+			      MIN(shared + cut->stint->doubt_ns, end - start));
 }
 
 static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
@@ -289,12 +278,12 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 		.stack = cut->slice->flags & (EVENT_TICK | EVENT_PREEMPTED) ? cut->slice->stack : 0,
 		.wait = -1,
 	};
-	uint64_t cpu = cpu_until(cut, end), ns;
+	uint64_t cpu = stint_cpu_until(cut->stint, end), ns;
 	enum confidence confidence;
 	int32_t owner;
 
 	like.cpu_ns = cpu - MIN(cpu, cut->last_cpu_ns);
-	cut->last_cpu_ns = cpu;
+	cut->last_cpu_ns = MAX(cpu, cut->last_cpu_ns);
 	ns = MAX(end - start, like.cpu_ns); /* more was booked to the head than its length */
 	owner = innermost(cut, start, ns, &confidence);
 	doubt_suspended(cut, owner, start, ns);
@@ -343,36 +332,23 @@ static bool is_concerned(const struct cut *cut, uint32_t which)
 	return false;
 }
 
-/* What was stolen, or booked elsewhere, is uncertain for those that own only a part: by no more
- * than that part, unless it is the head, which has what was booked before the switch. */
+/* What was stolen, or booked elsewhere, is uncertain for those that own only a part of the stint:
+ * by no more than that part, unless it is the head, which has what was booked before the switch. */
 static void doubt_parts(struct cut *cut)
 {
-	const struct slice *slice = cut->slice;
+	const struct stint *stint = cut->stint;
 
 	for (uint32_t i = 0; i < cut->count; i++) {
 		struct node *node = &cut->join->nodes[cut->nodes[i]];
-		uint64_t part = MIN(node->b_ns, slice->out_ns) - MAX(node->a_ns, slice->in_ns);
-		bool whole = part == slice->out_ns - slice->in_ns;
+		uint64_t part = MIN(node->b_ns, stint->out_ns) - MAX(node->a_ns, stint->in_ns);
+		bool is_whole = part == stint->out_ns - stint->in_ns;
 
-		if (is_concerned(cut, i) && (!whole || cut->count > 1))
-			node->uncertain_ns += node->a_ns > slice->in_ns ? MIN(cut->doubt_ns, part)
-									: cut->doubt_ns;
-	}
-}
-
-static void measure_lag(struct cut *cut)
-{
-	const struct slice *slice = cut->slice;
-	uint64_t length = slice->out_ns - slice->in_ns;
-	const struct cpu_lag_slice own = { slice->cpu, slice->in_ns, slice->out_ns,
-					   slice->raw_lag_in, slice->raw_lag_out };
-	struct cpu_lag_base base = cpu_lag_base(&cut->join->model->lag, &own);
-
-	cut->ahead_ns = slice->raw_lag_in - base.highest;
-	cut->doubt_ns = (uint64_t)(base.highest - base.lowest) + base.thin_ns + slice->unsure_ns;
-	if (slice->flags & EVENT_IN_LOST) { /* what does not fit was booked before it came in */
-		cut->doubt_ns += CPU_LAG_MAX_NS;
-		cut->ahead_ns = (int64_t)(slice->booked_ns - MIN(slice->booked_ns, length));
+		if (node->doubted == stint || !is_concerned(cut, i) ||
+		    (is_whole && cut->count == 1))
+			continue;
+		node->doubted = stint;
+		node->uncertain_ns +=
+			node->a_ns > stint->in_ns ? MIN(stint->doubt_ns, part) : stint->doubt_ns;
 	}
 }
 
@@ -392,7 +368,7 @@ static bool may_be_here(const struct join *join, const struct lane *lane, const 
 /* All who may have been there when the thread came in, unreported, are in doubt. */
 static void doubt_lost_in(struct join *join, const struct lane *lane, const struct slice *slice)
 {
-	uint64_t off = join_rebuilt_error(join, slice);
+	uint64_t off = lane_rebuilt_error(lane, slice);
 	uint64_t from = slice->in_ns - MIN(off, slice->in_ns - slice->prev_out_ns);
 	int32_t found[OVERLAY_MAX_SPANS];
 	uint32_t count = join_overlapping(join, lane->process, from, slice->in_ns + off, found,
@@ -406,7 +382,9 @@ static void doubt_lost_in(struct join *join, const struct lane *lane, const stru
 
 static void cut_slice(struct join *join, const struct lane *lane, const struct slice *slice)
 {
-	struct cut cut = { .join = join, .lane = lane, .slice = slice };
+	struct cut cut = {
+		.join = join, .lane = lane, .slice = slice, .stint = &lane->stints[slice->stint]
+	};
 	uint64_t edges[2 * OVERLAY_MAX_SPANS + 2];
 	uint32_t edge_count;
 	bool any = false;
@@ -423,7 +401,7 @@ static void cut_slice(struct join *join, const struct lane *lane, const struct s
 	}
 	if (!any)
 		return;
-	measure_lag(&cut);
+	cut.last_cpu_ns = stint_cpu_until(cut.stint, slice->in_ns);
 	edge_count = edges_of(&cut, edges);
 	for (uint32_t i = 1; i < edge_count; i++) {
 		if (edges[i] > edges[i - 1])

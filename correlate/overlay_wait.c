@@ -121,7 +121,7 @@ static bool anybody_ran(struct join *join, const struct process *process, uint64
 		const struct lane *lane = t->seen ? join_lane(join, t) : NULL;
 		const struct slice *slice = lane ? lane_on_cpu(lane, time_ns) : NULL;
 
-		if (slice && !join_is_pinned(join, slice))
+		if (slice && !join_is_pinned(join, process, slice))
 			return true;
 	}
 	return false;

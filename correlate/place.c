@@ -104,8 +104,10 @@ static void consider_all_threads(struct join *join, struct candidates *candidate
 	}
 }
 
-/* It was off the CPU, or pinned to other traces, all the time. */
-static bool cannot_have_carried(const struct join *join, const struct lane *lane, int32_t index)
+/* It was off the CPU, or pinned to other traces, all the time. Once only pinned threads are left to
+ * carry it, a tag proves nothing. */
+static bool cannot_have_carried(const struct join *join, const struct lane *lane, int32_t index,
+				bool ignores_tags)
 {
 	const struct node *node = &join->nodes[index];
 
@@ -115,14 +117,15 @@ static bool cannot_have_carried(const struct join *join, const struct lane *lane
 
 		if (begin >= node->b_ns)
 			return true;
-		if (slice->gap || !join_is_pinned(join, slice))
+		if (slice->gap || ignores_tags || !join_is_pinned(join, node->process, slice))
 			return false;
 	}
 	return !lane->thread->running || lane->thread->last_out_ns >= node->b_ns;
 }
 
-static bool is_proved(struct join *join, const struct lane *best, int32_t index)
+static bool is_proved(struct join *join, const struct candidates *candidates, int32_t index)
 {
+	const struct lane *best = candidates->best;
 	uint32_t looked_at = 0;
 
 	for (struct thread *t = join->nodes[index].process->threads; t; t = t->next) {
@@ -132,7 +135,7 @@ static bool is_proved(struct join *join, const struct lane *best, int32_t index)
 		    (t->dead && t->last_out_ns < join->nodes[index].a_ns))
 			continue;
 		lane = ++looked_at > PLACE_MAX_THREADS ? NULL : join_lane(join, t);
-		if (!lane || !cannot_have_carried(join, lane, index))
+		if (!lane || !cannot_have_carried(join, lane, index, candidates->takes_busy))
 			return false;
 	}
 	return true;
@@ -184,7 +187,7 @@ static void place(struct join *join, int32_t index)
 	}
 	node->placed = candidates.best;
 	if ((candidates.best_is_seen && !candidates.has_rival) ||
-	    (candidates.best_is_whole && is_proved(join, candidates.best, index)))
+	    (candidates.best_is_whole && is_proved(join, &candidates, index)))
 		return;
 	node->inferred = true;
 	claimed = claimed_lane(join, index);

@@ -29,8 +29,8 @@ struct slice {
 	uint32_t cpu;
 	uint32_t state;
 	int32_t syscall;
-	uint64_t unsure_ns; /* the join's: what was late at a tick, or else stolen */
-	bool gap; /* records of this thread between the one before and this one were lost */
+	uint32_t stint; /* the join's: of its lane */
+	bool gap;       /* records of this thread between the one before and this one were lost */
 	struct event_tag tag_in;  /* zero: none */
 	struct event_tag tag_out; /* zero: none */
 	struct event_target target;

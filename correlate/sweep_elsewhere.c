@@ -204,7 +204,8 @@ static bool is_pinned(const struct sweep *sweep, const struct slice *slice)
 {
 	if (tag_is_none(&slice->tag_in) || tag_is_none(&slice->tag_out))
 		return false;
-	return tag_eq(&slice->tag_in, &slice->tag_out) ||
+	return (tag_eq(&slice->tag_in, &slice->tag_out) &&
+		!join_takes_turns(sweep->join, sweep->node->process)) ||
 	       (is_ours(sweep, &slice->tag_in) && is_ours(sweep, &slice->tag_out));
 }
 
@@ -218,7 +219,7 @@ static uint64_t may_have_run_ns(const struct sweep *sweep, const struct lane *la
 	bool is_shared = join_sighting(sweep->join, sweep->index, lane->thread);
 
 	from = MAX(from, folded);
-	ran += join_lost_ns(sweep->join, lane, from, to);
+	ran += lane_lost_ns(lane, from, to);
 	for (uint32_t i = lane_first_after(lane, from); i < lane->count; i++) {
 		const struct slice *s = &lane->slices[i];
 		uint64_t start = MAX(s->in_ns, from), end = MIN(s->out_ns, to);

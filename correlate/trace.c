@@ -63,7 +63,10 @@ static struct observation *observe_anew(struct model *model, struct trace *trace
 	memcpy(o->span_id, tag->span_id, SPAN_ID_BYTES);
 	o->first_ns = o->last_ns = time_ns;
 	o->inherited = time_ns < thread->inherited_until_ns;
-	thread->process->has_tags |= !o->inherited;
+	if (!o->inherited && !thread->process->has_tags) {
+		thread->process->has_tags = true;
+		relearn_process(model, thread->process, 0);
+	}
 	o->next = trace->observations;
 	trace->observations = o;
 	thread->refs++;
@@ -85,6 +88,7 @@ struct observation *trace_observe(struct model *model, struct thread *thread,
 	if (tag_is_none(tag))
 		return NULL;
 	if (o && tag_eq(&thread->current_tag, tag)) {
+		turns_show(model, thread, tag, o, time_ns);
 		o->last_ns = MAX(o->last_ns, time_ns);
 		return o;
 	}
@@ -93,6 +97,7 @@ struct observation *trace_observe(struct model *model, struct thread *thread,
 		return NULL;
 	trace->observed_ns = MAX(trace->observed_ns, time_ns);
 	o = trace_observation(trace, thread, tag->span_id);
+	turns_show(model, thread, tag, o, time_ns);
 	if (!o)
 		o = observe_anew(model, trace, thread, tag, time_ns);
 	if (!o)

@@ -263,13 +263,12 @@ static void note_inheritance(struct thread *thread, const struct slice *slice)
 		thread->inherited_until_ns = slice->out_ns;
 }
 
-/* A tick's reading is late by design, and says nothing of the CPU. */
 static void note_lag(struct model *model, const struct slice *slice)
 {
 	if (!(slice->flags & (EVENT_IN_LOST | EVENT_AFTER_TICK)))
-		cpu_lag_add(&model->lag, slice->cpu, slice->in_ns, slice->raw_lag_in);
-	if (!(slice->flags & EVENT_TICK))
-		cpu_lag_add(&model->lag, slice->cpu, slice->out_ns, slice->raw_lag_out);
+		cpu_lag_add(&model->lag, slice->cpu, slice->in_ns, slice->raw_lag_in,
+			    stint_most_lag(slice));
+	cpu_lag_add(&model->lag, slice->cpu, slice->out_ns, slice->raw_lag_out, CPU_LAG_UNBOUND);
 }
 
 /* After a gap a process is not followed again before its first record. */
@@ -285,6 +284,12 @@ static void note_record(const struct model *model, struct process *process,
 		process->resumed_ns = MAX(slice->prev_out_ns, gap_end_ns);
 	process->last_ns = MAX(process->last_ns, slice->out_ns);
 	process->has_records = true;
+}
+
+static bool is_waiting(const struct slice *slice)
+{
+	return !(slice->flags &
+		 (EVENT_PREEMPTED | EVENT_TICK | EVENT_DEAD | EVENT_TAG_OUT_UNKNOWN));
 }
 
 static int take_slice(struct model *model, const struct event_slice *record)
@@ -308,6 +313,8 @@ static int take_slice(struct model *model, const struct event_slice *record)
 	trace_observe(model, thread, &slice.tag_in, slice.prev_out_ns);
 	trace_observe(model, thread, &slice.tag_in, slice.in_ns);
 	trace_observe(model, thread, &slice.tag_out, slice.out_ns);
+	if (tag_is_none(&slice.tag_out) && is_waiting(&slice))
+		turns_idle(thread, slice.out_ns);
 	if (timeline_append(&thread->timeline, &slice, &model->stats.timeline_bytes) < 0)
 		return -ENOMEM;
 	note_record(model, thread->process, &slice);

@@ -8,8 +8,9 @@
 #include "collector/base/macros.h"
 #include "otlp/span.h"
 
-#define MAX_LAG_NS      (30 * US)
 #define FRESH_LAG_NS    200
+#define IDLE_LAG_NS     (5 * US) /* from the booking to the switch, where nobody comes next */
+#define OLDEST_LAG_NS   (500 * US)
 #define MAX_TICK_LAG_NS (4 * MS) /* the scheduler books a running thread at its own ticks only */
 #define MAX_LATENCY_NS  (40 * US)
 #define RETURN_NS       150 /* from the switch to the program */
@@ -42,12 +43,19 @@ enum ledger_reason schedule_reason(enum wait_kind kind)
 
 /* ---- the truth */
 
-/* The thread's CPU clock. While it runs it counts from where the scheduler began to book. */
+/* The thread's CPU clock by a reading of the scheduler's. */
+static uint64_t cpu_clock_at(const struct true_thread *t, const struct clock_reading *reading)
+{
+	return t->exec_ns + (reading->time_ns - t->booked_from.time_ns) -
+	       (reading->offset_ns - t->booked_from.offset_ns);
+}
+
+/* As the program reads it: that takes a new reading. */
 static uint64_t cpu_clock(const struct schedule *s, const struct true_thread *t)
 {
-	if (t->state != THREAD_ON_CPU)
-		return t->exec_ns;
-	return t->exec_ns + t->lag_in_ns + (s->now_ns - t->in_ns) - t->stolen_ns;
+	const struct clock_reading now = { s->now_ns, s->cpus[t->cpu].offset_ns };
+
+	return t->state == THREAD_ON_CPU ? cpu_clock_at(t, &now) : t->exec_ns;
 }
 
 static void end_stretch(const struct schedule *s, struct true_thread *t)
@@ -135,10 +143,11 @@ static void append_tags(const struct schedule *s, struct true_thread *t, struct 
 	t->cut_tag_known = true;
 }
 
-/* Closes the record being built. `booked_ago_ns`: when the scheduler booked last. */
+/* Closes the record being built: booked so far is what the last reading says. */
 static void emit_record(struct schedule *s, struct true_thread *t, uint32_t flags,
-			const struct wait_description *wait, uint64_t booked_ago_ns)
+			const struct wait_description *wait)
 {
+	const struct clock_reading *reading = &s->cpus[t->cpu].reading;
 	struct record *record;
 	bool had_tag = t->cut_tag >= 0;
 
@@ -158,9 +167,9 @@ static void emit_record(struct schedule *s, struct true_thread *t, uint32_t flag
 		.in_ns = t->cut_in_ns,
 		.out_ns = s->now_ns,
 		.exec_in_ns = t->cut_exec_in_ns,
-		.exec_out_ns = cpu_clock(s, t) - booked_ago_ns,
+		.exec_out_ns = cpu_clock_at(t, reading),
 		.exec_start_in_ns = t->cut_exec_start_in_ns,
-		.exec_start_out_ns = s->now_ns - s->cpus[t->cpu].offset_ns - booked_ago_ns,
+		.exec_start_out_ns = reading->time_ns - reading->offset_ns,
 		.cpu = t->cpu,
 		.state = wait ? wait->state : 0,
 		.syscall = wait ? wait->syscall : -1,
@@ -180,26 +189,62 @@ static void begin_record(const struct schedule *s, struct true_thread *t)
 {
 	t->cut_in_ns = s->now_ns;
 	t->cut_exec_in_ns = t->exec_ns;
-	t->cut_exec_start_in_ns = s->now_ns - s->cpus[t->cpu].offset_ns - t->lag_in_ns;
+	t->cut_exec_start_in_ns = t->booked_from.time_ns - t->booked_from.offset_ns;
 }
 
 /* ---- the scheduler */
 
-/* How long ago the run-queue's clock was read, for a switch now: never before its last reading. */
-static uint64_t draw_lag(struct schedule *s, struct true_cpu *cpu, uint64_t most_ns)
+/* Never before the last time, nor while the CPU was not there. */
+static void read_clock(const struct schedule *s, struct true_cpu *cpu, uint64_t ago_ns)
 {
-	uint64_t clock = s->now_ns - cpu->offset_ns;
+	uint64_t least = MAX(cpu->reading.time_ns, cpu->stolen_until_ns);
 
-	if (cpu->switched_ns == s->now_ns)
-		return cpu->lag_ns;
-	cpu->lag_ns = 0;
-	if (s->knobs.has_lag) { /* read anew at most switches; reused after a wake-up */
-		most_ns = rng_chance(&s->rng, 60) ? FRESH_LAG_NS : most_ns;
-		cpu->lag_ns = rng_below(&s->rng, MIN(most_ns, clock - cpu->booked_ns) + 1);
-	}
+	if (!s->knobs.has_lag)
+		ago_ns = 0;
+	cpu->reading.time_ns = MAX(s->now_ns - ago_ns, least);
+	cpu->reading.offset_ns = cpu->offset_ns;
+}
+
+/* A switch away from `t`. Once somebody was woken for this CPU, the reading that this took is used
+ * again, now and then. */
+static void read_clock_to_leave(struct schedule *s, struct true_cpu *cpu,
+				const struct true_thread *t, bool is_waiting)
+{
+	uint64_t most_ns = is_waiting && rng_chance(&s->rng, 10) ? IDLE_LAG_NS : FRESH_LAG_NS;
+	bool was_woken = cpu->reading.time_ns > MAX(t->in_ns, s->now_ns - OLDEST_LAG_NS);
+
 	cpu->switched_ns = s->now_ns;
-	cpu->booked_ns = clock - cpu->lag_ns;
-	return cpu->lag_ns;
+	if (!s->knobs.has_lag || !was_woken || !rng_chance(&s->rng, is_waiting ? 10 : 50))
+		read_clock(s, cpu, rng_below(&s->rng, most_ns));
+}
+
+/* The hypervisor takes its time to bring back a CPU that was idle. */
+static void steal_idle(struct schedule *s, struct true_cpu *cpu)
+{
+	uint64_t since = MAX(cpu->reading.time_ns, MAX(cpu->switched_ns, cpu->stolen_until_ns));
+
+	if (!s->knobs.has_steal || !rng_chance(&s->rng, 20))
+		return;
+	cpu->offset_ns += rng_below(&s->rng, s->now_ns - since + 1);
+	cpu->stolen_until_ns = s->now_ns;
+}
+
+/* A switch to `t`, from nobody: with the reading that its waking took, or a new one. */
+static void read_clock_to_enter(struct schedule *s, struct true_cpu *cpu,
+				const struct true_thread *t)
+{
+	bool was_read = t->woken_cpu == (uint32_t)(cpu - s->cpus) &&
+			cpu->reading.time_ns >= t->waking_ns && t->waking_ns;
+
+	if (cpu->switched_ns == s->now_ns) {
+		if (cpu->reading.time_ns < t->waking_ns) /* it was fetched from another CPU */
+			read_clock(s, cpu, 0);
+		return;
+	}
+	steal_idle(s, cpu);
+	if (!s->knobs.has_lag || !was_read || rng_chance(&s->rng, 40))
+		read_clock(s, cpu, rng_below(&s->rng, FRESH_LAG_NS));
+	cpu->switched_ns = s->now_ns;
 }
 
 static void enter(struct schedule *s, struct true_thread *t, uint32_t cpu)
@@ -209,8 +254,9 @@ static void enter(struct schedule *s, struct true_thread *t, uint32_t cpu)
 	s->cpus[cpu].thread = (int32_t)(t - s->threads);
 	t->in_ns = t->turn_ns = s->now_ns;
 	t->run_left_ns += RETURN_NS;
-	t->lag_in_ns = draw_lag(s, &s->cpus[cpu], MAX_LAG_NS);
-	t->stolen_ns = 0;
+	t->is_stolen = false;
+	read_clock_to_enter(s, &s->cpus[cpu], t);
+	t->booked_from = s->cpus[cpu].reading;
 	t->state = THREAD_ON_CPU;
 	t->slice_first_stretch = t->stretch_count;
 	begin_stretch(s, t, STATE_RUNNING, 0, 0);
@@ -222,11 +268,11 @@ static void leave(struct schedule *s, struct true_thread *t, uint32_t flags,
 		  const struct wait_description *wait)
 {
 	struct true_cpu *cpu = &s->cpus[t->cpu];
-	uint64_t lag_ns = draw_lag(s, cpu, MAX_LAG_NS);
 
 	end_stretch(s, t);
-	emit_record(s, t, flags, wait, lag_ns);
-	t->exec_ns = cpu_clock(s, t) - lag_ns;
+	read_clock_to_leave(s, cpu, t, wait);
+	emit_record(s, t, flags, wait);
+	t->exec_ns = cpu_clock_at(t, &cpu->reading);
 	t->state = wait ? THREAD_BLOCKED : THREAD_READY;
 	clip_slice(t);
 	begin_stretch(s, t, wait ? STATE_BLOCKED : STATE_RUNNABLE, wait ? wait->reason : (uint8_t)0,
@@ -243,21 +289,25 @@ static void preempt(struct schedule *s, struct true_thread *t)
 
 static void tick(struct schedule *s, struct true_thread *t)
 {
-	uint64_t most = cpu_clock(s, t) - MAX(t->last_exec_out_ns, t->cut_exec_in_ns);
-	uint64_t lag_ns = 0;
+	struct true_cpu *cpu = &s->cpus[t->cpu];
 
 	if (t->cut_in_ns == s->now_ns)
 		return;
-	if (s->knobs.has_lag)
-		lag_ns = rng_below(&s->rng, MIN(most, MAX_TICK_LAG_NS) + 1);
-	s->cpus[t->cpu].booked_ns =
-		MAX(s->cpus[t->cpu].booked_ns, s->now_ns - s->cpus[t->cpu].offset_ns - lag_ns);
-	emit_record(s, t, EVENT_TICK, NULL, lag_ns);
+	read_clock(s, cpu, rng_below(&s->rng, MAX_TICK_LAG_NS));
+	emit_record(s, t, EVENT_TICK, NULL);
 	t->waking_ns = 0;
 	t->cut_flags = EVENT_AFTER_TICK;
 	t->cut_in_ns = s->now_ns;
 	t->cut_exec_in_ns = t->last_exec_out_ns;
-	t->cut_exec_start_in_ns = s->now_ns - s->cpus[t->cpu].offset_ns - lag_ns;
+	t->cut_exec_start_in_ns = cpu->reading.time_ns - cpu->reading.offset_ns;
+}
+
+/* On a CPU that may run it its clock is read. */
+static void choose_cpu(struct schedule *s, struct true_thread *t)
+{
+	t->woken_cpu = t->pinned_cpu >= 0 ? (uint32_t)t->pinned_cpu
+					  : (uint32_t)rng_below(&s->rng, s->knobs.cpus);
+	read_clock(s, &s->cpus[t->woken_cpu], 0);
 }
 
 static void wake(struct schedule *s, struct true_thread *t, const struct true_thread *waker)
@@ -267,6 +317,7 @@ static void wake(struct schedule *s, struct true_thread *t, const struct true_th
 	begin_stretch(s, t, STATE_RUNNABLE, 0, s->now_ns);
 	t->waking_ns = s->now_ns;
 	t->ready_ns = s->now_ns + rng_scale(&s->rng, 0, MAX_LATENCY_NS);
+	choose_cpu(s, t);
 	t->waits_for = -1;
 	t->wake_ns = SCHEDULE_NEVER;
 	t->has_waker = true;
@@ -390,6 +441,14 @@ static struct true_thread *next_for(struct schedule *s, uint32_t cpu, uint64_t b
 	return best;
 }
 
+/* The hypervisor has taken it: nothing happens there before it is back. */
+static bool is_away(const struct schedule *s, const struct true_cpu *cpu)
+{
+	const struct true_thread *t = cpu->thread >= 0 ? &s->threads[cpu->thread] : NULL;
+
+	return t && t->is_stolen && t->run_left_ns;
+}
+
 static uint64_t next_event(struct schedule *s)
 {
 	uint64_t next = SCHEDULE_NEVER;
@@ -406,6 +465,8 @@ static uint64_t next_event(struct schedule *s)
 		const struct true_cpu *cpu = &s->cpus[i];
 		const struct true_thread *waiting = next_for(s, i, SCHEDULE_NEVER);
 
+		if (is_away(s, cpu))
+			continue;
 		if (cpu->thread >= 0)
 			next = MIN(next, cpu->next_tick_ns);
 		if (!waiting)
@@ -433,8 +494,8 @@ static void pass_time(struct schedule *s, uint64_t until_ns)
 			continue;
 		t->run_left_ns -= ns;
 		if (t->is_stolen) {
-			t->stolen_ns += ns;
 			cpu->offset_ns += ns;
+			cpu->stolen_until_ns = until_ns;
 		}
 	}
 	s->now_ns = until_ns;
@@ -445,6 +506,8 @@ static void serve_cpu(struct schedule *s, uint32_t index)
 	struct true_cpu *cpu = &s->cpus[index];
 	struct true_thread *t = cpu->thread >= 0 ? &s->threads[cpu->thread] : NULL;
 
+	if (is_away(s, cpu))
+		return;
 	if (t && cpu->next_tick_ns <= s->now_ns) {
 		tick(s, t);
 		cpu->next_tick_ns += SCHEDULE_TICK_NS;

@@ -85,6 +85,12 @@ struct true_process {
 
 enum thread_state { THREAD_READY, THREAD_ON_CPU, THREAD_BLOCKED, THREAD_DONE };
 
+/* The scheduler's clock is the time less what was taken from its CPU. It is read now and then: what
+ * it books in between, it books from the last reading. */
+struct clock_reading {
+	uint64_t time_ns, offset_ns;
+};
+
 struct true_thread {
 	uint32_t tid, process;
 	int32_t pinned_cpu; /* -1: none */
@@ -103,7 +109,9 @@ struct true_thread {
 	int64_t waits_for; /* flag; -1: none */
 	uint64_t run_left_ns;
 	bool is_stolen;
-	uint64_t in_ns, turn_ns, exec_ns, lag_in_ns, stolen_ns;
+	uint64_t in_ns, turn_ns, exec_ns;
+	struct clock_reading booked_from; /* while it is on a CPU */
+	uint32_t woken_cpu;               /* whose clock was read for it */
 	/* the record being built */
 	uint64_t cut_in_ns, cut_exec_in_ns, cut_exec_start_in_ns, prev_out_ns, waking_ns;
 	uint64_t last_exec_out_ns;
@@ -117,10 +125,10 @@ struct true_thread {
 struct true_cpu {
 	int32_t thread; /* -1: idle */
 	uint64_t next_tick_ns;
-	uint64_t offset_ns;   /* of the scheduler's clock */
-	uint64_t booked_ns;   /* the clock's last reading */
-	uint64_t switched_ns; /* last switch */
-	uint64_t lag_ns;      /* at it */
+	uint64_t offset_ns; /* of the scheduler's clock */
+	struct clock_reading reading;
+	uint64_t switched_ns;     /* last switch: one reading is for both */
+	uint64_t stolen_until_ns; /* nothing happens on a CPU that is not there */
 };
 
 struct record {
@@ -134,7 +142,7 @@ struct record {
 
 struct schedule_knobs {
 	uint32_t cpus;
-	bool has_lag;   /* the scheduler books early */
+	bool has_lag;   /* the scheduler books from old readings */
 	bool has_steal; /* time is stolen */
 	bool has_delay; /* tags follow their spans late */
 };

@@ -6,12 +6,10 @@
 #define POLL     7
 #define WAIT4    61
 
-/* Enough switches on the CPU before, so that its clock's distance is known. */
 static void warm_up(struct builder *b, struct builder_thread *t)
 {
 	builder_clock(b, 100 * MS);
-	for (uint64_t i = 0; i < 10; i++)
-		builder_slice(b, t, 0, (900 + i) * MS, (900 + i) * MS + 100 * US, 0, 0, FUTEX);
+	builder_warm_up(b, t);
 }
 
 static void finish(struct builder *b, uint64_t at)

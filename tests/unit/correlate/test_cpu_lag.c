@@ -8,92 +8,83 @@
 
 #include <cmocka.h>
 
-#define MS       1000000ull
-#define START_NS (100000 * MS)
-#define BASE     840000
+#define MS      1000000ull
+#define TIME_NS (100000 * MS)
+#define BASE    840000
 
-static struct cpu_lag_base base_of(const struct cpu_lag *lag, int64_t raw_from, int64_t raw_to)
+static struct cpu_lag lag;
+
+static int forget(void **state)
 {
-	const struct cpu_lag_slice slice = { 0, START_NS, START_NS + MS, raw_from, raw_to };
-
-	return cpu_lag_base(lag, &slice);
+	(void)state;
+	cpu_lag_fini(&lag);
+	return 0;
 }
 
 static void a_cpu_that_says_nothing_leaves_all_open(void **state)
 {
-	struct cpu_lag lag = { 0 };
-
 	(void)state;
-	assert_int_equal(base_of(&lag, BASE, BASE + 9000).thin_ns, CPU_LAG_MAX_NS);
-	assert_int_equal(base_of(&lag, BASE, BASE + 9000).highest, BASE + 9000);
-	assert_int_equal(base_of(&lag, BASE, BASE + 9000).lowest, BASE);
+	assert_true(cpu_lag_floor(&lag, 0, TIME_NS) == INT64_MIN);
+	assert_true(cpu_lag_ceiling(&lag, 0, TIME_NS, UINT64_MAX) == INT64_MAX);
+	assert_true(cpu_lag_floor(&lag, EVENT_MAX_CPUS, TIME_NS) == INT64_MIN);
 }
 
-static void samples_that_agree_settle_the_base(void **state)
+static void whoever_was_woken_bounds_the_later_base_from_below(void **state)
 {
-	struct cpu_lag lag = { 0 };
-	struct cpu_lag_base base;
-
 	(void)state;
-	for (unsigned i = 1; i <= 3; i++)
-		cpu_lag_add(&lag, 0, START_NS - i * 20 * MS, BASE + 100 * i);
-	base = base_of(&lag, BASE + 20000, BASE + 300);
-	assert_int_equal(base.thin_ns, 0);
-	assert_int_equal(base.lowest, base.highest);
-	cpu_lag_fini(&lag);
+	cpu_lag_add(&lag, 0, TIME_NS - 20 * MS, BASE + 300, 500);
+	cpu_lag_add(&lag, 0, TIME_NS - 10 * MS, BASE + 90000, CPU_LAG_UNBOUND);
+	assert_int_equal(cpu_lag_floor(&lag, 0, TIME_NS), BASE - 200);
+	assert_int_equal(cpu_lag_floor(&lag, 0, TIME_NS + 5000 * MS), BASE - 200);
+	assert_true(cpu_lag_floor(&lag, 0, TIME_NS - 20 * MS) == INT64_MIN);
+	assert_true(cpu_lag_floor(&lag, 1, TIME_NS) == INT64_MIN);
 }
 
-static void a_switch_told_twice_is_one_sample(void **state)
+/* What was stolen in between stays in the base. */
+static void a_floor_never_sinks(void **state)
 {
-	struct cpu_lag once = { 0 }, twice = { 0 };
-
 	(void)state;
-	for (unsigned i = 1; i <= 2; i++) {
-		cpu_lag_add(&once, 0, START_NS - i * 20 * MS, BASE);
-		cpu_lag_add(&twice, 0, START_NS - i * 20 * MS, BASE);
-		cpu_lag_add(&twice, 0, START_NS - i * 20 * MS, BASE);
-	}
-	assert_int_equal(base_of(&once, BASE + 9000, BASE + 9000).thin_ns, CPU_LAG_MAX_NS / 3);
-	assert_int_equal(base_of(&twice, BASE + 9000, BASE + 9000).thin_ns, CPU_LAG_MAX_NS / 3);
-	cpu_lag_fini(&once);
-	cpu_lag_fini(&twice);
+	cpu_lag_add(&lag, 0, TIME_NS - 40 * MS, BASE + 5000, 100);
+	cpu_lag_add(&lag, 0, TIME_NS - 20 * MS, BASE + 5000, 90000);
+	assert_int_equal(cpu_lag_floor(&lag, 0, TIME_NS), BASE + 4900);
 }
 
-static void a_quiet_cpu_is_bound_by_what_it_said_seconds_ago(void **state)
+static void every_switch_bounds_the_base_before_it_from_above(void **state)
 {
-	struct cpu_lag lag = { 0 };
-
 	(void)state;
-	for (unsigned i = 0; i < 3; i++)
-		cpu_lag_add(&lag, 0, START_NS - (5000 + 8 * i) * MS, BASE);
-	assert_int_equal(base_of(&lag, BASE + 9000, BASE + 9000).thin_ns, 0);
-	assert_int_equal(base_of(&lag, BASE + 9000, BASE + 9000).lowest, BASE);
-	cpu_lag_fini(&lag);
+	cpu_lag_add(&lag, 0, TIME_NS + 6 * MS, BASE + 40000, CPU_LAG_UNBOUND);
+	cpu_lag_add(&lag, 0, TIME_NS + 9 * MS, BASE + 150, CPU_LAG_UNBOUND);
+	assert_int_equal(cpu_lag_ceiling(&lag, 0, TIME_NS, UINT64_MAX), BASE + 150);
+	assert_int_equal(cpu_lag_ceiling(&lag, 0, TIME_NS, TIME_NS + 8 * MS), BASE + 40000);
 }
 
-/* The little that is near is better than the much that is far, where it says more. */
-static void what_was_stolen_long_ago_does_not_widen_the_bounds(void **state)
+/* So that a ledger does not tell when it was computed. */
+static void what_comes_much_later_is_not_asked(void **state)
 {
-	struct cpu_lag lag = { 0 };
-
 	(void)state;
-	for (unsigned i = 0; i < 3; i++)
-		cpu_lag_add(&lag, 0, START_NS - (5000 + 8 * i) * MS, BASE - 500000);
-	for (unsigned i = 1; i <= 2; i++)
-		cpu_lag_add(&lag, 0, START_NS - i * 20 * MS, BASE);
-	assert_int_equal(base_of(&lag, BASE + 9000, BASE + 9000).thin_ns, CPU_LAG_MAX_NS / 3);
-	assert_int_equal(base_of(&lag, BASE + 9000, BASE + 9000).lowest, BASE);
-	cpu_lag_fini(&lag);
+	cpu_lag_add(&lag, 0, TIME_NS + 60 * MS, BASE, CPU_LAG_UNBOUND);
+	assert_true(cpu_lag_ceiling(&lag, 0, TIME_NS, UINT64_MAX) == INT64_MAX);
+}
+
+static void a_sample_out_of_order_is_not_taken(void **state)
+{
+	(void)state;
+	cpu_lag_add(&lag, 0, TIME_NS + 60 * MS, BASE, CPU_LAG_UNBOUND);
+	cpu_lag_add(&lag, 0, TIME_NS - 60 * MS, BASE, 0);
+	assert_true(cpu_lag_floor(&lag, 0, TIME_NS) == INT64_MIN);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_cpu_that_says_nothing_leaves_all_open),
-		cmocka_unit_test(samples_that_agree_settle_the_base),
-		cmocka_unit_test(a_switch_told_twice_is_one_sample),
-		cmocka_unit_test(a_quiet_cpu_is_bound_by_what_it_said_seconds_ago),
-		cmocka_unit_test(what_was_stolen_long_ago_does_not_widen_the_bounds),
+		cmocka_unit_test_teardown(whoever_was_woken_bounds_the_later_base_from_below,
+					  forget),
+		cmocka_unit_test_teardown(a_floor_never_sinks, forget),
+		cmocka_unit_test_teardown(every_switch_bounds_the_base_before_it_from_above,
+					  forget),
+		cmocka_unit_test_teardown(what_comes_much_later_is_not_asked, forget),
+		cmocka_unit_test_teardown(a_sample_out_of_order_is_not_taken, forget),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,8 +17,7 @@ static void play_request(struct builder *b)
 
 	builder_init(b);
 	builder_clock(b, 100 * MS);
-	for (uint64_t i = 0; i < 10; i++)
-		builder_slice(b, &t, 0, (900 + i) * MS, (900 + i) * MS + 100 * US, 0, 0, FUTEX);
+	builder_warm_up(b, &t);
 	builder_slice(b, &t, 0, 999 * MS, 1001 * MS, REQUEST, 0, FUTEX);
 	builder_slice(b, &t, 1001 * MS, 1001 * MS, 1002 * MS, 0, 0, FUTEX);
 	builder_slice(b, &t, 1010 * MS, 1010 * MS, 1011 * MS, REQUEST, 0, FUTEX);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads that put a span aside for another trace, and come back to it: event loops.
+ *
+ * On such a thread a slice that shows one tag at both ends may hide turns of traces that nobody was
+ * told of, unsampled or not exported yet: no tag pins what it does on a CPU. The records show it: a
+ * span is back, after the thread has shown another trace, or has waited without a tag. Who does so
+ * once does so before and afterwards: a minute of both is taken for the same. */
+#include <string.h>
+
+#include "collector/base/macros.h"
+#include "correlate/model.h"
+
+#define TURNS_HOLD_NS TRACE_HOLD_NS
+
+bool turns_taken(const struct turns_period *period, uint64_t from_ns, uint64_t to_ns)
+{
+	return period->to_ns && period->from_ns < to_ns + TURNS_HOLD_NS &&
+	       from_ns < period->to_ns + TURNS_HOLD_NS;
+}
+
+static bool extend(struct turns_period *period, uint64_t time_ns)
+{
+	bool is_new = !turns_taken(period, time_ns, time_ns);
+
+	if (is_new)
+		period->from_ns = time_ns;
+	period->to_ns = MAX(period->to_ns, time_ns);
+	return is_new;
+}
+
+static void note(struct model *model, struct thread *thread, uint64_t time_ns)
+{
+	bool is_new = extend(&thread->turns.period, time_ns);
+
+	is_new |= extend(&thread->process->turns, time_ns);
+	if (is_new)
+		relearn_process(model, thread->process, time_ns - MIN(time_ns, TURNS_HOLD_NS));
+}
+
+/* `known`: what was known of the tag on this thread before; NULL: nothing. */
+void turns_show(struct model *model, struct thread *thread, const struct event_tag *tag,
+		const struct observation *known, uint64_t time_ns)
+{
+	struct turns *turns = &thread->turns;
+
+	if (memcmp(turns->trace_id, tag->trace_id, TRACE_ID_BYTES) != 0) {
+		memcpy(turns->trace_id, tag->trace_id, TRACE_ID_BYTES);
+		turns->other_ns = turns->shown_ns;
+	}
+	turns->shown_ns = MAX(turns->shown_ns, time_ns);
+	if (known && !known->inherited && known->last_ns < MAX(turns->other_ns, turns->idle_ns))
+		note(model, thread, time_ns);
+}
+
+void turns_idle(struct thread *thread, uint64_t time_ns)
+{
+	thread->turns.idle_ns = time_ns;
+}
