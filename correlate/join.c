@@ -334,6 +334,7 @@ void join_learn(struct join *join)
 		if (node->sightings >= 0)
 			relearn_owner(join->model, node->span->resource_key, node->process);
 	}
+	join->trace->lesson = join->model->lesson;
 	company_note(join);
 }
 

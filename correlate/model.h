@@ -49,8 +49,8 @@ struct process {
 	uint64_t resumed_ns;        /* of the first one after the newest gap */
 	uint64_t gone_ns;
 	struct turns_period turns; /* of any of its threads */
-	bool is_news;              /* something was learned that concerns traces ... */
-	uint64_t news_from_ns;     /* ... which were seen in it since then */
+	uint64_t lesson;           /* the last one of relearn.c; it concerns traces ... */
+	uint64_t lesson_from_ns;   /* ... that were seen here since then */
 	struct thread *threads;
 	char service_instance_id[64];
 	char service_name[64];
@@ -159,6 +159,7 @@ struct trace {
 	bool dirty; /* to be looked at: is it complete? */
 	bool again; /* settled, but something was learned since: first in the list */
 	bool over_limit;
+	uint64_t lesson;  /* of relearn.c, when it settled last */
 	bool is_guessed;  /* which process made a span of it was learned from others, or is unknown
 			   */
 	uint64_t news_ns; /* when the last span came */
@@ -174,7 +175,7 @@ struct gap {
 struct resource_owner {
 	struct process *process;
 	bool ambiguous;
-	bool is_news; /* not what traces that have settled were told */
+	uint64_t lesson; /* of relearn.c */
 };
 
 struct model {
@@ -195,7 +196,7 @@ struct model {
 	uint64_t first_record_ns;
 	uint64_t reach_ns; /* what memory allows now */
 	uint64_t last_sweep_ns;
-	bool has_news; /* a process or a resource_owner is */
+	uint64_t lesson, lesson_told; /* of relearn.c: the newest, and up to where traces know */
 	bool kernel;
 };
 

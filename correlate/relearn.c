@@ -2,7 +2,8 @@
 /* What was learned of a process after traces of it had settled: these are settled again, so that
  * the last ledgers do not tell in which order things came.
  *
- * It is collected, and looked at once a second: there may be many traces. */
+ * Each lesson has a number, and a trace knows those up to the one when it settled. It is looked at
+ * once a second: there may be many traces. */
 #include <string.h>
 
 #include "collector/base/macros.h"
@@ -10,9 +11,10 @@
 
 void relearn_process(struct model *model, struct process *process, uint64_t from_ns)
 {
-	process->news_from_ns = process->is_news ? MIN(process->news_from_ns, from_ns) : from_ns;
-	process->is_news = true;
-	model->has_news = true;
+	bool is_told = process->lesson <= model->lesson_told;
+
+	process->lesson_from_ns = is_told ? from_ns : MIN(process->lesson_from_ns, from_ns);
+	process->lesson = ++model->lesson;
 }
 
 static struct process *known(const struct resource_owner *owner)
@@ -33,8 +35,8 @@ void relearn_owner(struct model *model, uint64_t resource_key, struct process *p
 	else
 		owner->ambiguous = owner->ambiguous && owner->process == process;
 	owner->process = process;
-	owner->is_news |= known(owner) != was;
-	model->has_news |= owner->is_news;
+	if (known(owner) != was)
+		owner->lesson = ++model->lesson;
 }
 
 static bool concerns_span(const struct model *model, const struct trace *trace,
@@ -43,11 +45,12 @@ static bool concerns_span(const struct model *model, const struct trace *trace,
 	const struct resource_owner *owner;
 
 	if (span->process)
-		return span->process->is_news;
+		return span->process->lesson > trace->lesson;
 	if (!trace->is_guessed)
 		return false;
 	owner = map_get(&model->resources, &span->resource_key);
-	return owner && (owner->is_news || (owner->process && owner->process->is_news));
+	return owner && (owner->lesson > trace->lesson ||
+			 (owner->process && owner->process->lesson > trace->lesson));
 }
 
 static bool concerns(const struct model *model, const struct trace *trace)
@@ -55,7 +58,7 @@ static bool concerns(const struct model *model, const struct trace *trace)
 	for (const struct observation *o = trace->observations; o; o = o->next) {
 		const struct process *process = o->thread->process;
 
-		if (process->is_news && o->last_ns >= process->news_from_ns)
+		if (process->lesson > trace->lesson && o->last_ns >= process->lesson_from_ns)
 			return true;
 	}
 	for (uint32_t i = 0; i < trace->span_count; i++) {
@@ -65,31 +68,19 @@ static bool concerns(const struct model *model, const struct trace *trace)
 	return false;
 }
 
-static void forget_news(struct model *model)
-{
-	struct resource_owner *owner;
-	size_t cursor = 0;
-	const void *key;
-
-	for (struct process *process = model->processes; process; process = process->next)
-		process->is_news = false;
-	while ((owner = map_next(&model->resources, &cursor, &key)))
-		owner->is_news = false;
-	model->has_news = false;
-}
-
 bool relearn_revisit(struct model *model)
 {
 	bool any = false;
 
-	if (!model->has_news)
+	if (model->lesson_told == model->lesson)
 		return false;
 	for (struct trace *trace = model->oldest; trace; trace = trace->newer) {
-		if (!trace->revision || trace->unsettled || !concerns(model, trace))
+		if (!trace->revision || trace->unsettled || trace->lesson == model->lesson ||
+		    !concerns(model, trace))
 			continue;
 		trace_settle_again(model, trace->id);
 		any = true;
 	}
-	forget_news(model);
+	model->lesson_told = model->lesson;
 	return any;
 }

@@ -6,7 +6,6 @@
 #include "collector/base/macros.h"
 #include "correlate/join.h"
 
-#define NOISE_NS        300    /* between the two clock readings of a record */
 #define LEAST_LAG_NS    1000   /* a switch that books no earlier than this has read the clock */
 #define READING_NS      2300   /* from the waking to the reading of the clock */
 #define IDLE_LEAST_NS   10000  /* from the waking to the switch, on a CPU that was idle ... */
@@ -58,7 +57,7 @@ static void measure(const struct cpu_lag *lag, struct stint *stint, const struct
 
 	highest = MIN(highest, stint->ceiling);
 	lowest = MIN(lowest_base(lag, head), highest);
-	stint->doubt_ns = (uint64_t)MAX(highest - lowest, NOISE_NS);
+	stint->doubt_ns = (uint64_t)(highest - lowest);
 	stint->base_in = MIN(MAX(likeliest_base(head, highest), lowest), highest);
 	stint->base_out = highest;
 	if (is_open || highest - stint->base_in <= LEAST_STOLEN_NS)
