@@ -12,7 +12,7 @@
 #include <linux/perf_event.h>
 
 /* An MMAP2 record takes about 130 bytes: 32 KiB hold 250, more than a large program maps at start.
- */
+ * The kernel also writes 72 bytes for each thread that begins or ends, asked or not. */
 #define RING_PAGES 8u
 
 struct mapping_ring {
@@ -63,7 +63,9 @@ static int open_ring(struct mapping_events *events, unsigned cpu)
 		.mmap = 1, /* executable mappings only */
 		.mmap2 = 1,
 		.watermark = 1,
-		.wakeup_watermark = 1,
+		/* Waking the reader for each record costs whoever makes a thread 40 us where
+		 * an interrupt to oneself leaves the virtual machine, and 0.2 us without. */
+		.wakeup_watermark = (uint32_t)(RING_PAGES * events->page_bytes / 2),
 	};
 	struct mapping_ring *ring = &events->rings[cpu];
 	struct epoll_event interest = { .events = EPOLLIN };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Perf events: the tick of each CPU, and news of executable mappings (a dlopen, seen at once).
+/* Perf events: the tick of each CPU, and news of executable mappings (a dlopen).
  *
  * Needs CAP_PERFMON, or CAP_SYS_ADMIN before Linux 5.8. One thread; errors are negative errno. */
 #pragma once
@@ -15,7 +15,7 @@ struct mapping_events;
 int mapping_events_open(unsigned cpus, struct mapping_events **out_events);
 void mapping_events_close(struct mapping_events *events);
 
-/* An epoll descriptor that becomes readable with the next mapping; ours. */
+/* An epoll descriptor that becomes readable when many have come; ours. Few are found by looking. */
 int mapping_events_fd(const struct mapping_events *events);
 
 /* Hands over the process of each new executable mapping since. Some may be missing: the rescan

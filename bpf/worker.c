@@ -23,8 +23,10 @@
 /* News come in bursts (a program start maps a dozen libraries): after each look at them we rest, so
  * that a burst costs one look and not a dozen. Also the longest that a new program waits. */
 #define REST_NS         (2 * NS_PER_MS)
-#define DISCOVERY_SLICE (20 * NS_PER_MS) /* of one discovery_run, between looks at the socket */
-#define LONGEST_NAP_MS  200              /* forks and exits do not wake us */
+#define DISCOVERY_SLICE (20 * NS_PER_MS)  /* of one discovery_run, between looks at the socket */
+#define LONGEST_NAP_MS  20                /* forks, exits and mappings do not wake us */
+#define YOUNG_NS        (250 * NS_PER_MS) /* a new program still loads its libraries: ... */
+#define YOUNG_NAP_MS    2                 /* ... these are looked for more often */
 #define STATS_EVERY_NS  NS_PER_SEC
 
 struct worker {
@@ -37,7 +39,8 @@ struct worker {
 	struct discovery *discovery;
 	struct stack_worker *stacks; /* NULL: none are taken */
 	uint64_t stats_due_ns;
-	uint32_t refused; /* processes for which the map was full */
+	uint64_t young_until_ns; /* since the last exec */
+	uint32_t refused;        /* processes for which the map was full */
 	bool stopping;
 };
 
@@ -95,6 +98,7 @@ static void on_exec(struct worker *worker, uint32_t pid)
 {
 	stack_worker_forget(worker->stacks, pid);
 	discovery_on_exec(worker->discovery, pid);
+	worker->young_until_ns = now_ns() + YOUNG_NS;
 }
 
 static int on_news(void *arg, void *data, size_t bytes)
@@ -297,6 +301,11 @@ static int milliseconds_until(uint64_t due_ns)
 	return due_ns <= now ? 0 : (int)((due_ns - now) / NS_PER_MS + 1);
 }
 
+static int longest_nap_ms(const struct worker *worker)
+{
+	return now_ns() < worker->young_until_ns ? YOUNG_NAP_MS : LONGEST_NAP_MS;
+}
+
 static void loop(struct worker *worker)
 {
 	while (!worker->stopping) {
@@ -309,7 +318,7 @@ static void loop(struct worker *worker)
 			tell_stats(worker);
 			worker->stats_due_ns = now_ns() + STATS_EVERY_NS;
 		}
-		nap(worker, MAX(0, MIN(MIN(wanted_ms, LONGEST_NAP_MS),
+		nap(worker, MAX(0, MIN(MIN(wanted_ms, longest_nap_ms(worker)),
 				       milliseconds_until(worker->stats_due_ns))));
 	}
 }

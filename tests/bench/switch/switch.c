@@ -26,6 +26,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "bpf/perf_events.h"
 #include "bpf/ring.h"
 #include "bpf/symbol_open.h"
 #include "bpf/unwind_load.h"
@@ -35,7 +36,8 @@
 
 #define LAPS        40
 #define ROUND_TRIPS 500 /* of one lap: short enough to fall between two disturbances */
-#define THREADS     50  /* of one lap, one after the other */
+#define THREADS     20  /* of one lap, one after the other */
+#define THREAD_LAPS 1000
 #define MAX_TURNS   101
 #define RING_BYTES  (16u << 20)
 
@@ -154,7 +156,7 @@ static double make_threads(void)
 {
 	uint64_t least_ns = UINT64_MAX;
 
-	for (int lap = 0; lap < LAPS; lap++) {
+	for (int lap = 0; lap < THREAD_LAPS; lap++) {
 		uint64_t begin_ns = now_ns();
 
 		for (int i = 0; i < THREADS; i++) {
@@ -259,6 +261,7 @@ static const struct configuration {
 /* ---- the reader, on the other CPU */
 
 static struct ring *ring;
+static struct mapping_events *mappings;
 static atomic_bool reading;
 
 static int skip(const struct event_header *record, void *arg)
@@ -268,6 +271,12 @@ static int skip(const struct event_header *record, void *arg)
 	return 0;
 }
 
+static void ignore(uint32_t pid, void *arg)
+{
+	(void)pid;
+	(void)arg;
+}
+
 static void *read_ring(void *arg)
 {
 	struct timespec pause = { .tv_nsec = 10 * NS_PER_MS };
@@ -275,6 +284,8 @@ static void *read_ring(void *arg)
 	pin(0);
 	while (atomic_load(&reading)) {
 		ring_consume(ring, 0, skip, NULL);
+		if (mappings)
+			mapping_events_consume(mappings, ignore, NULL);
 		nanosleep(&pause, NULL);
 	}
 	return arg;
@@ -302,6 +313,7 @@ static struct programs *attach(const struct configuration *configuration)
 		.probe = { .ring_bytes = RING_BYTES,
 			   .tick_hz = 99,
 			   .max_processes = 1024,
+			   .thread_bytes = 4u << 20,
 			   .stacks_per_s = configuration->stacks_per_s,
 			   .stack_wait_us = 100 },
 		.no_targets = configuration->no_targets,
@@ -322,6 +334,8 @@ static struct programs *attach(const struct configuration *configuration)
 	if (ring_open(programs_records_fd(programs), RING_BYTES, programs_counters_fd(programs),
 		      programs_cpus(programs), &ring) < 0)
 		exit(1);
+	if (mapping_events_open(programs_cpus(programs), &mappings) < 0)
+		mappings = NULL;
 	if (configuration->tables)
 		load_tables(programs);
 	if (configuration->follow)
@@ -361,6 +375,7 @@ static void take_turn(const struct configuration *configuration, double out_ns[G
 	if (visit)
 		visit(programs);
 	ring_close(ring);
+	mapping_events_close(mappings);
 	unwind_load_free(tables);
 	tables = NULL;
 	programs_close(programs);
