@@ -184,7 +184,7 @@ enum event_no_stack {
 /* Counted in the kernel, per cause; summed over CPUs by ring_losses(). */
 enum event_loss {
 	LOSS_RING_FULL = 0, /* bpf_ringbuf_reserve failed: a record is gone */
-	LOSS_STORAGE_FULL,  /* no task storage for a thread */
+	LOSS_STORAGE_FULL,  /* the table of threads was full: one is not followed */
 	LOSS_TAG_FAULT,     /* the tag's memory was not readable at that moment */
 	LOSS_TAG_UPDATING,  /* valid was 0 inside a write */
 	LOSS_SWITCH_IN,     /* chain check: a switch-in was never reported */

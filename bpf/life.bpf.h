@@ -58,13 +58,12 @@ static __always_inline void life_begin_thread(struct task_struct *parent, struct
 
 	if (!thread)
 		return;
-	thread_renew_descriptor(thread);
 	thread->is_born = 1;
 	thread->blocked = 1; /* until sched_wakeup_new */
 	thread->tag_unknown = 0;
 	if (!is_process)
 		return;
-	int outcome = tag_read(parent, &thread->descriptor, &read);
+	int outcome = tag_read(parent, &thread->reader, &read);
 
 	thread->has_tag = outcome == TAG_IS_SET;
 	thread->tag_unknown = outcome == TAG_IS_FAULTING;
@@ -91,17 +90,16 @@ static __always_inline void life_fork(struct task_struct *parent, struct task_st
 	life_begin_thread(parent, child, is_process);
 }
 
-/* The parent is current, and has not left its clone. What found no storage at the fork is born
+/* The parent is current, and has not left its clone. What found no place at the fork is born
  * here. */
 static __always_inline void life_wake_new(struct task_struct *task)
 {
 	struct task_struct *parent = task_current();
 
-	if (!thread_find(task)) {
+	struct thread *thread = table_find(task);
+
+	if (!thread || thread->tid != (__u32)LOAD(task, pid))
 		life_begin_thread(parent, task, LOAD(parent, tgid) != LOAD(task, tgid));
-		if (!thread_find(task))
-			count_lost(LOSS_STORAGE_FULL);
-	}
 	thread_wake(task);
 }
 
@@ -113,11 +111,11 @@ static __always_inline void life_exec(struct task_struct *task, __u32 old_tid)
 	life_tell_worker(EVENT_EXEC, pid, 0);
 	if (!is_tracked(pid))
 		return;
-	struct thread *thread = thread_find(task);
+	struct thread *thread = table_find(task);
 
 	if (thread) {
 		thread_cut(0, thread, task, true);
-		thread_end(thread, task);
+		table_release(thread, task);
 	}
 	life_forget(pid);
 	life_emit(EVENT_EXEC, pid, LOAD(task, pid), old_tid);
@@ -133,7 +131,7 @@ static __always_inline void life_exit(struct task_struct *task)
 		life_tell_worker(EVENT_EXIT, pid, 0);
 	if (!is_tracked(pid))
 		return;
-	struct thread *thread = thread_find(task);
+	struct thread *thread = table_find(task);
 
 	if (thread)
 		thread->is_last = is_last;
@@ -142,16 +140,13 @@ static __always_inline void life_exit(struct task_struct *task)
 }
 
 /* After its last slice. The last thread of a process takes the process along. */
-static __always_inline void life_end_thread(struct task_struct *task)
+static __always_inline void life_end_thread(struct thread *thread, struct task_struct *task)
 {
-	struct thread *thread = thread_find(task);
-	__u32 pid = LOAD(task, tgid);
+	__u32 pid = thread->pid;
 
-	if (!thread)
-		return;
 	if (thread->is_last) {
 		life_forget(pid);
-		life_emit(EVENT_EXIT, pid, LOAD(task, pid), 0);
+		life_emit(EVENT_EXIT, pid, thread->tid, 0);
 	}
-	thread_end(thread, task);
+	table_release(thread, task);
 }

@@ -21,7 +21,7 @@ struct probe_options {
 	uint32_t ring_bytes;    /* power of two, >= 64 KiB */
 	uint32_t tick_hz;       /* 0: no ticks */
 	uint32_t max_processes; /* that publish at a time */
-	uint32_t thread_bytes;  /* for their threads, 256 bytes each */
+	uint32_t thread_bytes;  /* for their threads, 320 bytes each */
 	uint32_t rescan_ms;     /* how often all processes are looked at again */
 	uint32_t stacks_per_s;  /* that one CPU may take; 0: none */
 	uint32_t stack_wait_us; /* in a burst, one for each so long a wait of a thread */

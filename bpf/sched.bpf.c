@@ -23,10 +23,12 @@ static __noinline int on_tracked_switch(unsigned long long *ctx, struct task_str
 
 	if (is_tracked(LOAD(prev, tgid))) {
 		__u32 state = task_state_at_switch(ctx, prev);
+		struct thread *thread = thread_of(prev);
 
-		thread_leave(ctx, prev, now_ns, preempted, state);
-		if (state & STATE_DEAD)
-			life_end_thread(prev);
+		if (thread)
+			thread_leave(ctx, thread, prev, now_ns, preempted, state);
+		if (thread && state & STATE_DEAD)
+			life_end_thread(thread, prev);
 	}
 	if (is_tracked(LOAD(next, tgid)))
 		thread_enter(next, now_ns);

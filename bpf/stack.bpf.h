@@ -162,15 +162,15 @@ static __always_inline bool stack_call_is_plain(__s32 syscall)
 
 /* Is it the kernel's own stack that tells what the thread waits for? Dear (1 to 2 us), hence only
  * where state, call and target leave it open, or where the operator wants all. */
-static __always_inline bool stack_wants_kernel(const struct event_slice *slice)
+static __always_inline bool stack_wants_kernel(const struct event_slice *slice, __u32 flags)
 {
 	if (knobs.kernel_stacks != KERNEL_STACKS_NEEDED || !slice->state)
 		return knobs.kernel_stacks == KERNEL_STACKS_ALWAYS;
-	if (slice->header.flags & EVENT_IOWAIT)
+	if (flags & EVENT_IOWAIT)
 		return false;
 	if (slice->state & STATE_UNINTERRUPTIBLE)
 		return true;
-	return !(slice->header.flags & EVENT_TARGET) && !stack_call_is_plain(slice->syscall);
+	return !(flags & EVENT_TARGET) && !stack_call_is_plain(slice->syscall);
 }
 
 /* Takes the user stack of the current thread; its id. `context` is the program's own, `memo` the

@@ -3,8 +3,18 @@
  * pointer goes through a user read, which refuses kernel addresses and never sleeps. */
 #pragma once
 
+#include "bpf/maps.bpf.h"
 #include "bpf/tag_labels.bpf.h"
 #include "bpf/tag_nodejs.bpf.h"
+
+/* What a thread keeps of its process's descriptor, for the form that nearly all have. */
+struct tag_reader {
+	__s64 offset; /* from TP, if is_plain */
+	__u32 generation;
+	__u8 is_plain; /* else the descriptor is looked up each time */
+	__u8 is_near;  /* this thread's record lay right behind the variable */
+	__u8 pad[2];
+};
 
 #define TAG_MAX_MODULE 65536 /* no process loads more libraries; keeps products small */
 
@@ -120,7 +130,7 @@ static __always_inline int tag_follow(__u64 address, struct tag_record *out_reco
 
 /* What nearly all do: one variable, at a fixed distance from TP. Many writers keep the record right
  * behind it, and a read of user memory costs the same for 36 bytes as for 8. */
-static __always_inline int tag_read_plain(__u64 address, struct tag_descriptor *descriptor,
+static __always_inline int tag_read_plain(__u64 address, struct tag_reader *reader,
 					  struct tag_record *out_record)
 {
 	struct {
@@ -128,13 +138,13 @@ static __always_inline int tag_read_plain(__u64 address, struct tag_descriptor *
 		struct tag_record record;
 	} near;
 
-	if (bpf_probe_read_user(&near, descriptor->is_near ? 8 + sizeof(near.record) : 8,
+	if (bpf_probe_read_user(&near, reader->is_near ? 8 + sizeof(near.record) : 8,
 				(void *)address))
 		return TAG_IS_FAULTING;
 	if (!near.pointer)
 		return TAG_IS_NONE;
-	if (!descriptor->is_near || near.pointer != address + 8) {
-		descriptor->is_near = near.pointer == address + 8;
+	if (!reader->is_near || near.pointer != address + 8) {
+		reader->is_near = near.pointer == address + 8;
 		return tag_read_record(near.pointer, out_record);
 	}
 	*out_record = near.record;
@@ -167,16 +177,39 @@ __noinline int tag_read_any(__u64 thread_pointer, const struct tag_descriptor *d
 	return worst;
 }
 
-static __always_inline int tag_read(struct task_struct *current, struct tag_descriptor *descriptor,
+/* Out of line: the rare forms. */
+static __noinline int tag_read_rare(__u64 thread_pointer, __u32 pid, struct tag_record *out_record)
+{
+	struct tag_descriptor *descriptor = bpf_map_lookup_elem(&descriptors, &pid);
+
+	if (!descriptor || !out_record)
+		return TAG_IS_NONE;
+	__builtin_memset(out_record, 0, sizeof(*out_record));
+	return tag_read_any(thread_pointer, descriptor, out_record);
+}
+
+static __always_inline int tag_read(struct task_struct *current, struct tag_reader *reader,
 				    struct tag_record *out_record)
 {
 	__u64 thread_pointer = task_thread_pointer(current);
 
-	if (!thread_pointer || !descriptor->count)
+	if (!thread_pointer)
 		return TAG_IS_NONE;
-	if (descriptor->is_plain)
-		return tag_read_plain(thread_pointer + descriptor->variables[0].offset, descriptor,
-				      out_record);
-	__builtin_memset(out_record, 0, sizeof(*out_record));
-	return tag_read_any(thread_pointer, descriptor, out_record);
+	if (reader->is_plain)
+		return tag_read_plain(thread_pointer + reader->offset, reader, out_record);
+	return tag_read_rare(thread_pointer, LOAD(current, tgid), out_record);
+}
+
+/* Takes over what the process's descriptor says. Rare, hence not inline. */
+static __noinline int tag_renew_reader(struct tag_reader *reader, __u32 pid)
+{
+	struct tag_descriptor *descriptor = bpf_map_lookup_elem(&descriptors, &pid);
+
+	if (!reader)
+		return 0;
+	reader->generation = shared.generation;
+	reader->is_plain = descriptor && descriptor->is_plain;
+	if (reader->is_plain)
+		reader->offset = descriptor->variables[0].offset;
+	return 0;
 }

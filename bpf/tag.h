@@ -47,7 +47,7 @@ struct tag_descriptor {
 	__u32 count;
 	__u16 form;    /* enum tag_form */
 	__u8 is_plain; /* one static variable of OTEP 4947; set by programs_follow */
-	__u8 is_near;  /* BPF's own: this thread's record lay right behind that variable */
+	__u8 pad;
 	struct tag_go go;
 	struct tag_variable variables[TAG_MAX_VARIABLES];
 };

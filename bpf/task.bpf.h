@@ -166,5 +166,7 @@ static __always_inline bool task_is_throttled(struct task_struct *task)
 /* Has the last thread of its process begun to exit? */
 static __always_inline bool task_group_is_dead(struct task_struct *task)
 {
-	return BPF_CORE_READ(task, signal, live.counter) == 0;
+	void *group = LOAD(task, signal);
+
+	return FIELD(struct signal_struct, group, live.counter) == 0;
 }

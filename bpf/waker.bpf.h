@@ -38,11 +38,11 @@ static __always_inline enum event_waker_kind waker_kind(__u32 interrupts, __u32 
 static __always_inline void waker_tag(struct task_struct *current, struct event_tag *out_tag)
 {
 	struct tag_record read __attribute__((aligned(8)));
-	struct thread *thread = thread_find(current);
+	struct thread *thread = table_find(current);
 
 	if (!thread || LOAD(current, flags) & (TASK_EXITING | TASK_NOT_USER))
 		return;
-	if (tag_read(current, &thread->descriptor, &read) == TAG_IS_SET)
+	if (tag_read(current, &thread->reader, &read) == TAG_IS_SET)
 		copy_tag(out_tag, &read);
 }
 
@@ -73,14 +73,13 @@ static __noinline int thread_wake(struct task_struct *task)
 
 	if (LOAD(task, pid) == LOAD(current, pid))
 		return 0;
-	thread = thread_find(task);
+	thread = table_find(task);
 	if (!thread)
 		return 0;
 	struct wakeup *wakeup = &thread->wakeups[thread->slot & 1];
 	__u64 now_ns = bpf_ktime_get_ns();
 
-	if (!thread->on_cpu && wakeup->time_ns &&
-	    wakeup->time_ns >= thread->record.slice.prev_out_ns)
+	if (!thread->on_cpu && wakeup->time_ns && wakeup->time_ns >= thread->out_ns)
 		return 0;
 	if (!knobs.no_wakers)
 		waker_note(&wakeup->waker, current);

@@ -52,8 +52,6 @@ static const struct hook {
 	{ "hrtimer_expire_exit", PROBE_INTERRUPTS, false },
 };
 
-#define STORAGE_OVERHEAD_BYTES 96 /* the kernel's own head of a storage element, about */
-
 /* ---- before loading */
 
 static bool kernel_has_hook(const struct btf *kernel, const char *name)
@@ -77,6 +75,16 @@ static bool kernel_passes_prev_state(const struct btf *kernel)
 	return type && btf_is_func_proto(type) && btf_vlen(type) >= 5;
 }
 
+/* Sets of the table of threads: a power of two. */
+static uint32_t count_sets(const struct probe_options *options)
+{
+	uint32_t wanted = options->thread_bytes / (TABLE_WAYS * TABLE_PLACE_BYTES), sets = 1;
+
+	while (sets * 2 <= MIN(wanted, TABLE_MAX_SETS))
+		sets *= 2;
+	return sets;
+}
+
 static void set_knobs(struct worker_knobs *knobs, const struct programs_options *options,
 		      const struct btf *kernel)
 {
@@ -87,6 +95,7 @@ static void set_knobs(struct worker_knobs *knobs, const struct programs_options 
 			MAX(1u, (uint32_t)(NS_PER_SEC / options->probe.stacks_per_s));
 	knobs->stack_wait_ns = options->probe.stack_wait_us * 1000;
 	knobs->kernel_stacks = (__u8)options->probe.kernel_stacks;
+	knobs->set_mask = count_sets(&options->probe) - 1;
 	knobs->has_prev_state = kernel_passes_prev_state(kernel);
 	knobs->has_rdonly_cast =
 		btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
@@ -114,6 +123,12 @@ static int set_sizes(struct programs *programs, const struct probe_options *opti
 		status = bpf_map__set_max_entries(
 			bpf_object__find_map_by_name(object, "descriptors"),
 			options->max_processes);
+	if (status == 0)
+		status = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "threads"),
+						  count_sets(options) * TABLE_WAYS);
+	if (status == 0)
+		status = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "drafts"),
+						  programs->cpus);
 	if (status == 0)
 		status = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "counters"),
 						  programs->cpus);
@@ -412,15 +427,9 @@ uint64_t programs_map_bytes(const struct programs *programs)
 {
 	const struct bpf_map *map;
 	uint64_t bytes = 0;
-	size_t thread_bytes = 0;
 
-	bpf_object__for_each_map(map, programs->object)
-	{
-		bytes += memlock_of(bpf_map__fd(map));
-		if (bpf_map__type(map) == BPF_MAP_TYPE_TASK_STORAGE)
-			thread_bytes = bpf_map__value_size(map) + STORAGE_OVERHEAD_BYTES;
-	}
-	return bytes + thread_bytes * __atomic_load_n(&programs->shared->threads, __ATOMIC_RELAXED);
+	bpf_object__for_each_map(map, programs->object) bytes += memlock_of(bpf_map__fd(map));
+	return bytes;
 }
 
 int programs_follow(struct programs *programs, uint32_t pid,

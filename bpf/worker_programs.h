@@ -43,7 +43,7 @@ void programs_tables(const struct programs *programs, struct unwind_load_fds *ou
 /* The object, for the bench's per-program statistics; ours. */
 struct bpf_object *programs_object(const struct programs *programs);
 
-/* Kernel memory of all maps and of the threads' storage. */
+/* Kernel memory of all maps. */
 uint64_t programs_map_bytes(const struct programs *programs);
 
 /* From now on `pid` publishes so, or, with NULL, nothing. -E2BIG: the map is full, the process is

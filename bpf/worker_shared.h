@@ -16,6 +16,11 @@ enum kernel_stacks {
 	KERNEL_STACKS_ALWAYS = 2,
 };
 
+/* Threads are kept in sets (thread_table.bpf.h), a power of two of them; one place is 320 bytes. */
+#define TABLE_WAYS        8
+#define TABLE_MAX_SETS    8192
+#define TABLE_PLACE_BYTES 320
+
 /* Set by the worker before loading; the verifier drops the branches that they rule out. */
 struct worker_knobs {
 	__u8 has_prev_state;  /* sched_switch passes the state of prev (5.18, fa2c3254d7cf) */
@@ -28,6 +33,7 @@ struct worker_knobs {
 	 * waited so long without one get one. */
 	__u32 stack_interval_ns;
 	__u32 stack_wait_ns;
+	__u32 set_mask; /* sets of the table of threads, less one */
 };
 
 /* Contexts in which a waking is not the doing of the current thread; below them, one bit for each
@@ -52,7 +58,8 @@ struct worker_shared {
 	 * publish a context? Set and cleared by the worker, and by fork, exec and exit. */
 	__u64 tracked[WORKER_PIDS / 64];
 	struct worker_cpu cpus[EVENT_MAX_CPUS];
-	__u64 threads;    /* that have storage now, about: what its memory is estimated from */
+	/* Which threads stand at the places of the table; 0: none. */
+	__u32 keys[TABLE_MAX_SETS][TABLE_WAYS];
 	__u32 generation; /* of all descriptors: threads that hold an older one look again */
 	__u32 pad;
 	/* Stacks that the worker has been told of lately: id ^ time, at the place of its hash. One

@@ -119,6 +119,7 @@ static void start_probe(struct daemon *daemon)
 		.ring_bytes = (uint32_t)daemon->plan.ring_bytes,
 		.tick_hz = (uint32_t)daemon->config->tick_hz,
 		.max_processes = (uint32_t)daemon->config->max_processes,
+		.thread_bytes = (uint32_t)daemon->plan.thread_bytes,
 		.rescan_ms = (uint32_t)daemon->config->rescan_ms,
 		.stacks_per_s = (uint32_t)daemon->config->stacks_per_s,
 		.stack_wait_us = (uint32_t)daemon->config->stack_wait_us,

@@ -35,6 +35,7 @@ struct memory_plan memory_plan(const struct config *config)
 		.ledger_bytes = limit / 32,
 		.index_bytes = MIN(INDEX_BYTES, limit / 16),
 		.stack_bytes = limit / 32,
+		.thread_bytes = MIN(limit / 32, (size_t)UINT32_MAX),
 	};
 }
 

@@ -15,6 +15,7 @@ struct memory_plan {
 	size_t ledger_bytes;     /* settled ledgers that wait for the writer */
 	size_t index_bytes;      /* youngest index run of the store */
 	size_t stack_bytes;      /* names of stacks */
+	size_t thread_bytes;     /* the kernel's table of tracked threads */
 };
 
 struct memory_plan memory_plan(const struct config *config);

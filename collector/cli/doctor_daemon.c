@@ -195,7 +195,7 @@ struct loss {
 
 static const struct loss losses[] = {
 	{ "ring_full", "raise --ring-kib; the spans touched are graded partial" },
-	{ "storage_full", "the kernel had no memory for a thread's state" },
+	{ "storage_full", "more threads than the table holds: raise memory_limit_mib" },
 	{ "malformed", "probe and collector do not understand each other: reinstall spanwise" },
 	{ "tag_fault", NULL },
 	{ "tag_updating", NULL },

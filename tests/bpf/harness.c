@@ -25,7 +25,7 @@ void harness_init(struct harness *harness, int argc, char **argv)
 		exit(77);
 	}
 	struct programs_options options = {
-		.probe = { .ring_bytes = 65536, .max_processes = 4 },
+		.probe = { .ring_bytes = 65536, .max_processes = 4, .thread_bytes = 1 << 20 },
 		.force_raw = force_raw,
 	};
 	char why[512];
@@ -41,12 +41,10 @@ void harness_init(struct harness *harness, int argc, char **argv)
 	harness->programs = NULL;
 }
 
-void harness_open(struct harness *harness, uint32_t ring_bytes, uint32_t tick_hz)
+static void open_all(struct harness *harness, const struct probe_options *probe)
 {
-	struct programs_options options = {
-		.probe = { .ring_bytes = ring_bytes, .tick_hz = tick_hz, .max_processes = 64 },
-		.force_raw = force_raw,
-	};
+	struct programs_options options = { .probe = *probe, .force_raw = force_raw };
+	uint32_t ring_bytes = probe->ring_bytes;
 	char why[512] = "";
 
 	if (programs_open(&options, why, sizeof(why), &harness->programs) < 0)
@@ -55,6 +53,29 @@ void harness_open(struct harness *harness, uint32_t ring_bytes, uint32_t tick_hz
 				   programs_counters_fd(harness->programs),
 				   programs_cpus(harness->programs), &harness->ring),
 			 0);
+}
+
+void harness_open(struct harness *harness, uint32_t ring_bytes, uint32_t tick_hz)
+{
+	const struct probe_options probe = {
+		.ring_bytes = ring_bytes,
+		.tick_hz = tick_hz,
+		.max_processes = 64,
+		.thread_bytes = 1 << 20,
+	};
+
+	open_all(harness, &probe);
+}
+
+void harness_open_small(struct harness *harness, uint32_t threads)
+{
+	const struct probe_options probe = {
+		.ring_bytes = 4u << 20,
+		.max_processes = 64,
+		.thread_bytes = threads * TABLE_PLACE_BYTES,
+	};
+
+	open_all(harness, &probe);
 }
 
 void harness_close(struct harness *harness)

@@ -48,6 +48,8 @@ struct harness {
 void harness_init(struct harness *harness, int argc, char **argv);
 
 void harness_open(struct harness *harness, uint32_t ring_bytes, uint32_t tick_hz);
+/* With a table of threads that holds `threads`, at least 8. */
+void harness_open_small(struct harness *harness, uint32_t threads);
 void harness_close(struct harness *harness);
 
 /* Starts the subject up to where it waits for its cue; follows it unless told not to. */

@@ -357,6 +357,30 @@ static void *short_thread(void *arg)
 	return arg;
 }
 
+static void *execing_thread(void *self)
+{
+	publish(4005);
+	wait_sleep();
+	execl(self, self, "idle", NULL);
+	_exit(1);
+}
+
+/* A thread that is not the first of its process makes it another program. */
+static pid_t fork_execing_thread(const char *self)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		pthread_t thread;
+
+		pthread_create(&thread, NULL, execing_thread, (void *)self);
+		pthread_join(thread, NULL);
+		_exit(1);
+	}
+	waitpid(child, NULL, 0);
+	return child;
+}
+
 static void play_life(const char *self)
 {
 	pthread_t thread;
@@ -384,6 +408,38 @@ static void play_life(const char *self)
 	}
 	waitpid(child, NULL, 0);
 	printf("tid exec %d\n", child);
+	printf("tid execother %d\n", fork_execing_thread(self));
+}
+
+#define CROWD 24 /* three times what the smallest table holds */
+
+static void *crowd_thread(void *barrier)
+{
+	publish(7001);
+	pthread_barrier_wait(barrier);
+	return NULL;
+}
+
+static void *late_thread(void *arg)
+{
+	printf("tid late %d\n", my_tid());
+	publish(7002);
+	wait_sleep();
+	return arg;
+}
+
+static void play_crowd(void)
+{
+	pthread_barrier_t barrier;
+	pthread_t threads[CROWD];
+
+	pthread_barrier_init(&barrier, NULL, CROWD);
+	for (int i = 0; i < CROWD; i++)
+		pthread_create(&threads[i], NULL, crowd_thread, &barrier);
+	for (int i = 0; i < CROWD; i++)
+		pthread_join(threads[i], NULL);
+	pthread_create(&threads[0], NULL, late_thread, NULL);
+	pthread_join(threads[0], NULL);
 }
 
 static void *born_thread(void *arg)
@@ -469,6 +525,8 @@ int main(int argc, char **argv)
 		play_life(argv[0]);
 	else if (strcmp(scenario, "births") == 0)
 		play_births();
+	else if (strcmp(scenario, "crowd") == 0)
+		play_crowd();
 	else if (strcmp(scenario, "flood") == 0)
 		play_flood(3000); /* more than a small ring takes */
 	else if (strcmp(scenario, "gated") == 0)

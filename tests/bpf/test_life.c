@@ -112,6 +112,23 @@ static void an_exec_ends_what_is_known_of_the_process(void **state)
 	assert_null(find_life(EVENT_EXIT, child)); /* of a program that publishes nothing */
 }
 
+/* It keeps its number until then, and takes over that of the first thread after that. */
+static void an_exec_by_another_thread_ends_that_threads_records(void **state)
+{
+	int child = harness_named(&harness, "execother")->tid;
+	const struct event_life *exec = find_life(EVENT_EXEC, child);
+	const struct event_slice *last;
+
+	(void)state;
+	assert_non_null(exec);
+	assert_int_not_equal(exec->other_pid, child);
+	last = last_slice((int)exec->other_pid);
+	assert_non_null(last);
+	assert_true(last->out_ns <= exec->time_ns);
+	assert_int_equal(last->header.flags & EVENT_TICK, EVENT_TICK);
+	assert_int_equal(span_out(last), 4005);
+}
+
 static void a_process_exits_once_after_its_last_slice(void **state)
 {
 	int child = harness_named(&harness, "child")->tid;
@@ -165,6 +182,26 @@ static void a_burst_of_births_is_known_from_birth(void **state)
 	assert_int_equal(threads, 4 * 60 + 4);
 }
 
+/* What found no place is counted; who comes when there is room again is followed from birth. */
+static void a_full_table_is_counted_and_places_are_used_again(void **state)
+{
+	struct event_counters sum;
+
+	(void)state;
+	harness_open_small(&harness, 8);
+	harness_run(&harness, "crowd");
+	ring_counters(harness.ring, &sum);
+	assert_true(sum.lost[LOSS_STORAGE_FULL] > 0);
+	int late = harness_named(&harness, "late")->tid;
+	const struct event_slice *first = harness_next_slice(&harness, late, NULL);
+
+	assert_non_null(first);
+	assert_int_equal(first->header.flags & (EVENT_FIRST | EVENT_TAG_IN_NONE),
+			 EVENT_FIRST | EVENT_TAG_IN_NONE);
+	assert_int_equal(first->exec_in_ns, 0);
+	assert_int_equal(span_out(last_slice(late)), 7002);
+}
+
 static int play_life(void **state)
 {
 	(void)state;
@@ -187,11 +224,14 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_forked_child_is_followed_from_its_first_instruction),
 		cmocka_unit_test(a_forked_child_carries_its_parents_tag_until_it_publishes),
 		cmocka_unit_test(an_exec_ends_what_is_known_of_the_process),
+		cmocka_unit_test(an_exec_by_another_thread_ends_that_threads_records),
 		cmocka_unit_test(a_process_exits_once_after_its_last_slice),
 	};
 
 	const struct CMUnitTest others[] = {
 		cmocka_unit_test_teardown(a_burst_of_births_is_known_from_birth, close_harness),
+		cmocka_unit_test_teardown(a_full_table_is_counted_and_places_are_used_again,
+					  close_harness),
 	};
 
 	harness_init(&harness, argc, argv);

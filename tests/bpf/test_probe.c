@@ -29,6 +29,7 @@ static const struct probe_options options = {
 	.ring_bytes = 1u << 20,
 	.tick_hz = 99,
 	.max_processes = 64,
+	.thread_bytes = 1 << 20,
 	.rescan_ms = 1000,
 };
 

@@ -100,9 +100,10 @@ static void run(struct watch *watch, struct discovery *discovery, uint64_t until
 
 static int open_all(struct watch *watch, struct discovery **out_discovery)
 {
-	const struct programs_options options = {
-		.probe = { .ring_bytes = RING_BYTES, .tick_hz = 99, .max_processes = 64 }
-	};
+	const struct programs_options options = { .probe = { .ring_bytes = RING_BYTES,
+							     .tick_hz = 99,
+							     .max_processes = 64,
+							     .thread_bytes = 1 << 20 } };
 	const struct discovery_options looks = {
 		.max_processes = 4096, .rescan_ms = 200, .on_process = on_process, .arg = watch
 	};

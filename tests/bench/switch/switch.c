@@ -313,7 +313,7 @@ static struct programs *attach(const struct configuration *configuration)
 		.probe = { .ring_bytes = RING_BYTES,
 			   .tick_hz = 99,
 			   .max_processes = 1024,
-			   .thread_bytes = 4u << 20,
+			   .thread_bytes = 8u << 20,
 			   .stacks_per_s = configuration->stacks_per_s,
 			   .stack_wait_us = 100 },
 		.no_targets = configuration->no_targets,
