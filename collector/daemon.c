@@ -297,7 +297,8 @@ static int start_forward(struct daemon *daemon)
 
 	if (!*daemon->config->forward)
 		return 0;
-	if (strstr(daemon->config->forward, network_http_address(daemon->network))) {
+	if (strstr(daemon->config->forward, network_http_address(daemon->network)) ||
+	    strstr(daemon->config->forward, network_grpc_address(daemon->network))) {
 		log_line(LOG_ERROR, "forward: %s is our own address", daemon->config->forward);
 		return -ELOOP;
 	}

@@ -48,10 +48,12 @@ static int translate(CURLcode code)
 		return -ENOMEM;
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_CERTPROBLEM:
 		return -EACCES;
 	case CURLE_GOT_NOTHING:
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_HTTP2:
+	case CURLE_HTTP2_STREAM:
 		return -EPROTO;
 	default:
 		return -EIO;
@@ -66,6 +68,26 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
 		return 0;
 	buf_append(answer, data, size * count);
 	return buf_error(answer) ? 0 : size * count;
+}
+
+static size_t on_header(char *data, size_t size, size_t count, void *arg)
+{
+	const struct http_client_request *request = arg;
+	size_t len = size * count;
+	const char *colon = memchr(data, ':', len);
+	struct str value;
+
+	if (!colon)
+		return len; /* the status line, and the empty one */
+	value = (struct str){ colon + 1, len - (size_t)(colon + 1 - data) };
+	while (value.len && strchr(" \t", value.data[0])) {
+		value.data++;
+		value.len--;
+	}
+	while (value.len && strchr(" \t\r\n", value.data[value.len - 1]))
+		value.len--;
+	request->on_field((struct str){ data, (size_t)(colon - data) }, value, request->arg);
+	return len;
 }
 
 static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
@@ -124,6 +146,33 @@ static struct curl_slist *make_headers(const struct http_client_request *request
 	return list;
 }
 
+/* libcurl before 8.0 speaks HTTP/2 in clear on a new connection only: a second request on it fails
+ * with CURLE_HTTP2. */
+static void set_http2(CURL *curl, const char *url)
+{
+	bool is_tls = strncmp(url, "https:", 6) == 0;
+	long version = is_tls ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+
+	curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, version);
+	if (!is_tls && curl_version_info(CURLVERSION_NOW)->version_num < 0x080000)
+		curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1l);
+}
+
+static bool is_given(const char *path)
+{
+	return path && *path;
+}
+
+static void set_tls(CURL *curl, const struct http_client_request *request)
+{
+	if (is_given(request->ca_file))
+		curl_easy_setopt(curl, CURLOPT_CAINFO, request->ca_file);
+	if (is_given(request->cert_file))
+		curl_easy_setopt(curl, CURLOPT_SSLCERT, request->cert_file);
+	if (is_given(request->key_file))
+		curl_easy_setopt(curl, CURLOPT_SSLKEY, request->key_file);
+}
+
 static void set_options(struct http_client *client, const struct http_client_request *request,
 			const struct curl_slist *headers, struct buf *out_answer)
 {
@@ -143,6 +192,13 @@ static void set_options(struct http_client *client, const struct http_client_req
 	curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body.len ? request->body.data : "");
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, out_answer);
+	if (request->is_http2)
+		set_http2(curl, request->url);
+	if (request->on_field) {
+		curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+		curl_easy_setopt(curl, CURLOPT_HEADERDATA, request);
+	}
+	set_tls(curl, request);
 	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0l);
 	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, client);

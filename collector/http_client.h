@@ -28,6 +28,12 @@ struct http_client_request {
 	const char *headers[HTTP_CLIENT_MAX_HEADERS]; /* "Name: value"; NULL ends them */
 	struct str body;
 	uint32_t timeout_ms;
+	bool is_http2; /* from the first byte on, as gRPC wants it */
+	/* In PEM, NULL or "": the system's authorities, no certificate of our own. */
+	const char *ca_file, *cert_file, *key_file;
+	/* Each header field and trailer of the answer, borrowed for the call; NULL: not wanted. */
+	void (*on_field)(struct str name, struct str value, void *arg);
+	void *arg;
 };
 
 /* POST. Returns the status of the answer, whose body is appended to `out_answer`; or negative, when

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "collector/base/json.h"
-
+#include "collector/base/wire.h"
 #include "otlp/proto/otlp.pb-c.h"
 #include "otlp/proto/rpc.pb-c.h"
 
@@ -162,4 +162,65 @@ int otlp_response_refused(enum otlp_form form, enum grpc_status code, const char
 		put_retry_info_json(&json, retry_delay_ms);
 	json_end(&json);
 	return buf_error(out);
+}
+
+/* The last sub-message of this number; empty: there is none. */
+static struct str message_at(struct str message, uint32_t number)
+{
+	struct wire_reader reader = wire_read(message);
+	struct str found = { NULL, 0 };
+	struct wire_field field;
+
+	while (wire_next(&reader, &field) > 0) {
+		if (field.number == number && field.type == WIRE_BYTES)
+			found = field.bytes;
+	}
+	return found;
+}
+
+static uint64_t number_at(struct str message, uint32_t number)
+{
+	struct wire_reader reader = wire_read(message);
+	struct wire_field field;
+	uint64_t found = 0;
+
+	while (wire_next(&reader, &field) > 0) {
+		if (field.number == number && field.type == WIRE_VARINT)
+			found = field.value;
+	}
+	return found;
+}
+
+enum { RESPONSE_PARTIAL_SUCCESS = 1, PARTIAL_REJECTED_SPANS = 1 };
+enum { STATUS_DETAILS = 3, ANY_TYPE_URL = 1, ANY_VALUE = 2 };
+enum { RETRY_INFO_DELAY = 1, DURATION_SECONDS = 1, DURATION_NANOS = 2 };
+
+uint64_t otlp_response_rejected(struct str response)
+{
+	uint64_t rejected =
+		number_at(message_at(response, RESPONSE_PARTIAL_SUCCESS), PARTIAL_REJECTED_SPANS);
+
+	return rejected > INT64_MAX ? 0 : rejected;
+}
+
+uint32_t otlp_response_retry_delay_ms(struct str status)
+{
+	struct wire_reader reader = wire_read(status);
+	struct wire_field field;
+
+	while (wire_next(&reader, &field) > 0) {
+		struct str delay;
+		uint64_t ms;
+
+		if (field.number != STATUS_DETAILS || field.type != WIRE_BYTES ||
+		    !str_eq(message_at(field.bytes, ANY_TYPE_URL), STR(RETRY_INFO_TYPE)))
+			continue;
+		delay = message_at(message_at(field.bytes, ANY_VALUE), RETRY_INFO_DELAY);
+		ms = number_at(delay, DURATION_SECONDS);
+		if (ms > UINT32_MAX / 2000)
+			return UINT32_MAX / 2; /* longer than anybody waits, or negative */
+		return (uint32_t)(ms * 1000 +
+				  number_at(delay, DURATION_NANOS) % 1000000000 / 1000000);
+	}
+	return 0;
 }

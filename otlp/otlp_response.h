@@ -27,6 +27,11 @@ int otlp_response_stored(enum otlp_form form, const struct span_batch *batch, st
 int otlp_response_refused(enum otlp_form form, enum grpc_status code, const char *message,
 			  uint32_t retry_delay_ms, struct buf *out);
 
+/* What others answer: how many spans an ExportTraceServiceResponse says were rejected, and how long
+ * the RetryInfo of a google.rpc.Status asks to wait. 0: nothing is said. */
+uint64_t otlp_response_rejected(struct str response);
+uint32_t otlp_response_retry_delay_ms(struct str status);
+
 /* What partial_success says: "2 spans rejected: trace id is zero (2); mended: ...". Nothing when
  * all went well. */
 void otlp_response_complaints(const struct span_batch *batch, struct buf *out);

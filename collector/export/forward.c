@@ -9,13 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/base/compress.h"
 #include "collector/base/macros.h"
-#include "collector/base/wire.h"
 #include "collector/clock.h"
 #include "collector/config.h"
 #include "collector/export/forward_cursor.h"
-#include "collector/http_client.h"
+#include "collector/export/forward_sender.h"
 #include "collector/log.h"
 #include "collector/metrics.h"
 #include "otlp/otlp_encode.h"
@@ -25,11 +23,12 @@
 #define IDLE_MS          200  /* between two looks when there was nothing */
 #define FIRST_DELAY_MS   1000 /* after a failure; half as much again after each further one */
 #define LARGEST_DELAY_MS 30000
+#define LARGEST_WISH_MS  600000u    /* of the other side */
 #define NOTE_EVERY_NS    NS_PER_SEC /* the cursor */
 
 struct forward {
 	struct forward_options options;
-	struct http_client *client; /* owned; the thread's */
+	struct forward_sender *sender; /* owned; the thread's */
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t news;
@@ -41,8 +40,7 @@ struct forward {
 	uint64_t noted_ns;
 	uint64_t dropped_before; /* what retention had dropped when our part was still there */
 	struct otlp_part *parts; /* owned; REQUEST_SPANS */
-	struct buf plain, packed, answer, message;
-	char authorization[1200];
+	struct buf plain;
 	unsigned spans; /* in the request at hand */
 	unsigned most;  /* fewer than REQUEST_SPANS while the other side finds them too large */
 	uint32_t delay_ms;
@@ -83,25 +81,6 @@ static int take(const struct span_batch *batch, void *arg)
 	return rc < 0 ? rc : (int)taken;
 }
 
-/* partial_success.rejected_spans of an ExportTraceServiceResponse. */
-static uint64_t rejected_spans(struct str response)
-{
-	struct wire_reader reader = wire_read(response);
-	struct wire_field field;
-
-	while (wire_next(&reader, &field) == 1) {
-		if (field.number != 1 || field.type != WIRE_BYTES)
-			continue;
-		reader = wire_read(field.bytes);
-		while (wire_next(&reader, &field) == 1) {
-			if (field.number == 1 && field.type == WIRE_VARINT)
-				return field.value;
-		}
-		break;
-	}
-	return 0;
-}
-
 static void wait_for(struct forward *forward, uint64_t ms)
 {
 	uint64_t until_ns = clock_mono_ns() + ms * NS_PER_MS;
@@ -133,76 +112,48 @@ static void note_place(struct forward *forward, bool now)
 			    strerror(-rc));
 }
 
-static bool may_retry(int status)
-{
-	return status < 0 || status == 429 || status == 502 || status == 503 || status == 504;
-}
-
-/* -EAGAIN: the same again, later, with some jitter so that not all nodes come at once. */
-static int retry_later(struct forward *forward, int status)
+/* Later, with some jitter so that not all nodes come at once; or when the other side says. */
+static void retry_later(struct forward *forward, const struct forward_result *result)
 {
 	uint32_t delay_ms = MAX(forward->delay_ms, FIRST_DELAY_MS);
 
 	count(forward, METRIC_FORWARD_RETRIES, 1);
-	if (status < 0)
-		LOG_LIMITED(LOG_WARNING, "forward: %s: %.*s; trying again",
-			    forward->options.config->forward, (int)forward->message.len,
-			    forward->message.data);
-	else
-		LOG_LIMITED(LOG_WARNING, "forward: %s: status %d; trying again",
-			    forward->options.config->forward, status);
+	LOG_LIMITED(LOG_WARNING, "forward: %s: %s; trying again", forward->options.config->forward,
+		    result->text);
 	forward->delay_ms = MIN(delay_ms + delay_ms / 2, LARGEST_DELAY_MS);
-	wait_for(forward, delay_ms / 2 + (uint64_t)random() % delay_ms);
-	return -EAGAIN;
+	delay_ms = delay_ms / 2 + (uint32_t)random() % delay_ms;
+	if (result->delay_ms)
+		delay_ms = MIN(result->delay_ms, LARGEST_WISH_MS) + delay_ms / 4;
+	wait_for(forward, delay_ms);
 }
 
 /* 0: these spans are done with, one way or the other; -EAGAIN. */
-static int judge(struct forward *forward, int status)
+static int take_result(struct forward *forward, const struct forward_result *result)
 {
-	uint64_t rejected = 0;
+	uint64_t lost = result->rejected;
 
-	if (may_retry(status))
-		return retry_later(forward, status);
-	forward->delay_ms = 0;
-	if (status == 413 && forward->spans > 1) {
+	switch (result->verdict) {
+	case FORWARD_AGAIN:
+		retry_later(forward, result);
+		return -EAGAIN;
+	case FORWARD_PLAIN:
+		return -EAGAIN;
+	case FORWARD_SMALLER:
 		forward->most = forward->spans / 2;
 		return -EAGAIN;
+	case FORWARD_REFUSED:
+		lost = forward->spans;
+		LOG_LIMITED(LOG_WARNING, "forward: %s: %u spans were refused for good: %s",
+			    forward->options.config->forward, forward->spans, result->text);
+		break;
+	case FORWARD_DONE:
+		break;
 	}
+	forward->delay_ms = 0;
 	forward->most = REQUEST_SPANS;
-	if (status >= 200 && status < 300) {
-		rejected = MIN(rejected_spans(buf_str(&forward->answer)), forward->spans);
-		count(forward, METRIC_FORWARD_SENT, forward->spans - rejected);
-	} else {
-		rejected = forward->spans;
-		LOG_LIMITED(LOG_WARNING, "forward: %s: %u spans were refused for good: status %d",
-			    forward->options.config->forward, forward->spans, status);
-	}
-	count(forward, METRIC_FORWARD_REFUSED, rejected);
+	count(forward, METRIC_FORWARD_SENT, forward->spans - lost);
+	count(forward, METRIC_FORWARD_REFUSED, lost);
 	return 0;
-}
-
-static int send_request(struct forward *forward)
-{
-	const struct config *config = forward->options.config;
-	struct http_client_request request = {
-		.url = config->forward,
-		.content_type = "application/x-protobuf",
-		.body = buf_str(&forward->plain),
-		.timeout_ms = (uint32_t)config->forward_timeout_s * 1000,
-	};
-	unsigned headers = 0;
-
-	if (*forward->authorization)
-		request.headers[headers++] = forward->authorization;
-	buf_clear(&forward->packed);
-	if (config->forward_gzip &&
-	    compress_gzip(buf_str(&forward->plain), &forward->packed) == 0) {
-		request.headers[headers++] = "Content-Encoding: gzip";
-		request.body = buf_str(&forward->packed);
-	}
-	buf_clear(&forward->answer);
-	buf_clear(&forward->message);
-	return http_client_post(forward->client, &request, &forward->answer, &forward->message);
 }
 
 /* The spans at hand, until they are through. Returns false when stopped before. */
@@ -213,7 +164,10 @@ static bool send_spans(struct forward *forward)
 	while (!atomic_load(&forward->is_stopping)) {
 		unsigned most = forward->most;
 
-		rc = judge(forward, send_request(forward));
+		struct forward_result result = forward_sender_send(
+			forward->sender, buf_str(&forward->plain), forward->spans);
+
+		rc = take_result(forward, &result);
 		if (rc == 0 || forward->most != most)
 			break;
 	}
@@ -303,46 +257,10 @@ static int find_place(struct forward *forward)
 	return rc;
 }
 
-static int check_url(const char *url)
-{
-	if (http_client_is_url(url))
-		return 0;
-	log_line(LOG_ERROR, "forward: %s is no URL: write it like http://10.0.0.9:4318/v1/traces",
-		 url);
-	return -EINVAL;
-}
-
-static int read_token(struct forward *forward)
-{
-	const char *path = forward->options.config->forward_token;
-	char token[1024] = "";
-	FILE *file;
-
-	if (!*path)
-		return 0;
-	file = fopen(path, "re");
-	if (!file || !fgets(token, sizeof(token), file)) {
-		int rc = errno ? -errno : -EINVAL;
-
-		log_line(LOG_ERROR, "forward_token: %s cannot be read: %s", path, strerror(-rc));
-		if (file)
-			fclose(file);
-		return rc;
-	}
-	fclose(file);
-	token[strcspn(token, "\r\n")] = '\0';
-	snprintf(forward->authorization, sizeof(forward->authorization), "Authorization: Bearer %s",
-		 token);
-	return 0;
-}
-
 static void free_forward(struct forward *forward)
 {
-	http_client_free(forward->client);
+	forward_sender_free(forward->sender);
 	buf_fini(&forward->plain);
-	buf_fini(&forward->packed);
-	buf_fini(&forward->answer);
-	buf_fini(&forward->message);
 	free(forward->parts);
 	pthread_cond_destroy(&forward->news);
 	pthread_mutex_destroy(&forward->lock);
@@ -371,17 +289,12 @@ int forward_start(const struct forward_options *options, struct forward **out_fo
 	forward->most = REQUEST_SPANS;
 	init_lock(forward);
 	buf_init(&forward->plain, 0);
-	buf_init(&forward->packed, 0);
-	buf_init(&forward->answer, 0);
-	buf_init(&forward->message, 0);
 	forward->parts = calloc(REQUEST_SPANS, sizeof(*forward->parts));
-	rc = forward->parts ? check_url(options->config->forward) : -ENOMEM;
-	if (rc == 0)
-		rc = read_token(forward);
+	rc = forward->parts
+		     ? forward_sender_new(options->config, &forward->is_stopping, &forward->sender)
+		     : -ENOMEM;
 	if (rc == 0)
 		rc = find_place(forward);
-	if (rc == 0)
-		rc = http_client_new(&forward->is_stopping, &forward->client);
 	if (rc == 0)
 		rc = -pthread_create(&forward->thread, NULL, run, forward);
 	if (rc < 0) {

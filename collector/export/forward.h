@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sends everything that was received on to another OTLP/HTTP endpoint, unchanged.
+/* Sends everything that was received on to another OTLP endpoint (gRPC or HTTP), unchanged.
  *
  * A thread of its own reads the store behind a cursor: the disk is the queue, so receiving never
  * waits for it, and what retention drops before it was sent is lost to the other side, and counted.

@@ -12,6 +12,7 @@ import subprocess
 
 import grpc
 
+from certificates import make_ca, make_certificate
 from daemon import BINARY, Daemon, expect_error, export, one_span, request, run, temporary_folder, wait_for
 
 FOLDER = temporary_folder()
@@ -20,24 +21,6 @@ TOKENS = ["first-token-0123456789", "second-token-0123456789"]
 
 def path(name):
     return os.path.join(FOLDER, name)
-
-
-def openssl(*arguments):
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=FOLDER)
-
-
-def make_ca(name):
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-            "-subj", "/CN=" + name, "-keyout", name + ".key", "-out", name + ".pem")
-
-
-def make_certificate(name, ca):
-    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=" + name,
-            "-keyout", name + ".key", "-out", name + ".csr")
-    with open(path("extensions"), "w") as file:
-        file.write("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
-    openssl("x509", "-req", "-in", name + ".csr", "-CA", ca + ".pem", "-CAkey", ca + ".key", "-CAcreateserial",
-            "-days", "2", "-extfile", "extensions", "-out", name + ".pem")
 
 
 def write(name, text, mode=0o600):
@@ -137,7 +120,7 @@ def everything(tokens):
                 pass
 
     before = serial(daemon.http, tls())
-    make_certificate("server", "ca")
+    make_certificate(FOLDER, "server", "ca")
     daemon.process.send_signal(signal.SIGHUP)
     wait_for(lambda: serial(daemon.http, tls()) != before, "the new certificate")
     grpc_over_tls(daemon, 4, client="client")
@@ -196,7 +179,7 @@ def refusals():
         assert done.returncode != 0, arguments
         return done.stderr
 
-    make_certificate("server", "ca")
+    make_certificate(FOLDER, "server", "ca")
     assert "grpc_tokens" in check("--grpc=0.0.0.0:0")
     assert "without encryption" in check("--api=0.0.0.0:0")
     assert "one without the other" in check("--http-tls-cert=" + path("server.pem"))
@@ -210,11 +193,11 @@ def refusals():
 
 
 def main():
-    make_ca("ca")
-    make_ca("other")
-    make_certificate("server", "ca")
-    make_certificate("client", "ca")
-    make_certificate("stranger", "other")
+    make_ca(FOLDER, "ca")
+    make_ca(FOLDER, "other")
+    make_certificate(FOLDER, "server", "ca")
+    make_certificate(FOLDER, "client", "ca")
+    make_certificate(FOLDER, "stranger", "other")
     everything(write("tokens", "# ours\n" + "\n".join(TOKENS) + "\n"))
     tokens_alone(write("tokens", "\n".join(TOKENS)))
     unix_sockets()
