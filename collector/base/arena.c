@@ -8,8 +8,7 @@
 
 #include "collector/base/macros.h"
 
-#define FIRST_CHUNK_BYTES ((size_t)4 << 10) /* most batches are small, and many are in flight */
-#define CHUNK_BYTES       ((size_t)64 << 10)
+#define CHUNK_BYTES ((size_t)64 << 10)
 
 struct arena_chunk {
 	struct arena_chunk *older;
@@ -34,9 +33,23 @@ void arena_fini(struct arena *arena)
 	arena->used_bytes = 0;
 }
 
+void arena_clear(struct arena *arena)
+{
+	struct arena_chunk *kept = arena->chunks;
+
+	if (!kept)
+		return;
+	arena->chunks = kept->older;
+	arena_fini(arena);
+	kept->older = NULL;
+	kept->used = 0;
+	arena->chunks = kept;
+	arena->used_bytes = kept->size;
+}
+
 static struct arena_chunk *grow(struct arena *arena, size_t bytes)
 {
-	size_t size = MAX(bytes, arena->chunks ? CHUNK_BYTES : FIRST_CHUNK_BYTES);
+	size_t size = MAX(bytes, CHUNK_BYTES);
 	struct arena_chunk *chunk;
 
 	if (arena->limit_bytes &&

@@ -16,6 +16,8 @@ struct arena {
 
 void arena_init(struct arena *arena, size_t limit_bytes);
 void arena_fini(struct arena *arena);
+/* Nothing is handed out any more, but one chunk is kept: for what is done again and again. */
+void arena_clear(struct arena *arena);
 
 /* Zeroed memory, aligned for any type; gone with arena_fini. */
 void *arena_alloc(struct arena *arena, size_t bytes);

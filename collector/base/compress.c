@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <libdeflate.h>
+#include <pthread.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <zstd.h>
 
 #include "collector/base/macros.h"
@@ -189,4 +191,87 @@ int compress_unzstd(struct str packed, struct buf *out)
 	}
 	ZSTD_freeDStream(stream);
 	return rc;
+}
+
+/* The library's contexts under our names. */
+struct compress_packer {
+	ZSTD_CCtx *context;
+	int level;
+};
+
+struct compress_packer *compress_packer_new(int level)
+{
+	struct compress_packer *packer = malloc(sizeof(*packer));
+
+	if (!packer)
+		return NULL;
+	*packer = (struct compress_packer){ ZSTD_createCCtx(), level };
+	if (packer->context)
+		return packer;
+	free(packer);
+	return NULL;
+}
+
+void compress_packer_free(struct compress_packer *packer)
+{
+	if (packer)
+		ZSTD_freeCCtx(packer->context);
+	free(packer);
+}
+
+int compress_pack(struct compress_packer *packer, struct str plain, struct buf *out)
+{
+	size_t bound = ZSTD_compressBound(plain.len), len;
+	char *room = buf_reserve(out, bound);
+
+	if (!room)
+		return buf_error(out);
+	len = ZSTD_compressCCtx(packer->context, room, bound, plain.data, plain.len, packer->level);
+	if (ZSTD_isError(len))
+		return -ENOMEM;
+	out->len += len;
+	return 0;
+}
+
+static pthread_once_t unpacker_once = PTHREAD_ONCE_INIT;
+static pthread_key_t unpacker_key;
+static int unpacker_error;
+
+static void free_unpacker(void *context)
+{
+	ZSTD_freeDCtx(context);
+}
+
+static void make_unpacker_key(void)
+{
+	unpacker_error = -pthread_key_create(&unpacker_key, free_unpacker);
+}
+
+/* This thread's; NULL: out of memory. */
+static ZSTD_DCtx *unpacker(void)
+{
+	ZSTD_DCtx *context;
+
+	pthread_once(&unpacker_once, make_unpacker_key);
+	if (unpacker_error)
+		return NULL;
+	context = pthread_getspecific(unpacker_key);
+	if (context)
+		return context;
+	context = ZSTD_createDCtx();
+	if (!context || pthread_setspecific(unpacker_key, context) != 0) {
+		ZSTD_freeDCtx(context);
+		return NULL;
+	}
+	return context;
+}
+
+int compress_unpack(struct str packed, char *out, size_t len)
+{
+	ZSTD_DCtx *context = unpacker();
+
+	if (!context)
+		return -ENOMEM;
+	return ZSTD_decompressDCtx(context, out, len, packed.data, packed.len) == len ? 0
+										      : -EBADMSG;
 }

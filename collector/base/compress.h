@@ -17,3 +17,14 @@ int compress_inflate(struct str packed, struct buf *out);
  * `level`: 1 is fast, 9 is small. */
 int compress_zstd(struct str plain, int level, struct buf *out);
 int compress_unzstd(struct str packed, struct buf *out);
+
+/* zstd for many small pieces: the working memory is kept from one to the next. One thread each.
+ * NULL: out of memory; free accepts NULL. */
+struct compress_packer;
+struct compress_packer *compress_packer_new(int level);
+void compress_packer_free(struct compress_packer *packer);
+int compress_pack(struct compress_packer *packer, struct str plain, struct buf *out);
+
+/* The frame holds exactly `len` bytes, or -EBADMSG. Each thread keeps working memory for it, which
+ * goes when the thread ends. */
+int compress_unpack(struct str packed, char *out, size_t len);

@@ -142,6 +142,31 @@ static void zstd_windows_are_limited(void **state)
 	buf_fini(&out);
 }
 
+static void kept_memory_packs_and_unpacks_again_and_again(void **state)
+{
+	struct compress_packer *packer = compress_packer_new(3);
+	char plain[1000], back[1000];
+
+	(void)state;
+	assert_non_null(packer);
+	for (int i = 0; i < 10; i++) {
+		size_t len = (size_t)i * 100;
+		struct buf packed = { 0 };
+
+		memset(plain, 'a' + i, sizeof(plain));
+		assert_int_equal(compress_pack(packer, (struct str){ plain, len }, &packed), 0);
+		assert_int_equal(compress_unpack(buf_str(&packed), back, len), 0);
+		assert_memory_equal(back, plain, len);
+		/* of another length, or damaged */
+		assert_int_equal(compress_unpack(buf_str(&packed), back, len + 1), -EBADMSG);
+		packed.data[0] ^= 1;
+		assert_int_equal(compress_unpack(buf_str(&packed), back, len), -EBADMSG);
+		buf_fini(&packed);
+	}
+	compress_packer_free(packer);
+	compress_packer_free(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -151,6 +176,7 @@ int main(void)
 		cmocka_unit_test(members_may_follow_each_other_but_nothing_else),
 		cmocka_unit_test(output_is_appended),
 		cmocka_unit_test(zstd_windows_are_limited),
+		cmocka_unit_test(kept_memory_packs_and_unpacks_again_and_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
