@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/base/compress.h"
 #include "storage/checksum.h"
+#include "storage/packed.h"
 #include "storage/summary.h"
 
 #define CHECKSUM_SEED 0x7370616e77697365ull
@@ -57,13 +57,14 @@ static int check_header(const struct block_header *header)
 		return -EBADMSG;
 	if (header->version > BLOCK_VERSION)
 		return -EPROTO;
-	if (header->version == 0 || header->header_checksum != header_checksum(header) ||
-	    header->kind < BLOCK_SPANS || header->kind > BLOCK_ROLLUPS ||
-	    header->encoding > BLOCK_PACKED ||
-	    (header->row_count == 0) != (header->kind == BLOCK_ROLLUPS))
+	if (header->version != BLOCK_VERSION ||
+	    header->header_checksum != header_checksum(header) || header->kind < BLOCK_SPANS ||
+	    header->kind > BLOCK_ROLLUPS ||
+	    (header->encoding != BLOCK_RAW && header->encoding != BLOCK_PACKED) ||
+	    (header->row_count == 0) != (header->kind == BLOCK_ROLLUPS) ||
+	    (header->kind == BLOCK_ROLLUPS && header->encoding != BLOCK_RAW))
 		return -EBADMSG;
-	if (header->plain_bytes > BLOCK_MAX_HEAP_BYTES || header->heap_bytes > UINT64_MAX / 2 ||
-	    (header->encoding == BLOCK_PACKED && index_bytes(header) > BLOCK_MAX_HEAP_BYTES))
+	if (header->plain_bytes > BLOCK_MAX_HEAP_BYTES || header->heap_bytes > UINT64_MAX / 2)
 		return -EBADMSG;
 	if (header->encoding == BLOCK_RAW && header->plain_bytes != header->heap_bytes)
 		return -EBADMSG;
@@ -123,57 +124,23 @@ static int align(struct str *value, struct block *block)
 	return 0;
 }
 
-void block_transpose(const struct block_header *header, const char *rows, char *out_columns)
-{
-	size_t width = row_bytes(header), count = header->row_count;
-
-	for (size_t row = 0; row < count; row++) {
-		for (size_t at = 0; at < width; at++)
-			out_columns[at * count + row] = rows[row * width + at];
-	}
-}
-
-static void transpose_back(const struct block_header *header, const char *columns, char *out_rows)
-{
-	size_t width = row_bytes(header), count = header->row_count;
-
-	for (size_t row = 0; row < count; row++) {
-		for (size_t at = 0; at < width; at++)
-			out_rows[row * width + at] = columns[at * count + row];
-	}
-}
-
-/* The frame becomes the block that it was, in memory of its own. */
 static int open_packed(struct str value, const struct block_header *header, struct block *block)
 {
-	struct str frame = { value.data + sizeof(*header), (size_t)header->heap_bytes };
-	size_t index = (size_t)index_bytes(header), rows = header->row_count * row_bytes(header);
-	size_t bytes = index - sizeof(*header) + (size_t)header->plain_bytes;
-	struct buf columns;
+	struct str columns = { value.data + sizeof(*header), (size_t)header->heap_bytes };
+	struct packed *packed;
 	int rc;
 
-	if (checksum_of(frame.data, frame.len, CHECKSUM_SEED) != header->heap_checksum)
+	if (checksum_of(columns.data, columns.len, CHECKSUM_SEED) != header->heap_checksum)
 		return -EBADMSG;
-	buf_init(&columns, bytes);
-	buf_init(&block->plain, 0);
-	rc = compress_unzstd(frame, &columns);
-	if (rc == 0 && columns.len != bytes)
-		rc = -EBADMSG;
-	if (rc == 0 && !buf_reserve(&block->plain, sizeof(*header) + bytes))
-		rc = -ENOMEM;
-	if (rc == 0) {
-		buf_append(&block->plain, header, sizeof(*header));
-		transpose_back(header, columns.data, block->plain.data + sizeof(*header));
-		block->plain.len += rows;
-		buf_append(&block->plain, columns.data + rows, bytes - rows);
-		find_sections(block->plain.data, block);
-		block->stored = block->heap =
-			(struct str){ block->plain.data + index, (size_t)header->plain_bytes };
-	}
-	buf_fini(&columns);
+	rc = packed_open(value, &packed);
 	if (rc < 0)
-		block_close(block);
-	return rc == -EMSGSIZE ? -EBADMSG : rc;
+		return rc;
+	*block = (struct block){
+		.header = &packed->header,
+		.spans = header->kind == BLOCK_SPANS ? packed->rows.spans : NULL,
+		.packed = packed,
+	};
+	return 0;
 }
 
 int block_open(struct str value, bool is_checked, struct block *out_block)
@@ -205,40 +172,43 @@ int block_open(struct str value, bool is_checked, struct block *out_block)
 void block_close(struct block *block)
 {
 	free(block->aligned);
-	buf_fini(&block->plain);
+	packed_close(block->packed);
 	*block = (struct block){ 0 };
 }
 
-static int unpack(struct block *block)
+static int load_packed(struct block *block)
 {
-	int rc;
+	struct packed *packed = block->packed;
+	int rc = packed_load(packed);
 
-	buf_init(&block->plain, (size_t)block->header->plain_bytes);
-	rc = compress_unzstd(block->stored, &block->plain);
-	if (rc == -ENOMEM)
+	if (rc < 0)
 		return rc;
-	if (rc < 0 || block->plain.len != block->header->plain_bytes)
-		return -EBADMSG;
-	block->heap = buf_str(&block->plain);
+	block->heap = buf_str(&packed->heap);
+	block->resources = (const void *)packed->words.resources.data;
+	block->scopes = (const void *)packed->words.scopes.data;
 	return 0;
+}
+
+int block_figures(struct block *block)
+{
+	int rc = block->packed ? packed_figures(block->packed) : 0;
+
+	if (rc == 0 && block->packed)
+		block->ledgers = block->packed->ledgers;
+	return rc;
 }
 
 int block_load(struct block *block)
 {
-	int rc = 0;
-
+	if (block->packed)
+		return load_packed(block);
 	if (block->heap.data || block->header->plain_bytes == 0)
 		return 0;
 	if (checksum_of(block->stored.data, block->stored.len, CHECKSUM_SEED) !=
 	    block->header->heap_checksum)
 		return -EBADMSG;
-	if (block->header->encoding == BLOCK_ZSTD)
-		rc = unpack(block);
-	else
-		block->heap = block->stored;
-	if (rc < 0)
-		buf_fini(&block->plain);
-	return rc;
+	block->heap = block->stored;
+	return 0;
 }
 
 bool block_text(const struct block *block, struct block_slice slice, struct str *out_text)
@@ -258,9 +228,7 @@ void block_draft_seal(struct block_draft *draft)
 		bytes += draft->heap[i].len;
 	header->magic = BLOCK_MAGIC;
 	header->version = BLOCK_VERSION;
-	header->heap_bytes = bytes;
-	if (header->encoding == BLOCK_RAW)
-		header->plain_bytes = bytes;
+	header->heap_bytes = header->plain_bytes = bytes;
 }
 
 size_t block_draft_bytes(const struct block_draft *draft)
@@ -283,4 +251,17 @@ void block_draft_write(const struct block_draft *draft, char *out_bytes)
 	header.index_checksum = index_checksum(out_bytes, draft->index.len);
 	block_header_seal(&header);
 	memcpy(out_bytes, &header, sizeof(header));
+}
+
+void block_seal_packed(struct buf *block)
+{
+	struct block_header header;
+	size_t len = block->len - sizeof(header);
+
+	memcpy(&header, block->data, sizeof(header));
+	header.heap_bytes = len;
+	header.heap_checksum = checksum_of(block->data + sizeof(header), len, CHECKSUM_SEED);
+	header.index_checksum = index_checksum(block->data, sizeof(header));
+	block_header_seal(&header);
+	memcpy(block->data, &header, sizeof(header));
 }

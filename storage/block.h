@@ -7,7 +7,10 @@
  * original OTLP requests, or the encoded ledgers. Nothing is believed before its checksum fits: the
  * header and the index (all between header and heap) when a block is opened, the heap when it is
  * first asked for; a packed block as a whole when it is opened. And no slice or number is used
- * before it is checked, whatever the checksum said. Little-endian hosts. */
+ * before it is checked, whatever the checksum said. Little-endian hosts.
+ *
+ * A packed block (packed.h) looks the same from here, but that it holds spans with their ledgers:
+ * row i of the one belongs to row i of the other. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,18 +21,16 @@
 #include "collector/base/str.h"
 
 #define BLOCK_MAGIC          0x42777073u /* "spwB" */
-#define BLOCK_VERSION        2
+#define BLOCK_VERSION        3
 #define BLOCK_NO_ROW         UINT32_MAX
 #define BLOCK_HEAP_BYTES     ((size_t)256 << 10) /* a block is full with so much */
-#define BLOCK_PACKED_BYTES   ((size_t)128 << 10) /* the same when packed: it is read as a whole */
 #define BLOCK_MAX_ROWS       4096u               /* ... or so many rows; a batch is never split */
 #define BLOCK_MAX_HEAP_BYTES ((uint64_t)1 << 31)
 
 /* BLOCK_ROLLUPS: no rows; the heap is what a commit adds to the rollups (rollup_table.h). */
 enum block_kind { BLOCK_SPANS = 1, BLOCK_LEDGERS = 2, BLOCK_ROLLUPS = 3 };
-/* BLOCK_PACKED: behind the header, all the rest as one zstd frame, the rows column by column: the
- * first byte of each, then the second ... `heap_bytes` are the frame's. */
-enum block_encoding { BLOCK_RAW = 0, BLOCK_ZSTD = 1, BLOCK_PACKED = 2 };
+/* BLOCK_PACKED: behind the header there are columns (coder.h); `heap_bytes` are theirs. */
+enum block_encoding { BLOCK_RAW = 0, BLOCK_PACKED = 2 };
 
 enum block_flag { BLOCK_ENDS_COMMIT = 1 }; /* the last block of its commit */
 
@@ -38,7 +39,7 @@ struct block_header {
 	uint8_t version;
 	uint8_t flags;    /* enum block_flag */
 	uint8_t kind;     /* enum block_kind */
-	uint8_t encoding; /* enum block_encoding, of the heap */
+	uint8_t encoding; /* enum block_encoding */
 	uint32_t row_count;
 	uint32_t summary_count;
 	uint32_t resource_count;
@@ -121,18 +122,20 @@ _Static_assert(sizeof(struct block_scope) == 16, "on disk");
 _Static_assert(sizeof(struct block_ledger) == 112, "on disk");
 
 struct summary;
+struct packed;
 
 struct block {
 	const struct block_header *header; /* all borrowed from the value or from `aligned` */
 	const struct summary *summaries;
-	const struct block_span *spans; /* one of these two, by kind; header->row_count */
-	const struct block_ledger *ledgers;
+	const struct block_span *spans;     /* one of these two, by kind; header->row_count */
+	const struct block_ledger *ledgers; /* of a packed block after block_figures, if it has any;
+						revision 0: there is none */
 	const struct block_resource *resources;
 	const struct block_scope *scopes;
-	struct str stored; /* the heap as stored */
-	struct str heap;   /* unpacked, once block_load has run */
-	char *aligned;     /* owned: a copy of a value that lay at an odd address */
-	struct buf plain;  /* owned: what was packed; of BLOCK_PACKED the whole block */
+	struct str stored;     /* the heap as stored */
+	struct str heap;       /* once block_load has run */
+	char *aligned;         /* owned: a copy of a value that lay at an odd address */
+	struct packed *packed; /* owned */
 };
 
 /* `value` is borrowed until block_close. `is_checked`: the index's checksum was already looked at,
@@ -145,6 +148,8 @@ int block_header_read(struct str value, struct block_header *out_header, uint64_
 void block_header_seal(struct block_header *header);
 void block_close(struct block *block);
 
+/* Makes block->ledgers of a packed block usable. The same errors, and -ENOMEM. */
+int block_figures(struct block *block);
 /* Makes block->heap usable. The same errors, and -ENOMEM. */
 int block_load(struct block *block);
 
@@ -160,9 +165,10 @@ struct block_draft {
 };
 
 /* Fills in the sizes; then block_draft_bytes() bytes may be written anywhere, checksums included.
- * `index` begins with room for the header. plain_bytes is the caller's when the heap is packed. */
+ * `index` begins with room for the header. */
 void block_draft_seal(struct block_draft *draft);
-/* The rows of a block to be packed, column by column. */
-void block_transpose(const struct block_header *header, const char *rows, char *out_columns);
 size_t block_draft_bytes(const struct block_draft *draft);
 void block_draft_write(const struct block_draft *draft, char *out_bytes);
+
+/* A packed block, header first: sets its size and checksums. */
+void block_seal_packed(struct buf *block);

@@ -4,18 +4,16 @@
 #include <errno.h>
 #include <string.h>
 
-#include "collector/base/compress.h"
 #include "collector/base/macros.h"
 
-void block_writer_init(struct block_writer *writer, uint64_t seed, int zstd_level)
+void block_writer_init(struct block_writer *writer, uint64_t seed)
 {
-	*writer = (struct block_writer){ .zstd_level = zstd_level };
+	*writer = (struct block_writer){ 0 };
 	buf_init(&writer->draft.index, 0);
 	summary_set_init(&writer->summaries, seed);
 	map_init(&writer->traces, TRACE_ID_BYTES, sizeof(uint32_t), seed);
 	buf_init(&writer->pieces, 0);
 	buf_init(&writer->details, BLOCK_MAX_HEAP_BYTES);
-	buf_init(&writer->packed, 0);
 }
 
 void block_writer_fini(struct block_writer *writer)
@@ -25,7 +23,6 @@ void block_writer_fini(struct block_writer *writer)
 	map_fini(&writer->traces);
 	buf_fini(&writer->pieces);
 	buf_fini(&writer->details);
-	buf_fini(&writer->packed);
 }
 
 void block_writer_begin(struct block_writer *writer, enum block_kind kind, uint64_t commit_unix_ns)
@@ -44,7 +41,6 @@ void block_writer_begin(struct block_writer *writer, enum block_kind kind, uint6
 	map_clear(&writer->traces);
 	buf_clear(&writer->pieces);
 	buf_clear(&writer->details);
-	buf_clear(&writer->packed);
 }
 
 int block_writer_link(struct block_writer *writer, const uint8_t *trace_id, uint32_t row,
@@ -90,50 +86,6 @@ void block_writer_piece(struct block_writer *writer, struct str piece)
 	buf_append(&writer->pieces, &piece, sizeof(piece));
 }
 
-/* All behind the header, as BLOCK_PACKED has it. */
-static void put_plain(struct block_writer *writer, struct buf *plain)
-{
-	const struct str *pieces = (const void *)writer->pieces.data;
-	const struct block_header *header = &writer->draft.header;
-	const struct buf *index = &writer->draft.index;
-	size_t rows =
-		header->row_count * (header->kind == BLOCK_SPANS ? sizeof(struct block_span)
-								 : sizeof(struct block_ledger));
-	const char *behind = index->data + sizeof(*header) + rows;
-
-	if (buf_reserve(plain, rows)) {
-		block_transpose(header, index->data + sizeof(*header), plain->data);
-		plain->len = rows;
-	}
-	buf_append(plain, behind, index->len - sizeof(*header) - rows);
-	for (size_t i = 0; i < writer->pieces.len / sizeof(*pieces); i++)
-		buf_append_str(plain, pieces[i]);
-}
-
-/* All becomes one piece, and that one small. */
-static int pack(struct block_writer *writer)
-{
-	struct block_header *header = &writer->draft.header;
-	struct buf *index = &writer->draft.index;
-	struct buf plain;
-	int rc;
-
-	buf_init(&plain, 0);
-	put_plain(writer, &plain);
-	rc = buf_error(&plain)
-		     ? buf_error(&plain)
-		     : compress_zstd(buf_str(&plain), writer->zstd_level, &writer->packed);
-	if (rc == 0 && writer->packed.len < plain.len) {
-		header->encoding = BLOCK_PACKED;
-		header->plain_bytes = plain.len - (index->len - sizeof(*header));
-		index->len = sizeof(*header);
-		buf_clear(&writer->pieces);
-		block_writer_piece(writer, buf_str(&writer->packed));
-	}
-	buf_fini(&plain);
-	return rc;
-}
-
 int block_writer_end(struct block_writer *writer)
 {
 	struct block_draft *draft = &writer->draft;
@@ -146,8 +98,6 @@ int block_writer_end(struct block_writer *writer)
 	buf_append_str(&draft->index, buf_str(&writer->summaries.list));
 	for (size_t i = 0; i < ARRAY_LEN(bufs) && rc == 0; i++)
 		rc = buf_error(bufs[i]);
-	if (rc == 0 && writer->zstd_level)
-		rc = pack(writer);
 	if (rc == 0)
 		rc = buf_error(&writer->pieces);
 	if (rc < 0)
@@ -155,8 +105,5 @@ int block_writer_end(struct block_writer *writer)
 	draft->heap = (const void *)writer->pieces.data;
 	draft->heap_count = writer->pieces.len / sizeof(*draft->heap);
 	block_draft_seal(draft);
-	return draft->header.encoding == BLOCK_RAW &&
-			       draft->header.plain_bytes > BLOCK_MAX_HEAP_BYTES
-		       ? -EMSGSIZE
-		       : 0;
+	return draft->header.plain_bytes > BLOCK_MAX_HEAP_BYTES ? -EMSGSIZE : 0;
 }

@@ -13,11 +13,9 @@ struct block_writer {
 	struct map traces;  /* trace id -> its last row in this block */
 	struct buf pieces;  /* struct str: the heap */
 	struct buf details; /* heap bytes made here: encoded ledgers, strings of no body */
-	struct buf packed;  /* the heap, compressed */
-	int zstd_level;     /* 0: raw */
 };
 
-void block_writer_init(struct block_writer *writer, uint64_t seed, int zstd_level);
+void block_writer_init(struct block_writer *writer, uint64_t seed);
 void block_writer_fini(struct block_writer *writer);
 
 /* For span_block.c and ledger_block.c: begin, add rows to draft.index, link each, end. */
@@ -32,5 +30,5 @@ int block_writer_put(struct block_writer *writer, const void *row, size_t row_by
 		     uint32_t before);
 void block_writer_widen(struct block_writer *writer, uint64_t start_unix_ns, uint64_t end_unix_ns);
 void block_writer_piece(struct block_writer *writer, struct str piece);
-/* Packs and seals; the draft may then be written. -ENOMEM, -EMSGSIZE. */
+/* Seals; the draft may then be written. -ENOMEM, -EMSGSIZE. */
 int block_writer_end(struct block_writer *writer);

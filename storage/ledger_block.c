@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "storage/packed.h"
+
 struct block_ledger ledger_block_row(const struct ledger *ledger)
 {
 	bool has_figures = ledger->grade != GRADE_NONE;
@@ -75,21 +77,10 @@ int ledger_block_add(struct block_writer *writer, const struct block_ledger *row
 	return put_row(writer, &copy);
 }
 
-int ledger_block_add_encoded(struct block_writer *writer, const struct block_ledger *row,
-			     struct str detail)
-{
-	struct block_ledger copy = *row;
-
-	copy.detail = (struct block_slice){ (uint32_t)writer->details.len, (uint32_t)detail.len };
-	buf_append_str(&writer->details, detail);
-	return buf_error(&writer->details) ? buf_error(&writer->details) : put_row(writer, &copy);
-}
-
 bool ledger_block_is_full(const struct block_writer *writer)
 {
-	size_t full = writer->zstd_level ? BLOCK_PACKED_BYTES : BLOCK_HEAP_BYTES;
-
-	return writer->details.len >= full || writer->draft.header.row_count >= BLOCK_MAX_ROWS;
+	return writer->details.len >= BLOCK_HEAP_BYTES ||
+	       writer->draft.header.row_count >= BLOCK_MAX_ROWS;
 }
 
 bool ledger_block_is_empty(const struct block_writer *writer)
@@ -108,6 +99,10 @@ int ledger_block_ledger(const struct block *block, uint32_t row, struct arena *a
 {
 	struct str detail;
 
+	if (block->packed)
+		return row < block->header->row_count
+			       ? packed_ledger(block->packed, row, out_ledger)
+			       : -EBADMSG;
 	if (row >= block->header->row_count ||
 	    !block_text(block, block->ledgers[row].detail, &detail))
 		return -EBADMSG;

@@ -19,13 +19,11 @@ void ledger_block_begin(struct block_writer *writer, uint64_t commit_unix_ns);
 /* `row` is a ledger_block_row to which the caller added the span's part. -ENOMEM. */
 int ledger_block_add(struct block_writer *writer, const struct block_ledger *row,
 		     const struct ledger *ledger);
-/* The same with the encoded ledger. */
-int ledger_block_add_encoded(struct block_writer *writer, const struct block_ledger *row,
-			     struct str detail);
 bool ledger_block_is_full(const struct block_writer *writer);
 bool ledger_block_is_empty(const struct block_writer *writer);
 int ledger_block_end(struct block_writer *writer);
 
-/* The block is loaded; arrays are allocated in `arena`. -EBADMSG, -EPROTO, -ENOMEM. */
+/* The block is loaded; arrays are allocated in `arena`, or belong to the block and hold until
+ * another trace's ledger is read from it. -EBADMSG, -EPROTO, -ENOMEM. */
 int ledger_block_ledger(const struct block *block, uint32_t row, struct arena *arena,
 			struct ledger *out_ledger);

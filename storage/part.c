@@ -14,7 +14,6 @@
 #include "storage/checksum.h"
 #include "storage/file_check.h"
 #include "storage/rollups.h"
-#include "storage/stack_store.h"
 #include "storage/store_errno.h"
 #include "storage/summary.h"
 #include "storage/trace_index.h"
@@ -93,17 +92,32 @@ static int open_env(struct part *part, const struct part_options *options, const
 	return store_errno(rc);
 }
 
-static int open_databases(struct part *part, struct txn *txn, bool create)
+static int open_database(const struct txn *txn, const char *name, bool create, MDB_dbi *out_dbi)
 {
-	static const char *const names[] = { "blocks",     "by_trace", "by_operation",
-					     "operations", "rollup",   "about" };
-	MDB_dbi *const dbis[] = { &part->blocks,     &part->by_trace, &part->by_operation,
-				  &part->operations, &part->rollup,   &part->about };
+	int rc = mdb_dbi_open(txn->mdb, name, create ? MDB_CREATE : 0, out_dbi);
+
+	return rc == MDB_NOTFOUND ? -EBADMSG : store_errno(rc);
+}
+
+static int open_databases(struct part *part, const struct txn *txn, bool create)
+{
+	const struct {
+		const char *name;
+		MDB_dbi *dbi;
+	} list[] = {
+		{ "blocks", &part->blocks },
+		{ "by_trace", &part->by_trace },
+		{ "by_operation", &part->by_operation },
+		{ "operations", &part->operations },
+		{ "rollup", &part->rollup },
+		{ "stacks", &part->stacks },
+		{ "frames", &part->frames },
+	};
 	int rc = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(names) && rc == 0; i++)
-		rc = mdb_dbi_open(txn->mdb, names[i], create ? MDB_CREATE : 0, dbis[i]);
-	return rc == MDB_NOTFOUND ? -EBADMSG : store_errno(rc);
+	for (size_t i = 0; i < ARRAY_LEN(list) && rc == 0; i++)
+		rc = open_database(txn, list[i].name, create, list[i].dbi);
+	return rc;
 }
 
 void part_put_record(struct part *part, struct txn *txn, const struct part_totals *totals)
@@ -154,6 +168,8 @@ static int load_record(struct part *part, const struct txn *txn)
 		return -EBADMSG;
 	if (record.version > PART_VERSION)
 		return -EPROTO;
+	if (record.version < PART_VERSION)
+		return -EPROTOTYPE;
 	if (value.len != sizeof(record) || record.start_unix_ns != part->start_unix_ns ||
 	    record.checksum != checksum_of(&record, offsetof(struct part_record, checksum), 0))
 		return -EBADMSG;
@@ -209,10 +225,8 @@ static int load_blocks(struct part *part)
 
 static int load(struct part *part, const struct txn *txn)
 {
-	int rc = load_record(part, txn);
+	int rc;
 
-	if (rc < 0)
-		return rc;
 	if (part->is_closed) {
 		rc = txn_get(txn, part->about, STR("filter"), &part->filter);
 		return rc == -ENOENT ? 0 : rc;
@@ -261,9 +275,12 @@ static int begin(struct part *part, const struct part_options *options)
 
 	if (rc < 0)
 		return rc;
-	rc = open_databases(part, &txn, is_new(options->mode));
+	/* What the part is comes first: one of another version may have other databases. */
+	rc = open_database(&txn, "about", is_new(options->mode), &part->about);
+	if (rc == 0 && !is_new(options->mode))
+		rc = load_record(part, &txn);
 	if (rc == 0)
-		rc = stack_store_open(part, &txn, is_new(options->mode));
+		rc = open_databases(part, &txn, is_new(options->mode));
 	if (rc < 0) {
 		txn_abort(&txn);
 		return rc;

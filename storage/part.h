@@ -23,7 +23,7 @@
 #include "storage/txn.h"
 #include "storage/young_run.h"
 
-#define PART_VERSION     3
+#define PART_VERSION     4 /* and no other is read */
 #define PART_OPEN_FILE   "open.mdb"
 #define PART_LOG_FILE    "open.log"
 #define PART_CLOSED_FILE "closed.mdb"
@@ -42,7 +42,6 @@ struct part {
 	MDB_env *env;  /* owned */
 	MDB_dbi blocks, by_trace, by_operation, operations, rollup, about;
 	MDB_dbi stacks, frames; /* stack_store.h */
-	bool has_stacks;        /* else the two are not there */
 	atomic_uint references;
 	bool is_closed;            /* compacted: blocks are in the database; else in the log */
 	struct block_log log;      /* of one that is not closed */
@@ -76,7 +75,8 @@ struct part_options {
 	bool is_fresh; /* just written by us: its pages need no check */
 };
 
-/* -EBADMSG: damaged; -EPROTO: of a newer version. The caller gets the first reference. */
+/* -EBADMSG: damaged; -EPROTO: of a newer version; -EPROTOTYPE: of an older one. The caller gets the
+ * first reference. */
 int part_open(const struct part_options *options, struct part **out_part);
 struct part *part_hold(struct part *part);
 void part_release(struct part *part); /* NULL: nothing */

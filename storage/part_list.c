@@ -87,6 +87,12 @@ static void say(struct buf *message, const char *path, int rc)
 			   "%s: written by a newer version of spanwise; use that version, or "
 			   "move the folder away to go on without it",
 			   path);
+	else if (rc == -EPROTOTYPE)
+		buf_printf(message,
+			   "%s: written by an older version of spanwise, whose form of data this "
+			   "one does not read; use that version, or move the folder away to go on "
+			   "without it",
+			   path);
 	else if (rc == -EBADMSG)
 		buf_printf(message,
 			   "%s: damaged, so nothing in it can be trusted; restore it from a "

@@ -36,33 +36,61 @@ void run_writer_flush(struct run_writer *writer, struct txn *txn)
 		.magic = CHUNK_MAGIC,
 		.version = CHUNK_VERSION,
 		.entry_bytes = writer->kind->entry_bytes,
+		.count = writer->count,
 	};
 	uint8_t key[KEY_RUN_BYTES];
-	const char *entries = writer->chunk.data + sizeof(head);
 	size_t bytes;
 
 	if (!txn->error)
 		txn->error = buf_error(&writer->chunk);
-	if (txn->error || writer->chunk.len == 0)
+	if (txn->error || writer->count == 0)
 		return;
 	bytes = writer->chunk.len - sizeof(head);
-	head.count = (uint32_t)(bytes / writer->kind->entry_bytes);
-	head.checksum = checksum_of(entries, bytes, writer->run);
+	head.checksum = checksum_of(writer->chunk.data + sizeof(head), bytes, writer->run);
 	memcpy(writer->chunk.data, &head, sizeof(head));
 	key_put32(key, writer->run);
-	writer->kind->key_of(entries, key + 4);
+	writer->kind->key_of(writer->first, key + 4);
 	txn_append(txn, writer->dbi, key_str(key, sizeof(key)), buf_str(&writer->chunk));
 	buf_clear(&writer->chunk);
+	writer->count = 0;
+}
+
+static void begin_chunk(struct run_writer *writer, const void *entry)
+{
+	static const struct chunk_head room;
+
+	buf_append(&writer->chunk, &room, sizeof(room));
+	memcpy(writer->first, entry, writer->kind->entry_bytes);
+	memset(writer->last, 0, sizeof(writer->last));
+}
+
+/* One that no longer fits is taken back and begins the next chunk. */
+static void add_packed(struct run_writer *writer, struct txn *txn, const void *entry)
+{
+	size_t before = writer->chunk.len;
+
+	writer->kind->pack(writer->last, entry, &writer->chunk);
+	if (writer->chunk.len > RUN_PACKED_BYTES && writer->count) {
+		writer->chunk.len = before;
+		run_writer_flush(writer, txn);
+		begin_chunk(writer, entry);
+		writer->kind->pack(writer->last, entry, &writer->chunk);
+	}
 }
 
 void run_writer_add(struct run_writer *writer, struct txn *txn, const void *entry)
 {
-	static const struct chunk_head room;
+	const struct run_kind *kind = writer->kind;
 
-	if (writer->chunk.len == 0)
-		buf_append(&writer->chunk, &room, sizeof(room));
-	buf_append(&writer->chunk, entry, writer->kind->entry_bytes);
-	if (writer->chunk.len + writer->kind->entry_bytes > RUN_CHUNK_BYTES)
+	if (writer->count == 0)
+		begin_chunk(writer, entry);
+	if (kind->pack)
+		add_packed(writer, txn, entry);
+	else
+		buf_append(&writer->chunk, entry, kind->entry_bytes);
+	memcpy(writer->last, entry, kind->entry_bytes);
+	writer->count++;
+	if (!kind->pack && writer->chunk.len + kind->entry_bytes > RUN_CHUNK_BYTES)
 		run_writer_flush(writer, txn);
 }
 
@@ -95,6 +123,29 @@ int run_reader_open(struct run_reader *reader, const struct run_kind *kind, cons
 void run_reader_close(struct run_reader *reader)
 {
 	cursor_close(&reader->cursor);
+	buf_fini(&reader->unpacked);
+}
+
+/* An entry takes a byte or more: so `count` cannot ask for more memory than there may be. */
+static int unpack(struct run_reader *reader, struct str packed, uint32_t count)
+{
+	struct wire_reader bytes = wire_read(packed);
+	char nothing[RUN_ENTRY_BYTES] = { 0 };
+	size_t size = reader->kind->entry_bytes;
+	const char *before = nothing;
+	char *entry;
+
+	buf_clear(&reader->unpacked);
+	if (count > packed.len || !buf_reserve(&reader->unpacked, count * size))
+		return count > packed.len ? -EBADMSG : -ENOMEM;
+	entry = reader->unpacked.data;
+	for (uint32_t i = 0; i < count; i++, entry += size) {
+		if (!reader->kind->unpack(before, &bytes, entry))
+			return -EBADMSG;
+		before = entry;
+	}
+	reader->entries = reader->unpacked.data;
+	return bytes.at == bytes.end ? 0 : -EBADMSG;
 }
 
 /* Takes the chunk on which the cursor stands. -ENOENT: of a later run. */
@@ -112,14 +163,17 @@ static int take(struct run_reader *reader, struct str key, struct str value)
 	memcpy(&head, value.data, sizeof(head));
 	bytes = value.len - sizeof(head);
 	if (head.magic != CHUNK_MAGIC || head.entry_bytes != reader->kind->entry_bytes ||
-	    head.count == 0 || bytes != (uint64_t)head.count * head.entry_bytes ||
+	    head.count == 0 ||
+	    (!reader->kind->pack && bytes != (uint64_t)head.count * head.entry_bytes) ||
 	    checksum_of(value.data + sizeof(head), bytes, reader->run) != head.checksum)
 		return head.magic == CHUNK_MAGIC && head.version > CHUNK_VERSION ? -EPROTO
 										 : -EBADMSG;
 	reader->entries = value.data + sizeof(head);
 	reader->count = head.count;
 	reader->index = 0;
-	return 0;
+	return reader->kind->pack
+		       ? unpack(reader, (struct str){ reader->entries, bytes }, head.count)
+		       : 0;
 }
 
 static int next_chunk(struct run_reader *reader)

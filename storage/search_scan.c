@@ -96,8 +96,9 @@ static bool may_match(const struct search_scan *scan, const struct summary *summ
 	    !has_bit(summary->statuses, query->status) || !has_bit(summary->kinds, query->kind))
 		return false;
 	if (scan->kind == BLOCK_SPANS)
-		return true;
-	return (query->max_ratio < 0 ||
+		return summary->block_kind == BLOCK_SPANS;
+	return summary->grades != 0 &&
+	       (query->max_ratio < 0 ||
 		summary->max_ratio_rank >= summary_ratio_rank(query->max_ratio)) &&
 	       (query->reason < 0 || summary->reasons & 1u << query->reason) &&
 	       (query->grade < 0 || summary->grades & 1u << query->grade);
@@ -160,18 +161,13 @@ static int find_in_blocks(struct search_scan *scan, struct part *part)
 /* A closed part: the summaries are sorted by operation. */
 static int find_in_index(struct search_scan *scan, const struct part *part, const struct txn *txn)
 {
-	const struct store_query *query = scan->query;
-	struct operation_index_range range = { scan->kind, SUMMARY_ALL, 0, UINT32_MAX };
 	int rc = 0;
 
-	if (!has_names(query))
-		return operation_index_each(part, txn, &range, note_candidate, scan);
-	range.from_minute = summary_minute(query->from_unix_ns);
-	if (query->to_unix_ns)
-		range.to_minute = summary_minute(query->to_unix_ns);
-	for (range.operation = 0; range.operation <= OPERATIONS_MAX && rc == 0; range.operation++) {
-		if (is_operation(scan, range.operation))
-			rc = operation_index_each(part, txn, &range, note_candidate, scan);
+	if (!has_names(scan->query))
+		return operation_index_each(part, txn, SUMMARY_ALL, note_candidate, scan);
+	for (uint32_t operation = 0; operation <= OPERATIONS_MAX && rc == 0; operation++) {
+		if (is_operation(scan, operation))
+			rc = operation_index_each(part, txn, operation, note_candidate, scan);
 	}
 	return rc;
 }
@@ -371,12 +367,14 @@ static int scan_ledgers(struct search_scan *scan, const struct block *block, uin
 			.operation = from->operation,
 			.kind = from->kind,
 			.status = from->status,
-			.is_known = from->span_seq != 0,
+			.is_known = from->span_seq != 0 || block->spans,
 			.place = { scan->part, seq, i },
 			.span = { scan->part, from->span_seq, from->span_row },
 		};
 
-		if (figures_match(scan->query, from))
+		if (block->spans)
+			row.span = row.place;
+		if (from->revision && figures_match(scan->query, from))
 			rc = offer(scan, &row);
 	}
 	return rc;
@@ -384,18 +382,20 @@ static int scan_ledgers(struct search_scan *scan, const struct block *block, uin
 
 static int scan_block(struct search_scan *scan, uint32_t seq)
 {
-	struct block block;
-	int rc = view_block(scan->view, scan->part, seq, &block);
+	struct block *block;
+	int rc = view_pin_block(scan->view, scan->part, seq, &block);
 
 	if (rc < 0)
 		return rc == -ENOENT ? -EBADMSG : rc;
-	if (block.header->kind != scan->kind)
+	if (scan->kind == BLOCK_LEDGERS)
+		rc = block_figures(block);
+	if (rc == 0 && (scan->kind == BLOCK_SPANS ? !block->spans : !block->ledgers))
 		rc = -EBADMSG;
-	else if (scan->kind == BLOCK_SPANS)
-		rc = scan_spans(scan, &block, seq);
-	else
-		rc = scan_ledgers(scan, &block, seq);
-	block_close(&block);
+	if (rc == 0 && scan->kind == BLOCK_SPANS)
+		rc = scan_spans(scan, block, seq);
+	else if (rc == 0)
+		rc = scan_ledgers(scan, block, seq);
+	view_unpin(scan->view);
 	return rc;
 }
 

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "storage/packed.h"
+
 /* Where the batch being encoded lies in the heap and in the tables. */
 struct place {
 	struct str body;
@@ -215,7 +217,8 @@ static bool get_span(const struct block *block, uint32_t row_number, struct span
 {
 	const struct block_span *row;
 
-	if (row_number >= block->header->row_count)
+	if (row_number >= block->header->row_count ||
+	    (block->packed && packed_span(block->packed, row_number) < 0))
 		return false;
 	row = &block->spans[row_number];
 	*span = (struct span){
@@ -284,7 +287,7 @@ static bool fill_tables(const struct block *block, bool (*wanted)(uint32_t row, 
 int span_block_batch(const struct block *block, bool (*wanted)(uint32_t row, void *arg), void *arg,
 		     struct span_batch *out_batch)
 {
-	struct span_batch batch = { .body = block->heap };
+	struct span_batch batch = { .span_count = 0 };
 	int rc;
 
 	arena_init(&batch.arena, 0);

@@ -17,7 +17,7 @@ int span_block_encode(struct block_writer *writer, const struct span_batch *cons
 int span_block_span(const struct block *block, uint32_t row, struct span *out_span,
 		    struct span_resource *out_resource, struct span_scope *out_scope);
 
-/* The rows for which `wanted` says so (NULL: all) as a batch; to be freed with arena_fini of its
- * arena. -EBADMSG, -ENOMEM. */
+/* The rows for which `wanted` says so (NULL: all) as a batch, which has no body; to be freed with
+ * arena_fini of its arena. -EBADMSG, -ENOMEM. */
 int span_block_batch(const struct block *block, bool (*wanted)(uint32_t row, void *arg), void *arg,
 		     struct span_batch *out_batch);

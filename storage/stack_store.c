@@ -6,19 +6,8 @@
 #include "collector/base/frame.h"
 #include "collector/base/map.h"
 #include "storage/key.h"
-#include "storage/store_errno.h"
 
 #define KEY_BYTES 8
-
-int stack_store_open(struct part *part, const struct txn *txn, bool create)
-{
-	int rc = mdb_dbi_open(txn->mdb, "stacks", create ? MDB_CREATE : 0, &part->stacks);
-
-	if (rc == 0)
-		rc = mdb_dbi_open(txn->mdb, "frames", create ? MDB_CREATE : 0, &part->frames);
-	part->has_stacks = rc == 0;
-	return rc == MDB_NOTFOUND ? 0 : store_errno(rc);
-}
 
 /* LMDB writes nothing where the same value stands already, but it would copy the page. */
 static void put_frame(const struct part *part, struct txn *txn, const uint8_t *key,
@@ -37,7 +26,7 @@ int stack_store_put(const struct part *part, struct txn *txn, uint64_t id, struc
 	struct frame frame;
 	size_t count = 0;
 
-	if (!part->has_stacks || stack_store_has(part, txn, id))
+	if (stack_store_has(part, txn, id))
 		return 0;
 	while (count < STACK_STORE_MAX_FRAMES) {
 		const char *start = reader.at;
@@ -64,8 +53,7 @@ bool stack_store_has(const struct part *part, const struct txn *txn, uint64_t id
 	struct str there;
 
 	key_put64(key, id);
-	return part->has_stacks &&
-	       txn_get(txn, part->stacks, key_str(key, sizeof(key)), &there) == 0;
+	return txn_get(txn, part->stacks, key_str(key, sizeof(key)), &there) == 0;
 }
 
 int stack_store_get(const struct part *part, const struct txn *txn, uint64_t id,
@@ -75,8 +63,6 @@ int stack_store_get(const struct part *part, const struct txn *txn, uint64_t id,
 	uint8_t key[KEY_BYTES];
 	int rc;
 
-	if (!part->has_stacks)
-		return -ENOENT;
 	key_put64(key, id);
 	rc = txn_get(txn, part->stacks, key_str(key, sizeof(key)), &keys);
 	for (size_t at = 0; rc == 0 && at + KEY_BYTES <= keys.len; at += KEY_BYTES) {
@@ -109,8 +95,6 @@ int stack_store_copy(const struct part *from, const struct txn *reading, const s
 {
 	int rc;
 
-	if (!from->has_stacks || !to->has_stacks)
-		return 0;
 	rc = copy_database(reading, from->frames, writing, to->frames);
 	return rc < 0 ? rc : copy_database(reading, from->stacks, writing, to->stacks);
 }

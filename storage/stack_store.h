@@ -15,9 +15,6 @@
 
 #define STACK_STORE_MAX_FRAMES 512
 
-/* Opens the two databases; a part without them is an older one: part->has_stacks stays false. */
-int stack_store_open(struct part *part, const struct txn *txn, bool create);
-
 /* Puts it unless it is there. -EBADMSG: these are no frames. */
 int stack_store_put(const struct part *part, struct txn *txn, uint64_t id, struct str frames);
 bool stack_store_has(const struct part *part, const struct txn *txn, uint64_t id);

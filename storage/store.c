@@ -61,8 +61,8 @@ int store_open(const struct store_options *options, uint64_t now_unix_ns, struct
 		return rc;
 	}
 	rc = folder_open(options->path, options->read_only, &store->folder, out_message);
-	block_writer_init(&store->span_writer, store->folder.seed, 0);
-	block_writer_init(&store->ledger_writer, store->folder.seed, 0);
+	block_writer_init(&store->span_writer, store->folder.seed);
+	block_writer_init(&store->ledger_writer, store->folder.seed);
 	if (rc == 0)
 		rc = part_list_open(store, out_message);
 	if (rc < 0) {

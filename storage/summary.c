@@ -60,11 +60,10 @@ void summary_add_span(struct summary *summary, const struct block_span *row)
 	summary->kinds |= bit_of(row->kind);
 }
 
-void summary_add_ledger(struct summary *summary, const struct block_ledger *row)
+static void add_figures(struct summary *summary, const struct block_ledger *row)
 {
 	bool is_known = row->operation != 0;
 
-	add_start(summary, row->start_unix_ns, row->wall_ns);
 	summary->statuses |= is_known ? bit_of(row->status) : SUMMARY_ANY_BITS;
 	summary->kinds |= is_known ? bit_of(row->kind) : SUMMARY_ANY_BITS;
 	summary->grades |= bit_of(row->grade);
@@ -74,18 +73,10 @@ void summary_add_ledger(struct summary *summary, const struct block_ledger *row)
 		summary->max_blocked_rank = MAX(summary->max_blocked_rank, row->blocked_ns + 1);
 }
 
-void summary_merge(struct summary *summary, const struct summary *other)
+void summary_add_ledger(struct summary *summary, const struct block_ledger *row)
 {
-	summary->count += other->count;
-	summary->min_start_unix_ns = MIN(summary->min_start_unix_ns, other->min_start_unix_ns);
-	summary->max_start_unix_ns = MAX(summary->max_start_unix_ns, other->max_start_unix_ns);
-	summary->max_wall_ns = MAX(summary->max_wall_ns, other->max_wall_ns);
-	summary->max_blocked_rank = MAX(summary->max_blocked_rank, other->max_blocked_rank);
-	summary->max_ratio_rank = MAX(summary->max_ratio_rank, other->max_ratio_rank);
-	summary->reasons |= other->reasons;
-	summary->grades |= other->grades;
-	summary->statuses |= other->statuses;
-	summary->kinds |= other->kinds;
+	add_start(summary, row->start_unix_ns, row->wall_ns);
+	add_figures(summary, row);
 }
 
 void summary_set_init(struct summary_set *set, uint64_t seed)
@@ -115,9 +106,9 @@ void summary_set_clear(struct summary_set *set, enum block_kind kind)
 }
 
 /* Pointers into the list hold until the next of these calls. */
-static struct summary *find(struct summary_set *set, uint32_t operation, uint64_t start_unix_ns)
+static struct summary *find(struct summary_set *set, uint32_t operation, uint32_t minute)
 {
-	struct place_key key = { operation, summary_minute(start_unix_ns) };
+	struct place_key key = { operation, minute };
 	uint32_t *place = map_put(&set->places, &key);
 	struct summary *all = (struct summary *)(void *)set->list.data;
 
@@ -136,7 +127,7 @@ static struct summary *find(struct summary_set *set, uint32_t operation, uint64_
 
 int summary_set_span(struct summary_set *set, const struct block_span *row)
 {
-	struct summary *summary = find(set, row->operation, row->start_unix_ns);
+	struct summary *summary = find(set, row->operation, summary_minute(row->start_unix_ns));
 
 	if (!summary)
 		return -ENOMEM;
@@ -147,11 +138,31 @@ int summary_set_span(struct summary_set *set, const struct block_span *row)
 
 int summary_set_ledger(struct summary_set *set, const struct block_ledger *row)
 {
-	struct summary *summary = find(set, row->operation, row->start_unix_ns);
+	struct summary *summary = find(set, row->operation, summary_minute(row->start_unix_ns));
 
 	if (!summary)
 		return -ENOMEM;
 	summary_add_ledger(summary, row);
 	summary_add_ledger((struct summary *)(void *)set->list.data, row);
+	return 0;
+}
+
+static void add_packed(struct summary *summary, const struct block_span *span,
+		       const struct block_ledger *ledger)
+{
+	summary_add_span(summary, span);
+	if (ledger)
+		add_figures(summary, ledger);
+}
+
+int summary_set_packed(struct summary_set *set, const struct block_span *span,
+		       const struct block_ledger *ledger)
+{
+	struct summary *summary = find(set, span->operation, 0);
+
+	if (!summary)
+		return -ENOMEM;
+	add_packed(summary, span, ledger);
+	add_packed((struct summary *)(void *)set->list.data, span, ledger);
 	return 0;
 }

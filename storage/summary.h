@@ -39,9 +39,9 @@ uint32_t summary_minute(uint64_t unix_ns);
 /* Widens `summary` by one row. */
 void summary_add_span(struct summary *summary, const struct block_span *row);
 void summary_add_ledger(struct summary *summary, const struct block_ledger *row);
-/* Widens `summary` by all of `other`, but for operation, minute and seq. */
-void summary_merge(struct summary *summary, const struct summary *other);
 struct summary summary_of(uint32_t operation, uint32_t minute, enum block_kind kind);
+
+/* A summary of a packed block is of all minutes: that is 0. It has grades if it has ledgers. */
 
 /* Gathers the summaries of one block, SUMMARY_ALL first, the others in order of appearance. */
 struct summary_set {
@@ -55,3 +55,6 @@ void summary_set_clear(struct summary_set *set, enum block_kind kind);
 /* -ENOMEM. */
 int summary_set_span(struct summary_set *set, const struct block_span *row);
 int summary_set_ledger(struct summary_set *set, const struct block_ledger *row);
+/* A row of a packed block; `ledger` NULL: it has none. */
+int summary_set_packed(struct summary_set *set, const struct block_span *span,
+		       const struct block_ledger *ledger);

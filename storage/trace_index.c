@@ -20,20 +20,58 @@ static void key_of(const void *entry, uint8_t out_key[KEY_ENTRY_BYTES])
 	key_put32(out_key + 12, ref.row);
 }
 
-const struct run_kind trace_index_runs = { sizeof(struct trace_ref), key_of };
+const struct run_kind trace_index_runs = { sizeof(struct trace_ref), key_of, NULL, NULL };
+
+#define DROPPED_BITS (64 - TRACE_INDEX_BITS)
+
+uint64_t trace_index_packed_hash(uint64_t hash)
+{
+	return hash >> DROPPED_BITS << DROPPED_BITS;
+}
+
+uint64_t trace_index_filter_hash(uint64_t packed_hash)
+{
+	return (packed_hash ^ packed_hash >> 32) * 0x9e3779b97f4a7c15ull;
+}
+
+static void pack(const void *last, const void *entry, struct buf *out)
+{
+	struct trace_ref before, ref;
+
+	memcpy(&before, last, sizeof(before));
+	memcpy(&ref, entry, sizeof(ref));
+	wire_put_varint(out, (ref.hash - before.hash) >> DROPPED_BITS);
+	wire_put_varint(out, ref.seq);
+}
+
+static bool unpack(const void *last, struct wire_reader *reader, void *out_entry)
+{
+	struct trace_ref before, ref = { 0 };
+	uint64_t step, seq;
+
+	memcpy(&before, last, sizeof(before));
+	if (!wire_get_varint(reader, &step) || !wire_get_varint(reader, &seq) || seq > UINT32_MAX)
+		return false;
+	ref.hash = before.hash + (step << DROPPED_BITS);
+	ref.seq = (uint32_t)seq;
+	memcpy(out_entry, &ref, sizeof(ref));
+	return true;
+}
+
+const struct run_kind trace_index_packed_runs = { sizeof(struct trace_ref), key_of, pack, unpack };
 
 uint64_t trace_index_hash(uint64_t seed, const uint8_t *trace_id)
 {
 	return map_hash(trace_id, TRACE_ID_BYTES, seed);
 }
 
-static int find_in_run(const struct part *part, const struct txn *txn, uint32_t run, uint64_t hash,
-		       struct buf *out_refs)
+static int find_in_run(const struct part *part, const struct txn *txn, const struct run_kind *runs,
+		       uint32_t run, uint64_t hash, struct buf *out_refs)
 {
 	struct trace_ref ref = { .hash = hash };
 	uint8_t key[KEY_ENTRY_BYTES];
 	struct run_reader reader;
-	int rc = run_reader_open(&reader, &trace_index_runs, txn, part->by_trace, run);
+	int rc = run_reader_open(&reader, runs, txn, part->by_trace, run);
 
 	if (rc < 0)
 		return rc;
@@ -48,23 +86,31 @@ static int find_in_run(const struct part *part, const struct txn *txn, uint32_t 
 	return rc == -ENOENT ? 0 : rc;
 }
 
+static int find_packed(const struct part *part, const struct txn *txn, uint64_t packed_hash,
+		       struct buf *out_refs)
+{
+	int rc = 0;
+
+	if (part->filter.len)
+		rc = filter_probe(part->filter, trace_index_filter_hash(packed_hash));
+	if (rc > 0)
+		rc = find_in_run(part, txn, &trace_index_packed_runs, 0, packed_hash, out_refs);
+	return rc < 0 ? rc : buf_error(out_refs);
+}
+
 int trace_index_find(struct part *part, const struct txn *txn, uint64_t hash, struct buf *out_refs)
 {
 	uint32_t runs = 0, needed;
 	int rc;
 
-	if (part->is_closed) {
-		rc = part->filter.len ? filter_probe(part->filter, hash) : 0;
-		if (rc > 0)
-			rc = find_in_run(part, txn, 0, hash, out_refs);
-		return rc < 0 ? rc : buf_error(out_refs);
-	}
+	if (part->is_closed)
+		return find_packed(part, txn, trace_index_packed_hash(hash), out_refs);
 	needed = young_run_find(&part->young, hash, out_refs);
 	rc = run_count(txn, part->by_trace, &runs);
 	if (rc == 0 && runs < needed) /* spilled after the transaction began */
 		return -ESTALE;
 	for (uint32_t run = 0; run < runs && rc == 0; run++)
-		rc = find_in_run(part, txn, run, hash, out_refs);
+		rc = find_in_run(part, txn, &trace_index_runs, run, hash, out_refs);
 	return rc < 0 ? rc : buf_error(out_refs);
 }
 

@@ -9,9 +9,15 @@
 
 #include "storage/part.h"
 
-extern const struct run_kind trace_index_runs; /* of struct trace_ref */
+/* Of struct trace_ref. Those of a packed part hold the leading TRACE_INDEX_BITS of a hash and no
+ * row: packed_first_of_trace finds it. */
+#define TRACE_INDEX_BITS 40
+extern const struct run_kind trace_index_runs, trace_index_packed_runs;
 
 uint64_t trace_index_hash(uint64_t seed, const uint8_t *trace_id);
+/* What packed runs keep of it, and what of that goes into their filter: bits all over. */
+uint64_t trace_index_packed_hash(uint64_t hash);
+uint64_t trace_index_filter_hash(uint64_t packed_hash);
 
 /* Appends the struct trace_refs of a trace to `out_refs`, in no order. -ESTALE: the young run was
  * spilled after `txn` began, so that neither holds all: begin again. */

@@ -17,14 +17,14 @@ struct trace_merge_run {
 
 static const uint8_t smallest[KEY_ENTRY_BYTES];
 
-int trace_merge_open(struct trace_merge *merge, const struct trace_merge_moved *moved,
-		     uint64_t moved_count, const struct txn *reading, MDB_dbi from, MDB_dbi to)
+int trace_merge_open(struct trace_merge *merge, const uint32_t *moved, uint64_t moved_count,
+		     const struct txn *reading, MDB_dbi from, MDB_dbi to)
 {
 	uint32_t count = 0;
 	int rc = run_count(reading, from, &count);
 
 	*merge = (struct trace_merge){ .moved = moved, .moved_count = moved_count };
-	run_writer_init(&merge->writer, &trace_index_runs, to, 0);
+	run_writer_init(&merge->writer, &trace_index_packed_runs, to, 0);
 	buf_init(&merge->group, 0);
 	buf_init(&merge->filter, 0);
 	merge->runs = calloc(count + 1, sizeof(*merge->runs));
@@ -70,13 +70,11 @@ static int compare(const void *a, const void *b)
 {
 	const struct trace_ref *left = a, *right = b;
 
-	if (left->seq != right->seq)
-		return left->seq < right->seq ? -1 : 1;
-	return (left->row > right->row) - (left->row < right->row);
+	return (left->seq > right->seq) - (left->seq < right->seq);
 }
 
-/* Blocks of spans and of ledgers change places when they are merged, so the entries of a hash are
- * sorted anew. Where several went into one block their chains were joined: the first is enough. */
+/* Blocks of spans and of ledgers change places when they are packed, so the entries of a hash are
+ * sorted anew. Several may have gone into one block: that is named once. */
 static int write_group(struct trace_merge *merge, struct txn *txn)
 {
 	struct trace_ref *refs = (void *)merge->group.data;
@@ -97,17 +95,17 @@ static int write_group(struct trace_merge *merge, struct txn *txn)
 static int add(struct trace_merge *merge, struct txn *txn, struct trace_ref ref)
 {
 	const struct trace_ref *group = (const void *)merge->group.data;
-	struct trace_merge_moved moved;
+	struct trace_ref moved = { .hash = trace_index_packed_hash(ref.hash) };
 	int rc = 0;
 
-	if (ref.seq >= merge->moved_count || !merge->moved[ref.seq].seq)
+	if (ref.seq >= merge->moved_count)
 		return -EBADMSG;
-	moved = merge->moved[ref.seq];
-	if (merge->group.len && group->hash != ref.hash)
+	moved.seq = merge->moved[ref.seq];
+	if (!moved.seq) /* ledgers: they are with their spans */
+		return 0;
+	if (merge->group.len && group->hash != moved.hash)
 		rc = write_group(merge, txn);
-	ref.seq = moved.seq;
-	ref.row += moved.row;
-	buf_append(&merge->group, &ref, sizeof(ref));
+	buf_append(&merge->group, &moved, sizeof(moved));
 	return rc < 0 ? rc : buf_error(&merge->group);
 }
 
@@ -140,10 +138,10 @@ static int fill_filter(struct trace_merge *merge, struct run_reader *reader)
 	for (uint32_t i = 0; i < STEP_REFS && rc == 0; i++) {
 		rc = run_reader_next(reader, &ref);
 		if (rc == 0)
-			filter_add(&merge->filter, ref.hash);
+			filter_add(&merge->filter, trace_index_filter_hash(ref.hash));
 	}
 	if (rc == 0) /* adding the last one again changes nothing */
-		trace_index_runs.key_of(&ref, merge->filter_key);
+		trace_index_packed_runs.key_of(&ref, merge->filter_key);
 	return rc;
 }
 
@@ -157,7 +155,7 @@ int trace_merge_filter_step(struct trace_merge *merge, struct txn *txn, MDB_dbi 
 		filter_init(&merge->filter, merge->hash_count);
 	rc = buf_error(&merge->filter);
 	if (rc == 0)
-		rc = run_reader_open(&reader, &trace_index_runs, txn, merge->writer.dbi, 0);
+		rc = run_reader_open(&reader, &trace_index_packed_runs, txn, merge->writer.dbi, 0);
 	if (rc < 0)
 		return rc;
 	rc = fill_filter(merge, &reader);

@@ -5,27 +5,21 @@
 
 #include "storage/trace_index.h"
 
-/* Where a block of the old file went: its first row is now `row` of block `seq`. 0: nowhere. */
-struct trace_merge_moved {
-	uint32_t seq;
-	uint32_t row;
-};
-
 struct trace_merge {
-	const struct trace_merge_moved *moved; /* borrowed: by old seq */
+	const uint32_t *moved; /* borrowed: by old seq, the new one; 0: nothing of it is found so */
 	uint64_t moved_count;
 	struct trace_merge_run *runs; /* owned */
 	uint32_t run_count;
 	struct run_writer writer;
-	struct buf group; /* struct trace_ref, of one hash, in new numbers */
+	struct buf group; /* struct trace_ref, of one packed hash, in new numbers */
 	uint64_t hash_count;
 	struct buf filter;                   /* owned */
 	uint8_t filter_key[KEY_ENTRY_BYTES]; /* in it so far: all before */
 };
 
 /* `reading` and the database behind it stay until trace_merge_close. */
-int trace_merge_open(struct trace_merge *merge, const struct trace_merge_moved *moved,
-		     uint64_t moved_count, const struct txn *reading, MDB_dbi from, MDB_dbi to);
+int trace_merge_open(struct trace_merge *merge, const uint32_t *moved, uint64_t moved_count,
+		     const struct txn *reading, MDB_dbi from, MDB_dbi to);
 void trace_merge_close(struct trace_merge *merge); /* also of zeros */
 
 /* Writes some; `out_done` says whether that was all. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "storage/ledger_block.h"
+#include "storage/packed.h"
 #include "storage/span_block.h"
 #include "storage/trace_index.h"
 
@@ -20,8 +21,6 @@ void trace_view_init(struct trace_view *trace, struct view *view, uint64_t seed)
 
 void trace_view_fini(struct trace_view *trace)
 {
-	for (size_t i = 0; i < TRACE_VIEW_BLOCKS; i++)
-		block_close(&trace->blocks[i].block);
 	map_fini(&trace->spans);
 }
 
@@ -68,14 +67,19 @@ static int add_spans(struct trace_view *trace, const struct block *block, const 
 	return 0;
 }
 
-static bool is_newer(const struct trace_span *span, const struct block_ledger *row,
-		     struct trace_place at)
+/* Keeps it if it is the newest so far. */
+static void note_ledger(struct trace_span *span, uint16_t revision, uint8_t grade,
+			struct trace_place at)
 {
-	int order = span->ledger.seq ? ledger_block_compare(row->revision, row->grade,
-							    span->revision, span->grade)
-				     : 1;
+	int order = span->ledger.seq
+			    ? ledger_block_compare(revision, grade, span->revision, span->grade)
+			    : 1;
 
-	return order > 0 || (order == 0 && is_before(span->ledger, at));
+	if (order < 0 || (order == 0 && !is_before(span->ledger, at)))
+		return;
+	span->ledger = at;
+	span->revision = revision;
+	span->grade = grade;
 }
 
 static int add_ledgers(struct trace_view *trace, const struct block *block, const uint8_t *trace_id,
@@ -90,11 +94,7 @@ static int add_ledgers(struct trace_view *trace, const struct block *block, cons
 		span = put(trace, row->span_id);
 		if (!span)
 			return no_room(trace);
-		if (is_newer(span, row, at)) {
-			span->ledger = at;
-			span->revision = row->revision;
-			span->grade = row->grade;
-		}
+		note_ledger(span, row->revision, row->grade, at);
 		if (row->next_of_trace <= at.row)
 			return -EBADMSG;
 		at.row = row->next_of_trace;
@@ -102,36 +102,41 @@ static int add_ledgers(struct trace_view *trace, const struct block *block, cons
 	return 0;
 }
 
-static int block_at(struct trace_view *trace, uint32_t part, uint32_t seq,
-		    const struct block **out_block)
+/* Spans, with those ledgers that they have, or ledgers alone. */
+static int add_packed(struct trace_view *trace, const struct block *block, const uint8_t *trace_id,
+		      struct trace_place at)
 {
-	struct trace_view_block *slot = &trace->blocks[seq % TRACE_VIEW_BLOCKS];
-	int rc = 0;
+	const struct packed *packed = block->packed;
 
-	*out_block = &slot->block;
-	if (slot->seq == seq && slot->part == part)
-		return 0;
-	block_close(&slot->block);
-	slot->seq = 0;
-	rc = view_block(trace->view, part, seq, &slot->block);
-	if (rc == 0) {
-		slot->part = part;
-		slot->seq = seq;
+	for (at.row = packed_first_of_trace(packed, trace_id); at.row != BLOCK_NO_ROW;
+	     at.row = packed->rows.spans[at.row].next_of_trace) {
+		struct trace_span *span = put(trace, packed->rows.spans[at.row].span_id);
+		uint16_t revision;
+		uint8_t grade;
+
+		if (!span)
+			return no_room(trace);
+		if (block->spans && (span->span.seq == 0 || is_before(at, span->span)))
+			span->span = at;
+		if (packed_ledger_of(packed, at.row, &revision, &grade))
+			note_ledger(span, revision, grade, at);
 	}
-	return rc;
+	return 0;
 }
 
 static int gather_ref(struct trace_view *trace, uint32_t part, const struct trace_ref *ref,
 		      const uint8_t *trace_id)
 {
 	struct trace_place at = { part, ref->seq, ref->row };
-	const struct block *block;
-	int rc = block_at(trace, part, ref->seq, &block);
+	struct block *block;
+	int rc = view_keep_block(trace->view, part, ref->seq, &block);
 
 	if (rc == -ENOENT) /* committed after the view's transaction began */
 		return 0;
 	if (rc < 0)
 		return rc;
+	if (block->packed)
+		return add_packed(trace, block, trace_id, at);
 	return block->spans ? add_spans(trace, block, trace_id, at)
 			    : add_ledgers(trace, block, trace_id, at);
 }
@@ -207,30 +212,19 @@ void trace_reader_init(struct trace_reader *reader, struct view *view)
 
 void trace_reader_fini(struct trace_reader *reader)
 {
-	for (size_t i = 0; i < TRACE_READER_BLOCKS; i++) {
-		block_close(&reader->spans[i].block);
-		block_close(&reader->ledgers[i].block);
-	}
 	arena_fini(&reader->arena);
 }
 
-/* Opens the block of `place`, unless it is open. */
-static int turn_to(struct view *view, struct trace_reader_block *slots, struct trace_place place,
-		   const struct block **out_block)
+static int turn_to(struct view *view, struct trace_place place, const struct block **out_block)
 {
-	struct trace_reader_block *slot = &slots[place.seq % TRACE_READER_BLOCKS];
-	int rc;
+	struct block *block;
+	int rc = view_keep_block(view, place.part, place.seq, &block);
 
-	*out_block = &slot->block;
-	if (slot->at.seq == place.seq && slot->at.part == place.part)
-		return 0;
-	block_close(&slot->block);
-	slot->at = (struct trace_place){ 0 };
-	rc = view_block(view, place.part, place.seq, &slot->block);
+	*out_block = NULL;
 	if (rc == 0)
-		rc = block_load(&slot->block);
+		rc = block_load(block);
 	if (rc == 0)
-		slot->at = place;
+		*out_block = block;
 	return rc == -ENOENT ? -EBADMSG : rc;
 }
 
@@ -238,9 +232,9 @@ static int read_ledger(struct trace_reader *reader, struct trace_place place,
 		       struct ledger *out_ledger)
 {
 	const struct block *block;
-	int rc = turn_to(reader->view, reader->ledgers, place, &block);
+	int rc = turn_to(reader->view, place, &block);
 
-	if (rc == 0 && !block->ledgers)
+	if (rc == 0 && !block->ledgers && !block->packed)
 		rc = -EBADMSG;
 	arena_fini(&reader->arena);
 	return rc < 0 ? rc : ledger_block_ledger(block, place.row, &reader->arena, out_ledger);
@@ -250,7 +244,7 @@ int trace_reader_read(struct trace_reader *reader, struct trace_place span,
 		      struct trace_place ledger, struct store_span *out_span)
 {
 	const struct block *block;
-	int rc = turn_to(reader->view, reader->spans, span, &block);
+	int rc = turn_to(reader->view, span, &block);
 
 	if (rc == 0 && !block->spans)
 		rc = -EBADMSG;

@@ -22,17 +22,9 @@ struct trace_span {
 	uint8_t grade;
 };
 
-#define TRACE_VIEW_BLOCKS 8 /* kept open: traces that are asked for together stand together */
-
-struct trace_view_block {
-	uint32_t part, seq; /* seq 0: none */
-	struct block block;
-};
-
 struct trace_view {
 	struct view *view; /* borrowed */
 	struct map spans;  /* span id -> struct trace_span */
-	struct trace_view_block blocks[TRACE_VIEW_BLOCKS];
 };
 
 void trace_view_init(struct trace_view *trace, struct view *view, uint64_t seed);
@@ -52,17 +44,9 @@ static inline bool trace_place_is(struct trace_place a, struct trace_place b)
 	return a.part == b.part && a.seq == b.seq && a.row == b.row;
 }
 
-#define TRACE_READER_BLOCKS 8 /* kept open, of each kind: results jump back and forth */
-
-struct trace_reader_block {
-	struct trace_place at; /* row unused; seq 0: none */
-	struct block block;
-};
-
 /* Reads spans and ledgers where they stand. */
 struct trace_reader {
-	struct view *view; /* borrowed */
-	struct trace_reader_block spans[TRACE_READER_BLOCKS], ledgers[TRACE_READER_BLOCKS];
+	struct view *view;  /* borrowed */
 	struct arena arena; /* of the ledger read last */
 };
 

@@ -64,18 +64,19 @@ static int number_rows(struct unsettled *unsettled, uint32_t seq, struct block *
 
 static int mark_settled(struct unsettled *unsettled, uint32_t seq, struct block *block)
 {
-	(void)seq;
-	for (uint32_t i = 0; block->ledgers && i < block->header->row_count; i++) {
-		const struct block_ledger *row = &block->ledgers[i];
-		uint64_t first = first_of(unsettled, row->span_seq), bit;
+	int rc = block_figures(block);
 
-		if (!first)
+	for (uint32_t i = 0; rc == 0 && block->ledgers && i < block->header->row_count; i++) {
+		const struct block_ledger *row = &block->ledgers[i];
+		uint64_t first = first_of(unsettled, block->spans ? seq : row->span_seq), bit;
+
+		if (!first || !row->revision)
 			continue;
-		bit = first - 1 + row->span_row;
+		bit = first - 1 + (block->spans ? i : row->span_row);
 		if (bit < unsettled->bits)
 			unsettled->settled[bit / 8] |= (uint8_t)(1u << bit % 8);
 	}
-	return 0;
+	return rc;
 }
 
 /* Its ledger may be in another part, and it may be the resent copy of another row. */

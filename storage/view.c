@@ -25,6 +25,8 @@ int view_open(struct store *store, struct view *out_view)
 
 void view_close(struct view *view)
 {
+	for (size_t i = 0; i < VIEW_BLOCKS; i++)
+		block_close(&view->blocks[i].block);
 	for (size_t i = 0; i < view->count; i++) {
 		txn_abort(&view->parts[i].txn);
 		part_release(view->parts[i].part);
@@ -49,4 +51,64 @@ int view_block(struct view *view, size_t index, uint32_t seq, struct block *out_
 	int rc = view_txn(view, index, &txn);
 
 	return rc < 0 ? rc : part_block(view->parts[index].part, txn, seq, out_block);
+}
+
+/* The slot of a block, opened if need be. */
+static int keep(struct view *view, size_t index, uint32_t seq, struct view_block **out_kept)
+{
+	struct view_block *oldest = &view->blocks[0];
+	int rc;
+
+	for (size_t i = 0; i < VIEW_BLOCKS; i++) {
+		struct view_block *kept = &view->blocks[i];
+
+		if (kept->seq == seq && kept->part == index) {
+			*out_kept = kept;
+			return 0;
+		}
+		oldest = kept->used < oldest->used ? kept : oldest;
+	}
+	block_close(&oldest->block);
+	oldest->seq = 0;
+	oldest->used = 0;
+	rc = view_block(view, index, seq, &oldest->block);
+	if (rc < 0)
+		return rc;
+	oldest->part = (uint32_t)index;
+	oldest->seq = seq;
+	*out_kept = oldest;
+	return 0;
+}
+
+int view_keep_block(struct view *view, size_t index, uint32_t seq, struct block **out_block)
+{
+	struct view_block *kept;
+	int rc = keep(view, index, seq, &kept);
+
+	if (rc < 0)
+		return rc;
+	if (kept->used != VIEW_PINNED)
+		kept->used = ++view->clock;
+	*out_block = &kept->block;
+	return 0;
+}
+
+int view_pin_block(struct view *view, size_t index, uint32_t seq, struct block **out_block)
+{
+	struct view_block *kept;
+	int rc = keep(view, index, seq, &kept);
+
+	if (rc < 0)
+		return rc;
+	kept->used = VIEW_PINNED;
+	*out_block = &kept->block;
+	return 0;
+}
+
+void view_unpin(struct view *view)
+{
+	for (size_t i = 0; i < VIEW_BLOCKS; i++) {
+		if (view->blocks[i].used == VIEW_PINNED)
+			view->blocks[i].used = ++view->clock;
+	}
 }

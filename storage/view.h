@@ -12,9 +12,21 @@ struct view_part {
 	struct txn txn;
 };
 
+#define VIEW_BLOCKS 32 /* kept open: what is asked for together stands together */
+
+#define VIEW_PINNED UINT64_MAX
+
+struct view_block {
+	uint32_t part, seq; /* seq 0: none */
+	uint64_t used;      /* when, as view.clock counts; VIEW_PINNED */
+	struct block block;
+};
+
 struct view {
 	struct view_part *parts; /* owned; oldest first */
 	size_t count;
+	struct view_block blocks[VIEW_BLOCKS];
+	uint64_t clock;
 };
 
 int view_open(struct store *store, struct view *out_view);
@@ -22,4 +34,10 @@ void view_close(struct view *view);
 
 /* The part's transaction, begun if need be. */
 int view_txn(struct view *view, size_t index, const struct txn **out_txn);
+/* A block of the caller's own. */
 int view_block(struct view *view, size_t index, uint32_t seq, struct block *out_block);
+/* One that the view keeps: borrowed until many others have been asked for; a pinned one until it is
+ * let go. One at a time can be pinned. */
+int view_keep_block(struct view *view, size_t index, uint32_t seq, struct block **out_block);
+int view_pin_block(struct view *view, size_t index, uint32_t seq, struct block **out_block);
+void view_unpin(struct view *view);

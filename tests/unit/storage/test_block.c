@@ -51,7 +51,7 @@ static char *write_draft(const struct block_writer *writer, size_t *out_bytes)
 
 /* Two batches in one block, for free(). A name that no operation number can be had for, being too
  * long, needs no database. */
-static char *span_bytes(int zstd_level, size_t *out_bytes)
+static char *span_bytes(size_t *out_bytes)
 {
 	static char long_name[OPERATIONS_NAME_BYTES + 1];
 	struct span_batch *batches[] = { batch_of(0), batch_of(SPANS) };
@@ -66,7 +66,7 @@ static char *span_bytes(int zstd_level, size_t *out_bytes)
 		for (uint32_t i = 0; i < SPANS; i++) /* and these are in no body */
 			batches[b]->spans[i].name = (struct str){ long_name, sizeof(long_name) };
 	}
-	block_writer_init(&writer, 7, zstd_level);
+	block_writer_init(&writer, 7);
 	assert_int_equal(span_block_encode(&writer, (const struct span_batch *const *)batches, 2,
 					   FIXTURE_T0, &names),
 			 0);
@@ -83,7 +83,7 @@ static char *ledger_bytes(size_t *out_bytes)
 	struct block_writer writer;
 	char *bytes;
 
-	block_writer_init(&writer, 7, 0);
+	block_writer_init(&writer, 7);
 	ledger_block_begin(&writer, FIXTURE_T0);
 	for (uint64_t i = 0; i < SPANS; i++) {
 		struct fixture_span span = { .trace = i % 5,
@@ -124,29 +124,26 @@ static void check_batch(const struct block *block)
 	arena_fini(&batch.arena);
 }
 
-static void batches_come_back_raw_and_packed(void **state)
+static void batches_come_back(void **state)
 {
-	(void)state;
-	for (int level = 0; level <= 3; level += 3) {
-		size_t bytes_len;
-		char *bytes = span_bytes(level, &bytes_len);
-		struct block block;
+	size_t bytes_len;
+	char *bytes = span_bytes(&bytes_len);
+	struct block block;
 
-		assert_int_equal(block_open((struct str){ bytes, bytes_len }, false, &block), 0);
-		assert_int_equal(block.header->encoding, level ? BLOCK_PACKED : BLOCK_RAW);
-		assert_int_equal(block.header->min_start_unix_ns, FIXTURE_T0);
-		assert_int_equal(block.header->max_end_unix_ns, FIXTURE_T0 + 2 * (SPANS - 1));
-		assert_int_equal(block_load(&block), 0);
-		check_batch(&block);
-		block_close(&block);
-		free(bytes);
-	}
+	(void)state;
+	assert_int_equal(block_open((struct str){ bytes, bytes_len }, false, &block), 0);
+	assert_int_equal(block.header->min_start_unix_ns, FIXTURE_T0);
+	assert_int_equal(block.header->max_end_unix_ns, FIXTURE_T0 + 2 * (SPANS - 1));
+	assert_int_equal(block_load(&block), 0);
+	check_batch(&block);
+	block_close(&block);
+	free(bytes);
 }
 
 static void rows_of_a_trace_are_chained(void **state)
 {
 	size_t bytes_len, firsts = 0;
-	char *bytes = span_bytes(0, &bytes_len);
+	char *bytes = span_bytes(&bytes_len);
 	struct block block;
 
 	(void)state;
@@ -165,7 +162,7 @@ static void rows_of_a_trace_are_chained(void **state)
 static void a_block_at_an_odd_address_opens(void **state)
 {
 	size_t bytes_len;
-	char *bytes = span_bytes(0, &bytes_len), *odd = malloc(bytes_len + 1);
+	char *bytes = span_bytes(&bytes_len), *odd = malloc(bytes_len + 1);
 	struct block block;
 
 	(void)state;
@@ -217,11 +214,9 @@ static void no_flipped_bit_and_no_cut_is_believed(void **state)
 	char *bytes;
 
 	(void)state;
-	for (int level = 0; level <= 3; level += 3) {
-		bytes = span_bytes(level, &len);
-		check_damage(bytes, len);
-		free(bytes);
-	}
+	bytes = span_bytes(&len);
+	check_damage(bytes, len);
+	free(bytes);
 	bytes = ledger_bytes(&len);
 	check_damage(bytes, len);
 	free(bytes);
@@ -286,11 +281,10 @@ static void lower_ratios_rank_higher(void **state)
 /* test_storage_block DIRECTORY: seeds for the fuzzer. */
 static int write_seeds(const char *directory)
 {
-	size_t lens[3];
-	char *seeds[] = { span_bytes(0, &lens[0]), span_bytes(3, &lens[1]),
-			  ledger_bytes(&lens[2]) };
+	size_t lens[2];
+	char *seeds[] = { span_bytes(&lens[0]), ledger_bytes(&lens[1]) };
 
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 2; i++) {
 		char path[512];
 		FILE *file;
 
@@ -306,7 +300,7 @@ static int write_seeds(const char *directory)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(batches_come_back_raw_and_packed),
+		cmocka_unit_test(batches_come_back),
 		cmocka_unit_test(rows_of_a_trace_are_chained),
 		cmocka_unit_test(a_block_at_an_odd_address_opens),
 		cmocka_unit_test(no_flipped_bit_and_no_cut_is_believed),

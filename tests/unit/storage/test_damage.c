@@ -19,7 +19,7 @@
 #include "tests/lib/storage_fixture.h"
 
 #define HOUR_NS (3600 * NS_PER_SEC)
-#define TRACES  400
+#define TRACES  100
 #define FLIPS   100
 
 static char *path_in(const char *folder, const char *name)

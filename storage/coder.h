@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The columns of a packed block, written and read by the same code.
+ *
+ * Whoever describes a record (pack_rows.c and its kin) calls a function for each field: a coder
+ * that writes appends the field to its column, one that reads sets it. So the two ways cannot drift
+ * apart. What stands in one column is alike, and is compressed for itself; reading unpacks only the
+ * columns that are asked for.
+ *
+ *   for each column: varint plain bytes, varint packed bytes (0: as it is)
+ *   then the columns, one after the other
+ *
+ * Reading believes nothing: what does not fit sets `error` to -EBADMSG, once, and is zero from then
+ * on. Not thread safe. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "collector/base/buf.h"
+#include "collector/base/compress.h"
+#include "collector/base/wire.h"
+
+/* X(name, form, what stands in it); in the order in which they are wanted. RANDOM ones are not
+ * compressed. A column NAME and NAME_BITS belong to coder_wide: of each number the first says how
+ * many bits it has, the second the bits. */
+/* clang-format off */
+#define CODER_COLUMNS(X) \
+	X(TRACE,          PACKED, "rows back to the one before of its trace; 0: a new trace") \
+	X(TRACE_ID,       RANDOM, "of new traces") \
+	X(SPAN_ID,        RANDOM, "") \
+	X(PARENT,         PACKED, "the row of the parent, from this one; or none, or its id follows") \
+	X(PARENT_ID,      RANDOM, "of parents that have no row") \
+	X(TIME_FORM,      PACKED, "against what start and end are counted") \
+	X(START,          PACKED, "") \
+	X(START_BITS,     RANDOM, "") \
+	X(END,            PACKED, "") \
+	X(END_BITS,       RANDOM, "") \
+	X(OPERATION,      PACKED, "") \
+	X(KIND,           PACKED, "kind and status") \
+	X(FLAGS,          PACKED, "of OTLP") \
+	X(OWNER,          PACKED, "resource and scope") \
+	X(THREAD,         PACKED, "thread and process") \
+	X(GRADE,          PACKED, "of the ledger, and flags") \
+	X(REVISION,       PACKED, "of ledgers that were revised") \
+	X(FIGURES,        PACKED, "which figures are there") \
+	X(FIGURE,         PACKED, "process and rare ones") \
+	X(CPU,            PACKED, "") \
+	X(CPU_BITS,       RANDOM, "") \
+	X(RUNNABLE,       PACKED, "") \
+	X(RUNNABLE_BITS,  RANDOM, "") \
+	X(BLOCKED,        PACKED, "") \
+	X(BLOCKED_BITS,   RANDOM, "") \
+	X(UNCERTAIN,      PACKED, "") \
+	X(UNCERTAIN_BITS, RANDOM, "") \
+	X(TEXT_FORM,      PACKED, "how the span message is kept") \
+	X(TEXT_LEN,       PACKED, "of the message, and how much of it is kept") \
+	X(WORD,           PACKED, "names and peers, as numbers of strings") \
+	X(STRING,         PACKED, "the strings: resources, scopes, names, peers") \
+	X(TABLE,          PACKED, "their lengths; resources and scopes, as numbers of strings") \
+	X(TEXT,           PACKED, "span messages without ids and times") \
+	X(DETAIL_AT,      PACKED, "where every sixteenth trace begins in the next columns") \
+	X(DETAIL,         PACKED, "waits, items, links: choices") \
+	X(DETAIL_KIND,    PACKED, "... numbers in the lists") \
+	X(DETAIL_ID,      RANDOM, "... ids") \
+	X(DETAIL_NS,      PACKED, "... durations") \
+	X(DETAIL_NS_BITS, RANDOM, "") \
+	X(STACK,          PACKED, "stacks: choices") \
+	X(STACK_KIND,     PACKED, "... numbers in their list") \
+	X(STACK_NS,       PACKED, "... durations") \
+	X(STACK_NS_BITS,  RANDOM, "") \
+	X(SLICE,          PACKED, "slices: choices") \
+	X(SLICE_NS,       PACKED, "... durations and threads") \
+	X(SLICE_NS_BITS,  RANDOM, "") \
+	X(LISTS,          PACKED, "lists of stacks, targets, kinds of waits, wakers, texts") \
+	X(LIST_ID,        RANDOM, "... ids")
+/* clang-format on */
+
+enum coder_column {
+#define X(name, form, what) COLUMN_##name,
+	CODER_COLUMNS(X)
+#undef X
+		CODER_COLUMN_COUNT
+};
+
+#define CODER_MAX_BYTES ((uint64_t)1 << 28) /* of one column, plain */
+
+struct coder_state {
+	struct buf bytes; /* owned: written, or unpacked */
+	struct wire_reader
+		reader;     /* into the bytes, or into the block where they are as they are */
+	const char *start;  /* where the reader began */
+	uint64_t bits;      /* writing NAME_BITS: those that fill no byte yet */
+	uint64_t bit_count; /* ... and how many; reading: how many were read */
+	struct str packed;  /* borrowed: in the block; until it is unpacked */
+	size_t plain_bytes;
+	bool is_packed;
+};
+
+struct coder {
+	bool is_reading;
+	int error;
+	struct coder_state columns[CODER_COLUMN_COUNT];
+};
+
+/* A coder that writes. coder_clear: the next block. */
+void coder_init(struct coder *coder);
+void coder_clear(struct coder *coder);
+void coder_fini(struct coder *coder); /* of both ways; zeros too */
+/* Appends the whole to `out`. `packer` NULL: nothing is compressed. -ENOMEM. */
+int coder_seal(struct coder *coder, struct compress_packer *packer, struct buf *out);
+
+/* A coder that reads what coder_seal made; `bytes` are borrowed until coder_fini. Each column must
+ * be unpacked before it is read. -EBADMSG, -ENOMEM; it is fit for coder_fini either way. */
+int coder_open(struct coder *coder, struct str bytes);
+int coder_unpack(struct coder *coder, enum coder_column first, enum coder_column last);
+/* Gives back the memory of columns that have been read. */
+void coder_forget(struct coder *coder, enum coder_column first, enum coder_column last);
+
+/* How many plain bytes a column has, or had so far. */
+size_t coder_bytes_of(const struct coder *coder, enum coder_column column);
+/* Bytes on disk of a column that is read, and of the list in front of all. */
+size_t coder_stored_bytes(const struct coder *coder, enum coder_column column);
+
+/* Where some columns stand, in bytes or bits, and back. Seeking beyond the end is an error. */
+void coder_tell(const struct coder *coder, enum coder_column first, unsigned count,
+		uint32_t *out_places);
+void coder_seek(struct coder *coder, enum coder_column first, unsigned count,
+		const uint32_t *places);
+
+void coder_fail(struct coder *coder); /* -EBADMSG */
+uint64_t coder_read_number(struct coder *coder, enum coder_column column);
+
+/* Small numbers take one byte. */
+static inline void coder_number(struct coder *coder, enum coder_column column, uint64_t *value)
+{
+	struct coder_state *state = &coder->columns[column];
+
+	if (!coder->is_reading)
+		wire_put_varint(&state->bytes, *value);
+	else if (state->reader.at < state->reader.end && (uint8_t)*state->reader.at < 0x80)
+		*value = (uint8_t)*state->reader.at++;
+	else
+		*value = coder_read_number(coder, column);
+}
+
+void coder_number32(struct coder *coder, enum coder_column column, uint32_t *value);
+void coder_signed(struct coder *coder, enum coder_column column, int64_t *value);
+/* A byte of at most `max`. */
+void coder_byte(struct coder *coder, enum coder_column column, uint8_t *value, uint8_t max);
+void coder_raw(struct coder *coder, enum coder_column column, void *bytes, size_t len);
+
+/* A number of many bits, like a duration, in `column` and the one behind it. */
+void coder_wide(struct coder *coder, enum coder_column column, uint64_t *value);
+void coder_wide_signed(struct coder *coder, enum coder_column column, int64_t *value);
+
+/* A wide number that is mostly one of the guesses, which both sides know: which one is a choice in
+ * the first column; if it is none, it follows in the second. */
+void coder_guess(struct coder *coder, enum coder_column choice, enum coder_column column,
+		 const uint64_t *guesses, uint8_t count, uint64_t *value);

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/pack_lists.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void init(struct pack_list *list, size_t entry_bytes, uint64_t seed)
+{
+	*list = (struct pack_list){ .entry_bytes = entry_bytes };
+	map_init(&list->places, entry_bytes, sizeof(uint32_t), seed);
+	buf_init(&list->entries, 0);
+}
+
+void pack_lists_init(struct pack_lists *lists, uint64_t seed)
+{
+	init(&lists->stacks, sizeof(uint64_t), seed);
+	init(&lists->targets, sizeof(struct event_target), seed);
+	init(&lists->kinds, sizeof(struct pack_kind), seed);
+	init(&lists->wakers, sizeof(struct pack_waker), seed);
+	init(&lists->tags, sizeof(struct event_tag), seed);
+	init(&lists->texts, PACK_TEXT_BYTES, seed);
+}
+
+static void clear(struct pack_list *list)
+{
+	map_clear(&list->places);
+	buf_clear(&list->entries);
+	list->count = 0;
+}
+
+void pack_lists_clear(struct pack_lists *lists)
+{
+	clear(&lists->stacks);
+	clear(&lists->targets);
+	clear(&lists->kinds);
+	clear(&lists->wakers);
+	clear(&lists->tags);
+	clear(&lists->texts);
+}
+
+static void fini(struct pack_list *list)
+{
+	map_fini(&list->places);
+	buf_fini(&list->entries);
+	list->count = 0;
+}
+
+void pack_lists_fini(struct pack_lists *lists)
+{
+	fini(&lists->stacks);
+	fini(&lists->targets);
+	fini(&lists->kinds);
+	fini(&lists->wakers);
+	fini(&lists->tags);
+	fini(&lists->texts);
+}
+
+/* Writing: the number, made if need be. */
+static uint32_t number_of(struct pack_list *list, struct coder *coder, const void *entry)
+{
+	uint32_t *place = map_put(&list->places, entry);
+
+	if (place && *place == 0) {
+		buf_append(&list->entries, entry, list->entry_bytes);
+		*place = ++list->count;
+	}
+	if (!place || buf_error(&list->entries)) {
+		coder->error = -ENOMEM;
+		return 0;
+	}
+	return *place - 1;
+}
+
+static void code_number(struct pack_list *list, struct coder *coder, enum coder_column column,
+			void *entry)
+{
+	uint32_t number = coder->is_reading ? 0 : number_of(list, coder, entry);
+
+	coder_number32(coder, column, &number);
+	if (!coder->is_reading)
+		return;
+	if (number < list->count)
+		memcpy(entry, list->entries.data + number * list->entry_bytes, list->entry_bytes);
+	else
+		coder_fail(coder);
+}
+
+void pack_list_code(struct pack_list *list, struct coder *coder, void *entry)
+{
+	code_number(list, coder, COLUMN_DETAIL_KIND, entry);
+}
+
+void pack_lists_stack(struct pack_lists *lists, struct coder *coder, enum coder_column column,
+		      uint64_t *stack)
+{
+	uint64_t number = *stack;
+
+	if (!coder->is_reading && *stack >= STACK_FIRST_ID)
+		number = STACK_FIRST_ID + number_of(&lists->stacks, coder, stack);
+	coder_number(coder, column, &number);
+	if (!coder->is_reading)
+		return;
+	*stack = number;
+	if (number < STACK_FIRST_ID)
+		return;
+	number -= STACK_FIRST_ID;
+	if (number < lists->stacks.count)
+		memcpy(stack, lists->stacks.entries.data + number * sizeof(*stack), sizeof(*stack));
+	else
+		coder_fail(coder);
+}
+
+static void code_stack(struct pack_lists *lists, struct coder *coder, void *entry)
+{
+	(void)lists;
+	coder_raw(coder, COLUMN_LIST_ID, entry, sizeof(uint64_t));
+}
+
+static void code_target(struct pack_lists *lists, struct coder *coder, void *entry)
+{
+	struct event_target *target = entry;
+	uint64_t port = target->port, id = target->id;
+	uint8_t len = sizeof(target->address);
+
+	(void)lists;
+	while (len > 0 && target->address[len - 1] == 0)
+		len--;
+	coder_byte(coder, COLUMN_LISTS, &target->kind, TARGET_FUTEX_SHARED);
+	coder_number(coder, COLUMN_LISTS, &port);
+	coder_number32(coder, COLUMN_LISTS, &target->aux);
+	coder_number(coder, COLUMN_LISTS, &id);
+	coder_byte(coder, COLUMN_LISTS, &len, sizeof(target->address));
+	coder_raw(coder, COLUMN_LISTS, target->address, len);
+	if (port > UINT16_MAX)
+		coder_fail(coder);
+	target->port = (uint16_t)port;
+	target->id = id;
+}
+
+static void code_kind(struct pack_lists *lists, struct coder *coder, void *entry)
+{
+	struct pack_kind *kind = entry;
+	int64_t syscall = kind->syscall;
+
+	coder_byte(coder, COLUMN_LISTS, &kind->reason, REASON_COUNT - 1);
+	coder_signed(coder, COLUMN_LISTS, &syscall);
+	if (syscall < INT32_MIN || syscall > INT32_MAX)
+		coder_fail(coder);
+	kind->syscall = (int32_t)syscall;
+	pack_lists_stack(lists, coder, COLUMN_LISTS, &kind->stack);
+	code_number(&lists->targets, coder, COLUMN_LISTS, &kind->target);
+}
+
+/* Against the one before: threads of a process are numbered one after the other. */
+static void code_step(struct coder *coder, uint32_t *before, uint32_t *number)
+{
+	int64_t step = (int64_t)*number - *before;
+
+	coder_signed(coder, COLUMN_LISTS, &step);
+	*number = *before + (uint32_t)step;
+	*before = *number;
+}
+
+static void code_waker(struct pack_lists *lists, struct coder *coder, void *entry)
+{
+	struct pack_waker *waker = entry;
+	uint8_t len = (uint8_t)strnlen(waker->comm, sizeof(waker->comm) - 1);
+
+	code_step(coder, &lists->last_pid, &waker->pid);
+	code_step(coder, &lists->last_tid, &waker->tid);
+	coder_byte(coder, COLUMN_LISTS, &waker->kind, WAKER_KERNEL);
+	coder_byte(coder, COLUMN_LISTS, &len, sizeof(waker->comm) - 1);
+	coder_raw(coder, COLUMN_LISTS, waker->comm, len);
+}
+
+static void code_tag(struct pack_lists *lists, struct coder *coder, void *entry)
+{
+	(void)lists;
+	coder_raw(coder, COLUMN_LIST_ID, entry, sizeof(struct event_tag));
+}
+
+static void code_text(struct pack_lists *lists, struct coder *coder, void *entry)
+{
+	char *text = entry;
+	uint8_t len = (uint8_t)strnlen(text, PACK_TEXT_BYTES - 1);
+
+	(void)lists;
+	coder_byte(coder, COLUMN_LISTS, &len, PACK_TEXT_BYTES - 1);
+	coder_raw(coder, COLUMN_LISTS, text, len);
+}
+
+typedef void code_entry(struct pack_lists *lists, struct coder *coder, void *entry);
+
+static void code_list(struct pack_lists *lists, struct coder *coder, struct pack_list *list,
+		      code_entry *code)
+{
+	_Alignas(struct pack_kind) char entry[64];
+	uint32_t count = list->count;
+
+	coder_number32(coder, COLUMN_LISTS, &count);
+	for (uint32_t i = 0; i < count && !coder->error; i++) {
+		memset(entry, 0, sizeof(entry));
+		if (!coder->is_reading)
+			memcpy(entry, list->entries.data + i * list->entry_bytes,
+			       list->entry_bytes);
+		code(lists, coder, entry);
+		if (coder->is_reading)
+			buf_append(&list->entries, entry, list->entry_bytes);
+		if (buf_error(&list->entries))
+			coder->error = -ENOMEM;
+	}
+	list->count = count;
+}
+
+_Static_assert(sizeof(struct pack_kind) <= 64 && sizeof(struct pack_waker) <= 64, "an entry");
+_Static_assert(PACK_TEXT_BYTES <= 64 && sizeof(struct event_target) <= 64, "an entry");
+
+void pack_lists_code(struct pack_lists *lists, struct coder *coder)
+{
+	/* Those that others name first: what writing adds to them is in them when they are read. */
+	if (!coder->is_reading) {
+		const struct pack_kind *kinds = (const void *)lists->kinds.entries.data;
+
+		for (uint32_t i = 0; i < lists->kinds.count && !coder->error; i++) {
+			if (kinds[i].stack >= STACK_FIRST_ID)
+				number_of(&lists->stacks, coder, &kinds[i].stack);
+			number_of(&lists->targets, coder, &kinds[i].target);
+		}
+	}
+	lists->last_pid = lists->last_tid = 0;
+	code_list(lists, coder, &lists->stacks, code_stack);
+	code_list(lists, coder, &lists->targets, code_target);
+	code_list(lists, coder, &lists->kinds, code_kind);
+	code_list(lists, coder, &lists->wakers, code_waker);
+	code_list(lists, coder, &lists->tags, code_tag);
+	code_list(lists, coder, &lists->texts, code_text);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A packed block that is open: what compaction made of the blocks of a part that is over.
+ *
+ *   spans with their ledgers     row i of the ledgers belongs to row i of the spans
+ *   ledgers alone                whose spans are in another part
+ *
+ * Opening unpacks the rows; the ledgers' rows come when a search asks for them, strings and ledgers
+ * when the block is loaded, a span's message when it is wanted, the ledgers of a trace together.
+ * Nothing is believed: see coder.h. */
+#pragma once
+
+#include "collector/base/arena.h"
+#include "storage/pack_ledgers.h"
+#include "storage/pack_words.h"
+
+struct packed_text;
+
+struct packed {
+	struct block_header header;
+	struct coder coder;
+	struct pack_rows rows;
+	bool has_ledgers;
+	uint16_t *revisions;          /* by row; NULL: all 1 */
+	uint32_t *figure_places;      /* of every PACK_FIGURES_EVERY-th row */
+	struct block_ledger *ledgers; /* by row; revision 0: none. NULL: not asked for */
+	struct arena arena;           /* all of these */
+	/* Once loaded. */
+	bool is_loaded;
+	struct pack_words words;
+	struct packed_text *texts; /* owned: by row */
+	struct buf heap;           /* the strings, then room for the messages */
+	struct pack_lists lists;
+	uint32_t *detail_places; /* of every PACK_DETAIL_EVERY-th trace with a ledger */
+	/* The trace whose ledgers were read last. */
+	uint32_t trace; /* its number + 1; 0: none */
+	struct pack_member *members;
+	uint32_t member_count;
+	struct arena trace_arena;
+};
+
+/* `value`: header and columns, borrowed until packed_close. -EBADMSG, -ENOMEM. */
+int packed_open(struct str value, struct packed **out_packed);
+void packed_close(struct packed *packed); /* NULL: nothing */
+
+/* The first row of a trace; BLOCK_NO_ROW: none. Rows are chained from there. */
+uint32_t packed_first_of_trace(const struct packed *packed, const uint8_t *trace_id);
+/* The ledger of a row, as far as is needed to tell which of two is newer. false: there is none. */
+bool packed_ledger_of(const struct packed *packed, uint32_t row, uint16_t *out_revision,
+		      uint8_t *out_grade);
+/* Sets packed->ledgers. */
+int packed_figures(struct packed *packed);
+
+/* From now on words, heap, and the functions below may be used. */
+int packed_load(struct packed *packed);
+/* Sets the slices of the row's span: they are in packed->heap. */
+int packed_span(struct packed *packed, uint32_t row);
+/* The row has a ledger. Its arrays hold until a ledger of another trace is read. */
+int packed_ledger(struct packed *packed, uint32_t row, struct ledger *out_ledger);
