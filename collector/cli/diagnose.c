@@ -200,7 +200,7 @@ static int both(const struct request *request, struct diagnosis *on, struct diag
 	buf_init(&out, 0);
 	if (rc == 0 && request->json) {
 		json_init(&json, &out);
-		diagnose_json_pair(&pair, on, off, &json);
+		diagnose_json_pair(&pair, NULL, on, off, &json);
 		buf_append_byte(&out, '\n');
 	} else if (rc == 0) {
 		diagnose_show_pair(&pair, on, off, &request->term, &out);
@@ -352,6 +352,7 @@ int command_diagnose(int argc, char **argv)
 		return 2;
 	if (stored.trace || stored.operation) {
 		stored.json = request.json;
+		stored.svg = request.svg;
 		return diagnose_stored(&stored, &request.term);
 	}
 	if (words != 1)

@@ -30,12 +30,14 @@ void diagnose_show_pair(const struct profile_pair *pair, struct diagnosis *on,
 			struct diagnosis *off, const struct term *term, struct buf *out);
 void diagnose_json(struct diagnosis *diagnosis, const char *path, const char *format,
 		   struct json *json);
-void diagnose_json_pair(const struct profile_pair *pair, struct diagnosis *on,
+/* `key` as in json.h. */
+void diagnose_json_pair(const struct profile_pair *pair, const char *key, struct diagnosis *on,
 			struct diagnosis *off, struct json *json);
 
 /* Stored data, asked of a running daemon. Exit status. */
 struct diagnose_stored {
 	const char *trace, *operation, *from, *to, *api;
+	const char *svg; /* where a flame graph goes; NULL: nowhere */
 	bool json;
 };
 int diagnose_stored(const struct diagnose_stored *stored, const struct term *term);

@@ -305,10 +305,10 @@ void diagnose_json(struct diagnosis *d, const char *path, const char *format, st
 	json_end(json);
 }
 
-void diagnose_json_pair(const struct profile_pair *pair, struct diagnosis *on,
+void diagnose_json_pair(const struct profile_pair *pair, const char *key, struct diagnosis *on,
 			struct diagnosis *off, struct json *json)
 {
-	json_object(json, NULL);
+	json_object(json, key);
 	json_double(json, "wall_ns", pair->wall_ns, 0);
 	json_double(json, "on_cpu_ns", pair->on_ns, 0);
 	json_double(json, "waiting_ns", pair->waiting_ns, 0);

@@ -9,6 +9,7 @@
 #include "collector/cli/diagnose.h"
 #include "collector/cli/show.h"
 #include "collector/profile_file.h"
+#include "collector/profile_picture.h"
 
 #define PATH_BYTES 256
 
@@ -57,42 +58,105 @@ static int fetch_side(struct client *client, const char *selection, bool on_cpu,
 	return rc;
 }
 
-static int show_sides(struct profile *on, struct profile *off, double wall_ns,
-		      const struct term *term)
-{
+/* Both sides of a selection, judged together. */
+struct sides {
+	struct profile on, off;
 	struct diagnosis on_side, off_side;
 	struct profile_pair pair;
-	struct buf out;
-	int rc = diagnosis_init(&on_side, on, 0, PROFILE_CPU);
+};
 
-	buf_init(&out, 0);
-	if (diagnosis_init(&off_side, off, 0, PROFILE_OFF_CPU) == 0 && rc == 0) {
-		rc = profile_pair_judge(&on_side, &off_side, wall_ns, &pair);
-		if (rc == 0)
-			diagnose_show_pair(&pair, &on_side, &off_side, term, &out);
-		profile_pair_fini(&pair);
+static int judge(struct sides *sides, double wall_ns)
+{
+	int on_rc = diagnosis_init(&sides->on_side, &sides->on, 0, PROFILE_CPU);
+	int off_rc = diagnosis_init(&sides->off_side, &sides->off, 0, PROFILE_OFF_CPU);
+
+	if (on_rc < 0 || off_rc < 0)
+		return on_rc < 0 ? on_rc : off_rc;
+	return profile_pair_judge(&sides->on_side, &sides->off_side, wall_ns, &sides->pair);
+}
+
+static void sides_fini(struct sides *sides)
+{
+	profile_pair_fini(&sides->pair);
+	diagnosis_fini(&sides->on_side);
+	diagnosis_fini(&sides->off_side);
+	profile_fini(&sides->on);
+	profile_fini(&sides->off);
+}
+
+/* -ENOENT: the daemon has no stacks of both. On success, sides_fini. */
+static int sides_init(struct sides *sides, struct client *client, const char *selection,
+		      double wall_ns)
+{
+	int rc;
+
+	*sides = (struct sides){ .pair = { .wall_ns = 0 } };
+	rc = fetch_side(client, selection, true, &sides->on);
+	if (rc < 0)
+		return rc;
+	rc = fetch_side(client, selection, false, &sides->off);
+	if (rc < 0) {
+		profile_fini(&sides->on);
+		return rc;
 	}
-	fwrite(out.data, 1, out.len, stdout);
-	buf_fini(&out);
-	diagnosis_fini(&on_side);
-	diagnosis_fini(&off_side);
+	rc = judge(sides, wall_ns);
+	if (rc < 0)
+		sides_fini(sides);
 	return rc;
 }
 
-/* The stacks of a selection, if the daemon has them. */
-static void show_stacks(struct client *client, const char *selection, double wall_ns,
-			const struct term *term)
+static struct diagnosis *larger(struct sides *sides)
 {
-	struct profile on, off;
+	return sides->pair.on_ns > sides->pair.waiting_ns ? &sides->on_side : &sides->off_side;
+}
 
-	if (fetch_side(client, selection, true, &on) < 0)
-		return;
-	if (fetch_side(client, selection, false, &off) == 0) {
-		putchar('\n');
-		show_sides(&on, &off, wall_ns, term);
-		profile_fini(&off);
+/* The picture that was asked for. Exit status. */
+static int save_picture(struct sides *sides, const char *title, const char *path)
+{
+	struct buf finding;
+	int rc;
+
+	buf_init(&finding, 0);
+	buf_append_str(&finding, buf_str(&sides->pair.verdict));
+	buf_append_byte(&finding, 0);
+	rc = profile_picture_save(larger(sides), title, finding.data, path);
+	buf_fini(&finding);
+	return rc < 0 ? 1 : 0;
+}
+
+/* The stacks of a selection, if the daemon has them: as text on stdout, or as the member "profiles"
+ * of `json`; and as a picture. Exit status. */
+static int show_stacks(const struct diagnose_stored *stored, struct client *client,
+		       const char *selection, double wall_ns, const char *title,
+		       const struct term *term, struct json *json)
+{
+	struct sides sides;
+	struct buf out;
+	int status = 0;
+
+	if (sides_init(&sides, client, selection, wall_ns) < 0) {
+		if (json)
+			json_null(json, "profiles");
+		if (stored->svg)
+			fprintf(stderr, "spanwise: no stacks are stored of it: no picture\n");
+		return stored->svg ? 1 : 0;
 	}
-	profile_fini(&on);
+	buf_init(&out, 0);
+	if (json) {
+		diagnose_json_pair(&sides.pair, "profiles", &sides.on_side, &sides.off_side, json);
+	} else {
+		buf_append_byte(&out, '\n');
+		diagnose_show_pair(&sides.pair, &sides.on_side, &sides.off_side, term, &out);
+	}
+	if (stored->svg)
+		status = save_picture(&sides, title, stored->svg);
+	if (stored->svg && status == 0 && !json)
+		buf_printf(&out, "\nflame graph: %s\n", stored->svg);
+	if (out.len)
+		fwrite(out.data, 1, out.len, stdout);
+	buf_fini(&out);
+	sides_fini(&sides);
+	return status;
 }
 
 /* ---- one trace ---- */
@@ -164,67 +228,106 @@ static void put_waits(const struct json_value *span, struct buf *out)
 	}
 }
 
-/* The span without a parent in this trace; else the longest. */
-static const struct json_value *root_of(const struct json_value *spans)
+static bool is_better_root(const struct json_value *span, const struct json_value *than)
+{
+	bool has_parent = json_read_text(span, "parent_span_id")[0];
+	bool other_has = than && json_read_text(than, "parent_span_id")[0];
+
+	if (!than || has_parent != other_has)
+		return !than || other_has;
+	return json_read_double(span, "wall_ns") > json_read_double(than, "wall_ns");
+}
+
+/* The one with this id; NULL: a span without a parent, else the longest. */
+static const struct json_value *choose_span(const struct json_value *spans, const char *span_id)
 {
 	const struct json_value *best = NULL;
 
 	for (size_t i = 0; i < json_read_count(spans); i++) {
 		const struct json_value *span = json_read_at(spans, i);
 
-		if (!best || json_read_double(span, "wall_ns") > json_read_double(best, "wall_ns"))
+		if (span_id && strcmp(json_read_text(span, "span_id"), span_id) == 0)
+			return span;
+		if (is_better_root(span, best))
 			best = span;
 	}
 	return best;
 }
 
-static int show_trace(struct client *client, const char *id, const struct json_value *root,
-		      const struct term *term)
+static void put_trace(const struct json_value *span, const char *id, struct buf *out)
 {
-	const struct json_value *span = root_of(json_read_get(root, "spans"));
-	const struct json_value *verdict = json_read_get(span, "verdict");
-	char selection[PATH_BYTES];
-	struct buf out;
+	profile_put_name(out, str_of(json_read_text(span, "name")), 80);
+	buf_append_text(out, " (");
+	profile_put_name(out, str_of(json_read_text(span, "service")), 60);
+	buf_printf(out, "), trace %s\n\n  verdict   ", id);
+	profile_put_name(out, str_of(json_read_text(json_read_get(span, "verdict"), "text")), 0);
+	buf_append_byte(out, '\n');
+	put_ledger(span, out);
+	put_waits(span, out);
+}
 
+/* As the API says it. */
+static int json_span(struct client *client, const char *id, const char *span_id, struct json *json)
+{
+	char path[PATH_BYTES];
+	struct buf body;
+	int status;
+
+	snprintf(path, sizeof(path), "/api/v1/spans/%s/%.16s", id, span_id);
+	buf_init(&body, 0);
+	status = client_get(client, path, &body);
+	if (status == 200)
+		json_raw(json, "span", buf_str(&body));
+	else
+		json_null(json, "span");
+	buf_fini(&body);
+	return status < 0 ? show_failure(client) : 0;
+}
+
+/* The ledger of one span, and its own stacks, so that they add up to its wall. */
+static int show_trace(const struct diagnose_stored *stored, struct client *client, const char *id,
+		      const char *span_id, const struct term *term, struct json *json)
+{
+	char path[PATH_BYTES], selection[PATH_BYTES];
+	const struct json_value *span;
+	struct json_value *root;
+	struct buf out;
+	int status = 0;
+
+	snprintf(path, sizeof(path), "/api/v1/traces/%s", id);
+	if (client_get_json(client, path, &root) < 0)
+		return show_failure(client);
+	span = choose_span(json_read_get(root, "spans"), span_id);
+	buf_init(&out, 0);
 	if (!span) {
 		fprintf(stderr, "spanwise: trace %s has no spans\n", id);
-		return 1;
+		status = 1;
+	} else if (json) {
+		json_text(json, "trace_id", id);
+		status = json_span(client, id, json_read_text(span, "span_id"), json);
+	} else {
+		put_trace(span, id, &out);
+		fwrite(out.data, 1, out.len, stdout);
 	}
-	buf_init(&out, 0);
-	profile_put_name(&out, str_of(json_read_text(span, "name")), 80);
-	buf_append_text(&out, " (");
-	profile_put_name(&out, str_of(json_read_text(span, "service")), 60);
-	buf_printf(&out, "), trace %s\n\n  verdict   ", id);
-	profile_put_name(&out, str_of(json_read_text(verdict, "text")), 0);
-	buf_append_byte(&out, '\n');
-	put_ledger(span, &out);
-	put_waits(span, &out);
-	fwrite(out.data, 1, out.len, stdout);
+	if (span && status == 0) {
+		snprintf(selection, sizeof(selection), "trace=%s&span=%.16s", id,
+			 json_read_text(span, "span_id"));
+		status = show_stacks(stored, client, selection, json_read_double(span, "wall_ns"),
+				     json_read_text(span, "name"), term, json);
+	}
 	buf_fini(&out);
-	/* of the span whose ledger is shown, so that they add up to its wall */
-	snprintf(selection, sizeof(selection), "trace=%s&span=%.16s", id,
-		 json_read_text(span, "span_id"));
-	show_stacks(client, selection, json_read_double(span, "wall_ns"), term);
-	return 0;
+	json_read_free(root);
+	return status;
 }
 
 static int diagnose_trace(const struct diagnose_stored *stored, struct client *client,
-			  const struct term *term)
+			  const struct term *term, struct json *json)
 {
-	char id[TRACE_ID_HEX + 1], path[PATH_BYTES];
-	struct json_value *root;
-	int status;
+	char id[TRACE_ID_HEX + 1];
 
 	if (show_find_trace(client, stored->trace, id) < 0)
 		return show_failure(client);
-	snprintf(path, sizeof(path), "/api/v1/traces/%s", id);
-	if (stored->json)
-		return show_json(client, path);
-	if (client_get_json(client, path, &root) < 0)
-		return show_failure(client);
-	status = show_trace(client, id, root, term);
-	json_read_free(root);
-	return status;
+	return show_trace(stored, client, id, NULL, term, json);
 }
 
 /* ---- one operation ---- */
@@ -255,12 +358,12 @@ static void put_selection(const struct diagnose_stored *stored, struct buf *out)
 }
 
 /* The slowest span of the selection stands for it, beside the whole. */
-static int show_slowest(struct client *client, const char *selection, const struct term *term)
+static int find_slowest(struct client *client, const char *selection, char out_id[TRACE_ID_HEX + 1],
+			char out_span_id[SPAN_ID_HEX + 1])
 {
 	struct json_value *root;
 	const struct json_value *span;
 	struct buf path;
-	char id[TRACE_ID_HEX + 1];
 	int rc;
 
 	buf_init(&path, 0);
@@ -271,51 +374,68 @@ static int show_slowest(struct client *client, const char *selection, const stru
 	if (rc < 0)
 		return show_failure(client);
 	span = json_read_at(json_read_get(root, "spans"), 0);
-	if (!span) {
+	if (span) {
+		snprintf(out_id, TRACE_ID_HEX + 1, "%s", json_read_text(span, "trace_id"));
+		snprintf(out_span_id, SPAN_ID_HEX + 1, "%s", json_read_text(span, "span_id"));
+	} else {
 		fprintf(stderr,
 			"spanwise: no such spans are stored; `spanwise top` lists what is\n");
-		json_read_free(root);
-		return 1;
 	}
-	snprintf(id, sizeof(id), "%s", json_read_text(span, "trace_id"));
-	printf("the slowest of them:\n");
-	rc = show_trace(client, id, root, term);
 	json_read_free(root);
-	return rc;
+	return span ? 0 : 1;
 }
 
 static int diagnose_operation(const struct diagnose_stored *stored, struct client *client,
-			      const struct term *term)
+			      const struct term *term, struct json *json)
 {
-	struct buf selection, path;
+	struct diagnose_stored unpictured = *stored;
+	char id[TRACE_ID_HEX + 1], span_id[SPAN_ID_HEX + 1];
+	struct buf selection;
 	int status;
 
+	unpictured.svg = NULL; /* the picture is of all of them */
 	buf_init(&selection, 0);
-	buf_init(&path, 0);
 	put_selection(stored, &selection);
-	buf_printf(&path, "/api/v1/spans?%s&sort=wall&limit=20", selection.data);
-	buf_append_byte(&path, 0);
-	if (stored->json)
-		status = show_json(client, path.data);
-	else
-		status = show_slowest(client, selection.data, term);
-	if (status == 0 && !stored->json) {
-		printf("\nall of them:\n");
-		show_stacks(client, selection.data, 0, term);
+	status = find_slowest(client, selection.data, id, span_id);
+	if (status == 0 && json) {
+		json_text(json, "operation", stored->operation);
+		json_object(json, "slowest");
+	} else if (status == 0) {
+		printf("the slowest of them:\n");
 	}
+	if (status == 0)
+		status = show_trace(&unpictured, client, id, span_id, term, json);
+	if (status == 0 && json)
+		json_end(json);
+	else if (status == 0)
+		printf("\nall of them:\n");
+	if (status == 0)
+		status = show_stacks(stored, client, selection.data, 0, stored->operation, term,
+				     json);
 	buf_fini(&selection);
-	buf_fini(&path);
 	return status;
 }
 
 int diagnose_stored(const struct diagnose_stored *stored, const struct term *term)
 {
 	struct client client;
+	struct json json;
+	struct buf out;
 	int status;
 
 	client_init(&client, stored->api);
-	status = stored->trace ? diagnose_trace(stored, &client, term)
-			       : diagnose_operation(stored, &client, term);
+	buf_init(&out, 0);
+	json_init(&json, &out);
+	json_object(&json, NULL);
+	status = stored->trace
+			 ? diagnose_trace(stored, &client, term, stored->json ? &json : NULL)
+			 : diagnose_operation(stored, &client, term, stored->json ? &json : NULL);
+	if (status == 0 && stored->json) {
+		json_end(&json);
+		buf_append_byte(&out, '\n');
+		fwrite(out.data, 1, out.len, stdout);
+	}
+	buf_fini(&out);
 	client_fini(&client);
 	return status;
 }

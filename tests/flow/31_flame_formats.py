@@ -321,13 +321,20 @@ def stories(daemon, facts, trace):
     text = told(daemon, "trace", facts["trace"])
     assert "of what ran, " in text, text
     whole = told(daemon, "trace", facts["trace"], "--stacks")
-    wait = next(wait for span in trace["spans"] if span["name"] == "query" for wait in span["waits"]
-                if wait["reason"] == "net" and wait["stack"])
+    waits = [wait for span in trace["spans"] if span["name"] == "query" for wait in span["waits"]]
+    wait = next((wait for wait in waits if wait["reason"] == "net" and wait["stack"]), None)
+    assert wait, waits
     assert all(name in whole for name in wait["stack"]) and len(whole) > len(text), whole
     read = told(daemon, "diagnose", "--trace", facts["trace"])
     assert "waiting" in read and "on a CPU" in read and "in neither" not in read, read
     read = told(daemon, "diagnose", "--operation", "subject serialize", "--from", "-1h")
     assert "the slowest of them" in read and "in neither" not in read, read
+    picture = os.path.join(FOLDER, "diagnosis.svg")
+    said = json.loads(told(daemon, "diagnose", "--trace", facts["trace"], "--json", "--svg", picture))
+    assert said["span"]["span_id"] == facts["span"], (said["span"], facts)
+    assert abs(said["profiles"]["wall_ns"] - said["span"]["wall_ns"]) <= 1, said
+    assert said["profiles"]["off_cpu"]["verdict"]["share"] > 0, said
+    assert xml.parse(picture).getroot().tag.endswith("svg")
 
 
 def named_trace(daemon, facts):

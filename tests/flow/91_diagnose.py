@@ -102,9 +102,13 @@ def stored():
     api = "--api=" + daemon.api
     expect(spanwise("diagnose", "--trace", trace_id(7), api), "verdict", "wall", trace_id(7))
     said = json.loads(spanwise("diagnose", "--trace", "latest", "--json", api))
-    assert said["trace_id"] == trace_id(7)
-    service = said["spans"][0]["service"] + " " + said["spans"][0]["name"]
+    assert said["trace_id"] == trace_id(7) and said["profiles"] is None  # nobody published: no stacks
+    assert said["span"]["verdict"]["kind"] == "none"
+    service = said["span"]["service"] + " " + said["span"]["name"]
     expect(spanwise("diagnose", "--operation", service, "--from", "-100000h", api), "the slowest of them", "verdict")
+    said = json.loads(spanwise("diagnose", "--operation", service, "--from", "-100000h", "--json", api))
+    assert said["operation"] == service and said["slowest"]["trace_id"] == trace_id(7)
+    expect(spanwise("diagnose", "--trace", "latest", "--svg", os.path.join(FOLDER, "x.svg"), api, status=1), "no picture")
     expect(spanwise("diagnose", "--operation", "nobody NOTHING", api, status=1), "no such spans")
     assert daemon.stop() == 0, daemon.log()
 
