@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collector/cli/story_code.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "collector/base/macros.h"
 #include "correlate/profile_dominant.h"
 
 #define CALLERS 3 /* named behind the frame, outwards */
+
+/* The stacks of a span as a profile, and which frames are no plumbing. */
+struct code {
+	struct profile profile;
+	bool *is_telling; /* by frame; owned */
+};
 
 /* Innermost first, as the API has them; a stack that is not there stands under its cause. */
 static int add_stack(struct profile *profile, const struct json_value *entry)
@@ -32,19 +40,59 @@ static int add_stack(struct profile *profile, const struct json_value *entry)
 	return rc;
 }
 
-static int make_profile(const struct json_value *code, struct profile *out)
+/* What the daemon shows as "where" is what a reader looks for. */
+static int mark_telling(struct code *code, const struct json_value *entries)
 {
-	int rc = profile_init(out, 0);
+	code->is_telling = calloc(code->profile.frame_count + 1, sizeof(*code->is_telling));
+	if (!code->is_telling)
+		return -ENOMEM;
+	for (size_t i = 0; i < json_read_count(entries); i++) {
+		const struct json_value *where = json_read_get(json_read_at(entries, i), "where");
 
+		for (size_t k = 0; k < json_read_count(where); k++) {
+			struct str name = str_of(json_read_as_text(json_read_at(where, k)));
+			uint32_t known = code->profile.frame_count, frame;
+			int rc = profile_frame(&code->profile, name, &frame);
+
+			if (rc < 0)
+				return rc;
+			if (frame < known)
+				code->is_telling[frame] = true;
+		}
+	}
+	return 0;
+}
+
+static void code_fini(struct code *code)
+{
+	free(code->is_telling);
+	profile_fini(&code->profile);
+}
+
+static int code_init(struct code *code, const struct json_value *entries)
+{
+	int rc = profile_init(&code->profile, 0);
+
+	code->is_telling = NULL;
 	if (rc == 0)
-		rc = profile_add_type(out, STR("cpu"), STR("nanoseconds"));
-	for (size_t i = 0; i < json_read_count(code) && rc == 0; i++)
-		rc = add_stack(out, json_read_at(code, i));
+		rc = profile_add_type(&code->profile, STR("cpu"), STR("nanoseconds"));
+	for (size_t i = 0; i < json_read_count(entries) && rc == 0; i++)
+		rc = add_stack(&code->profile, json_read_at(entries, i));
 	if (rc == 0)
-		rc = profile_seal(out);
+		rc = mark_telling(code, entries);
+	if (rc == 0)
+		rc = profile_seal(&code->profile);
 	if (rc < 0)
-		profile_fini(out);
+		code_fini(code);
 	return rc;
+}
+
+/* The next one outwards that tells a reader something, from this one on; PROFILE_ROOT: none. */
+static uint32_t telling(const struct code *code, uint32_t node)
+{
+	while (node != PROFILE_ROOT && !code->is_telling[code->profile.nodes[node].frame])
+		node = code->profile.nodes[node].parent;
+	return node;
 }
 
 static void put_frame(const struct term *term, const struct profile *profile, uint32_t node,
@@ -79,11 +127,24 @@ static uint32_t largest_leaf(const struct profile_tally *tally)
 	return best;
 }
 
-static void put_dominant(const struct term *term, const struct profile_tally *tally,
-			 uint64_t running_ns, struct buf *out)
+static void put_path(const struct term *term, const struct code *code, uint32_t node,
+		     struct buf *out)
+{
+	put_frame(term, &code->profile, node, out);
+	for (unsigned i = 0; i + 1 < CALLERS; i++) {
+		node = telling(code, code->profile.nodes[node].parent);
+		if (node == PROFILE_ROOT)
+			break;
+		buf_append_text(out, " < ");
+		put_frame(term, &code->profile, node, out);
+	}
+	buf_append_byte(out, '\n');
+}
+
+static void put_dominant(const struct term *term, const struct code *code,
+			 const struct profile_tally *tally, uint64_t running_ns, struct buf *out)
 {
 	struct profile_dominant found;
-	const struct profile *profile = tally->profile;
 	char ns[16], share[16];
 	bool is_leaf = false;
 	double amount;
@@ -91,7 +152,9 @@ static void put_dominant(const struct term *term, const struct profile_tally *ta
 
 	profile_dominant_find(tally, false, &found);
 	node = found.headline;
-	if (node == PROFILE_NONE || !is_named(profile, node)) {
+	if (node != PROFILE_NONE && telling(code, node) != PROFILE_ROOT)
+		node = telling(code, node);
+	if (node == PROFILE_NONE || !is_named(&code->profile, node)) {
 		node = largest_leaf(tally);
 		is_leaf = true;
 	}
@@ -102,26 +165,20 @@ static void put_dominant(const struct term *term, const struct profile_tally *ta
 	term_percent((uint64_t)amount, running_ns, share);
 	term_print(term, TERM_DIM, out, "  %-10s", "on CPU");
 	buf_printf(out, "%s, %s of what ran, %s ", ns, share, is_leaf ? "in" : "under");
-	put_frame(term, profile, node, out);
-	for (unsigned i = 0; i + 1 < CALLERS && profile->nodes[node].parent != PROFILE_ROOT; i++) {
-		node = profile->nodes[node].parent;
-		buf_append_text(out, " < ");
-		put_frame(term, profile, node, out);
-	}
-	buf_append_byte(out, '\n');
+	put_path(term, code, node, out);
 }
 
-void story_put_code(const struct term *term, const struct json_value *code, uint64_t running_ns,
+void story_put_code(const struct term *term, const struct json_value *entries, uint64_t running_ns,
 		    struct buf *out)
 {
 	struct profile_tally tally;
-	struct profile profile;
+	struct code code;
 
-	if (make_profile(code, &profile) < 0)
+	if (code_init(&code, entries) < 0)
 		return;
-	if (profile_tally_init(&tally, &profile, 0) == 0) {
-		put_dominant(term, &tally, running_ns, out);
+	if (profile_tally_init(&tally, &code.profile, 0) == 0) {
+		put_dominant(term, &code, &tally, running_ns, out);
 		profile_tally_fini(&tally);
 	}
-	profile_fini(&profile);
+	code_fini(&code);
 }
