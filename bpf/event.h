@@ -13,7 +13,7 @@
 #include <linux/types.h>
 #endif
 
-#define EVENT_VERSION    2
+#define EVENT_VERSION    3
 #define EVENT_COMM_BYTES 16
 #define EVENT_MAX_CPUS   512
 
@@ -23,6 +23,7 @@ enum event_kind {
 	EVENT_EXEC = 3,  /* struct event_life */
 	EVENT_EXIT = 4,  /* struct event_life */
 	EVENT_STACK = 5, /* struct event_stack: to the worker, in a ring of its own */
+	EVENT_CHANGES = 6, /* struct event_changes: before the slice that it concerns */
 };
 
 /* Flags of a slice. The first ones announce tails, in this order. */
@@ -50,6 +51,8 @@ enum event_slice_flag {
 
 	EVENT_STACK_ID = 1 << 16,     /* tail __u64: the stack at out_ns, as event_stack.id */
 	EVENT_STACK_BUDGET = 1 << 17, /* no stack: too many were being taken */
+	EVENT_TOLD = 1 << 18,         /* every change of the tag within the slice was told ... */
+	EVENT_CHANGED = 1 << 19,      /* ... and there were some: in records right before it */
 };
 /* Neither EVENT_TAG_OUT nor EVENT_TAG_OUT_UNKNOWN: the thread published nothing at out_ns. */
 
@@ -83,6 +86,23 @@ struct event_slice {
 	__u32 lost_before; /* records of this thread that found the ring full, since the last one */
 	__u32 state;       /* raw task state bits at out_ns; 0 when preempted */
 	__s32 syscall;     /* number at out_ns (x86-64), -1: not in a system call */
+};
+
+#define EVENT_MAX_CHANGES 64 /* of one record; a slice may have many */
+
+/* What a thread in exact mode logged itself: from then on it published that tag; zero: none. */
+struct event_change {
+	__u64 time_ns;
+	struct event_tag tag;
+};
+
+struct event_changes {
+	struct event_header header; /* bytes: as far as there are changes */
+	__u32 pid;
+	__u32 tid;
+	__u32 count;
+	__u32 is_first; /* of those that concern one slice */
+	struct event_change changes[EVENT_MAX_CHANGES];
 };
 
 enum event_target_kind {
@@ -155,8 +175,7 @@ enum event_stack_end {
 	STACK_NO_FILE = 3,        /* an address that is mapped from nowhere */
 	STACK_UNREADABLE = 4,     /* memory that is not there now */
 	STACK_BROKEN = 5,         /* a frame that does not lie above the one before */
-	STACK_WITHOUT_TABLES = 6, /* the process's tables were not there yet: no more than
-					what keeps frame pointers */
+	STACK_WITHOUT_TABLES = 6, /* the process's tables were not there yet: by frame pointers */
 	STACK_ENDS,
 };
 
@@ -169,9 +188,8 @@ struct event_stack {
 	__u32 tid;   /* one of the threads that were seen there */
 	__u32 count; /* of addresses */
 	__u32 pad;
-	/* Innermost first: user ones, each within the instruction that it stands in (of a caller:
-	 * of its call), Python's own (python.h), and the kernel's, which are return addresses. */
-	__u64 addresses[EVENT_MAX_FRAMES];
+	__u64 addresses[EVENT_MAX_FRAMES]; /* innermost first: user ones, Python's own (python.h),
+					   kernel ones */
 };
 
 /* In place of an id: why there is none. */
@@ -194,6 +212,8 @@ enum event_loss {
 	LOSS_CPU_CHAIN,     /* chain check: prev was not the last next of that CPU */
 	LOSS_WAKING,        /* a wait ended without a sched_waking */
 	LOSS_STACK,         /* the worker's ring was full: a stack's names come later */
+	LOSS_CHANGES,       /* an exact mode's log overran, could not be read, or contradicted the
+			       tag: of one slice, it is not known when its tag changed */
 	LOSS_KINDS,
 };
 
@@ -204,7 +224,7 @@ struct event_counters {
 	__u64 ticks;
 	__u64 stacks;       /* taken */
 	__u64 stack_budget; /* not taken, for want of budget */
-	__u64 pad[3];
+	__u64 pad[2];
 };
 
 /* How a process publishes its tags, as far as the probe could tell. */
@@ -237,6 +257,7 @@ struct event_process {
 _Static_assert(sizeof(struct event_header) == 8, "shared with BPF");
 _Static_assert(sizeof(struct event_tag) == 24, "shared with BPF");
 _Static_assert(sizeof(struct event_slice) == 96, "shared with BPF");
+_Static_assert(sizeof(struct event_changes) == 24 + 32 * EVENT_MAX_CHANGES, "shared with BPF");
 _Static_assert(sizeof(struct event_target) == 32, "shared with BPF");
 _Static_assert(sizeof(struct event_waker) == 56, "shared with BPF");
 _Static_assert(sizeof(struct event_life) == 32, "shared with BPF");

@@ -26,6 +26,15 @@ static inline const void *event_take_tail(const char **at, unsigned flags, unsig
 	return tail;
 }
 
+/* false: header.bytes does not match the count. */
+static inline bool event_changes_are_sound(const struct event_changes *record)
+{
+	const size_t head = offsetof(struct event_changes, changes);
+
+	return record->header.bytes >= head && record->count <= EVENT_MAX_CHANGES &&
+	       record->header.bytes == head + record->count * sizeof(record->changes[0]);
+}
+
 /* false: header.bytes does not match the flags. */
 static inline bool event_slice_tails(const struct event_slice *slice, struct event_tails *out_tails)
 {

@@ -39,14 +39,12 @@ static __always_inline void life_inherit(__u32 parent_pid, __u32 child_pid)
 
 	if (!descriptor || bpf_map_update_elem(&descriptors, &child_pid, descriptor, BPF_ANY))
 		return;
-	stack_inherit(parent_pid, child_pid);
 	track(child_pid);
 }
 
 static __always_inline void life_forget(__u32 pid)
 {
 	untrack(pid);
-	stack_forget(pid);
 	bpf_map_delete_elem(&descriptors, &pid);
 }
 
@@ -55,7 +53,7 @@ static __always_inline void life_forget(__u32 pid)
 static __always_inline void life_begin_thread(struct task_struct *parent, struct task_struct *child,
 					      bool is_process)
 {
-	struct tag_record read __attribute__((aligned(8)));
+	struct tag_reading read __attribute__((aligned(8)));
 	struct thread *thread = thread_begin(child);
 
 	if (!thread)
@@ -63,14 +61,18 @@ static __always_inline void life_begin_thread(struct task_struct *parent, struct
 	thread->is_born = 1;
 	thread->blocked = 1; /* until sched_wakeup_new */
 	thread->tag_unknown = 0;
+	thread->knows_changes = thread->reader.has_changes;
 	if (!is_process)
 		return;
 	int outcome = tag_read(parent, &thread->reader, &read);
 
+	if (read.changes.signature == TAG_CHANGES_SIGNATURE)
+		thread->changes_seen = read.changes.written;
+
 	thread->has_tag = outcome == TAG_IS_SET;
 	thread->tag_unknown = outcome == TAG_IS_FAULTING;
 	if (outcome == TAG_IS_SET)
-		copy_tag(&thread->tag, &read);
+		copy_tag(&thread->tag, &read.record);
 }
 
 static __always_inline void life_fork(struct task_struct *parent, struct task_struct *child)
@@ -123,8 +125,19 @@ static __always_inline void life_exec(struct task_struct *task, __u32 old_tid)
 	life_emit(EVENT_EXEC, pid, LOAD(task, pid), old_tid);
 }
 
+/* What it logged since its last slice. Before 6.16 its memory is gone by now. */
+static __always_inline void life_read_log(void *context, struct thread *thread,
+					  struct task_struct *task)
+{
+	thread->is_leaving = 1;
+	if (LOAD(task, mm))
+		thread_cut(context, thread, task, false);
+	thread->is_leaving = 0;
+	thread->is_over = LOAD(task, mm) != 0;
+}
+
 /* The last thread takes the process along, but only after its last slice (life_end_thread). */
-static __always_inline void life_exit(struct task_struct *task)
+static __always_inline void life_exit(void *context, struct task_struct *task)
 {
 	__u32 pid = LOAD(task, tgid);
 	bool is_last = task_group_is_dead(task);
@@ -135,6 +148,8 @@ static __always_inline void life_exit(struct task_struct *task)
 		return;
 	struct thread *thread = table_find(task);
 
+	if (thread && thread->reader.has_changes)
+		life_read_log(context, thread, task);
 	if (thread)
 		thread->is_last = is_last;
 	else if (is_last)

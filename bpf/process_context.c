@@ -50,6 +50,8 @@ static void note(struct process_context *context, struct str key, struct str val
 		context->schema = schema_of(value);
 		process_memory_text(context->schema_version, sizeof(context->schema_version),
 				    value);
+	} else if (str_eq(key, STR("spanwise.changes"))) {
+		context->has_changes = str_eq(value, STR("v1"));
 	} else if (str_eq(key, STR("service.name"))) {
 		process_memory_text(context->service_name, sizeof(context->service_name), value);
 	} else if (str_eq(key, STR("service.instance.id"))) {

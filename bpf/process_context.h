@@ -23,6 +23,7 @@ enum process_schema {
 /* Texts are cut to fit, NUL terminated, valid UTF-8 without control characters. */
 struct process_context {
 	enum process_schema schema;
+	bool has_changes; /* its threads keep logs of changes, in a form that we know */
 	char schema_version[32];
 	char service_name[64];
 	char service_instance_id[64];

@@ -346,6 +346,7 @@ static int look_inside(struct process_looker *looker, struct view *view,
 	memcpy(process->service_name, context.service_name, sizeof(process->service_name));
 	memcpy(process->service_instance_id, context.service_instance_id,
 	       sizeof(process->service_instance_id));
+	variables->descriptor.has_changes = context.has_changes;
 	judge(&context, variables, process);
 	return 0;
 }

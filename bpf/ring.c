@@ -108,6 +108,8 @@ static bool is_sound(const struct event_header *header, size_t bytes)
 	case EVENT_EXEC:
 	case EVENT_EXIT:
 		return bytes == sizeof(struct event_life);
+	case EVENT_CHANGES:
+		return event_changes_are_sound((const struct event_changes *)header);
 	}
 	return false;
 }

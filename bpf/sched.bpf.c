@@ -77,7 +77,7 @@ int BPF_PROG(sched_process_exec, struct task_struct *task, pid_t old_tid)
 HOOK("sched_process_exit")
 int BPF_PROG(sched_process_exit, struct task_struct *task)
 {
-	life_exit(task);
+	life_exit(ctx, task);
 	return 0;
 }
 

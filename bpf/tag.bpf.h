@@ -13,7 +13,8 @@ struct tag_reader {
 	__u32 generation;
 	__u8 is_plain; /* else the descriptor is looked up each time */
 	__u8 is_near;  /* this thread's record lay right behind the variable */
-	__u8 pad[2];
+	__u8 has_changes; /* the process's threads keep logs of changes */
+	__u8 pad;
 };
 
 #define TAG_MAX_MODULE 65536 /* no process loads more libraries; keeps products small */
@@ -118,47 +119,68 @@ __noinline int tag_read_form(__u64 address, const struct tag_descriptor *descrip
 						    : tag_read_labels(pointer, out_record);
 }
 
+/* The record, and the head of the log of changes that lies behind it and its attributes. */
+static __always_inline int tag_read_both(__u64 address, bool has_changes,
+					 struct tag_reading *out)
+{
+	int outcome = tag_read_record(address, &out->record);
+
+	out->is_there = outcome != TAG_IS_FAULTING;
+	if (!has_changes || !out->is_there)
+		return outcome;
+	address += TAG_CHANGES_OFFSET + ((__u64)(out->record.attrs_bytes + 3) & ~7ull);
+	if (bpf_probe_read_user(&out->changes, sizeof(out->changes), (void *)address))
+		out->changes.signature = 0;
+	return outcome;
+}
+
 /* OTEP 4947's own form: the variable points to the record. */
-static __always_inline int tag_follow(__u64 address, struct tag_record *out_record)
+static __always_inline int tag_follow(__u64 address, bool has_changes, struct tag_reading *out)
 {
 	__u64 record;
 
 	if (bpf_probe_read_user(&record, 8, (void *)address))
 		return TAG_IS_FAULTING;
-	return record ? tag_read_record(record, out_record) : TAG_IS_NONE;
+	return record ? tag_read_both(record, has_changes, out) : TAG_IS_NONE;
 }
 
 /* What nearly all do: one variable, at a fixed distance from TP. Many writers keep the record right
- * behind it, and a read of user memory costs the same for 36 bytes as for 8. */
+ * behind it, and a read of user memory costs the same for 72 bytes as for 8. */
 static __always_inline int tag_read_plain(__u64 address, struct tag_reader *reader,
-					  struct tag_record *out_record)
+					  struct tag_reading *out)
 {
 	struct {
 		__u64 pointer;
-		struct tag_record record;
+		struct tag_reading reading;
 	} near;
+	__u32 bytes = 8;
 
-	if (bpf_probe_read_user(&near, reader->is_near ? 8 + sizeof(near.record) : 8,
-				(void *)address))
+	if (reader->is_near)
+		bytes += reader->has_changes ? sizeof(near.reading) : sizeof(near.reading.record);
+	if (bpf_probe_read_user(&near, bytes & 127, (void *)address))
 		return TAG_IS_FAULTING;
 	if (!near.pointer)
 		return TAG_IS_NONE;
-	if (!reader->is_near || near.pointer != address + 8) {
+	if (!reader->is_near || near.pointer != address + 8 ||
+	    (reader->has_changes && near.reading.record.attrs_bytes)) {
 		reader->is_near = near.pointer == address + 8;
-		return tag_read_record(near.pointer, out_record);
+		return tag_read_both(near.pointer, reader->has_changes, out);
 	}
-	*out_record = near.record;
-	return tag_judge_record(out_record);
+	out->record = near.reading.record;
+	out->is_there = 1;
+	if (reader->has_changes)
+		out->changes = near.reading.changes;
+	return tag_judge_record(&out->record);
 }
 
 /* The first variable that is set wins; what kept another one from being read is told only if none
  * is. */
 __noinline int tag_read_any(__u64 thread_pointer, const struct tag_descriptor *descriptor,
-			    struct tag_record *out_record)
+			    struct tag_reading *out)
 {
 	int worst = TAG_IS_NONE;
 
-	if (!descriptor || !out_record)
+	if (!descriptor || !out)
 		return TAG_IS_NONE;
 	for (__u32 i = 0; i < TAG_MAX_VARIABLES && i < descriptor->count; i++) {
 		__u64 address;
@@ -167,8 +189,8 @@ __noinline int tag_read_any(__u64 thread_pointer, const struct tag_descriptor *d
 
 		if (outcome == TAG_IS_SET)
 			outcome = descriptor->form == TAG_FORM_RECORD
-					  ? tag_follow(address, out_record)
-					  : tag_read_form(address, descriptor, out_record);
+					  ? tag_follow(address, descriptor->has_changes, out)
+					  : tag_read_form(address, descriptor, &out->record);
 		if (outcome == TAG_IS_SET)
 			return TAG_IS_SET;
 		if (outcome != TAG_IS_NONE && worst != TAG_IS_FAULTING)
@@ -178,26 +200,29 @@ __noinline int tag_read_any(__u64 thread_pointer, const struct tag_descriptor *d
 }
 
 /* Out of line: the rare forms. */
-static __noinline int tag_read_rare(__u64 thread_pointer, __u32 pid, struct tag_record *out_record)
+static __noinline int tag_read_rare(__u64 thread_pointer, __u32 pid, struct tag_reading *out)
 {
 	struct tag_descriptor *descriptor = bpf_map_lookup_elem(&descriptors, &pid);
 
-	if (!descriptor || !out_record)
+	if (!descriptor || !out)
 		return TAG_IS_NONE;
-	__builtin_memset(out_record, 0, sizeof(*out_record));
-	return tag_read_any(thread_pointer, descriptor, out_record);
+	__builtin_memset(out, 0, sizeof(*out));
+	return tag_read_any(thread_pointer, descriptor, out);
 }
 
+/* `out->is_there` and `out->changes.signature` are set in any case. */
 static __always_inline int tag_read(struct task_struct *current, struct tag_reader *reader,
-				    struct tag_record *out_record)
+				    struct tag_reading *out)
 {
 	__u64 thread_pointer = task_thread_pointer(current);
 
+	out->is_there = 0;
+	out->changes.signature = 0;
 	if (!thread_pointer)
 		return TAG_IS_NONE;
 	if (reader->is_plain)
-		return tag_read_plain(thread_pointer + reader->offset, reader, out_record);
-	return tag_read_rare(thread_pointer, LOAD(current, tgid), out_record);
+		return tag_read_plain(thread_pointer + reader->offset, reader, out);
+	return tag_read_rare(thread_pointer, LOAD(current, tgid), out);
 }
 
 /* Takes over what the process's descriptor says. Rare, hence not inline. */
@@ -209,6 +234,7 @@ static __noinline int tag_renew_reader(struct tag_reader *reader, __u32 pid)
 		return 0;
 	reader->generation = shared.generation;
 	reader->is_plain = descriptor && descriptor->is_plain;
+	reader->has_changes = descriptor && descriptor->has_changes;
 	if (reader->is_plain)
 		reader->offset = descriptor->variables[0].offset;
 	return 0;

@@ -46,8 +46,8 @@ struct tag_go {
 struct tag_descriptor {
 	__u32 count;
 	__u16 form;    /* enum tag_form */
-	__u8 is_plain; /* one static variable of OTEP 4947; set by programs_follow */
-	__u8 pad;
+	__u8 is_plain;    /* one static variable of OTEP 4947; set by programs_follow */
+	__u8 has_changes; /* its threads keep logs of changes behind their records */
 	struct tag_go go;
 	struct tag_variable variables[TAG_MAX_VARIABLES];
 };
@@ -59,6 +59,26 @@ struct tag_record {
 	__u8 valid; /* exactly 1 */
 	__u8 trace_flags;
 	__u16 attrs_bytes;
+};
+
+#define TAG_CHANGES_SIGNATURE 0x31474e4843575053ull /* "SPWCHNG1" */
+#define TAG_CHANGES_OFFSET    32 /* from the record, if that has no attributes */
+
+/* Exact mode: the head of the thread's log, a ring of struct event_change
+ * (deploy/instrument/c/README.md). */
+struct tag_changes {
+	__u64 signature;
+	__u64 ring; /* address */
+	__u64 written;
+	__u32 capacity; /* a power of two */
+	__u32 reserved;
+};
+
+/* Both, as they lie in memory. */
+struct tag_reading {
+	struct tag_record record;
+	__u32 is_there; /* in memory: padding; once read: the variable pointed to a record */
+	struct tag_changes changes;
 };
 
 /* The variable of a Node add-on. Words of V8 are tagged: a pointer is one too high, a small integer
@@ -84,5 +104,6 @@ struct tag_elastic {
 _Static_assert(sizeof(struct tag_variable) == 24, "shared with BPF");
 _Static_assert(sizeof(struct tag_descriptor) == 112, "shared with BPF");
 _Static_assert(sizeof(struct tag_record) == 28, "OTEP 4947");
+_Static_assert(sizeof(struct tag_reading) == TAG_CHANGES_OFFSET + 32, "as its writers lay it out");
 _Static_assert(sizeof(struct tag_nodejs) == 32, "as its writers lay it out");
 _Static_assert(sizeof(struct tag_elastic) == 37, "as its writer lays it out");

@@ -2,6 +2,7 @@
 /* A tracked thread from one hook to the next, and the slices that it runs. */
 #pragma once
 
+#include "bpf/changes.bpf.h"
 #include "bpf/record.bpf.h"
 #include "bpf/stack.bpf.h"
 #include "bpf/target.bpf.h"
@@ -133,11 +134,14 @@ static __always_inline void thread_guess(struct draft *draft, struct thread *thr
 static __always_inline void thread_observe(struct draft *draft, struct thread *thread,
 					   struct task_struct *task)
 {
-	struct tag_record read __attribute__((aligned(8)));
+	struct tag_reading read __attribute__((aligned(8)));
 	const struct event_slice *slice = &draft->record->slice;
 	int outcome = tag_read(task, &thread->reader, &read);
 	bool begins_here = draft->flags & EVENT_FIRST && slice->in_ns == slice->out_ns;
 	bool knew = !thread->tag_unknown;
+
+	if (thread->reader.has_changes)
+		draft->flags |= changes_note(thread, &read, slice, &outcome);
 
 	/* No system call, so it was interrupted where it stood: perhaps between two stores. */
 	if (outcome == TAG_IS_INVALID && (slice->syscall >= 0 || !thread->has_tag))
@@ -148,19 +152,19 @@ static __always_inline void thread_observe(struct draft *draft, struct thread *t
 		return;
 	}
 	if (outcome == TAG_IS_SET)
-		draft_tag_out(draft, &read);
+		draft_tag_out(draft, &read.record);
 	if (begins_here)
 		draft->flags |= outcome == TAG_IS_SET ? EVENT_TAG_SAME : EVENT_TAG_IN_NONE;
 	else if (knew && !thread->has_tag)
 		draft->flags |= EVENT_TAG_IN_NONE;
-	else if (knew && outcome == TAG_IS_SET && same_tag(&thread->tag, &read))
+	else if (knew && outcome == TAG_IS_SET && same_tag(&thread->tag, &read.record))
 		draft->flags |= EVENT_TAG_SAME;
 	else if (knew)
 		copy_tag(record_tail(draft, EVENT_TAG_IN, sizeof(struct event_tag)), &thread->tag);
 	thread->has_tag = outcome == TAG_IS_SET;
 	thread->tag_unknown = 0;
 	if (outcome == TAG_IS_SET)
-		copy_tag(&thread->tag, &read);
+		copy_tag(&thread->tag, &read.record);
 }
 
 /* A thread whose memory is gone, or not its own any more: its last tag holds. */
@@ -172,6 +176,8 @@ static __always_inline void thread_hold(struct draft *draft, struct thread *thre
 		draft->flags |= EVENT_TAG_OUT_UNKNOWN;
 	else
 		draft->flags |= thread->has_tag ? EVENT_TAG_SAME : EVENT_TAG_IN_NONE;
+	if (thread->is_over && thread->knows_changes && !thread->tag_unknown)
+		draft->flags |= EVENT_TOLD;
 }
 
 static __always_inline void thread_note_tag(struct draft *draft, struct thread *thread,
@@ -179,7 +185,8 @@ static __always_inline void thread_note_tag(struct draft *draft, struct thread *
 {
 	if (thread->reader.generation != shared.generation)
 		tag_renew_reader(&thread->reader, thread->pid);
-	if (memory_is_gone || LOAD(task, flags) & (TASK_EXITING | TASK_NOT_USER) || !LOAD(task, mm))
+	if (memory_is_gone || LOAD(task, flags) & TASK_NOT_USER || !LOAD(task, mm) ||
+	    (LOAD(task, flags) & TASK_EXITING && !thread->is_leaving))
 		thread_hold(draft, thread);
 	else
 		thread_observe(draft, thread, task);
@@ -317,6 +324,9 @@ static __always_inline void thread_leave(void *context, struct thread *thread,
 static __always_inline void thread_cut(void *context, struct thread *thread,
 				       struct task_struct *task, bool memory_is_gone)
 {
+	if (thread->is_cutting) /* a tick in the middle of another hook's cut */
+		return;
+	thread->is_cutting = 1;
 	thread_close(context, thread, task, bpf_ktime_get_ns(), EVENT_TICK, 0, memory_is_gone);
 	thread->flags = EVENT_AFTER_TICK;
 	thread->waking_ns = 0;
@@ -325,6 +335,7 @@ static __always_inline void thread_cut(void *context, struct thread *thread,
 	thread->exec_start_in_ns = LOAD(task, se.exec_start);
 	thread->on_cpu = 1;
 	thread->blocked = 0;
+	thread->is_cutting = 0;
 }
 
 static __always_inline void thread_tick(void *context, struct task_struct *task)

@@ -130,6 +130,9 @@ static int set_sizes(struct programs *programs, const struct probe_options *opti
 		status = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "drafts"),
 						  programs->cpus);
 	if (status == 0)
+		status = bpf_map__set_max_entries(
+			bpf_object__find_map_by_name(object, "changes_drafts"), programs->cpus);
+	if (status == 0)
 		status = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "counters"),
 						  programs->cpus);
 	return status;
@@ -387,6 +390,10 @@ void programs_tables(const struct programs *programs, struct unwind_load_fds *ou
 {
 	struct bpf_object *object = programs->object;
 
+	if (programs->raw) { /* they have no bpf_loop */
+		*out_fds = (struct unwind_load_fds){ -1, -1, -1, -1, -1 };
+		return;
+	}
 	*out_fds = (struct unwind_load_fds){
 		.rows = bpf_object__find_map_fd_by_name(object, "unwind_rows"),
 		.pages = bpf_object__find_map_fd_by_name(object, "unwind_pages"),

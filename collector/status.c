@@ -14,7 +14,7 @@ static const char *const loss_names[LOSS_KINDS] = {
 	[LOSS_TAG_FAULT] = "tag_fault", [LOSS_TAG_UPDATING] = "tag_updating",
 	[LOSS_SWITCH_IN] = "switch_in", [LOSS_SWITCH_OUT] = "switch_out",
 	[LOSS_CPU_CHAIN] = "cpu_chain", [LOSS_WAKING] = "waking",
-	[LOSS_STACK] = "stack",
+	[LOSS_STACK] = "stack",         [LOSS_CHANGES] = "changes",
 };
 
 static const struct feature {
@@ -172,6 +172,7 @@ static void render_correlator(const struct snapshot *snapshot, struct json *json
 	json_uint(json, "slices_folded", stats->slices_folded);
 	json_uint(json, "slices_malformed", stats->slices_malformed);
 	json_uint(json, "slices_rebuilt", stats->slices_rebuilt);
+	json_uint(json, "changes_refused", stats->changes_refused);
 	json_uint(json, "chain_gaps", stats->chain_gaps);
 	json_uint(json, "tags_seen", stats->tags_seen);
 	json_uint(json, "spans", stats->spans);

@@ -31,6 +31,7 @@ int correlator_new(const struct correlator_options *options, struct correlator *
 	map_init(&model->traces, TRACE_ID_BYTES, sizeof(struct trace *), options->seed);
 	map_init(&model->resources, sizeof(uint64_t), sizeof(struct resource_owner), options->seed);
 	model->resources.max_count = 16384;
+	changes_init(model);
 	*out_correlator = correlator;
 	return 0;
 }
@@ -50,6 +51,7 @@ void correlator_free(struct correlator *correlator)
 	map_fini(&model->thread_by_tid);
 	map_fini(&model->traces);
 	map_fini(&model->resources);
+	changes_fini(model);
 	free(correlator);
 }
 
@@ -65,20 +67,13 @@ int correlator_process(struct correlator *correlator, const struct event_process
 
 int correlator_spans(struct correlator *correlator, const struct span_batch *batch)
 {
-	const struct span *asked = NULL; /* spans of one resource stand together */
-	struct trace_source source;
 	int first_error = 0;
 
 	for (uint32_t i = 0; i < batch->span_count; i++) {
 		const struct span *span = &batch->spans[i];
-		int rc;
+		int rc =
+			trace_add_span(&correlator->model, span, &batch->resources[span->resource]);
 
-		if (!asked || asked->resource != span->resource ||
-		    asked->process_id != span->process_id)
-			source = trace_source(&correlator->model, &batch->resources[span->resource],
-					      span);
-		asked = span;
-		rc = trace_add_span(&correlator->model, span, &source);
 		if (rc < 0 && !first_error)
 			first_error = rc;
 	}

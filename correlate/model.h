@@ -130,13 +130,6 @@ struct observation {
 	struct fold *fold; /* owned; NULL: nothing was folded */
 };
 
-/* Where spans come from, as they say themselves. */
-struct trace_source {
-	uint64_t resource_key; /* hash of what identifies the process */
-	int64_t process_pid;
-	struct process *process; /* NULL: not known */
-};
-
 struct trace_span {
 	uint8_t span_id[SPAN_ID_BYTES];
 	uint8_t parent_id[SPAN_ID_BYTES];
@@ -195,6 +188,7 @@ struct model {
 	struct map thread_by_tid;  /* u32 -> struct thread * */
 	struct map traces;         /* id -> struct trace * */
 	struct map resources;      /* resource_key -> struct resource_owner */
+	struct map changes;        /* tid -> struct change_log: until its slice comes */
 	struct trace *oldest, *newest;
 	struct trace *pending_oldest, *pending_newest;
 	struct gap gaps[MODEL_MAX_GAPS];
@@ -216,18 +210,25 @@ static inline uint64_t model_gap_end(const struct model *model)
 /* world.c: processes and threads, records. */
 int world_record(struct model *model, const struct event_header *record);
 int world_process(struct model *model, const struct event_process *process);
+/* Observes its tags and puts it into the thread's timeline. -ENOMEM: it is lost. */
+int world_append(struct model *model, struct thread *thread, const struct slice *slice);
 struct process *world_find_process(const struct model *model, uint32_t pid);
 void world_expire(struct model *model);
 void world_fini(struct model *model);
+
+/* changes.c: tags that changed within a slice. */
+void changes_init(struct model *model);
+void changes_fini(struct model *model);
+int changes_take(struct model *model, const struct event_changes *record);
+/* Appends the slice, in pieces where its tag changed. It becomes the last of them. */
+int changes_append(struct model *model, struct thread *thread, struct slice *slice);
 
 /* trace.c: traces, their spans and observations. */
 struct trace *trace_find(const struct model *model, const uint8_t id[TRACE_ID_BYTES]);
 struct observation *trace_observe(struct model *model, struct thread *thread,
 				  const struct event_tag *tag, uint64_t time_ns);
-/* Dear, and the same for all spans of one resource and process id, while nothing else is told. */
-struct trace_source trace_source(const struct model *model, const struct span_resource *resource,
-				 const struct span *span);
-int trace_add_span(struct model *model, const struct span *span, const struct trace_source *source);
+int trace_add_span(struct model *model, const struct span *span,
+		   const struct span_resource *resource);
 struct observation *trace_observation(const struct trace *trace, const struct thread *thread,
 				      const uint8_t span_id[SPAN_ID_BYTES]);
 int trace_span_index(const struct trace *trace, const uint8_t span_id[SPAN_ID_BYTES]);

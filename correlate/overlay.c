@@ -174,12 +174,29 @@ static enum confidence trust_observed(const struct cut *cut, int32_t index,
 	return starts_here || ends_here ? DOUBTFUL : SUSPENDED;
 }
 
+/* More than the way of any SDK from a span's start to its attach, or from detach to end. */
+#define MOST_WAY_NS 200000
+
+static enum confidence trust_told(const struct cut *cut, int32_t index)
+{
+	uint64_t way_ns;
+
+	if (has_in_chain(cut->join, cut->owner_in, index))
+		return SURE;
+	way_ns = told_way_ns(cut->join, cut->lane, cut->slice, index);
+	if (!way_ns)
+		return CANNOT;
+	return way_ns <= MOST_WAY_NS ? SURE : DOUBTFUL;
+}
+
 static enum confidence trust(const struct cut *cut, int32_t index)
 {
 	const struct node *node = &cut->join->nodes[index];
 	const struct sighting *seen = join_sighting(cut->join, index, cut->lane->thread);
 	bool at_in, at_out;
 
+	if (seen && cut->slice->flags & EVENT_TOLD)
+		return trust_told(cut, index);
 	if (seen)
 		return trust_observed(cut, index, seen);
 	at_in = has_in_chain(cut->join, cut->owner_in, index);
@@ -264,7 +281,7 @@ static void doubt_company(const struct cut *cut, int32_t owner, uint64_t start, 
 				  ? end - start
 				  : company_overlap_ns(cut->join, cut->lane, start, end);
 
-	if (shared)
+	if (shared && !(cut->slice->flags & EVENT_TOLD))
 		overlay_doubt(cut->join, owner, -1,
 			      MIN(shared + cut->stint->doubt_ns, end - start));
 }
@@ -275,7 +292,10 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 		.state = STATE_RUNNING,
 		.thread = cut->lane->thread,
 		.since_ns = cut->slice->in_ns,
-		.stack = cut->slice->flags & (EVENT_TICK | EVENT_PREEMPTED) ? cut->slice->stack : 0,
+		.stack = cut->slice->flags & (EVENT_TICK | EVENT_PREEMPTED) &&
+					 !(cut->slice->flags & SLICE_CHANGE)
+				 ? cut->slice->stack
+				 : 0,
 		.wait = -1,
 	};
 	uint64_t cpu = stint_cpu_until(cut->stint, end), ns;
@@ -419,6 +439,7 @@ static void overlay_lane(struct join *join, const struct lane *lane)
 	for (uint32_t i = 0; i < lane->count; i++) {
 		const struct slice *slice = &lane->slices[i];
 		const struct slice *before = i ? &lane->slices[i - 1] : NULL;
+		uint32_t segment_count = join->segment_count;
 
 		if (slice->gap)
 			overlay_wait_gap(join, lane, before, slice);
@@ -429,6 +450,8 @@ static void overlay_lane(struct join *join, const struct lane *lane)
 		if (slice->flags & EVENT_IN_LOST)
 			doubt_lost_in(join, lane, slice);
 		cut_slice(join, lane, slice);
+		if (before && before->flags & SLICE_CHANGE)
+			told_doubt_change(join, lane, slice->in_ns, segment_count);
 	}
 	if (lane->count)
 		overlay_wait_open_end(join, lane);

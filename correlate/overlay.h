@@ -19,6 +19,14 @@ void overlay_doubt(struct join *join, int32_t index, int32_t sure_ancestor, uint
 void overlay_emit_chain(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
 			int32_t index);
 
+/* overlay_told.c, for slices with EVENT_TOLD. 0: the span, whose tag the piece does not have, is
+ * not on the way into it, or out of it. Else how long the way is. */
+uint64_t told_way_ns(const struct join *join, const struct lane *lane, const struct slice *slice,
+		     int32_t index);
+/* At a change of the tag; `segment_count` segments were there before those that begin with it. */
+void told_doubt_change(struct join *join, const struct lane *lane, uint64_t time_ns,
+		       uint32_t segment_count);
+
 /* overlay_wait.c. The stretch off the CPU before a slice; `before` is the slice before that. */
 void overlay_wait_emit(struct join *join, const struct lane *lane, const struct slice *before,
 		       const struct slice *after, uint64_t until);

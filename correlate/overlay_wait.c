@@ -49,7 +49,8 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 
 	if (after && (after->flags & EVENT_THROTTLED))
 		like.why = WHY_THROTTLED;
-	doubt_wait(join, lane, start, until, owner);
+	if (!(before->flags & EVENT_TOLD))
+		doubt_wait(join, lane, start, until, owner);
 	if (owner < 0)
 		return;
 	if (preempted) {

@@ -15,6 +15,12 @@
 
 #include "bpf/event.h"
 
+/* Beside the flags of event.h: it ends where the tag changed; the next one begins there. */
+#define SLICE_CHANGE (1u << 20)
+
+/* The thread's reading of the clock may differ so much from the kernel's. */
+#define CHANGE_CLOCK_NS 1000ull
+
 struct slice {
 	uint64_t prev_out_ns; /* == in_ns after a tick; 0: not known */
 	uint64_t waking_ns;   /* 0: none; else within [prev_out, in] */

@@ -139,7 +139,7 @@ static int64_t next_raw(const struct slice *tail, const struct slice *end, uint6
 	until_ns = MIN(until_ns, tail->out_ns + CPU_LAG_AHEAD_NS);
 	end = MIN(end, tail + 1 + NEXT_SLICES);
 	for (const struct slice *next = tail + 1; next < end && next->out_ns <= until_ns; next++) {
-		if (next->cpu != tail->cpu)
+		if (next->cpu != tail->cpu || next->flags & SLICE_CHANGE)
 			continue;
 		least = MIN(least, next->raw_lag_out);
 		if (!(next->flags & (EVENT_IN_LOST | EVENT_AFTER_TICK)))

@@ -202,6 +202,8 @@ static bool is_ours(const struct sweep *sweep, const struct event_tag *tag)
 /* One tag all along, or nothing but the span and those below it. */
 static bool is_pinned(const struct sweep *sweep, const struct slice *slice)
 {
+	if (slice->flags & EVENT_TOLD)
+		return true;
 	if (tag_is_none(&slice->tag_in) || tag_is_none(&slice->tag_out))
 		return false;
 	return (tag_eq(&slice->tag_in, &slice->tag_out) &&
@@ -226,7 +228,8 @@ static uint64_t may_have_run_ns(const struct sweep *sweep, const struct lane *la
 
 		if (s->in_ns >= to)
 			break;
-		if (start < end && (!is_pinned(sweep, s) || is_shared))
+		if (start < end &&
+		    (!is_pinned(sweep, s) || (is_shared && !(s->flags & EVENT_TOLD))))
 			ran += end - start;
 	}
 	return ran;

@@ -230,7 +230,7 @@ static bool make_slice(struct model *model, const struct thread *thread,
 		.booked_ns = record->exec_out_ns - MIN(record->exec_in_ns, record->exec_out_ns),
 		.raw_lag_in = (int64_t)(record->in_ns - record->exec_start_in_ns),
 		.raw_lag_out = (int64_t)(record->out_ns - record->exec_start_out_ns),
-		.flags = record->header.flags,
+		.flags = record->header.flags & ~SLICE_CHANGE,
 		.cpu = record->cpu,
 		.state = record->state,
 		.syscall = record->syscall,
@@ -292,6 +292,14 @@ static bool is_waiting(const struct slice *slice)
 		 (EVENT_PREEMPTED | EVENT_TICK | EVENT_DEAD | EVENT_TAG_OUT_UNKNOWN));
 }
 
+int world_append(struct model *model, struct thread *thread, const struct slice *slice)
+{
+	trace_observe(model, thread, &slice->tag_in, slice->prev_out_ns);
+	trace_observe(model, thread, &slice->tag_in, slice->in_ns);
+	trace_observe(model, thread, &slice->tag_out, slice->out_ns);
+	return timeline_append(&thread->timeline, slice, &model->stats.timeline_bytes);
+}
+
 static int take_slice(struct model *model, const struct event_slice *record)
 {
 	struct thread *thread;
@@ -310,16 +318,13 @@ static int take_slice(struct model *model, const struct event_slice *record)
 	}
 	note_inheritance(thread, &slice);
 	note_lag(model, &slice);
-	trace_observe(model, thread, &slice.tag_in, slice.prev_out_ns);
-	trace_observe(model, thread, &slice.tag_in, slice.in_ns);
-	trace_observe(model, thread, &slice.tag_out, slice.out_ns);
-	if (tag_is_none(&slice.tag_out) && is_waiting(&slice))
-		turns_idle(thread, slice.out_ns);
-	if (timeline_append(&thread->timeline, &slice, &model->stats.timeline_bytes) < 0)
-		return -ENOMEM;
 	note_record(model, thread->process, &slice);
 	if (!model->first_record_ns)
 		model->first_record_ns = slice.prev_out_ns;
+	if (changes_append(model, thread, &slice) < 0)
+		return -ENOMEM;
+	if (tag_is_none(&slice.tag_out) && is_waiting(&slice))
+		turns_idle(thread, slice.out_ns);
 	thread->last = slice;
 	thread->seen = true;
 	thread->last_out_ns = slice.out_ns;
@@ -358,6 +363,8 @@ int world_record(struct model *model, const struct event_header *record)
 	switch (record->kind) {
 	case EVENT_SLICE:
 		return take_slice(model, (const struct event_slice *)record);
+	case EVENT_CHANGES:
+		return changes_take(model, (const struct event_changes *)record);
 	case EVENT_FORK:
 	case EVENT_EXEC:
 	case EVENT_EXIT:

@@ -50,6 +50,15 @@ void spanwise_publish(const uint8_t *trace_id, const uint8_t *span_id, uint8_t t
 #define SPANWISE_VALUE_MAX 255
 int spanwise_process_init(const char *service_name, const char *instance_id);
 
+/* Exact mode: each change of a thread's span is also written, with its time, to a log that the
+ * thread keeps (README.md), so that spans which take turns on a thread are told apart to the
+ * microsecond. It costs a reading of the clock with each attach and detach, 128 KiB for each thread
+ * that attaches, and a system call or two at its first attach. SPANWISE_EXACT_MODE=1 in the
+ * environment of spanwise_process_init does the same. From now on and for good; before the first
+ * thread attaches, best. 0 or negative errno of publishing that it is so; after
+ * spanwise_process_init, or it is published there. */
+int spanwise_exact_mode(void);
+
 /* The instance id that is published, "" before the first init. Changes at the next init or fork. */
 const char *spanwise_instance_id(void);
 

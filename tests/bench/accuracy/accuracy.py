@@ -26,6 +26,10 @@ TURNS = {"spin": 150, "sleep": 150, "futex": 150, "pipe": 150, "tcp": 150, "nest
          "back-to-back": 100, "exit": 8, "fan-out": 60, "hand-over": 100, "ends-elsewhere": 100,
          "thread-each": 60, "crowd": 2, "fork": 60, "unexported": 100, "event-loop": 40, "migrating": 100,
          "two-nodes": 100, "python": 100}
+EXACT_MODE = "/exact"  # behind a scenario's name: its writer runs in exact mode
+TURNS.update({name + EXACT_MODE: TURNS[name] for name in (
+    "event-loop", "hand-over", "ends-elsewhere", "migrating", "back-to-back", "nested", "thread-each", "fork",
+    "unexported", "python")})
 LENGTHS = (50e3, 500e3, 5e6, 50e6, float("inf"))  # ns, up to
 TOLERATED_NS = 2000  # beyond uncertain_ns; the truth's own slack comes on top
 EXACT = ("exact", "bounded")
@@ -34,11 +38,14 @@ EXACT = ("exact", "bounded")
 def run_scenario(name, turns, daemon, build):
     """Runs the program and exports what it did. Returns its spans."""
     service = f"truth-{name}"
+    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{daemon.grpc}"}
+    if name.endswith(EXACT_MODE):
+        name = name.removesuffix(EXACT_MODE)
+        environment["SPANWISE_EXACT_MODE"] = "1"
     if name == "python":
         command = [sys.executable, Path(__file__).with_name("truth.py"), str(turns), service]
     else:
         command = [build / "tests/bench/accuracy/truth_scenarios", name, str(turns), service]
-    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{daemon.grpc}"}
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=120, env=environment)
     header, *spans = map(json.loads, done.stdout.splitlines())
     if name != "python":

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The log of changes that a thread in exact mode keeps, told before the slice in which it was
+ * written.
+ *
+ * The thread is current and stopped, so nothing moves while its log is read. It is hostile memory:
+ * read without sleeping, in pieces of fixed size, and no more of it than an honest thread can have
+ * written since. */
+#pragma once
+
+#include "bpf/record.bpf.h"
+#include "bpf/thread_table.bpf.h"
+
+#define CHANGES_MAX_CAPACITY 4096
+#define CHANGES_LEAST_NS     256 /* an attach costs a thread a tenth of that and does nothing yet */
+#define CHANGES_MAX_RECORDS  (CHANGES_MAX_CAPACITY / EVENT_MAX_CHANGES + 1) /* the ring's end cuts one */
+
+/* CPU -> its record of changes; cut to the number of possible CPUs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, EVENT_MAX_CPUS);
+	__type(key, __u32);
+	__type(value, struct event_changes);
+} changes_drafts SEC(".maps");
+
+/* What is to be told, and the tag that the thread had after the last one of it. */
+struct changes_look {
+	struct tag_changes log;
+	__u64 seen;
+	__u32 pid;
+	__u32 tid;
+	struct event_tag last;
+};
+
+/* Global, that the verifier looks at it once. 1: all were told. */
+__noinline int changes_tell(struct changes_look *look)
+{
+	__u32 cpu = bpf_get_smp_processor_id(), key = cpu;
+	struct event_changes *draft = bpf_map_lookup_elem(&changes_drafts, &key);
+
+	if (!look || !draft)
+		return 0;
+	__u64 seen = look->seen, end = look->log.written;
+	__u32 capacity = look->log.capacity, count = 0;
+
+	for (__u32 i = 0; i < CHANGES_MAX_RECORDS && seen != end; i++) {
+		__u32 at = (__u32)seen & (capacity - 1);
+		__u64 left = end - seen;
+
+		count = left < EVENT_MAX_CHANGES ? (__u32)left : EVENT_MAX_CHANGES;
+		if (count > capacity - at)
+			count = capacity - at;
+		barrier_var(count);
+		if (count == 0 || count > EVENT_MAX_CHANGES)
+			return 0;
+		if (bpf_probe_read_user(draft->changes, count * sizeof(draft->changes[0]),
+					(void *)(look->log.ring + at * sizeof(draft->changes[0]))))
+			return 0;
+		draft->header.kind = EVENT_CHANGES;
+		draft->header.bytes = (__u16)(24 + count * sizeof(draft->changes[0]));
+		draft->header.flags = 0;
+		draft->pid = look->pid;
+		draft->tid = look->tid;
+		draft->count = count;
+		draft->is_first = i == 0;
+		if (bpf_ringbuf_output(&records, draft, 24 + count * sizeof(draft->changes[0]),
+				       BPF_RB_NO_WAKEUP))
+			return 0;
+		seen += count;
+	}
+	if (count)
+		copy_tag(&look->last, &draft->changes[(count - 1) & (EVENT_MAX_CHANGES - 1)].tag);
+	return seen == end;
+}
+
+static __always_inline bool changes_is_log(const struct tag_changes *log)
+{
+	return log->signature == TAG_CHANGES_SIGNATURE && log->ring && log->capacity &&
+	       log->capacity <= CHANGES_MAX_CAPACITY && !(log->capacity & (log->capacity - 1));
+}
+
+static __always_inline bool changes_is_none(const struct event_tag *tag)
+{
+	const __u64 *ids = (const void *)tag;
+
+	return !((ids[0] | ids[1]) && ids[2]);
+}
+
+/* The log and the record must say the same; where the record is being written, the log counts. */
+static __always_inline int changes_agree(const struct event_tag *last, int outcome,
+					 struct tag_reading *read)
+{
+	const __u64 *logged = (const void *)last, *shown = (const void *)&read->record;
+
+	if (outcome == TAG_IS_INVALID) {
+		copy_tag(&read->record, last);
+		return changes_is_none(last) ? TAG_IS_NONE : TAG_IS_SET;
+	}
+	if (outcome == TAG_IS_NONE)
+		return changes_is_none(last) ? outcome : TAG_IS_FAULTING;
+	return logged[0] == shown[0] && logged[1] == shown[1] && logged[2] == shown[2]
+		       ? outcome
+		       : TAG_IS_FAULTING;
+}
+
+/* Less than capacity, and than an honest thread can have written. */
+static __always_inline bool changes_is_plausible(const struct changes_look *look,
+						 const struct event_slice *slice)
+{
+	__u64 count = look->log.written - look->seen;
+
+	return count <= look->log.capacity &&
+	       count <= EVENT_MAX_CHANGES + (slice->out_ns - slice->in_ns) / CHANGES_LEAST_NS;
+}
+
+/* Tells what was logged since the last slice, if the thread keeps a log and it was known how far it
+ * had come. `*outcome` may become what the log says. Returns EVENT_TOLD, EVENT_CHANGED. */
+static __always_inline __u32 changes_note(struct thread *thread, struct tag_reading *read,
+					  const struct event_slice *slice, int *outcome)
+{
+	struct changes_look look = { .seen = thread->changes_seen,
+				     .pid = slice->pid,
+				     .tid = slice->tid };
+	bool knew = thread->knows_changes && !thread->tag_unknown, has_changed;
+	int agreed;
+
+	if (!read->is_there && *outcome == TAG_IS_NONE && !look.seen && !thread->has_tag) {
+		thread->knows_changes = 1; /* it has never attached anything */
+		return thread->tag_unknown ? 0 : EVENT_TOLD;
+	}
+	thread->knows_changes = *outcome != TAG_IS_FAULTING && changes_is_log(&read->changes);
+	if (!thread->knows_changes)
+		return 0;
+	look.log = read->changes;
+	thread->changes_seen = look.log.written;
+	if (!knew)
+		return 0;
+	if (thread->has_tag)
+		copy_tag(&look.last, &thread->tag);
+	has_changed = look.log.written != look.seen;
+	if (has_changed && (!changes_is_plausible(&look, slice) || !changes_tell(&look))) {
+		count_lost(LOSS_CHANGES);
+		return 0;
+	}
+	agreed = changes_agree(&look.last, *outcome, read);
+	if (agreed == TAG_IS_FAULTING) {
+		count_lost(LOSS_CHANGES);
+		return 0;
+	}
+	*outcome = agreed;
+	return has_changed ? EVENT_TOLD | EVENT_CHANGED : EVENT_TOLD;
+}
