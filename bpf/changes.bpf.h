@@ -12,7 +12,8 @@
 
 #define CHANGES_MAX_CAPACITY 4096
 #define CHANGES_LEAST_NS     256 /* an attach costs a thread a tenth of that and does nothing yet */
-#define CHANGES_MAX_RECORDS  (CHANGES_MAX_CAPACITY / EVENT_MAX_CHANGES + 1) /* the ring's end cuts one */
+#define CHANGES_MAX_RECORDS                                                                        \
+	(CHANGES_MAX_CAPACITY / EVENT_MAX_CHANGES + 1) /* the ring's end cuts one */
 
 /* CPU -> its record of changes; cut to the number of possible CPUs. */
 struct {
@@ -56,13 +57,13 @@ __noinline int changes_tell(struct changes_look *look)
 					(void *)(look->log.ring + at * sizeof(draft->changes[0]))))
 			return 0;
 		draft->header.kind = EVENT_CHANGES;
-		draft->header.bytes = (__u16)(24 + count * sizeof(draft->changes[0]));
+		draft->header.bytes = (__u16)EVENT_CHANGES_BYTES(count);
 		draft->header.flags = 0;
 		draft->pid = look->pid;
 		draft->tid = look->tid;
 		draft->count = count;
 		draft->is_first = i == 0;
-		if (bpf_ringbuf_output(&records, draft, 24 + count * sizeof(draft->changes[0]),
+		if (bpf_ringbuf_output(&records, draft, EVENT_CHANGES_BYTES(count),
 				       BPF_RB_NO_WAKEUP))
 			return 0;
 		seen += count;

@@ -18,11 +18,11 @@
 #define EVENT_MAX_CPUS   512
 
 enum event_kind {
-	EVENT_SLICE = 1, /* struct event_slice */
-	EVENT_FORK = 2,  /* struct event_life */
-	EVENT_EXEC = 3,  /* struct event_life */
-	EVENT_EXIT = 4,  /* struct event_life */
-	EVENT_STACK = 5, /* struct event_stack: to the worker, in a ring of its own */
+	EVENT_SLICE = 1,   /* struct event_slice */
+	EVENT_FORK = 2,    /* struct event_life */
+	EVENT_EXEC = 3,    /* struct event_life */
+	EVENT_EXIT = 4,    /* struct event_life */
+	EVENT_STACK = 5,   /* struct event_stack: to the worker, in a ring of its own */
 	EVENT_CHANGES = 6, /* struct event_changes: before the slice that it concerns */
 };
 
@@ -95,6 +95,8 @@ struct event_change {
 	__u64 time_ns;
 	struct event_tag tag;
 };
+
+#define EVENT_CHANGES_BYTES(count) (24 + 32 * (count))
 
 struct event_changes {
 	struct event_header header; /* bytes: as far as there are changes */
@@ -257,7 +259,8 @@ struct event_process {
 _Static_assert(sizeof(struct event_header) == 8, "shared with BPF");
 _Static_assert(sizeof(struct event_tag) == 24, "shared with BPF");
 _Static_assert(sizeof(struct event_slice) == 96, "shared with BPF");
-_Static_assert(sizeof(struct event_changes) == 24 + 32 * EVENT_MAX_CHANGES, "shared with BPF");
+_Static_assert(sizeof(struct event_changes) == EVENT_CHANGES_BYTES(EVENT_MAX_CHANGES),
+	       "shared with BPF");
 _Static_assert(sizeof(struct event_target) == 32, "shared with BPF");
 _Static_assert(sizeof(struct event_waker) == 56, "shared with BPF");
 _Static_assert(sizeof(struct event_life) == 32, "shared with BPF");

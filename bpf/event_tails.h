@@ -26,15 +26,6 @@ static inline const void *event_take_tail(const char **at, unsigned flags, unsig
 	return tail;
 }
 
-/* false: header.bytes does not match the count. */
-static inline bool event_changes_are_sound(const struct event_changes *record)
-{
-	const size_t head = offsetof(struct event_changes, changes);
-
-	return record->header.bytes >= head && record->count <= EVENT_MAX_CHANGES &&
-	       record->header.bytes == head + record->count * sizeof(record->changes[0]);
-}
-
 /* false: header.bytes does not match the flags. */
 static inline bool event_slice_tails(const struct event_slice *slice, struct event_tails *out_tails)
 {
@@ -47,4 +38,26 @@ static inline bool event_slice_tails(const struct event_slice *slice, struct eve
 	out_tails->waker = event_take_tail(&at, flags, EVENT_WAKER, sizeof(struct event_waker));
 	out_tails->stack_id = event_take_tail(&at, flags, EVENT_STACK_ID, sizeof(__u64));
 	return at == (const char *)slice + slice->header.bytes;
+}
+
+/* The lengths, of a record of which so many bytes are there. false: of no known kind, too. */
+static inline bool event_is_sound(const struct event_header *record)
+{
+	struct event_tails tails;
+
+	switch (record->kind) {
+	case EVENT_SLICE:
+		return record->bytes >= sizeof(struct event_slice) &&
+		       event_slice_tails((const struct event_slice *)record, &tails);
+	case EVENT_FORK:
+	case EVENT_EXEC:
+	case EVENT_EXIT:
+		return record->bytes == sizeof(struct event_life);
+	case EVENT_CHANGES:
+		return record->bytes >= EVENT_CHANGES_BYTES(0) &&
+		       record->bytes ==
+			       EVENT_CHANGES_BYTES(((const struct event_changes *)record)->count);
+	default:
+		return false;
+	}
 }

@@ -96,22 +96,7 @@ void ring_close(struct ring *ring)
 /* Does the record say of itself what its place in the ring says of it? */
 static bool is_sound(const struct event_header *header, size_t bytes)
 {
-	struct event_tails tails;
-
-	if (bytes < sizeof(*header) || header->bytes != bytes)
-		return false;
-	switch (header->kind) {
-	case EVENT_SLICE:
-		return bytes >= sizeof(struct event_slice) &&
-		       event_slice_tails((const struct event_slice *)header, &tails);
-	case EVENT_FORK:
-	case EVENT_EXEC:
-	case EVENT_EXIT:
-		return bytes == sizeof(struct event_life);
-	case EVENT_CHANGES:
-		return event_changes_are_sound((const struct event_changes *)header);
-	}
-	return false;
+	return bytes >= sizeof(*header) && header->bytes == bytes && event_is_sound(header);
 }
 
 int ring_consume(struct ring *ring, unsigned max_records,

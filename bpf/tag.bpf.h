@@ -11,8 +11,8 @@
 struct tag_reader {
 	__s64 offset; /* from TP, if is_plain */
 	__u32 generation;
-	__u8 is_plain; /* else the descriptor is looked up each time */
-	__u8 is_near;  /* this thread's record lay right behind the variable */
+	__u8 is_plain;    /* else the descriptor is looked up each time */
+	__u8 is_near;     /* this thread's record lay right behind the variable */
 	__u8 has_changes; /* the process's threads keep logs of changes */
 	__u8 pad;
 };
@@ -120,8 +120,7 @@ __noinline int tag_read_form(__u64 address, const struct tag_descriptor *descrip
 }
 
 /* The record, and the head of the log of changes that lies behind it and its attributes. */
-static __always_inline int tag_read_both(__u64 address, bool has_changes,
-					 struct tag_reading *out)
+static __always_inline int tag_read_both(__u64 address, bool has_changes, struct tag_reading *out)
 {
 	int outcome = tag_read_record(address, &out->record);
 

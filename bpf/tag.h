@@ -45,7 +45,7 @@ struct tag_go {
 
 struct tag_descriptor {
 	__u32 count;
-	__u16 form;    /* enum tag_form */
+	__u16 form;       /* enum tag_form */
 	__u8 is_plain;    /* one static variable of OTEP 4947; set by programs_follow */
 	__u8 has_changes; /* its threads keep logs of changes behind their records */
 	struct tag_go go;
@@ -62,7 +62,7 @@ struct tag_record {
 };
 
 #define TAG_CHANGES_SIGNATURE 0x31474e4843575053ull /* "SPWCHNG1" */
-#define TAG_CHANGES_OFFSET    32 /* from the record, if that has no attributes */
+#define TAG_CHANGES_OFFSET    32                    /* from the record, if that has no attributes */
 
 /* Exact mode: the head of the thread's log, a ring of struct event_change
  * (deploy/instrument/c/README.md). */

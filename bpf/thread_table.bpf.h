@@ -49,15 +49,15 @@ struct thread {
 	__u8 has_tag;
 	__u8 tag_unknown; /* the last reading did not succeed, or there was none yet */
 	__u8 on_cpu;
-	__u8 blocked;   /* left the CPU to wait */
-	__u8 has_waker; /* of the wait that ended where the slice began */
-	__u8 is_last : 1;    /* of its process: the group is dead once it is */
-	__u8 is_cutting : 1; /* a hook that interrupts may come in between is ending its slice */
+	__u8 blocked;           /* left the CPU to wait */
+	__u8 has_waker;         /* of the wait that ended where the slice began */
+	__u8 is_last : 1;       /* of its process: the group is dead once it is */
+	__u8 is_cutting : 1;    /* a hook that interrupts may come in between is ending its slice */
 	__u8 knows_changes : 1; /* how far its log had come when it was last looked at */
 	__u8 is_leaving : 1;    /* it exits, and its memory is read once more */
 	__u8 is_over : 1;       /* no user code of it will run any more */
-	__u8 is_born;   /* followed since its creation: its CPU clock began at 0 */
-	__u64 changes_seen; /* of its log of changes, if knows_changes */
+	__u8 is_born;           /* followed since its creation: its CPU clock began at 0 */
+	__u64 changes_seen;     /* of its log of changes, if knows_changes */
 
 	/* Two, for a thread that has said that it will sleep may be woken while it still runs: that
 	 * must not overwrite who ended the wait before. `slot` takes the next. */
