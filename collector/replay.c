@@ -64,25 +64,9 @@ static int set_options(struct replay *replay, struct str data)
 static int feed_event(struct replay *replay, struct str data)
 {
 	const struct event_header *record = (const void *)data.data;
-	struct event_tails tails;
 
-	if (data.len < sizeof(*record) || record->bytes != data.len)
+	if (data.len < sizeof(*record) || record->bytes != data.len || !event_is_sound(record))
 		return -EBADMSG;
-	switch (record->kind) {
-	case EVENT_SLICE:
-		if (data.len < sizeof(struct event_slice) ||
-		    !event_slice_tails((const void *)record, &tails))
-			return -EBADMSG;
-		break;
-	case EVENT_FORK:
-	case EVENT_EXEC:
-	case EVENT_EXIT:
-		if (data.len != sizeof(struct event_life))
-			return -EBADMSG;
-		break;
-	default:
-		return -EBADMSG;
-	}
 	correlator_record(replay->correlator, record);
 	return 0;
 }

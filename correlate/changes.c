@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bpf/event_tails.h"
 #include "collector/base/macros.h"
 #include "correlate/model.h"
 
@@ -55,7 +54,8 @@ int changes_take(struct model *model, const struct event_changes *record)
 {
 	struct change_log *log;
 
-	if (!event_changes_are_sound(record)) {
+	if (record->header.bytes < EVENT_CHANGES_BYTES(0) || record->count > EVENT_MAX_CHANGES ||
+	    record->header.bytes != EVENT_CHANGES_BYTES(record->count)) {
 		model->stats.slices_malformed++;
 		return -EBADMSG;
 	}

@@ -137,6 +137,16 @@ static void add_running(struct fold *fold, const struct thread *thread, const st
 	fold->cpu_ns += stint_cpu_between(stint, start, end);
 }
 
+/* The thread carried it before that moment, or after it. */
+static bool is_seen_beyond(const struct model *model, const struct thread *thread,
+			   const struct event_tag *tag, uint64_t time_ns, bool after)
+{
+	const struct trace *trace = tag_is_none(tag) ? NULL : trace_find(model, tag->trace_id);
+	const struct observation *o = trace ? trace_observation(trace, thread, tag->span_id) : NULL;
+
+	return !o || (after ? o->last_ns > time_ns : o->first_ns < time_ns);
+}
+
 static void fold_on_cpu(struct model *model, const struct thread *thread, const struct slice *slice)
 {
 	struct fold *before = fold_of(model, thread, &slice->tag_in);
@@ -154,6 +164,31 @@ static void fold_on_cpu(struct model *model, const struct thread *thread, const 
 	if (!is_same)
 		add_running(before, thread, slice, slice->in_ns, change, is_known);
 	add_running(after, thread, slice, change, slice->out_ns, is_known);
+}
+
+static void doubt(struct fold *fold, uint64_t ns)
+{
+	if (fold)
+		fold->uncertain_ns += ns;
+}
+
+/* Where a thread told that its tag changed. A span that came with it, or went, may have begun a
+ * little before, or ended after (overlay_told.c); its edges may not have come yet. */
+static void doubt_change(struct model *model, const struct thread *thread,
+			 const struct slice *before, const struct slice *slice)
+{
+	struct fold *gone = fold_of(model, thread, &before->tag_out);
+	struct fold *come = fold_of(model, thread, &slice->tag_in);
+	uint64_t way_in = MIN(before->out_ns - before->in_ns, CHANGE_WAY_NS);
+	uint64_t way_out = MIN(slice->out_ns - slice->in_ns, CHANGE_WAY_NS);
+	uint64_t ns = CHANGE_DOUBT_NS;
+
+	if (is_seen_beyond(model, thread, &slice->tag_in, slice->in_ns, false))
+		way_in = 0;
+	if (is_seen_beyond(model, thread, &before->tag_out, before->out_ns, true))
+		way_out = 0;
+	doubt(gone, ns + way_in + way_out);
+	doubt(come, ns + way_in + way_out);
 }
 
 /* The stint that begins with this slice; what follows stands behind the cursor. */
@@ -192,6 +227,8 @@ void fold_oldest_chunk(struct model *model, struct thread *thread)
 		slice.booked_ns = stint_cpu_between(&thread->fold_stint, slice.in_ns, slice.out_ns);
 		if (fold)
 			fold_off_cpu(fold, &before, &slice);
+		if (before.flags & SLICE_CHANGE)
+			doubt_change(model, thread, &before, &slice);
 		fold_on_cpu(model, thread, &slice);
 		before = slice;
 		model->stats.slices_folded++;

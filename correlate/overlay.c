@@ -174,9 +174,6 @@ static enum confidence trust_observed(const struct cut *cut, int32_t index,
 	return starts_here || ends_here ? DOUBTFUL : SUSPENDED;
 }
 
-/* More than the way of any SDK from a span's start to its attach, or from detach to end. */
-#define MOST_WAY_NS 200000
-
 static enum confidence trust_told(const struct cut *cut, int32_t index)
 {
 	uint64_t way_ns;
@@ -186,7 +183,7 @@ static enum confidence trust_told(const struct cut *cut, int32_t index)
 	way_ns = told_way_ns(cut->join, cut->lane, cut->slice, index);
 	if (!way_ns)
 		return CANNOT;
-	return way_ns <= MOST_WAY_NS ? SURE : DOUBTFUL;
+	return way_ns <= CHANGE_WAY_NS ? SURE : DOUBTFUL;
 }
 
 static enum confidence trust(const struct cut *cut, int32_t index)

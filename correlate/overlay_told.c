@@ -9,10 +9,6 @@
 
 #define MOST_PIECES 64 /* that are looked at on the way to another tag */
 
-/* The clock of a change is read within the attach; a program that reads clocks beside it, as
- * spans do, reads them up to so much earlier or later. */
-#define CHANGE_DOUBT_NS 2000
-
 static bool carries(const struct join *join, const struct lane *lane, const struct slice *slice,
 		    int32_t index)
 {

@@ -18,6 +18,13 @@
 /* Beside the flags of event.h: it ends where the tag changed; the next one begins there. */
 #define SLICE_CHANGE (1u << 20)
 
+/* The clock of a change is read within the attach; a program that reads clocks beside it, as
+ * spans do, reads them up to so much earlier or later. */
+#define CHANGE_DOUBT_NS 2000ull
+
+/* More than the way of any SDK from a span's start to its attach, or from detach to end. */
+#define CHANGE_WAY_NS 200000ull
+
 /* The thread's reading of the clock may differ so much from the kernel's. */
 #define CHANGE_CLOCK_NS 1000ull
 

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A thread that tells when its tag changes. Two spans of one trace, siblings below nobody, take
+ * turns on it between 1000 and 1010 ms: A, B, A, none, B. */
+#include "tests/unit/correlate/world_builder.h"
+
+#define A     1
+#define B     2
+#define FUTEX 202
+
+struct turn {
+	uint64_t at_ns, span;
+};
+
+static const struct turn turns[] = {
+	{ 1001 * MS, A }, { 1002 * MS, B }, { 1003 * MS, A }, { 1006 * MS, 0 }, { 1008 * MS, B },
+};
+
+static void tell(struct builder *b, uint32_t tid, const struct turn *told, uint32_t count,
+		 uint32_t is_first)
+{
+	struct event_changes record = { .header = { .kind = EVENT_CHANGES,
+						    .bytes = (uint16_t)EVENT_CHANGES_BYTES(count) },
+					.pid = BUILDER_PID,
+					.tid = tid,
+					.count = count,
+					.is_first = is_first };
+
+	for (uint32_t i = 0; i < count; i++)
+		record.changes[i] =
+			(struct event_change){ told[i].at_ns, builder_tag(b, told[i].span) };
+	assert_int_equal(correlator_record(b->correlator, &record.header), 0);
+}
+
+static void begin(struct builder *b, struct builder_thread *t)
+{
+	*t = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 };
+	builder_init(b);
+	builder_clock(b, 500 * MS);
+	builder_warm_up(b, t);
+}
+
+static void end(struct builder *b)
+{
+	builder_span(b, A, 0, 1001 * MS, 1006 * MS);
+	builder_span(b, B, 0, 1002 * MS, 1010 * MS);
+	builder_clock(b, 3000 * MS);
+	correlator_advance(b->correlator, 3000 * MS);
+	correlator_settle_all(b->correlator);
+}
+
+static void slice(struct builder *b, struct builder_thread *t, uint32_t flags)
+{
+	builder_slice(b, t, 1000 * MS, 1000 * MS, 1010 * MS, B, flags, -1);
+	builder_slice(b, t, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
+}
+
+static uint64_t refused(const struct builder *b)
+{
+	struct correlator_stats stats;
+
+	correlator_stats(b->correlator, &stats);
+	return stats.changes_refused;
+}
+
+static void turns_that_were_told_are_cut_to_the_nanosecond(void **state)
+{
+	const struct ledger *a, *of_b;
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	tell(&b, t.tid, turns, 5, 1);
+	slice(&b, &t, EVENT_TOLD | EVENT_CHANGED);
+	end(&b);
+	a = builder_ledger(&b, A);
+	of_b = builder_ledger(&b, B);
+	assert_int_equal(a->cpu_ns, 4 * MS);
+	assert_int_equal(a->all.running_ns, 4 * MS);
+	assert_int_equal(a->all.elsewhere_ns, 1 * MS);
+	assert_int_equal(of_b->cpu_ns, 3 * MS);
+	assert_int_equal(of_b->all.elsewhere_ns, 5 * MS);
+	assert_true(a->uncertain_ns >= 3 * 2000 && a->uncertain_ns < 20 * US);
+	assert_true(of_b->uncertain_ns >= 3 * 2000 && of_b->uncertain_ns < 20 * US);
+	assert_int_equal(refused(&b), 0);
+	correlator_free(b.correlator);
+}
+
+static void changes_may_come_in_several_records(void **state)
+{
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	tell(&b, t.tid, turns, 2, 1);
+	tell(&b, t.tid, turns + 2, 3, 0);
+	slice(&b, &t, EVENT_TOLD | EVENT_CHANGED);
+	end(&b);
+	assert_int_equal(builder_ledger(&b, A)->cpu_ns, 4 * MS);
+	assert_int_equal(builder_ledger(&b, B)->cpu_ns, 3 * MS);
+	correlator_free(b.correlator);
+}
+
+/* The slice that they belonged to was lost. */
+static void changes_of_an_earlier_slice_are_forgotten(void **state)
+{
+	static const struct turn old[] = { { 950 * MS, A }, { 960 * MS, 0 } };
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	tell(&b, t.tid, old, 2, 1);
+	tell(&b, t.tid, turns, 5, 1);
+	slice(&b, &t, EVENT_TOLD | EVENT_CHANGED);
+	end(&b);
+	assert_int_equal(builder_ledger(&b, A)->cpu_ns, 4 * MS);
+	assert_int_equal(refused(&b), 0);
+	correlator_free(b.correlator);
+}
+
+/* All of what is told makes no sense: only the tags at both ends count, and that is owned up to. */
+static void refuses(const struct turn *told, uint32_t count, uint32_t flags)
+{
+	struct builder_thread t;
+	struct builder b;
+
+	begin(&b, &t);
+	if (count)
+		tell(&b, t.tid, told, count, 1);
+	slice(&b, &t, flags);
+	end(&b);
+	assert_int_equal(refused(&b), 1);
+	assert_true(builder_ledger(&b, A)->uncertain_ns >= 1 * MS);
+	assert_true(builder_ledger(&b, B)->uncertain_ns >= 1 * MS);
+	correlator_free(b.correlator);
+}
+
+static void what_does_not_fit_the_slice_is_refused(void **state)
+{
+	static const struct turn another_tag[] = { { 1001 * MS, A } };
+	static const struct turn backwards[] = { { 1003 * MS, A }, { 1002 * MS, B } };
+	static const struct turn too_late[] = { { 1001 * MS, A }, { 1012 * MS, B } };
+	static const struct turn too_early[] = { { 1 * MS, A }, { 1002 * MS, B } };
+
+	(void)state;
+	refuses(another_tag, 1, EVENT_TOLD | EVENT_CHANGED);
+	refuses(backwards, 2, EVENT_TOLD | EVENT_CHANGED);
+	refuses(too_late, 2, EVENT_TOLD | EVENT_CHANGED);
+	refuses(too_early, 2, EVENT_TOLD | EVENT_CHANGED);
+	refuses(NULL, 0, EVENT_TOLD | EVENT_CHANGED);
+	refuses(NULL, 0, EVENT_TOLD); /* nothing changed, but the tags differ */
+	refuses(turns, 5, EVENT_TOLD);
+}
+
+/* The clock was read, then the thread had to leave its CPU. */
+static void a_change_that_was_interrupted_counts_from_the_next_slice_on(void **state)
+{
+	static const struct turn late[] = { { 1009 * MS + 999 * US, B } };
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	tell(&b, t.tid, turns, 1, 1);
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1010 * MS, A,
+		      EVENT_TOLD | EVENT_CHANGED | EVENT_PREEMPTED, -1);
+	tell(&b, t.tid, late, 1, 1);
+	builder_slice(&b, &t, 0, 1015 * MS, 1020 * MS, B, EVENT_TOLD | EVENT_CHANGED, -1);
+	builder_slice(&b, &t, 1030 * MS, 1030 * MS, 1031 * MS, 0, 0, FUTEX);
+	builder_span(&b, A, 0, 1001 * MS, 1018 * MS);
+	builder_span(&b, B, 0, 1010 * MS, 1018 * MS);
+	builder_clock(&b, 3000 * MS);
+	correlator_settle_all(b.correlator);
+	assert_int_equal(builder_ledger(&b, A)->all.running_ns, 9 * MS);
+	assert_int_equal(builder_ledger(&b, A)->all.runnable_ns, 5 * MS);
+	assert_int_equal(builder_ledger(&b, B)->all.running_ns, 3 * MS);
+	assert_int_equal(refused(&b), 0);
+	correlator_free(b.correlator);
+}
+
+/* A service reads the clock, then attaches; it detaches, then reads the clock. */
+static void the_way_into_a_span_and_out_of_it_is_the_spans(void **state)
+{
+	static const struct turn ways[] = {
+		{ 1001 * MS, A },
+		{ 1003 * MS + 20 * US, B },
+		{ 1006 * MS - 20 * US, A },
+	};
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	tell(&b, t.tid, ways, 3, 1);
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1010 * MS, A, EVENT_TOLD | EVENT_CHANGED, -1);
+	builder_slice(&b, &t, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
+	builder_span(&b, A, 0, 1001 * MS, 1010 * MS);
+	builder_span(&b, B, A, 1003 * MS, 1006 * MS);
+	builder_clock(&b, 3000 * MS);
+	correlator_settle_all(b.correlator);
+	assert_int_equal(builder_ledger(&b, B)->cpu_ns, 3 * MS);
+	assert_int_equal(builder_ledger(&b, A)->cpu_self_ns, 6 * MS);
+	assert_int_equal(builder_ledger(&b, B)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
+/* Folded, the pieces are summed up: each has one tag. */
+static void turns_keep_their_figures_when_they_leave_the_timeline(void **state)
+{
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	tell(&b, t.tid, turns, 5, 1);
+	slice(&b, &t, EVENT_TOLD | EVENT_CHANGED);
+	for (uint64_t at = 2000 * MS; at < 130000 * MS; at += 100 * MS)
+		builder_slice(&b, &t, at, at, at + 100 * US, 0, EVENT_TOLD, FUTEX);
+	builder_clock(&b, 130000 * MS);
+	correlator_advance(b.correlator, 130000 * MS);
+	builder_span(&b, A, 0, 1001 * MS, 1006 * MS);
+	builder_span(&b, B, 0, 1002 * MS, 1010 * MS);
+	builder_clock(&b, 130500 * MS);
+	correlator_settle_all(b.correlator);
+	assert_in_range(builder_ledger(&b, A)->cpu_ns, 4 * MS - 10 * US, 4 * MS + 10 * US);
+	assert_in_range(builder_ledger(&b, B)->cpu_ns, 3 * MS - 10 * US, 3 * MS + 10 * US);
+	correlator_free(b.correlator);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(turns_that_were_told_are_cut_to_the_nanosecond),
+		cmocka_unit_test(changes_may_come_in_several_records),
+		cmocka_unit_test(changes_of_an_earlier_slice_are_forgotten),
+		cmocka_unit_test(what_does_not_fit_the_slice_is_refused),
+		cmocka_unit_test(a_change_that_was_interrupted_counts_from_the_next_slice_on),
+		cmocka_unit_test(the_way_into_a_span_and_out_of_it_is_the_spans),
+		cmocka_unit_test(turns_keep_their_figures_when_they_leave_the_timeline),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
