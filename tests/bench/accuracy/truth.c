@@ -138,6 +138,13 @@ static struct edge leave(struct truth_span *span)
 	return edge;
 }
 
+/* No exported time says when a thread takes a span up or puts it aside: what it burned between the
+ * reading of the clock and the attach or detach, as by an interrupt, may count for it or not. */
+static uint64_t beyond(uint64_t ns, const struct edge *edge)
+{
+	return ns > edge->slack_ns ? ns - edge->slack_ns : 0;
+}
+
 struct truth_span *truth_begin(const char *name, struct truth_span *parent)
 {
 	struct truth_span *span = make_span(name, parent);
@@ -156,11 +163,15 @@ void truth_enter(struct truth_span *span)
 	struct edge edge = read_edge();
 
 	enter_at(span, &edge);
+	span->cpu_slack_ns += beyond(clock_ns(CLOCK_THREAD_CPUTIME_ID) - edge.cpu_ns, &edge);
 }
 
 void truth_leave(struct truth_span *span)
 {
-	leave(span);
+	uint64_t before = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	struct edge edge = leave(span);
+
+	span->cpu_slack_ns += beyond(edge.cpu_ns - before, &edge);
 }
 
 struct truth_span *truth_open_below(const char *name, struct truth_span *parent)
