@@ -69,6 +69,12 @@ uint64_t company_overlap_ns(const struct join *join, const struct lane *lane, ui
 		       MIN(to_ns, lane->claim.to_ns));
 }
 
+bool company_is_there(const struct join *join, const struct thread *thread, uint64_t from_ns,
+		      uint64_t to_ns)
+{
+	return thread->company && overlap(thread, join->trace->id, NULL, from_ns, to_ns);
+}
+
 /* All that was seen of the trace was seen on one thread. */
 static const struct thread *only_thread(const struct join *join)
 {

@@ -57,8 +57,7 @@ static void fix_length(struct node *node, uint64_t bound_ns)
 	node->bound_ns = bound_ns;
 	if (claimed > node->b_ns ? claimed - node->b_ns > bound_ns
 				 : node->b_ns - claimed > bound_ns)
-		node->uncertain_ns +=
-			claimed > node->b_ns ? claimed - node->b_ns : node->b_ns - claimed;
+		node->skew_ns += claimed > node->b_ns ? claimed - node->b_ns : node->b_ns - claimed;
 	node->b_ns = claimed;
 }
 
@@ -291,7 +290,7 @@ static void note_skew(struct join *join)
 				worst = MAX(worst, node->a_ns - seen);
 		}
 		if (worst > node->bound_ns)
-			node->uncertain_ns += worst;
+			node->skew_ns += worst;
 	}
 }
 
@@ -367,6 +366,47 @@ static bool grow(void **array, uint32_t count, uint32_t *cap, size_t item_bytes)
 	return true;
 }
 
+/* A tick that found the tag being written tells nothing: the slice is taken as if it had not come.
+ */
+static bool is_cut_for_nothing(const struct slice *slice, const struct slice *after)
+{
+	return slice->flags & EVENT_TAG_OUT_UNKNOWN && stint_goes_on(slice, after);
+}
+
+static void extend(struct slice *slice, const struct slice *by)
+{
+	const uint32_t head = EVENT_IN_LOST | EVENT_OUT_LOST | EVENT_FIRST | EVENT_AFTER_TICK |
+			      EVENT_THROTTLED | EVENT_WAKER | EVENT_TAG_IN | EVENT_TAG_IN_NONE;
+
+	slice->out_ns = by->out_ns;
+	slice->booked_ns += by->booked_ns;
+	slice->raw_lag_out = by->raw_lag_out;
+	slice->flags = (slice->flags & head) | (by->flags & ~(head | EVENT_TOLD));
+	slice->state = by->state;
+	slice->syscall = by->syscall;
+	slice->tag_out = by->tag_out;
+	slice->target = by->target;
+	slice->stack = by->stack;
+}
+
+/* Of those before the trace begins only the last one is kept. */
+static bool add_slice(struct lane *lane, const struct slice *slice, uint64_t from_ns)
+{
+	struct slice *last = lane->count ? &lane->slices[lane->count - 1] : NULL;
+
+	if (last && last->in_ns >= lane->thread->folded_until_ns &&
+	    is_cut_for_nothing(last, slice)) {
+		extend(last, slice);
+		return true;
+	}
+	if (slice->out_ns < from_ns)
+		lane->count = 0;
+	if (!grow((void **)&lane->slices, lane->count, &lane->cap, sizeof(*slice)))
+		return false;
+	lane->slices[lane->count++] = *slice;
+	return true;
+}
+
 static bool unpack_lane(const struct join *join, struct lane *lane)
 {
 	uint64_t from = join->from_ns > SEEN_MARGIN_NS ? join->from_ns - SEEN_MARGIN_NS : 0;
@@ -374,20 +414,13 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 	struct slice slice;
 	unsigned beyond = 0;
 
-	if (lane->thread->timeline.before.out_ns) {
-		lane->slices = malloc(16 * sizeof(slice));
-		if (!lane->slices)
-			return false;
-		lane->cap = 16;
-		lane->slices[lane->count++] = lane->thread->timeline.before;
-	}
+	if (lane->thread->timeline.before.out_ns &&
+	    !add_slice(lane, &lane->thread->timeline.before, 0))
+		return false;
 	timeline_seek(&lane->thread->timeline, from, &cursor);
 	while (timeline_next(&cursor, &slice)) {
-		if (slice.out_ns < from && lane->count)
-			lane->count = 0; /* keep only the last one before the trace */
-		if (!grow((void **)&lane->slices, lane->count, &lane->cap, sizeof(slice)))
+		if (!add_slice(lane, &slice, from))
 			return false;
-		lane->slices[lane->count++] = slice;
 		if (slice.prev_out_ns > join->to_ns + JOIN_AHEAD_NS)
 			break;
 		if (slice.prev_out_ns > join->to_ns && !(slice.flags & EVENT_AFTER_TICK) &&
@@ -446,17 +479,12 @@ const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns)
 	return &lane->slices[index];
 }
 
-uint64_t lane_rebuilt_error(const struct lane *lane, const struct slice *slice)
-{
-	return slice->flags & EVENT_IN_LOST ? lane->stints[slice->stint].doubt_ns : 0;
-}
-
 /* From when on before its switch-in the thread may have been on the CPU, for all that is known. */
 static uint64_t earliest_in(const struct lane *lane, uint32_t index)
 {
 	const struct slice *slice = &lane->slices[index];
 	uint64_t before = index ? lane->slices[index - 1].out_ns : 0;
-	uint64_t error = slice->gap ? UINT64_MAX : lane_rebuilt_error(lane, slice);
+	uint64_t error = slice->gap ? UINT64_MAX : lane->stints[slice->stint].in_early_ns;
 
 	return slice->in_ns - MIN(error, slice->in_ns - MIN(before, slice->in_ns));
 }
@@ -474,6 +502,21 @@ uint64_t lane_lost_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
 		lost += end - MIN(start, end);
 	}
 	return lost;
+}
+
+uint64_t lane_ran_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
+{
+	uint64_t ran = lane_lost_ns(lane, from_ns, to_ns);
+
+	for (uint32_t i = lane_first_after(lane, from_ns); i < lane->count; i++) {
+		const struct slice *slice = &lane->slices[i];
+		uint64_t start = MAX(slice->in_ns, from_ns), end = MIN(slice->out_ns, to_ns);
+
+		if (slice->in_ns >= to_ns)
+			break;
+		ran += end - MIN(start, end);
+	}
+	return ran;
 }
 
 bool join_takes_turns(const struct join *join, const struct process *process)

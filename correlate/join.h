@@ -47,9 +47,10 @@ struct node {
 	uint32_t depth;
 	uint32_t enter,
 		leave; /* numbering of the tree: X lies below Y if Y.enter <= X.enter < Y.leave */
-	uint64_t a_ns, b_ns; /* CLOCK_MONOTONIC, half open */
-	uint64_t bound_ns;   /* error of these */
-	uint64_t uncertain_ns;
+	uint64_t a_ns, b_ns;         /* CLOCK_MONOTONIC, half open */
+	uint64_t bound_ns;           /* error of these */
+	uint64_t skew_ns;            /* ... and what other clocks say against them */
+	uint64_t uncertain_ns;       /* of its time, what may have been another's */
 	const struct stint *doubted; /* the last one of which it owns only a part */
 	int32_t sightings;           /* first one; -1: never observed */
 	struct lane
@@ -120,11 +121,11 @@ const struct sighting *join_sighting(const struct join *join, int32_t node,
 uint32_t lane_first_after(const struct lane *lane, uint64_t time_ns);
 /* The slice that is on the CPU at `time_ns`; NULL: none. */
 const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns);
-/* By how much a switch-in that was rebuilt from the CPU's clock may be off. 0: it was reported. */
-uint64_t lane_rebuilt_error(const struct lane *lane, const struct slice *slice);
 /* How much of [from, to) lies between records of which some were lost, or where a rebuilt switch-in
  * may really have been: the thread may have done anything then. */
 uint64_t lane_lost_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns);
+/* How much of [from, to) the thread was on a CPU, or may have been. */
+uint64_t lane_ran_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns);
 /* A thread of it put spans aside, at about that time. */
 bool join_takes_turns(const struct join *join, const struct process *process);
 /* One tag of another trace at both ends, and nobody in the process puts spans aside. (Of the same
@@ -160,6 +161,9 @@ void company_claim(struct join *join);
 /* How long this trace and another one both claim the lane within [from, to). */
 uint64_t company_overlap_ns(const struct join *join, const struct lane *lane, uint64_t from_ns,
 			    uint64_t to_ns);
+/* Another trace claims that thread then. */
+bool company_is_there(const struct join *join, const struct thread *thread, uint64_t from_ns,
+		      uint64_t to_ns);
 /* When the trace has settled: others will know of its claims, and who was settled without is
  * settled again. */
 void company_note(struct join *join);

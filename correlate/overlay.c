@@ -382,22 +382,41 @@ static bool may_be_here(const struct join *join, const struct lane *lane, const 
 	return false;
 }
 
-/* All who may have been there when the thread came in, unreported, are in doubt. */
+static uint64_t overlap_ns(const struct node *node, uint64_t from_ns, uint64_t to_ns)
+{
+	uint64_t start = MAX(node->a_ns, from_ns), end = MIN(node->b_ns, to_ns);
+
+	return end - MIN(start, end);
+}
+
+/* All who may have been there when the thread came in, unreported, are in doubt: it came before
+ * or after the moment that was taken for it. */
 static void doubt_lost_in(struct join *join, const struct lane *lane, const struct slice *slice)
 {
-	uint64_t off = lane_rebuilt_error(lane, slice);
-	uint64_t from = slice->in_ns - MIN(off, slice->in_ns - slice->prev_out_ns);
+	const struct stint *stint = &lane->stints[slice->stint];
+	uint64_t in = slice->in_ns, from = in - stint->in_early_ns, to = in + stint->in_late_ns;
 	int32_t found[OVERLAY_MAX_SPANS];
-	uint32_t count = join_overlapping(join, lane->process, from, slice->in_ns + off, found,
-					  OVERLAY_MAX_SPANS);
+	uint32_t count = join_overlapping(join, lane->process, from, to, found, OVERLAY_MAX_SPANS);
 
 	for (uint32_t i = 0; i < count; i++) {
+		struct node *node = &join->nodes[found[i]];
+
 		if (may_be_here(join, lane, found, count, found[i]))
-			join->nodes[found[i]].uncertain_ns += off;
+			node->uncertain_ns +=
+				MAX(overlap_ns(node, from, in), overlap_ns(node, in, to));
 	}
 }
 
-static void cut_slice(struct join *join, const struct lane *lane, const struct slice *slice)
+/* The tag at one end of it could not be read: all who may have been there are in doubt. */
+static bool is_tag_unknown(const struct slice *before, const struct slice *slice)
+{
+	bool was_unknown = before && before->flags & EVENT_TAG_OUT_UNKNOWN;
+
+	return slice->flags & EVENT_TAG_OUT_UNKNOWN || was_unknown;
+}
+
+static void cut_slice(struct join *join, const struct lane *lane, const struct slice *before,
+		      const struct slice *slice)
 {
 	struct cut cut = {
 		.join = join, .lane = lane, .slice = slice, .stint = &lane->stints[slice->stint]
@@ -425,9 +444,10 @@ static void cut_slice(struct join *join, const struct lane *lane, const struct s
 			own_piece(&cut, edges[i - 1], edges[i]);
 	}
 	doubt_parts(&cut);
-	if (slice->flags & EVENT_TAG_OUT_UNKNOWN) {
-		for (uint32_t i = 0; i < cut.count; i++)
-			join->nodes[cut.nodes[i]].uncertain_ns += slice->out_ns - slice->in_ns;
+	for (uint32_t i = 0; is_tag_unknown(before, slice) && i < cut.count; i++) {
+		struct node *node = &join->nodes[cut.nodes[i]];
+
+		node->uncertain_ns += overlap_ns(node, slice->in_ns, slice->out_ns);
 	}
 }
 
@@ -446,7 +466,7 @@ static void overlay_lane(struct join *join, const struct lane *lane)
 			overlay_wait_hidden(join, lane, before, slice);
 		if (slice->flags & EVENT_IN_LOST)
 			doubt_lost_in(join, lane, slice);
-		cut_slice(join, lane, slice);
+		cut_slice(join, lane, before, slice);
 		if (before && before->flags & SLICE_CHANGE)
 			told_doubt_change(join, lane, slice->in_ns, segment_count);
 	}

@@ -8,9 +8,9 @@
 #include "correlate/reason.h"
 
 /* Between start and attach, or detach and end, the thread itself may leave the CPU: then its tag
- * does not show the span yet, or any more. */
+ * does not show the span yet, or any more. `is_unknown`: it could not be read. */
 static void doubt_wait(struct join *join, const struct lane *lane, uint64_t start, uint64_t end,
-		       int32_t owner)
+		       int32_t owner, bool is_unknown)
 {
 	int32_t found[OVERLAY_MAX_SPANS];
 	uint32_t count =
@@ -23,7 +23,11 @@ static void doubt_wait(struct join *join, const struct lane *lane, uint64_t star
 		bool is_after = seen && seen->last_ns <= start && lane_on_cpu(lane, node->b_ns - 1);
 		bool is_placed = !seen && node->sightings < 0 && node->placed == lane;
 
-		if (owner >= 0 && (owner == found[i] || !node_is_below(join, found[i], owner)))
+		if (is_unknown && (seen || node->sightings < 0))
+			join->nodes[found[i]].uncertain_ns +=
+				MIN(end, node->b_ns) - MAX(start, node->a_ns);
+		if (is_unknown ||
+		    (owner >= 0 && (owner == found[i] || !node_is_below(join, found[i], owner))))
 			continue;
 		if (is_before || is_after || is_placed)
 			overlay_doubt(join, found[i], owner,
@@ -50,7 +54,7 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 	if (after && (after->flags & EVENT_THROTTLED))
 		like.why = WHY_THROTTLED;
 	if (!(before->flags & EVENT_TOLD))
-		doubt_wait(join, lane, start, until, owner);
+		doubt_wait(join, lane, start, until, owner, before->flags & EVENT_TAG_OUT_UNKNOWN);
 	if (owner < 0)
 		return;
 	if (preempted) {

@@ -126,8 +126,12 @@ static bool cannot_have_carried(const struct join *join, const struct lane *lane
 static bool is_proved(struct join *join, const struct candidates *candidates, int32_t index)
 {
 	const struct lane *best = candidates->best;
+	const struct node *node = &join->nodes[index];
 	uint32_t looked_at = 0;
 
+	if (company_is_there(join, best->thread, node->a_ns, node->b_ns))
+		return false; /* then it is within another trace's span, on this thread or another
+			       */
 	for (struct thread *t = join->nodes[index].process->threads; t; t = t->next) {
 		const struct lane *lane;
 
@@ -153,23 +157,41 @@ static struct lane *claimed_lane(struct join *join, int32_t index)
 	return NULL;
 }
 
-/* Its lane is its ancestors' too; and any other span of that time may have been put aside for it.
- */
+/* How long any thread of the process ran within that time, or may have run. */
+static uint64_t ran_ns(struct join *join, const struct process *process, uint64_t from_ns,
+		       uint64_t to_ns)
+{
+	uint64_t ran = 0;
+
+	for (struct thread *t = process->threads; t && ran < to_ns - from_ns; t = t->next) {
+		const struct lane *lane = t->seen ? join_lane(join, t) : NULL;
+		uint64_t folded = MAX(MIN(t->folded_until_ns, to_ns), from_ns);
+
+		ran += folded - from_ns;
+		if (lane)
+			ran += lane_ran_ns(lane, folded, to_ns);
+	}
+	return ran;
+}
+
+/* Its lane is its ancestors' too; and any other span of that time may have been put aside for it,
+ * as far as somebody ran. */
 static void doubt_company(struct join *join, int32_t index)
 {
 	const struct node *node = &join->nodes[index];
+	uint64_t ran = ran_ns(join, node->process, node->a_ns, node->b_ns);
 	int32_t found[PLACE_MAX_COMPANY];
 	uint32_t count = join_overlapping(join, node->process, node->a_ns, node->b_ns, found,
 					  PLACE_MAX_COMPANY);
 
 	for (uint32_t i = 0; i < count; i++) {
 		struct node *other = &join->nodes[found[i]];
+		uint64_t common = MIN(node->b_ns, other->b_ns) - MAX(node->a_ns, other->a_ns);
 
 		if (!node_is_below(join, found[i], index))
-			other->uncertain_ns +=
-				MIN(node->b_ns, other->b_ns) - MAX(node->a_ns, other->a_ns);
+			other->uncertain_ns += MIN(common, ran);
 	}
-	join->nodes[index].uncertain_ns += node->b_ns - node->a_ns;
+	join->nodes[index].uncertain_ns += MIN(node->b_ns - node->a_ns, ran);
 }
 
 static void place(struct join *join, int32_t index)

@@ -6,13 +6,14 @@
 #include "collector/base/macros.h"
 #include "correlate/join.h"
 
-#define LEAST_LAG_NS    1000   /* a switch that books no earlier than this has read the clock */
-#define READING_NS      2300   /* from the waking to the reading of the clock */
-#define IDLE_LEAST_NS   10000  /* from the waking to the switch, on a CPU that was idle ... */
-#define IDLE_MOST_NS    60000  /* ... or on any: it stayed busy for longer */
-#define NEXT_SLICES     4      /* of the thread, that tell of the clock, too */
-#define LEAST_STOLEN_NS 3000   /* less is the way from the last booking to the switch */
-#define MOST_LAG_NS     100000 /* where nothing is known of it: twice what was seen */
+#define LEAST_LAG_NS      1000   /* a switch that books no earlier than this has read the clock */
+#define READING_NS        2300   /* from the waking to the reading of the clock */
+#define IDLE_LEAST_NS     10000  /* from the waking to the switch, on a CPU that was idle ... */
+#define IDLE_MOST_NS      60000  /* ... or on any: it stayed busy for longer */
+#define NEXT_SLICES       4      /* of the thread, that tell of the clock, too */
+#define LEAST_STOLEN_NS   3000   /* less is the way from the last booking to the switch */
+#define MOST_LAG_NS       100000 /* where nothing is known of it: twice what was seen */
+#define OLDEST_READING_NS 500000 /* that a switch books with, of who was woken for it */
 
 uint64_t stint_most_lag(const struct slice *slice)
 {
@@ -25,8 +26,7 @@ uint64_t stint_most_lag(const struct slice *slice)
 
 static int64_t lowest_base(const struct cpu_lag *lag, const struct slice *head)
 {
-	bool is_lost = head->flags & EVENT_IN_LOST;
-	int64_t floor = cpu_lag_floor(lag, head->cpu, is_lost ? head->prev_out_ns : head->in_ns);
+	int64_t floor = cpu_lag_floor(lag, head->cpu, head->in_ns);
 	uint64_t most = stint_most_lag(head);
 
 	if (most != CPU_LAG_UNBOUND)
@@ -47,16 +47,21 @@ static int64_t likeliest_base(const struct slice *head, int64_t highest)
 	return head->raw_lag_in - (int64_t)(most - READING_NS);
 }
 
+static int64_t highest_base(const struct cpu_lag *lag, const struct stint *stint,
+			    const struct slice *tail)
+{
+	int64_t highest = cpu_lag_ceiling(lag, tail->cpu, tail->out_ns, stint->until_ns);
+
+	return MIN(MIN(tail->raw_lag_out, highest), stint->ceiling);
+}
+
 static void measure(const struct cpu_lag *lag, struct stint *stint, const struct slice *head,
 		    const struct slice *tail)
 {
 	bool is_open = tail->flags & EVENT_TICK; /* what it has not booked is mostly not stolen */
-	int64_t highest = MIN(tail->raw_lag_out,
-			      cpu_lag_ceiling(lag, tail->cpu, tail->out_ns, stint->until_ns));
-	int64_t lowest;
+	int64_t highest = highest_base(lag, stint, tail);
+	int64_t lowest = MIN(lowest_base(lag, head), highest);
 
-	highest = MIN(highest, stint->ceiling);
-	lowest = MIN(lowest_base(lag, head), highest);
 	stint->doubt_ns = (uint64_t)(highest - lowest);
 	stint->base_in = MIN(MAX(likeliest_base(head, highest), lowest), highest);
 	stint->base_out = highest;
@@ -66,27 +71,35 @@ static void measure(const struct cpu_lag *lag, struct stint *stint, const struct
 		stint->booked_ns = (uint64_t)MAX((int64_t)(stint->out_ns - stint->in_ns) +
 							 stint->raw_in - stint->base_out,
 						 0);
-	if (head->flags & EVENT_IN_LOST)
-		stint->doubt_ns += MOST_LAG_NS;
 }
 
-/* A switch-in that nobody reported, from what was booked. At a tick, the kernel had not booked all
- * yet. */
+static uint64_t clamp(int64_t time_ns, uint64_t least, uint64_t most)
+{
+	return time_ns < (int64_t)least ? least : MIN((uint64_t)time_ns, most);
+}
+
+/* A switch-in that nobody reported. What is booked ends with the last reading of the clock at
+ * `tail`, so it began at `booked_from` on that clock; when that was by ours, the base tells. The
+ * switch came with that reading, or later. */
 static void rebuild_in(const struct cpu_lag *lag, struct stint *stint, struct slice *head,
 		       const struct slice *tail)
 {
 	uint64_t least = MIN(MAX(head->prev_out_ns, head->waking_ns), head->out_ns);
-	uint64_t booked = stint->booked_ns;
-	int64_t base;
+	int64_t booked_from = (int64_t)tail->out_ns - tail->raw_lag_out - (int64_t)stint->booked_ns;
+	int64_t highest = highest_base(lag, stint, tail);
+	int64_t lowest = cpu_lag_floor(lag, tail->cpu, head->prev_out_ns);
+	uint64_t earliest, latest;
 
-	if (tail->flags & EVENT_TICK) {
-		base = cpu_lag_floor(lag, tail->cpu, head->prev_out_ns);
-		base = base == INT64_MIN ? tail->raw_lag_out : MIN(base, tail->raw_lag_out);
-		booked += (uint64_t)(tail->raw_lag_out - base);
-	}
-	head->in_ns = MIN(MAX(tail->out_ns - MIN(booked, tail->out_ns), least), head->out_ns);
-	head->raw_lag_in = tail->raw_lag_out + (int64_t)stint->booked_ns -
-			   (int64_t)(tail->out_ns - head->in_ns);
+	lowest = lowest == INT64_MIN ? highest - MOST_LAG_NS : MIN(lowest, highest);
+	head->in_ns = clamp(booked_from + highest, least, head->out_ns);
+	head->raw_lag_in = (int64_t)head->in_ns - booked_from;
+	earliest = clamp(booked_from + lowest, least, head->in_ns);
+	latest = clamp(booked_from + highest + OLDEST_READING_NS, head->in_ns, head->out_ns);
+	stint->in_early_ns = head->in_ns - earliest;
+	stint->in_late_ns = latest - head->in_ns;
+	stint->raw_in = head->raw_lag_in;
+	stint->base_in = stint->base_out = highest;
+	stint->doubt_ns = (uint64_t)(highest - lowest);
 }
 
 void stint_make(const struct cpu_lag *lag, uint64_t until_ns, struct slice *head,
@@ -98,7 +111,10 @@ void stint_make(const struct cpu_lag *lag, uint64_t until_ns, struct slice *head
 	stint->in_ns = head->in_ns;
 	stint->out_ns = tail->out_ns;
 	stint->raw_in = head->raw_lag_in;
-	measure(lag, stint, head, tail);
+	if (!(head->flags & EVENT_IN_LOST))
+		measure(lag, stint, head, tail);
+	else if (tail->flags & EVENT_TICK)
+		stint->booked_ns += (uint64_t)(tail->raw_lag_out - stint->base_out);
 }
 
 static int64_t base_at(const struct stint *stint, uint64_t time_ns)

@@ -15,6 +15,8 @@ struct stint {
 	uint64_t in_ns, out_ns;
 	uint64_t booked_ns;
 	uint64_t doubt_ns; /* of the CPU time of any part of it */
+	/* a switch-in that was not reported may have been so much before in_ns, or after it */
+	uint64_t in_early_ns, in_late_ns;
 	uint64_t until_ns; /* what came later is not asked */
 	int64_t raw_in, base_in, base_out;
 	int64_t ceiling; /* of the base, by what the caller knows; INT64_MAX: nothing */

@@ -266,6 +266,45 @@ static void add_forked(struct sweep *sweep)
 	}
 }
 
+/* How long the threads of the process ran while the span was open: no more can be its own. */
+static uint64_t most_cpu_ns(const struct sweep *sweep)
+{
+	uint64_t from = sweep->node->a_ns, to = sweep->node->b_ns, ran = 0;
+
+	for (struct thread *t = sweep->node->process->threads; t; t = t->next) {
+		const struct lane *lane = t->seen ? join_lane(sweep->join, t) : NULL;
+		uint64_t folded = MAX(MIN(t->folded_until_ns, to), from);
+
+		ran += folded - from;
+		if (lane)
+			ran += lane_ran_ns(lane, folded, to);
+	}
+	return ran;
+}
+
+/* Every doubt is a stretch of the span's own time, which several may share: together they are no
+ * more than all of it. What its edges may be off comes on top. */
+static void cap_uncertain(const struct sweep *sweep)
+{
+	struct ledger *ledger = sweep->ledger;
+	uint64_t edges = sweep->node->bound_ns + sweep->node->skew_ns;
+	uint64_t doubt = ledger->uncertain_ns - edges;
+
+	if (doubt > ledger->wall_ns)
+		doubt = MIN(doubt, MAX(ledger->wall_ns, most_cpu_ns(sweep)));
+	ledger->uncertain_ns = doubt + edges;
+}
+
+/* Where all of its time is in doubt, no bound is left. */
+static bool is_bound(const struct sweep *sweep)
+{
+	const struct ledger *ledger = sweep->ledger;
+	uint64_t edges = sweep->node->bound_ns + sweep->node->skew_ns;
+
+	return ledger->uncertain_ns <= LEDGER_EXACT_NS ||
+	       ledger->uncertain_ns - edges < ledger->wall_ns;
+}
+
 static void grade(const struct sweep *sweep)
 {
 	struct ledger *ledger = sweep->ledger;
@@ -277,7 +316,7 @@ static void grade(const struct sweep *sweep)
 	else if (node->sightings < 0 && (node->inferred || !node->placed) &&
 		 ledger->all.elsewhere_ns == ledger->wall_ns - ledger->all.running_ns)
 		ledger->grade = GRADE_INFERRED;
-	else if (node->sightings < 0 && node->inferred)
+	else if ((node->sightings < 0 && node->inferred) || !is_bound(sweep))
 		ledger->grade = GRADE_INFERRED;
 	else
 		ledger->grade =
@@ -335,7 +374,7 @@ void sweep_node(struct join *join, int32_t index, struct ledger *out_ledger)
 		out_ledger->none_cause = NONE_NO_PROCESS;
 		return;
 	}
-	out_ledger->uncertain_ns = node->uncertain_ns + node->bound_ns;
+	out_ledger->uncertain_ns = node->uncertain_ns + node->bound_ns + node->skew_ns;
 	sweep.offset_ns = node->span->start_unix_ns - node->a_ns;
 	sweep_fold_add(&sweep);
 	run(&sweep);
@@ -344,6 +383,7 @@ void sweep_node(struct join *join, int32_t index, struct ledger *out_ledger)
 	sweep_wait_link_servers(&sweep);
 	sweep_wait_sort(out_ledger);
 	sweep_stack_finish(out_ledger);
+	cap_uncertain(&sweep);
 	grade(&sweep);
 	assert(ledger_adds_up(out_ledger));
 	assert(ledger_stacks_add_up(out_ledger));

@@ -292,11 +292,23 @@ static bool is_waiting(const struct slice *slice)
 		 (EVENT_PREEMPTED | EVENT_TICK | EVENT_DEAD | EVENT_TAG_OUT_UNKNOWN));
 }
 
+/* Where the tag could not be read, or the switch was not reported, nothing was seen. */
+static void observe_tags(struct model *model, struct thread *thread, const struct slice *slice)
+{
+	const uint32_t told = EVENT_TAG_SAME | EVENT_TAG_IN | EVENT_TAG_IN_NONE;
+	bool knows_in = slice->flags & told || !(thread->last.flags & EVENT_TAG_OUT_UNKNOWN);
+
+	if (knows_in)
+		trace_observe(model, thread, &slice->tag_in, slice->prev_out_ns);
+	if (knows_in && !(slice->flags & EVENT_IN_LOST))
+		trace_observe(model, thread, &slice->tag_in, slice->in_ns);
+	if (!(slice->flags & EVENT_TAG_OUT_UNKNOWN))
+		trace_observe(model, thread, &slice->tag_out, slice->out_ns);
+}
+
 int world_append(struct model *model, struct thread *thread, const struct slice *slice)
 {
-	trace_observe(model, thread, &slice->tag_in, slice->prev_out_ns);
-	trace_observe(model, thread, &slice->tag_in, slice->in_ns);
-	trace_observe(model, thread, &slice->tag_out, slice->out_ns);
+	observe_tags(model, thread, slice);
 	return timeline_append(&thread->timeline, slice, &model->stats.timeline_bytes);
 }
 

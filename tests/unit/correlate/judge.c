@@ -91,17 +91,31 @@ unsigned judge_lies(const struct schedule *s, const struct outcome *outcome)
 	return lies;
 }
 
+/* A thread can have been there for all of the span's time, but not for longer. */
+static unsigned count_boundless(const struct schedule *s, const struct outcome *outcome)
+{
+	unsigned boundless = 0;
+
+	for (uint32_t i = 0; i < s->span_count; i++) {
+		const struct ledger *l = &outcome->spans[i].ledger;
+
+		boundless += outcome->spans[i].is_there &&
+			     l->uncertain_ns > l->wall_ns * s->thread_count + SLACK_NS;
+	}
+	return boundless;
+}
+
 unsigned judge_flaws(const struct schedule *s, const struct outcome *outcome)
 {
-	unsigned missing = 0;
+	unsigned missing = 0, boundless = count_boundless(s, outcome);
 
 	for (uint32_t i = 0; i < s->span_count; i++)
 		missing += s->spans[i].is_exported && s->spans[i].end_ns &&
 			   !outcome->spans[i].is_there;
-	if (missing || outcome->wrong_sums || outcome->strangers)
-		print_message("  %u missing, %u do not add up, %u strangers\n", missing,
-			      outcome->wrong_sums, outcome->strangers);
-	return missing + outcome->wrong_sums + outcome->strangers;
+	if (missing || outcome->wrong_sums || outcome->strangers || boundless)
+		print_message("  %u missing, %u do not add up, %u strangers, %u boundless\n",
+			      missing, outcome->wrong_sums, outcome->strangers, boundless);
+	return missing + outcome->wrong_sums + outcome->strangers + boundless;
 }
 
 unsigned judge_below(const struct schedule *s, const struct outcome *outcome,

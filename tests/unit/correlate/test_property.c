@@ -269,6 +269,30 @@ static void losses_make_no_lie(void **state)
 	for_seeds(300, check_losses);
 }
 
+/* Found by long runs of the claims above, and mended since. */
+static void seeds_that_once_failed_do_not_any_more(void **state)
+{
+	static const struct {
+		uint64_t seed;
+		unsigned (*check)(uint64_t seed);
+	} found[] = {
+		{ 3010, check_no_lie },   { 10053, check_no_lie },  { 41304, check_no_lie },
+		{ 41455, check_orders },  { 201559, check_losses }, { 202567, check_losses },
+		{ 203029, check_losses }, { 203449, check_losses }, { 204145, check_losses },
+		{ 206523, check_losses }, { 207301, check_losses }, { 208508, check_losses },
+	};
+	unsigned wrong = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(found); i++) {
+		if (found[i].check(found[i].seed) == 0)
+			continue;
+		print_message("seed %llu\n", (unsigned long long)found[i].seed);
+		wrong++;
+	}
+	assert_int_equal(wrong, 0);
+}
+
 /* Did records of that thread go missing while the span was open? */
 static bool has_hole(const struct schedule *s, const struct true_span *span)
 {
@@ -485,6 +509,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_order_in_which_spans_come_does_not_matter),
 		cmocka_unit_test(a_late_root_revises_to_what_it_would_have_been),
 		cmocka_unit_test(losses_make_no_lie),
+		cmocka_unit_test(seeds_that_once_failed_do_not_any_more),
 		cmocka_unit_test(a_loss_leaves_the_other_spans_exact),
 		cmocka_unit_test(a_span_beyond_the_reach_keeps_its_grade),
 		cmocka_unit_test(what_was_folded_does_not_lie),
