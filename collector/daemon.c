@@ -30,6 +30,7 @@
 #include "collector/probe_watch.h"
 #include "collector/self_watch.h"
 #include "collector/stack_book.h"
+#include "collector/strangers.h"
 #include "collector/writer.h"
 #include "storage/store.h"
 
@@ -69,6 +70,7 @@ struct daemon {
 	int probe_error;
 	struct metrics metrics;
 	struct guards guards;
+	struct strangers *strangers; /* NULL while all is recorded */
 	struct network *network;
 	struct http_server *http;
 	struct stack_book *stacks;
@@ -147,6 +149,7 @@ static int bind_ports(struct daemon *daemon)
 		.config = config,
 		.plan = &daemon->plan,
 		.metrics = &daemon->metrics,
+		.strangers = daemon->strangers,
 		.max_connections = connections_possible(config),
 		.grpc = &daemon->guards.of[GUARDED_GRPC],
 		.http = &daemon->guards.of[GUARDED_HTTP],
@@ -258,6 +261,7 @@ static int start_engine(struct daemon *daemon)
 {
 	struct engine_options options = {
 		.config = daemon->config,
+		.strangers = daemon->strangers,
 		.store = daemon->store,
 		.on_ledgers = on_ledgers,
 		.has_room = has_room,
@@ -312,6 +316,7 @@ static int start_watch(struct daemon *daemon)
 		.probe = daemon->probe,
 		.engine = daemon->engine,
 		.stacks = daemon->stacks,
+		.strangers = daemon->strangers,
 		.start_error = daemon->probe_error,
 	};
 
@@ -425,6 +430,8 @@ static int start(struct daemon *daemon)
 
 	if (rc == 0)
 		rc = guards_open(daemon->config, &daemon->guards);
+	if (rc == 0 && !*daemon->config->record) /* what is recorded is to be whole */
+		rc = strangers_new(&daemon->strangers);
 	if (rc == 0)
 		rc = bind_ports(daemon);
 	if (rc == 0)
@@ -475,6 +482,7 @@ static void tear_down(struct daemon *daemon)
 	writer_stop(daemon->writer);
 	forward_stop(daemon->forward);
 	network_free(daemon->network);
+	strangers_free(daemon->strangers);
 	store_close(daemon->store);
 	stack_book_free(daemon->stacks);
 	probe_stop(daemon->probe);

@@ -17,6 +17,7 @@
 #include "collector/memory_plan.h"
 #include "collector/metrics_operations.h"
 #include "collector/queue.h"
+#include "collector/strangers.h"
 #include "collector/tap.h"
 #include "collector/ticket.h"
 #include "storage/store.h"
@@ -72,6 +73,7 @@ struct engine {
 	uint64_t next_publish_ns;
 	uint64_t clock_pairs;
 	uint64_t ledgers_lost;
+	uint64_t settled_at_once; /* spans of batches that were settled by being stored */
 	bool is_loaded;
 };
 
@@ -126,6 +128,8 @@ static void publish(struct engine *engine, uint64_t now_ns)
 	if (engine->tap.writer)
 		now.record_bytes = record_bytes(engine->tap.writer);
 	correlator_stats(engine->tap.correlator, &now.correlator);
+	now.correlator.spans += engine->settled_at_once;
+	now.correlator.ledgers[GRADE_NONE] += engine->settled_at_once;
 	pthread_mutex_lock(&engine->lock);
 	engine->published = now;
 	pthread_mutex_unlock(&engine->lock);
@@ -188,6 +192,14 @@ static void take_notes(struct engine *engine, struct queue *notes)
 	}
 }
 
+static void count_settled(struct engine *engine, const struct ticket *ticket)
+{
+	pthread_mutex_lock(&engine->services_lock);
+	services_on_settled(engine->services, ticket->batch, ticket->none_causes);
+	pthread_mutex_unlock(&engine->services_lock);
+	engine->settled_at_once += ticket->batch->span_count;
+}
+
 static void take_tickets(struct engine *engine, struct queue *tickets)
 {
 	struct queue_link *link;
@@ -195,7 +207,11 @@ static void take_tickets(struct engine *engine, struct queue *tickets)
 	while ((link = queue_pop(tickets))) {
 		struct ticket *ticket = CONTAINER_OF(link, struct ticket, link);
 
-		feed_batch(engine, ticket->batch);
+		if (ticket->none_causes &&
+		    strangers_remain(engine->options.strangers, clock_mono_ns()))
+			count_settled(engine, ticket);
+		else
+			feed_batch(engine, ticket->batch);
 		engine->options.on_fed(ticket, engine->options.arg);
 	}
 }

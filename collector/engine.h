@@ -20,10 +20,12 @@
 struct config;
 struct engine;
 struct store;
+struct strangers;
 struct ticket;
 
 struct engine_options {
 	const struct config *config; /* borrowed, outlives the engine */
+	struct strangers *strangers; /* borrowed; NULL: there are none */
 	struct store *store; /* borrowed; spans without ledgers are fetched from it at start */
 	/* Settled ledgers: borrowed during the call. Engine thread. False: no room, they are lost.
 	 */

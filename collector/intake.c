@@ -8,9 +8,11 @@
 #include <stdlib.h>
 
 #include "collector/base/macros.h"
+#include "collector/clock.h"
 #include "collector/engine.h"
 #include "collector/metrics.h"
 #include "collector/queue.h"
+#include "collector/strangers.h"
 #include "collector/ticket.h"
 #include "collector/writer.h"
 #include "otlp/otlp_decode.h"
@@ -159,6 +161,9 @@ void intake_submit(struct intake *intake, struct span_batch *batch,
 	*ticket = (struct ticket){
 		.intake = intake, .batch = batch, .bytes = bytes, .reply = *reply
 	};
+	if (intake->options.strangers)
+		ticket->none_causes =
+			strangers_judge(intake->options.strangers, batch, clock_mono_ns());
 	atomic_fetch_add(&intake->options.pool->in_flight_bytes, bytes);
 	if (intake->unanswered++ == 0)
 		uv_ref((uv_handle_t *)&intake->wake);

@@ -18,6 +18,7 @@
 struct engine;
 struct intake;
 struct metrics;
+struct strangers;
 struct ticket;
 struct writer;
 
@@ -31,6 +32,7 @@ struct intake_options {
 	uv_loop_t *loop; /* borrowed, as all pointers */
 	struct metrics *metrics;
 	struct intake_pool *pool;
+	struct strangers *strangers; /* NULL: everything is correlated */
 	/* Whether peers are to be held back has changed. */
 	void (*on_pressure)(bool hold, void *arg);
 	void *arg;

@@ -121,15 +121,18 @@ uint32_t metrics_operations_find(struct metrics_operations *operations, struct s
 		       : 0;
 }
 
+void metrics_operations_uncovered(struct metrics_operations *operations, uint32_t number)
+{
+	operations->items[number].uncovered++;
+}
+
 void metrics_operations_add(struct metrics_operations *operations, uint32_t number,
 			    const struct ledger *ledger)
 {
 	struct counters *counters = &operations->items[number];
 
-	if (ledger->grade < GRADE_INFERRED) {
-		counters->uncovered++;
-		return;
-	}
+	if (ledger->grade < GRADE_INFERRED)
+		return metrics_operations_uncovered(operations, number);
 	counters->covered++;
 	counters->wall_ns += ledger->wall_ns;
 	counters->cpu_ns += ledger->cpu_ns;

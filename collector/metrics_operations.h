@@ -21,6 +21,7 @@ void metrics_operations_free(struct metrics_operations *operations);
 /* The number of an operation, made if need be; 0: (other). */
 uint32_t metrics_operations_find(struct metrics_operations *operations, struct str service,
 				 struct str name, uint8_t kind);
+void metrics_operations_uncovered(struct metrics_operations *operations, uint32_t number);
 void metrics_operations_add(struct metrics_operations *operations, uint32_t number,
 			    const struct ledger *ledger);
 

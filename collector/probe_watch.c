@@ -11,9 +11,11 @@
 
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
+#include "collector/clock.h"
 #include "collector/engine.h"
 #include "collector/log.h"
 #include "collector/stack_book.h"
+#include "collector/strangers.h"
 
 #define VERDICT_PATIENCE_MS 20000 /* loading takes a second on a slow machine */
 #define MAX_PROCESSES       4096  /* shown in the status; about 600 bytes each */
@@ -72,6 +74,8 @@ static void go_without(struct probe_watch *watch, int error, const char *text)
 	move(watch, PROBE_ABSENT, error, text);
 	log_line(LOG_WARNING, "probe: absent: %s; spans are stored, but without figures", text);
 	watch->is_told = true;
+	if (watch->options.strangers)
+		strangers_without_kernel(watch->options.strangers);
 	engine_hello(watch->options.engine, NULL, -1, -1);
 }
 
@@ -93,6 +97,8 @@ static void on_hello(struct probe_watch *watch, const struct probe_hello *hello,
 	log_line(LOG_INFO, "probe: up: features=0x%x ring_bytes=%u cpus=%u map_bytes=%llu",
 		 hello->features, hello->ring_bytes, hello->cpus,
 		 (unsigned long long)hello->map_bytes);
+	if (watch->options.strangers)
+		strangers_on_hello(watch->options.strangers);
 	engine_hello(watch->options.engine, hello, ring_fd, counters_fd);
 }
 
@@ -108,6 +114,8 @@ static void on_process(struct probe_watch *watch, const struct event_process *pr
 	if (entry)
 		*entry = *process;
 	pthread_mutex_unlock(&watch->lock);
+	if (watch->options.strangers)
+		strangers_on_process(watch->options.strangers, process, clock_mono_ns());
 	engine_process(watch->options.engine, process);
 }
 
@@ -120,7 +128,19 @@ static void on_died(struct probe_watch *watch, int error)
 	forget_processes(watch);
 	move(watch, PROBE_RESTARTING, error, text);
 	log_line(LOG_WARNING, "probe: %s and is started again; the gap is graded", text);
+	if (watch->options.strangers)
+		strangers_on_death(watch->options.strangers);
 	engine_probe_died(watch->options.engine);
+}
+
+static void on_stats(struct probe_watch *watch, const struct probe_stats *stats)
+{
+	pthread_mutex_lock(&watch->lock);
+	watch->now.stats = *stats;
+	watch->now.map_bytes = stats->map_bytes;
+	pthread_mutex_unlock(&watch->lock);
+	if (watch->options.strangers)
+		strangers_on_look(watch->options.strangers, stats->processes_publishing);
 }
 
 static void take(struct probe_watch *watch, const struct probe_message *message, int ring_fd,
@@ -140,10 +160,7 @@ static void take(struct probe_watch *watch, const struct probe_message *message,
 		on_died(watch, message->error);
 		return;
 	case PROBE_STATS:
-		pthread_mutex_lock(&watch->lock);
-		watch->now.stats = message->stats;
-		watch->now.map_bytes = message->stats.map_bytes;
-		pthread_mutex_unlock(&watch->lock);
+		on_stats(watch, &message->stats);
 		return;
 	case PROBE_STACK:
 		stack_book_piece(watch->options.stacks, &message->stack);

@@ -15,6 +15,7 @@
 
 struct engine;
 struct stack_book;
+struct strangers;
 struct probe_watch;
 
 enum probe_watch_state { PROBE_STARTING, PROBE_UP, PROBE_RESTARTING, PROBE_ABSENT };
@@ -24,7 +25,8 @@ struct probe_watch_options {
 	struct probe *probe; /* NULL: there is none, `start_error` says why */
 	struct engine *engine;
 	struct stack_book *stacks;
-	int start_error; /* of probe_start; 0 with probe NULL: switched off */
+	struct strangers *strangers; /* NULL: there are none */
+	int start_error;             /* of probe_start; 0 with probe NULL: switched off */
 };
 
 /* Also on failure there is a watch to be stopped, unless memory was out (-ENOMEM, NULL). */

@@ -128,6 +128,31 @@ void services_on_ledger(struct services *services, const struct ledger *ledger)
 	map_delete(&services->pending, &key);
 }
 
+void services_on_settled(struct services *services, const struct span_batch *batch,
+			 const uint8_t *none_causes)
+{
+	struct service_count *count = NULL;
+	uint32_t resource = UINT32_MAX;
+	struct str service = { 0 };
+
+	for (uint32_t i = 0; i < batch->span_count; i++) {
+		const struct span *span = &batch->spans[i];
+
+		if (span->resource != resource) {
+			resource = span->resource;
+			service = batch->resources[resource].service_name;
+			count = &services->counts[place_of(services, service)];
+		}
+		count->spans++;
+		count->last_unix_ns = MAX(count->last_unix_ns, span->end_unix_ns);
+		count->graded[GRADE_NONE]++;
+		count->none_by_cause[none_causes[resource]]++;
+		metrics_operations_uncovered(services->operations,
+					     metrics_operations_find(services->operations, service,
+								     span->name, span->kind));
+	}
+}
+
 static int by_name(const void *a, const void *b)
 {
 	const struct service_count *const *left = a, *const *right = b;

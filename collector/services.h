@@ -31,6 +31,9 @@ void services_free(struct services *services);
 
 void services_on_batch(struct services *services, const struct span_batch *batch);
 void services_on_ledger(struct services *services, const struct ledger *ledger);
+/* A batch that was settled by being stored: both at once. `none_causes`: by resource. */
+void services_on_settled(struct services *services, const struct span_batch *batch,
+			 const uint8_t *none_causes);
 
 /* In alphabetical order, until `visit` returns non-zero; that value is then returned. */
 int services_each(const struct services *services,

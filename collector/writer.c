@@ -46,8 +46,9 @@ struct writer {
 	bool is_stopping;
 
 	const struct span_batch **batches; /* writer thread: arrays of the group */
+	const uint8_t **none_causes;
 	struct store_ledger_rows *row_views;
-	size_t batch_room, row_room;
+	size_t batch_room, cause_room, row_room;
 	uint64_t next_maintain_ns;
 };
 
@@ -105,11 +106,17 @@ static int commit(struct writer *writer, const struct group *group)
 
 	if (!make_room((void **)&writer->batches, &writer->batch_room, view.batch_count,
 		       sizeof(*writer->batches)) ||
+	    !make_room((void **)&writer->none_causes, &writer->cause_room, view.batch_count,
+		       sizeof(*writer->none_causes)) ||
 	    !make_room((void **)&writer->row_views, &writer->row_room, view.row_count,
 		       sizeof(*writer->row_views)))
 		return -ENOMEM;
-	for (struct queue_link *at = group->tickets.first; at; at = at->next)
-		writer->batches[i++] = CONTAINER_OF(at, struct ticket, link)->batch;
+	for (struct queue_link *at = group->tickets.first; at; at = at->next) {
+		const struct ticket *ticket = CONTAINER_OF(at, struct ticket, link);
+
+		writer->batches[i] = ticket->batch;
+		writer->none_causes[i++] = ticket->none_causes;
+	}
 	i = 0;
 	for (struct queue_link *at = group->rows.first; at; at = at->next) {
 		const struct rows *rows = CONTAINER_OF(at, struct rows, link);
@@ -118,6 +125,7 @@ static int commit(struct writer *writer, const struct group *group)
 		i += rows->set_count;
 	}
 	view.batches = writer->batches;
+	view.none_causes = writer->none_causes;
 	view.rows = writer->row_views;
 	return store_commit(writer->options.store, &view, clock_unix_ns());
 }
@@ -347,6 +355,7 @@ void writer_stop(struct writer *writer)
 	pthread_cond_destroy(&writer->news);
 	pthread_mutex_destroy(&writer->lock);
 	free(writer->batches);
+	free(writer->none_causes);
 	free(writer->row_views);
 	free(writer);
 }

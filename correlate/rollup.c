@@ -273,6 +273,21 @@ int rollup_cell_add(struct rollup_cell *cell, const struct ledger *ledger, bool 
 	return rc;
 }
 
+int rollup_cell_add_plain(struct rollup_cell *cell, const struct rollup_span *span)
+{
+	struct rollup_example example = { .wall_ns = span->wall_ns, .ratio = UINT64_MAX };
+
+	memcpy(example.trace_id, span->trace_id, TRACE_ID_BYTES);
+	memcpy(example.span_id, span->span_id, SPAN_ID_BYTES);
+	add(&cell->sums[ROLLUP_COUNT], 1);
+	add(&cell->sums[ROLLUP_ERRORS], span->is_error);
+	add(&cell->sums[ROLLUP_GRADES + GRADE_NONE], 1);
+	add(&cell->sums[ROLLUP_WALL_NS], (int64_t)span->wall_ns);
+	offer(cell, ROLLUP_SLOW, &example);
+	offer(cell, ROLLUP_TYPICAL, &example);
+	return note(cell, ROLLUP_WALL, span->wall_ns, 1);
+}
+
 int rollup_cell_merge(struct rollup_cell *cell, const struct rollup_cell *other)
 {
 	uint32_t at = 0;

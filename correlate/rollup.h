@@ -84,6 +84,13 @@ void rollup_cell_fini(struct rollup_cell *cell);
 
 /* `sign` 1 adds, -1 takes out. -ENOMEM: the cell is then to be thrown away; so with all below. */
 int rollup_cell_add(struct rollup_cell *cell, const struct ledger *ledger, bool is_error, int sign);
+/* A span without figures, for which no ledger was made. */
+struct rollup_span {
+	const uint8_t *trace_id, *span_id; /* borrowed */
+	uint64_t wall_ns;
+	bool is_error;
+};
+int rollup_cell_add_plain(struct rollup_cell *cell, const struct rollup_span *span);
 int rollup_cell_merge(struct rollup_cell *cell, const struct rollup_cell *other);
 
 /* Versioned bytes; what is decoded is merged; `out_examples` (may be NULL) gets its own ones.

@@ -77,8 +77,9 @@ struct block_span {
 	uint32_t next_of_trace; /* a later row; BLOCK_NO_ROW: the last of its trace in this block */
 	uint8_t kind;
 	uint8_t status;
-	uint8_t is_first; /* of its trace in this block */
-	uint8_t zero;
+	uint8_t is_first;   /* of its trace in this block */
+	uint8_t none_cause; /* enum ledger_none: settled when it was committed; 0: a ledger follows
+			     */
 };
 
 struct block_resource {

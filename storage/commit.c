@@ -63,12 +63,13 @@ static int put_block(struct commit *commit, struct block_draft *draft)
 
 /* As many batches as make a block of a good size. */
 static size_t take_batches(const struct store_group *group, size_t *at,
-			   const struct span_batch **out_batches)
+			   struct span_block_part *out_parts)
 {
 	size_t bytes = 0, rows = 0, count = 0;
 
 	while (*at < group->batch_count && count < MAX_BATCHES_PER_BLOCK) {
 		const struct span_batch *batch = group->batches[*at];
+		const uint8_t *causes = group->none_causes ? group->none_causes[*at] : NULL;
 
 		if (count && (bytes + batch->body.len > BLOCK_HEAP_BYTES ||
 			      rows + batch->span_count > BLOCK_MAX_ROWS))
@@ -78,20 +79,36 @@ static size_t take_batches(const struct store_group *group, size_t *at,
 			continue;
 		bytes += batch->body.len;
 		rows += batch->span_count;
-		out_batches[count++] = batch;
+		out_parts[count++] = (struct span_block_part){ batch, causes };
 	}
 	return count;
 }
 
+/* The rows of a block that is about to be put. */
+static int roll_settled_rows(struct commit *commit, const struct block_draft *draft)
+{
+	const struct block_span *rows =
+		(const void *)(draft->index.data + sizeof(struct block_header));
+	int rc = 0;
+
+	for (uint32_t i = 0; i < draft->header.row_count && rc == 0; i++) {
+		if (rows[i].none_cause)
+			rc = roll_settled(&commit->roll, &rows[i]);
+	}
+	return rc;
+}
+
 static int put_spans(struct commit *commit)
 {
-	const struct span_batch *batches[MAX_BATCHES_PER_BLOCK];
+	struct span_block_part parts[MAX_BATCHES_PER_BLOCK];
 	struct block_writer *writer = &commit->store->span_writer;
 	size_t at = 0, count;
 	int rc = 0;
 
-	while (rc == 0 && (count = take_batches(commit->group, &at, batches))) {
-		rc = span_block_encode(writer, batches, count, commit->now_unix_ns, &commit->names);
+	while (rc == 0 && (count = take_batches(commit->group, &at, parts))) {
+		rc = span_block_encode(writer, parts, count, commit->now_unix_ns, &commit->names);
+		if (rc == 0)
+			rc = roll_settled_rows(commit, &writer->draft);
 		if (rc == 0)
 			rc = put_block(commit, &writer->draft);
 	}

@@ -34,6 +34,28 @@ struct block_ledger ledger_block_row(const struct ledger *ledger)
 	return row;
 }
 
+struct block_ledger ledger_block_settled(const struct block_span *span, uint32_t seq,
+					 uint32_t number)
+{
+	struct block_ledger row = {
+		.start_unix_ns = span->start_unix_ns,
+		.wall_ns = span->end_unix_ns - span->start_unix_ns,
+		.operation = span->operation,
+		.span_seq = seq,
+		.span_row = number,
+		.next_of_trace = span->next_of_trace,
+		.revision = LEDGER_BLOCK_FIRST_REVISION,
+		.grade = GRADE_NONE,
+		.kind = span->kind,
+		.status = span->status,
+		.is_first = span->is_first,
+	};
+
+	memcpy(row.trace_id, span->trace_id, TRACE_ID_BYTES);
+	memcpy(row.span_id, span->span_id, SPAN_ID_BYTES);
+	return row;
+}
+
 int ledger_block_compare(uint16_t revision, uint8_t grade, uint16_t other_revision,
 			 uint8_t other_grade)
 {
@@ -94,6 +116,35 @@ int ledger_block_end(struct block_writer *writer)
 	return block_writer_end(writer);
 }
 
+/* All there is to say is why it has no figures. */
+static int settled_ledger(const struct block *block, uint32_t row, struct ledger *out_ledger)
+{
+	const struct block_span *span = &block->spans[row];
+	int64_t pid;
+
+	if (row >= block->header->row_count || !span->none_cause ||
+	    span->none_cause > NONE_BEFORE_START ||
+	    span->resource >= block->header->resource_count ||
+	    span->end_unix_ns < span->start_unix_ns)
+		return -EBADMSG;
+	pid = span->process_id ? span->process_id : block->resources[span->resource].process_pid;
+	*out_ledger = (struct ledger){
+		.start_unix_ns = span->start_unix_ns,
+		.wall_ns = span->end_unix_ns - span->start_unix_ns,
+		.pid = span->none_cause == NONE_NO_TAGS && pid > 0 && pid <= UINT32_MAX
+			       ? (uint32_t)pid
+			       : 0,
+		.revision = LEDGER_BLOCK_FIRST_REVISION,
+		.grade = GRADE_NONE,
+		.settled = true,
+		.is_local_root = hex_is_zero(span->parent_span_id, SPAN_ID_BYTES),
+		.none_cause = span->none_cause,
+	};
+	memcpy(out_ledger->trace_id, span->trace_id, TRACE_ID_BYTES);
+	memcpy(out_ledger->span_id, span->span_id, SPAN_ID_BYTES);
+	return 0;
+}
+
 int ledger_block_ledger(const struct block *block, uint32_t row, struct arena *arena,
 			struct ledger *out_ledger)
 {
@@ -103,6 +154,8 @@ int ledger_block_ledger(const struct block *block, uint32_t row, struct arena *a
 		return row < block->header->row_count
 			       ? packed_ledger(block->packed, row, out_ledger)
 			       : -EBADMSG;
+	if (block->spans)
+		return settled_ledger(block, row, out_ledger);
 	if (row >= block->header->row_count ||
 	    !block_text(block, block->ledgers[row].detail, &detail))
 		return -EBADMSG;

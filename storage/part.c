@@ -186,6 +186,8 @@ void part_count_block(struct part_totals *totals, const struct block *block)
 		totals->spans += header->row_count;
 	else
 		totals->ledgers += header->row_count;
+	for (uint32_t i = 0; block->spans && !block->packed && i < header->row_count; i++)
+		totals->ledgers += block->spans[i].none_cause != 0;
 	totals->last_commit_unix_ns = header->commit_unix_ns;
 	totals->min_start_unix_ns = MIN(totals->min_start_unix_ns, header->min_start_unix_ns);
 	totals->max_start_unix_ns = MAX(totals->max_start_unix_ns, header->max_start_unix_ns);

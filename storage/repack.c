@@ -125,9 +125,9 @@ static int old_ledgers(struct repack *repack, uint32_t seq, struct block **out_b
 	block_close(&kept->block);
 	kept->seq = 0;
 	rc = open_old(repack, seq, &kept->block);
-	if (rc == 0 && !kept->block.ledgers)
+	if (rc == 0 && !kept->block.ledgers && !kept->block.spans)
 		rc = -EBADMSG;
-	if (rc == 0)
+	if (rc == 0 && kept->block.ledgers)
 		rc = block_load(&kept->block);
 	if (rc == 0)
 		kept->seq = seq;
@@ -287,9 +287,18 @@ static int step_ledgers(struct repack *repack)
 
 /* ---- spans ---- */
 
+/* A span that was settled when it was committed has its ledger in its own row, unless a later one
+ * came. */
+static uint64_t ledger_of(const struct repack *repack, uint64_t seq, const struct block *block,
+			  uint32_t row)
+{
+	uint64_t later = repack->ledgers.places[repack->firsts[seq] + row];
+
+	return later || !block->spans[row].none_cause ? later : place_of(seq, row);
+}
+
 static int add_spans(struct repack *repack, uint64_t seq, const struct block *block)
 {
-	const uint64_t *ledgers = repack->ledgers.places + repack->firsts[seq];
 	int rc = 0;
 
 	repack->commit_unix_ns = block->header->commit_unix_ns;
@@ -302,7 +311,7 @@ static int add_spans(struct repack *repack, uint64_t seq, const struct block *bl
 		rc = span_block_span(block, i, &span, &resource, &scope);
 		if (rc == 0)
 			rc = packer_span(&repack->packer, &block->spans[i], &span, &resource,
-					 &scope, ledgers[i]);
+					 &scope, ledger_of(repack, seq, block, i));
 	}
 	repack->moved[seq] = (uint32_t)repack->to->next_seq;
 	return rc;

@@ -55,18 +55,38 @@ static int find_anywhere(struct roll *roll, const struct block_ledger *row,
 	return 0;
 }
 
+static int key_of(struct roll *roll, uint64_t end_unix_ns, uint32_t operation,
+		  struct rollup_key *out_key)
+{
+	out_key->minute = summary_minute(end_unix_ns);
+	if (operations_are_over(roll->names->operations, operation))
+		span_lookup_forget(roll->lookup); /* a new name may be put */
+	return operations_rolled(roll->names, operation, &out_key->operation);
+}
+
 static int add(struct roll *roll, const struct block_ledger *row, const struct ledger *ledger,
 	       int sign)
 {
-	struct rollup_key key = { .minute = summary_minute(row->start_unix_ns + row->wall_ns) };
-	int rc;
+	struct rollup_key key;
+	int rc = key_of(roll, row->start_unix_ns + row->wall_ns, row->operation, &key);
 
-	if (operations_are_over(roll->names->operations, row->operation))
-		span_lookup_forget(roll->lookup); /* a new name may be put */
-	rc = operations_rolled(roll->names, row->operation, &key.operation);
 	return rc < 0 ? rc
 		      : rollup_table_add(&roll->added, key, ledger,
 					 row->status == SPAN_STATUS_ERROR, sign);
+}
+
+int roll_settled(struct roll *roll, const struct block_span *row)
+{
+	struct rollup_span span = {
+		.trace_id = row->trace_id,
+		.span_id = row->span_id,
+		.wall_ns = row->end_unix_ns - row->start_unix_ns,
+		.is_error = row->status == SPAN_STATUS_ERROR,
+	};
+	struct rollup_key key;
+	int rc = key_of(roll, row->end_unix_ns, row->operation, &key);
+
+	return rc < 0 ? rc : rollup_table_add_plain(&roll->added, key, &span);
 }
 
 /* The span is in this part; so is any ledger it had before. */

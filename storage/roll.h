@@ -32,3 +32,6 @@ void roll_trace(struct roll *roll);
 /* After span_lookup_complete. Where the span is in another part, the row learns what it is. A
  * ledger whose span is gone counts nowhere. */
 int roll_ledger(struct roll *roll, struct block_ledger *row, const struct ledger *ledger);
+
+/* A span that is settled by being committed. */
+int roll_settled(struct roll *roll, const struct block_span *row);

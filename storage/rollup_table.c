@@ -71,6 +71,17 @@ int rollup_table_add(struct rollup_table *table, struct rollup_key key, const st
 	return rc;
 }
 
+int rollup_table_add_plain(struct rollup_table *table, struct rollup_key key,
+			   const struct rollup_span *span)
+{
+	struct rollup_cell *cell = take_out(table, key);
+	int rc = cell ? rollup_cell_add_plain(cell, span) : -ENOMEM;
+
+	if (cell)
+		count_in(table, cell);
+	return rc;
+}
+
 int rollup_table_merge(struct rollup_table *table, struct rollup_key key,
 		       const struct rollup_cell *other)
 {

@@ -33,6 +33,8 @@ void rollup_table_clear(struct rollup_table *table);
 /* All -ENOMEM; the table is then to be thrown away. */
 int rollup_table_add(struct rollup_table *table, struct rollup_key key, const struct ledger *ledger,
 		     bool is_error, int sign);
+int rollup_table_add_plain(struct rollup_table *table, struct rollup_key key,
+			   const struct rollup_span *span);
 int rollup_table_merge(struct rollup_table *table, struct rollup_key key,
 		       const struct rollup_cell *cell);
 /* The same of an encoded cell; also -EBADMSG. */

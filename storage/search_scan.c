@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "correlate/ledger.h"
+#include "storage/ledger_block.h"
 #include "storage/operation_index.h"
 #include "storage/span_block.h"
 
@@ -130,6 +131,13 @@ static int note_candidate(const struct summary *summary, void *arg)
 	return buf_error(&scan->candidates);
 }
 
+/* Blocks of spans have ledgers, too: of those that were settled when they were committed. */
+static bool is_of_interest(const struct search_scan *scan, const struct block *block)
+{
+	return block->header->kind == scan->kind ||
+	       (scan->kind == BLOCK_LEDGERS && block->header->kind == BLOCK_SPANS);
+}
+
 /* An open part: the summaries stand in its blocks, which were checked when it was opened. */
 static int find_in_blocks(struct search_scan *scan, struct part *part)
 {
@@ -143,7 +151,7 @@ static int find_in_blocks(struct search_scan *scan, struct part *part)
 		if (rc < 0)
 			break;
 		for (uint32_t i = 0;
-		     block.header->kind == scan->kind && rc == 0 && i < block.header->summary_count;
+		     is_of_interest(scan, &block) && rc == 0 && i < block.header->summary_count;
 		     i++) {
 			struct summary summary = block.summaries[i];
 
@@ -352,30 +360,42 @@ static bool figures_match(const struct store_query *query, const struct block_le
 	       (query->grade < 0 || row->grade == query->grade);
 }
 
+static int scan_ledger(struct search_scan *scan, const struct block *block,
+		       const struct block_ledger *from, struct trace_place place)
+{
+	struct row row = {
+		.rank = ledger_rank(scan->query->sort, from),
+		.start_unix_ns = from->start_unix_ns,
+		.wall_ns = from->wall_ns,
+		.trace_id = from->trace_id,
+		.span_id = from->span_id,
+		.operation = from->operation,
+		.kind = from->kind,
+		.status = from->status,
+		.is_known = from->span_seq != 0 || block->spans,
+		.place = place,
+		.span = { place.part, from->span_seq, from->span_row },
+	};
+
+	if (block->spans)
+		row.span = row.place;
+	return from->revision && figures_match(scan->query, from) ? offer(scan, &row) : 0;
+}
+
 static int scan_ledgers(struct search_scan *scan, const struct block *block, uint32_t seq)
 {
+	struct trace_place place = { scan->part, seq, 0 };
 	int rc = 0;
 
-	for (uint32_t i = 0; i < block->header->row_count && rc == 0; i++) {
-		const struct block_ledger *from = &block->ledgers[i];
-		struct row row = {
-			.rank = ledger_rank(scan->query->sort, from),
-			.start_unix_ns = from->start_unix_ns,
-			.wall_ns = from->wall_ns,
-			.trace_id = from->trace_id,
-			.span_id = from->span_id,
-			.operation = from->operation,
-			.kind = from->kind,
-			.status = from->status,
-			.is_known = from->span_seq != 0 || block->spans,
-			.place = { scan->part, seq, i },
-			.span = { scan->part, from->span_seq, from->span_row },
-		};
+	for (; place.row < block->header->row_count && rc == 0; place.row++) {
+		struct block_ledger settled;
 
-		if (block->spans)
-			row.span = row.place;
-		if (from->revision && figures_match(scan->query, from))
-			rc = offer(scan, &row);
+		if (block->ledgers) {
+			rc = scan_ledger(scan, block, &block->ledgers[place.row], place);
+		} else if (!block->packed && block->spans[place.row].none_cause) {
+			settled = ledger_block_settled(&block->spans[place.row], seq, place.row);
+			rc = scan_ledger(scan, block, &settled, place);
+		}
 	}
 	return rc;
 }
@@ -389,7 +409,7 @@ static int scan_block(struct search_scan *scan, uint32_t seq)
 		return rc == -ENOENT ? -EBADMSG : rc;
 	if (scan->kind == BLOCK_LEDGERS)
 		rc = block_figures(block);
-	if (rc == 0 && (scan->kind == BLOCK_SPANS ? !block->spans : !block->ledgers))
+	if (rc == 0 && !block->spans && (scan->kind == BLOCK_SPANS || !block->ledgers))
 		rc = -EBADMSG;
 	if (rc == 0 && scan->kind == BLOCK_SPANS)
 		rc = scan_spans(scan, block, seq);

@@ -78,8 +78,9 @@ static int put_row(struct block_writer *writer, struct block_span *row)
 }
 
 static int put_rows(struct block_writer *writer, const struct place *place,
-		    const struct span_batch *batch, const struct operations_book *names)
+		    const struct span_block_part *part, const struct operations_book *names)
 {
+	const struct span_batch *batch = part->batch;
 	struct operations_hash service = { 0 };
 	uint32_t resource = UINT32_MAX;
 	int rc = 0;
@@ -98,6 +99,7 @@ static int put_rows(struct block_writer *writer, const struct place *place,
 			service = operations_service(names->operations, record.service);
 		}
 		fill_row(writer, place, span, &row);
+		row.none_cause = part->none_causes ? part->none_causes[span->resource] : 0;
 		rc = operations_id(names, &service, &record, &row.operation);
 		if (rc == 0)
 			rc = put_row(writer, &row);
@@ -149,26 +151,26 @@ static void next_place(struct place *place, const struct span_batch *batch)
 
 enum section { SECTION_ROWS, SECTION_RESOURCES, SECTION_SCOPES, SECTIONS };
 
-static int put_section(struct block_writer *writer, const struct span_batch *const *batches,
+static int put_section(struct block_writer *writer, const struct span_block_part *parts,
 		       size_t count, uint64_t extra_offset, enum section section,
 		       const struct operations_book *names)
 {
 	struct place place = { .extra_offset = extra_offset };
 	int rc = 0;
 
-	for (size_t i = 0; i < count && rc == 0; next_place(&place, batches[i++])) {
-		place.body = batches[i]->body;
+	for (size_t i = 0; i < count && rc == 0; next_place(&place, parts[i++].batch)) {
+		place.body = parts[i].batch->body;
 		if (section == SECTION_ROWS)
-			rc = put_rows(writer, &place, batches[i], names);
+			rc = put_rows(writer, &place, &parts[i], names);
 		else if (section == SECTION_RESOURCES)
-			put_resources(writer, &place, batches[i]);
+			put_resources(writer, &place, parts[i].batch);
 		else
-			put_scopes(writer, &place, batches[i]);
+			put_scopes(writer, &place, parts[i].batch);
 	}
 	return rc;
 }
 
-int span_block_encode(struct block_writer *writer, const struct span_batch *const *batches,
+int span_block_encode(struct block_writer *writer, const struct span_block_part *parts,
 		      size_t count, uint64_t commit_unix_ns, const struct operations_book *names)
 {
 	uint64_t body_bytes = 0;
@@ -176,13 +178,13 @@ int span_block_encode(struct block_writer *writer, const struct span_batch *cons
 
 	block_writer_begin(writer, BLOCK_SPANS, commit_unix_ns);
 	for (size_t i = 0; i < count; i++) {
-		body_bytes += batches[i]->body.len;
-		block_writer_piece(writer, batches[i]->body);
+		body_bytes += parts[i].batch->body.len;
+		block_writer_piece(writer, parts[i].batch->body);
 	}
 	if (body_bytes > BLOCK_MAX_HEAP_BYTES)
 		return -EMSGSIZE;
 	for (int section = 0; section < SECTIONS && rc == 0; section++)
-		rc = put_section(writer, batches, count, body_bytes, (enum section)section, names);
+		rc = put_section(writer, parts, count, body_bytes, (enum section)section, names);
 	if (rc < 0)
 		return rc;
 	block_writer_piece(writer, buf_str(&writer->details));

@@ -8,9 +8,15 @@
 
 #define SPAN_BLOCK_NO_SERVICE STR("unknown_service")
 
-/* Leaves the block in writer->draft; the batches are borrowed until it is written. `batches` hold
+/* A batch, and by resource why its spans are settled at once (store.h); NULL: none is. */
+struct span_block_part {
+	const struct span_batch *batch;
+	const uint8_t *none_causes;
+};
+
+/* Leaves the block in writer->draft; the batches are borrowed until it is written. `parts` hold
  * at least one span. -EMSGSIZE: too large for a block. */
-int span_block_encode(struct block_writer *writer, const struct span_batch *const *batches,
+int span_block_encode(struct block_writer *writer, const struct span_block_part *parts,
 		      size_t count, uint64_t commit_unix_ns, const struct operations_book *names);
 
 /* A row as the span it was. The block is loaded; slices point into it. -EBADMSG. */

@@ -52,6 +52,21 @@ static int block_at(struct span_lookup *lookup, uint32_t seq, const struct block
 	return 0;
 }
 
+static bool is_newest(const struct ledger_place *known, const struct ledger_place *place)
+{
+	int order = known->seq ? ledger_block_compare(place->revision, place->grade,
+						      known->revision, known->grade)
+			       : 1;
+
+	return order > 0 || (order == 0 && place->seq > known->seq);
+}
+
+static void note_ledger(struct note *note, const struct ledger_place *place)
+{
+	if (is_newest(&note->ledger, place))
+		note->ledger = *place;
+}
+
 static int note_spans(struct span_lookup *lookup, const struct block *block, uint32_t seq,
 		      uint32_t row, const uint8_t *trace_id)
 {
@@ -74,20 +89,15 @@ static int note_spans(struct span_lookup *lookup, const struct block *block, uin
 			note->row.kind = span->kind;
 			note->row.status = span->status;
 		}
+		if (span->none_cause)
+			note_ledger(note,
+				    &(struct ledger_place){ seq, row, LEDGER_BLOCK_FIRST_REVISION,
+							    GRADE_NONE });
 		if (span->next_of_trace <= row)
 			return -EBADMSG;
 		row = span->next_of_trace;
 	}
 	return 0;
-}
-
-static bool is_newest(const struct ledger_place *known, const struct ledger_place *place)
-{
-	int order = known->seq ? ledger_block_compare(place->revision, place->grade,
-						      known->revision, known->grade)
-			       : 1;
-
-	return order > 0 || (order == 0 && place->seq > known->seq);
 }
 
 static int note_ledgers(struct span_lookup *lookup, const struct block *block, uint32_t seq,
@@ -103,8 +113,7 @@ static int note_ledgers(struct span_lookup *lookup, const struct block *block, u
 		note = map_put(&lookup->found, ledger->span_id);
 		if (!note)
 			return -ENOMEM;
-		if (is_newest(&note->ledger, &place))
-			note->ledger = place;
+		note_ledger(note, &place);
 		if (note->row.span_seq == 0) { /* the span may be in another part */
 			uint32_t operation = ledger->operation;
 
@@ -174,7 +183,7 @@ int span_lookup_ledger(struct span_lookup *lookup, const struct ledger_place *pl
 
 	if (rc < 0)
 		return rc;
-	rc = block.ledgers ? block_load(&block) : -EBADMSG;
+	rc = block.ledgers ? block_load(&block) : 0;
 	if (rc == 0)
 		rc = ledger_block_ledger(&block, place->row, arena, out_ledger);
 	block_close(&block);

@@ -50,6 +50,10 @@ struct store_stack {
 struct store_group {
 	const struct span_batch *const *batches;
 	size_t batch_count;
+	/* By batch, then by resource: why its spans will never have figures (enum ledger_none).
+	 * They are settled by this commit, and get a ledger of revision 1 that says so; another may
+	 * follow all the same. 0, or NULL for the batch or for all: they are not. */
+	const uint8_t *const *none_causes;
 	const struct store_ledger_rows *rows;
 	size_t row_count;
 	/* Stacks whose names came after ledgers that wanted them. */

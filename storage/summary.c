@@ -58,6 +58,8 @@ void summary_add_span(struct summary *summary, const struct block_span *row)
 	add_start(summary, row->start_unix_ns, row->end_unix_ns - row->start_unix_ns);
 	summary->statuses |= bit_of(row->status);
 	summary->kinds |= bit_of(row->kind);
+	if (row->none_cause)
+		summary->grades |= bit_of(GRADE_NONE);
 }
 
 static void add_figures(struct summary *summary, const struct block_ledger *row)

@@ -45,6 +45,21 @@ static bool is_before(struct trace_place a, struct trace_place b)
 	return a.seq != b.seq ? a.seq < b.seq : a.row < b.row;
 }
 
+/* Keeps it if it is the newest so far. */
+static void note_ledger(struct trace_span *span, uint16_t revision, uint8_t grade,
+			struct trace_place at)
+{
+	int order = span->ledger.seq
+			    ? ledger_block_compare(revision, grade, span->revision, span->grade)
+			    : 1;
+
+	if (order < 0 || (order == 0 && !is_before(span->ledger, at)))
+		return;
+	span->ledger = at;
+	span->revision = revision;
+	span->grade = grade;
+}
+
 /* Follows the chain of a trace's rows in a block. Links only lead forward, so it ends. */
 static int add_spans(struct trace_view *trace, const struct block *block, const uint8_t *trace_id,
 		     struct trace_place at)
@@ -60,26 +75,13 @@ static int add_spans(struct trace_view *trace, const struct block *block, const 
 			return no_room(trace);
 		if (span->span.seq == 0 || is_before(at, span->span))
 			span->span = at;
+		if (row->none_cause)
+			note_ledger(span, LEDGER_BLOCK_FIRST_REVISION, GRADE_NONE, at);
 		if (row->next_of_trace <= at.row)
 			return -EBADMSG;
 		at.row = row->next_of_trace;
 	}
 	return 0;
-}
-
-/* Keeps it if it is the newest so far. */
-static void note_ledger(struct trace_span *span, uint16_t revision, uint8_t grade,
-			struct trace_place at)
-{
-	int order = span->ledger.seq
-			    ? ledger_block_compare(revision, grade, span->revision, span->grade)
-			    : 1;
-
-	if (order < 0 || (order == 0 && !is_before(span->ledger, at)))
-		return;
-	span->ledger = at;
-	span->revision = revision;
-	span->grade = grade;
 }
 
 static int add_ledgers(struct trace_view *trace, const struct block *block, const uint8_t *trace_id,
@@ -234,8 +236,6 @@ static int read_ledger(struct trace_reader *reader, struct trace_place place,
 	const struct block *block;
 	int rc = turn_to(reader->view, place, &block);
 
-	if (rc == 0 && !block->ledgers && !block->packed)
-		rc = -EBADMSG;
 	arena_fini(&reader->arena);
 	return rc < 0 ? rc : ledger_block_ledger(block, place.row, &reader->arena, out_ledger);
 }

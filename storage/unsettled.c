@@ -62,19 +62,33 @@ static int number_rows(struct unsettled *unsettled, uint32_t seq, struct block *
 	return buf_error(&unsettled->firsts);
 }
 
+static void mark(struct unsettled *unsettled, uint64_t bit)
+{
+	if (bit < unsettled->bits)
+		unsettled->settled[bit / 8] |= (uint8_t)(1u << bit % 8);
+}
+
+/* Those that were settled when they were committed. */
+static void mark_at_once(struct unsettled *unsettled, uint32_t seq, const struct block *block)
+{
+	for (uint32_t i = 0; i < block->header->row_count; i++) {
+		if (block->spans[i].none_cause)
+			mark(unsettled, first_of(unsettled, seq) - 1 + i);
+	}
+}
+
 static int mark_settled(struct unsettled *unsettled, uint32_t seq, struct block *block)
 {
 	int rc = block_figures(block);
 
+	if (rc == 0 && block->spans && !block->packed)
+		mark_at_once(unsettled, seq, block);
 	for (uint32_t i = 0; rc == 0 && block->ledgers && i < block->header->row_count; i++) {
 		const struct block_ledger *row = &block->ledgers[i];
-		uint64_t first = first_of(unsettled, block->spans ? seq : row->span_seq), bit;
+		uint64_t first = first_of(unsettled, block->spans ? seq : row->span_seq);
 
-		if (!first || !row->revision)
-			continue;
-		bit = first - 1 + (block->spans ? i : row->span_row);
-		if (bit < unsettled->bits)
-			unsettled->settled[bit / 8] |= (uint8_t)(1u << bit % 8);
+		if (first && row->revision)
+			mark(unsettled, first - 1 + (block->spans ? i : row->span_row));
 	}
 	return rc;
 }

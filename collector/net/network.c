@@ -223,6 +223,7 @@ static int open_lane(struct network *network, struct lane *lane)
 	struct intake_options intake = {
 		.metrics = network->options.metrics,
 		.pool = &network->pool,
+		.strangers = network->options.strangers,
 		.on_pressure = on_pressure,
 		.arg = lane,
 	};

@@ -19,6 +19,7 @@ struct engine;
 struct memory_plan;
 struct metrics;
 struct network;
+struct strangers;
 struct ticket;
 struct writer;
 
@@ -27,7 +28,8 @@ struct network_options {
 	const struct config *config;
 	const struct memory_plan *plan;
 	struct metrics *metrics;
-	uint32_t max_connections; /* of the config, or fewer if descriptors are short */
+	struct strangers *strangers; /* NULL: there are none */
+	uint32_t max_connections;    /* of the config, or fewer if descriptors are short */
 	struct credentials *grpc, *http;
 };
 

@@ -174,16 +174,27 @@ struct store *fixture_open(const struct store_options *options)
 	return store;
 }
 
-int fixture_commit_spans(struct store *store, const struct fixture_span *spans, size_t count,
-			 uint64_t now_ns)
+int fixture_commit_settled(struct store *store, const struct fixture_span *spans, size_t count,
+			   uint8_t none_cause, uint64_t now_ns)
 {
 	struct span_batch *batch = fixture_batch(spans, count);
 	const struct span_batch *batches[] = { batch };
-	struct store_group group = { .batches = batches, .batch_count = 1 };
-	int rc = store_commit(store, &group, now_ns);
+	uint8_t *by_resource = arena_alloc(&batch->arena, batch->resource_count);
+	const uint8_t *causes[] = { by_resource };
+	struct store_group group = { .batches = batches, .batch_count = 1, .none_causes = causes };
+	int rc;
 
+	assert_non_null(by_resource);
+	memset(by_resource, none_cause, batch->resource_count);
+	rc = store_commit(store, &group, now_ns);
 	otlp_batch_free(batch);
 	return rc;
+}
+
+int fixture_commit_spans(struct store *store, const struct fixture_span *spans, size_t count,
+			 uint64_t now_ns)
+{
+	return fixture_commit_settled(store, spans, count, 0, now_ns);
 }
 
 int fixture_commit_ledgers(struct store *store, const struct ledger *ledgers, size_t count,

@@ -43,6 +43,9 @@ struct store_options fixture_options(const char *path);
 
 int fixture_commit_spans(struct store *store, const struct fixture_span *spans, size_t count,
 			 uint64_t now_ns);
+/* They are settled by it: `none_cause` says why they have no figures; 0: they are not. */
+int fixture_commit_settled(struct store *store, const struct fixture_span *spans, size_t count,
+			   uint8_t none_cause, uint64_t now_ns);
 int fixture_commit_ledgers(struct store *store, const struct ledger *ledgers, size_t count,
 			   uint64_t now_ns);
 /* Packs all that can be packed. */

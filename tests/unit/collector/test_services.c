@@ -83,6 +83,30 @@ static void a_ledger_counts_for_the_service_of_its_span(void **state)
 	assert_int_equal(found.counts[1].last_unix_ns, 3);
 }
 
+static void what_is_settled_by_being_stored_counts_at_once(void **state)
+{
+	struct span_resource resources[] = { { .service_name = str_of("shop") },
+					     { .service_name = str_of("bank") } };
+	struct span spans[] = { { .span_id = { 1 }, .end_unix_ns = 5 },
+				{ .span_id = { 2 }, .end_unix_ns = 4 },
+				{ .span_id = { 3 }, .resource = 1 } };
+	struct span_batch batch = {
+		.spans = spans, .resources = resources, .span_count = 3, .resource_count = 2
+	};
+	const uint8_t causes[] = { NONE_NO_TAGS, NONE_NO_PROCESS };
+	struct found found = { 0 };
+
+	(void)state;
+	services_on_settled(services, &batch, causes);
+	services_each(services, collect, &found);
+	assert_int_equal(found.count, 2);
+	assert_int_equal(found.counts[0].none_by_cause[NONE_NO_PROCESS], 1);
+	assert_int_equal(found.counts[1].spans, 2);
+	assert_int_equal(found.counts[1].graded[GRADE_NONE], 2);
+	assert_int_equal(found.counts[1].none_by_cause[NONE_NO_TAGS], 2);
+	assert_int_equal(found.counts[1].last_unix_ns, 5);
+}
+
 static void a_service_without_a_name_is_unknown_service(void **state)
 {
 	struct found found = { 0 };
@@ -116,6 +140,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_ledger_counts_for_the_service_of_its_span),
+		TEST(what_is_settled_by_being_stored_counts_at_once),
 		TEST(a_service_without_a_name_is_unknown_service),
 		TEST(further_names_are_counted_together),
 	};

@@ -55,6 +55,7 @@ static char *span_bytes(size_t *out_bytes)
 {
 	static char long_name[OPERATIONS_NAME_BYTES + 1];
 	struct span_batch *batches[] = { batch_of(0), batch_of(SPANS) };
+	const struct span_block_part parts[] = { { batches[0], NULL }, { batches[1], NULL } };
 	struct operations operations = known_operations();
 	struct txn txn = { 0 };
 	struct operations_book names = { &operations, &txn, 0 };
@@ -67,9 +68,7 @@ static char *span_bytes(size_t *out_bytes)
 			batches[b]->spans[i].name = (struct str){ long_name, sizeof(long_name) };
 	}
 	block_writer_init(&writer, 7);
-	assert_int_equal(span_block_encode(&writer, (const struct span_batch *const *)batches, 2,
-					   FIXTURE_T0, &names),
-			 0);
+	assert_int_equal(span_block_encode(&writer, parts, 2, FIXTURE_T0, &names), 0);
 	bytes = write_draft(&writer, out_bytes);
 	block_writer_fini(&writer);
 	operations_fini(&operations);

@@ -157,9 +157,13 @@ static void commit_one(struct store *store, uint64_t number, uint64_t now_ns, ui
 	struct fixture_span span = span_of(number, &seed);
 	unsigned times = 1 + (fixture_random(random) % 4 == 0);
 
-	/* Sent twice now and then; computed again now and then, even within a commit. */
+	/* Some settle by their commit. Sent twice now and then; computed again now and then, even
+	 * within a commit. */
 	for (unsigned i = 0; i < times; i++)
-		assert_int_equal(fixture_commit_spans(store, &span, 1, now_ns), 0);
+		assert_int_equal(fixture_commit_settled(store, &span, 1,
+							number % 5 || i ? 0 : NONE_NO_PROCESS,
+							now_ns),
+				 0);
 	if (fixture_random(random) % 10 == 0)
 		return; /* does not settle */
 	for (uint16_t revision = 1; revision == 1 || fixture_random(random) % 4 == 0; revision++) {

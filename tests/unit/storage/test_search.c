@@ -20,6 +20,7 @@ struct truth {
 	struct fixture_span span;
 	struct ledger ledger;
 	bool has_ledger;
+	bool at_once; /* it has the one that came with its span, and no other */
 };
 
 struct model {
@@ -69,7 +70,7 @@ static void commit_ledgers(struct model *model, size_t from, uint64_t now_ns)
 	for (size_t i = from; i < from + BATCH; i++) {
 		struct truth *truth = &model->truths[i];
 
-		if (!truth->has_ledger)
+		if (!truth->has_ledger || truth->at_once)
 			continue;
 		ledgers[count++] = truth->ledger;
 		if (below(model, 10) == 0) /* ... before that, it had another */
@@ -80,11 +81,24 @@ static void commit_ledgers(struct model *model, size_t from, uint64_t now_ns)
 	for (size_t i = from; i < from + BATCH; i++) {
 		struct truth *truth = &model->truths[i];
 
-		if (!truth->has_ledger)
+		if (!truth->has_ledger || truth->at_once)
 			continue;
 		truth->ledger.revision = 2;
 		assert_int_equal(fixture_commit_ledgers(model->store, &truth->ledger, 1, now_ns),
 				 0);
+	}
+}
+
+/* What is settled by its commit needs no ledger, but may get one. */
+static void settle_at_once(struct model *model, size_t from)
+{
+	for (size_t i = from; i < from + BATCH; i++) {
+		struct truth *truth = &model->truths[i];
+
+		if (truth->has_ledger)
+			continue;
+		truth->has_ledger = truth->at_once = true;
+		truth->ledger = fixture_ledger(&truth->span, 1, 0);
 	}
 }
 
@@ -93,11 +107,15 @@ static void fill(struct model *model)
 	for (size_t i = 0; i < SPANS + 3 * BATCH; i += BATCH) {
 		uint64_t now_ns = FIXTURE_T0 + i * HOUR_NS / 1000; /* three parts */
 		struct fixture_span spans[BATCH];
+		uint8_t none_cause = i < SPANS && i % 200 == 0 ? NONE_NO_TAGS : 0;
 
 		for (size_t j = 0; j < BATCH && i < SPANS; j++)
 			spans[j] = model->truths[i + j].span;
+		if (none_cause)
+			settle_at_once(model, i);
 		if (i < SPANS)
-			assert_int_equal(fixture_commit_spans(model->store, spans, BATCH, now_ns),
+			assert_int_equal(fixture_commit_settled(model->store, spans, BATCH,
+								none_cause, now_ns),
 					 0);
 		if (i < SPANS && i % 500 == 0)
 			assert_int_equal(fixture_commit_spans(model->store, spans, 10, now_ns), 0);
@@ -188,7 +206,7 @@ static int check(const struct store_span *span, void *arg)
 	assert_int_equal(number, truth->span.span);
 	assert_int_equal(span->has_ledger, truth->has_ledger);
 	if (span->has_ledger)
-		assert_int_equal(span->ledger.revision, 2);
+		assert_int_equal(span->ledger.revision, truth->at_once ? 1 : 2);
 	return 0;
 }
 

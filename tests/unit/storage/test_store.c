@@ -121,6 +121,73 @@ static void a_group_may_hold_spans_and_their_ledgers(void **state)
 	buf_fini(&seen.bytes);
 }
 
+static int check_settled(const struct store_span *span, void *arg)
+{
+	const struct ledger *ledger = &span->ledger;
+	const struct fixture_span *wanted = arg;
+
+	assert_true(span->has_ledger);
+	assert_int_equal(ledger->grade, GRADE_NONE);
+	assert_int_equal(ledger->none_cause, NONE_NO_PROCESS);
+	assert_int_equal(ledger->revision, 1);
+	assert_true(ledger->settled);
+	assert_int_equal(ledger->start_unix_ns, wanted->start_ns);
+	assert_int_equal(ledger->wall_ns, wanted->wall_ns);
+	assert_memory_equal(ledger->trace_id, span->span.trace_id, TRACE_ID_BYTES);
+	assert_memory_equal(ledger->span_id, span->span.span_id, SPAN_ID_BYTES);
+	return 42;
+}
+
+static int count_batch(const struct span_batch *batch, void *arg);
+
+static void a_span_may_be_settled_by_its_commit(void **state)
+{
+	struct context *context = *state;
+	struct fixture_span span = span_of(1, 1);
+	struct store_stats stats;
+	uint8_t id[TRACE_ID_BYTES];
+	uint64_t unsettled = 0;
+
+	fixture_trace_id(1, id);
+	assert_int_equal(
+		fixture_commit_settled(context->store, &span, 1, NONE_NO_PROCESS, FIXTURE_T0), 0);
+	for (int round = 0; round < 3; round++) {
+		assert_int_equal(store_each_of_trace(context->store, id, check_settled, &span), 42);
+		store_each_unsettled(context->store, 0, count_batch, &unsettled);
+		assert_int_equal(unsettled, 0);
+		store_stats(context->store, &stats);
+		assert_int_equal(stats.spans, 1);
+		assert_int_equal(stats.ledgers, 1);
+		if (round == 0)
+			reopen(context);
+		else
+			fixture_pack(context->store, FIXTURE_T0 + HOUR_NS);
+	}
+}
+
+static void a_ledger_that_follows_all_the_same_wins(void **state)
+{
+	struct context *context = *state;
+	struct fixture_span span = span_of(1, 1);
+	struct ledger ledger = fixture_ledger(&span, 1, GRADE_EXACT);
+	static struct seen seen;
+
+	ledger.revision = 3;
+	assert_int_equal(fixture_commit_settled(context->store, &span, 1, NONE_NO_TAGS, FIXTURE_T0),
+			 0);
+	assert_int_equal(fixture_commit_ledgers(context->store, &ledger, 1, FIXTURE_T0), 0);
+	for (int round = 0; round < 3; round++) {
+		assert_int_equal(look(context->store, 1, &seen), 0);
+		assert_int_equal(seen.count, 1);
+		assert_int_equal(seen.revisions[0], 3);
+		if (round == 0)
+			reopen(context);
+		else
+			fixture_pack(context->store, FIXTURE_T0 + HOUR_NS);
+	}
+	buf_fini(&seen.bytes);
+}
+
 /* Some traces over several parts, while the clock jumps about. */
 static void parts_follow_each_other_though_the_clock_goes_back(void **state)
 {
@@ -334,6 +401,8 @@ int main(void)
 		TEST(a_resent_span_is_shown_once),
 		TEST(the_newest_revision_of_a_ledger_wins),
 		TEST(a_group_may_hold_spans_and_their_ledgers),
+		TEST(a_span_may_be_settled_by_its_commit),
+		TEST(a_ledger_that_follows_all_the_same_wins),
 		TEST(parts_follow_each_other_though_the_clock_goes_back),
 		TEST(an_index_that_is_spilled_is_still_found),
 		TEST(a_trace_of_very_many_blocks_can_be_packed),

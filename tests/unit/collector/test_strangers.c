@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "collector/base/macros.h"
+#include "collector/strangers.h"
+#include "correlate/ledger.h"
+
+#define NOW  (1000 * NS_PER_SEC)
+#define LONG (121 * NS_PER_SEC) /* after the end of one that published */
+
+static struct strangers *strangers;
+static uint8_t spans_sent;
+
+static int set_up(void **state)
+{
+	(void)state;
+	return strangers_new(&strangers);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	strangers_free(strangers);
+	return 0;
+}
+
+/* Of a process with this pid (0: it does not say), sent as span number `id`; 0: not settled. */
+static uint8_t judge_span(uint8_t id, int64_t pid, uint64_t now_ns)
+{
+	struct span_resource resource = { .process_pid = pid };
+	struct span span = { .trace_id = { 1 }, .span_id = { id } };
+	struct span_batch batch = {
+		.spans = &span, .resources = &resource, .span_count = 1, .resource_count = 1
+	};
+	const uint8_t *causes;
+	uint8_t cause;
+
+	arena_init(&batch.arena, 0);
+	causes = strangers_judge(strangers, &batch, now_ns);
+	cause = causes ? causes[0] : 0;
+	arena_fini(&batch.arena);
+	return cause;
+}
+
+static uint8_t judge(int64_t pid, uint64_t now_ns)
+{
+	return judge_span(++spans_sent, pid, now_ns);
+}
+
+static void meet(uint32_t pid, uint32_t publish, uint8_t gone, uint64_t now_ns)
+{
+	struct event_process process = {
+		.pid = pid, .ns_pid = pid, .publish = publish, .gone = gone
+	};
+
+	strangers_on_process(strangers, &process, now_ns);
+}
+
+static void look_around(uint32_t publishing)
+{
+	strangers_on_hello(strangers);
+	strangers_on_look(strangers, publishing);
+	strangers_on_look(strangers, publishing);
+}
+
+static void nothing_is_known_before_all_processes_were_looked_at(void **state)
+{
+	(void)state;
+	assert_int_equal(judge(0, NOW), 0);
+	strangers_on_hello(strangers);
+	assert_int_equal(judge(0, NOW), 0);
+	strangers_on_look(strangers, 0);
+	assert_int_equal(judge(0, NOW), 0);
+	strangers_on_look(strangers, 0);
+	assert_int_equal(judge(0, NOW), NONE_NO_PROCESS);
+	strangers_on_death(strangers);
+	assert_int_equal(judge(0, NOW), 0);
+	assert_false(strangers_remain(strangers, NOW));
+}
+
+static void without_a_kernel_nobody_has_figures(void **state)
+{
+	(void)state;
+	strangers_without_kernel(strangers);
+	assert_int_equal(judge(1, NOW), NONE_NO_KERNEL);
+}
+
+static void a_process_that_is_known_and_publishes_nothing_is_named_as_the_cause(void **state)
+{
+	(void)state;
+	look_around(0);
+	meet(12, PUBLISH_NOTHING, 0, NOW);
+	assert_int_equal(judge(12, NOW), NONE_NO_TAGS);
+	assert_int_equal(judge(13, NOW), NONE_NO_PROCESS);
+	meet(12, PUBLISH_NOTHING, 1, NOW);
+	assert_int_equal(judge(12, NOW), NONE_NO_TAGS); /* what it sent last may still come */
+	meet(14, PUBLISH_NOTHING, 0, NOW + LONG);
+	assert_int_equal(judge(12, NOW + LONG), NONE_NO_PROCESS);
+}
+
+static void one_that_publishes_ends_it_until_long_after_its_end(void **state)
+{
+	(void)state;
+	look_around(0);
+	meet(12, PUBLISH_TAGS, 0, NOW);
+	meet(12, PUBLISH_TAGS, 0, NOW);
+	assert_int_equal(judge(13, NOW), 0);
+	meet(12, PUBLISH_TAGS, 1, NOW);
+	meet(12, PUBLISH_TAGS, 1, NOW);
+	assert_int_equal(judge(13, NOW + NS_PER_SEC), 0);
+	assert_false(strangers_remain(strangers, NOW + NS_PER_SEC));
+	assert_int_equal(judge(13, NOW + LONG), NONE_NO_PROCESS);
+	assert_true(strangers_remain(strangers, NOW + LONG));
+}
+
+/* exec(2) */
+static void one_that_publishes_no_more_is_as_one_that_is_gone(void **state)
+{
+	(void)state;
+	look_around(0);
+	meet(12, PUBLISH_TAGS, 0, NOW);
+	meet(12, PUBLISH_NOTHING, 0, NOW);
+	assert_int_equal(judge(12, NOW), 0);
+	assert_int_equal(judge(12, NOW + LONG), NONE_NO_TAGS);
+}
+
+static void what_the_worker_counts_is_believed(void **state)
+{
+	(void)state;
+	look_around(1);
+	assert_int_equal(judge(0, NOW), 0);
+	strangers_on_look(strangers, 0);
+	assert_int_equal(judge(0, NOW), NONE_NO_PROCESS);
+}
+
+static void what_is_sent_again_takes_the_long_way(void **state)
+{
+	(void)state;
+	look_around(0);
+	assert_int_equal(judge_span(200, 0, NOW), NONE_NO_PROCESS);
+	assert_int_equal(judge_span(201, 0, NOW), NONE_NO_PROCESS);
+	assert_int_equal(judge_span(200, 0, NOW), 0);
+}
+
+static void many_processes_come_and_go(void **state)
+{
+	(void)state;
+	look_around(0);
+	for (uint32_t i = 1; i <= 1000; i++) {
+		meet(i, i % 2 ? PUBLISH_TAGS : PUBLISH_NOTHING, 0, NOW);
+		meet(i, 0, 1, NOW);
+	}
+	for (uint64_t s = 0; s < 20; s++) /* a few each second are forgotten */
+		meet(5000, PUBLISH_NOTHING, 0, NOW + LONG + s * NS_PER_SEC);
+	assert_int_equal(judge(5, NOW + 2 * LONG), NONE_NO_PROCESS);
+	assert_int_equal(judge(5000, NOW + 2 * LONG), NONE_NO_TAGS);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(nothing_is_known_before_all_processes_were_looked_at),
+		TEST(without_a_kernel_nobody_has_figures),
+		TEST(a_process_that_is_known_and_publishes_nothing_is_named_as_the_cause),
+		TEST(one_that_publishes_ends_it_until_long_after_its_end),
+		TEST(one_that_publishes_no_more_is_as_one_that_is_gone),
+		TEST(what_the_worker_counts_is_believed),
+		TEST(what_is_sent_again_takes_the_long_way),
+		TEST(many_processes_come_and_go),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
