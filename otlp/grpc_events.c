@@ -11,7 +11,8 @@
 #include "otlp/grpc_http.h"
 #include "otlp/grpc_session_state.h"
 
-#define EXPECTATION "100-continue"
+#define EXPECTATION      "100-continue"
+#define MAX_LACKING_ROOM 32 /* refusals that a client has not taken yet */
 
 static int count_nonsense(struct grpc_session *session, enum grpc_guard_kind kind)
 {
@@ -97,7 +98,7 @@ static int on_header(nghttp2_session *http2, const nghttp2_frame *frame, const u
 		return 0;
 	if (!grpc_head_add(&stream->head, &session->options.head, key, text))
 		return grpc_session_condemn(session, "too_many_headers", NGHTTP2_ENHANCE_YOUR_CALM);
-	if (keeps_fields(session, stream) && http_fields_add(&stream->fields, key, text) == -ENOMEM)
+	if (keeps_fields(session, stream) && grpc_stream_keep_field(stream, key, text) == -ENOMEM)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	return 0;
 }
@@ -126,7 +127,7 @@ static struct grpc_error judge_grpc(struct grpc_session *session, struct grpc_st
 		error = options->admit(&stream->fields, false, options->arg);
 	if (!error.status)
 		error = grpc_head_check_encoding(&stream->head);
-	http_fields_fini(&stream->fields);
+	grpc_stream_drop_fields(stream);
 	return error;
 }
 
@@ -159,11 +160,26 @@ static void go_ahead(struct grpc_session *session, const struct grpc_stream *str
 		grpc_session_condemn(session, "out_of_memory", NGHTTP2_INTERNAL_ERROR);
 }
 
+/* Open streams and their headers are memory, too, even if no body ever follows. Whoever does not
+ * even take the refusals is not asked again. */
+static struct grpc_error find_room(struct grpc_session *session, struct grpc_stream *stream)
+{
+	if (!grpc_share_is_over(&session->share))
+		return (struct grpc_error){ 0 };
+	if (++session->lacking_room > MAX_LACKING_ROOM)
+		grpc_session_condemn(session, "too_many_streams", NGHTTP2_ENHANCE_YOUR_CALM);
+	return grpc_stream_lacks_room(stream);
+}
+
 static void begin_request(struct grpc_session *session, struct grpc_stream *stream, bool is_last)
 {
 	struct grpc_error error = grpc_head_check_size(&stream->head, &session->options.head);
 
 	stream->is_http = session->options.takes_http && stream->head.content == GRPC_CONTENT_OTHER;
+	if (stream->is_http)
+		grpc_http_note(stream);
+	if (!error.status)
+		error = find_room(session, stream);
 	if (!error.status)
 		error = stream->is_http ? judge_http(session, stream) : judge_grpc(session, stream);
 	if (error.status) {
@@ -231,7 +247,7 @@ static int on_frame_recv(nghttp2_session *http2, const nghttp2_frame *frame, voi
 	switch (frame->hd.type) {
 	case NGHTTP2_HEADERS:
 		on_headers(session, frame);
-		return 0;
+		return session->phase == CONDEMNED ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 	case NGHTTP2_DATA:
 		return on_data(session, frame);
 	case NGHTTP2_PING:
@@ -282,6 +298,7 @@ static int on_stream_close(nghttp2_session *http2, int32_t stream_id, uint32_t c
 		session->options.counters->cancelled++;
 	TAILQ_REMOVE(&session->all, stream, all);
 	session->open_streams--;
+	session->lacking_room -= stream->lacks_room;
 	grpc_stream_free(stream);
 	return 0;
 }

@@ -11,6 +11,16 @@
 
 #define OWN_FIELDS 2 /* :status, content-length */
 
+void grpc_http_note(struct grpc_stream *stream)
+{
+	struct otlp_http_request request;
+
+	otlp_http_begin(STR("POST"), http_fields_find(&stream->fields, "content-type"), STR(""),
+			STR(""), NULL, &request);
+	stream->is_json = request.form == OTLP_JSON;
+	stream->is_head = str_eq(http_fields_find(&stream->fields, ":method"), STR("HEAD"));
+}
+
 struct grpc_error grpc_http_begin(struct grpc_stream *stream, size_t max_body_bytes)
 {
 	struct str length = http_fields_find(&stream->fields, "content-length");
@@ -35,12 +45,6 @@ struct grpc_error grpc_http_error(struct grpc_error error)
 		return (struct grpc_error){ GRPC_RESOURCE_EXHAUSTED,
 					    "the body is larger than this server takes", 413, 0 };
 	return error;
-}
-
-void grpc_http_give_fields(const struct grpc_stream *stream, struct http_fields *out_fields)
-{
-	*out_fields = (struct http_fields){ 0 };
-	buf_append_str(&out_fields->text, buf_str(&stream->fields.text));
 }
 
 static ssize_t read_body(nghttp2_session *http2, int32_t stream_id, uint8_t *out, size_t room,
@@ -72,7 +76,6 @@ int grpc_http_reply(nghttp2_session *http2, struct grpc_stream *stream,
 		    const struct grpc_http_reply *reply)
 {
 	nghttp2_data_provider provider = { .source.ptr = stream, .read_callback = read_body };
-	bool is_head = str_eq(http_fields_find(&stream->fields, ":method"), STR("HEAD"));
 	nghttp2_nv fields[OWN_FIELDS + GRPC_HTTP_MAX_FIELDS];
 	size_t count = MIN(reply->field_count, (size_t)GRPC_HTTP_MAX_FIELDS);
 	char status[12], length[24];
@@ -83,7 +86,7 @@ int grpc_http_reply(nghttp2_session *http2, struct grpc_stream *stream,
 	fields[1] = field_of(STR("content-length"), str_of(length));
 	for (size_t i = 0; i < count; i++)
 		fields[OWN_FIELDS + i] = field_of(reply->fields[i].name, reply->fields[i].value);
-	if (!is_head)
+	if (!stream->is_head)
 		buf_append_str(&stream->reply, reply->body);
 	if (buf_error(&stream->reply))
 		return buf_error(&stream->reply);
@@ -94,20 +97,17 @@ int grpc_http_reply(nghttp2_session *http2, struct grpc_stream *stream,
 
 int grpc_http_refuse(nghttp2_session *http2, struct grpc_stream *stream, struct grpc_error error)
 {
-	struct otlp_http_request request;
+	enum otlp_form form = stream->is_json ? OTLP_JSON : OTLP_PROTOBUF;
 	struct http_field fields[2];
 	struct grpc_http_reply reply = { .status = otlp_http_status(error), .fields = fields };
 	struct buf body = { 0 };
 	char seconds[12];
 	int rc;
 
-	otlp_http_begin(STR("POST"), http_fields_find(&stream->fields, "content-type"), STR(""),
-			STR(""), NULL, &request);
-	rc = otlp_http_refused(request.form, error, &body);
+	rc = otlp_http_refused(form, error, &body);
 	reply.body = buf_str(&body);
 	fields[reply.field_count++] =
-		(struct http_field){ STR("content-type"),
-				     str_of(otlp_http_content_type(request.form)) };
+		(struct http_field){ STR("content-type"), str_of(otlp_http_content_type(form)) };
 	if (error.retry_delay_ms) {
 		snprintf(seconds, sizeof(seconds), "%u", (error.retry_delay_ms + 999) / 1000);
 		fields[reply.field_count++] =

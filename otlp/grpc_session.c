@@ -381,8 +381,10 @@ static bool hand_over(struct grpc_session *session, struct grpc_stream *stream,
 		return false;
 	}
 	request.was_compressed = grpc_frame_is_compressed(&stream->frame);
+	request.fields = grpc_stream_take_fields(stream);
 	error = grpc_stream_take(stream, &session->options, &request.message, &request.message_len);
 	if (error.status) {
+		http_fields_fini(&request.fields);
 		grpc_session_refuse(session, stream, error);
 		return false;
 	}
@@ -397,8 +399,6 @@ static bool hand_over(struct grpc_session *session, struct grpc_stream *stream,
 	stream->state = GRPC_STREAM_HANDED;
 	session->in_progress++;
 	*out_request = request;
-	if (stream->is_http)
-		grpc_http_give_fields(stream, &out_request->fields);
 	return true;
 }
 

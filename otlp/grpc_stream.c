@@ -29,15 +29,49 @@ struct grpc_stream *grpc_stream_new(int32_t id, struct grpc_share *share, uint64
 		return NULL;
 	stream->id = id;
 	stream->share = share;
+	grpc_share_move(share, 0, GRPC_STREAM_BYTES);
 	stream->begun_ms = stream->last_data_ms = now_ms;
 	stream->deadline_ms = UINT64_MAX;
 	return stream;
+}
+
+struct grpc_error grpc_stream_lacks_room(struct grpc_stream *stream)
+{
+	grpc_share_move(stream->share, GRPC_STREAM_BYTES, 0);
+	stream->lacks_room = true;
+	return out_of_memory();
+}
+
+int grpc_stream_keep_field(struct grpc_stream *stream, struct str name, struct str value)
+{
+	size_t cap = stream->fields.text.cap;
+	int rc = http_fields_add(&stream->fields, name, value);
+
+	grpc_share_move(stream->share, cap, stream->fields.text.cap);
+	return rc;
+}
+
+struct http_fields grpc_stream_take_fields(struct grpc_stream *stream)
+{
+	struct http_fields fields = stream->fields;
+
+	grpc_share_move(stream->share, fields.text.cap, 0);
+	stream->fields = (struct http_fields){ 0 };
+	return fields;
+}
+
+void grpc_stream_drop_fields(struct grpc_stream *stream)
+{
+	struct http_fields fields = grpc_stream_take_fields(stream);
+
+	http_fields_fini(&fields);
 }
 
 void grpc_stream_drop_request(struct grpc_stream *stream)
 {
 	grpc_share_move(stream->share, stream->frame.cap, 0);
 	grpc_frame_fini(&stream->frame);
+	grpc_stream_drop_fields(stream);
 }
 
 void grpc_stream_free(struct grpc_stream *stream)
@@ -45,8 +79,8 @@ void grpc_stream_free(struct grpc_stream *stream)
 	if (!stream)
 		return;
 	grpc_stream_drop_request(stream);
-	http_fields_fini(&stream->fields);
-	grpc_share_move(stream->share, stream->pending.cap, 0);
+	grpc_share_move(stream->share,
+			stream->pending.cap + (stream->lacks_room ? 0 : GRPC_STREAM_BYTES), 0);
 	buf_fini(&stream->pending);
 	buf_fini(&stream->reply);
 	free(stream);

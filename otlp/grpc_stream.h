@@ -45,6 +45,8 @@ struct grpc_stream {
 	size_t withheld_bytes;     /* flow-control credit that the peer has not got back */
 	struct grpc_share *share;  /* borrowed: the connection's */
 	bool is_http;              /* plain: the body has no prefix, the answer no trailers */
+	bool is_head, is_json;     /* of plain HTTP: how it is answered */
+	bool lacks_room;           /* refused for want of memory: it has no part in the share */
 	struct http_fields fields; /* owned: as long as somebody may ask for them */
 	struct buf reply;          /* prefix and message, until sent */
 	size_t reply_sent;
@@ -60,11 +62,26 @@ struct grpc_stream {
 
 TAILQ_HEAD(grpc_stream_list, grpc_stream);
 
+/* What an open stream costs, ours and nghttp2's, before it has said anything: part of its
+ * connection's share. */
+#define GRPC_STREAM_BYTES ((size_t)1536)
+
 struct grpc_stream *grpc_stream_new(int32_t id, struct grpc_share *share, uint64_t now_ms);
 void grpc_stream_free(struct grpc_stream *stream);
 
 /* The headers are complete and have been judged: HEADERS -> BODY. */
 void grpc_stream_begin(struct grpc_stream *stream, uint64_t now_ms);
+
+/* There is no room for it in the share: what it costs until it has been refused is no longer
+ * counted there, or refusals would take the room of others. Returns what it is refused with. */
+struct grpc_error grpc_stream_lacks_room(struct grpc_stream *stream);
+
+/* Keeps a field of the headers. -ENOMEM, -EMSGSIZE. */
+int grpc_stream_keep_field(struct grpc_stream *stream, struct str name, struct str value);
+
+/* Gives them away. */
+struct http_fields grpc_stream_take_fields(struct grpc_stream *stream);
+void grpc_stream_drop_fields(struct grpc_stream *stream);
 
 /* Bytes of the body, in BODY. */
 struct grpc_error grpc_stream_data(struct grpc_stream *stream, const uint8_t *data, size_t len,

@@ -3,6 +3,8 @@
 
 #include "otlp/grpc_http2.h"
 
+#define MAX_WATCHES 16 /* of one connection: they have no end of their own */
+
 static enum grpc_health health(const struct grpc_session *session)
 {
 	bool serving = (!session->options.serving || *session->options.serving) &&
@@ -35,6 +37,18 @@ static void answer(struct grpc_session *session, struct grpc_stream *stream, boo
 	buf_fini(&message);
 }
 
+static unsigned count_watches(const struct grpc_session *session)
+{
+	struct grpc_stream *stream;
+	unsigned count = 0;
+
+	TAILQ_FOREACH(stream, &session->all, all)
+	{
+		count += stream->goes_on && !stream->is_dialog;
+	}
+	return count;
+}
+
 void grpc_watch_answer(struct grpc_session *session, struct grpc_stream *stream, struct str message,
 		       enum grpc_own method)
 {
@@ -42,6 +56,8 @@ void grpc_watch_answer(struct grpc_session *session, struct grpc_stream *stream,
 	struct grpc_error unreadable = { .status = GRPC_INVALID_ARGUMENT,
 					 .text = "not a HealthCheckRequest" };
 	struct grpc_error unknown = { .status = GRPC_NOT_FOUND, .text = "unknown service" };
+	struct grpc_error too_many = { .status = GRPC_RESOURCE_EXHAUSTED,
+				       .text = "too many watches on one connection" };
 
 	if (!grpc_health_read(message, session->options.methods, &stream->is_known)) {
 		grpc_session_refuse(session, stream, unreadable);
@@ -50,6 +66,10 @@ void grpc_watch_answer(struct grpc_session *session, struct grpc_stream *stream,
 	stream->is_known |= method == GRPC_OWN_LIST;
 	if (!watches && !stream->is_known) {
 		grpc_session_refuse(session, stream, unknown);
+		return;
+	}
+	if (watches && count_watches(session) >= MAX_WATCHES) {
+		grpc_session_refuse(session, stream, too_many);
 		return;
 	}
 	stream->goes_on = watches;

@@ -210,12 +210,15 @@ static void *run(void *arg)
 	return NULL;
 }
 
+#define STREAMS_BYTES ((size_t)1 << 20) /* what a connection's other streams cost, and more */
+
 /* The largest request must fit into four fifths. */
 static size_t budget_bytes(const struct network *network)
 {
 	size_t largest = (size_t)network->options.config->max_request_mib << 20;
 
-	return MAX(network->pool.limit_bytes / network->lane_count, largest + largest / 4);
+	return MAX(network->pool.limit_bytes / network->lane_count,
+		   largest + largest / 4 + STREAMS_BYTES);
 }
 
 static int open_lane(struct network *network, struct lane *lane)

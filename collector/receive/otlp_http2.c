@@ -13,6 +13,7 @@
 #include "otlp/otlp_response.h"
 
 #define RETRY_BUSY_MS 1000
+#define ORIGIN_MAX    256
 
 struct http2 {
 	struct otlp_owner owner;
@@ -25,8 +26,9 @@ struct http2 {
 /* A request of plain HTTP at intake; gRPC needs no more than its stream's id. */
 struct plain {
 	struct http2 *http2; /* borrowed */
-	struct http_fields fields;
 	enum otlp_form form;
+	size_t origin_len;
+	char origin[ORIGIN_MAX]; /* for CORS; a longer one is none of ours */
 };
 
 static struct grpc_error no_memory(void)
@@ -180,7 +182,7 @@ static void on_plain_result(const struct intake_result *result, int32_t stream_i
 {
 	struct plain *plain = arg;
 	struct http2 *http2 = plain->http2;
-	struct otlp_gate_head head = head_of(&plain->fields);
+	struct otlp_gate_head head = { .origin = { plain->origin, plain->origin_len } };
 	struct grpc_error error =
 		otlp_service_result(http2->owner.service, &otlp_counters_http, result);
 	struct buf body;
@@ -193,7 +195,6 @@ static void on_plain_result(const struct intake_result *result, int32_t stream_i
 		refuse_http(http2, stream_id, &head, plain->form, error);
 	}
 	buf_fini(&body);
-	http_fields_fini(&plain->fields);
 	free(plain);
 	answered(http2);
 }
@@ -219,13 +220,17 @@ static void submit_http(struct http2 *http2, struct grpc_request *request,
 	if (error.status) {
 		otlp_service_invalid(service, &otlp_counters_http, error.text);
 		refuse_http(http2, request->stream_id, head, what->form, error);
-		http_fields_fini(&request->fields);
 		free(plain);
 	} else {
-		*plain = (struct plain){ http2, request->fields, what->form };
+		*plain = (struct plain){ .http2 = http2, .form = what->form };
+		if (head->origin.len && head->origin.len < ORIGIN_MAX) {
+			memcpy(plain->origin, head->origin.data, head->origin.len);
+			plain->origin_len = head->origin.len;
+		}
 		http2->unanswered++;
 		intake_submit(service->intake, batch, &answer);
 	}
+	http_fields_fini(&request->fields);
 	buf_fini(&detail);
 }
 

@@ -15,6 +15,7 @@
 #include "collector/base/buf.h"
 #include "collector/base/macros.h"
 #include "otlp/grpc_session.h"
+#include "otlp/grpc_stream.h"
 
 #define MIB ((size_t)1 << 20)
 
@@ -380,6 +381,38 @@ static void a_body_that_trickles_is_ended(void **state)
 	buf_fini(&bytes);
 }
 
+#define ROOM 40u /* streams; of a budget, one connection alone may have four fifths */
+
+static void streams_without_a_body_are_memory_too(void **state)
+{
+	struct attack *attack = *state;
+	struct buf bytes = { 0 };
+
+	attack->budget.limit_bytes = ROOM / 4 * 5 * GRPC_STREAM_BYTES;
+	for (uint32_t i = 0; i < ROOM + 40; i++) {
+		put_call(&bytes, 2 * i + 1, NGHTTP2_FLAG_END_HEADERS);
+		send(attack, &bytes);
+	}
+	assert_int_equal(attack->counters.replies[GRPC_UNAVAILABLE], 40);
+	assert_int_equal(grpc_session_open_streams(attack->server), ROOM);
+	assert_int_equal(attack->budget.used_bytes, ROOM * GRPC_STREAM_BYTES);
+	assert_null(grpc_session_complaint(attack->server));
+	buf_fini(&bytes);
+}
+
+static void who_does_not_take_refusals_is_not_refused_for_ever(void **state)
+{
+	struct attack *attack = *state;
+	struct buf bytes = { 0 };
+
+	attack->budget.limit_bytes = ROOM / 4 * 5 * GRPC_STREAM_BYTES;
+	for (uint32_t i = 0; i < ROOM + 40; i++)
+		put_call(&bytes, 2 * i + 1, NGHTTP2_FLAG_END_HEADERS);
+	send(attack, &bytes);
+	assert_ended(attack, NGHTTP2_ENHANCE_YOUR_CALM, "too_many_streams");
+	buf_fini(&bytes);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -398,6 +431,8 @@ int main(void)
 		TEST(what_is_begun_and_does_not_end_is_not_waited_for),
 		TEST(a_busy_client_is_never_taken_for_a_slow_one),
 		TEST(a_body_that_trickles_is_ended),
+		TEST(streams_without_a_body_are_memory_too),
+		TEST(who_does_not_take_refusals_is_not_refused_for_ever),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

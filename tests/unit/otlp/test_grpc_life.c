@@ -64,6 +64,24 @@ static void a_watcher_is_told_every_change(void **state)
 	peer_stop(&peer);
 }
 
+/* They end when the client wants, and cost until then. */
+static void a_connection_has_so_many_watches_and_no_more(void **state)
+{
+	struct peer_call *calls[20];
+	struct peer peer;
+
+	(void)state;
+	peer_start(&peer, NULL);
+	for (size_t i = 0; i < 20; i++)
+		calls[i] = watch(&peer, STR(""));
+	for (size_t i = 0; i < 20; i++)
+		assert_int_equal(calls[i]->grpc_status, i < 16 ? -1 : GRPC_RESOURCE_EXHAUSTED);
+	nghttp2_submit_rst_stream(peer.client, 0, calls[3]->id, NGHTTP2_CANCEL);
+	peer_pump(&peer);
+	assert_int_equal(watch(&peer, STR(""))->grpc_status, -1);
+	peer_stop(&peer);
+}
+
 static void a_watcher_that_leaves_is_forgotten(void **state)
 {
 	struct peer peer;
@@ -194,6 +212,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_watcher_is_told_every_change),
+		cmocka_unit_test(a_connection_has_so_many_watches_and_no_more),
 		cmocka_unit_test(a_watcher_that_leaves_is_forgotten),
 		cmocka_unit_test(a_deadline_ends_calls_in_every_state),
 		cmocka_unit_test(a_deadline_ends_a_watch),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "otlp/grpc_session.h"
+#include "otlp/grpc_stream.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -160,7 +161,7 @@ static void a_gzip_message_is_handed_over_inflated(void **state)
 	assert_true(request.was_compressed);
 	assert_int_equal(request.message_len, 17);
 	assert_memory_equal(request.message, "hello hello hello", 17);
-	assert_int_equal(peer->budget.used_bytes, 0);
+	assert_int_equal(peer->budget.used_bytes, GRPC_STREAM_BYTES);
 	free(request.message);
 	grpc_session_reply(peer->server, request.stream_id, &OK_REPLY);
 	buf_fini(&packed);
@@ -336,10 +337,13 @@ static void a_call_cancelled_in_mid_message_frees_its_memory(void **state)
 static void over_the_budget_is_unavailable(void **state)
 {
 	struct peer *peer = *state;
-	struct buf frame = peer_frame(STR("0123456789abcdef"), 0);
+	struct buf message = { 0 }, frame;
 	struct peer_call *first, *second;
 
-	peer->budget.limit_bytes = 20;
+	memset(buf_reserve(&message, GRPC_STREAM_BYTES / 2), 'x', GRPC_STREAM_BYTES / 2);
+	message.len = GRPC_STREAM_BYTES / 2;
+	frame = peer_frame(buf_str(&message), 0);
+	peer->budget.limit_bytes = 3 * GRPC_STREAM_BYTES;
 	first = peer_call_open(peer, buf_str(&frame));
 	peer_pump(peer);
 	second = peer_call(peer, GRPC_TRACE_EXPORT, buf_str(&frame));
@@ -349,6 +353,7 @@ static void over_the_budget_is_unavailable(void **state)
 	peer_more(peer, first, STR(""), true);
 	peer_serve(peer, STR(""));
 	assert_int_equal(first->grpc_status, GRPC_OK);
+	buf_fini(&message);
 	buf_fini(&frame);
 }
 

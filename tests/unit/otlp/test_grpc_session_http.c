@@ -174,6 +174,37 @@ static void a_body_that_stops_coming_may_be_sent_again(void **state)
 	assert_int_equal(call->http_status, 503);
 }
 
+/* A few bytes on the wire, by HPACK, and as long as no body comes they would lie here. */
+static void large_headers_count_before_a_body_comes(void **state)
+{
+	struct peer *peer = *state;
+	char large[3001] = { 0 };
+	struct peer_call *calls[20];
+	size_t refused = 0;
+
+	memset(large, 'x', sizeof(large) - 1);
+	peer->budget.limit_bytes = 50000;
+	for (size_t i = 0; i < 20; i++) {
+		calls[i] = post(peer, STR(""), "x-large", large);
+		calls[i]->keeps_open = true;
+		peer_pump(peer);
+		assert_true(peer->budget.used_bytes <= 50000);
+	}
+	for (size_t i = 0; i < 20; i++) {
+		refused += calls[i]->http_status == 503;
+		assert_true(calls[i]->http_status == 0 ||
+			    str_eq(str_of(calls[i]->retry_after), STR("1")));
+	}
+	assert_in_range(refused, 8, 16);
+	calls[0]->keeps_open = false; /* room again */
+	nghttp2_submit_rst_stream(peer->client, 0, calls[0]->id, NGHTTP2_CANCEL);
+	peer_pump(peer);
+	calls[0] = post(peer, STR(""), NULL, NULL);
+	calls[0]->keeps_open = true;
+	peer_pump(peer);
+	assert_int_equal(calls[0]->http_status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -183,6 +214,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(refusals_speak_the_language_of_the_request, start,
 						stop),
 		cmocka_unit_test_setup_teardown(too_large_is_413_before_and_behind_the_body, start,
+						stop),
+		cmocka_unit_test_setup_teardown(large_headers_count_before_a_body_comes, start,
 						stop),
 		cmocka_unit_test_setup_teardown(who_expects_100_continue_gets_it, start, stop),
 		cmocka_unit_test_setup_teardown(a_body_that_stops_coming_may_be_sent_again, start,
