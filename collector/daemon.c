@@ -508,6 +508,7 @@ int daemon_run(const struct config *config)
 	daemon->started_ns = clock_mono_ns();
 	log_set_level((enum log_level)config->log_level);
 	signal(SIGPIPE, SIG_IGN);
+	memory_plan_tell_heap();
 	start_probe(daemon);
 	rc = start(daemon);
 	if (rc == 0) {

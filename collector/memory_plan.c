@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 
 #include "collector/base/buf.h"
 #include "collector/base/macros.h"
@@ -11,6 +12,12 @@
 #define MIB         ((size_t)1 << 20)
 #define INDEX_BYTES (8 * MIB)
 #define RING_LEAST  ((size_t)64 << 10)
+
+/* A request that is larger is given back to the system when it is freed; what is smaller is used
+ * again without page faults. By itself glibc raises the limit to the largest that was ever freed,
+ * up to 32 MiB, and every thread's heap keeps its holes. */
+#define HEAP_LARGEST ((int)(4 * MIB))
+#define HEAP_SPARE   (2 * HEAP_LARGEST)
 
 static size_t ring_bytes(const struct config *config, size_t most)
 {
@@ -37,6 +44,14 @@ struct memory_plan memory_plan(const struct config *config)
 		.stack_bytes = limit / 32,
 		.thread_bytes = MIN(limit / 32, (size_t)UINT32_MAX),
 	};
+}
+
+void memory_plan_tell_heap(void)
+{
+#ifdef M_MMAP_THRESHOLD
+	mallopt(M_MMAP_THRESHOLD, HEAP_LARGEST);
+	mallopt(M_TRIM_THRESHOLD, HEAP_SPARE);
+#endif
 }
 
 int memory_plan_check(const struct config *config, struct buf *message)

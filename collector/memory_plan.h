@@ -20,5 +20,9 @@ struct memory_plan {
 
 struct memory_plan memory_plan(const struct config *config);
 
+/* Makes malloc give large blocks back, so that RSS follows what the parts hold. Once, before there
+ * are threads. */
+void memory_plan_tell_heap(void);
+
 /* -EINVAL, with a sentence: settings that do not fit together. */
 int memory_plan_check(const struct config *config, struct buf *message);
