@@ -14,8 +14,7 @@
 #include "collector/receive/otlp_protocol.h"
 #include "otlp/otlp_response.h"
 
-#define RETRY_BUSY_MS     1000
-#define MAX_PENDING_BYTES ((size_t)128 << 10) /* pipelined; then the socket is not read */
+#define RETRY_BUSY_MS 1000
 
 enum state { READING, WORKING, ENDED };
 
@@ -310,7 +309,7 @@ static bool wants_read(const void *state)
 {
 	const struct http1_export *export = state;
 
-	return !export->is_held && export->pending.len < MAX_PENDING_BYTES;
+	return !export->is_held && export->pending.len == 0; /* what is pipelined waits outside */
 }
 
 static bool is_done(const void *state)
@@ -382,6 +381,14 @@ static const char *lateness(const struct http1_export *export, uint64_t now_ms)
 	return NULL;
 }
 
+/* A body that stops may come again later: with 408 no exporter would try. */
+static struct grpc_error too_late(const struct http1_export *export, const char *late)
+{
+	if (!export->has_body)
+		return (struct grpc_error){ GRPC_DEADLINE_EXCEEDED, late, 408, 0 };
+	return (struct grpc_error){ GRPC_UNAVAILABLE, late, 503, RETRY_BUSY_MS };
+}
+
 static void tick(void *state, uint64_t now_ms)
 {
 	struct http1_export *export = state;
@@ -393,10 +400,7 @@ static void tick(void *state, uint64_t now_ms)
 	if (!late)
 		return;
 	export->complaint = late;
-	refuse(export,
-	       (struct grpc_error){
-		       .status = GRPC_DEADLINE_EXCEEDED, .text = late, .http_status = 408 },
-	       false);
+	refuse(export, too_late(export, late), false);
 }
 
 /* HTTP/1 has no header by which a client says how long it waits. */

@@ -67,8 +67,25 @@ def dribble(daemon, text, closed):
     closed.append(text)
 
 
+def last_words(daemon, said):
+    with dial(daemon.http) as client:
+        client.sendall(said)
+        answer = b""
+        while piece := client.recv(65536):
+            answer += piece
+    return answer
+
+
+def told_why(daemon):
+    """An exporter drops what is answered 408; a body that got stuck may come again."""
+    assert last_words(daemon, HEAD).startswith(b"HTTP/1.1 408 ")
+    answer = last_words(daemon, HEAD + b"Content-Length: 1000\r\n\r\nabc")
+    assert answer.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: 1\r\n" in answer, answer
+
+
 def patience(daemon, good):
     clients = slow_ones(daemon)
+    told_why(daemon)
     closed = []
     dribblers = [threading.Thread(target=dribble, args=(daemon, text, closed), daemon=True)
                  for text in (HEAD + b"X: ", HEAD + b"Content-Length: 100000\r\n\r\n")]
