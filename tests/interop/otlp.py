@@ -286,7 +286,7 @@ def java(daemon):
 
 def rust(daemon):
     folder = sdk("rust", ["cargo", "build", "--release"])
-    return check_sdk(daemon, [folder / "target/release/spanwise-interop"], ["grpc", "proto", "json"], ["grpc"])
+    return check_sdk(daemon, [folder / "target/release/spanwise-interop"], ["grpc", "proto", "json"], ["grpc", "proto", "json"])
 
 
 CHECKS = {"h2spec": h2spec, "grpcurl": grpcurl, "ghz": ghz, "telemetrygen": telemetrygen, "collector": through_collector, "python": python, "go": go,
