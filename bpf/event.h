@@ -177,7 +177,8 @@ enum event_stack_end {
 	STACK_NO_FILE = 3,        /* an address that is mapped from nowhere */
 	STACK_UNREADABLE = 4,     /* memory that is not there now */
 	STACK_BROKEN = 5,         /* a frame that does not lie above the one before */
-	STACK_WITHOUT_TABLES = 6, /* the process's tables were not there yet: by frame pointers */
+	STACK_WITHOUT_TABLES = 6, /* the process's tables were not there yet: no more than
+					what keeps frame pointers */
 	STACK_ENDS,
 };
 
@@ -190,8 +191,9 @@ struct event_stack {
 	__u32 tid;   /* one of the threads that were seen there */
 	__u32 count; /* of addresses */
 	__u32 pad;
-	__u64 addresses[EVENT_MAX_FRAMES]; /* innermost first: user ones, Python's own (python.h),
-					   kernel ones */
+	/* Innermost first: user ones, each within the instruction that it stands in (of a caller:
+	 * of its call), Python's own (python.h), and the kernel's, which are return addresses. */
+	__u64 addresses[EVENT_MAX_FRAMES];
 };
 
 /* In place of an id: why there is none. */

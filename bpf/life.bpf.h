@@ -39,12 +39,14 @@ static __always_inline void life_inherit(__u32 parent_pid, __u32 child_pid)
 
 	if (!descriptor || bpf_map_update_elem(&descriptors, &child_pid, descriptor, BPF_ANY))
 		return;
+	stack_inherit(parent_pid, child_pid);
 	track(child_pid);
 }
 
 static __always_inline void life_forget(__u32 pid)
 {
 	untrack(pid);
+	stack_forget(pid);
 	bpf_map_delete_elem(&descriptors, &pid);
 }
 

@@ -12,12 +12,10 @@
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, UNWIND_PROCESSES);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
 	__type(value, struct python_process);
 } python_processes SEC(".maps");
 
-#ifndef SPANWISE_RAW_TP
 /* The newest 128 threads are looked through; a thread found is remembered, one that was not is
  * looked for again a second later. */
 #define PYTHON_SEARCH_STEPS 128
@@ -56,7 +54,7 @@ static __always_inline __u64 python_pointer(__u64 address)
 }
 
 /* Is this the next thread state's thread? 1 ends the search; `state` 0: in vain. */
-static long python_search_step(__u32 index, void *unused)
+__noinline int python_search_step(void)
 {
 	struct python_walk *walk = python_walk_scratch();
 
@@ -91,7 +89,9 @@ static __always_inline bool python_find_state(struct python_walk *walk, __u64 *h
 		return true;
 	walk->interpreter = 0;
 	walk->state = 0;
-	bpf_loop(PYTHON_SEARCH_STEPS, python_search_step, 0, 0);
+	for (__u32 step = 0; step < PYTHON_SEARCH_STEPS; step++)
+		if (python_search_step())
+			break;
 	if (walk->state && python_pointer(walk->state + walk->at.thread_id) != walk->thread_pointer)
 		walk->state = 0;
 	*hint = walk->state ? walk->state : now_ns | 1;
@@ -133,7 +133,7 @@ static __always_inline void python_append(struct python_walk *walk, struct event
 }
 
 /* One frame; 1 ends the walk. */
-static long python_step(__u32 index, void *unused)
+__noinline int python_step(void)
 {
 	struct unwind_walk *native = unwind_scratch();
 	struct python_walk *walk = python_walk_scratch();
@@ -173,10 +173,15 @@ static __always_inline void python_stack(struct task_struct *task, __u32 pid, __
 	walk->frame = python_pointer(walk->state + walk->at.thread_frame);
 	if (walk->frame && walk->at.indirect_frame != PYTHON_DIRECT)
 		walk->frame = python_pointer(walk->frame + walk->at.indirect_frame);
-	bpf_loop(PYTHON_MAX_FRAMES, python_step, 0, 0);
+	for (__u32 step = 0; step < PYTHON_MAX_FRAMES; step++)
+		if (python_step())
+			break;
 }
-#else
-static __always_inline void python_stack(struct task_struct *task, __u32 pid, __u64 *hint)
+
+static __always_inline void python_inherit(__u32 parent_pid, __u32 child_pid)
 {
+	struct python_process *process = bpf_map_lookup_elem(&python_processes, &parent_pid);
+
+	if (process)
+		bpf_map_update_elem(&python_processes, &child_pid, process, BPF_ANY);
 }
-#endif

@@ -185,13 +185,7 @@ static __always_inline __u64 stack_take(void *context, struct task_struct *task,
 	struct event_stack *stack = &walk->stack;
 
 	memo->print = stack_print(walk, task);
-	if (!unwind_stack(walk, task, pid)) {
-		long bytes = bpf_get_stack(context, stack->addresses, sizeof(stack->addresses),
-					   BPF_F_USER_STACK);
-
-		stack->count = bytes > 0 ? (__u32)bytes / 8 : 0;
-		walk->end = STACK_WITHOUT_TABLES;
-	}
+	unwind_stack(walk, task, pid);
 	stack->header.flags = walk->end;
 	python_stack(task, pid, &memo->python);
 	if (with_kernel)
@@ -203,4 +197,18 @@ static __always_inline __u64 stack_take(void *context, struct task_struct *task,
 	memo->id = stack->id;
 	stack_tell(stack);
 	return stack->id;
+}
+
+/* A child process has its parent's code where its parent has it, until it is looked at itself. */
+static __always_inline void stack_inherit(__u32 parent_pid, __u32 child_pid)
+{
+	unwind_inherit(parent_pid, child_pid);
+	python_inherit(parent_pid, child_pid);
+}
+
+/* It ends, or becomes another program. */
+static __always_inline void stack_forget(__u32 pid)
+{
+	bpf_map_delete_elem(&unwind_processes, &pid);
+	bpf_map_delete_elem(&python_processes, &pid);
 }

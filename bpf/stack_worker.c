@@ -20,7 +20,7 @@
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
 
-#define NAP_NS          (20 * NS_PER_MS) /* nobody wakes us: that would cost the switch */
+#define NAP_NS          (20 * NS_PER_MS) /* no stack wakes us: that would cost the switch */
 #define TOLD_AGAIN_NS   (60 * NS_PER_SEC)
 #define MAX_TOLD        65536
 #define MAX_NEWS        1024
@@ -45,7 +45,7 @@ struct stack_worker {
 	uint64_t now_ns;
 
 	pthread_mutex_t lock; /* all down to the end */
-	pthread_cond_t stop;
+	pthread_cond_t wake;
 	bool stopping;
 	struct process_news news[MAX_NEWS];
 	uint32_t news_count;
@@ -122,8 +122,8 @@ static int on_stack(void *arg, void *data, size_t bytes)
 
 /* ---- the thread */
 
-/* The same news twice is once. Lost news cost nothing but an early look: the maps are read when a
- * stack comes, too. */
+/* Asks for it at the end of a nap. The same news twice is once. Lost news cost nothing but an early
+ * look: the maps are read when a stack comes, too. */
 static void tell(struct stack_worker *worker, struct process_news news)
 {
 	bool is_known = false;
@@ -224,7 +224,7 @@ static bool nap(struct stack_worker *worker)
 	if (worker->tables)
 		unwind_load_stats(worker->tables, &worker->walked);
 	if (!worker->stopping)
-		pthread_cond_timedwait(&worker->stop, &worker->lock, &until);
+		pthread_cond_timedwait(&worker->wake, &worker->lock, &until);
 	goes_on = !worker->stopping;
 	pthread_mutex_unlock(&worker->lock);
 	return goes_on;
@@ -252,7 +252,7 @@ static void free_worker(struct stack_worker *worker)
 	unwind_load_free(worker->tables);
 	map_fini(&worker->told);
 	buf_fini(&worker->frames);
-	pthread_cond_destroy(&worker->stop);
+	pthread_cond_destroy(&worker->wake);
 	pthread_mutex_destroy(&worker->lock);
 	free(worker);
 }
@@ -273,7 +273,7 @@ int stack_worker_start(int stacks_fd, const struct unwind_load_fds *tables, int 
 	pthread_mutex_init(&worker->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&worker->stop, &monotonic);
+	pthread_cond_init(&worker->wake, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	rc = symbolizer_new(CACHE_BYTES, &worker->symbolizer);
 	if (rc == 0 && unwind_load_new(tables, &worker->tables) == 0)
@@ -296,15 +296,18 @@ void stack_worker_stop(struct stack_worker *worker)
 		return;
 	pthread_mutex_lock(&worker->lock);
 	worker->stopping = true;
-	pthread_cond_signal(&worker->stop);
+	pthread_cond_signal(&worker->wake);
 	pthread_mutex_unlock(&worker->lock);
 	pthread_join(worker->thread, NULL);
 	free_worker(worker);
 }
 
+/* Of this one at once: until then its stacks end where no frame pointers are kept. */
 void stack_worker_meet(struct stack_worker *worker, uint32_t pid)
 {
 	tell(worker, (struct process_news){ pid, PROCESS_MAPPED });
+	if (worker)
+		pthread_cond_signal(&worker->wake);
 }
 
 void stack_worker_forget(struct stack_worker *worker, uint32_t pid)

@@ -22,6 +22,8 @@
 #define UNPACKED_MAX     ((uint64_t)64 << 20)
 #define UNPACKING_MEMORY ((uint64_t)128 << 20)
 #define UNPACK_PIECE     65536
+#define READ_PIECE       ((size_t)256 << 10)
+#define CHECKED_MAX      ((off_t)1 << 30)
 
 /* Symbolic links are followed inside the root that was given. Only regular files are read. */
 static int open_in(int root_fd, const char *path)
@@ -36,9 +38,26 @@ static int open_in(int root_fd, const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-/* A debug file of another build would name everything wrong. */
+/* Does the whole file have this checksum? */
+static bool has_checksum(int fd, uint32_t checksum)
+{
+	uint8_t *piece = malloc(READ_PIECE);
+	uint32_t found = 0;
+	off_t at = 0;
+	ssize_t n = 0;
+
+	while (piece && at < CHECKED_MAX && (n = pread(fd, piece, READ_PIECE, at)) > 0) {
+		found = lzma_crc32(piece, (size_t)n, found);
+		at += n;
+	}
+	free(piece);
+	return piece && n == 0 && found == checksum;
+}
+
+/* A debug file of another build would name everything wrong. `checksum`: what tells of a file
+ * without a build id; NULL: nothing does. */
 static int add_file(struct symbol_table *table, const struct sections *of, int root_fd,
-		    const char *path)
+		    const char *path, const uint32_t *checksum)
 {
 	struct sections sections;
 	int fd = open_in(root_fd, path), rc;
@@ -50,6 +69,8 @@ static int add_file(struct symbol_table *table, const struct sections *of, int r
 		bool is_same = sections.build_id_bytes == of->build_id_bytes &&
 			       memcmp(sections.build_id, of->build_id, of->build_id_bytes) == 0;
 
+		if (is_same && of->build_id_bytes == 0)
+			is_same = checksum && has_checksum(fd, *checksum);
 		rc = is_same ? symbol_table_add(table, &sections, SHT_SYMTAB) : -ENOENT;
 		sections_close(&sections);
 	}
@@ -68,10 +89,10 @@ static int add_by_build_id(struct symbol_table *table, const struct sections *se
 	for (unsigned i = 1; i < sections->build_id_bytes; i++)
 		at += snprintf(path + at, sizeof(path) - (size_t)at, "%02x", sections->build_id[i]);
 	snprintf(path + at, sizeof(path) - (size_t)at, ".debug");
-	return add_file(table, sections, root_fd, path);
+	return add_file(table, sections, root_fd, path, NULL);
 }
 
-/* The section holds a file name, NUL, padding, and a checksum that the build id replaces. */
+/* The section holds a file name, NUL, padding to four bytes, and a checksum. */
 static int add_by_link(struct symbol_table *table, const struct sections *sections, int root_fd,
 		       const char *path)
 {
@@ -79,17 +100,19 @@ static int add_by_link(struct symbol_table *table, const struct sections *sectio
 	const Elf64_Shdr *header = sections_find(sections, ".gnu_debuglink");
 	const char *slash = strrchr(path, '/');
 	char *name, candidate[MAX_PATH];
+	uint32_t checksum;
 	int rc = -ENOENT;
 
-	if (!header || !slash || header->sh_size > MAX_PATH ||
+	if (!header || !slash || header->sh_size > MAX_PATH || header->sh_size < sizeof(checksum) ||
 	    sections_read(sections, header, &name) < 0)
 		return -ENOENT;
+	memcpy(&checksum, name + header->sh_size - sizeof(checksum), sizeof(checksum));
 	for (size_t i = 0; i < ARRAY_LEN(forms) && rc == -ENOENT && !strchr(name, '/'); i++) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 		snprintf(candidate, sizeof(candidate), forms[i], (int)(slash - path), path, name);
 #pragma GCC diagnostic pop
-		rc = add_file(table, sections, root_fd, candidate);
+		rc = add_file(table, sections, root_fd, candidate, &checksum);
 	}
 	free(name);
 	return rc;
@@ -156,6 +179,8 @@ int symbol_debug_add(struct symbol_table *table, const struct sections *sections
 	}
 	if (rc == -ENOENT)
 		rc = add_by_build_id(table, sections, -1);
+	if (rc == -ENOENT && root_fd < 0) /* of a process that is gone and had our root */
+		rc = add_by_link(table, sections, -1, path);
 	if (rc == -ENOENT)
 		rc = add_packed(table, sections);
 	return rc;

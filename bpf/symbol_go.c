@@ -49,6 +49,11 @@ static const Elf64_Shdr *find_table(const struct sections *sections)
 	return header ? header : sections_find(sections, ".data.rel.ro.gopclntab");
 }
 
+bool symbol_go_has_table(const struct sections *sections)
+{
+	return find_table(sections) != NULL;
+}
+
 /* ---- where Go's code begins, if the header does not say (1.26; position independent) */
 
 static bool is_code(const struct sections *sections, uint64_t address)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bpf/symbol_open.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -11,8 +12,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#define VDSO_BYTES 8192 /* it has two pages, or more that hold nothing for us */
 
 int symbol_open_process(uint32_t pid)
 {
@@ -69,12 +68,14 @@ int symbol_open_file(int directory_fd, int root_fd, const struct symbol_mapping 
 	return fd;
 }
 
+/* Its section headers come last. */
 int symbol_open_vdso(void)
 {
-	const char *image = (const char *)getauxval(AT_SYSINFO_EHDR);
+	const Elf64_Ehdr *image = (const void *)getauxval(AT_SYSINFO_EHDR);
+	size_t bytes = image ? image->e_shoff + (size_t)image->e_shnum * image->e_shentsize : 0;
 	int fd = image ? memfd_create("vdso", MFD_CLOEXEC) : -1;
 
-	if (fd >= 0 && write(fd, image, VDSO_BYTES) != VDSO_BYTES) {
+	if (fd >= 0 && write(fd, image, bytes) != (ssize_t)bytes) {
 		close(fd);
 		return -EIO;
 	}

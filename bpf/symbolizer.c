@@ -367,7 +367,7 @@ static bool is_scheduler(const char *name)
 	return false;
 }
 
-/* Return addresses, all of them, but for the innermost of a tick. */
+/* Return addresses, all but the innermost. */
 static void put_kernel(struct symbolizer *symbolizer, const uint64_t *addresses, uint32_t count,
 		       struct buf *out)
 {
@@ -381,7 +381,7 @@ static void put_kernel(struct symbolizer *symbolizer, const uint64_t *addresses,
 		struct frame frame = { .kind = FRAME_KERNEL,
 				       .address = addresses[i],
 				       .module = STR("[kernel]") };
-		const char *name = symbol_table_find(&symbolizer->kernel, addresses[i] - 1);
+		const char *name = symbol_table_find(&symbolizer->kernel, addresses[i] - (i > 0));
 
 		symbolizer->stats.frames++;
 		symbolizer->stats.unnamed += !name;
@@ -412,7 +412,6 @@ static void put_end(uint32_t end, struct buf *out)
 	frame_put(out, &frame);
 }
 
-/* `at` lies in the instruction that is named: of a return address, in the call before it. */
 static void take_user(struct symbolizer *symbolizer, struct process *process, uint64_t at,
 		      uint64_t now_ns)
 {
@@ -489,9 +488,8 @@ void symbolizer_put(struct symbolizer *symbolizer, const struct event_stack *sta
 	put_kernel(symbolizer, addresses + first_kernel, count - first_kernel, out);
 	while (first_python < first_kernel && !PYTHON_IS_WORD(addresses[first_python]))
 		first_python++;
-	/* the innermost is that of the next instruction itself; others are return addresses */
 	for (uint32_t i = 0; i < first_python && process; i++)
-		take_user(symbolizer, process, addresses[i] - (i > 0), now_ns);
+		take_user(symbolizer, process, addresses[i], now_ns);
 	if (process && process->python)
 		take_python(symbolizer, process, addresses + first_python,
 			    first_kernel - first_python);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* Walks a user stack by tables (unwind.h), frame by frame.
  *
- * Needs bpf_loop (5.17), so only the programs with typed tracepoints have it. Everything that is
- * read from user memory is hostile: a frame must lie above the one before, and a walk ends after
+ * One frame is a global function: the verifier (5.6 and newer) looks at such once and not in each
+ * turn of the loop, so neither bpf_loop (5.17) nor tail calls are needed. Everything that is read
+ * from user memory is hostile: a frame must lie above the one before, and a walk ends after
  * EVENT_MAX_NATIVE. */
 #pragma once
 
@@ -35,7 +36,8 @@ struct {
 	__type(value, struct unwind_mapping);
 } unwind_mappings SEC(".maps");
 
-/* pid -> where its mappings stand. One that is not there is walked by frame pointers. */
+/* pid -> where its mappings stand. Of one that is not there yet, only frames that keep frame
+ * pointers are found. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, UNWIND_PROCESSES);
@@ -53,7 +55,8 @@ struct unwind_walk {
 	__u64 di;       /* of the innermost frame */
 	__u8 is_return; /* pc is a return address: the call stands before it */
 	__u8 end;       /* enum event_stack_end */
-	__u8 pad[6];
+	__u8 moves;     /* to another stack, so far */
+	__u8 pad[5];
 };
 
 struct {
@@ -70,7 +73,6 @@ static __always_inline struct unwind_walk *unwind_scratch(void)
 	return bpf_map_lookup_elem(&stack_scratch, &zero);
 }
 
-#ifndef SPANWISE_RAW_TP
 #define UNWIND_MAPPING_STEPS 13 /* 2^13 mappings of one process */
 #define UNWIND_ROW_STEPS     16
 
@@ -102,7 +104,10 @@ static __noinline int unwind_find_mapping(struct unwind_walk *walk, __u64 addres
 	if (!found || address >= found->end)
 		return 0;
 	walk->mapping = *found;
-	return 1;
+	if (walk->mapping.owner == walk->process.owner)
+		return 1;
+	walk->mapping.end = 0;
+	return 0;
 }
 
 /* The row's place; 0: none (place 0 is never given to a file). */
@@ -230,6 +235,19 @@ static __always_inline bool unwind_rdi(struct unwind_walk *walk, const struct un
 	return true;
 }
 
+/* Go calls from a goroutine's stack into its thread's own (systemstack, cgo), keeping rbp; the one
+ * may lie anywhere to the other. In between it does so a few times at most. */
+#define UNWIND_MOVES_MOST 8
+
+static __always_inline bool unwind_may_move(struct unwind_walk *walk)
+{
+	return walk->mapping.flags & UNWIND_MOVES_STACKS && walk->moves++ < UNWIND_MOVES_MOST;
+}
+
+/* No code lies in the first page, nor beyond what a process has of the addresses. */
+#define UNWIND_FIRST_CODE 4096
+#define UNWIND_USER_BITS  47
+
 /* By the frame pointer, where the code keeps one: [rbp] is the caller's, [rbp + 8] its address. */
 static __always_inline bool unwind_chain(struct unwind_walk *walk)
 {
@@ -237,12 +255,14 @@ static __always_inline bool unwind_chain(struct unwind_walk *walk)
 
 	if (!walk->fp)
 		return unwind_ends(walk, STACK_COMPLETE);
-	if (walk->fp < walk->sp || (walk->fp & 7))
+	if (walk->fp & 7 || (walk->fp < walk->sp && !unwind_may_move(walk)))
 		return unwind_ends(walk, STACK_BROKEN);
 	if (!unwind_read(walk->fp, frame, sizeof(frame)))
 		return unwind_ends(walk, STACK_UNREADABLE);
 	if (!frame[1])
 		return unwind_ends(walk, STACK_COMPLETE);
+	if (frame[1] < UNWIND_FIRST_CODE || frame[1] >> UNWIND_USER_BITS)
+		return unwind_ends(walk, STACK_BROKEN);
 	walk->sp = walk->fp + 16;
 	walk->fp = frame[0];
 	walk->pc = frame[1];
@@ -251,7 +271,7 @@ static __always_inline bool unwind_chain(struct unwind_walk *walk)
 }
 
 /* One frame; 1 ends the walk. */
-static long unwind_step(__u32 index, void *unused)
+__noinline int unwind_step(__u32 index)
 {
 	struct unwind_walk *walk = unwind_scratch();
 
@@ -259,7 +279,7 @@ static long unwind_step(__u32 index, void *unused)
 		return 1;
 	__u64 address = walk->pc - walk->is_return;
 
-	walk->stack.addresses[index] = walk->pc;
+	walk->stack.addresses[index] = address;
 	walk->stack.count = index + 1;
 	if ((address < walk->mapping.start || address >= walk->mapping.end) &&
 	    !unwind_find_mapping(walk, address))
@@ -280,32 +300,45 @@ static long unwind_step(__u32 index, void *unused)
 	return !unwind_apply(walk, &row);
 }
 
-/* false: there are no tables for this process. */
-static __always_inline bool unwind_stack(struct unwind_walk *walk, struct task_struct *task,
-					 __u32 pid)
+/* Of a process without tables yet, all code is taken for one that keeps frame pointers: where it
+ * does not, the first look at rbp ends the walk. */
+static __always_inline void unwind_find_process(struct unwind_walk *walk, __u32 pid)
 {
 	struct unwind_process *process = bpf_map_lookup_elem(&unwind_processes, &pid);
+
+	__builtin_memset(&walk->mapping, 0, sizeof(walk->mapping));
+	__builtin_memset(&walk->process, 0, sizeof(walk->process));
+	if (process)
+		walk->process = *process;
+	else
+		walk->mapping.end = ~0ull;
+}
+
+static __always_inline void unwind_stack(struct unwind_walk *walk, struct task_struct *task,
+					 __u32 pid)
+{
 	void *registers = task_registers(task);
 
-	if (!process)
-		return false;
-	walk->process = *process;
-	walk->mapping.end = 0;
-	walk->mapping.start = 0;
+	unwind_find_process(walk, pid);
 	walk->pc = FIELD(struct pt_regs, registers, ip);
 	walk->sp = FIELD(struct pt_regs, registers, sp);
 	walk->fp = FIELD(struct pt_regs, registers, bp);
 	walk->di = FIELD(struct pt_regs, registers, di);
 	walk->is_return = 0;
 	walk->end = STACK_TOO_DEEP; /* unless it says otherwise */
+	walk->moves = 0;
 	walk->stack.count = 0;
-	bpf_loop(EVENT_MAX_NATIVE, unwind_step, 0, 0);
-	return true;
+	for (__u32 index = 0; index < EVENT_MAX_NATIVE; index++)
+		if (unwind_step(index))
+			break;
+	if (!walk->process.owner)
+		walk->end = STACK_WITHOUT_TABLES;
 }
-#else
-static __always_inline bool unwind_stack(struct unwind_walk *walk, struct task_struct *task,
-					 __u32 pid)
+
+static __always_inline void unwind_inherit(__u32 parent_pid, __u32 child_pid)
 {
-	return false;
+	struct unwind_process *process = bpf_map_lookup_elem(&unwind_processes, &parent_pid);
+
+	if (process)
+		bpf_map_update_elem(&unwind_processes, &child_pid, process, BPF_ANY);
 }
-#endif

@@ -58,14 +58,24 @@ struct unwind_mapping {
 	__u64 bias;       /* what is to be taken off an address for that of the file */
 	__u32 first_page; /* its place among all pages, of address `base_page` << 16 */
 	__u32 base_page;
-	__u32 page_count; /* 0: without a table; by frame pointers */
-	__u32 pad;
+	__u16 page_count; /* 0: without a table; by frame pointers */
+	__u16 flags;      /* enum unwind_mapping_flag */
+	__u32 owner;      /* as the process's: a place may have been given to another one since.
+			     Written last, read last */
 };
 
+enum unwind_mapping_flag {
+	UNWIND_MOVES_STACKS = 1, /* Go: a frame's caller may lie on another stack, below it */
+};
+
+/* A child process has its parent's until it is looked at itself. */
 struct unwind_process {
 	__u32 first_mapping;
 	__u32 mapping_count;
+	__u32 owner; /* another number for each time that its mappings are written */
+	__u32 pad;
 };
 
 _Static_assert(sizeof(struct unwind_row) == 8, "the size of an array's element");
 _Static_assert(sizeof(struct unwind_mapping) == 40, "shared with BPF");
+_Static_assert(sizeof(struct unwind_process) == 16, "shared with BPF");

@@ -13,6 +13,7 @@
 
 #include <bpf/bpf.h>
 
+#include "bpf/symbol_go.h"
 #include "bpf/symbol_open.h"
 #include "bpf/symbol_sections.h"
 #include "bpf/unwind_extents.h"
@@ -30,7 +31,8 @@ struct file {
 	uint32_t load_count;
 	uint32_t first_row, row_count;
 	uint32_t first_page, page_count, base_page;
-	uint32_t users; /* processes */
+	uint32_t users;    /* processes */
+	bool moves_stacks; /* UNWIND_MOVES_STACKS */
 	struct python_symbols python;
 };
 
@@ -49,6 +51,7 @@ struct unwind_load {
 	struct unwind_extents row_extents, page_extents, mapping_extents;
 	struct map files;     /* symbol_file_key -> struct file *, owned */
 	struct map processes; /* pid -> struct process */
+	uint32_t last_owner;  /* given to a process's mappings; never 0 */
 	struct unwind_load_stats stats;
 };
 
@@ -188,7 +191,7 @@ static int place_table(struct unwind_load *load, struct file *file,
 	uint64_t last = table->places[table->count - 1].address >> UNWIND_PAGE_BITS;
 	int rc;
 
-	if (last - first >= UNWIND_PAGES || last > UINT32_MAX)
+	if (last - first >= UINT16_MAX || last > UINT32_MAX)
 		return -E2BIG;
 	file->base_page = (uint32_t)first;
 	rc = take(load, &load->row_extents, table->count + 1, &file->first_row);
@@ -214,6 +217,7 @@ static int read_file(struct unwind_load *load, struct file *file, int fd)
 	memcpy(file->loads, sections.loads, sizeof(file->loads));
 	file->load_count = sections.load_count;
 	python_symbols_find(&sections, &file->python);
+	file->moves_stacks = symbol_go_has_table(&sections);
 	if (!unwind_table_is_chained(&sections)) {
 		rc = unwind_table_read(&table, &sections);
 		if (rc == 0 && table.count)
@@ -301,16 +305,37 @@ static bool bias_of(const struct file *file, const struct symbol_mapping *mappin
 static struct unwind_mapping place_of(const struct symbol_mapping *mapping, const struct file *file)
 {
 	struct unwind_mapping place = { .start = mapping->start, .end = mapping->end };
-
 	uint64_t bias;
 
-	if (!file || file->page_count == 0 || !bias_of(file, mapping, &bias))
+	if (!file)
+		return place;
+	if (file->moves_stacks)
+		place.flags = UNWIND_MOVES_STACKS;
+	if (file->page_count == 0 || !bias_of(file, mapping, &bias))
 		return place;
 	place.bias = bias;
 	place.first_page = file->first_page;
 	place.base_page = file->base_page;
-	place.page_count = file->page_count;
+	place.page_count = (uint16_t)file->page_count;
 	return place;
+}
+
+/* The kernel half may be reading what this place held before: it looks at the owner last, and so
+ * that is away while all else changes. */
+static void write_mapping(struct unwind_load *load, uint32_t index, struct unwind_mapping place,
+			  uint32_t owner)
+{
+	struct unwind_mapping *shared = &load->mappings[index];
+
+	__atomic_store_n(&shared->owner, 0, __ATOMIC_SEQ_CST);
+	shared->start = place.start;
+	shared->end = place.end;
+	shared->bias = place.bias;
+	shared->first_page = place.first_page;
+	shared->base_page = place.base_page;
+	shared->page_count = place.page_count;
+	shared->flags = place.flags;
+	__atomic_store_n(&shared->owner, owner, __ATOMIC_SEQ_CST);
 }
 
 static struct file *open_and_find(struct unwind_load *load, int directory_fd, int root_fd,
@@ -372,8 +397,8 @@ static int fill(struct unwind_load *load, uint32_t pid, const struct symbol_maps
 			process->files[process->file_count++] = file;
 			note_python(process, file, &maps->mappings[i]);
 		}
-		load->mappings[process->place.first_mapping + i] =
-			place_of(&maps->mappings[i], file);
+		write_mapping(load, process->place.first_mapping + i,
+			      place_of(&maps->mappings[i], file), process->place.owner);
 	}
 	if (root_fd >= 0)
 		close(root_fd);
@@ -395,6 +420,8 @@ int unwind_load_process(struct unwind_load *load, uint32_t pid, const struct sym
 		free(fresh.files);
 		return rc;
 	}
+	load->last_owner += 1 + (load->last_owner == UINT32_MAX);
+	fresh.place.owner = load->last_owner;
 	rc = fill(load, pid, maps, &fresh);
 	known = rc == 0 ? map_put(&load->processes, &pid) : NULL;
 	if (rc == 0 && !known)
@@ -421,9 +448,9 @@ void unwind_load_forget(struct unwind_load *load, uint32_t pid)
 {
 	struct process *process = map_get(&load->processes, &pid);
 
+	bpf_map_delete_elem(load->processes_fd, &pid); /* what it had from its parent, too */
 	if (!process)
 		return;
-	bpf_map_delete_elem(load->processes_fd, &pid);
 	release(load, process);
 	map_delete(&load->processes, &pid);
 }

@@ -25,7 +25,7 @@ struct unwind_load_stats {
 	uint64_t build_ns; /* spent on making tables */
 };
 
-/* -ENODEV: this kernel half walks by frame pointers only. */
+/* -ENODEV: there are no such maps. */
 int unwind_load_new(const struct unwind_load_fds *fds, struct unwind_load **out_load);
 void unwind_load_free(struct unwind_load *load);
 

@@ -262,7 +262,5 @@ int unwind_table_is_chained(const struct sections *sections)
 {
 	const Elf64_Shdr *header = sections_find(sections, ".eh_frame");
 
-	return sections_find(sections, ".gopclntab") ||
-	       sections_find(sections, ".data.rel.ro.gopclntab") || !header ||
-	       header->sh_size < LEAST_FUNCTIONS * 16;
+	return !header || header->sh_size < LEAST_FUNCTIONS * 16;
 }

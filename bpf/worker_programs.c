@@ -390,10 +390,6 @@ void programs_tables(const struct programs *programs, struct unwind_load_fds *ou
 {
 	struct bpf_object *object = programs->object;
 
-	if (programs->raw) { /* they have no bpf_loop */
-		*out_fds = (struct unwind_load_fds){ -1, -1, -1, -1, -1 };
-		return;
-	}
 	*out_fds = (struct unwind_load_fds){
 		.rows = bpf_object__find_map_fd_by_name(object, "unwind_rows"),
 		.pages = bpf_object__find_map_fd_by_name(object, "unwind_pages"),

@@ -250,13 +250,15 @@ static void put_links(struct json *json, const struct ledger *ledger)
 	json_end(json);
 }
 
-static void put_verdict(struct json *json, const struct ledger *ledger)
+void render_verdict(struct json *json, const struct ledger *ledger,
+		    const struct render_names *names)
 {
+	struct ledger_code code = { names ? names->code : NULL, names ? names->arg : NULL };
 	struct buf text;
 	enum ledger_verdict verdict;
 
 	buf_init(&text, 0);
-	verdict = ledger_judge(ledger, &text);
+	verdict = ledger_judge(ledger, names ? &code : NULL, &text);
 	json_object(json, "verdict");
 	json_text(json, "kind", ledger_verdict_name(verdict));
 	json_str(json, "text", buf_str(&text));
@@ -300,7 +302,7 @@ void render_ledger(struct json *json, const struct ledger *ledger, const struct 
 	put_code(json, ledger, names);
 	put_links(json, ledger);
 	if (ledger)
-		put_verdict(json, ledger);
+		render_verdict(json, ledger, names);
 	else
 		json_null(json, "verdict");
 }

@@ -17,6 +17,7 @@ enum render_part {
  * what stands for it where there is none. NULL: nobody; every array is empty then. */
 struct render_names {
 	void (*put)(struct json *json, const char *key, uint64_t stack, void *arg);
+	struct str (*code)(uint64_t stack, void *arg); /* as in struct ledger_code */
 	void *arg;
 };
 
@@ -32,6 +33,10 @@ void render_ledger(struct json *json, const struct ledger *ledger,
 /* One object of "waits"; `key` as in json.h. */
 void render_wait(struct json *json, const char *key, const struct ledger_wait *wait,
 		 const struct render_names *names);
+
+/* The member verdict. */
+void render_verdict(struct json *json, const struct ledger *ledger,
+		    const struct render_names *names);
 
 /* The members timeline and timeline_truncated. */
 void render_timeline(struct json *json, const struct ledger *ledger);

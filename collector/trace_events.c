@@ -9,9 +9,9 @@
 
 #define MAX_BYTES ((size_t)256 << 20)
 
-void trace_events_init(struct trace_events *events)
+void trace_events_init(struct trace_events *events, struct stacks *stacks)
 {
-	*events = (struct trace_events){ 0 };
+	*events = (struct trace_events){ .stacks = stacks };
 	arena_init(&events->arena, MAX_BYTES);
 }
 
@@ -74,6 +74,7 @@ static int add_slices(struct trace_events *events, const struct ledger *ledger, 
 static int add_ledger(struct trace_events *events, const struct ledger *ledger,
 		      struct traced_span *span)
 {
+	struct ledger_code code = { stacks_code, events->stacks };
 	size_t bytes = ledger->wait_count * sizeof(*ledger->waits);
 	struct ledger_wait *waits = arena_alloc(&events->arena, bytes + 1);
 	struct buf text;
@@ -88,7 +89,7 @@ static int add_ledger(struct trace_events *events, const struct ledger *ledger,
 	span->grade = ledger->grade;
 	span->slices_truncated = ledger->slices_truncated;
 	buf_init(&text, 0);
-	ledger_judge(ledger, &text);
+	ledger_judge(ledger, events->stacks ? &code : NULL, &text);
 	span->verdict = keep(&events->arena, buf_str(&text));
 	buf_fini(&text);
 	return add_slices(events, ledger, (uint32_t)(span - events->spans));

@@ -41,6 +41,7 @@ struct traced_span {
 };
 
 struct trace_events {
+	struct stacks *stacks; /* borrowed */
 	struct arena arena;
 	struct traced_span *spans; /* owned, as slices */
 	size_t span_count, span_cap;
@@ -48,15 +49,15 @@ struct trace_events {
 	size_t slice_count, slice_cap;
 };
 
-void trace_events_init(struct trace_events *events);
+/* `stacks`: whom to ask for names of code; borrowed, NULL: nobody. */
+void trace_events_init(struct trace_events *events, struct stacks *stacks);
 void trace_events_fini(struct trace_events *events);
 
 /* Copies what it needs of a span and its ledger, if it has one. -ENOMEM; -EMSGSIZE: too many. */
 int trace_events_add(struct trace_events *events, const struct store_span *stored);
 
 /* Appends the JSON. -ENOMEM, -EMSGSIZE. */
-int trace_events_write(struct trace_events *events, const char *title, struct stacks *stacks,
-		       struct buf *out);
+int trace_events_write(struct trace_events *events, const char *title, struct buf *out);
 
 /* What one thread did, each instant once: where spans overlap, the ledger that says most decides
  * (one that was not shortened, of the shortest span). Sorts the slices; appends at most twice as

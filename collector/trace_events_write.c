@@ -20,7 +20,6 @@
 
 struct writing {
 	struct trace_events *events;
-	struct stacks *stacks;
 	struct json json;
 	struct map named; /* {pid, tid} -> bool: tracks that have a name; tid 0: the process */
 	uint64_t origin_ns;
@@ -175,7 +174,8 @@ static void put_spans(struct writing *writing)
 
 static void put_where(struct writing *writing, const struct ledger_wait *wait)
 {
-	const struct stack_names *names = stacks_find(writing->stacks, wait->stack);
+	struct stacks *stacks = writing->events->stacks;
+	const struct stack_names *names = stacks ? stacks_find(stacks, wait->stack) : NULL;
 
 	json_array(&writing->json, "stack");
 	for (uint32_t i = 0; names && i < names->count; i++)
@@ -337,10 +337,9 @@ static uint64_t first_start(const struct trace_events *events)
 	return first;
 }
 
-int trace_events_write(struct trace_events *events, const char *title, struct stacks *stacks,
-		       struct buf *out)
+int trace_events_write(struct trace_events *events, const char *title, struct buf *out)
 {
-	struct writing writing = { .events = events, .stacks = stacks };
+	struct writing writing = { .events = events };
 	int rc;
 
 	writing.origin_ns = first_start(events);

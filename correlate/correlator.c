@@ -67,13 +67,20 @@ int correlator_process(struct correlator *correlator, const struct event_process
 
 int correlator_spans(struct correlator *correlator, const struct span_batch *batch)
 {
+	const struct span *asked = NULL; /* spans of one resource stand together */
+	struct trace_source source;
 	int first_error = 0;
 
 	for (uint32_t i = 0; i < batch->span_count; i++) {
 		const struct span *span = &batch->spans[i];
-		int rc =
-			trace_add_span(&correlator->model, span, &batch->resources[span->resource]);
+		int rc;
 
+		if (!asked || asked->resource != span->resource ||
+		    asked->process_id != span->process_id)
+			source = trace_source(&correlator->model, &batch->resources[span->resource],
+					      span);
+		asked = span;
+		rc = trace_add_span(&correlator->model, span, &source);
 		if (rc < 0 && !first_error)
 			first_error = rc;
 	}

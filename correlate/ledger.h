@@ -193,8 +193,17 @@ enum ledger_verdict {
 	VERDICT_MIXED,
 };
 
-/* By the rules of the design, the first that fits. Appends one line to `out_text`. */
-enum ledger_verdict ledger_judge(const struct ledger *ledger, struct buf *out_text);
+/* Who knows what code a stack is: its function as one says it, empty where nobody knows. Borrowed
+ * until the next call of ledger_judge. */
+struct ledger_code {
+	struct str (*name)(uint64_t stack, void *arg);
+	void *arg;
+};
+
+/* By the rules of the design, the first that fits. Appends one line to `out_text`. `code`: NULL
+ * where nobody knows. */
+enum ledger_verdict ledger_judge(const struct ledger *ledger, const struct ledger_code *code,
+				 struct buf *out_text);
 const char *ledger_verdict_name(enum ledger_verdict verdict);
 /* "10.0.0.5:5432", "futex 0x7f..", "pipe 1234"; appends nothing for TARGET_NONE. */
 void ledger_target_text(const struct event_target *target, struct buf *out);

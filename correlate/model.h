@@ -130,6 +130,13 @@ struct observation {
 	struct fold *fold; /* owned; NULL: nothing was folded */
 };
 
+/* Where spans come from, as they say themselves. */
+struct trace_source {
+	uint64_t resource_key; /* hash of what identifies the process */
+	int64_t process_pid;
+	struct process *process; /* NULL: not known */
+};
+
 struct trace_span {
 	uint8_t span_id[SPAN_ID_BYTES];
 	uint8_t parent_id[SPAN_ID_BYTES];
@@ -227,8 +234,10 @@ int changes_append(struct model *model, struct thread *thread, struct slice *sli
 struct trace *trace_find(const struct model *model, const uint8_t id[TRACE_ID_BYTES]);
 struct observation *trace_observe(struct model *model, struct thread *thread,
 				  const struct event_tag *tag, uint64_t time_ns);
-int trace_add_span(struct model *model, const struct span *span,
-		   const struct span_resource *resource);
+/* Dear, and the same for all spans of one resource and process id, while nothing else is told. */
+struct trace_source trace_source(const struct model *model, const struct span_resource *resource,
+				 const struct span *span);
+int trace_add_span(struct model *model, const struct span *span, const struct trace_source *source);
 struct observation *trace_observation(const struct trace *trace, const struct thread *thread,
 				      const uint8_t span_id[SPAN_ID_BYTES]);
 int trace_span_index(const struct trace *trace, const uint8_t span_id[SPAN_ID_BYTES]);

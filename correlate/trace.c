@@ -185,14 +185,24 @@ static struct process *claimed_process(const struct model *model,
 	return is_shared ? NULL : found; /* two namespaces have that number */
 }
 
+struct trace_source trace_source(const struct model *model, const struct span_resource *resource,
+				 const struct span *span)
+{
+	int64_t pid = span->process_id ? span->process_id : resource->process_pid;
+
+	return (struct trace_source){ resource_key(resource, span), pid,
+				      claimed_process(model, resource, pid) };
+}
+
 static bool fill_span(struct trace_span *out, const struct span *span,
-		      const struct span_resource *resource)
+		      const struct trace_source *source)
 {
 	*out = (struct trace_span){
 		.start_unix_ns = span->start_unix_ns,
 		.end_unix_ns = MAX(span->end_unix_ns, span->start_unix_ns),
-		.resource_key = resource_key(resource, span),
-		.process_pid = span->process_id ? span->process_id : resource->process_pid,
+		.resource_key = source->resource_key,
+		.process_pid = source->process_pid,
+		.process = source->process,
 		.thread_id = span->thread_id,
 		.flags = span->flags,
 		.kind = span->kind,
@@ -267,8 +277,7 @@ void trace_unlist(struct model *model, struct trace *trace)
 	model->stats.traces_pending--;
 }
 
-int trace_add_span(struct model *model, const struct span *span,
-		   const struct span_resource *resource)
+int trace_add_span(struct model *model, const struct span *span, const struct trace_source *source)
 {
 	struct trace *trace = find_or_make(model, span->trace_id);
 	struct trace_span kept;
@@ -286,9 +295,8 @@ int trace_add_span(struct model *model, const struct span *span,
 		trace->over_limit = true;
 		return -E2BIG;
 	}
-	if (!fill_span(&kept, span, resource))
+	if (!fill_span(&kept, span, source))
 		return -ENOMEM;
-	kept.process = claimed_process(model, resource, kept.process_pid);
 	rc = append_span(model, trace, &kept);
 	if (rc < 0) {
 		free(kept.label);

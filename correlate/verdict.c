@@ -109,6 +109,11 @@ static bool is_same_peer(const struct event_target *a, const struct event_target
 }
 
 /* Waits that differ only in what decided them (poll, then recv) are one to the reader. */
+static bool is_like(const struct ledger_wait *a, const struct ledger_wait *b)
+{
+	return a->reason == b->reason && is_same_peer(&a->target, &b->target);
+}
+
 static uint64_t sum_like(const struct ledger *ledger, const struct ledger_wait *like)
 {
 	uint64_t sum = 0;
@@ -116,7 +121,7 @@ static uint64_t sum_like(const struct ledger *ledger, const struct ledger_wait *
 	for (unsigned i = 0; i < ledger->wait_count; i++) {
 		const struct ledger_wait *wait = &ledger->waits[i];
 
-		if (wait->reason == like->reason && is_same_peer(&wait->target, &like->target))
+		if (is_like(wait, like))
 			sum += wait->ns;
 	}
 	return sum;
@@ -168,8 +173,42 @@ static void put_waker(struct buf *out, const struct ledger_wait *wait)
 	put_clean(out, waker->comm, sizeof(waker->comm));
 }
 
-/* "for the network (10.0.0.5:5432), woken by postgres" */
-static void put_wait(struct buf *out, const struct ledger *ledger, enum ledger_reason reason)
+/* How much of the waits like this one was in the function that `name` says. */
+static uint64_t sum_in(const struct ledger *ledger, const struct ledger_wait *like,
+		       const struct ledger_code *code, struct str name)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < ledger->wait_count; i++) {
+		const struct ledger_wait *wait = &ledger->waits[i];
+
+		if (is_like(wait, like) && str_eq(code->name(wait->stack, code->arg), name))
+			sum += wait->ns;
+	}
+	return sum;
+}
+
+/* " in sql.(*DB).QueryContext", where one function has more than half of these waits. */
+static void put_code(struct buf *out, const struct ledger *ledger, const struct ledger_wait *like,
+		     uint64_t like_ns, const struct ledger_code *code)
+{
+	for (unsigned i = 0; code && i < ledger->wait_count; i++) {
+		struct str name;
+
+		if (!is_like(&ledger->waits[i], like))
+			continue;
+		name = code->name(ledger->waits[i].stack, code->arg);
+		if (name.len == 0 || !is_more_than(sum_in(ledger, like, code, name), 50, like_ns))
+			continue;
+		buf_append_text(out, " in ");
+		put_clean(out, name.data, name.len);
+		return;
+	}
+}
+
+/* "for the network (10.0.0.5:5432) in Pool.query, woken by postgres" */
+static void put_wait(struct buf *out, const struct ledger *ledger, enum ledger_reason reason,
+		     const struct ledger_code *code)
 {
 	uint64_t reason_ns = ledger->all.blocked_ns[reason], wait_ns;
 	const struct ledger_wait *wait = dominant_wait(ledger, reason, &wait_ns);
@@ -186,15 +225,18 @@ static void put_wait(struct buf *out, const struct ledger *ledger, enum ledger_r
 			ledger_target_text(&wait->target, out);
 		buf_append_byte(out, ')');
 	}
+	put_code(out, ledger, wait, wait_ns, code);
 	put_waker(out, wait);
 }
 
 /* ---- the lines ---- */
 
-static void say_starved(const struct ledger *ledger, struct buf *out)
+static void say_starved(const struct ledger *ledger, const struct ledger_code *code,
+			struct buf *out)
 {
 	uint64_t runnable_ns = ledger->all.runnable_ns;
 
+	(void)code;
 	buf_printf(out, "%u %% starved of CPU: ", percent_of(runnable_ns, ledger->wall_ns));
 	put_time(out, runnable_ns);
 	buf_append_text(out, " ready to run");
@@ -243,10 +285,11 @@ static void put_item(struct buf *out, const struct ledger *ledger, const struct 
 	}
 }
 
-static void say_queued(const struct ledger *ledger, struct buf *out)
+static void say_queued(const struct ledger *ledger, const struct ledger_code *code, struct buf *out)
 {
 	const struct ledger_item *item = largest_item(ledger);
 
+	(void)code;
 	buf_printf(out, "%u %% queued or async: ",
 		   percent_of(ledger->all.elsewhere_ns, ledger->wall_ns));
 	if (item) {
@@ -257,7 +300,8 @@ static void say_queued(const struct ledger *ledger, struct buf *out)
 	}
 }
 
-static void say_waiting(const struct ledger *ledger, struct buf *out)
+static void say_waiting(const struct ledger *ledger, const struct ledger_code *code,
+			struct buf *out)
 {
 	enum ledger_reason reason = dominant_reason(&ledger->all);
 
@@ -267,12 +311,41 @@ static void say_waiting(const struct ledger *ledger, struct buf *out)
 		buf_append_text(out, ": ");
 		put_part(out, ledger->all.blocked_ns[reason], ledger->wall_ns);
 		buf_append_byte(out, ' ');
-		put_wait(out, ledger, reason);
+		put_wait(out, ledger, reason, code);
 	}
 	buf_append_text(out, "; leave the CPU code alone");
 }
 
-static void say_cpu_bound(const struct ledger *ledger, struct buf *out)
+static uint64_t running_in(const struct ledger *ledger, const struct ledger_code *code,
+			   struct str name)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < ledger->stack_count; i++) {
+		if (str_eq(code->name(ledger->stacks[i].stack, code->arg), name))
+			sum += ledger->stacks[i].self_ns;
+	}
+	return sum;
+}
+
+/* ", most in json.dumps", where one function has more than half of its own time. */
+static void put_running_code(struct buf *out, const struct ledger *ledger,
+			     const struct ledger_code *code)
+{
+	for (unsigned i = 0; code && i < ledger->stack_count; i++) {
+		struct str name = code->name(ledger->stacks[i].stack, code->arg);
+
+		if (name.len == 0 ||
+		    !is_more_than(running_in(ledger, code, name), 50, ledger->self.running_ns))
+			continue;
+		buf_append_text(out, ", most in ");
+		put_clean(out, name.data, name.len);
+		return;
+	}
+}
+
+static void say_cpu_bound(const struct ledger *ledger, const struct ledger_code *code,
+			  struct buf *out)
 {
 	uint64_t running_ns = ledger->all.running_ns;
 	uint64_t self_ns = ledger->self.running_ns;
@@ -284,6 +357,7 @@ static void say_cpu_bound(const struct ledger *ledger, struct buf *out)
 	} else {
 		put_part(out, self_ns, ledger->wall_ns);
 		buf_append_text(out, " in its own code");
+		put_running_code(out, ledger, code);
 	}
 	if (is_more_than(ledger->cpu_ns, 120, running_ns)) { /* lanes side by side */
 		buf_append_text(out, ", ");
@@ -292,7 +366,7 @@ static void say_cpu_bound(const struct ledger *ledger, struct buf *out)
 	}
 }
 
-static void say_mixed(const struct ledger *ledger, struct buf *out)
+static void say_mixed(const struct ledger *ledger, const struct ledger_code *code, struct buf *out)
 {
 	const struct ledger_split *all = &ledger->all;
 	enum ledger_reason reason = dominant_reason(all);
@@ -302,7 +376,7 @@ static void say_mixed(const struct ledger *ledger, struct buf *out)
 		   percent_of(ledger_blocked_ns(all), ledger->wall_ns));
 	if (all->blocked_ns[reason]) {
 		buf_append_text(out, ", most ");
-		put_wait(out, ledger, reason);
+		put_wait(out, ledger, reason, code);
 	}
 	if (percent_of(all->runnable_ns, ledger->wall_ns))
 		buf_printf(out, ", %u %% ready but without a CPU",
@@ -312,8 +386,9 @@ static void say_mixed(const struct ledger *ledger, struct buf *out)
 			   percent_of(all->elsewhere_ns, ledger->wall_ns));
 }
 
-static void say_none(const struct ledger *ledger, struct buf *out)
+static void say_none(const struct ledger *ledger, const struct ledger_code *code, struct buf *out)
 {
+	(void)code;
 	if (ledger->grade == GRADE_NONE)
 		buf_append_text(out, ledger_none_text(ledger->none_cause));
 	else if (ledger->wall_ns == 0)
@@ -369,7 +444,7 @@ static bool is_any(const struct ledger *ledger)
 /* The first that fits; the last one always does. */
 static const struct rule {
 	bool (*fits)(const struct ledger *ledger);
-	void (*say)(const struct ledger *ledger, struct buf *out);
+	void (*say)(const struct ledger *ledger, const struct ledger_code *code, struct buf *out);
 	enum ledger_verdict verdict;
 } rules[] = {
 	{ is_unseen, say_none, VERDICT_NONE },
@@ -380,12 +455,13 @@ static const struct rule {
 	{ is_any, say_mixed, VERDICT_MIXED },
 };
 
-enum ledger_verdict ledger_judge(const struct ledger *ledger, struct buf *out_text)
+enum ledger_verdict ledger_judge(const struct ledger *ledger, const struct ledger_code *code,
+				 struct buf *out_text)
 {
 	const struct rule *rule = rules;
 
 	while (!rule->fits(ledger))
 		rule++;
-	rule->say(ledger, out_text);
+	rule->say(ledger, code, out_text);
 	return rule->verdict;
 }

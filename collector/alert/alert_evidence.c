@@ -132,6 +132,7 @@ static int dominant(const struct gathering *gathering)
 
 struct judging {
 	const struct sample *sample;
+	const struct render_names *names;
 	struct json *json;
 	bool is_done;
 };
@@ -139,28 +140,20 @@ struct judging {
 static int judge(const struct store_span *stored, void *arg)
 {
 	struct judging *judging = arg;
-	enum ledger_verdict verdict;
-	struct buf text;
 
 	if (memcmp(stored->span.span_id, judging->sample->span_id, SPAN_ID_BYTES) != 0 ||
 	    !stored->has_ledger)
 		return 0;
-	buf_init(&text, 0);
-	verdict = ledger_judge(&stored->ledger, &text);
-	json_object(judging->json, "verdict");
-	json_text(judging->json, "kind", ledger_verdict_name(verdict));
-	json_str(judging->json, "text", buf_str(&text));
-	json_end(judging->json);
-	buf_fini(&text);
+	render_verdict(judging->json, &stored->ledger, judging->names);
 	judging->is_done = true;
 	return 1;
 }
 
 /* On the slowest span that waited for what they waited for most. */
 static void put_verdict(struct store *store, const struct gathering *gathering, int wait,
-			struct json *json)
+			const struct render_names *names, struct json *json)
 {
-	struct judging judging = { &gathering->samples[0], json, false };
+	struct judging judging = { &gathering->samples[0], names, json, false };
 
 	for (unsigned i = gathering->count; i-- > 0;) {
 		if (gathering->samples[i].wait == wait)
@@ -243,7 +236,7 @@ int alert_evidence_write(struct store *store, const struct alert_scope *scope, s
 		wait = dominant(gathering);
 		json_init(&json, out);
 		json_object(&json, NULL);
-		put_verdict(store, gathering, wait, &json);
+		put_verdict(store, gathering, wait, scope->names, &json);
 		put_waits(gathering, wait, scope->names, &json);
 		put_samples(gathering, scope->url, &json);
 		json_end(&json);

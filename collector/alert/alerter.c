@@ -47,7 +47,7 @@ static void on_evidence(const struct alert *alert, uint64_t now_unix_ns, struct 
 		.url = alerter->url,
 	};
 	struct stacks stacks;
-	struct render_names names = { stacks_put_json, &stacks };
+	struct render_names names = { stacks_put_json, stacks_code, &stacks };
 	int rc;
 
 	stacks_init(&stacks, alerter->options.daemon);

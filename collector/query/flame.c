@@ -170,28 +170,26 @@ static void put_title(const struct request *request, const struct gather gathers
 	buf_append_byte(title, '\0');
 }
 
-static int answer(struct query *query, const struct request *request, struct gather gathers[2])
+static int answer(struct query *query, const struct request *request, struct gather gathers[2],
+		  struct stacks *stacks)
 {
 	enum flame_format format = (enum flame_format)request->format;
 	struct buf title, *body = &query->answer->body;
-	struct stacks stacks;
 	int rc;
 
-	stacks_init(&stacks, query->daemon);
 	buf_init(&title, 0);
 	put_title(request, gathers, &title);
 	rc = buf_error(&title);
 	if (rc == 0 && gathers[0].events)
-		rc = trace_events_write(gathers[0].events, title.data, &stacks, body);
+		rc = trace_events_write(gathers[0].events, title.data, body);
 	else if (rc == 0 && request->is_diff)
 		rc = flame_diff_write(&gathers[0].flame, &gathers[1].flame, format, title.data,
-				      &stacks, body);
+				      stacks, body);
 	else if (rc == 0)
-		rc = flame_write(&gathers[0].flame, format, title.data, &stacks, body);
+		rc = flame_write(&gathers[0].flame, format, title.data, stacks, body);
 	if (rc == 0)
 		query->answer->content_type = flame_content_type(format);
 	buf_fini(&title);
-	stacks_fini(&stacks);
 	return rc;
 }
 
@@ -215,9 +213,11 @@ static void run(struct query *query, const struct request *request)
 	unsigned sides = request->is_diff ? 2 : 1, at = 0;
 	struct gather gathers[2] = { { .open = 0 }, { .open = 0 } };
 	struct trace_events events;
+	struct stacks stacks;
 	int rc = 0;
 
-	trace_events_init(&events);
+	stacks_init(&stacks, query->daemon);
+	trace_events_init(&events, &stacks);
 	for (unsigned i = 0; i < sides; i++) {
 		flame_init(&gathers[i].flame, request->state, request->reason, false);
 		gathers[i].flame.by_span = request->format == FLAME_OTLP;
@@ -226,12 +226,13 @@ static void run(struct query *query, const struct request *request)
 	for (; at < sides && rc == 0; at++)
 		rc = gather_spans(query, &request->sides[at], &gathers[at]);
 	if (rc == 0)
-		rc = answer(query, request, gathers);
+		rc = answer(query, request, gathers, &stacks);
 	if (rc < 0)
 		fail(query, &gathers[at ? at - 1 : 0], rc);
 	for (unsigned i = 0; i < sides; i++)
 		flame_fini(&gathers[i].flame);
 	trace_events_fini(&events);
+	stacks_fini(&stacks);
 }
 
 void flame_query(struct query *query)

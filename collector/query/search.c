@@ -114,7 +114,7 @@ static void show(struct found *found, const struct store_span *stored)
 	if (!span.has_ledger)
 		complete(found, &span);
 	render_span(&found->json, &span, RENDER_TRACE_ID,
-		    &(struct render_names){ stacks_put_json, &found->stacks });
+		    &(struct render_names){ stacks_put_json, stacks_code, &found->stacks });
 	found->shown++;
 }
 

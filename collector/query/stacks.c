@@ -115,18 +115,57 @@ const struct stack_names *stacks_find(struct stacks *stacks, uint64_t id)
 	return *slot;
 }
 
+/* The innermost interpreted function; names->count: there is none. */
+static uint32_t first_interpreted(const struct stack_names *names)
+{
+	uint32_t i = 0;
+
+	while (i < names->count &&
+	       (names->frames[i].kind != FRAME_PYTHON || plumbing_is(&names->frames[i])))
+		i++;
+	return i;
+}
+
+/* The innermost functions that are no plumbing. What interpreted code calls in a library stands
+ * with one function: how the library gets along is not the reader's business. */
+static unsigned choose(const struct stack_names *names, uint32_t chosen[WHERE_FRAMES])
+{
+	uint32_t interpreted = first_interpreted(names), i = 0;
+	unsigned count = 0;
+
+	while (i < names->count && count < WHERE_FRAMES) {
+		if (plumbing_is(&names->frames[i])) {
+			i++;
+			continue;
+		}
+		chosen[count++] = i;
+		i = i < interpreted && interpreted < names->count ? interpreted : i + 1;
+	}
+	return count;
+}
+
 static void put_where(struct json *json, const struct stack_names *names)
 {
-	unsigned shown = 0;
+	uint32_t chosen[WHERE_FRAMES];
+	unsigned count = names ? choose(names, chosen) : 0;
 
 	json_array(json, "where");
-	for (uint32_t i = 0; names && i < names->count && shown < WHERE_FRAMES; i++) {
-		if (plumbing_is(&names->frames[i]))
-			continue;
-		json_str(json, NULL, names->texts[i]);
-		shown++;
-	}
+	for (unsigned i = 0; i < count; i++)
+		json_str(json, NULL, names->texts[chosen[i]]);
 	json_end(json);
+}
+
+struct str stacks_code(uint64_t id, void *arg)
+{
+	const struct stack_names *names = stacks_find(arg, id);
+	uint32_t chosen[WHERE_FRAMES];
+
+	if (!names)
+		return (struct str){ 0 };
+	chosen[0] = first_interpreted(names);
+	if (chosen[0] == names->count && choose(names, chosen) == 0)
+		return (struct str){ 0 };
+	return names->texts[chosen[0]];
 }
 
 void stacks_put_json(struct json *json, const char *key, uint64_t id, void *arg)

@@ -33,6 +33,10 @@ const struct stack_names *stacks_find(struct stacks *stacks, uint64_t id);
 /* "[no stack: budget]" and the like: what stands in place of frames. */
 const char *stacks_none_text(uint64_t id);
 
+/* For ledger.h: the innermost function of the interpreted code, or else of any, that is no
+ * plumbing. */
+struct str stacks_code(uint64_t id, void *stacks);
+
 /* For render.h: an array of texts; in "where" the innermost that are no plumbing; and in their
  * place "no_stack". */
 void stacks_put_json(struct json *json, const char *key, uint64_t id, void *stacks);

@@ -75,7 +75,7 @@ static int on_span(const struct store_span *stored, void *arg)
 	gather->all_settled &= span.has_ledger && span.ledger.settled;
 	json_init(&json, &gather->text);
 	render_span(&json, &span, gather->parts,
-		    &(struct render_names){ stacks_put_json, &gather->stacks });
+		    &(struct render_names){ stacks_put_json, stacks_code, &gather->stacks });
 	return add_piece(gather, span.span.start_unix_ns, offset);
 }
 

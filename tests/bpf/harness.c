@@ -78,6 +78,18 @@ void harness_open_small(struct harness *harness, uint32_t threads)
 	open_all(harness, &probe);
 }
 
+void harness_open_stacks(struct harness *harness)
+{
+	const struct probe_options probe = {
+		.ring_bytes = 4u << 20,
+		.max_processes = 64,
+		.thread_bytes = 1 << 20,
+		.stacks_per_s = 1000000,
+	};
+
+	open_all(harness, &probe);
+}
+
 void harness_close(struct harness *harness)
 {
 	ring_close(harness->ring);
@@ -153,13 +165,13 @@ static void parse(struct harness *harness, const char *line)
 		harness->name_count++;
 }
 
-static void cue(struct harness *harness)
+void harness_cue(struct harness *harness)
 {
 	fprintf(harness->to_subject, "go\n");
 	fflush(harness->to_subject);
 }
 
-static void wait_for_end(struct harness *harness)
+void harness_wait_for_end(struct harness *harness)
 {
 	int status = 0;
 
@@ -188,13 +200,13 @@ void harness_play(struct harness *harness, bool drain)
 {
 	char line[256];
 
-	cue(harness);
+	harness_cue(harness);
 	while (fgets(line, sizeof(line), harness->from_subject)) {
 		parse(harness, line);
 		if (drain)
 			harness_drain(harness);
 	}
-	wait_for_end(harness);
+	harness_wait_for_end(harness);
 	if (drain)
 		drain_to_end(harness);
 }
@@ -203,14 +215,14 @@ void harness_play_gated(struct harness *harness)
 {
 	char line[256];
 
-	cue(harness);
+	harness_cue(harness);
 	while (fgets(line, sizeof(line), harness->from_subject)) {
 		if (strcmp(line, "gate\n") != 0)
 			continue;
 		harness_drain(harness);
-		cue(harness);
+		harness_cue(harness);
 	}
-	wait_for_end(harness);
+	harness_wait_for_end(harness);
 	drain_to_end(harness);
 }
 

@@ -50,6 +50,8 @@ void harness_init(struct harness *harness, int argc, char **argv);
 void harness_open(struct harness *harness, uint32_t ring_bytes, uint32_t tick_hz);
 /* With a table of threads that holds `threads`, at least 8. */
 void harness_open_small(struct harness *harness, uint32_t threads);
+/* Taking stacks, as many as there are waits. */
+void harness_open_stacks(struct harness *harness);
 void harness_close(struct harness *harness);
 
 /* Starts the subject up to where it waits for its cue; follows it unless told not to. */
@@ -59,6 +61,9 @@ void harness_start(struct harness *harness, const char *scenario, bool follow);
 void harness_play(struct harness *harness, bool drain);
 /* As harness_play, but drains only once, when the subject stands at its gate. */
 void harness_play_gated(struct harness *harness);
+/* For tests that read what it says themselves: the cue, and after its last word its end. */
+void harness_cue(struct harness *harness);
+void harness_wait_for_end(struct harness *harness);
 /* All of it. */
 void harness_run(struct harness *harness, const char *scenario);
 

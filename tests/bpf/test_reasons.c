@@ -191,7 +191,6 @@ static void innocent_threads_are_not_blamed(void **state)
 	assert_true(wrong * 100 <= all);
 }
 
-/* A CPU cgroup of 20 % in its folder `path`: version 2 or 1. false: neither can be had. */
 static bool write_text(const char *path, const char *name, const char *text)
 {
 	char file[128];
@@ -205,6 +204,10 @@ static bool write_text(const char *path, const char *name, const char *text)
 	return done;
 }
 
+#define QUOTA_PERIOD_NS 50000000ull
+
+/* A CPU cgroup of 20 % in its folder `path`: version 2 or 1. false: neither can be had. Its weight
+ * is the largest, so that on a busy machine it is the quota that it waits for, and not others. */
 static bool make_cgroup(char *path, size_t bytes)
 {
 	static const char *const roots[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/cpu" };
@@ -213,9 +216,11 @@ static bool make_cgroup(char *path, size_t bytes)
 		snprintf(path, bytes, "%s/spanwise-test-%d", roots[i], (int)getpid());
 		if (mkdir(path, 0755) < 0)
 			continue;
-		if (write_text(path, "cpu.max", "10000 50000") ||
+		if ((write_text(path, "cpu.max", "10000 50000") &&
+		     write_text(path, "cpu.weight", "10000")) ||
 		    (write_text(path, "cpu.cfs_period_us", "50000") &&
-		     write_text(path, "cpu.cfs_quota_us", "10000")))
+		     write_text(path, "cpu.cfs_quota_us", "10000") &&
+		     write_text(path, "cpu.shares", "262144")))
 			return true;
 		rmdir(path);
 	}
@@ -242,11 +247,29 @@ static uint64_t throttled_by_kernel(const char *path)
 	return ns;
 }
 
-/* What a quota takes is not what others take: its waits are marked, and they are most of all. */
-static void a_throttled_thread_says_so(void **state)
+/* Waits of the subject's first thread for a CPU: all of them, and those marked as a quota's. */
+static void sum_up_runnable(uint64_t *out_runnable_ns, uint64_t *out_throttled_ns)
 {
 	const struct event_slice *slice = NULL, *before = NULL;
-	uint64_t throttled_ns = 0, runnable_ns = 0;
+
+	*out_runnable_ns = *out_throttled_ns = 0;
+	for (; (slice = harness_next_slice(&harness, harness.pid, slice)); before = slice) {
+		if (!before || before->state != 0 || slice->in_ns < before->out_ns)
+			continue;
+		*out_runnable_ns += slice->in_ns - before->out_ns;
+		if (slice->header.flags & EVENT_THROTTLED)
+			*out_throttled_ns += slice->in_ns - before->out_ns;
+	}
+}
+
+/* What a quota takes is not what others take: its waits are marked, and they are most of all.
+ *
+ * The scheduler counts for each CPU of the group, from where the quota ran out to where the next
+ * period begins, and goes on when the thread has ended or moved to another CPU meanwhile: hence the
+ * subject stays on one, and may have taken the last period's rest along. */
+static void a_throttled_thread_says_so(void **state)
+{
+	uint64_t throttled_ns, runnable_ns;
 	char path[64], pid[16];
 
 	(void)state;
@@ -260,18 +283,25 @@ static void a_throttled_thread_says_so(void **state)
 	uint64_t kernel_ns = throttled_by_kernel(path);
 
 	rmdir(path);
-	for (; (slice = harness_next_slice(&harness, harness.pid, slice)); before = slice) {
-		if (!before || before->state != 0 || slice->in_ns < before->out_ns)
-			continue;
-		runnable_ns += slice->in_ns - before->out_ns;
-		if (slice->header.flags & EVENT_THROTTLED)
-			throttled_ns += slice->in_ns - before->out_ns;
-	}
+	sum_up_runnable(&runnable_ns, &throttled_ns);
 	printf("  %lu ms runnable, %lu ms of it throttled; %lu ms, says the scheduler\n",
 	       runnable_ns / 1000000, throttled_ns / 1000000, kernel_ns / 1000000);
-	/* After the quota's end it may have to wait for others. */
-	assert_true(throttled_ns * 10 >= kernel_ns * 9);
+	assert_true(throttled_ns > QUOTA_PERIOD_NS);
+	assert_true((throttled_ns + QUOTA_PERIOD_NS) * 10 >= kernel_ns * 9);
 	assert_true(throttled_ns <= runnable_ns);
+}
+
+/* It may have to wait for its CPU as long as it likes: without a quota nothing is marked. */
+static void nothing_is_throttled_without_a_quota(void **state)
+{
+	uint64_t throttled_ns, runnable_ns;
+
+	(void)state;
+	harness_open(&harness, 1u << 20, 99);
+	harness_run(&harness, "crowd");
+	sum_up_runnable(&runnable_ns, &throttled_ns);
+	assert_true(runnable_ns > 0);
+	assert_int_equal(throttled_ns, 0);
 }
 
 static int play_reasons(void **state)
@@ -300,6 +330,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest wakers[] = {
 		cmocka_unit_test_teardown(innocent_threads_are_not_blamed, close_harness),
 		cmocka_unit_test_teardown(a_throttled_thread_says_so, close_harness),
+		cmocka_unit_test_teardown(nothing_is_throttled_without_a_quota, close_harness),
 	};
 
 	harness_init(&harness, argc, argv);

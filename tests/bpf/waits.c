@@ -5,7 +5,8 @@
  *   "wait NAME TID SPAN BEFORE AFTER 0 0 REASON TARGET": what it was by an enum ledger_reason, and
  *   who or what it was for where the test wants to know. "reasons" plays each once. "innocent"
  * makes many short waits that timers, the disk and the network end, on a CPU where another thread
- * spins all the time: "tid spinner TID". "burn" takes 100 ms of CPU time. */
+ * spins all the time: "tid spinner TID". "burn" takes 200 ms of CPU
+ * time on one CPU, "crowd" does so beside a thread that wants the same one. */
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -519,14 +520,28 @@ static void play_innocent(void)
 	reap();
 }
 
-/* 100 ms of CPU time. */
+/* 200 ms of CPU time. */
 static void burn(void)
 {
 	struct timespec used;
 
 	do {
 		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-	} while (used.tv_nsec < 100000000 && used.tv_sec == 0);
+	} while (used.tv_nsec < 200000000 && used.tv_sec == 0);
+}
+
+static void play_burn(bool in_a_crowd)
+{
+	int cpu = sched_getcpu();
+	pthread_t spinner;
+
+	pin(cpu);
+	if (in_a_crowd)
+		pthread_create(&spinner, NULL, spin, (void *)(intptr_t)cpu);
+	play("burn", 300, 0, burn);
+	atomic_store(&is_over, true);
+	if (in_a_crowd)
+		pthread_join(spinner, NULL);
 }
 
 int main(int argc, char **argv)
@@ -547,8 +562,8 @@ int main(int argc, char **argv)
 		return 1;
 	if (strcmp(scenario, "innocent") == 0) {
 		play_innocent();
-	} else if (strcmp(scenario, "burn") == 0) {
-		play("burn", 300, 0, burn);
+	} else if (strcmp(scenario, "burn") == 0 || strcmp(scenario, "crowd") == 0) {
+		play_burn(scenario[0] == 'c');
 	} else {
 		play_held();
 		play_reasons();

@@ -18,7 +18,7 @@ trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null || :' EXIT INT TERM
 check() {
 	name=$1 go=$2
 	shift 2
-	(cd "$source" && GOFLAGS=-mod=mod GOWORK=off GOPROXY=off GOTOOLCHAIN=local GOCACHE="$work/cache" \
+	(cd "$source" && GOFLAGS=-mod=mod GOWORK=off GOPROXY=off GOTOOLCHAIN=local GOCACHE="${GO_BUILDS:-$work/cache}" \
 		"$go" build "$@" -o "$work/$name" .)
 	rm -f "$work/input"
 	mkfifo "$work/input"

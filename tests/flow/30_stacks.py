@@ -104,8 +104,8 @@ def main():
         skip("the programs are not built: FLOW_FORMS names no folder")
     daemon = Daemon("--settle-ms=300")
     kernel = daemon.status()["kernel"]
-    if not kernel["available"] or "raw_tp" in kernel["features"]:
-        skip("no eBPF here that walks by tables: " + str(kernel["error"]))
+    if not kernel["available"]:
+        skip("no eBPF here: " + str(kernel["error"]))
     with daemon.channel() as channel:
         subjects = [start(daemon, program) for program in ("chain_O0", "chain_O2", "chain_static_pie")]
         wait_for(lambda: daemon.status()["probe"]["stacks"]["processes"] >= len(subjects), "the tables of all")

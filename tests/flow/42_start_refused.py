@@ -38,18 +38,29 @@ def unwritable_folder():
     assert "/proc/spanwise" in said, said
 
 
-def newer_folder(data):
+MARK = b"spanwise data\0\0\0"  # the version follows, little-endian
+
+
+def of_version(content, change):
+    """The same state file, written by a version that is `change` ahead."""
+    assert content.count(MARK) == 1
+    at = content.index(MARK) + len(MARK)
+    version = int.from_bytes(content[at:at + 4], "little")
+    return content[:at] + (version + change).to_bytes(4, "little") + content[at + 4:]
+
+
+def other_version(data, change, word):
     path = os.path.join(data, "state", "state.mdb")
     with open(path, "rb") as file:
-        content = file.read()
-    mark = b"spanwise data\0\0\0"
-    assert content.count(mark) == 1
+        ours = file.read()
     with open(path, "wb") as file:
-        file.write(content.replace(mark + b"\1", mark + b"\x63"))
+        file.write(of_version(ours, change))
     before = snapshot(data)
     said = refused(data=data)
-    assert data in said and "newer" in said, said
+    assert data in said and word in said, said
     assert snapshot(data) == before
+    with open(path, "wb") as file:
+        file.write(ours)
 
 
 def check_config(*arguments):
@@ -84,7 +95,10 @@ def main():
     said = refused(data=daemon.data)
     assert daemon.data in said and "another" in said, said
     assert daemon.stop() == 0, daemon.log()
-    newer_folder(daemon.data)
+    other_version(daemon.data, 1, "newer")
+    other_version(daemon.data, -1, "older")
+    daemon = Daemon("--probe=off", data=daemon.data)
+    assert daemon.stop() == 0, daemon.log()
 
 
 run(main)

@@ -10,12 +10,18 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
+static struct str name(uint64_t stack, void *arg)
+{
+	(void)arg;
+	return stack % 2 ? STR("odd") : (struct str){ 0 };
+}
+
 static void speak(const struct ledger *ledger)
 {
 	struct buf text;
 
 	buf_init(&text, 0);
-	ledger_judge(ledger, &text);
+	ledger_judge(ledger, &(struct ledger_code){ name, NULL }, &text);
 	for (unsigned i = 0; i < ledger->wait_count; i++) {
 		ledger_target_text(&ledger->waits[i].target, &text);
 		ledger_decided_by(&ledger->waits[i], &text);

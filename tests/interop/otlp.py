@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other people's OTLP software against `spanwise serve`. Run by tests/interop/otlp, which says what it needs.
 
-    otlp.py BINARY [h2spec grpcurl ghz telemetrygen collector python go js java rust]
+    otlp.py BINARY [h2spec grpcurl ghz telemetrygen collector forwarding python go js java rust]
 
 Each check starts a daemon of its own, prints one line, and the run ends with 1 if one of them failed. What is not installed is built
 into build/interop by the ordinary clients of the languages' registries; what cannot be built is said to be skipped.
@@ -11,15 +11,14 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / "build" / "interop"
+from kit import BUILD, ROOT, Skipped, build, built, environment, run_checks, sh
+
 os.environ["SPANWISE"] = str(Path(sys.argv[1]).resolve())
 sys.path.insert(0, str(ROOT / "tests" / "flow"))
 import daemon as flow  # noqa: E402
@@ -39,29 +38,10 @@ service Health { rpc Check(HealthCheckRequest) returns (HealthCheckResponse); rp
 """
 
 
-class Skipped(Exception):
-    pass
-
-
-def sh(*command, ok=True, **options):
-    options.setdefault("timeout", 1200)
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
-    if ok and done.returncode:
-        raise AssertionError(f"{' '.join(map(str, command))}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.stdout + done.stderr
-
-
-def build(*command, **options):
-    try:
-        return sh(*command, **options)
-    except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
-        raise Skipped(str(error).strip().splitlines()[-1]) from error
-
-
 def go_tool(name):
     BUILD.mkdir(parents=True, exist_ok=True)
     if not (BUILD / name).exists():
-        build("go", "install", GO_TOOLS[name], env={**os.environ, "GOBIN": str(BUILD), "GOFLAGS": "-buildvcs=false"})
+        build("go", "install", GO_TOOLS[name], env=environment(GOBIN=str(BUILD), GOFLAGS="-buildvcs=false"))
     return BUILD / name
 
 
@@ -73,14 +53,7 @@ def collector():
 
 
 def sdk(language, *commands):
-    """A copy of the SDK's program in build/interop, built there once."""
-    folder = BUILD / language
-    shutil.copytree(ROOT / "tests" / "interop" / "otlp_sdk" / language, folder, dirs_exist_ok=True)
-    if not (folder / "built").exists():
-        for command in commands:
-            build(*command, cwd=folder)
-        (folder / "built").touch()
-    return folder
+    return built(f"otlp_sdk/{language}", language, *commands)
 
 
 @contextlib.contextmanager
@@ -130,13 +103,14 @@ def check_sdk(daemon, command, protocols, gzip_over, **options):
             if compression == "gzip" and protocol not in gzip_over:
                 continue
             over_grpc = protocol == "grpc"
-            environment = {**os.environ, "PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_COMPRESSION": compression, "OTEL_SERVICE_NAME": "interop",
-                           "OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + (daemon.grpc if over_grpc else daemon.http),
-                           "OTEL_EXPORTER_OTLP_PROTOCOL": {"grpc": "grpc", "json": "http/json"}.get(protocol, "http/protobuf"),
-                           "OTEL_EXPORTER_OTLP_INSECURE": "true", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
+            variables = environment(
+                PROTOCOL=protocol, OTEL_EXPORTER_OTLP_COMPRESSION=compression, OTEL_SERVICE_NAME="interop", OTEL_EXPORTER_OTLP_INSECURE="true",
+                OTEL_EXPORTER_OTLP_ENDPOINT="http://" + (daemon.grpc if over_grpc else daemon.http),
+                OTEL_EXPORTER_OTLP_PROTOCOL={"grpc": "grpc", "json": "http/json"}.get(protocol, "http/protobuf"),
+                OTEL_METRICS_EXPORTER="none", OTEL_LOGS_EXPORTER="none")
             if compression == "none":
-                del environment["OTEL_EXPORTER_OTLP_COMPRESSION"]
-            output = sh(*command, env=environment, **{"timeout": 120, **options})
+                del variables["OTEL_EXPORTER_OTLP_COMPRESSION"]
+            output = sh(*command, env=variables, **{"timeout": 120, **options})
             trace_id = re.search(r"^[0-9a-f]{32}$", output, re.M)
             assert trace_id, output
             check_trace(daemon, trace_id[0])
@@ -228,37 +202,64 @@ def telemetrygen(daemon):
     return "3000 spans over gRPC, 3000 over HTTP"
 
 
-def through_collector(daemon):
-    """An SDK sends to the Collector, which sends on to us, by both its exporters, with gzip."""
-    binary, tried = collector(), []
-    for exporter, where in (("otlp", daemon.grpc), ("otlphttp", "http://" + daemon.http)):
-        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as config:
-            config.write(f"""
-receivers: {{otlp: {{protocols: {{grpc: {{endpoint: "127.0.0.1:24617"}}}}}}}}
+COLLECTOR_GRPC, COLLECTOR_HTTP = "127.0.0.1:24617", "127.0.0.1:24618"
+
+
+@contextlib.contextmanager
+def running_collector(exporter, where):
+    """A Collector that takes OTLP on both its ports and sends it on by this exporter."""
+    binary = collector()
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as config:
+        config.write(f"""
+receivers: {{otlp: {{protocols: {{grpc: {{endpoint: "{COLLECTOR_GRPC}"}}, http: {{endpoint: "{COLLECTOR_HTTP}"}}}}}}}}
 processors: {{batch: {{timeout: 100ms}}}}
 exporters: {{{exporter}: {{endpoint: "{where}", tls: {{insecure: true}}}}}}
 service: {{telemetry: {{metrics: {{level: none}}}}, pipelines: {{traces: {{receivers: [otlp], processors: [batch], exporters: [{exporter}]}}}}}}
 """)
-            config.flush()
-            process = subprocess.Popen([binary, "--config", config.name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            try:
-                trace_id = python_trace("127.0.0.1:24617")
-                flow.wait_for(lambda: daemon.trace(trace_id) and len(daemon.trace(trace_id)["spans"]) == 2, "the Collector's batch")
-                check_trace(daemon, trace_id)
-                tried.append(exporter)
-            finally:
-                process.terminate()
-                process.wait(30)
+        config.flush()
+        process = subprocess.Popen([binary, "--config", config.name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def arrives(daemon, trace_id):
+    flow.wait_for(lambda: daemon.trace(trace_id) and len(daemon.trace(trace_id)["spans"]) == 2, "the Collector's batch")
+    check_trace(daemon, trace_id)
+
+
+def through_collector(daemon):
+    """An SDK sends to the Collector, which sends on to us, by both its exporters, with gzip."""
+    tried = []
+    for exporter, where in (("otlp", daemon.grpc), ("otlphttp", "http://" + daemon.http)):
+        with running_collector(exporter, where):
+            arrives(daemon, python_trace(COLLECTOR_GRPC))
+            tried.append(exporter)
     return "gzip by " + ", ".join(tried)
+
+
+def forwarding(daemon):
+    """An SDK sends to us, we forward to a Collector, and what it received comes back to another daemon, field by field."""
+    tried = []
+    with running_collector("otlp", daemon.grpc):
+        for scheme, where in (("grpc", COLLECTOR_GRPC), ("http", COLLECTOR_HTTP + "/v1/traces")):
+            for gzip in ("on", "off"):
+                with flow_daemon(f"--forward={scheme}://{where}", f"--forward-gzip={gzip}") as other:
+                    arrives(daemon, python_trace(other.grpc))
+                    assert not other.metric("spanwise_forward_dropped_spans_total"), other.get("/metrics")
+                tried.append(scheme + ("+gzip" if gzip == "on" else ""))
+    return "received by a Collector over " + ", ".join(tried)
 
 
 def python_trace(endpoint):
     program = ROOT / "tests" / "interop" / "otlp_sdk" / "python" / "main.py"
-    environment = {**os.environ, "PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + endpoint, "OTEL_EXPORTER_OTLP_INSECURE": "true"}
+    variables = environment(PROTOCOL="grpc", OTEL_EXPORTER_OTLP_ENDPOINT="http://" + endpoint, OTEL_EXPORTER_OTLP_INSECURE="true")
     deadline = time.monotonic() + 60
     while True:  # the Collector may not listen yet
         try:
-            return sh(sys.executable, program, env=environment, timeout=120).strip().splitlines()[-1]
+            return sh(sys.executable, program, env=variables, timeout=120).strip().splitlines()[-1]
         except AssertionError:
             if time.monotonic() > deadline:
                 raise
@@ -289,24 +290,8 @@ def rust(daemon):
     return check_sdk(daemon, [folder / "target/release/spanwise-interop"], ["grpc", "proto", "json"], ["grpc", "proto", "json"])
 
 
-CHECKS = {"h2spec": h2spec, "grpcurl": grpcurl, "ghz": ghz, "telemetrygen": telemetrygen, "collector": through_collector, "python": python, "go": go,
+CHECKS = {"h2spec": h2spec, "grpcurl": grpcurl, "ghz": ghz, "telemetrygen": telemetrygen, "collector": through_collector, "forwarding": forwarding, "python": python, "go": go,
           "js": js, "java": java, "rust": rust}
 
 
-def main():
-    failed = 0
-    for name in sys.argv[2:] or CHECKS:
-        daemon = flow.Daemon("--probe=off", "--settle-ms=200")
-        try:
-            print(f"ok      {name:12} {CHECKS[name](daemon)}", flush=True)
-        except Skipped as reason:
-            print(f"skipped {name:12} {reason}", flush=True)
-        except Exception as error:
-            failed += 1
-            print(f"FAILED  {name:12} {type(error).__name__}: {error}", flush=True)
-        finally:
-            daemon.stop()
-    sys.exit(1 if failed else 0)
-
-
-main()
+run_checks(CHECKS, sys.argv[2:], lambda: flow.Daemon("--probe=off", "--settle-ms=200"))

@@ -58,7 +58,7 @@ static void each_instant_of_a_thread_is_drawn_once(void **state)
 	size_t count;
 
 	(void)state;
-	trace_events_init(&events);
+	trace_events_init(&events, NULL);
 	add_span(&events, 100, true, parent, ARRAY_LEN(parent), NULL, 0);
 	add_span(&events, 80, false, child, ARRAY_LEN(child), NULL, 0);
 	assert_int_equal(trace_events_tracks(&events, &slices, &count), 0);
@@ -79,7 +79,7 @@ static void gaps_stay_gaps(void **state)
 	size_t count;
 
 	(void)state;
-	trace_events_init(&events);
+	trace_events_init(&events, NULL);
 	add_span(&events, 100, false, own, ARRAY_LEN(own), NULL, 0);
 	assert_int_equal(trace_events_tracks(&events, &slices, &count), 0);
 	assert_int_equal(count, 2);
@@ -107,7 +107,7 @@ static uint32_t waker_of(struct ledger_wait *waits, uint16_t count, uint64_t ns)
 	struct trace_events events;
 	uint32_t tid;
 
-	trace_events_init(&events);
+	trace_events_init(&events, NULL);
 	add_span(&events, 100, false, own, 1, waits, count);
 	waker = trace_events_waker(&events, &events.slices[0]);
 	tid = waker ? waker->tid : 0;

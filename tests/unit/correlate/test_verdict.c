@@ -12,19 +12,25 @@
 
 #define MS 1000000ull
 
-static void assert_verdict(const struct ledger *ledger, enum ledger_verdict expected,
-			   const char *text)
+static void assert_judged(const struct ledger *ledger, const struct ledger_code *code,
+			  enum ledger_verdict expected, const char *text)
 {
 	enum ledger_verdict verdict;
 	struct buf buf;
 
 	buf_init(&buf, 0);
-	verdict = ledger_judge(ledger, &buf);
+	verdict = ledger_judge(ledger, code, &buf);
 	buf_append_byte(&buf, 0);
 	assert_int_equal(buf_error(&buf), 0);
 	assert_string_equal(buf.data, text);
 	assert_string_equal(ledger_verdict_name(verdict), ledger_verdict_name(expected));
 	buf_fini(&buf);
+}
+
+static void assert_verdict(const struct ledger *ledger, enum ledger_verdict expected,
+			   const char *text)
+{
+	assert_judged(ledger, NULL, expected, text);
 }
 
 static struct ledger_wait wait_for_database(void)
@@ -91,6 +97,37 @@ static void the_thread_that_ended_the_wait_is_named(void **unused)
 	assert_verdict(&ledger, VERDICT_WAITING, /* it ended less than half */
 		       "92 % waiting: 540 ms (88 %) for the network (127.0.0.5:5432); "
 		       "leave the CPU code alone");
+}
+
+static struct str name_of(uint64_t stack, void *names)
+{
+	const char *name = ((const char **)names)[stack];
+
+	return name ? str_of(name) : (struct str){ 0 };
+}
+
+static void code_that_has_most_of_the_wait_is_named(void **unused)
+{
+	const char *names[] = { NULL, "sql.(*DB).QueryContext", "sql.(*Tx).Commit" };
+	struct ledger_code code = { name_of, names };
+	struct ledger_wait waits[4];
+	struct ledger ledger = reference(waits);
+
+	(void)unused;
+	ledger.wait_count = 4;
+	for (unsigned i = 0; i < 4; i += i ? 1 : 2) { /* 0, 2, 3: the lock's stays */
+		waits[i] = wait_for_database();
+		waits[i].ns = 180 * MS;
+		waits[i].stack = 1;
+	}
+	waits[3].stack = 2;
+	assert_judged(&ledger, &code, VERDICT_WAITING,
+		      "92 % waiting: 540 ms (88 %) for the network (10.0.0.5:5432) in "
+		      "sql.(*DB).QueryContext; leave the CPU code alone");
+	waits[0].stack = 0; /* nobody knows: no function has half of it */
+	assert_judged(&ledger, &code, VERDICT_WAITING,
+		      "92 % waiting: 540 ms (88 %) for the network (10.0.0.5:5432); "
+		      "leave the CPU code alone");
 }
 
 static void waits_told_apart_by_their_call_are_one(void **unused)
@@ -232,6 +269,27 @@ static void cpu_bound_names_the_dominant_subtree(void **unused)
 		       "7.6 s of CPU on several threads");
 }
 
+static void cpu_bound_names_its_code(void **unused)
+{
+	const char *names[] = { NULL, "report.py: rank", "report.py: render" };
+	struct ledger_code code = { name_of, names };
+	struct ledger_stack stacks[] = { { 2, 45 * MS, 45 * MS }, { 1, 30 * MS, 30 * MS } };
+	struct ledger ledger = { .grade = GRADE_EXACT,
+				 .wall_ns = 100 * MS,
+				 .cpu_ns = 80 * MS,
+				 .all = { .running_ns = 80 * MS, .runnable_ns = 20 * MS },
+				 .self = { .running_ns = 80 * MS },
+				 .stack_count = 2,
+				 .stacks = stacks };
+
+	(void)unused;
+	assert_judged(&ledger, &code, VERDICT_CPU_BOUND,
+		      "80 % on CPU: 80 ms (80 %) in its own code, most in report.py: render");
+	stacks[0].self_ns = 30 * MS;
+	assert_judged(&ledger, &code, VERDICT_CPU_BOUND,
+		      "80 % on CPU: 80 ms (80 %) in its own code");
+}
+
 static void the_edges_of_running_are_mixed(void **unused)
 {
 	struct ledger ledger = { .grade = GRADE_EXACT,
@@ -290,6 +348,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_database_is_to_blame_in_the_reference_case),
 		cmocka_unit_test(the_thread_that_ended_the_wait_is_named),
+		cmocka_unit_test(code_that_has_most_of_the_wait_is_named),
 		cmocka_unit_test(waits_told_apart_by_their_call_are_one),
 		cmocka_unit_test(many_small_waits_outweigh_one_larger),
 		cmocka_unit_test(an_unknown_reason_names_its_system_call),
@@ -297,6 +356,7 @@ int main(void)
 		cmocka_unit_test(starved_needs_a_fifth_and_more_than_blocked),
 		cmocka_unit_test(queued_names_its_largest_item),
 		cmocka_unit_test(cpu_bound_names_the_dominant_subtree),
+		cmocka_unit_test(cpu_bound_names_its_code),
 		cmocka_unit_test(the_edges_of_running_are_mixed),
 		cmocka_unit_test(without_figures_there_is_no_verdict),
 		cmocka_unit_test(times_of_all_sizes_stay_sane),

@@ -16,7 +16,7 @@ TMPDIR=$folder deploy/quickstart --once >"$folder/output" 2>&1 || {
 }
 status=0
 for promise in '160 requests answered, 0 failed' 'report-demo  *SELECT report' \
-	'GET /report .* net 127.0.0.1:' 'verdict .* waiting: .* for the network' 'Now your own service'; do
+	'GET /report .* net 127.0.0.1:' 'verdict .* waiting: .* for the network .* in database.py: Database' 'Now your own service'; do
 	grep -q "$promise" "$folder/output" || {
 		echo "missing: $promise"
 		status=1

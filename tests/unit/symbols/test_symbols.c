@@ -201,8 +201,9 @@ static void own_functions_have_names(void **state)
 	struct event_stack stack = {
 		.pid = (uint32_t)getpid(),
 		.count = 4,
-		.addresses = { (uintptr_t)own_functions_have_names, (uintptr_t)frame_of + 1,
-			       (uintptr_t)getpid + 1, 0x10 },
+		/* a first instruction is its function's own, also where a signal came */
+		.addresses = { (uintptr_t)own_functions_have_names, (uintptr_t)frame_of,
+			       (uintptr_t)getpid, 0x10 },
 	};
 	struct symbolizer_stats stats;
 	struct symbolizer *symbolizer;

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stacks as the kernel half walks them, against the compiler's unwinder in a program without frame
+ * pointers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/libbpf.h>
+#include <cmocka.h>
+
+#include "bpf/symbol_open.h"
+#include "bpf/unwind_load.h"
+#include "harness.h"
+
+#define MAX_STACKS 256
+#define MAX_KNOWN  16
+
+static struct harness harness;
+
+static struct known {
+	char name[16];
+	uint32_t pid;
+	uint64_t callers[EVENT_MAX_FRAMES]; /* return addresses */
+	uint32_t count;
+} known[MAX_KNOWN];
+static size_t known_count;
+
+static struct event_stack seen[MAX_STACKS];
+static size_t seen_count;
+
+static int on_stack(void *arg, void *data, size_t bytes)
+{
+	(void)arg;
+	if (seen_count < MAX_STACKS && bytes <= sizeof(*seen))
+		memcpy(&seen[seen_count++], data, bytes);
+	return 0;
+}
+
+static void note(const char *line)
+{
+	struct known *place = &known[known_count];
+	int used = 0, at;
+
+	if (known_count == MAX_KNOWN ||
+	    sscanf(line, "stack %15s %u%n", place->name, &place->pid, &used) != 2)
+		return;
+	while (place->count < EVENT_MAX_FRAMES &&
+	       sscanf(line + used, "%lx%n", &place->callers[place->count], &at) == 1) {
+		place->count++;
+		used += at;
+	}
+	known_count++;
+}
+
+static struct unwind_load *load_tables(void)
+{
+	int directory_fd = symbol_open_process((uint32_t)harness.pid);
+	struct symbol_maps maps = { 0 };
+	struct unwind_load_fds fds;
+	struct unwind_load *load;
+
+	programs_tables(harness.programs, &fds);
+	assert_int_equal(unwind_load_new(&fds, &load), 0);
+	assert_int_equal(symbol_maps_read(&maps, directory_fd), 0);
+	assert_int_equal(unwind_load_process(load, (uint32_t)harness.pid, &maps), 0);
+	symbol_maps_fini(&maps);
+	close(directory_fd);
+	return load;
+}
+
+/* Plays it all, and keeps what was walked. */
+static void play(bool with_tables)
+{
+	char line[65536];
+
+	known_count = 0;
+	seen_count = 0;
+	memset(known, 0, sizeof(known));
+	harness_open_stacks(&harness);
+	struct ring_buffer *ring =
+		ring_buffer__new(programs_stacks_fd(harness.programs), on_stack, NULL, NULL);
+
+	harness_start(&harness, "", true);
+	struct unwind_load *load = with_tables ? load_tables() : NULL;
+
+	harness_cue(&harness);
+	while (fgets(line, sizeof(line), harness.from_subject)) {
+		note(line);
+		harness_drain(&harness);
+		ring_buffer__consume(ring);
+	}
+	harness_wait_for_end(&harness);
+	ring_buffer__consume(ring);
+	ring_buffer__free(ring);
+	unwind_load_free(load);
+	assert_int_equal(known_count, 8);
+}
+
+/* Of a caller the address lies in its call; of code that a signal came to, it is that of the next
+ * instruction. */
+static bool is_walked(const struct event_stack *stack, const struct known *place)
+{
+	uint32_t ahead = stack->count - place->count, exact = 0;
+
+	if (stack->pid != place->pid || stack->count <= place->count ||
+	    stack->header.flags != STACK_COMPLETE)
+		return false;
+	for (uint32_t i = 0; i < place->count; i++) {
+		uint64_t address = stack->addresses[ahead + i];
+
+		exact += address == place->callers[i];
+		if (address != place->callers[i] && address != place->callers[i] - 1)
+			return false;
+	}
+	return exact ==
+	       (strcmp(place->name, "signal") == 0 || strcmp(place->name, "altstack") == 0);
+}
+
+static void every_place_has_the_stack_that_it_knows(void **state)
+{
+	(void)state;
+	play(true);
+	for (size_t i = 0; i < known_count; i++) {
+		size_t found = 0;
+
+		for (size_t k = 0; k < seen_count; k++)
+			found += is_walked(&seen[k], &known[i]);
+		printf("  %-10s %3u callers: %zu of %zu stacks\n", known[i].name, known[i].count,
+		       found, seen_count);
+		if (found == 0)
+			fail_msg("no stack of the place %s", known[i].name);
+	}
+	harness_close(&harness);
+}
+
+/* Where frame pointers are not kept, guesses are not made; nor is anything said to be complete. */
+static void without_tables_a_stack_is_its_innermost_frame(void **state)
+{
+	size_t deep = 0;
+
+	(void)state;
+	play(false);
+	assert_true(seen_count > 4);
+	for (size_t i = 0; i < seen_count; i++) {
+		assert_int_equal(seen[i].header.flags, STACK_WITHOUT_TABLES);
+		assert_true(seen[i].count >= 1);
+		deep += seen[i].count > 2;
+	}
+	printf("  %zu of %zu stacks without tables are longer than 2\n", deep, seen_count);
+	assert_int_equal(deep, 0);
+	harness_close(&harness);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_place_has_the_stack_that_it_knows),
+		cmocka_unit_test(without_tables_a_stack_is_its_innermost_frame),
+	};
+
+	harness_init(&harness, argc, argv);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
