@@ -3,8 +3,9 @@
  *
  *   main;handle;serialize 42
  *
- * Root first; a number ends the line. Such files are mostly sorted: what a line shares with the one
- * before it is not looked up again. */
+ * Root first; a number ends the line. async-profiler marks frames (_[j] compiled, _[i] inlined
+ * ...); these marks are no part of the names. Such files are mostly sorted: what a line shares with
+ * the one before it is not looked up again. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ struct state {
 	struct profile_parser *parser;
 	struct profile_lines lines;
 	struct buf last;                  /* the stack of the line before */
+	struct buf scratch;               /* a name that is no slice of it */
 	uint32_t ends[PROFILE_MAX_DEPTH]; /* of its frames */
 	uint32_t frames[PROFILE_MAX_DEPTH];
 	uint32_t depth;
@@ -91,6 +93,66 @@ static uint32_t shared_frames(const struct state *state, struct str stack)
 	return shared;
 }
 
+/* The kernel's mark stays, for it says what code it is. */
+static struct str without_mark(struct str frame, bool *out_marked, bool *out_inlined)
+{
+	const char *mark = frame.data + frame.len - 4;
+
+	*out_marked = frame.len > 4 && mark[0] == '_' && mark[1] == '[' && mark[3] == ']' &&
+		      memchr("ij01", mark[2], 4);
+	*out_inlined = *out_marked && mark[2] == 'i';
+	if (*out_marked)
+		frame.len -= 4;
+	return frame;
+}
+
+/* Where ":42" at the end starts; text.len: it ends otherwise. An address with a port is no line. */
+static size_t line_start(struct str text)
+{
+	size_t at = text.len;
+	bool is_file = false;
+
+	while (at > 0 && is_digit(text.data[at - 1]))
+		at--;
+	if (at == text.len || at < 2 || text.data[at - 1] != ':')
+		return text.len;
+	for (size_t i = 0; i < at - 1; i++)
+		is_file |= !is_digit(text.data[i]) && text.data[i] != '.';
+	return is_file && text.data[at - 2] != ':' ? at - 1 : text.len;
+}
+
+/* "render (views.py:31)" and "views.rb:31" are as many functions as they have lines to whoever does
+ * not know: the line goes. A slice, or what `scratch` holds then. */
+static struct str without_line(struct str frame, struct buf *scratch)
+{
+	bool is_enclosed = frame.len > 2 && frame.data[frame.len - 1] == ')' &&
+			   memmem(frame.data, frame.len, " (", 2);
+	struct str text = { frame.data, frame.len - is_enclosed };
+	size_t at = line_start(text);
+
+	if (at == text.len || !memchr(text.data, '.', at))
+		return frame;
+	text.len = at;
+	if (!is_enclosed)
+		return text;
+	buf_clear(scratch);
+	buf_append_str(scratch, text);
+	buf_append_byte(scratch, ')');
+	return buf_str(scratch);
+}
+
+static int add_frame(struct state *state, struct str text, uint32_t *out_frame)
+{
+	struct profile *profile = state->parser->profile;
+	bool is_marked, is_inlined;
+	struct str name = without_mark(text, &is_marked, &is_inlined);
+	int rc = profile_frame(profile, without_line(name, &state->scratch), out_frame);
+
+	if (rc == 0 && is_marked)
+		profile_note_frame(profile, *out_frame, is_inlined);
+	return rc;
+}
+
 static int walk_stack(struct state *state, struct str stack, uint32_t *out_stack)
 {
 	struct profile *profile = state->parser->profile;
@@ -100,8 +162,8 @@ static int walk_stack(struct state *state, struct str stack, uint32_t *out_stack
 	while (at < stack.len && depth < PROFILE_MAX_DEPTH) {
 		const char *end = memchr(stack.data + at, ';', stack.len - at);
 		size_t len = end ? (size_t)(end - stack.data) - at : stack.len - at;
-		int rc = profile_frame(profile, (struct str){ stack.data + at, len },
-				       &state->frames[depth]);
+		int rc = add_frame(state, (struct str){ stack.data + at, len },
+				   &state->frames[depth]);
 
 		if (rc < 0)
 			return rc;
@@ -149,6 +211,7 @@ static int begin(struct profile_parser *parser)
 	state->parser = parser;
 	profile_lines_init(&state->lines);
 	buf_init(&state->last, 0);
+	buf_init(&state->scratch, 0);
 	parser->state = state;
 	return profile_add_type(parser->profile, STR("samples"), STR("count"));
 }
@@ -183,6 +246,7 @@ static void free_state(struct profile_parser *parser)
 		return;
 	profile_lines_fini(&state->lines);
 	buf_fini(&state->last);
+	buf_fini(&state->scratch);
 	free(state);
 }
 

@@ -97,7 +97,8 @@ static bool counts_waiting(enum profile_kind kind)
 static int prepare_tree(struct diagnosis *diagnosis)
 {
 	const struct profile_tally *all = &diagnosis->all;
-	bool drop_idle = counts_waiting(diagnosis->kind) && all->topic_total[TOPIC_IDLE] > 0;
+	bool drop_idle = counts_waiting(diagnosis->kind) &&
+			 all->topic_total[TOPIC_IDLE] + all->topic_total[TOPIC_AWAIT] > 0;
 	int rc;
 
 	if (!drop_idle && all->recursive <= all->total * RECURSION_MATTERS) {

@@ -24,7 +24,7 @@ static bool is_own_frame(const struct profile_tally *tally, uint32_t frame)
 	       !profile_frame_is_inlined(tally->profile, frame);
 }
 
-static bool is_own_code(const struct profile_tally *tally, uint32_t node)
+bool profile_dominant_is_own(const struct profile_tally *tally, uint32_t node)
 {
 	return is_own_frame(tally, frame_of(tally, node));
 }
@@ -56,7 +56,7 @@ static unsigned run_start(const struct profile_tally *tally, const struct profil
 static unsigned last_own(const struct profile_tally *tally, const struct profile_dominant *found)
 {
 	for (unsigned i = found->depth; i-- > 0;) {
-		if (is_own_code(tally, found->path[i]))
+		if (profile_dominant_is_own(tally, found->path[i]))
 			return i;
 	}
 	return found->depth;
@@ -76,7 +76,7 @@ static uint32_t decider(const struct profile_tally *tally, const struct profile_
 
 		if (tally->cum[node] > most)
 			return best;
-		if (is_own_code(tally, node) &&
+		if (profile_dominant_is_own(tally, node) &&
 		    !profile_tally_has(tally, frame_of(tally, node), TOPIC_WORKER))
 			best = node;
 	}
@@ -194,7 +194,7 @@ uint32_t profile_dominant_self(const struct profile_tally *tally)
 uint32_t profile_dominant_owner(const struct profile_tally *tally, uint32_t node)
 {
 	while (node != PROFILE_ROOT && node != PROFILE_NONE) {
-		if (is_own_code(tally, node))
+		if (profile_dominant_is_own(tally, node))
 			return tally->profile->nodes[node].frame;
 		node = tally->profile->nodes[node].parent;
 	}

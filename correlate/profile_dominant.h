@@ -29,5 +29,7 @@ uint32_t profile_dominant_callee(const struct profile_tally *tally,
 				 const struct profile_dominant *dominant, double least);
 /* The function with the largest self amount; PROFILE_NONE: empty. */
 uint32_t profile_dominant_self(const struct profile_tally *tally);
+/* Code that the reader of the profile wrote, as far as names tell. */
+bool profile_dominant_is_own(const struct profile_tally *tally, uint32_t node);
 /* The nearest frame of one's own above (and including) the node; PROFILE_NONE. */
 uint32_t profile_dominant_owner(const struct profile_tally *tally, uint32_t node);

@@ -74,6 +74,33 @@ static void say_next(struct diagnosis *d, enum profile_rule_id rule, uint32_t fr
 	}
 }
 
+static bool says_nothing(const struct diagnosis *d, uint32_t node)
+{
+	return node == PROFILE_NONE || d->dominant.is_whole_program ||
+	       profile_tally_has(&d->tree, d->tree.profile->nodes[node].frame, TOPIC_ENTRY);
+}
+
+/* Where nothing holds most: the largest of the calls that leave one's own code, or of all places
+ * where somebody waits. */
+static uint32_t largest_wait(const struct diagnosis *d)
+{
+	const struct profile_tally *tree = &d->tree;
+	uint32_t call = PROFILE_NONE, leaf = PROFILE_NONE;
+
+	for (uint32_t i = 1; i < tree->profile->node_count; i++) {
+		uint32_t parent = tree->profile->nodes[i].parent;
+		bool is_call = !profile_dominant_is_own(tree, i) && parent != PROFILE_ROOT &&
+			       profile_dominant_is_own(tree, parent) && !says_nothing(d, i);
+
+		if (is_call && (call == PROFILE_NONE || tree->cum[i] > tree->cum[call]))
+			call = i;
+		if (leaf == PROFILE_NONE ||
+		    profile_tally_self(tree, i) > profile_tally_self(tree, leaf))
+			leaf = i;
+	}
+	return call == PROFILE_NONE ? leaf : call;
+}
+
 static void dominant_wait(struct diagnosis *d)
 {
 	const struct profile_dominant *found = &d->dominant;
@@ -81,11 +108,10 @@ static void dominant_wait(struct diagnosis *d)
 	uint32_t node = found->headline, frame, owner;
 	double part;
 
-	if (node == PROFILE_NONE) { /* no majority: the largest is still the first to chase */
-		node = profile_tally_heaviest(&d->tree, PROFILE_ROOT);
-		if (node == PROFILE_NONE || !(d->tree.total > 0))
-			return;
-	}
+	if (says_nothing(d, node))
+		node = largest_wait(d);
+	if (node == PROFILE_NONE || !(d->tree.total > 0))
+		return;
 	frame = d->tree.profile->nodes[node].frame;
 	part = d->tree.cum[node];
 	rule = rule_of_wait(d, node);

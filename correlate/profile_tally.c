@@ -255,8 +255,11 @@ static void judge_idle(struct fold *fold)
 	if (!depth)
 		return;
 	topics = fold->tally->topics[fold->walk.frames[depth - 1]];
-	fold->is_busy[depth] = fold->is_busy[depth - 1] || !(topics & nobody);
-	fold->is_idle[depth] = fold->is_idle[depth - 1] ||
+	/* a process's name may stand above the first function */
+	fold->is_busy[depth] =
+		!(topics & nobody) ||
+		(fold->is_busy[depth - 1] && !(depth == 2 && topics & TOPIC_BIT(TOPIC_ENTRY)));
+	fold->is_idle[depth] = fold->is_idle[depth - 1] || topics & TOPIC_BIT(TOPIC_AWAIT) ||
 			       (topics & TOPIC_BIT(TOPIC_IDLE) && !fold->is_busy[depth]);
 }
 

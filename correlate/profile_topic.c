@@ -102,6 +102,7 @@ const char *profile_topic_name(enum profile_topic topic)
 		[TOPIC_ALLOC] = "allocation",
 		[TOPIC_LOCK] = "locks",
 		[TOPIC_IDLE] = "waiting for work",
+		[TOPIC_AWAIT] = "waiting for requests",
 		[TOPIC_REGEX] = "regular expressions",
 		[TOPIC_SERIALIZE] = "serialization",
 		[TOPIC_REFLECT] = "reflection",
@@ -117,6 +118,7 @@ const char *profile_topic_name(enum profile_topic topic)
 		[TOPIC_KERNEL] = "the kernel",
 		[TOPIC_EXCEPTION] = "exceptions",
 		[TOPIC_SYMBOLIZE] = "symbolization",
+		[TOPIC_ENTRY] = "entry points",
 		[TOPIC_WORKER] = "worker loops",
 		[TOPIC_LIBRARY] = "libraries",
 	};

@@ -12,7 +12,8 @@ enum profile_topic {
 	TOPIC_GC,
 	TOPIC_ALLOC,
 	TOPIC_LOCK,
-	TOPIC_IDLE, /* waits for work, on nobody's behalf */
+	TOPIC_IDLE,  /* waits for work, on nobody's behalf */
+	TOPIC_AWAIT, /* waits for the next request: idle, whatever stands above */
 	TOPIC_REGEX,
 	TOPIC_SERIALIZE,
 	TOPIC_REFLECT,
@@ -28,6 +29,7 @@ enum profile_topic {
 	TOPIC_KERNEL,
 	TOPIC_EXCEPTION,
 	TOPIC_SYMBOLIZE,
+	TOPIC_ENTRY,   /* where threads and programs begin: what stands above is a name for them */
 	TOPIC_WORKER,  /* the frame of a thread's own loop: it says nothing about a request */
 	TOPIC_LIBRARY, /* not the code of whoever reads the profile */
 	TOPIC_COUNT,

@@ -35,6 +35,17 @@ static const struct expectation expectations[] = {
 	  "Datadog profiler", 200, AGENT_SYMBOLS_UNKNOWN, 0, 60 },
 	{ "event=cpu,interval=1ms,jstackdepth=64\n", "async-profiler", 1000, AGENT_SYMBOLS_UNKNOWN,
 	  64, 0 },
+	{ "receivers:\n  profiling: {SamplesPerSecond: 997}\n", "OpenTelemetry eBPF profiler", 997,
+	  AGENT_SYMBOLS_UNKNOWN, 0, 5 },
+	{ "containers:\n- args: [/bin/parca-agent, --profiling-cpu-sampling-frequency=101]\n",
+	  "Parca agent", 101, AGENT_SYMBOLS_UNKNOWN, 0, 5 },
+	{ "command:\n- parca-agent\n- --profiling-cpu-sampling-frequency\n- \"51\"\n",
+	  "Parca agent", 51, AGENT_SYMBOLS_UNKNOWN, 0, 5 },
+	{ "env:\n- name: DD_PROFILING_CPU_RATE\n  value: \"500\"\n- name: OTHER\n  value: x\n",
+	  "Datadog profiler", 500, AGENT_SYMBOLS_UNKNOWN, 0, 60 },
+	{ "env:\n- name: JAVA_TOOL_OPTIONS\n  value: -agentpath:/opt/libasyncProfiler.so=start,"
+	  "event=cpu,interval=2ms,jstackdepth=99\n",
+	  "async-profiler", 500, AGENT_SYMBOLS_UNKNOWN, 99, 0 },
 	{ "# ours\ntick_hz = 49\n", "spanwise", 49, AGENT_SYMBOLS_UNKNOWN, 0, 0 },
 };
 

@@ -102,6 +102,42 @@ static void perf_script_names_libraries_and_leaves_other_events_out(void **state
 	profile_fini(&profile);
 }
 
+static void check_frames(const char *text, const char *const *names, uint32_t count)
+{
+	struct profile profile;
+
+	assert_int_equal(parse(str_of(text), "collapsed", 0, &profile), 0);
+	assert_int_equal(profile.frame_count, count);
+	for (uint32_t i = 0; i < count; i++)
+		assert_true(str_eq(profile_frame_name(&profile, i), str_of(names[i])));
+	profile_fini(&profile);
+}
+
+static void lines_and_marks_of_collapsed_stacks_are_no_part_of_names(void **state)
+{
+	static const char *const functions[] = { "main (app.py)", "render (views.py)", "views.rb" };
+	static const char *const marked[] = { "java/lang/Thread.run", "com/acme/A.b",
+					      "com/acme/A.c", "vfs_read_[k]" };
+	static const char *const plain[] = { "10.0.0.5:5432", "a::b:1", "std::x", "f:12" };
+	struct profile profile;
+
+	(void)state;
+	check_frames(
+		"main (app.py:80);render (views.py:20);views.rb:3 5\n"
+		"main (app.py:80);render (views.py:21) 5\nmain (app.py:9);render (views.py:2) 1\n",
+		functions, 3);
+	check_frames("java/lang/Thread.run_[j];com/acme/A.b_[0];com/acme/A.c_[i];vfs_read_[k] 5\n",
+		     marked, 4);
+	check_frames("10.0.0.5:5432;a::b:1;std::x;f:12 5\n", plain, 4);
+	assert_int_equal(parse(STR("a_[j];b_[i] 3\na_[j];b_[i];c_[i] 3\nc_[j] 1\n"), "collapsed", 0,
+			       &profile),
+			 0);
+	assert_false(profile_frame_is_inlined(&profile, 0));
+	assert_true(profile_frame_is_inlined(&profile, 1));
+	assert_false(profile_frame_is_inlined(&profile, 2)); /* not everywhere */
+	profile_fini(&profile);
+}
+
 static void a_profile_that_ends_in_the_middle_is_read_up_to_there(void **state)
 {
 	struct buf pprof = as_pprof();
@@ -154,6 +190,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_format_gives_the_same_tree),
 		cmocka_unit_test(perf_script_names_libraries_and_leaves_other_events_out),
+		cmocka_unit_test(lines_and_marks_of_collapsed_stacks_are_no_part_of_names),
 		cmocka_unit_test(a_profile_that_ends_in_the_middle_is_read_up_to_there),
 		cmocka_unit_test(memory_has_a_limit),
 		cmocka_unit_test(sums_stop_at_the_ends),

@@ -24,6 +24,19 @@ static const struct expectation expectations[] = {
 	  PROFILE_CPU },
 	{ RULE_IDLE_POOL, PROFILE_WALL, "worker_loop;epoll_wait 900\nmain;handle;render 100\n",
 	  NULL, "main;handle;epoll_wait 900\nmain;handle;render 100\n", PROFILE_WALL },
+	{ RULE_IDLE_POOL, PROFILE_OFF_CPU,
+	  "python;MainThread;select.epoll.wait 900\npython;worker_main;handle;recv 100\n", NULL,
+	  "python;worker_main;handle;select.epoll.wait 900\n", PROFILE_OFF_CPU },
+	{ RULE_IDLE_POOL, PROFILE_OFF_CPU, /* a process's name stands above the first function */
+	  "shop;start_thread;pool_worker;pthread_cond_wait 900\nshop;main;handle;recv 100\n", NULL,
+	  "shop;start_thread;handle;pthread_cond_wait 900\n", PROFILE_OFF_CPU },
+	{ RULE_IDLE_POOL, PROFILE_OFF_CPU, /* for the next request, below code of one's own */
+	  "mysqld;start_thread;handle_connection;Protocol_classic::get_command;poll 900\n"
+	  "mysqld;start_thread;handle_connection;execute;pread64 100\n",
+	  NULL, "mysqld;start_thread;handle_connection;execute;pread64 100\n", PROFILE_OFF_CPU },
+	{ RULE_DOMINANT_WAIT, PROFILE_OFF_CPU, /* nothing holds most but the entry point */
+	  "x;start_thread;a;recv 300\nx;start_thread;b;pread64 400\nx;start_thread;c;write 300\n",
+	  "pread64", "main;handle;time.Sleep 100\n", PROFILE_OFF_CPU },
 	{ RULE_STARVED, PROFILE_WALL, "main;work 500\nmain;work;[runnable] 500\n", NULL, PLAIN,
 	  PROFILE_WALL },
 	{ RULE_GC_PRESSURE, PROFILE_CPU,
