@@ -4,17 +4,19 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define MAX_DEPTH (2 * OTLP_MAX_NESTING + 1) /* of messages below a KeyValue */
+/* Of messages below a KeyValue. */
+#define DEPTH_OF(nesting) (2 * (int)(nesting) + 1)
 
 #define NUMBER_TEXT_MAX 40
 
 enum { KEY_VALUE_KEY = 1, KEY_VALUE_VALUE = 2 };
 enum { LIST_VALUES = 1 }; /* of ArrayValue and KeyValueList alike */
 
-static int read_value(struct str any_value, unsigned depth, struct otlp_value *out_value);
-static int read_attribute(struct str key_value, unsigned depth, struct otlp_attribute *out);
+/* `room`: how many messages deeper it may still go. */
+static int read_value(struct str any_value, int room, struct otlp_value *out_value);
+static int read_attribute(struct str key_value, int room, struct otlp_attribute *out);
 
-static int check_list(struct str list, enum otlp_value_type type, unsigned depth)
+static int check_list(struct str list, enum otlp_value_type type, int room)
 {
 	struct wire_reader reader = wire_read(list);
 	struct wire_field field;
@@ -25,8 +27,8 @@ static int check_list(struct str list, enum otlp_value_type type, unsigned depth
 
 		if (field.number != LIST_VALUES || field.type != WIRE_BYTES)
 			continue;
-		rc = type == OTLP_VALUE_ARRAY ? read_value(field.bytes, depth, &ignored.value)
-					      : read_attribute(field.bytes, depth, &ignored);
+		rc = type == OTLP_VALUE_ARRAY ? read_value(field.bytes, room, &ignored.value)
+					      : read_attribute(field.bytes, room, &ignored);
 		if (rc < 0)
 			return rc;
 	}
@@ -51,7 +53,7 @@ bool otlp_attribute_is_member(const struct wire_field *field)
 	}
 }
 
-static int take_member(const struct wire_field *field, unsigned depth, struct otlp_value *value)
+static int take_member(const struct wire_field *field, int room, struct otlp_value *value)
 {
 	*value = (struct otlp_value){ .type = (enum otlp_value_type)field->number };
 	switch (value->type) {
@@ -67,25 +69,25 @@ static int take_member(const struct wire_field *field, unsigned depth, struct ot
 	case OTLP_VALUE_ARRAY:
 	case OTLP_VALUE_KVLIST:
 		value->bytes = field->bytes;
-		return check_list(field->bytes, value->type, depth + 2);
+		return check_list(field->bytes, value->type, room - 2);
 	default:
 		value->bytes = field->bytes;
 		return 0;
 	}
 }
 
-static int read_value(struct str any_value, unsigned depth, struct otlp_value *out_value)
+static int read_value(struct str any_value, int room, struct otlp_value *out_value)
 {
 	struct wire_reader reader = wire_read(any_value);
 	struct otlp_value value = { 0 };
 	struct wire_field field;
 	int rc;
 
-	if (depth > MAX_DEPTH)
+	if (room < 0)
 		return -ELOOP;
 	while ((rc = wire_next(&reader, &field)) > 0) {
 		if (otlp_attribute_is_member(&field))
-			rc = take_member(&field, depth, &value);
+			rc = take_member(&field, room, &value);
 		if (rc < 0)
 			return rc;
 	}
@@ -94,7 +96,7 @@ static int read_value(struct str any_value, unsigned depth, struct otlp_value *o
 	return rc;
 }
 
-static int read_attribute(struct str key_value, unsigned depth, struct otlp_attribute *out)
+static int read_attribute(struct str key_value, int room, struct otlp_attribute *out)
 {
 	struct wire_reader reader = wire_read(key_value);
 	struct otlp_attribute attribute = { 0 };
@@ -107,7 +109,7 @@ static int read_attribute(struct str key_value, unsigned depth, struct otlp_attr
 		if (field.number == KEY_VALUE_KEY)
 			attribute.key = field.bytes;
 		else if (field.number == KEY_VALUE_VALUE)
-			rc = read_value(field.bytes, depth + 1, &attribute.value);
+			rc = read_value(field.bytes, room - 1, &attribute.value);
 		if (rc < 0)
 			return rc;
 	}
@@ -118,7 +120,7 @@ static int read_attribute(struct str key_value, unsigned depth, struct otlp_attr
 
 int otlp_attribute_value(struct str any_value, struct otlp_value *out_value)
 {
-	return read_value(any_value, 1, out_value);
+	return read_value(any_value, DEPTH_OF(OTLP_MAX_NESTING) - 1, out_value);
 }
 
 /* A value of one member: a string that fills it to the end, or a number. false: it is of another
@@ -156,14 +158,15 @@ static bool read_plain(struct str key_value, struct otlp_attribute *out)
 				&out->value);
 }
 
-int otlp_attribute_read(struct str key_value, struct otlp_attribute *out_attribute)
+int otlp_attribute_read(struct str key_value, unsigned max_nesting,
+			struct otlp_attribute *out_attribute)
 {
 	if (read_plain(key_value, out_attribute))
 		return 0;
-	return read_attribute(key_value, 0, out_attribute);
+	return read_attribute(key_value, DEPTH_OF(max_nesting), out_attribute);
 }
 
-int otlp_attribute_next(struct wire_reader *reader, enum otlp_owner owner,
+int otlp_attribute_next(struct wire_reader *reader, enum otlp_owner owner, unsigned max_nesting,
 			struct otlp_attribute *out_attribute)
 {
 	struct wire_field field;
@@ -172,7 +175,7 @@ int otlp_attribute_next(struct wire_reader *reader, enum otlp_owner owner,
 	while ((rc = wire_next(reader, &field)) > 0) {
 		if (field.number != owner || field.type != WIRE_BYTES)
 			continue;
-		rc = otlp_attribute_read(field.bytes, out_attribute);
+		rc = otlp_attribute_read(field.bytes, max_nesting, out_attribute);
 		return rc < 0 ? rc : 1;
 	}
 	return rc;
@@ -185,7 +188,7 @@ int otlp_attribute_find(struct str message, enum otlp_owner owner, struct str ke
 	struct otlp_attribute attribute;
 	int rc, found = -ENOENT;
 
-	while ((rc = otlp_attribute_next(&reader, owner, &attribute)) > 0) {
+	while ((rc = otlp_attribute_next(&reader, owner, OTLP_MAX_NESTING, &attribute)) > 0) {
 		if (!str_eq(attribute.key, key))
 			continue;
 		*out_value = attribute.value;

@@ -2,8 +2,8 @@
 /* OTLP attributes, read in place: KeyValue and AnyValue messages become slices.
  *
  * Nothing is allocated; what is returned borrows from the message. Where a key or a member of the
- * oneof comes twice, the last wins. -EBADMSG: not protobuf; -ELOOP: nested deeper than any protobuf
- * library would read (OTLP_MAX_NESTING). Thread safe: no state. */
+ * oneof comes twice, the last wins. -EBADMSG: not protobuf; -ELOOP: nested deeper than is taken, or
+ * than any protobuf library would read (OTLP_MAX_NESTING). Thread safe: no state. */
 #pragma once
 
 #include <stdbool.h>
@@ -50,14 +50,15 @@ enum otlp_owner {
 
 /* Reads one AnyValue, one KeyValue. Nested values are checked to the bottom. */
 int otlp_attribute_value(struct str any_value, struct otlp_value *out_value);
-int otlp_attribute_read(struct str key_value, struct otlp_attribute *out_attribute);
+int otlp_attribute_read(struct str key_value, unsigned max_nesting,
+			struct otlp_attribute *out_attribute);
 
 /* Is this field of an AnyValue one of its values? With another wire type it is an unknown field. */
 bool otlp_attribute_is_member(const struct wire_field *field);
 
 /* The next attribute of the message that `reader` walks; other fields are passed over. 1: an
  * attribute; 0: the end. */
-int otlp_attribute_next(struct wire_reader *reader, enum otlp_owner owner,
+int otlp_attribute_next(struct wire_reader *reader, enum otlp_owner owner, unsigned max_nesting,
 			struct otlp_attribute *out_attribute);
 
 /* -ENOENT: no attribute has this key. */

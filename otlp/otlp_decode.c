@@ -33,6 +33,14 @@ enum span_field {
 	SPAN_FLAGS = 16,
 };
 
+const struct otlp_limits otlp_limits_default = {
+	.max_spans = 1u << 17,
+	.max_resources = 1u << 16,
+	.max_scopes = 1u << 16,
+	.max_attributes = 10000,
+	.max_nesting = OTLP_MAX_NESTING,
+};
+
 static const char *const reasons[SPAN_REJECTION_KINDS] = {
 #define X(name, label, text) text,
 	SPAN_REJECTIONS(X)
@@ -41,6 +49,7 @@ static const char *const reasons[SPAN_REJECTION_KINDS] = {
 
 /* A span while its fields come in, in any order. */
 struct draft {
+	const struct otlp_limits *limits;
 	struct span span;
 	struct str trace_id;
 	struct str span_id;
@@ -48,6 +57,7 @@ struct draft {
 	struct otlp_known known;
 	uint32_t members; /* attributes, events and links */
 	bool has_bad_link;
+	bool is_too_large;
 	bool is_too_deep;
 	bool is_ascii;
 };
@@ -79,16 +89,18 @@ static int gather(struct span_batch *batch, struct str parent, uint32_t number, 
 	return rc;
 }
 
-/* A message of which only the attributes have structure. */
-static int check_message(struct str message, enum otlp_owner owner)
+/* A message of which only the attributes have structure. -ELOOP, -E2BIG: beyond the limits. */
+static int check_message(struct str message, enum otlp_owner owner,
+			 const struct otlp_limits *limits)
 {
 	struct wire_reader reader = wire_read(message);
 	struct otlp_attribute attribute;
+	uint32_t count = 0;
 	int rc;
 
-	while ((rc = otlp_attribute_next(&reader, owner, &attribute)) > 0)
-		;
-	return rc;
+	while ((rc = otlp_attribute_next(&reader, owner, limits->max_nesting, &attribute)) > 0)
+		count++;
+	return rc == 0 && count > limits->max_attributes ? -E2BIG : rc;
 }
 
 /* Empty ids make a link to nowhere, which is harmless; of another length no receiver takes them. */
@@ -104,13 +116,13 @@ static int take_link(struct draft *draft, struct str link)
 		if (field.type == WIRE_BYTES && field.number <= LINK_SPAN_ID)
 			draft->has_bad_link |= field.bytes.len != 0 && field.bytes.len != len;
 	}
-	return rc < 0 ? rc : check_message(link, OTLP_OWNER_LINK);
+	return rc < 0 ? rc : check_message(link, OTLP_OWNER_LINK, draft->limits);
 }
 
 static int take_attribute(struct draft *draft, struct str key_value)
 {
 	struct otlp_attribute attribute;
-	int rc = otlp_attribute_read(key_value, &attribute);
+	int rc = otlp_attribute_read(key_value, draft->limits->max_nesting, &attribute);
 
 	if (rc < 0)
 		return rc;
@@ -157,7 +169,7 @@ static int take_bytes(struct draft *draft, enum span_field number, struct str by
 		return take_attribute(draft, bytes);
 	case SPAN_EVENTS:
 		draft->members++;
-		return check_message(bytes, OTLP_OWNER_EVENT);
+		return check_message(bytes, OTLP_OWNER_EVENT, draft->limits);
 	case SPAN_LINKS:
 		draft->members++;
 		return take_link(draft, bytes);
@@ -205,11 +217,19 @@ static enum span_rejection take_ids(struct draft *draft)
 		return SPAN_REJECTED_SPAN_ID_ZERO;
 	if (draft->has_bad_link)
 		return SPAN_REJECTED_LINK_ID_LENGTH;
-	if (draft->members > OTLP_MAX_MEMBERS_OF_SPAN)
+	if (draft->is_too_large || draft->members > draft->limits->max_attributes)
 		return SPAN_REJECTED_TOO_LARGE;
 	if (draft->is_too_deep)
 		return SPAN_REJECTED_TOO_DEEP;
 	return SPAN_REJECTION_KINDS;
+}
+
+static void reject(struct span_batch *batch, enum span_rejection reason, uint32_t count)
+{
+	if (count && batch->rejected_count == 0)
+		batch->rejected_reason = reasons[reason];
+	batch->rejected_count += count;
+	batch->rejected[reason] += count;
 }
 
 static int keep_span(struct span_batch *batch, struct draft *draft)
@@ -219,9 +239,7 @@ static int keep_span(struct span_batch *batch, struct draft *draft)
 	int rc;
 
 	if (reason != SPAN_REJECTION_KINDS) {
-		batch->rejected_reason =
-			batch->rejected_count++ ? batch->rejected_reason : reasons[reason];
-		batch->rejected[reason]++;
+		reject(batch, reason, 1);
 		return 0;
 	}
 	if (!draft->is_ascii)
@@ -239,9 +257,10 @@ static int keep_span(struct span_batch *batch, struct draft *draft)
 	return 0;
 }
 
-static int read_span(struct span_batch *batch, struct str message)
+static int read_span(struct span_batch *batch, const struct otlp_limits *limits, struct str message)
 {
-	struct draft draft = { .span = { .bytes = message,
+	struct draft draft = { .limits = limits,
+			       .span = { .bytes = message,
 					 .resource = batch->resource_count - 1,
 					 .scope = batch->scope_count - 1 },
 			       .is_ascii = true };
@@ -253,6 +272,8 @@ static int read_span(struct span_batch *batch, struct str message)
 		rc = take_field(&draft, &field);
 		if (rc == -ELOOP)
 			draft.is_too_deep = true;
+		else if (rc == -E2BIG)
+			draft.is_too_large = true;
 		else if (rc < 0)
 			return rc;
 	}
@@ -269,9 +290,24 @@ static void mend_group(struct span_batch *batch, struct str message,
 		batch->mended_count += otlp_text_mend(schema_url);
 }
 
-static int read_scope_spans(struct span_batch *batch, struct str message)
+/* What stands around spans and is beyond the limits takes them along, all since `first`, and is
+ * itself forgotten. `rc`: of reading it. */
+static int judge_group(struct span_batch *batch, uint32_t first, struct str *bytes, int rc)
+{
+	if (rc != -ELOOP && rc != -E2BIG)
+		return rc;
+	reject(batch, rc == -ELOOP ? SPAN_REJECTED_TOO_DEEP : SPAN_REJECTED_TOO_LARGE,
+	       batch->span_count - first);
+	batch->span_count = first;
+	*bytes = STR("");
+	return 0;
+}
+
+static int read_scope_spans(struct span_batch *batch, const struct otlp_limits *limits,
+			    struct str message)
 {
 	struct span_scope *scope = &batch->scopes[batch->scope_count++];
+	uint32_t first = batch->span_count;
 	struct wire_reader reader = wire_read(message);
 	struct wire_field field;
 	size_t pieces = 0;
@@ -279,7 +315,7 @@ static int read_scope_spans(struct span_batch *batch, struct str message)
 
 	while ((rc = wire_next(&reader, &field)) > 0) {
 		if (is_message(&field, SCOPE_SPANS_SPANS))
-			rc = read_span(batch, field.bytes);
+			rc = read_span(batch, limits, field.bytes);
 		else if (is_message(&field, SCOPE_SPANS_SCOPE) && pieces++ == 0)
 			scope->bytes = field.bytes;
 		else if (is_message(&field, SCOPE_SPANS_SCHEMA_URL))
@@ -290,15 +326,18 @@ static int read_scope_spans(struct span_batch *batch, struct str message)
 	if (rc == 0 && pieces > 1)
 		rc = gather(batch, message, SCOPE_SPANS_SCOPE, &scope->bytes);
 	if (rc == 0)
-		rc = check_message(scope->bytes, OTLP_OWNER_SCOPE);
+		rc = judge_group(batch, first, &scope->bytes,
+				 check_message(scope->bytes, OTLP_OWNER_SCOPE, limits));
 	if (rc == 0)
 		mend_group(batch, scope->bytes, otlp_scope_members, scope->schema_url);
 	return rc;
 }
 
-static int read_resource_spans(struct span_batch *batch, struct str message)
+static int read_resource_spans(struct span_batch *batch, const struct otlp_limits *limits,
+			       struct str message)
 {
 	struct span_resource *resource = &batch->resources[batch->resource_count++];
+	uint32_t first = batch->span_count;
 	struct wire_reader reader = wire_read(message);
 	struct wire_field field;
 	size_t pieces = 0;
@@ -306,7 +345,7 @@ static int read_resource_spans(struct span_batch *batch, struct str message)
 
 	while ((rc = wire_next(&reader, &field)) > 0) {
 		if (is_message(&field, RESOURCE_SPANS_SCOPE_SPANS))
-			rc = read_scope_spans(batch, field.bytes);
+			rc = read_scope_spans(batch, limits, field.bytes);
 		else if (is_message(&field, RESOURCE_SPANS_RESOURCE) && pieces++ == 0)
 			resource->bytes = field.bytes;
 		else if (is_message(&field, RESOURCE_SPANS_SCHEMA_URL))
@@ -317,7 +356,9 @@ static int read_resource_spans(struct span_batch *batch, struct str message)
 	if (rc == 0 && pieces > 1)
 		rc = gather(batch, message, RESOURCE_SPANS_RESOURCE, &resource->bytes);
 	if (rc == 0)
-		rc = otlp_known_resource(resource);
+		rc = judge_group(
+			batch, first, &resource->bytes,
+			otlp_known_resource(resource, limits->max_attributes, limits->max_nesting));
 	if (rc == 0)
 		mend_group(batch, resource->bytes, otlp_resource_members, resource->schema_url);
 	return rc;
@@ -364,7 +405,7 @@ static int allocate(struct span_batch *batch, const struct otlp_limits *limits)
 	return batch->spans && batch->resources && batch->scopes ? 0 : -ENOMEM;
 }
 
-static int fill(struct span_batch *batch)
+static int fill(struct span_batch *batch, const struct otlp_limits *limits)
 {
 	struct wire_reader reader = wire_read(batch->body);
 	struct wire_field field;
@@ -372,7 +413,7 @@ static int fill(struct span_batch *batch)
 
 	while ((rc = wire_next(&reader, &field)) > 0) {
 		if (is_message(&field, REQUEST_RESOURCE_SPANS))
-			rc = read_resource_spans(batch, field.bytes);
+			rc = read_resource_spans(batch, limits, field.bytes);
 		if (rc < 0)
 			return rc;
 	}
@@ -382,7 +423,6 @@ static int fill(struct span_batch *batch)
 int otlp_decode(char *body, size_t len, const struct otlp_limits *limits,
 		struct span_batch **out_batch)
 {
-	const struct otlp_limits defaults = OTLP_LIMITS_DEFAULT;
 	struct span_batch *batch = calloc(1, sizeof(*batch));
 	int rc;
 
@@ -393,9 +433,11 @@ int otlp_decode(char *body, size_t len, const struct otlp_limits *limits,
 	batch->body = (struct str){ body, len };
 	batch->body_owner = body;
 	arena_init(&batch->arena, 0);
-	rc = allocate(batch, limits ? limits : &defaults);
+	if (!limits)
+		limits = &otlp_limits_default;
+	rc = allocate(batch, limits);
 	if (rc == 0)
-		rc = fill(batch);
+		rc = fill(batch, limits);
 	if (rc < 0) {
 		otlp_batch_free(batch);
 		return rc;

@@ -151,9 +151,6 @@ struct grpc_error otlp_http_decode_error(int rc)
 			       "too many spans, resources or scopes in one request");
 	case -ENOMEM:
 		return no_memory();
-	case -ELOOP:
-		return refusal(400, GRPC_INVALID_ARGUMENT,
-			       "attributes of a resource or scope are nested too deep");
 	default:
 		return refusal(400, GRPC_INVALID_ARGUMENT,
 			       "not an ExportTraceServiceRequest: the protobuf does not parse");

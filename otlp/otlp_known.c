@@ -34,16 +34,21 @@ static void take_resource_attribute(const struct otlp_attribute *attribute,
 		otlp_attribute_as_int(value, &resource->process_pid);
 }
 
-int otlp_known_resource(struct span_resource *resource)
+int otlp_known_resource(struct span_resource *resource, uint32_t max_attributes,
+			unsigned max_nesting)
 {
 	struct wire_reader reader = wire_read(resource->bytes);
 	struct otlp_attribute attribute;
 	bool has_vpid = false;
+	uint32_t count = 0;
 	int rc;
 
-	while ((rc = otlp_attribute_next(&reader, OTLP_OWNER_RESOURCE, &attribute)) > 0)
+	while ((rc = otlp_attribute_next(&reader, OTLP_OWNER_RESOURCE, max_nesting, &attribute)) >
+	       0) {
 		take_resource_attribute(&attribute, resource, &has_vpid);
-	return rc;
+		count++;
+	}
+	return rc == 0 && count > max_attributes ? -E2BIG : rc;
 }
 
 /* The few attributes that we use ourselves, told apart by their lengths first. */

@@ -25,4 +25,5 @@ int otlp_known_peer(const struct otlp_known *known, uint8_t kind, struct arena *
 		    struct str *out_peer);
 
 /* Fills in what the attributes of `resource->bytes` say. -EBADMSG: not protobuf. */
-int otlp_known_resource(struct span_resource *resource);
+int otlp_known_resource(struct span_resource *resource, uint32_t max_attributes,
+			unsigned max_nesting);

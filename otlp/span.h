@@ -71,7 +71,7 @@ struct span {
 	X(PARENT_ID_LENGTH, "parent_id_length", "parent span id is neither empty nor 8 bytes long") \
 	X(LINK_ID_LENGTH,   "link_id_length",   "an id of a link is neither empty nor of its length") \
 	X(TOO_LARGE,        "too_large",        "more attributes, events or links than are taken")   \
-	X(TOO_DEEP,         "too_deep",         "attributes are nested deeper than protobuf allows")
+	X(TOO_DEEP,         "too_deep",         "attributes are nested deeper than is taken")
 /* clang-format on */
 
 enum span_rejection {

@@ -93,7 +93,7 @@ static struct otlp_service service_of(struct lane *lane, int port)
 			.keepalive_timeout_ms = (uint32_t)config->keepalive_timeout_s * 1000,
 			.min_ping_ms = (uint32_t)config->min_ping_s * 1000,
 		},
-		.limits = OTLP_LIMITS_DEFAULT,
+		.limits = otlp_limits_default,
 		.http_limits = { .max_body_bytes = request_bytes,
 				 .max_ratio = config->max_inflate_ratio },
 		.timeouts = {
@@ -111,6 +111,8 @@ static struct otlp_service service_of(struct lane *lane, int port)
 	};
 
 	service.limits.max_spans = (uint32_t)config->max_spans;
+	service.limits.max_attributes = (uint32_t)config->max_attributes;
+	service.limits.max_nesting = (uint32_t)config->max_nesting;
 	return service; /* whoever keeps it points http_limits.batch to its limits */
 }
 

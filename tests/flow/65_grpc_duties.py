@@ -249,27 +249,12 @@ def ages():
     assert daemon.stop() == 0, daemon.log()
 
 
-def limits():
-    daemon = Daemon("--probe=off", "--max-headers=20", "--max-header-bytes=2000", "--max-inflate-ratio=20")
-    with Peer(daemon.grpc) as peer:
-        peer.call(1)
-        assert peer.finish(1).status() == OK and peer.settings[6] == 2000, peer.settings
-        peer.call(3, fields=call_fields() + [(f"x-{i}", "") for i in range(15)])
-        assert peer.finish(3).status() == ("200", "8"), peer.answer(3).fields()
-        peer.call(5, x="y" * 1900)
-        assert peer.finish(5).status() == ("200", "8"), peer.answer(5).fields()
-        peer.call(7, message(gzip.compress(bytes(2 << 20)), 1), grpc_encoding="gzip")
-        assert peer.finish(7).status() == ("200", "8"), peer.answer(7).fields()
-    assert daemon.stop() == 0, daemon.log()
-
-
 def main():
     daemon = Daemon("--probe=off")
     for part in (judged_in_order, odd_clients, messages, half_closed_and_early, deadlines, pings_and_settings, health, reflection):
         part(daemon)
     shutdown(daemon)
     ages()
-    limits()
 
 
 run(main)

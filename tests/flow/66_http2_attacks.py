@@ -165,19 +165,13 @@ def nested(*numbers, count=1000000):
 def empty_messages(peer, daemon):
     """Two megabytes of empty messages: resources, scopes, spans; attributes, events, links; the same packed."""
     stream = 1
-    peer.read_until(lambda: peer.settings, "SETTINGS, which allow for a megabyte once they are acknowledged")
     for path, status in (((1,), "8"), ((1, 2), "8"), ((1, 2, 2), "8"), ((1, 2, 2, 9), "0"), ((1, 2, 2, 11), "0"), ((1, 2, 2, 13), "0"),
                          ((1, 1, 1), "0"), ((1, 2, 1, 3), "0")):
         body = nested(*path)
         for packed in (False, True):
-            credit = 1 << 20
             data = message(gzip.compress(body), 1) if packed else message(body)
             fields = call_fields(grpc_encoding="gzip") if packed else call_fields()
-            peer.send(frame(HEADERS, END_HEADERS, stream, literal(fields)))
-            for at in range(0, len(data), 16384):
-                piece = data[at:at + 16384]
-                peer.read_until(lambda: at + len(piece) <= credit + peer.windows.get(stream, 0), "credit")
-                peer.send(frame(DATA, END_STREAM if at + len(piece) == len(data) else 0, stream, piece))
+            peer.large_call(stream, data, fields)
             answer = peer.finish(stream)
             assert answer.status()[1] == status or packed and answer.status()[1] == "8", (path, packed, answer.fields())
             stream += 2

@@ -13,6 +13,7 @@ import hpack
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, ACK, END_HEADERS, PADDED = 1, 1, 4, 8
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+FRAME_BYTES = 16384
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 
@@ -100,6 +101,19 @@ class Peer:
         block = literal(fields if fields is not None else call_fields(**other))
         self.send(frame(HEADERS, END_HEADERS, stream, block) + frame(DATA, END_STREAM if ends else 0, stream, body))
         return self.answer(stream)
+
+    def large_call(self, stream, body, fields):
+        """One call in as many frames as it takes, as the stream's window allows, unless it is answered before."""
+        self.read_until(lambda: self.settings, "SETTINGS")
+        answer = self.answer(stream)
+        self.send(frame(HEADERS, END_HEADERS, stream, literal(fields)))
+        for at in range(0, len(body), FRAME_BYTES):
+            end = min(at + FRAME_BYTES, len(body))
+            self.read_until(lambda end=end: answer.is_over() or end <= self.settings[4] + self.windows.get(stream, 0), "credit")
+            if answer.is_over():
+                break
+            self.send(frame(DATA, END_STREAM if end == len(body) else 0, stream, body[at:end]))
+        return answer
 
     def answer(self, stream):
         return self.streams.setdefault(stream, Answer())

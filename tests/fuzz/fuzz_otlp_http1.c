@@ -97,7 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct otlp_service service = {
 		.metrics = &metrics,
 		.http2 = { .budget = &limit },
-		.limits = OTLP_LIMITS_DEFAULT,
+		.limits = otlp_limits_default,
 		.http_limits = { .max_body_bytes = MAX_BODY },
 		.timeouts = { 10000, 10000, 10000, 60000, 60000, 0 },
 		.max_head_bytes = 4096,

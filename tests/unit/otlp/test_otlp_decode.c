@@ -12,24 +12,11 @@
 #include "tests/lib/nth_alloc.h"
 #include "tests/unit/otlp/otlp_bytes.h"
 
-/* Gives the bytes away, in a block of exactly their size so that ASan sees the smallest overrun. */
-static int decode(struct buf *request, const struct otlp_limits *limits,
-		  struct span_batch **out_batch)
-{
-	size_t len = request->len;
-	char *body = len ? malloc(len) : NULL;
-
-	if (len)
-		memcpy(body, request->data, len);
-	buf_fini(request);
-	return otlp_decode(body, len, limits, out_batch);
-}
-
 static struct span_batch *decode_ok(struct buf *request)
 {
 	struct span_batch *batch = NULL;
 
-	assert_int_equal(decode(request, NULL, &batch), 0);
+	assert_int_equal(bytes_decode(request, NULL, &batch), 0);
 	return batch;
 }
 
@@ -43,7 +30,7 @@ static struct span_batch *decode_span(struct buf *span)
 static int decode_error(struct buf *request)
 {
 	struct span_batch *batch = NULL;
-	int rc = decode(request, NULL, &batch);
+	int rc = bytes_decode(request, NULL, &batch);
 
 	assert_null(batch);
 	return rc;
@@ -415,62 +402,6 @@ static void every_truncation_is_refused(void **state)
 	buf_fini(&request);
 }
 
-static struct buf nested_value(unsigned levels)
-{
-	struct buf value = { 0 };
-
-	wire_put_uint(&value, 3, 1);
-	while (levels--) {
-		struct buf list = { 0 }, outer = { 0 };
-
-		bytes_put_message(&list, 1, &value);
-		bytes_put_message(&outer, 5, &list);
-		value = outer;
-	}
-	return value;
-}
-
-static void values_nested_beyond_protobuf_reject_their_span(void **state)
-{
-	struct buf fine = bytes_span(SPAN_A, "fine"), deep = bytes_span(SPAN_A, "deep"), value;
-	struct buf resource = { 0 }, group = { 0 }, request = { 0 };
-	struct span_batch *batch;
-
-	(void)state;
-	value = nested_value(OTLP_MAX_NESTING);
-	bytes_put_attribute(&fine, 9, "a", &value);
-	otlp_batch_free(decode_span(&fine));
-	value = nested_value(OTLP_MAX_NESTING + 1);
-	bytes_put_attribute(&deep, 9, "a", &value);
-	request = bytes_request(&deep);
-	assert_int_equal(decode(&request, NULL, &batch), 0);
-	assert_int_equal(batch->span_count, 0);
-	assert_int_equal(batch->rejected[SPAN_REJECTED_TOO_DEEP], 1);
-	otlp_batch_free(batch);
-	buf_fini(&request);
-	value = nested_value(OTLP_MAX_NESTING + 1);
-	bytes_put_attribute(&resource, 1, "a", &value);
-	bytes_put_message(&group, 1, &resource);
-	bytes_put_message(&request, 1, &group);
-	assert_int_equal(decode_error(&request), -ELOOP);
-}
-
-static void limits_hold_to_the_last_one(void **state)
-{
-	struct otlp_limits limits = { .max_spans = 1, .max_resources = 1, .max_scopes = 1 };
-	struct buf span = bytes_span(SPAN_A, "one"), request = bytes_request(&span), twice = { 0 };
-	struct span_batch *batch = NULL;
-
-	(void)state;
-	buf_append_str(&twice, buf_str(&request));
-	buf_append_str(&twice, buf_str(&request));
-	assert_int_equal(decode(&request, &limits, &batch), 0);
-	otlp_batch_free(batch);
-	batch = NULL;
-	assert_int_equal(decode(&twice, &limits, &batch), -EMSGSIZE);
-	assert_null(batch);
-}
-
 static void every_failed_allocation_is_survived(void **state)
 {
 	unsigned n = 0;
@@ -516,8 +447,6 @@ int main(void)
 		cmocka_unit_test(unknown_fields_and_wrong_wire_types_are_passed_over_and_kept),
 		cmocka_unit_test(damage_in_any_depth_refuses_the_request),
 		cmocka_unit_test(every_truncation_is_refused),
-		cmocka_unit_test(values_nested_beyond_protobuf_reject_their_span),
-		cmocka_unit_test(limits_hold_to_the_last_one),
 		cmocka_unit_test(every_failed_allocation_is_survived),
 	};
 

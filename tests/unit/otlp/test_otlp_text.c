@@ -198,7 +198,7 @@ static void a_span_of_too_many_members_is_rejected_alone(void **state)
 	struct span_batch *batch;
 
 	(void)state;
-	for (int i = 0; i <= OTLP_MAX_MEMBERS_OF_SPAN; i++)
+	for (int i = 0; i <= (int)otlp_limits_default.max_attributes; i++)
 		bytes_put_text(&span, 9, "k", "v");
 	request = bytes_request(&span);
 	batch = decode(&request);
