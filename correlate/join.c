@@ -321,6 +321,7 @@ int join_init(struct join *join, struct model *model, struct trace *trace)
 		return -ENOMEM;
 	sort_by_start(join);
 	note_skew(join);
+	join_doubt_grain(join);
 	return 0;
 }
 

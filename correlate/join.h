@@ -150,6 +150,9 @@ static inline bool node_is_active(const struct node *node, uint64_t time_ns)
 	return node->a_ns <= time_ns && time_ns < node->b_ns;
 }
 
+/* grain.c: the edges of spans whose clock is coarse. */
+void join_doubt_grain(struct join *join);
+
 /* stint.c: those of a lane. */
 bool stint_find(const struct join *join, struct lane *lane);
 

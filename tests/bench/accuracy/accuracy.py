@@ -30,6 +30,8 @@ EXACT_MODE = "/exact"  # behind a scenario's name: its writer runs in exact mode
 TURNS.update({name + EXACT_MODE: TURNS[name] for name in (
     "event-loop", "hand-over", "ends-elsewhere", "migrating", "back-to-back", "nested", "thread-each", "fork",
     "unexported", "python")})
+COARSE = "/ms"  # exported by an SDK whose clock tells milliseconds
+TURNS.update({name + COARSE: TURNS[name] for name in ("nested", "sleep", "fan-out")})
 LENGTHS = (50e3, 500e3, 5e6, 50e6, float("inf"))  # ns, up to
 TOLERATED_NS = 2000  # beyond uncertain_ns; the truth's own slack comes on top
 EXACT = ("exact", "bounded")
@@ -42,12 +44,16 @@ def run_scenario(name, turns, daemon, build):
     if name.endswith(EXACT_MODE):
         name = name.removesuffix(EXACT_MODE)
         environment["SPANWISE_EXACT_MODE"] = "1"
+    coarse = name.endswith(COARSE)
+    name = name.removesuffix(COARSE)
     if name == "python":
         command = [sys.executable, Path(__file__).with_name("truth.py"), str(turns), service]
     else:
         command = [build / "tests/bench/accuracy/truth_scenarios", name, str(turns), service]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=120, env=environment)
     header, *spans = map(json.loads, done.stdout.splitlines())
+    for span in spans if coarse else ():
+        span["start_ns"], span["end_ns"] = (span[edge] // 10**6 * 10**6 for edge in ("start_ns", "end_ns"))
     if name != "python":
         ours, foreign = ([span for span in spans if span["is_foreign"] == side] for side in (0, 1))
         export(daemon.grpc, service, header["instance_id"], ours)

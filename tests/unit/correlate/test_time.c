@@ -128,19 +128,63 @@ static void a_span_that_ends_before_it_begins_has_no_length(void **state)
 	correlator_free(b.correlator);
 }
 
-/* Both edges are cut to the millisecond: the span is another one then, by half of one at each edge,
- * and its figures are right for that one. */
-static void a_millisecond_clock_moves_the_span(void **state)
+static void assert_cut(uint64_t grain_ns, uint64_t start, uint64_t end)
 {
-	struct builder b;
+	uint64_t from = even(start) / grain_ns * grain_ns, to = even(end) / grain_ns * grain_ns;
+	uint64_t running = 1002 * MS - start + end - 1005 * MS;
 	const struct ledger *l;
+	struct builder b;
+
+	play(&b, even, from, to);
+	l = builder_ledger(&b, 1);
+	assert_int_equal(l->wall_ns, to - from);
+	assert_int_equal(l->grade, GRADE_BOUNDED);
+	assert_true(l->uncertain_ns >= grain_ns && l->uncertain_ns <= grain_ns + 2 * US);
+	assert_true(distance(l->all.running_ns, running) <= l->uncertain_ns);
+	assert_true(distance(l->cpu_ns, running) <= l->uncertain_ns);
+	assert_true(distance(l->all.blocked_ns[REASON_NET], 3 * MS) <= l->uncertain_ns);
+	correlator_free(b.correlator);
+}
+
+static void a_clock_of_milliseconds_is_admitted(void **state)
+{
+	(void)state;
+	assert_cut(MS, 1001 * MS + 10 * US, 1007 * MS + 990 * US);
+	assert_cut(MS, 1001 * MS + 990 * US, 1007 * MS + 10 * US);
+	assert_cut(MS, 1001 * MS + 600 * US, 1007 * MS + 600 * US);
+}
+
+static void a_clock_of_microseconds_is_admitted(void **state)
+{
+	const struct ledger *l;
+	struct builder b;
 
 	(void)state;
-	play(&b, even, even(1001 * MS), even(1007 * MS)); /* 1001.6 to 1007.9 */
+	play(&b, even, even(START + 7 * US) / US * US, even(END) / US * US);
 	l = builder_ledger(&b, 1);
-	assert_int_equal(l->grade, GRADE_EXACT);
-	assert_int_equal(l->all.running_ns, 3 * MS);
-	assert_int_equal(l->all.blocked_ns[REASON_NET], 3 * MS);
+	assert_true(l->uncertain_ns >= US && l->uncertain_ns <= 4 * US);
+	correlator_free(b.correlator);
+}
+
+/* Its own share ends where the child's begins. */
+static void a_coarse_child_puts_its_parents_own_share_in_doubt(void **state)
+{
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	uint64_t off = BUILDER_EPOCH_NS % MS;
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	read_clocks(&b, even, 100 * MS, 600 * MS);
+	builder_warm_up(&b, &t);
+	builder_slice(&b, &t, 0, 1000 * MS, 1010 * MS, 1, 0, RECVFROM);
+	builder_slice(&b, &t, 1015 * MS, 1015 * MS, 1020 * MS, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, 1001 * MS, 1019 * MS);
+	builder_span(&b, 2, 1, 1003 * MS - off, 1006 * MS - off);
+	read_clocks(&b, even, 3100 * MS, 3100 * MS);
+	correlator_settle_all(b.correlator);
+	assert_true(builder_ledger(&b, 1)->uncertain_ns >= MS);
+	assert_true(builder_ledger(&b, 2)->uncertain_ns >= MS);
 	correlator_free(b.correlator);
 }
 
@@ -163,7 +207,9 @@ int main(void)
 		cmocka_unit_test(a_step_forward_within_a_span_is_admitted),
 		cmocka_unit_test(a_step_back_within_a_span_is_admitted),
 		cmocka_unit_test(a_span_that_ends_before_it_begins_has_no_length),
-		cmocka_unit_test(a_millisecond_clock_moves_the_span),
+		cmocka_unit_test(a_clock_of_milliseconds_is_admitted),
+		cmocka_unit_test(a_clock_of_microseconds_is_admitted),
+		cmocka_unit_test(a_coarse_child_puts_its_parents_own_share_in_doubt),
 		cmocka_unit_test(a_clock_that_runs_ahead_is_found_out),
 	};
 

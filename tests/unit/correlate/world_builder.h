@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Says what a kernel and a service would say, a line at a time: for tests of the correlator.
  *
- * Unix time is monotonic time plus BUILDER_EPOCH_NS; each thread has a CPU clock that the builder
- * keeps; the scheduler's clock is the monotonic one less a constant. */
+ * Unix time is monotonic time plus BUILDER_EPOCH_NS, which is odd: whole milliseconds would be
+ * those of a coarse clock; each thread has a CPU clock that the builder keeps; the scheduler's
+ * clock is the monotonic one less a constant. */
 #pragma once
 
 #include <setjmp.h>
@@ -16,7 +17,7 @@
 #include "collector/base/macros.h"
 #include "correlate/correlator.h"
 
-#define BUILDER_EPOCH_NS   1700000000000000000ull
+#define BUILDER_EPOCH_NS   1700000000000000123ull
 #define BUILDER_PID        10
 #define BUILDER_SCHED_NS   123456789ull
 #define BUILDER_MAX_LEDGER 64
