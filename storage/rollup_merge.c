@@ -6,6 +6,7 @@
 #include "collector/base/macros.h"
 
 #define STEP_CELLS   2000u              /* in one step: a few milliseconds */
+#define GROUP_BYTES  ((size_t)4 << 20)  /* minutes that are written together are no more */
 #define TOTALS_BYTES ((size_t)16 << 20) /* beyond it there are none */
 
 void rollup_merge_open(struct rollup_merge *merge, struct part *from, const struct txn *reading)
@@ -43,7 +44,7 @@ static int gather(const struct rollup_entry *entry, const struct rollup_cell *yo
 		     : rollup_table_decode(table, entry->key, entry->bytes);
 }
 
-static int add_totals(struct rollup_merge *merge, const struct rollup_table *minute)
+static int add_totals(struct rollup_merge *merge, const struct rollup_table *minutes)
 {
 	const struct rollup_cell *cell;
 	const void *key;
@@ -52,7 +53,7 @@ static int add_totals(struct rollup_merge *merge, const struct rollup_table *min
 
 	if (merge->has_no_totals)
 		return 0;
-	while (rc == 0 && (cell = map_next(&minute->cells, &cursor, &key))) {
+	while (rc == 0 && (cell = map_next(&minutes->cells, &cursor, &key))) {
 		struct rollup_key copy;
 
 		memcpy(&copy, key, sizeof(copy));
@@ -66,30 +67,42 @@ static int add_totals(struct rollup_merge *merge, const struct rollup_table *min
 	return rc;
 }
 
-/* The next minute that anything is in, as one. */
-static int put_minute(struct rollup_merge *merge, struct txn *txn, MDB_dbi to, size_t *cells)
+/* The next minute that anything is in, into `table`, if it may be in one value with what is there.
+ * 0: it may not, or there is none. */
+static int take_minute(struct rollup_merge *merge, struct rollup_table *table, uint32_t group)
 {
 	struct least least = { .minute = UINT32_MAX };
 	struct rollups_range range = { .from_minute = merge->next_minute, .to_minute = UINT32_MAX };
-	struct rollup_table minute;
 	int rc = rollups_each(merge->from, merge->reading, &range, note_least, &least);
 
 	merge->at_end = rc == 0 && !least.has_any;
-	if (rc < 0 || merge->at_end)
+	if (rc < 0 || merge->at_end || (table->cells.count && rollup_group(least.minute) != group))
 		return rc;
 	range.from_minute = range.to_minute = least.minute;
-	rollup_table_init(&minute, merge->from->seed);
-	rc = rollups_each(merge->from, merge->reading, &range, gather, &minute);
-	if (rc == 0)
-		rc = add_totals(merge, &minute);
-	if (rc == 0) {
-		rollup_table_write_packed(&minute, txn, to, ROLLUP_MINUTES);
-		rc = txn->error;
-	}
-	*cells += minute.cells.count;
-	rollup_table_fini(&minute);
+	rc = rollups_each(merge->from, merge->reading, &range, gather, table);
 	merge->at_end = least.minute == UINT32_MAX;
 	merge->next_minute = least.minute + 1;
+	return rc < 0 ? rc : 1;
+}
+
+/* Some minutes, as one run has them. */
+static int put_group(struct rollup_merge *merge, struct txn *txn, MDB_dbi to, size_t *cells)
+{
+	struct rollup_table table;
+	int rc;
+
+	rollup_table_init(&table, merge->from->seed);
+	do
+		rc = take_minute(merge, &table, rollup_group(merge->next_minute - 1));
+	while (rc > 0 && !merge->at_end && table.bytes < GROUP_BYTES);
+	if (rc >= 0)
+		rc = add_totals(merge, &table);
+	if (rc == 0) {
+		rollup_table_write_packed(&table, txn, to, ROLLUP_MINUTES);
+		rc = txn->error;
+	}
+	*cells += table.cells.count;
+	rollup_table_fini(&table);
 	return rc;
 }
 
@@ -99,7 +112,7 @@ int rollup_merge_step(struct rollup_merge *merge, struct txn *txn, MDB_dbi to, b
 	int rc = 0;
 
 	while (rc == 0 && !merge->at_end && cells < STEP_CELLS)
-		rc = put_minute(merge, txn, to, &cells);
+		rc = put_group(merge, txn, to, &cells);
 	*out_done = merge->at_end;
 	if (rc == 0 && merge->at_end)
 		rollup_table_write_packed(&merge->totals, txn, to, ROLLUP_TOTALS);

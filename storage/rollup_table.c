@@ -12,7 +12,7 @@
 
 #define PACKED_CELLS     128u
 #define MAX_PACKED_BYTES ((size_t)64 << 20)
-#define ZSTD_LEVEL       3
+#define ZSTD_LEVEL       9
 
 void rollup_table_init(struct rollup_table *table, uint64_t seed)
 {
@@ -124,18 +124,31 @@ struct place {
 	const struct rollup_cell *cell;
 };
 
-static int compare(const void *a, const void *b)
+static int compare_numbers(uint32_t left, uint32_t right)
+{
+	return (left > right) - (left < right);
+}
+
+static int by_minute(const void *a, const void *b)
 {
 	const struct place *left = a, *right = b;
+	int order = compare_numbers(left->key.minute, right->key.minute);
 
-	if (left->key.minute != right->key.minute)
-		return left->key.minute < right->key.minute ? -1 : 1;
-	return (left->key.operation > right->key.operation) -
-	       (left->key.operation < right->key.operation);
+	return order ? order : compare_numbers(left->key.operation, right->key.operation);
+}
+
+/* Minutes of one operation are alike. */
+static int by_operation(const void *a, const void *b)
+{
+	const struct place *left = a, *right = b;
+	int order = compare_numbers(left->key.operation, right->key.operation);
+
+	return order ? order : compare_numbers(left->key.minute, right->key.minute);
 }
 
 /* For free(); NULL: no memory. */
-static struct place *sorted(const struct rollup_table *table)
+static struct place *sorted(const struct rollup_table *table,
+			    int (*compare)(const void *a, const void *b))
 {
 	struct place *places = malloc((table->cells.count + 1) * sizeof(*places));
 	size_t cursor = 0, count = 0;
@@ -203,7 +216,7 @@ static void append(struct txn *txn, MDB_dbi dbi, struct rollup_entry *entry, str
 void rollup_table_write(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
 			enum rollup_level level, uint32_t run)
 {
-	struct place *places = sorted(table);
+	struct place *places = sorted(table, by_minute);
 	struct buf value;
 
 	if (!places && !txn->error)
@@ -234,7 +247,7 @@ static void put_young_cell(struct buf *value, struct buf *cell, const struct pla
 
 void rollup_table_put_young(const struct rollup_table *table, struct buf *out_value)
 {
-	struct place *places = sorted(table);
+	struct place *places = sorted(table, by_minute);
 	struct buf cell;
 
 	if (!places && !out_value->error)
@@ -274,11 +287,10 @@ int rollup_table_read_young(struct rollup_table *table, struct str value)
 	return rc;
 }
 
-/* At most PACKED_CELLS from `first` on; all of one minute. */
-static void append_packed(struct txn *txn, MDB_dbi dbi, enum rollup_level level,
+/* At most PACKED_CELLS from `first` on. */
+static void append_packed(struct txn *txn, MDB_dbi dbi, struct rollup_entry entry,
 			  const struct place *first, size_t count)
 {
-	struct rollup_entry entry = { .level = level, .key = first->key };
 	struct buf plain, cell, value;
 
 	buf_init(&plain, 0);
@@ -300,13 +312,16 @@ static void append_packed(struct txn *txn, MDB_dbi dbi, enum rollup_level level,
 void rollup_table_write_packed(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
 			       enum rollup_level level)
 {
-	struct place *places = sorted(table);
+	struct place *places = sorted(table, by_operation);
+	struct rollup_entry entry = { .level = level, .key.minute = UINT32_MAX };
 	size_t count = table->cells.count;
 
 	if (!places && !txn->error)
 		txn->error = -ENOMEM;
-	for (size_t i = 0; places && i < count; i += PACKED_CELLS)
-		append_packed(txn, dbi, level, &places[i], MIN(count - i, PACKED_CELLS));
+	for (size_t i = 0; places && i < count; i++)
+		entry.key.minute = MIN(entry.key.minute, places[i].key.minute);
+	for (size_t i = 0; places && i < count; i += PACKED_CELLS, entry.key.operation++)
+		append_packed(txn, dbi, entry, &places[i], MIN(count - i, PACKED_CELLS));
 	free(places);
 }
 

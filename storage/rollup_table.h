@@ -2,7 +2,7 @@
 /* Rollup cells by minute and operation number, and their form in a part's databases.
  *
  *   rollup  ROLLUP_MINUTES: sorted runs of cells; a reader adds up all runs. In a packed part, one
- *           run of compressed values, by the hundred cells
+ *           run of compressed values, by the hundred cells of some minutes
  *           ROLLUP_TOTALS: the same of the whole part, with minute 0; packed parts only
  *
  * What commits have added since the last run stands in blocks of the log, a value each.
@@ -25,6 +25,15 @@ struct rollup_table {
 	struct map cells; /* struct rollup_key -> struct rollup_cell */
 	size_t bytes;     /* of the cells */
 };
+
+/* The first of the minutes that a packed value may hold together with this one: so a reader knows
+ * where to begin. */
+#define ROLLUP_GROUP_MINUTES 10u
+
+static inline uint32_t rollup_group(uint32_t minute)
+{
+	return minute - minute % ROLLUP_GROUP_MINUTES;
+}
 
 void rollup_table_init(struct rollup_table *table, uint64_t seed);
 void rollup_table_fini(struct rollup_table *table);
@@ -51,8 +60,9 @@ struct rollup_entry {
 /* Writes all cells as one run, or a part of it: in order, so that nothing greater may be there. */
 void rollup_table_write(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
 			enum rollup_level level, uint32_t run);
-/* The same for a packed part: cells by the hundred as one compressed value, under the key of its
- * first cell. Cells of one minute only. */
+/* The same for a packed part: cells by the hundred as one compressed value. Its key has the table's
+ * first minute and, in place of an operation, the number of the value. All cells are of minutes
+ * with the same rollup_group(). */
 void rollup_table_write_packed(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
 			       enum rollup_level level);
 /* Each cell of such a value, or of a young one; `visit` returns non-zero to end it. -EBADMSG. */

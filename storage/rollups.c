@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "collector/base/macros.h"
 #include "storage/block.h"
 #include "storage/part.h"
 
@@ -201,6 +202,8 @@ static int visit_packed(const struct rollup_entry *entry, void *arg)
 {
 	const struct walk *walk = arg;
 
+	if (walk->level == ROLLUP_MINUTES && !is_in(walk->range, entry->key.minute))
+		return 0;
 	return walk->visit(entry, NULL, walk->arg);
 }
 
@@ -220,10 +223,11 @@ static int walk_run(struct walk *walk, struct cursor *cursor, uint32_t run)
 	int rc;
 
 	if (walk->level == ROLLUP_MINUTES)
-		entry.key.minute = walk->range->from_minute;
+		entry.key.minute = walk->is_packed ? rollup_group(walk->range->from_minute)
+						   : walk->range->from_minute;
 	for (rc = seek(cursor, &entry, &entry); rc == 0; rc = next(cursor, &entry)) {
 		if (entry.level != walk->level || entry.run != run ||
-		    (walk->level == ROLLUP_MINUTES && !is_in(walk->range, entry.key.minute)))
+		    (walk->level == ROLLUP_MINUTES && entry.key.minute > walk->range->to_minute))
 			return 0;
 		rc = visit_entry(walk, &entry);
 		if (rc)
@@ -269,6 +273,13 @@ static int walk_young(const struct walk *walk, struct part *part)
 	return rc;
 }
 
+/* The last one that the value of this minute may have. */
+static uint32_t last_minute(uint32_t minute)
+{
+	return rollup_group(minute) +
+	       MIN(ROLLUP_GROUP_MINUTES - 1, UINT32_MAX - rollup_group(minute));
+}
+
 /* Whether the totals of a packed part say the same as its minutes in the range. */
 static int choose_level(struct walk *walk, const struct part *part, const struct txn *txn)
 {
@@ -289,7 +300,8 @@ static int choose_level(struct walk *walk, const struct part *part, const struct
 		return rc;
 	rc = seek(&cursor, &first, &first);
 	cursor_close(&cursor);
-	if (rc == 0 && is_in(walk->range, first.key.minute) && is_in(walk->range, last.key.minute))
+	if (rc == 0 && is_in(walk->range, first.key.minute) &&
+	    last_minute(last.key.minute) <= walk->range->to_minute)
 		walk->level = ROLLUP_TOTALS;
 	return rc;
 }
