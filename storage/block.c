@@ -179,7 +179,7 @@ void block_close(struct block *block)
 static int load_packed(struct block *block)
 {
 	struct packed *packed = block->packed;
-	int rc = packed_load(packed);
+	int rc = packed_load(packed, block->stack_ids);
 
 	if (rc < 0)
 		return rc;

@@ -137,6 +137,7 @@ struct block {
 	struct str heap;       /* once block_load has run */
 	char *aligned;         /* owned: a copy of a value that lay at an odd address */
 	struct packed *packed; /* owned */
+	struct str stack_ids;  /* of its part (stack_numbers.h), for block_load; borrowed */
 };
 
 /* `value` is borrowed until block_close. `is_checked`: the index's checksum was already looked at,

@@ -110,10 +110,21 @@ void pack_lists_stack(struct pack_lists *lists, struct coder *coder, enum coder_
 		coder_fail(coder);
 }
 
+/* Its number in the part, or 0 and the id. */
 static void code_stack(struct pack_lists *lists, struct coder *coder, void *entry)
 {
-	(void)lists;
-	coder_raw(coder, COLUMN_LIST_ID, entry, sizeof(uint64_t));
+	uint32_t number = 0;
+	uint64_t id;
+
+	memcpy(&id, entry, sizeof(id));
+	if (!coder->is_reading && stack_numbers_of(lists->stack_numbers, id, &number) < 0)
+		coder->error = -ENOMEM;
+	coder_number32(coder, COLUMN_LISTS, &number);
+	if (number == 0)
+		coder_raw(coder, COLUMN_LIST_ID, &id, sizeof(id));
+	else if (coder->is_reading && !stack_numbers_id(lists->stack_ids, number, &id))
+		coder_fail(coder);
+	memcpy(entry, &id, sizeof(id));
 }
 
 static void code_target(struct pack_lists *lists, struct coder *coder, void *entry)

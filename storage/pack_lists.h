@@ -6,6 +6,7 @@
 #include "collector/base/map.h"
 #include "correlate/ledger.h"
 #include "storage/coder.h"
+#include "storage/stack_numbers.h"
 
 struct pack_list {
 	size_t entry_bytes;
@@ -40,6 +41,9 @@ struct pack_lists {
 	struct pack_list tags;       /* struct event_tag, of spans that are not in the block */
 	struct pack_list texts;      /* char[PACK_TEXT_BYTES], NUL padded */
 	uint32_t last_pid, last_tid; /* of the waker before, while they are coded */
+	/* The part's numbers of stacks: */
+	struct stack_numbers *stack_numbers; /* writing; borrowed */
+	struct str stack_ids;                /* reading; borrowed */
 };
 
 void pack_lists_init(struct pack_lists *lists, uint64_t seed);

@@ -302,7 +302,7 @@ static int find_places(struct packed *packed)
 	return packed->ledgers || packed->revisions ? 0 : walk_figures(packed, note_nothing);
 }
 
-int packed_load(struct packed *packed)
+int packed_load(struct packed *packed, struct str stack_ids)
 {
 	int rc;
 
@@ -313,6 +313,7 @@ int packed_load(struct packed *packed)
 		rc = read_spans(packed);
 	if (rc == 0 && packed->has_ledgers)
 		rc = find_places(packed);
+	packed->lists.stack_ids = stack_ids;
 	if (rc == 0 && packed->has_ledgers) {
 		pack_lists_code(&packed->lists, &packed->coder);
 		rc = read_places(packed);

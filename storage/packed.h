@@ -50,8 +50,9 @@ bool packed_ledger_of(const struct packed *packed, uint32_t row, uint16_t *out_r
 /* Sets packed->ledgers. */
 int packed_figures(struct packed *packed);
 
-/* From now on words, heap, and the functions below may be used. */
-int packed_load(struct packed *packed);
+/* From now on words, heap, and the functions below may be used. `stack_ids`: of the part,
+ * borrowed. */
+int packed_load(struct packed *packed, struct str stack_ids);
 /* Sets the slices of the row's span: they are in packed->heap. */
 int packed_span(struct packed *packed, uint32_t row);
 /* The row has a ledger. Its arrays hold until a ledger of another trace is read. */

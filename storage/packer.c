@@ -17,6 +17,8 @@ int packer_init(struct packer *packer, uint64_t seed, int level)
 	pack_rows_index_init(&packer->index, seed);
 	pack_words_init(&packer->words, seed);
 	pack_lists_init(&packer->lists, seed);
+	stack_numbers_init(&packer->stacks, seed);
+	packer->lists.stack_numbers = &packer->stacks;
 	summary_set_init(&packer->summaries, seed);
 	arena_init(&packer->arena, 0);
 	packer->compressor = compress_packer_new(level);
@@ -36,6 +38,7 @@ void packer_fini(struct packer *packer)
 	pack_rows_index_fini(&packer->index);
 	pack_words_fini(&packer->words);
 	pack_lists_fini(&packer->lists);
+	stack_numbers_fini(&packer->stacks);
 	summary_set_fini(&packer->summaries);
 	arena_fini(&packer->arena);
 	*packer = (struct packer){ .seed = 0 };

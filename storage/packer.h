@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows of old blocks -> a packed block (packed.h). Scratch memory is kept from one block to the
- * next.
+/* Rows of the old blocks of a part -> packed blocks (packed.h), one after the other.
  *
  *   packer_begin, any number of packer_span or packer_ledger, packer_end */
 #pragma once
@@ -24,11 +23,12 @@ struct packer {
 	struct pack_rows_index index;
 	struct pack_words words;
 	struct pack_lists lists;
-	struct buf rows;     /* struct block_span */
-	struct buf handles;  /* uint64_t: of the row's ledger; 0: none */
-	struct buf messages; /* struct pack_message */
-	struct buf numbers;  /* uint32_t: the arrays of pack_rows */
-	struct buf heads;    /* struct ledger, by row; their arrays are gone */
+	struct stack_numbers stacks; /* of all blocks so far */
+	struct buf rows;             /* struct block_span */
+	struct buf handles;          /* uint64_t: of the row's ledger; 0: none */
+	struct buf messages;         /* struct pack_message */
+	struct buf numbers;          /* uint32_t: the arrays of pack_rows */
+	struct buf heads;            /* struct ledger, by row; their arrays are gone */
 	struct buf members;
 	struct arena arena; /* of the trace at hand */
 	struct summary_set summaries;

@@ -14,6 +14,7 @@
 #include "storage/checksum.h"
 #include "storage/file_check.h"
 #include "storage/rollups.h"
+#include "storage/stack_numbers.h"
 #include "storage/store_errno.h"
 #include "storage/summary.h"
 #include "storage/trace_index.h"
@@ -231,7 +232,9 @@ static int load(struct part *part, const struct txn *txn)
 
 	if (part->is_closed) {
 		rc = txn_get(txn, part->about, STR("filter"), &part->filter);
-		return rc == -ENOENT ? 0 : rc;
+		if (rc == 0 || rc == -ENOENT)
+			rc = stack_numbers_load(txn, part->about, &part->stack_ids);
+		return rc;
 	}
 	part->totals = (struct part_totals){ .min_start_unix_ns = UINT64_MAX };
 	rc = trace_index_load(part, txn);
@@ -399,7 +402,11 @@ int part_block(struct part *part, const struct txn *txn, uint32_t seq, struct bl
 	struct str value;
 	int rc = part_value(part, txn, seq, &value);
 
-	return rc < 0 ? rc : block_open(value, !part->is_closed, out_block);
+	if (rc == 0)
+		rc = block_open(value, !part->is_closed, out_block);
+	if (rc == 0)
+		out_block->stack_ids = part->stack_ids;
+	return rc;
 }
 
 int part_pending_block(const struct part *part, uint32_t seq, struct block *out_block)

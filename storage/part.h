@@ -23,7 +23,7 @@
 #include "storage/txn.h"
 #include "storage/young_run.h"
 
-#define PART_VERSION     4 /* and no other is read */
+#define PART_VERSION     5 /* and no other is read */
 #define PART_OPEN_FILE   "open.mdb"
 #define PART_LOG_FILE    "open.log"
 #define PART_CLOSED_FILE "closed.mdb"
@@ -45,7 +45,8 @@ struct part {
 	atomic_uint references;
 	bool is_closed;            /* compacted: blocks are in the database; else in the log */
 	struct block_log log;      /* of one that is not closed */
-	struct str filter;         /* of a closed part; lies in the map */
+	struct str filter;         /* of a closed part; lies in the map, as the next */
+	struct str stack_ids;      /* stack_numbers.h */
 	uint64_t next_seq;         /* writer only, as the next two */
 	uint64_t spilled_seq;      /* blocks up to here are in the runs on disk */
 	uint32_t run_count;        /* ... and these are the runs */

@@ -357,10 +357,11 @@ static int step_spans(struct repack *repack)
 	rc = flush(repack);
 	if (rc == 0 && repack->summaries.len)
 		rc = write_summaries(repack);
+	stack_numbers_put(&repack->packer.stacks, repack->txn, repack->to->about);
 	forget_blocks(repack);
 	ledger_map_close(&repack->ledgers);
 	repack->pass = PASS_DONE;
-	return rc;
+	return rc < 0 ? rc : repack->txn->error;
 }
 
 int repack_step(struct repack *repack, struct txn *txn, bool *out_done)

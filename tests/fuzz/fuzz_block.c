@@ -37,10 +37,12 @@ static void read_ledgers(const struct block *block)
 
 static void read_block(struct str value)
 {
+	static const uint64_t ids[] = { 1ull << 40, 2ull << 40, 3ull << 40, 4ull << 40 };
 	struct block block;
 
 	if (block_open(value, true, &block) < 0)
 		return;
+	block.stack_ids = (struct str){ (const char *)ids, sizeof(ids) };
 	block_figures(&block);
 	if (block_load(&block) == 0 || !block.packed) { /* its own checksum fits or not: slices
 							   must hold either way */

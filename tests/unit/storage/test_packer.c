@@ -404,6 +404,7 @@ static void check(const struct packer *packer, uint32_t count)
 	struct block block;
 
 	assert_int_equal(block_open(buf_str(&packer->block), false, &block), 0);
+	block.stack_ids = buf_str(&packer->stacks.ids);
 	assert_int_equal(block.header->row_count, count);
 	if (below(2)) /* in either order */
 		assert_int_equal(block_figures(&block), 0);
@@ -445,6 +446,44 @@ static void what_is_packed_comes_back(void **state)
 		check(&packer, count);
 		arena_clear(&arena);
 	}
+	packer_fini(&packer);
+	fini_sources();
+}
+
+static void stacks_without_a_number_come_back(void **state)
+{
+	struct packer packer;
+	uint32_t number = 1;
+
+	(void)state;
+	arena_init(&arena, 0);
+	assert_int_equal(packer_init(&packer, SEED, 1), 0);
+	for (uint64_t i = 0; number; i++)
+		assert_int_equal(stack_numbers_of(&packer.stacks, i << 32, &number), 0);
+	assert_int_equal(packer.stacks.ids.len, STACK_NUMBERS_MAX * sizeof(uint64_t));
+	invent(90);
+	pack(&packer, BLOCK_SPANS, ROWS);
+	check(&packer, ROWS);
+	packer_fini(&packer);
+	fini_sources();
+}
+
+static void a_stack_that_the_part_does_not_know_is_damage(void **state)
+{
+	struct packer packer;
+	struct block block;
+
+	(void)state;
+	arena_init(&arena, 0);
+	assert_int_equal(packer_init(&packer, SEED, 1), 0);
+	invent(90);
+	pack(&packer, BLOCK_SPANS, ROWS);
+	assert_true(packer.stacks.ids.len > 0);
+	assert_int_equal(block_open(buf_str(&packer.block), false, &block), 0);
+	block.stack_ids =
+		(struct str){ packer.stacks.ids.data, packer.stacks.ids.len - sizeof(uint64_t) };
+	assert_int_equal(block_load(&block), -EBADMSG);
+	block_close(&block);
 	packer_fini(&packer);
 	fini_sources();
 }
@@ -563,6 +602,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers_of_all_lengths_come_back),
 		cmocka_unit_test(what_is_packed_comes_back),
+		cmocka_unit_test(stacks_without_a_number_come_back),
+		cmocka_unit_test(a_stack_that_the_part_does_not_know_is_damage),
 		cmocka_unit_test(no_flipped_bit_and_no_cut_is_believed),
 	};
 
