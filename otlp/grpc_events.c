@@ -11,8 +11,8 @@
 #include "otlp/grpc_http.h"
 #include "otlp/grpc_session_state.h"
 
-#define EXPECTATION      "100-continue"
-#define MAX_LACKING_ROOM 32 /* refusals that a client has not taken yet */
+#define EXPECTATION         "100-continue"
+#define MAX_UNSENT_REFUSALS 32 /* for want of memory */
 
 static int count_nonsense(struct grpc_session *session, enum grpc_guard_kind kind)
 {
@@ -166,7 +166,8 @@ static struct grpc_error find_room(struct grpc_session *session, struct grpc_str
 {
 	if (!grpc_share_is_over(&session->share))
 		return (struct grpc_error){ 0 };
-	if (++session->lacking_room > MAX_LACKING_ROOM)
+	stream->is_refusal_unsent = true;
+	if (++session->unsent_refusals > MAX_UNSENT_REFUSALS)
 		grpc_session_condemn(session, "too_many_streams", NGHTTP2_ENHANCE_YOUR_CALM);
 	return grpc_stream_lacks_room(stream);
 }
@@ -298,16 +299,29 @@ static int on_stream_close(nghttp2_session *http2, int32_t stream_id, uint32_t c
 		session->options.counters->cancelled++;
 	TAILQ_REMOVE(&session->all, stream, all);
 	session->open_streams--;
-	session->lacking_room -= stream->lacks_room;
+	session->unsent_refusals -= stream->is_refusal_unsent;
 	grpc_stream_free(stream);
 	return 0;
 }
 
-/* A reply that went out before the request had ended: the client need not send the rest. */
-static void stop_request(nghttp2_session *http2, int32_t stream_id)
+/* A reply that went out before the request had ended: the client need not send the rest. Some that
+ * speak plain HTTP (curl 7.88) forget the reply when this comes with it: they get it at the next
+ * tick, unless they end the stream themselves. */
+static void stop_request(struct grpc_session *session, int32_t stream_id)
 {
-	if (nghttp2_session_get_stream_remote_close(http2, stream_id) == 0)
-		nghttp2_submit_rst_stream(http2, NGHTTP2_FLAG_NONE, stream_id, NGHTTP2_NO_ERROR);
+	struct grpc_stream *stream = find_stream(session, stream_id);
+
+	if (stream && stream->is_refusal_unsent) {
+		stream->is_refusal_unsent = false;
+		session->unsent_refusals--;
+	}
+	if (nghttp2_session_get_stream_remote_close(session->http2, stream_id) != 0)
+		return;
+	if (stream && stream->is_http)
+		stream->stops_at_tick = true;
+	else
+		nghttp2_submit_rst_stream(session->http2, NGHTTP2_FLAG_NONE, stream_id,
+					  NGHTTP2_NO_ERROR);
 }
 
 /* Must return 0: nghttp2 has already handed out the bytes. grpc_session_pull looks at the state. */
@@ -315,15 +329,16 @@ static int on_frame_send(nghttp2_session *http2, const nghttp2_frame *frame, voi
 {
 	struct grpc_session *session = user_data;
 
+	(void)http2;
 	switch (frame->hd.type) {
 	case NGHTTP2_HEADERS:
 		if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
-			stop_request(http2, frame->hd.stream_id);
+			stop_request(session, frame->hd.stream_id);
 		grpc_guard_forgive(&session->guard);
 		break;
 	case NGHTTP2_DATA:
 		if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
-			stop_request(http2, frame->hd.stream_id);
+			stop_request(session, frame->hd.stream_id);
 		grpc_guard_forgive(&session->guard);
 		break;
 	case NGHTTP2_RST_STREAM: /* NO_ERROR follows a whole reply: that costs no more than others

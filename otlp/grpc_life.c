@@ -75,6 +75,13 @@ static bool goes_on_for_too_long(const struct grpc_session *session,
 	return stream->goes_on && (is_silent || session->now_ms >= stream->deadline_ms);
 }
 
+static void reset_stream(struct grpc_session *session, const struct grpc_stream *stream,
+			 uint32_t code)
+{
+	submitted(session,
+		  nghttp2_submit_rst_stream(session->http2, NGHTTP2_FLAG_NONE, stream->id, code));
+}
+
 static void tick_stream(struct grpc_session *session, struct grpc_stream *stream)
 {
 	struct grpc_error error =
@@ -83,8 +90,9 @@ static void tick_stream(struct grpc_session *session, struct grpc_stream *stream
 	if (error.status)
 		grpc_session_refuse(session, stream, error);
 	else if (is_left_lying(session, stream) || goes_on_for_too_long(session, stream))
-		submitted(session, nghttp2_submit_rst_stream(session->http2, NGHTTP2_FLAG_NONE,
-							     stream->id, NGHTTP2_CANCEL));
+		reset_stream(session, stream, NGHTTP2_CANCEL);
+	else if (stream->stops_at_tick)
+		reset_stream(session, stream, NGHTTP2_NO_ERROR);
 	else if (stream->state < GRPC_STREAM_REPLIED || stream->goes_on)
 		session->deadline_ms = MIN(session->deadline_ms, stream->deadline_ms);
 }

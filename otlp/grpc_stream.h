@@ -46,7 +46,9 @@ struct grpc_stream {
 	struct grpc_share *share;  /* borrowed: the connection's */
 	bool is_http;              /* plain: the body has no prefix, the answer no trailers */
 	bool is_head, is_json;     /* of plain HTTP: how it is answered */
+	bool stops_at_tick;        /* answered; the rest of the request is not wanted */
 	bool lacks_room;           /* refused for want of memory: it has no part in the share */
+	bool is_refusal_unsent;    /* ... and has not been told */
 	struct http_fields fields; /* owned: as long as somebody may ask for them */
 	struct buf reply;          /* prefix and message, until sent */
 	size_t reply_sent;

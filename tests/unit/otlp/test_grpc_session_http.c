@@ -145,6 +145,11 @@ static void too_large_is_413_before_and_behind_the_body(void **state)
 	call->keeps_open = true;
 	peer_pump(peer);
 	assert_int_equal(call->http_status, 413);
+	assert_false(call->is_closed); /* the rest is stopped when the reply has been seen */
+	grpc_session_tick(peer->server, peer->now_ms += 1000);
+	peer_pump(peer);
+	assert_true(call->is_closed);
+	assert_int_equal(call->close_code, NGHTTP2_NO_ERROR);
 	assert_false(grpc_session_next(peer->server, &(struct grpc_request){ 0 }));
 	large.len--;
 	call = post(peer, buf_str(&large), "content-length", "100000");
