@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other people's OTLP software against `spanwise serve`. Run by tests/interop/otlp, which says what it needs.
 
-    otlp.py BINARY [h2spec grpcurl ghz telemetrygen collector forwarding python go js java rust]
+    otlp.py BINARY [h2spec curl grpcurl ghz telemetrygen collector forwarding python go js java rust]
 
 Each check starts a daemon of its own, prints one line, and the run ends with 1 if one of them failed. What is not installed is built
 into build/interop by the ordinary clients of the languages' registries; what cannot be built is said to be skipped.
@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -129,6 +130,23 @@ def h2spec(daemon):
     last = output.strip().splitlines()[-1]
     assert last.endswith(" 0 failed"), output[output.find("Failures"):]
     return last
+
+
+def curl(daemon):
+    """Each version of HTTP, a body that fits and one that does not, announced and in chunks."""
+    if not shutil.which("curl"):
+        raise Skipped("there is no curl")
+    tried = []
+    for version in ("--http1.0", "--http1.1", "--http2", "--http2-prior-knowledge"):
+        for size, wanted in ((100, "200"), (1 << 20, "200"), (30 << 20, "413")):
+            for more in ((), ("-H", "Transfer-Encoding: chunked"), ("-H", "Expect: 100-continue")):
+                if more and version == "--http1.0":
+                    continue
+                found = sh("curl", "-s", "-m", "60", version, "-H", "Content-Type: application/json", *more, "--data-binary", "@-", "-o", "/dev/null",
+                           "-w", "%{http_code}", f"http://{daemon.http}/v1/traces", input='{"resourceSpans":[]}' + " " * size)
+                assert found == wanted, (version, size, more, found)
+        tried.append(version.lstrip("-"))
+    return "200 and 413 by " + ", ".join(tried)
 
 
 def protoset(folder):
@@ -290,7 +308,7 @@ def rust(daemon):
     return check_sdk(daemon, [folder / "target/release/spanwise-interop"], ["grpc", "proto", "json"], ["grpc", "proto", "json"])
 
 
-CHECKS = {"h2spec": h2spec, "grpcurl": grpcurl, "ghz": ghz, "telemetrygen": telemetrygen, "collector": through_collector, "forwarding": forwarding, "python": python, "go": go,
+CHECKS = {"h2spec": h2spec, "curl": curl, "grpcurl": grpcurl, "ghz": ghz, "telemetrygen": telemetrygen, "collector": through_collector, "forwarding": forwarding, "python": python, "go": go,
           "js": js, "java": java, "rust": rust}
 
 
