@@ -2,6 +2,7 @@
 """A disk that fails, is slow or loses what was not synced, and a clock that jumps: nothing that was acknowledged is lost,
 senders are told to come again, memory stays bounded, and the daemon goes on by itself when the fault is over."""
 
+import collections
 import http.client
 import os
 import random
@@ -133,6 +134,7 @@ class Client(threading.Thread):
         super().__init__(daemon=True)
         self.target, self.next, self.size, self.over_http = daemon, first, size, over_http
         self.acknowledged, self.refused, self.over = [], 0, False
+        self.reasons = collections.Counter()  # of what gRPC's client calls unavailable
         self.start()
 
     def send(self, channel, message):
@@ -146,6 +148,7 @@ class Client(threading.Thread):
         except grpc.RpcError as error:
             if error.code() != grpc.StatusCode.UNAVAILABLE:
                 raise
+            self.reasons[error.details()] += 1
             return False
 
     def run(self):
@@ -216,7 +219,8 @@ def overload():
     refused = sum(client.refused for client in clients)
     counted = daemon.metric("spanwise_receiver_refused_spans_total") + daemon.metric(
         "spanwise_grpc_replies_total", 'code="UNAVAILABLE"') + daemon.metric("spanwise_http_replies_total", 'code="503"')
-    assert refused and counted >= refused, (refused, counted)
+    reasons = sum((client.reasons for client in clients), collections.Counter())
+    assert refused and counted >= refused, (refused, counted, reasons)
     assert largest < 128, largest
     for client in clients:
         all_there(daemon, client.acknowledged)
