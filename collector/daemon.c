@@ -160,6 +160,7 @@ static int bind_ports(struct daemon *daemon)
 		.daemon = daemon,
 		.tls = daemon->guards.of[GUARDED_API].tls,
 		.tokens = daemon->guards.of[GUARDED_API].tokens,
+		.origins = config->api_cors_origins,
 	};
 	int rc = network_new(&options, &daemon->network);
 

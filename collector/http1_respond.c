@@ -62,7 +62,7 @@ void http1_respond(const struct http1_response *response, bool keep_alive, bool 
 			   response->etag);
 	else
 		buf_append_text(out, "Cache-Control: no-store\r\n");
-	if (response->status != 304)
+	if (response->status != 304 && response->status != 204)
 		buf_printf(out, "Content-Length: %zu\r\n", response->body.len);
 	buf_printf(out, "Connection: %s\r\n\r\n", keep_alive ? "keep-alive" : "close");
 	if (!is_head && response->body.len)

@@ -17,6 +17,7 @@
 #include "collector/log.h"
 #include "collector/metrics.h"
 #include "collector/net/endpoint.h"
+#include "collector/net/origins.h"
 #include "collector/net/tokens.h"
 #include "collector/net/transport.h"
 #include "collector/query.h"
@@ -30,6 +31,7 @@
 struct http_server {
 	struct daemon *daemon; /* borrowed */
 	struct tokens *tokens; /* borrowed; NULL: everybody may ask */
+	const char *origins;   /* borrowed */
 	struct endpoint endpoint;
 	struct transport_options transport;
 	bool is_local; /* listens on loopback: the Host header must say so */
@@ -160,6 +162,31 @@ static void make_etag(struct str body, char out_etag[ETAG_CHARS])
 		 body.len);
 }
 
+static bool is_preflight(const struct http_conn *conn)
+{
+	const struct http1_request *request = &conn->http.request;
+
+	return origins_is_preflight(conn->server->origins, request->method,
+				    http1_header(request, "origin"),
+				    http1_header(request, "access-control-request-method"));
+}
+
+/* The answer's own lines, and what a browser must see before it shows the answer to a page. */
+static void put_headers(const struct http_conn *conn, const struct answer *answer, struct buf *out)
+{
+	const char *origins = conn->server->origins;
+	struct str origin = http1_header(&conn->http.request, "origin");
+
+	if (answer->headers)
+		buf_append_text(out, answer->headers);
+	origins_put(origins, origin, out);
+	if (is_preflight(conn))
+		origins_put_preflight("GET, HEAD", "authorization, if-none-match", out);
+	else if (origins_allow(origins, origin))
+		buf_append_text(out, "Access-Control-Expose-Headers: etag, retry-after\r\n");
+	buf_append(out, "", 1);
+}
+
 /* Pool thread, or any for `server` NULL: everything of the answer but sending it. */
 static void respond(const struct http_conn *conn, const struct answer *answer, struct buf *out)
 {
@@ -167,13 +194,16 @@ static void respond(const struct http_conn *conn, const struct answer *answer, s
 	struct http1_response response = {
 		.status = answer->status,
 		.content_type = answer->content_type,
-		.headers = answer->headers,
 		.body = buf_str(&answer->body),
 	};
 	char etag[ETAG_CHARS];
-	struct buf packed;
+	struct buf packed, headers;
 
 	buf_init(&packed, 0);
+	buf_init(&headers, 0);
+	put_headers(conn, answer, &headers);
+	if (buf_error(&headers) == 0)
+		response.headers = headers.data;
 	if (answer->has_etag && answer->status == 200) {
 		make_etag(response.body, etag);
 		response.etag = etag;
@@ -190,6 +220,7 @@ static void respond(const struct http_conn *conn, const struct answer *answer, s
 	}
 	http1_respond(&response, conn->keep_alive, request->is_head, out);
 	buf_fini(&packed);
+	buf_fini(&headers);
 }
 
 /* What orchestrators ask, who have no token: nothing is told but that we live. */
@@ -198,12 +229,18 @@ static bool is_public(struct str path)
 	return str_eq(path, STR("/healthz")) || str_eq(path, STR("/readyz"));
 }
 
+/* Not a page that made its own name ours. */
+static bool is_for_us(const struct http_conn *conn)
+{
+	return !conn->server->is_local ||
+	       http_host_is_local(http1_header(&conn->http.request, "host"));
+}
+
 static bool is_allowed(const struct http_conn *conn, struct answer *answer)
 {
 	const struct http1_request *request = &conn->http.request;
-	struct str host = http1_header(request, "host");
 
-	if (conn->server->is_local && !http_host_is_local(host)) {
+	if (!is_for_us(conn)) {
 		answer_fail(answer, 421, "wrong_host",
 			    "this address answers to localhost, 127.0.0.1 and [::1] only");
 		return false;
@@ -230,7 +267,9 @@ static void on_work(uv_work_t *work)
 	struct answer answer;
 
 	answer_init(&answer);
-	if (is_allowed(conn, &answer))
+	if (is_preflight(conn) && is_for_us(conn))
+		answer = (struct answer){ .status = 204 };
+	else if (is_allowed(conn, &answer))
 		query_run(daemon, request->path, request->query, http1_header(request, "accept"),
 			  &answer);
 	metrics_add(daemon_metrics(daemon), METRIC_API_REQUESTS, 1);
@@ -410,6 +449,7 @@ static struct http_server *server_new(const struct http_server_options *options)
 	}
 	server->daemon = options->daemon;
 	server->tokens = options->tokens;
+	server->origins = options->origins;
 	server->is_local = address_check(options->address) == ADDRESS_LOOPBACK;
 	server->holders = 1;
 	server->transport = (struct transport_options){

@@ -27,6 +27,7 @@ struct http_server_options {
 	struct daemon *daemon;
 	struct tls_context *tls; /* NULL: plain */
 	struct tokens *tokens;   /* NULL: everybody may ask */
+	const char *origins;     /* pages that may ask, as in net/origins.h */
 };
 
 /* `out_bound_address` gets the real address. */

@@ -1,31 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collector/receive/otlp_gate.h"
 
+#include "collector/net/origins.h"
 #include "collector/net/tokens.h"
-
-#define CORS_MAX_AGE_S 7200
-
-/* Whether `origin` stands in the comma separated list, or everybody does. */
-static bool may_read(const struct otlp_service *service, struct str origin)
-{
-	const char *at = service->cors_origins;
-
-	while (*at && origin.len) {
-		size_t len = strcspn(at, ", ");
-		struct str one = { at, len };
-
-		if (str_eq(one, origin) || str_eq(one, STR("*")))
-			return true;
-		at += len;
-		at += strspn(at, ", ");
-	}
-	return false;
-}
 
 static bool is_preflight(const struct otlp_service *service, const struct otlp_gate_head *head)
 {
-	return str_eq(head->method, STR("OPTIONS")) && head->preflight_method.len &&
-	       may_read(service, head->origin);
+	return origins_is_preflight(service->cors_origins, head->method, head->origin,
+				    head->preflight_method);
 }
 
 static const char *lines_for(int status)
@@ -82,20 +64,17 @@ struct otlp_gate_verdict otlp_gate_check(const struct otlp_service *service,
 static void put_cors(const struct otlp_service *service, const struct otlp_gate_head *head,
 		     struct buf *out)
 {
-	if (!*service->cors_origins)
-		return;
-	buf_append_text(out, "Vary: Origin\r\n");
-	if (!may_read(service, head->origin))
-		return;
-	buf_printf(out, "Access-Control-Allow-Origin: %.*s\r\n", (int)head->origin.len,
-		   head->origin.data);
+	struct buf headers;
+
+	origins_put(service->cors_origins, head->origin, out);
 	if (!is_preflight(service, head))
 		return;
-	buf_printf(out,
-		   "Access-Control-Allow-Methods: POST\r\nAccess-Control-Max-Age: %d\r\n"
-		   "Access-Control-Allow-Headers: content-type, content-encoding, "
-		   "authorization%s%s\r\n",
-		   CORS_MAX_AGE_S, *service->cors_headers ? ", " : "", service->cors_headers);
+	buf_init(&headers, 0);
+	buf_printf(&headers, "content-type, content-encoding, authorization%s%s%c",
+		   *service->cors_headers ? ", " : "", service->cors_headers, 0);
+	if (buf_error(&headers) == 0)
+		origins_put_preflight("POST", headers.data, out);
+	buf_fini(&headers);
 }
 
 void otlp_gate_put_headers(const struct otlp_service *service, const struct otlp_gate_head *head,

@@ -35,8 +35,8 @@ def message(now):
     return whole
 
 
-def fetch(daemon, path, **headers):
-    asked = urllib.request.Request(f"http://{daemon.api}{path}", headers=headers)
+def fetch(daemon, path, method="GET", **headers):
+    asked = urllib.request.Request(f"http://{daemon.api}{path}", headers=headers, method=method)
     try:
         with urllib.request.urlopen(asked, timeout=30) as answer:
             return answer.status, answer.headers, answer.read()
@@ -64,6 +64,28 @@ def fits(document, path, answered):
     value = json.loads(body)
     jsonschema.Draft202012Validator(dict(schema, components=document["components"])).validate(value)
     return value
+
+
+def cors():
+    """Pages of the named origins may ask; others, and those that only claim our name, may not."""
+    daemon = Daemon("--probe=off", "--api-cors-origins=https://a.example, https://b.example")
+    ours, theirs = {"Origin": "https://b.example"}, {"Origin": "https://c.example"}
+    status, headers, _ = fetch(daemon, "/api/v1/services", **ours)
+    assert status == 200 and headers["Access-Control-Allow-Origin"] == "https://b.example", headers
+    assert "Origin" in headers.get_all("Vary") and "etag" in headers["Access-Control-Expose-Headers"], headers
+    assert fetch(daemon, "/api/v1/nothing", **ours)[1]["Access-Control-Allow-Origin"] == "https://b.example"
+    status, headers, _ = fetch(daemon, "/api/v1/services", **theirs)
+    assert status == 200 and "Access-Control-Allow-Origin" not in headers, headers
+
+    wish = {"method": "OPTIONS", "Access-Control-Request-Method": "GET"}
+    status, headers, body = fetch(daemon, "/api/v1/services", **ours, **wish)
+    assert (status, body, headers["Content-Length"]) == (204, b"", None), (status, headers)
+    assert headers["Access-Control-Allow-Origin"] == "https://b.example" and "GET" in headers["Access-Control-Allow-Methods"]
+    assert "authorization" in headers["Access-Control-Allow-Headers"], headers
+    status, headers, _ = fetch(daemon, "/api/v1/services", **theirs, **wish)
+    assert status == 405 and "Access-Control-Allow-Origin" not in headers, headers
+    assert fetch(daemon, "/api/v1/services", Host="a.example", **ours, **wish)[0] == 421
+    assert daemon.stop() == 0, daemon.log()
 
 
 def main():
@@ -129,6 +151,7 @@ def main():
     assert fetch(daemon, "/readyz")[0] == 200
     assert fetch(daemon, "/api/v1/nothing")[0] == 404
     assert daemon.stop() == 0, daemon.log()
+    cors()
 
 
 run(main)
