@@ -9,6 +9,7 @@
 
 #include "bpf/symbol_debug.h"
 #include "bpf/symbol_go.h"
+#include "bpf/symbol_plt.h"
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
 
@@ -82,6 +83,9 @@ int symbol_file_read(struct symbol_file *file, int fd, int root_fd, const char *
 		rc = -ENOENT;
 	if (rc == 0 || rc == -ENOENT)
 		rc = symbol_table_add(&file->functions, &sections, SHT_DYNSYM);
+	if ((rc == 0 || rc == -ENOENT) &&
+	    symbol_plt_add(&file->functions, &sections) == -ENOMEM) /* of others: do without */
+		rc = -ENOMEM;
 	sections_close(&sections);
 	if (rc < 0 && rc != -ENOENT) {
 		symbol_file_fini(file);

@@ -66,6 +66,19 @@ static bool is_code(const struct sections *sections, const Elf64_Sym *symbol)
 	       sections->headers[symbol->st_shndx].sh_flags & SHF_EXECINSTR;
 }
 
+/* One without a size reaches to the next, but not out of its section: what is made by the linker
+ * comes behind it, and has no symbols. */
+static uint64_t size_of(const struct sections *sections, const Elf64_Sym *symbol)
+{
+	const Elf64_Shdr *section =
+		symbol->st_shndx < sections->count ? &sections->headers[symbol->st_shndx] : NULL;
+
+	if (symbol->st_size || !section || symbol->st_value < section->sh_addr ||
+	    symbol->st_value - section->sh_addr >= section->sh_size)
+		return symbol->st_size;
+	return section->sh_size - (symbol->st_value - section->sh_addr);
+}
+
 static unsigned rank_of(const Elf64_Sym *symbol)
 {
 	switch (ELF64_ST_BIND(symbol->st_info)) {
@@ -103,8 +116,8 @@ static int add_all(struct symbol_table *table, const struct sections *sections,
 		bytes = name_length(name, texts_bytes - symbol->st_name);
 		if (bytes == 0 || name[0] == '$') /* of the assembler's own */
 			continue;
-		rc = symbol_table_put(table, symbol->st_value, symbol->st_size, rank_of(symbol),
-				      name, bytes);
+		rc = symbol_table_put(table, symbol->st_value, size_of(sections, symbol),
+				      rank_of(symbol), name, bytes);
 	}
 	return rc;
 }
