@@ -53,6 +53,24 @@ enum event_slice_flag {
 	EVENT_STACK_BUDGET = 1 << 17, /* no stack: too many were being taken */
 	EVENT_TOLD = 1 << 18,         /* every change of the tag within the slice was told ... */
 	EVENT_CHANGED = 1 << 19,      /* ... and there were some: in records right before it */
+	EVENT_KERNEL_WAIT = 15 << 20, /* enum event_kernel_wait: what the kernel's stack says */
+};
+#define EVENT_KERNEL_WAIT_SHIFT 20
+
+/* What a wait is for, told by the kernel's functions in which the thread stands: asked only where
+ * state, call and target leave it open. */
+enum event_kernel_wait {
+	KERNEL_WAIT_UNKNOWN = 0,
+	KERNEL_WAIT_LOCK,
+	KERNEL_WAIT_NET,
+	KERNEL_WAIT_DISK,
+	KERNEL_WAIT_POLL,
+	KERNEL_WAIT_SLEEP,
+	KERNEL_WAIT_PIPE,
+	KERNEL_WAIT_FAULT,
+	KERNEL_WAIT_CHILD,
+	KERNEL_WAIT_SIGNAL,
+	KERNEL_WAIT_IO_URING,
 };
 /* Neither EVENT_TAG_OUT nor EVENT_TAG_OUT_UNKNOWN: the thread published nothing at out_ns. */
 
@@ -181,6 +199,10 @@ enum event_stack_end {
 					what keeps frame pointers */
 	STACK_ENDS,
 };
+
+/* Set in the address of the frame that the kernel makes for a signal's handler: it begins where the
+ * handler returns to. */
+#define STACK_SIGNAL (1ull << 60)
 
 /* The code that a thread was in when it left the CPU, or at a tick. Its id is a hash of what
  * follows and of the address space, so that each distinct stack need be told only now and then. */

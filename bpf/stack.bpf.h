@@ -3,7 +3,11 @@
  *
  * Taken where a span's thread leaves the CPU to wait, and where a tick finds it at work. The record
  * of the slice carries the id alone; the addresses go to the worker, which finds the names, each
- * distinct stack once in a while. */
+ * distinct stack once in a while.
+ *
+ * The dear parts are global functions, all of whose arguments and results are numbers: what they
+ * work on is the CPU's own unwind_walk. The verifier looks at each of them once, and not again for
+ * every way that leads there. */
 #pragma once
 
 #include "bpf/maps.bpf.h"
@@ -22,10 +26,20 @@ struct {
 	__uint(max_entries, 512 * 1024);
 } stacks SEC(".maps");
 
+/* The kernel's functions that tell what is waited for: filled by the worker, which knows their
+ * names. Others are left out. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KERNEL_WAITS);
+	__type(key, __u32);
+	__type(value, struct kernel_wait);
+} kernel_waits SEC(".maps");
+
 /* What a thread keeps of the stack that was taken of it last. */
 struct stack_memo {
 	__u64 python; /* where its interpreter keeps its state, see python.bpf.h */
-	__u64 print;  /* of the place, 0: none; see stack_print */
+	__u64 print;  /* of the place, 0: none; see stack_print. Below STACK_PRINT_STEP: enum
+			 event_kernel_wait */
 	__u64 span;   /* that it carried */
 	__u64 id;
 };
@@ -56,45 +70,59 @@ static __always_inline __u64 stack_mix(__u64 hash, __u64 value)
 }
 
 #define STACK_PRINT_WORDS 32
+#define STACK_PRINT_STEP  16ull
 
 /* Of where the thread is: its registers, its system call, and the top of its stack, in which its
  * innermost frames lie. 0: not readable. */
-static __noinline __u64 stack_print(struct unwind_walk *walk, struct task_struct *task)
+__noinline int stack_print(void)
 {
-	void *registers = task_registers(task);
+	struct unwind_walk *walk = unwind_scratch();
+	void *registers = task_registers(task_current());
 	__u64 sp = FIELD(struct pt_regs, registers, sp), print = sp;
 
-	if (!walk || bpf_probe_read_user(walk->stack.addresses, 8 * STACK_PRINT_WORDS, (void *)sp))
+	if (!walk)
+		return 0;
+	walk->print = 0;
+	if (bpf_probe_read_user(walk->stack.addresses, 8 * STACK_PRINT_WORDS, (void *)sp))
 		return 0;
 	print = stack_mix(print, FIELD(struct pt_regs, registers, ip));
 	print = stack_mix(print, FIELD(struct pt_regs, registers, bp));
 	print = stack_mix(print, FIELD(struct pt_regs, registers, orig_ax));
 	for (int i = 0; i < STACK_PRINT_WORDS; i++)
 		print = stack_mix(print, walk->stack.addresses[i]);
-	return print;
+	walk->print = print & ~(STACK_PRINT_STEP - 1);
+	return 0;
+}
+
+/* As a slice's flags say it. */
+static __always_inline __u32 stack_wait_flags(const struct stack_memo *memo)
+{
+	return (memo->print & (STACK_PRINT_STEP - 1)) << EVENT_KERNEL_WAIT_SHIFT;
 }
 
 /* Without budget: a thread that waits where it waited before, for the same span, has the stack that
  * it had. 0: it is elsewhere, and has none. */
-static __always_inline __u64 stack_recall(const struct stack_memo *memo, struct task_struct *task,
-					  __u64 span)
+static __always_inline __u64 stack_recall(const struct stack_memo *memo, __u64 span)
 {
+	struct unwind_walk *walk = unwind_scratch();
+	__u64 print = memo->print & ~(STACK_PRINT_STEP - 1);
 	struct event_counters *count = this_cpu_counters();
 
-	if (memo->print && memo->span == span && memo->print == stack_print(unwind_scratch(), task))
-		return memo->id;
+	if (walk && print && memo->span == span) {
+		stack_print();
+		if (walk->print == print)
+			return memo->id;
+	}
 	if (count)
 		count->stack_budget++;
 	return 0;
 }
 
 /* The same addresses in the same address space, and the same end, have the same id. */
-static __noinline __u64 stack_hash(struct event_stack *stack, __u64 seed)
+static __always_inline __u64 stack_hash(const struct event_stack *stack, __u64 seed)
 {
 	__u64 hash = seed;
 
-	if (!stack)
-		return 0;
 	for (__u32 i = 0; i < EVENT_MAX_FRAMES && i < stack->count; i++)
 		hash = stack_mix(hash, stack->addresses[i]);
 	hash = stack_mix(hash, (__u64)stack->header.flags << 32 | stack->count);
@@ -120,17 +148,60 @@ static __always_inline void stack_tell(struct event_stack *stack)
 }
 
 #define STACK_KERNEL_FRAMES 32
+#define STACK_WAIT_FRAMES   16 /* of them, for the innermost that tells what it waits for */
+#define STACK_WAIT_STEPS    10 /* 2^10 = KERNEL_WAITS */
 
-static __always_inline void stack_add_kernel(void *context, struct event_stack *stack)
+/* Of one return address. */
+static __noinline __u32 stack_wait_at(__u64 address)
+{
+	__u32 low = 0, high = KERNEL_WAITS;
+
+	for (int step = 0; step <= STACK_WAIT_STEPS && low < high; step++) {
+		__u32 middle = (low + high) / 2;
+		struct kernel_wait *at = bpf_map_lookup_elem(&kernel_waits, &middle);
+
+		if (!at)
+			return KERNEL_WAIT_UNKNOWN;
+		if (address - 1 - at->start < at->bytes)
+			return at->wait;
+		if (at->start < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return KERNEL_WAIT_UNKNOWN;
+}
+
+/* enum event_kernel_wait, of the frames from `first` on. */
+__noinline int stack_kernel_wait(__u32 first)
+{
+	struct unwind_walk *walk = unwind_scratch();
+
+	for (__u32 i = 0; walk && i < STACK_WAIT_FRAMES; i++) {
+		__u32 at = first + i, wait;
+
+		if (at >= EVENT_MAX_FRAMES || at >= walk->stack.count)
+			break;
+		wait = stack_wait_at(walk->stack.addresses[at]);
+		if (wait)
+			return wait & (STACK_PRINT_STEP - 1);
+	}
+	return KERNEL_WAIT_UNKNOWN;
+}
+
+/* What they say of the wait. */
+static __always_inline __u32 stack_add_kernel(void *context, struct event_stack *stack)
 {
 	__u32 count = stack->count;
 
 	if (count > EVENT_MAX_FRAMES - STACK_KERNEL_FRAMES)
-		return;
+		return KERNEL_WAIT_UNKNOWN;
 	long bytes = bpf_get_stack(context, &stack->addresses[count], 8 * STACK_KERNEL_FRAMES, 0);
 
-	if (bytes > 0)
-		stack->count = count + (__u32)bytes / 8;
+	if (bytes <= 0)
+		return KERNEL_WAIT_UNKNOWN;
+	stack->count = count + (__u32)bytes / 8;
+	return stack_kernel_wait(count);
 }
 
 /* Calls that say themselves what they wait for. */
@@ -173,30 +244,58 @@ static __always_inline bool stack_wants_kernel(const struct event_slice *slice, 
 	return !(flags & EVENT_TARGET) && !stack_call_is_plain(slice->syscall);
 }
 
-/* Takes the user stack of the current thread; its id. `context` is the program's own, `memo` the
- * thread's; its span is set. */
-static __always_inline __u64 stack_take(void *context, struct task_struct *task, __u32 pid,
-					__u32 tid, struct stack_memo *memo, bool with_kernel)
+/* The user's part: of the current thread. */
+__noinline int stack_walk(__u32 pid)
 {
 	struct unwind_walk *walk = unwind_scratch();
+	struct task_struct *task = task_current();
 
 	if (!walk)
-		return STACK_NOT_TAKEN;
+		return 0;
+	stack_print();
+	unwind_stack(walk, task, pid);
+	walk->stack.header.flags = walk->end;
+	python_stack(task, pid, &walk->python);
+	return 0;
+}
+
+/* Once all of it is there. */
+__noinline int stack_finish(__u32 pid, __u32 tid)
+{
+	struct unwind_walk *walk = unwind_scratch();
+	struct task_struct *task = task_current();
+
+	if (!walk)
+		return 0;
 	struct event_stack *stack = &walk->stack;
 
-	memo->print = stack_print(walk, task);
-	unwind_stack(walk, task, pid);
-	stack->header.flags = walk->end;
-	python_stack(task, pid, &memo->python);
-	if (with_kernel)
-		stack_add_kernel(context, stack);
 	stack->pid = pid;
 	stack->tid = tid;
 	/* A typed pointer may not be reckoned with; one that was probed is a number. */
 	stack->id = stack_hash(stack, stack_mix(pid, (__u64)BPF_CORE_READ(task, mm)));
-	memo->id = stack->id;
 	stack_tell(stack);
-	return stack->id;
+	return 0;
+}
+
+/* Takes the stack of the current thread; its id. `context` is the program's own, `memo` the
+ * thread's; its span is set. */
+static __always_inline __u64 stack_take(void *context, __u32 pid, __u32 tid,
+					struct stack_memo *memo, bool with_kernel)
+{
+	struct unwind_walk *walk = unwind_scratch();
+	__u32 wait = KERNEL_WAIT_UNKNOWN;
+
+	if (!walk)
+		return STACK_NOT_TAKEN;
+	walk->python = memo->python;
+	stack_walk(pid);
+	if (with_kernel)
+		wait = stack_add_kernel(context, &walk->stack);
+	stack_finish(pid, tid);
+	memo->python = walk->python;
+	memo->print = walk->print | wait;
+	memo->id = walk->stack.id;
+	return memo->id;
 }
 
 /* A child process has its parent's code where its parent has it, until it is looked at itself. */

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -14,8 +15,10 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "bpf/kernel_waits.h"
 #include "bpf/probe.h"
 #include "bpf/probe_packet.h"
+#include "bpf/symbol_kernel.h"
 #include "bpf/symbol_open.h"
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
@@ -39,10 +42,11 @@ struct stack_worker {
 	struct ring_buffer *ring; /* owned, as the rest */
 	struct symbolizer *symbolizer;
 	struct unwind_load *tables; /* NULL: walks go by frame pointers */
-	int socket_fd, pythons_fd;
+	int socket_fd, pythons_fd, kernel_waits_fd;
 	struct map told; /* id -> uint64_t, when */
 	struct buf frames;
 	uint64_t now_ns;
+	bool told_python; /* of one that we cannot read */
 
 	pthread_mutex_t lock; /* all down to the end */
 	pthread_cond_t wake;
@@ -138,11 +142,26 @@ static void tell(struct stack_worker *worker, struct process_news news)
 	pthread_mutex_unlock(&worker->lock);
 }
 
+/* Once: an operator who looks for Python's functions should not have to guess. */
+static void note_python(struct stack_worker *worker, uint32_t pid, const struct python_place *place)
+{
+	struct probe_message message = { .kind = PROBE_NOTE };
+
+	if (worker->told_python)
+		return;
+	worker->told_python = true;
+	snprintf(message.text, sizeof(message.text),
+		 "process %u runs a Python whose frames are not read (3.7 to 3.13 with a GIL are): "
+		 "its stacks show the interpreter's own functions (%s)",
+		 pid, place->module);
+	probe_packet_send(worker->socket_fd, &message, -1, -1);
+}
+
 /* From now on the kernel half sees its Python frames, and we can name them. */
 static void find_python(struct stack_worker *worker, uint32_t pid)
 {
 	const struct python_place *place = unwind_load_python(worker->tables, pid);
-	int directory_fd = place ? symbol_open_process(pid) : -1, memory_fd;
+	int directory_fd = place ? symbol_open_process(pid) : -1, memory_fd, rc;
 	struct python_layout layout;
 
 	if (directory_fd < 0)
@@ -151,9 +170,12 @@ static void find_python(struct stack_worker *worker, uint32_t pid)
 	close(directory_fd);
 	if (memory_fd < 0)
 		return;
-	if (python_layout_read(memory_fd, place, &layout) == 0) {
+	rc = python_layout_read(memory_fd, place, &layout);
+	if (rc == 0) {
 		symbolizer_python(worker->symbolizer, pid, &layout);
 		bpf_map_update_elem(worker->pythons_fd, &pid, &layout.kernel, BPF_ANY);
+	} else if (rc == -ENOTSUP) {
+		note_python(worker, pid, place);
 	}
 	close(memory_fd);
 }
@@ -230,11 +252,28 @@ static bool nap(struct stack_worker *worker)
 	return goes_on;
 }
 
+/* From now on the kernel half knows what some of the kernel's functions wait for; without, reasons
+ * stay open. */
+static void tell_kernel_waits(struct stack_worker *worker)
+{
+	struct symbol_table kernel = { 0 };
+	struct kernel_wait *waits = malloc(KERNEL_WAITS * sizeof(*waits));
+
+	if (waits && symbol_kernel_read(&kernel) == 0) {
+		kernel_waits_pick(&kernel, waits);
+		for (uint32_t i = 0; i < KERNEL_WAITS; i++)
+			bpf_map_update_elem(worker->kernel_waits_fd, &i, &waits[i], BPF_ANY);
+	}
+	free(waits);
+	symbol_table_fini(&kernel);
+}
+
 static void *run(void *arg)
 {
 	struct stack_worker *worker = arg;
 
 	pthread_setname_np(pthread_self(), "stacks");
+	tell_kernel_waits(worker);
 	do {
 		worker->now_ns = mono_ns();
 		take_news(worker);
@@ -268,6 +307,7 @@ int stack_worker_start(int stacks_fd, const struct unwind_load_fds *tables, int 
 		return -ENOMEM;
 	worker->socket_fd = socket_fd;
 	worker->pythons_fd = tables->pythons;
+	worker->kernel_waits_fd = tables->kernel_waits;
 	map_init(&worker->told, sizeof(uint64_t), sizeof(uint64_t), 0);
 	buf_init(&worker->frames, MAX_STACK_BYTES);
 	pthread_mutex_init(&worker->lock, NULL);

@@ -222,8 +222,7 @@ static __always_inline void thread_note_waker(struct draft *draft, struct thread
 /* The code that the thread is in: where a span waits, and where a tick, or whoever takes its CPU
  * after a while, finds one at work. */
 static __always_inline void thread_note_stack(void *context, struct draft *draft,
-					      struct thread *thread, struct task_struct *task,
-					      __u32 state)
+					      struct thread *thread, __u32 state)
 {
 	const struct event_slice *slice = &draft->record->slice;
 	__u64 id;
@@ -236,16 +235,18 @@ static __always_inline void thread_note_stack(void *context, struct draft *draft
 
 	if (stack_is_due(slice->out_ns, thread->unseen_ns)) {
 		thread->memo.span = span;
-		id = stack_take(context, task, slice->pid, slice->tid, &thread->memo,
+		id = stack_take(context, slice->pid, slice->tid, &thread->memo,
 				stack_wants_kernel(slice, draft->flags));
 	} else {
-		id = stack_recall(&thread->memo, task, span);
+		id = stack_recall(&thread->memo, span);
 	}
 	if (!id) {
 		draft->flags |= EVENT_STACK_BUDGET;
 		return;
 	}
 	thread->unseen_ns = 0;
+	if (state)
+		draft->flags |= stack_wait_flags(&thread->memo);
 	*(__u64 *)record_tail(draft, EVENT_STACK_ID, sizeof(id)) = id;
 }
 
@@ -292,7 +293,7 @@ static __always_inline void thread_close(void *context, struct thread *thread,
 	}
 	thread_note_waker(&draft, thread);
 	if (!memory_is_gone)
-		thread_note_stack(context, &draft, thread, task, state);
+		thread_note_stack(context, &draft, thread, state);
 	if (record_emit(&draft))
 		thread->missed = 0;
 	else

@@ -52,7 +52,9 @@ struct unwind_walk {
 	struct unwind_mapping mapping; /* the last one found; end 0: none */
 	struct unwind_process process;
 	__u64 pc, sp, fp;
-	__u64 di;       /* of the innermost frame */
+	__u64 di;    /* of the innermost frame */
+	__u64 print; /* as stack_memo.print, and the next */
+	__u64 python;
 	__u8 is_return; /* pc is a return address: the call stands before it */
 	__u8 end;       /* enum event_stack_end */
 	__u8 moves;     /* to another stack, so far */
@@ -293,6 +295,8 @@ __noinline int unwind_step(__u32 index)
 		return !unwind_ends(walk, walk->fp ? STACK_NO_RULE : STACK_COMPLETE);
 	struct unwind_row row = *found;
 
+	if (row.cfa == UNWIND_SIGNAL)
+		walk->stack.addresses[index] = walk->pc | STACK_SIGNAL;
 	if (row.cfa == UNWIND_CHAIN)
 		return !unwind_chain(walk);
 	if (row.cfa == UNWIND_RDI)

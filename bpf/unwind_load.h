@@ -15,7 +15,8 @@
 struct unwind_load;
 
 struct unwind_load_fds {
-	int rows, pages, mappings, processes, pythons; /* of the BPF maps; the caller's */
+	/* of the BPF maps; the caller's */
+	int rows, pages, mappings, processes, pythons, kernel_waits;
 };
 
 struct unwind_load_stats {

@@ -396,6 +396,7 @@ void programs_tables(const struct programs *programs, struct unwind_load_fds *ou
 		.mappings = bpf_object__find_map_fd_by_name(object, "unwind_mappings"),
 		.processes = bpf_object__find_map_fd_by_name(object, "unwind_processes"),
 		.pythons = bpf_object__find_map_fd_by_name(object, "python_processes"),
+		.kernel_waits = bpf_object__find_map_fd_by_name(object, "kernel_waits"),
 	};
 }
 

@@ -67,6 +67,15 @@ struct worker_shared {
 	__u64 told[WORKER_TOLD];
 };
 
+/* A function of the kernel in which threads wait, and what for; sorted by address, those that are
+ * not in use last. */
+struct kernel_wait {
+	__u64 start;
+	__u32 bytes;
+	__u32 wait; /* enum event_kernel_wait */
+};
+#define KERNEL_WAITS 1024
+
 /* News of any process, in the control ring. */
 struct worker_news {
 	__u32 kind; /* EVENT_FORK, EVENT_EXEC or EVENT_EXIT */

@@ -90,8 +90,7 @@ static void fold_off_cpu(struct fold *fold, const struct slice *before, const st
 		fold->split.runnable_ns += end - start;
 		fold->preempted_ns += end - start;
 	} else {
-		reason = (uint8_t)reason_of(before->state, before->syscall,
-					    before->flags & EVENT_IOWAIT, &before->target);
+		reason = (uint8_t)reason_of_slice(before);
 		fold->split.blocked_ns[reason] += woken - start;
 		fold->split.runnable_ns += end - woken;
 		fold->throttled_ns += slice->flags & EVENT_THROTTLED ? end - woken : 0;

@@ -70,8 +70,7 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 	wait->target = before->target;
 	wait->raw_ns = woken - start;
 	wait->stack = before->stack;
-	wait->reason = (uint8_t)reason_of(before->state, before->syscall,
-					  before->flags & EVENT_IOWAIT, &before->target);
+	wait->reason = (uint8_t)reason_of_slice(before);
 	wait->has_waker = after && (after->flags & EVENT_WAKER);
 	if (wait->has_waker)
 		wait->waker = after->waker;

@@ -152,3 +152,25 @@ enum ledger_reason reason_of(uint32_t state, int32_t syscall, bool iowait,
 		return by_iowait(class);
 	return by_class(class, (state & STATE_UNINTERRUPTIBLE) != 0, target);
 }
+
+static const enum ledger_reason of_kernel[] = {
+	[KERNEL_WAIT_UNKNOWN] = REASON_OTHER,     [KERNEL_WAIT_LOCK] = REASON_LOCK,
+	[KERNEL_WAIT_NET] = REASON_NET,           [KERNEL_WAIT_DISK] = REASON_DISK,
+	[KERNEL_WAIT_POLL] = REASON_POLL,         [KERNEL_WAIT_SLEEP] = REASON_SLEEP,
+	[KERNEL_WAIT_PIPE] = REASON_PIPE,         [KERNEL_WAIT_FAULT] = REASON_FAULT,
+	[KERNEL_WAIT_CHILD] = REASON_CHILD,       [KERNEL_WAIT_SIGNAL] = REASON_SIGNAL,
+	[KERNEL_WAIT_IO_URING] = REASON_IO_URING,
+};
+
+enum ledger_reason reason_of_slice(const struct slice *slice)
+{
+	bool iowait = slice->flags & EVENT_IOWAIT;
+	enum ledger_reason reason = reason_of(slice->state, slice->syscall, iowait, &slice->target);
+	uint32_t wait = (slice->flags & EVENT_KERNEL_WAIT) >> EVENT_KERNEL_WAIT_SHIFT;
+
+	if (wait == KERNEL_WAIT_UNKNOWN || wait >= ARRAY_LEN(of_kernel) || iowait ||
+	    slice->state & (STATE_STOPPED | STATE_TRACED))
+		return reason;
+	return reason == REASON_OTHER || slice->state & STATE_UNINTERRUPTIBLE ? of_kernel[wait]
+									      : reason;
+}

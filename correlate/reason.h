@@ -10,6 +10,7 @@
 
 #include "bpf/event.h"
 #include "correlate/ledger.h"
+#include "correlate/slice.h"
 
 /* Of a wait, not of a preemption: the caller has asked EVENT_PREEMPTED and state 0 before.
  *
@@ -17,6 +18,11 @@
  * borrowed, may be NULL; poll and select have one only if they wait for a single descriptor. */
 enum ledger_reason reason_of(uint32_t state, int32_t syscall, bool iowait,
 			     const struct event_target *target);
+
+/* The same of a slice, whose flags may say what the kernel's stack told: that decides where all
+ * else leaves the reason open, and where a call waits uninterruptibly for something that is not its
+ * own business. */
+enum ledger_reason reason_of_slice(const struct slice *slice);
 
 /* Static text; NULL: no such system call. */
 const char *reason_syscall_name(int32_t syscall);

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel's own frames stand on top of a stack where nothing else tells what the wait is for, or everywhere, or
-nowhere, as the operator wishes."""
+nowhere, as the operator wishes; and where nothing else tells, they do: a sleep that a signal interrupted goes on as
+another call, which may be any."""
 
 import os
+import signal
+import threading
+import time
 
 from daemon import Daemon, run, skip, wait_for
 from ledgers import settled_spans
@@ -28,6 +32,30 @@ def stack_of(daemon, channel, subject, word):
     return wait_for(look, f"the stack of {word}")
 
 
+def stop_and_continue(pid):
+    time.sleep(0.15)
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.05)
+    os.kill(pid, signal.SIGCONT)
+
+
+def check_restarted(daemon, channel, subject, wish):
+    """The longest wait of the sleep's second part."""
+
+    def look():
+        stopper = threading.Thread(target=stop_and_continue, args=(subject.pid,))
+        stopper.start()
+        facts = ask_for_span(channel, subject, "long", "chain")
+        stopper.join()
+        waits = [wait for wait in settled_spans(daemon, facts["trace"])["long"]["waits"]
+                 if wait["decided_by"] == "syscall restart_syscall"]
+        return max(waits, key=lambda wait: wait["ns"], default=None)  # none: it was stopped too late
+
+    wait = wait_for(look, "a sleep that is interrupted")
+    print(wish, "long", wait["reason"], wait["ns"], " < ".join(wait["stack"]))
+    assert wait["reason"] == ("other" if wish == "never" else "sleep"), (wish, wait)
+
+
 def check(wish):
     daemon = Daemon("--settle-ms=300", f"--kernel-stacks={wish}")
     kernel = daemon.status()["kernel"]
@@ -43,6 +71,7 @@ def check(wish):
             above = stack[:stack.index(function)]
             assert bool(KERNEL[word] & set(above)) == (word in SEEN[wish]), (wish, word, stack)
             assert not any(frame.startswith(("bpf_", "__schedule", "schedule")) for frame in stack), stack
+        check_restarted(daemon, channel, subject, wish)
     assert daemon.stop() == 0, daemon.log()
 
 

@@ -4,15 +4,23 @@
  *
  *   sleep    handle_report > query_rows > wait_for_row
  *   loop     the same, twenty times
+ *   long     handle_report > long_row, for half a second
  *   sort     the same below qsort, through the C library
  *   frame    the same below a frame whose size is known only then, and one that is aligned
  *   signal   the same below a signal's handler
  *   thread   the same on another thread
  *   vfork    handle_report > start_child, until the child is done with our memory
- *   spin     handle_report > render_page, on the CPU */
+ *   spin     handle_report > render_page, on the CPU
+ *   clock    handle_report > clock_rows, mostly in the vDSO
+ *   library  sleep's below a function of a library that is linked (CHAIN_LINKED)
+ *   opened   ... that is opened now
+ *   plt      handle_report > plt_rows, mostly on the way to a library's function
+ *
+ * With CHAIN_OTHER handle_report is another file's, in another language. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -48,6 +56,11 @@ static uint64_t now_ns(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+void wait_for_row(void);
+void query_rows(void);
+void render_page(void);
+void handle_report(const char *word);
+
 NOINLINE void wait_for_row(void)
 {
 	const struct timespec pause = { 0, SLEEP_NS };
@@ -59,6 +72,15 @@ NOINLINE void wait_for_row(void)
 NOINLINE void query_rows(void)
 {
 	wait_for_row();
+	STAY();
+}
+
+#ifndef CHAIN_OTHER
+NOINLINE void long_row(void)
+{
+	const struct timespec pause = { 0, 25 * SLEEP_NS };
+
+	nanosleep(&pause, NULL);
 	STAY();
 }
 
@@ -98,11 +120,43 @@ NOINLINE void frame_rows(size_t bytes)
 	room[0] = aligned[0];
 }
 
-static void on_signal(int number)
+#ifdef CHAIN_LINKED
+void library_rows(void (*visit)(void));
+unsigned library_step(unsigned value);
+
+NOINLINE void linked_rows(void)
 {
-	query_rows();
+	library_rows(query_rows);
 	STAY();
-	(void)number;
+}
+
+NOINLINE void opened_rows(void)
+{
+	void *library = dlopen("libchain_opened.so", RTLD_NOW);
+	void *symbol = library ? dlsym(library, "library_rows") : NULL;
+	void (*rows)(void (*visit)(void));
+
+	if (!symbol)
+		exit(4);
+	memcpy(&rows, &symbol, sizeof(rows));
+	rows(query_rows);
+	STAY();
+}
+
+NOINLINE void plt_rows(void)
+{
+	uint64_t end_ns = now_ns(CLOCK_THREAD_CPUTIME_ID) + SPIN_NS;
+
+	for (volatile unsigned turn = 0; turn % 4096 || now_ns(CLOCK_THREAD_CPUTIME_ID) < end_ns;)
+		turn = library_step(turn);
+	STAY();
+}
+#endif
+
+NOINLINE void clock_rows(void)
+{
+	for (uint64_t end_ns = now_ns(CLOCK_MONOTONIC) + SPIN_NS; now_ns(CLOCK_MONOTONIC) < end_ns;)
+		STAY();
 }
 
 NOINLINE void start_child(void)
@@ -112,6 +166,15 @@ NOINLINE void start_child(void)
 		_exit(0);
 	}
 	STAY();
+}
+
+#endif
+
+static void on_signal(int number)
+{
+	query_rows();
+	STAY();
+	(void)number;
 }
 
 NOINLINE void render_page(void)
@@ -125,12 +188,15 @@ NOINLINE void render_page(void)
 	STAY();
 }
 
+#ifndef CHAIN_OTHER
 NOINLINE void handle_report(const char *word)
 {
 	if (strcmp(word, "sleep") == 0 || strcmp(word, "thread") == 0)
 		query_rows();
 	else if (strcmp(word, "loop") == 0)
 		repeat_rows();
+	else if (strcmp(word, "long") == 0)
+		long_row();
 	else if (strcmp(word, "sort") == 0)
 		sort_rows();
 	else if (strcmp(word, "frame") == 0)
@@ -141,8 +207,19 @@ NOINLINE void handle_report(const char *word)
 		start_child();
 	else if (strcmp(word, "spin") == 0)
 		render_page();
+	else if (strcmp(word, "clock") == 0)
+		clock_rows();
+#ifdef CHAIN_LINKED
+	else if (strcmp(word, "library") == 0)
+		linked_rows();
+	else if (strcmp(word, "opened") == 0)
+		opened_rows();
+	else if (strcmp(word, "plt") == 0)
+		plt_rows();
+#endif
 	STAY();
 }
+#endif
 
 static void print_hex(const char *key, const uint8_t *bytes, size_t count)
 {

@@ -192,6 +192,37 @@ static void unknown_numbers_have_no_name_and_are_other(void **unused)
 	}
 }
 
+/* The kernel's stack decides where all else leaves it open, and nowhere else. */
+static void the_kernels_stack_decides_what_is_open(void **state)
+{
+	const struct {
+		uint32_t state;
+		int32_t syscall;
+		uint32_t flags, wait;
+		enum ledger_reason reason;
+	} cases[] = {
+		{ S, 16, 0, KERNEL_WAIT_PIPE, REASON_PIPE },    /* ioctl */
+		{ S, 219, 0, KERNEL_WAIT_SLEEP, REASON_SLEEP }, /* restart_syscall */
+		{ S, 16, 0, KERNEL_WAIT_UNKNOWN, REASON_OTHER },
+		{ S, 232, 0, KERNEL_WAIT_LOCK, REASON_POLL }, /* epoll_wait says itself */
+		{ D, -1, 0, KERNEL_WAIT_LOCK, REASON_LOCK },  /* a fault, at the map's lock */
+		{ D, 202, 0, KERNEL_WAIT_NET, REASON_NET },   /* a futex's page on NFS */
+		{ D, 0, EVENT_IOWAIT, KERNEL_WAIT_LOCK, REASON_DISK },
+		{ 4, 16, 0, KERNEL_WAIT_LOCK, REASON_SIGNAL }, /* stopped */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct slice slice = {
+			.state = cases[i].state,
+			.syscall = cases[i].syscall,
+			.flags = cases[i].flags | cases[i].wait << EVENT_KERNEL_WAIT_SHIFT,
+		};
+
+		assert_int_equal(reason_of_slice(&slice), cases[i].reason);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -204,6 +235,7 @@ int main(void)
 		cmocka_unit_test(a_restarted_call_is_other_unless_its_target_is_known),
 		cmocka_unit_test(names_are_those_of_x86_64),
 		cmocka_unit_test(unknown_numbers_have_no_name_and_are_other),
+		cmocka_unit_test(the_kernels_stack_decides_what_is_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
