@@ -77,7 +77,9 @@ static int take_move(struct symbol_perf_map *map, int fd, uint64_t at, size_t by
 
 	if (bytes < sizeof(move) || read_some(fd, at, &move, sizeof(move)) != sizeof(move))
 		return -EBADMSG;
-	name = symbol_perf_map_find(map, move.old_code);
+	if (map->moves++ >= JITDUMP_MAX_MOVES)
+		return 0;
+	name = symbol_perf_map_scan(map, move.old_code);
 	if (!name || move.code_bytes == 0)
 		return 0;
 	/* the names may move while one is put */
@@ -136,7 +138,8 @@ int symbol_jitdump_read(struct symbol_perf_map *map, int fd)
 	}
 	if (map->read_bytes == 0)
 		rc = take_head(map, fd, bytes);
-	while (rc == 1 && map->table.count < JITDUMP_MAX_RECORDS && map->read_bytes < bytes) {
+	while (rc == 1 && symbol_perf_map_bytes(map) < PERF_MAP_MEMORY_BYTES &&
+	       map->read_bytes < bytes) {
 		rc = take_record(map, fd, bytes);
 		found |= rc == 1;
 	}

@@ -14,8 +14,8 @@
 
 #include "bpf/symbol_perf_map.h"
 
-#define JITDUMP_MAX_BYTES   ((uint64_t)1 << 30) /* of the file, most of which is code */
-#define JITDUMP_MAX_RECORDS 1000000u
+#define JITDUMP_MAX_BYTES ((uint64_t)1 << 30) /* of the file, most of which is code */
+#define JITDUMP_MAX_MOVES 1024                /* each looks through all that came before */
 
 /* Is this the path of one? */
 bool symbol_jitdump_is(const char *path);

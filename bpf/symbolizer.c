@@ -28,10 +28,12 @@
 #define REREAD_NS     NS_PER_SEC
 #define MEET_NS       (200 * NS_PER_MS)
 #define FIRST_KERNEL  (1ull << 63)
+#define JIT_BYTES     ((size_t)32 << 20) /* of perf maps and jitdumps */
 
 struct process {
 	uint32_t pid;
 	uint32_t ns_pid;
+	uid_t uid; /* the effective one */
 	bool root_is_ours;
 	struct symbol_maps maps;
 	struct symbol_perf_map perf_map, jitdump;
@@ -49,6 +51,7 @@ struct symbolizer {
 	struct symbol_file vdso;
 	bool vdso_read;
 	struct python_codes codes;
+	size_t jit_bytes;          /* of all processes, when one was read last */
 	struct symbol_merge merge; /* scratch, as the next */
 	struct buf name;
 	void (*on_maps)(uint32_t pid, const struct symbol_maps *maps, void *arg);
@@ -107,24 +110,24 @@ void symbolizer_free(struct symbolizer *symbolizer)
 
 /* ---- processes */
 
-/* The last of its pids, one for each namespace. */
-static uint32_t read_ns_pid(int directory_fd, uint32_t pid)
+/* The last of its pids, one for each namespace; and whose it is. */
+static void read_status(struct process *process, int directory_fd)
 {
 	int fd = openat(directory_fd, "status", O_RDONLY | O_CLOEXEC);
 	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
-	uint32_t found = pid;
 	char line[256];
 
+	process->ns_pid = process->pid;
 	if (!file)
-		return pid;
+		return;
 	while (fgets(line, sizeof(line), file)) {
 		char *last = strrchr(line, '\t');
 
 		if (strncmp(line, "NSpid:", 6) == 0 && last)
-			found = (uint32_t)strtoul(last, NULL, 10);
+			process->ns_pid = (uint32_t)strtoul(last, NULL, 10);
+		sscanf(line, "Uid: %*u %u", &process->uid);
 	}
 	fclose(file);
-	return found;
 }
 
 static bool is_our_root(int directory_fd)
@@ -142,7 +145,7 @@ static void read_maps(struct symbolizer *symbolizer, struct process *process, ui
 	process->read_ns = now_ns;
 	if (fd < 0)
 		return;
-	process->ns_pid = read_ns_pid(fd, process->pid);
+	read_status(process, fd);
 	process->root_is_ours = is_our_root(fd);
 	if (symbol_maps_read(&process->maps, fd) == 0 && symbolizer->on_maps)
 		symbolizer->on_maps(process->pid, &process->maps, symbolizer->arg);
@@ -281,6 +284,14 @@ static const struct symbol_file *vdso_of(struct symbolizer *symbolizer)
 	return &symbolizer->vdso;
 }
 
+/* Anybody may put a file into /tmp: names of somebody's code are told by himself, or by root. */
+static bool is_its_own(const struct process *process, int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && (status.st_uid == process->uid || status.st_uid == 0);
+}
+
 /* Opens it by the name that perf gave it, in the process's own pid and mount namespaces. */
 static void read_perf_map(struct process *process, int directory_fd)
 {
@@ -291,7 +302,8 @@ static void read_perf_map(struct process *process, int directory_fd)
 	fd = openat(directory_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return;
-	symbol_perf_map_read(&process->perf_map, fd);
+	if (is_its_own(process, fd))
+		symbol_perf_map_read(&process->perf_map, fd);
 	close(fd);
 }
 
@@ -311,14 +323,40 @@ static void read_jitdump(struct process *process, int directory_fd)
 		close(root_fd);
 }
 
-static const char *find_jit(const struct process *process, uint64_t address)
+static const char *find_jit(struct process *process, uint64_t address)
 {
 	const char *name = symbol_perf_map_find(&process->perf_map, address);
 
 	return name ? name : symbol_perf_map_find(&process->jitdump, address);
 }
 
-static const char *jit_name(struct process *process, uint64_t address, uint64_t now_ns)
+static size_t jit_bytes(const struct process *process)
+{
+	return symbol_perf_map_bytes(&process->perf_map) + symbol_perf_map_bytes(&process->jitdump);
+}
+
+/* Keeps all of them together within JIT_BYTES: others than `kept` go, to be read again. */
+static void drop_jit(struct symbolizer *symbolizer, const struct process *kept)
+{
+	struct process **slot;
+	size_t cursor = 0, bytes = 0;
+	const void *key;
+
+	while ((slot = map_next(&symbolizer->processes, &cursor, &key)))
+		bytes += jit_bytes(*slot);
+	cursor = 0;
+	while (bytes > JIT_BYTES && (slot = map_next(&symbolizer->processes, &cursor, &key))) {
+		if (*slot == kept)
+			continue;
+		bytes -= jit_bytes(*slot);
+		symbol_perf_map_fini(&(*slot)->perf_map);
+		symbol_perf_map_fini(&(*slot)->jitdump);
+	}
+	symbolizer->jit_bytes = bytes;
+}
+
+static const char *jit_name(struct symbolizer *symbolizer, struct process *process,
+			    uint64_t address, uint64_t now_ns)
 {
 	const char *name = find_jit(process, address);
 	int directory_fd;
@@ -332,7 +370,9 @@ static const char *jit_name(struct process *process, uint64_t address, uint64_t 
 	read_perf_map(process, directory_fd);
 	read_jitdump(process, directory_fd);
 	close(directory_fd);
-	return find_jit(process, address);
+	name = find_jit(process, address);
+	drop_jit(symbolizer, process);
+	return name;
 }
 
 static struct str demangled(struct symbolizer *symbolizer, const char *name)
@@ -412,9 +452,10 @@ static void put_end(uint32_t end, struct buf *out)
 	frame_put(out, &frame);
 }
 
-static void take_user(struct symbolizer *symbolizer, struct process *process, uint64_t at,
+static void take_user(struct symbolizer *symbolizer, struct process *process, uint64_t word,
 		      uint64_t now_ns)
 {
+	uint64_t at = word & ~STACK_SIGNAL;
 	struct frame frame = { .kind = FRAME_UNKNOWN, .address = at };
 	struct symbol_mapping *mapping = symbol_maps_find(&process->maps, at);
 	const struct symbol_file *file = NULL;
@@ -444,8 +485,10 @@ static void take_user(struct symbolizer *symbolizer, struct process *process, ui
 		frame.address = at - mapping->start + mapping->offset;
 	} else {
 		frame.kind = FRAME_JIT;
-		frame.name = demangled(symbolizer, jit_name(process, at, now_ns));
+		frame.name = demangled(symbolizer, jit_name(symbolizer, process, at, now_ns));
 	}
+	if (word & STACK_SIGNAL && frame.name.len == 0) /* a stripped C library does not name it */
+		frame.name = STR("[signal]");
 	symbolizer->stats.unnamed += frame.name.len == 0;
 	take_native(symbolizer, process, &frame);
 }
@@ -500,7 +543,7 @@ void symbolizer_put(struct symbolizer *symbolizer, const struct event_stack *sta
 void symbolizer_stats(const struct symbolizer *symbolizer, struct symbolizer_stats *out_stats)
 {
 	*out_stats = symbolizer->stats;
-	out_stats->files_bytes = symbol_files_bytes(symbolizer->files) +
+	out_stats->files_bytes = symbol_files_bytes(symbolizer->files) + symbolizer->jit_bytes +
 				 symbol_table_bytes(&symbolizer->kernel) + symbolizer->codes.bytes +
 				 map_bytes(&symbolizer->codes.known);
 }

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "bpf/kernel_waits.h"
 #include "bpf/symbol_jitdump.h"
 #include "bpf/symbol_kernel.h"
 #include "bpf/symbol_maps.h"
@@ -95,6 +96,53 @@ static void of_code_made_twice_at_one_place_the_later_counts(void **state)
 	assert_string_equal(symbol_perf_map_find(&map, 0x1005), "JS:*second");
 	assert_string_equal(symbol_perf_map_find(&map, 0x1015), "JS:~first /app.js:1");
 	assert_null(symbol_perf_map_find(&map, 0x2000));
+	symbol_perf_map_fini(&map);
+}
+
+static void kernel_functions_tell_what_is_waited_for(void **state)
+{
+	static const char text[] =
+		"ffffffff81000000 t rwsem_down_read_slowpath\n"
+		"ffffffff81000100 t schedule\nffffffff81000200 t anon_pipe_read\n"
+		"ffffffff81000300 t pipe_release\nffffffff81000400 T _end\n";
+	static struct kernel_wait waits[KERNEL_WAITS];
+	struct symbol_table table = { 0 };
+
+	(void)state;
+	assert_int_equal(kernel_waits_of("do_nanosleep"), KERNEL_WAIT_SLEEP);
+	assert_int_equal(kernel_waits_of("sk_wait_data.isra.0"), KERNEL_WAIT_NET);
+	assert_int_equal(kernel_waits_of("sk_wait_data_too"), KERNEL_WAIT_UNKNOWN);
+	assert_int_equal(kernel_waits_of("wait_for_completion"), KERNEL_WAIT_UNKNOWN);
+	assert_int_equal(symbol_kernel_parse(&table, text, sizeof(text) - 1), 0);
+	symbol_table_sort(&table);
+	assert_int_equal(kernel_waits_pick(&table, waits), 2);
+	assert_true(waits[0].start == 0xffffffff81000000 && waits[0].bytes == 0x100);
+	assert_int_equal(waits[0].wait, KERNEL_WAIT_LOCK);
+	assert_int_equal(waits[1].wait, KERNEL_WAIT_PIPE);
+	assert_true(waits[2].start == UINT64_MAX && waits[KERNEL_WAITS - 1].start == UINT64_MAX);
+	symbol_table_fini(&table);
+}
+
+/* Both ways to find, on code that is made and made again all over the place. */
+static void sorted_code_is_found_as_by_looking_at_all(void **state)
+{
+	struct symbol_perf_map map = { 0 };
+	char line[64];
+
+	(void)state;
+	srandom(7);
+	for (int round = 0; round < 3000; round++) {
+		uint64_t start = 0x1000 + (uint64_t)random() % 0x4000;
+		uint64_t size = round % 100 ? 1 + (uint64_t)random() % 64 : 0x3000;
+		uint64_t asked = 0x0f00 + (uint64_t)random() % 0x5000;
+		int bytes = snprintf(line, sizeof(line), "%lx %lx f%d\n", start, size, round);
+
+		assert_int_equal(symbol_perf_map_parse(&map, line, (size_t)bytes), bytes);
+		assert_ptr_equal(symbol_perf_map_find(&map, asked),
+				 symbol_perf_map_scan(&map, asked));
+	}
+	symbol_perf_map_parse(&map, "ffffffffffffff00 ffffffff last\n", 31);
+	assert_string_equal(symbol_perf_map_find(&map, UINT64_MAX - 1), "last");
 	symbol_perf_map_fini(&map);
 }
 
@@ -276,6 +324,8 @@ int main(void)
 		cmocka_unit_test(the_innermost_and_the_best_symbol_wins),
 		cmocka_unit_test(kernel_symbols_are_its_functions_alone),
 		cmocka_unit_test(of_code_made_twice_at_one_place_the_later_counts),
+		cmocka_unit_test(kernel_functions_tell_what_is_waited_for),
+		cmocka_unit_test(sorted_code_is_found_as_by_looking_at_all),
 		cmocka_unit_test(a_jitdump_is_read_as_it_grows),
 		cmocka_unit_test(a_damaged_jitdump_ends_where_it_is_damaged),
 		cmocka_unit_test(only_code_is_mapped),
