@@ -53,9 +53,9 @@ enum event_slice_flag {
 	EVENT_STACK_BUDGET = 1 << 17, /* no stack: too many were being taken */
 	EVENT_TOLD = 1 << 18,         /* every change of the tag within the slice was told ... */
 	EVENT_CHANGED = 1 << 19,      /* ... and there were some: in records right before it */
-	EVENT_KERNEL_WAIT = 15 << 20, /* enum event_kernel_wait: what the kernel's stack says */
+	EVENT_KERNEL_WAIT = 15 << 24, /* enum event_kernel_wait: what the kernel's stack says */
 };
-#define EVENT_KERNEL_WAIT_SHIFT 20
+#define EVENT_KERNEL_WAIT_SHIFT 24
 
 /* What a wait is for, told by the kernel's functions in which the thread stands: asked only where
  * state, call and target leave it open. */

@@ -180,6 +180,7 @@ __noinline int stack_kernel_wait(__u32 first)
 	for (__u32 i = 0; walk && i < STACK_WAIT_FRAMES; i++) {
 		__u32 at = first + i, wait;
 
+		barrier_var(at); /* what is compared is what is used */
 		if (at >= EVENT_MAX_FRAMES || at >= walk->stack.count)
 			break;
 		wait = stack_wait_at(walk->stack.addresses[at]);

@@ -85,6 +85,7 @@ void harness_open_stacks(struct harness *harness)
 		.max_processes = 64,
 		.thread_bytes = 1 << 20,
 		.stacks_per_s = 1000000,
+		.kernel_stacks = KERNEL_STACKS_NEEDED,
 	};
 
 	open_all(harness, &probe);

@@ -148,7 +148,7 @@ static void without_tables_a_stack_is_its_innermost_frame(void **state)
 	for (size_t i = 0; i < seen_count; i++) {
 		assert_int_equal(seen[i].header.flags, STACK_WITHOUT_TABLES);
 		assert_true(seen[i].count >= 1);
-		deep += seen[i].count > 2;
+		deep += seen[i].count > 2 && !(seen[i].addresses[2] >> 63); /* the kernel's */
 	}
 	printf("  %zu of %zu stacks without tables are longer than 2\n", deep, seen_count);
 	assert_int_equal(deep, 0);

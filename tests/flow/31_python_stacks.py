@@ -10,7 +10,7 @@ import sys
 
 from daemon import Daemon, run, skip
 from service import Subject, wait_until_published
-from stacks import entries_of, in_order, longest_stack, wait_until_walked
+from stacks import in_order, wait_until_walked, whole_code, whole_stack
 
 FOLDER = os.path.join(os.environ.get("FLOW_FORMS", ""), "glibc")
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "forms", "chain.py")
@@ -52,24 +52,23 @@ def names_of(stack):
 
 
 def check_word(daemon, channel, subject, version, word):
-    stack = longest_stack(daemon, channel, subject, word)
+    too_deep = ("[truncated: too deep]",) if word == "deep" and version < (3, 11) else ()
+    stack = whole_stack(daemon, channel, subject, word, too_deep)
     text = " < ".join(stack)
     print(version, word, text)
     assert in_order(WORDS[word], names_of(stack)), (version, word, stack)
     assert names_of(stack)[0] == "wait_for_row", (version, word, stack)
     assert "_PyEval_EvalFrameDefault" not in text and "py::" not in text, (version, word, stack)
-    first = FIRST
-    if word == "deep" and version < (3, 11):  # until then each function takes several native frames
-        first += ("[truncated: too deep]",)
-    assert stack[-1] in first, (version, word, stack)
+    # until 3.10 each function takes several native frames
+    assert stack[-1] in FIRST + too_deep, (version, word, stack)
     if version >= (3, 11) and word == "method":
         assert "chain.py: Report.make" in stack, (version, stack)
 
 
 def check_spin(daemon, channel, subject, version):
-    code = entries_of(daemon, channel, subject, "spin", "code")
-    inside = sum(entry["ns"] for entry in code if in_order(["render_page", "handle_report", "main"],
-                                                            names_of(entry["stack"])))
+    wanted = ["render_page", "handle_report", "main"]
+    code = whole_code(daemon, channel, subject, "spin", wanted, names_of)
+    inside = sum(entry["ns"] for entry in code if in_order(wanted, names_of(entry["stack"])))
     print(version, f"spin: {inside} of {sum(entry['ns'] for entry in code)} ns in render_page")
     assert inside > 0, (version, code)
 

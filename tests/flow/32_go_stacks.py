@@ -9,7 +9,7 @@ import tempfile
 
 from daemon import Daemon, run, skip
 from service import Subject, wait_until_published
-from stacks import entries_of, in_order, longest_stack, wait_until_walked
+from stacks import in_order, wait_until_walked, whole_code, whole_stack
 
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "forms", "chain_go")
 STRIPPED = "-ldflags=-s -w"
@@ -42,12 +42,13 @@ def check(daemon, channel, path):
         wait_until_published(daemon, subject.pid)
         wait_until_walked(daemon, channel, subject)
         for word, wanted in WORDS.items():
-            stack = longest_stack(daemon, channel, subject, word)
+            stack = whole_stack(daemon, channel, subject, word)
             print(name, word, " < ".join(stack))
             assert in_order(wanted, stack), (name, word, stack)
             assert stack[-1].startswith("runtime.goexit"), (name, word, stack)
-        code = entries_of(daemon, channel, subject, "spin", "code")
-        inside = sum(entry["ns"] for entry in code if in_order(["main.renderPage", *ENDS], entry["stack"]))
+        wanted = ["main.renderPage", *ENDS]
+        code = whole_code(daemon, channel, subject, "spin", wanted)
+        inside = sum(entry["ns"] for entry in code if in_order(wanted, entry["stack"]))
         print(name, f"spin: {inside} of {sum(entry['ns'] for entry in code)} ns in main.renderPage")
         assert inside > 0, (name, code)
 

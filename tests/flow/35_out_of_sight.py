@@ -9,7 +9,7 @@ import tempfile
 from daemon import Daemon, run, skip, wait_for
 from ledgers import settled_spans
 from service import Subject, wait_until_published
-from stacks import ask_for_span, in_order, longest_stack, wait_until_walked
+from stacks import ask_for_span, in_order, wait_until_walked, whole_stack
 
 PROGRAM = os.path.join(os.environ.get("FLOW_FORMS", ""), "glibc", "chain_O2")
 WANTED = ["wait_for_row", "query_rows", "handle_report", "make_span", "main"]
@@ -19,7 +19,7 @@ HIDDEN = """mount -t tmpfs none "$1" && cp "$2" "$1/hidden" && exec unshare --pi
 
 def check(daemon, channel, subject, what):
     wait_until_walked(daemon, channel, subject)
-    stack = longest_stack(daemon, channel, subject, "sleep")
+    stack = whole_stack(daemon, channel, subject, "sleep")
     print(what, " < ".join(stack))
     assert in_order(WANTED, stack), (what, stack)
 

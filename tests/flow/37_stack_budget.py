@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """With two stacks a second and CPU, a span that waits at one place again and again has that place's stack for all of it; what
-the next span waits for, elsewhere, is said to be without one."""
+the next span waits for, elsewhere, is said to be without one. The weights of either kind add up to the ledger's, for each
+span and reason."""
 
 import os
+from collections import Counter
 
 from daemon import Daemon, run, skip, wait_for
 from ledgers import settled_spans
@@ -10,6 +12,26 @@ from service import Subject, wait_until_published
 from stacks import ask_for_span, in_order
 
 PROGRAM = os.path.join(os.environ.get("FLOW_FORMS", ""), "glibc", "chain_O2")
+
+
+def check_weights(daemon, facts, word):
+    span = settled_spans(daemon, facts["trace"])[word]
+    sums = Counter()
+    for wait in span["waits"]:
+        sums[wait["reason"]] += wait["ns"]
+    assert +sums == Counter(span["ledger"]["blocked_ns"]), (word, sums, span["ledger"])
+    assert sum(entry["ns"] for entry in span["code"]) == span["ledger"]["running_ns"], (word, span)
+    return span["waits"]
+
+
+def check_many(daemon, channel, subject):
+    """Of each span, whatever found budget."""
+    made = [(ask_for_span(channel, subject, word, "chain"), word)
+            for _ in range(4) for word in ("sleep", "loop", "frame", "signal", "spin", "vfork", "library")]
+    waits = [wait for facts, word in made for wait in check_weights(daemon, facts, word)]
+    without = sum(wait["ns"] for wait in waits if not wait["stack"])
+    print(len(made), "spans:", without, "of", sum(wait["ns"] for wait in waits), "ns without a stack")
+    assert without and any(wait["stack"] for wait in waits), waits
 
 
 def main():
@@ -36,6 +58,7 @@ def main():
         waits, others = wait_for(budgeted, "a loop of which each wait has a stack")
         print("loop:", [(wait["count"], wait["ns"], wait["stack"][:5]) for wait in waits])
         print("sort:", [(wait["count"], wait["ns"], wait["no_stack"]) for wait in others])
+        check_many(daemon, channel, subject)
         assert not any("loop" in name or "repeat_rows" in name for wait in others for name in wait["stack"]), others
         assert all(wait["no_stack"] == "[no stack: budget]" for wait in others), others
     assert daemon.stop() == 0, daemon.log()

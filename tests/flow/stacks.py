@@ -29,18 +29,29 @@ def entries_of(daemon, channel, subject, word, of):
     return wait_for(look, f"the stacks of {word}")
 
 
-def longest_stack(daemon, channel, subject, word):
-    """That of the longest wait."""
-    return max(entries_of(daemon, channel, subject, word, "waits"), key=lambda wait: wait["ns"])["stack"]
+def whole_stack(daemon, channel, subject, word, ends=()):
+    """The same of a span that is made again until there is one that reaches the thread's first function: tables of
+    a program, or of a library that it has just opened, come a moment later, and a busy machine takes its time. `ends`:
+    what may stand in place of that function."""
+
+    def look():
+        waits = entries_of(daemon, channel, subject, word, "waits")
+        stack = max(waits, key=lambda wait: wait["ns"])["stack"] if waits else []
+        return stack if stack and (not stack[-1].startswith("[truncated") or stack[-1] in ends) else None
+
+    return wait_for(look, f"a whole stack of {word} in process {subject.pid}")
+
+
+def whole_code(daemon, channel, subject, word, wanted, names=lambda stack: stack):
+    """The code of a span that is made again until ticks found one stack that has these functions, in this order."""
+
+    def look():
+        code = entries_of(daemon, channel, subject, word, "code")
+        return code if any(in_order(wanted, names(entry["stack"])) for entry in code) else None
+
+    return wait_for(look, f"ticks in {wanted[0]} of process {subject.pid}")
 
 
 def wait_until_walked(daemon, channel, subject):
     """Until the program's unwind tables are there: its first stacks are taken without."""
-
-    def is_walked():
-        facts = ask_for_span(channel, subject, "sleep", "chain")
-        waits = settled_spans(daemon, facts["trace"])["sleep"]["waits"]
-        stack = max(waits, key=lambda wait: wait["ns"])["stack"] if waits else []
-        return stack and not stack[-1].startswith("[truncated")
-
-    wait_for(is_walked, f"the tables of process {subject.pid}")
+    whole_stack(daemon, channel, subject, "sleep")
