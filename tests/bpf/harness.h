@@ -12,7 +12,7 @@
 #include "bpf/ring.h"
 #include "bpf/worker_programs.h"
 
-#define HARNESS_MAX_WAITS 32
+#define HARNESS_MAX_WAITS 64
 
 /* What the subject says of a wait; see subject.c. */
 struct harness_wait {

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Logs of changes, honest and hostile: what is told, and that nothing else is.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "harness.h"
+
+static struct harness harness;
+
+/* The slice that ends with this wait, and how many changes were told right
+ * before it. */
+static const struct event_slice *find(const struct harness_wait *wait, uint64_t *out_changes)
+{
+	*out_changes = 0;
+	for (const struct event_header *at = harness_next(&harness, NULL); at;
+	     at = harness_next(&harness, at)) {
+		const struct event_changes *changes = (const void *)at;
+		const struct event_slice *slice = (const void *)at;
+
+		if (at->kind == EVENT_CHANGES && changes->is_first)
+			*out_changes = 0;
+		if (at->kind == EVENT_CHANGES)
+			*out_changes += changes->count;
+		if (at->kind != EVENT_SLICE)
+			continue;
+		if (slice->state != 0 && slice->out_ns > wait->before_ns &&
+		    slice->out_ns < wait->after_ns)
+			return slice;
+		*out_changes = 0;
+	}
+	fail_msg("no record of the wait %s", wait->name);
+	return NULL;
+}
+
+/* Preempted or ticked on its way, a state may have been told in two parts. */
+static void check(const struct harness_wait *wait)
+{
+	uint64_t changes;
+	const struct event_slice *slice = find(wait, &changes);
+	bool is_told = slice->header.flags & EVENT_TOLD;
+
+	if (is_told != (wait->span > 0))
+		fail_msg("%s: %s", wait->name, is_told ? "told" : "not told");
+	if (is_told && changes > wait->span - 1)
+		fail_msg("%s: %lu changes told of %lu", wait->name, changes, wait->span - 1);
+	if (is_told && changes < wait->span - 1 && slice->prev_out_ns < wait->before_ns - 900000)
+		fail_msg("%s: only %lu changes told of %lu", wait->name, changes, wait->span - 1);
+	assert_int_equal(!(slice->header.flags & EVENT_CHANGED), !(is_told && changes));
+}
+
+static void a_log_is_told_if_it_can_be_believed(void **state)
+{
+	struct event_counters counters;
+
+	(void)state;
+	harness_open(&harness, 1u << 20, 0);
+	harness_start(&harness, "logs", false);
+	harness.descriptor.has_changes = 1;
+	assert_int_equal(
+		programs_follow(harness.programs, (uint32_t)harness.pid, &harness.descriptor), 0);
+	harness_play(&harness, true);
+	assert_true(harness.wait_count > 0);
+	for (size_t i = 0; i < harness.wait_count; i++)
+		check(&harness.waits[i]);
+	ring_counters(harness.ring, &counters);
+	assert_int_equal(counters.lost[LOSS_CHANGES], 6);
+	harness_close(&harness);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_log_is_told_if_it_can_be_believed),
+	};
+
+	harness_init(&harness, argc, argv);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
