@@ -279,6 +279,19 @@ static PyObject *writer_publish_process(PyObject *module, PyObject *args)
 	Py_RETURN_NONE;
 }
 
+static PyObject *writer_exact_mode(PyObject *module, PyObject *none)
+{
+	int rc = spanwise_exact_mode();
+
+	(void)module;
+	(void)none;
+	if (rc < 0) {
+		errno = -rc;
+		return PyErr_SetFromErrno(PyExc_OSError);
+	}
+	Py_RETURN_NONE;
+}
+
 static PyObject *writer_instance_id(PyObject *module, PyObject *none)
 {
 	(void)module;
@@ -313,6 +326,8 @@ static PyMethodDef methods[] = {
 	{ "detach", writer_detach, METH_O, "detach(token)" },
 	{ "publish_process", writer_publish_process, METH_VARARGS,
 	  "publish_process(service_name, instance_id); either may be None" },
+	{ "exact_mode", writer_exact_mode, METH_NOARGS,
+	  "logs each change of a thread's span from now on" },
 	{ "instance_id", writer_instance_id, METH_NOARGS, "the instance id that is published" },
 	{ "ask_identity_again", writer_ask_identity_again, METH_NOARGS,
 	  "calls identify with the next spans" },

@@ -37,11 +37,14 @@ class SpanwiseRuntimeContext(ContextVarsRuntimeContext):
         _publish_process_of_environment()
 
 
-def install():
+def install(exact_mode=False):
     """Publishes spans from now on. Any number of calls. False: another runtime context than the
-    default one is in use, and cannot be followed."""
+    default one is in use, and cannot be followed. exact_mode: also log each change with its time, as
+    SPANWISE_EXACT_MODE=1 in the environment does."""
     from opentelemetry import context
 
+    if exact_mode:
+        _writer.exact_mode()
     runtime = context._RUNTIME_CONTEXT
     if isinstance(runtime, SpanwiseRuntimeContext):
         return True
