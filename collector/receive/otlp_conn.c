@@ -23,8 +23,10 @@ struct otlp_conn {
 	void *state;                          /* owned; the protocol's */
 	struct buf greeting;                  /* the first bytes, until they tell */
 	struct buf out;
-	uint64_t accepted_ms, active_ms, lingers_ms;
-	uint64_t age_ms; /* the limit, with some jitter: not all clients come back at once */
+	uint64_t accepted_ms, lingers_ms;
+	uint64_t useful_ms;  /* when it last had a request: pings and the like are none */
+	uint64_t writing_ms; /* since when the peer has our last bytes to read */
+	uint64_t age_ms;     /* the limit, with some jitter: not all clients come back at once */
 	bool is_held, is_leaving, is_pumping, is_lingering, is_stopping, is_closed, has_eof;
 };
 
@@ -100,6 +102,7 @@ static bool start_write(struct otlp_conn *conn)
 {
 	if (conn->protocol->pull(conn->state, &conn->out) < 0)
 		return false;
+	conn->writing_ms = now_ms(conn);
 	return conn->out.len == 0 || transport_write(&conn->transport, &conn->out) == 0;
 }
 
@@ -190,11 +193,16 @@ static void greet(struct otlp_conn *conn, struct str bytes)
 		buf_fini(&conn->greeting);
 }
 
+static void note_use(struct otlp_conn *conn, uint64_t now)
+{
+	if (conn->state && conn->protocol->has_requests(conn->state))
+		conn->useful_ms = now;
+}
+
 static void on_bytes(struct str bytes, void *arg)
 {
 	struct otlp_conn *conn = arg;
 
-	conn->active_ms = now_ms(conn);
 	count(conn, METRIC_RECEIVED_BYTES, bytes.len);
 	if (conn->is_lingering)
 		return;
@@ -202,6 +210,7 @@ static void on_bytes(struct str bytes, void *arg)
 		conn->protocol->feed(conn->state, bytes, now_ms(conn));
 	else
 		greet(conn, bytes);
+	note_use(conn, now_ms(conn));
 	pump(conn);
 }
 
@@ -209,7 +218,6 @@ static void on_drained(void *arg)
 {
 	struct otlp_conn *conn = arg;
 
-	conn->active_ms = now_ms(conn);
 	pump(conn);
 }
 
@@ -260,7 +268,7 @@ int otlp_conn_start(const struct otlp_conn_options *options, uv_stream_t *server
 		return -ENOMEM;
 	*out_conn = conn;
 	conn->options = options;
-	conn->accepted_ms = conn->active_ms = now_ms(conn);
+	conn->accepted_ms = conn->useful_ms = now_ms(conn);
 	conn->age_ms = with_jitter(options->service->timeouts.age_ms);
 	buf_init(&conn->out, 0);
 	buf_init(&conn->greeting, 0);
@@ -290,25 +298,27 @@ void otlp_conn_hold(struct otlp_conn *conn, bool hold)
 	pump(conn);
 }
 
-/* Why it is asked to leave, as gRPC's clients know it; NULL: it need not. What has a request is not
- * idle. */
+/* Why it is asked to leave, as gRPC's clients know it; NULL: it need not. Who has no request is
+ * idle, whatever else he says. */
 static const char *reason_to_leave(const struct otlp_conn *conn, uint64_t now)
 {
 	const struct otlp_timeouts *timeouts = &conn->options->service->timeouts;
 
 	if (conn->age_ms && now - conn->accepted_ms > conn->age_ms)
 		return "max_age";
-	if (!conn->protocol->has_requests(conn->state) && now - conn->active_ms > timeouts->idle_ms)
+	if (now - conn->useful_ms > timeouts->idle_ms)
 		return "max_idle";
 	return NULL;
 }
 
 static void tick_protocol(struct otlp_conn *conn, uint64_t now)
 {
-	const char *reason = conn->is_leaving ? NULL : reason_to_leave(conn, now);
+	const char *reason;
 
+	note_use(conn, now);
+	reason = conn->is_leaving ? NULL : reason_to_leave(conn, now);
 	conn->protocol->tick(conn->state, now);
-	if (transport_is_writing(&conn->transport) && now - conn->active_ms > WRITE_PATIENCE_MS)
+	if (transport_is_writing(&conn->transport) && now - conn->writing_ms > WRITE_PATIENCE_MS)
 		return otlp_conn_stop(conn);
 	if (reason) {
 		conn->is_leaving = true;
@@ -344,7 +354,7 @@ uint64_t otlp_conn_useless_since_ms(const struct otlp_conn *conn, uint64_t now,
 		return now;
 	if (*out_is_stranger)
 		return conn->accepted_ms;
-	return conn->protocol->has_requests(conn->state) ? now : conn->active_ms;
+	return conn->protocol->has_requests(conn->state) ? now : conn->useful_ms;
 }
 
 bool otlp_conn_peer(const struct otlp_conn *conn, struct sockaddr_storage *out_address)

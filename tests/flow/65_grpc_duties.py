@@ -7,7 +7,7 @@ import os
 import time
 
 from daemon import Daemon, one_span, request, run, temporary_folder, trace_id
-from frames import (ACK, END_HEADERS, END_STREAM, EXPORT, GOAWAY, HEADERS, DATA, PING, SETTINGS, RST_STREAM, Peer, call_fields, frame, literal,
+from frames import (ACK, END_HEADERS, END_STREAM, EXPORT, GOAWAY, HEADERS, DATA, PING, SETTINGS, RST_STREAM, WINDOW_UPDATE, Peer, call_fields, frame, literal,
                     message)
 
 ACCEPTED = "identity,gzip,zstd"
@@ -235,11 +235,15 @@ def ages():
         peer.read_to_end()  # the call never ends: its grace does
     assert daemon.stop() == 0, daemon.log()
     daemon = Daemon("--probe=off", "--idle-timeout-s=1")
-    with Peer(daemon.grpc) as peer:
-        peer.call(1)
-        peer.finish(1)
-        peer.read_to_end()
-        assert peer.goaways[-1] == (1, 0, "max_idle"), peer.goaways
+    for noise in (b"", frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1")):  # who only makes noise is idle, too
+        with Peer(daemon.grpc) as peer:
+            peer.call(1)
+            peer.finish(1)
+            deadline = time.monotonic() + 60
+            while not peer.is_closed and time.monotonic() < deadline:
+                peer.send(noise)
+                peer.poll(0.2)
+            assert peer.goaways[-1:] == [(1, 0, "max_idle")], peer.goaways
     assert daemon.stop() == 0, daemon.log()
     daemon = Daemon("--probe=off", "--keepalive-s=1", "--keepalive-timeout-s=1")
     with Peer(daemon.grpc, answers=False) as peer:
