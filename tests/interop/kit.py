@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the interop programs share: commands, what is built once into build/interop, and a line for each check."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -31,14 +32,22 @@ def build(*command, **options):
         raise Skipped(str(error).strip().splitlines()[-1]) from error
 
 
+def digest(folder):
+    found = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        found.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()
+
+
 def built(source, name, *commands):
-    """A copy of the program in build/interop/NAME, built there once."""
-    folder = BUILD / name
-    shutil.copytree(ROOT / "tests" / "interop" / source, folder, dirs_exist_ok=True)
-    if not (folder / "built").exists():
+    """A copy of the program in build/interop/NAME, built there once, and again when it has changed."""
+    origin, folder = ROOT / "tests" / "interop" / source, BUILD / name
+    marker, now = folder / "built", digest(origin)
+    shutil.copytree(origin, folder, dirs_exist_ok=True)
+    if not marker.exists() or marker.read_text() != now:
         for command in commands:
             build(*command, cwd=folder)
-        (folder / "built").touch()
+        marker.write_text(now)
     return folder
 
 
