@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other people's OTLP software against `spanwise serve`. Run by tests/interop/otlp, which says what it needs.
 
-    otlp.py BINARY [h2spec curl grpcurl ghz telemetrygen collector forwarding python go js java rust]
+    otlp.py BINARY [h2spec curl grpcurl ghz telemetrygen collector forwarding python go js java rust tokens]
 
 Each check starts a daemon of its own, prints one line, and the run ends with 1 if one of them failed. What is not installed is built
 into build/interop by the ordinary clients of the languages' registries; what cannot be built is said to be skipped.
@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT / "tests" / "flow"))
 import daemon as flow  # noqa: E402
 import otelcol  # noqa: E402
 
+TOKEN = "a-token-of-some-length-0123456789"
 EXPORT = "opentelemetry.proto.collector.trace.v1.TraceService/Export"
 GO_TOOLS = {
     "h2spec": "github.com/summerwind/h2spec/cmd/h2spec@latest",
@@ -96,26 +97,23 @@ def check_trace(daemon, trace_id):
     assert int(parent["startTimeUnixNano"]) <= int(child["startTimeUnixNano"]) <= int(child["endTimeUnixNano"])
 
 
-def check_sdk(daemon, command, protocols, gzip_over, **options):
+def sdk_environment(daemon, protocol, **more):
+    endpoint = "http://" + (daemon.grpc if protocol == "grpc" else daemon.http)
+    return environment(PROTOCOL=protocol, OTEL_SERVICE_NAME="interop", OTEL_EXPORTER_OTLP_INSECURE="true", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
+                       OTEL_EXPORTER_OTLP_PROTOCOL={"grpc": "grpc", "json": "http/json"}.get(protocol, "http/protobuf"),
+                       OTEL_METRICS_EXPORTER="none", OTEL_LOGS_EXPORTER="none", **more)
+
+
+def check_sdk(daemon, command, protocols, **options):
     """Runs the program over each protocol, with and without gzip; returns what was tried."""
     tried = []
     for protocol in protocols:
-        for compression in ("none", "gzip"):
-            if compression == "gzip" and protocol not in gzip_over:
-                continue
-            over_grpc = protocol == "grpc"
-            variables = environment(
-                PROTOCOL=protocol, OTEL_EXPORTER_OTLP_COMPRESSION=compression, OTEL_SERVICE_NAME="interop", OTEL_EXPORTER_OTLP_INSECURE="true",
-                OTEL_EXPORTER_OTLP_ENDPOINT="http://" + (daemon.grpc if over_grpc else daemon.http),
-                OTEL_EXPORTER_OTLP_PROTOCOL={"grpc": "grpc", "json": "http/json"}.get(protocol, "http/protobuf"),
-                OTEL_METRICS_EXPORTER="none", OTEL_LOGS_EXPORTER="none")
-            if compression == "none":
-                del variables["OTEL_EXPORTER_OTLP_COMPRESSION"]
-            output = sh(*command, env=variables, **{"timeout": 120, **options})
+        for name, more in ((protocol, {}), (protocol + "+gzip", {"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"})):
+            output = sh(*command, env=sdk_environment(daemon, protocol, **more), timeout=120, **options)
             trace_id = re.search(r"^[0-9a-f]{32}$", output, re.M)
             assert trace_id, output
             check_trace(daemon, trace_id[0])
-            tried.append(protocol + ("+gzip" if compression == "gzip" else ""))
+            tried.append(name)
     return ", ".join(tried)
 
 
@@ -284,32 +282,63 @@ def python_trace(endpoint):
             time.sleep(0.5)
 
 
-def python(daemon):
-    return check_sdk(daemon, [sys.executable, ROOT / "tests" / "interop" / "otlp_sdk" / "python" / "main.py"], ["grpc", "proto"], ["grpc", "proto"])
+# How each SDK's program is built and run: (command, folder); over what, and over what with gzip too.
+def python_program():
+    return [sys.executable, ROOT / "tests" / "interop" / "otlp_sdk" / "python" / "main.py"], None
 
 
-def go(daemon):
+def go_program():
     folder = sdk("go", ["go", "mod", "tidy"], ["go", "build", "-o", "interop", "."])
-    return check_sdk(daemon, [folder / "interop"], ["grpc", "proto"], ["grpc", "proto"])
+    return [folder / "interop"], folder
 
 
-def js(daemon):
-    folder = sdk("js", ["npm", "install", "--silent", "--no-fund", "--no-audit"])
-    return check_sdk(daemon, ["node", "main.js"], ["grpc", "proto", "json"], ["grpc", "proto", "json"], cwd=folder)
+def js_program():
+    return ["node", "main.js"], sdk("js", ["npm", "install", "--silent", "--no-fund", "--no-audit"])
 
 
-def java(daemon):
+def java_program():
     folder = sdk("java", ["mvn", "-q", "-B", "package", "dependency:copy-dependencies"])
-    return check_sdk(daemon, ["java", "-cp", "target/classes:target/dependency/*", "Main"], ["grpc", "proto"], ["grpc", "proto"], cwd=folder)
+    return ["java", "-cp", "target/classes:target/dependency/*", "Main"], folder
 
 
-def rust(daemon):
+def rust_program():
     folder = sdk("rust", ["cargo", "build", "--release"])
-    return check_sdk(daemon, [folder / "target/release/spanwise-interop"], ["grpc", "proto", "json"], ["grpc", "proto", "json"])
+    return [folder / "target/release/spanwise-interop"], folder
 
 
-CHECKS = {"h2spec": h2spec, "curl": curl, "grpcurl": grpcurl, "ghz": ghz, "telemetrygen": telemetrygen, "collector": through_collector, "forwarding": forwarding, "python": python, "go": go,
-          "js": js, "java": java, "rust": rust}
+SDKS = {"python": (python_program, ["grpc", "proto"]), "go": (go_program, ["grpc", "proto"]), "js": (js_program, ["grpc", "proto", "json"]),
+        "java": (java_program, ["grpc", "proto"]), "rust": (rust_program, ["grpc", "proto", "json"])}
 
 
+def sdk_check(name):
+    def check(daemon):
+        program, protocols = SDKS[name]
+        command, folder = program()
+        return check_sdk(daemon, command, protocols, cwd=folder)
+
+    return check
+
+
+def tokens(daemon):
+    """Each exporter without a token, which it must not wait for, and with one."""
+    del daemon
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tokens"
+        path.touch(mode=0o600)
+        path.write_text(TOKEN + "\n")
+        with flow_daemon(f"--grpc-tokens={path}", f"--http-tokens={path}") as guarded:
+            for program, protocols in SDKS.values():
+                command, where = program()
+                for protocol in protocols:
+                    before = accepted(guarded)
+                    sh(*command, env=sdk_environment(guarded, protocol), cwd=where, ok=False, timeout=60)
+                    assert accepted(guarded) == before, (command, protocol)
+                    sh(*command, env=sdk_environment(guarded, protocol, OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20" + TOKEN), cwd=where,
+                       timeout=60)
+                    assert accepted(guarded) == before + 2, (command, protocol)
+    return "refused and taken: " + ", ".join(SDKS)
+
+
+CHECKS = {"h2spec": h2spec, "curl": curl, "grpcurl": grpcurl, "ghz": ghz, "telemetrygen": telemetrygen, "collector": through_collector,
+          "forwarding": forwarding, **{name: sdk_check(name) for name in SDKS}, "tokens": tokens}
 run_checks(CHECKS, sys.argv[2:], lambda: flow.Daemon("--probe=off", "--settle-ms=200"))
