@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other people's OTLP software against `spanwise serve`. Run by tests/interop/otlp, which says what it needs.
 
-    otlp.py BINARY [h2spec curl grpcurl ghz telemetrygen collector forwarding python go js java rust tokens]
+    otlp.py BINARY [h2spec curl grpcurl ghz telemetrygen collector forwarding python go js java rust tokens tls]
 
 Each check starts a daemon of its own, prints one line, and the run ends with 1 if one of them failed. What is not installed is built
 into build/interop by the ordinary clients of the languages' registries; what cannot be built is said to be skipped.
@@ -22,6 +22,7 @@ from kit import BUILD, ROOT, Skipped, build, built, environment, run_checks, sh
 
 os.environ["SPANWISE"] = str(Path(sys.argv[1]).resolve())
 sys.path.insert(0, str(ROOT / "tests" / "flow"))
+import certificates  # noqa: E402
 import daemon as flow  # noqa: E402
 import otelcol  # noqa: E402
 
@@ -339,6 +340,32 @@ def tokens(daemon):
     return "refused and taken: " + ", ".join(SDKS)
 
 
+def tls(daemon):
+    """Exporters over TLS, which choose their HTTP by ALPN; over gRPC also with a certificate of their own."""
+    del daemon
+    with tempfile.TemporaryDirectory() as folder:
+        certificates.make_ca(folder, "ca")
+        for name in ("server", "client"):
+            certificates.make_certificate(folder, name, "ca")
+        files = [f"--{port}-tls-{option}={folder}/server.{end}" for port in ("grpc", "http") for option, end in (("cert", "pem"), ("key", "key"))]
+        own = {"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": f"{folder}/client.pem", "OTEL_EXPORTER_OTLP_CLIENT_KEY": f"{folder}/client.key"}
+        names = [name for name in SDKS if name != "rust"]  # ours is built without TLS
+        with flow_daemon(*files, f"--grpc-tls-client-ca={folder}/ca.pem") as guarded:
+            for name in names:
+                program, _ = SDKS[name]
+                command, where = program()
+                for protocol in ("grpc", "proto"):
+                    variables = sdk_environment(guarded, protocol, **(own if protocol == "grpc" else {}), NODE_EXTRA_CA_CERTS=f"{folder}/ca.pem",
+                                                OTEL_EXPORTER_OTLP_CERTIFICATE=f"{folder}/ca.pem")
+                    for key in ("OTEL_EXPORTER_OTLP_INSECURE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # the last two go before it in Python
+                        variables.pop(key, None)
+                    variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = variables["OTEL_EXPORTER_OTLP_ENDPOINT"].replace("http://127.0.0.1", "https://localhost")
+                    before = accepted(guarded)
+                    sh(*command, env=variables, cwd=where, timeout=60)
+                    assert accepted(guarded) == before + 2, (name, protocol, guarded.log())
+    return "TLS, and mTLS over gRPC: " + ", ".join(names)
+
+
 CHECKS = {"h2spec": h2spec, "curl": curl, "grpcurl": grpcurl, "ghz": ghz, "telemetrygen": telemetrygen, "collector": through_collector,
-          "forwarding": forwarding, **{name: sdk_check(name) for name in SDKS}, "tokens": tokens}
+          "forwarding": forwarding, **{name: sdk_check(name) for name in SDKS}, "tokens": tokens, "tls": tls}
 run_checks(CHECKS, sys.argv[2:], lambda: flow.Daemon("--probe=off", "--settle-ms=200"))
