@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from daemon import Daemon, one_span, request, run, trace_id
+from frames import Peer
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 JSON = {"Content-Type": "application/json"}
@@ -231,6 +232,13 @@ def cors():
     assert "x-team" in headers["Access-Control-Allow-Headers"] and headers["Vary"] == "Origin", headers
     status, headers, _ = post(daemon, json.dumps(json_of(1)), {**JSON, "Origin": "https://a.example"})
     assert status == 200 and headers["Access-Control-Allow-Origin"] == "https://a.example"
+    with Peer(daemon.http) as peer:  # over HTTP/2, stored and refused
+        for stream, body, wanted in ((1, body_of(2), "200"), (3, b"\xff\xff", "400")):
+            peer.call(stream, body, path="/v1/traces", content=PROTOBUF["Content-Type"], te=None, origin="https://a.example")
+            fields = peer.finish(stream).fields()
+            assert (fields[":status"], fields["access-control-allow-origin"], fields["vary"]) == (wanted, "https://a.example", "Origin"), fields
+        peer.call(5, body_of(3), path="/v1/traces", content=PROTOBUF["Content-Type"], te=None, origin="https://" + 300 * "a")
+        assert "access-control-allow-origin" not in peer.finish(5).fields() and peer.finish(5).status()[0] == "200"
     status, headers, _ = post(daemon, None, {**wish, "Origin": "https://c.example"}, method="OPTIONS")
     assert status == 405 and "Access-Control-Allow-Origin" not in headers
     assert daemon.stop() == 0, daemon.log()
