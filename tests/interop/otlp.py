@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other people's OTLP software against `spanwise serve`. Run by tests/interop/otlp, which says what it needs.
 
-    otlp.py BINARY [h2spec curl grpcurl ghz telemetrygen collector forwarding python go js java rust tokens tls]
+    otlp.py BINARY [h2spec curl grpcurl ghz telemetrygen collector forwarding kills python go js java rust tokens tls]
 
 Each check starts a daemon of its own, prints one line, and the run ends with 1 if one of them failed. What is not installed is built
 into build/interop by the ordinary clients of the languages' registries; what cannot be built is said to be skipped.
@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import grpc
 
 from kit import BUILD, ROOT, Skipped, build, built, environment, run_checks, sh
 
@@ -219,7 +221,7 @@ def telemetrygen(daemon):
     return "3000 spans over gRPC, 3000 over HTTP"
 
 
-COLLECTOR_GRPC, COLLECTOR_HTTP = "127.0.0.1:24617", "127.0.0.1:24618"
+COLLECTOR_GRPC, COLLECTOR_HTTP, OWN_GRPC = "127.0.0.1:24617", "127.0.0.1:24618", "127.0.0.1:24619"
 
 
 @contextlib.contextmanager
@@ -268,6 +270,24 @@ def forwarding(daemon):
                     assert not other.metric("spanwise_forward_dropped_spans_total"), other.get("/metrics")
                 tried.append(scheme + ("+gzip" if gzip == "on" else ""))
     return "received by a Collector over " + ", ".join(tried)
+
+
+def kills(daemon):
+    """A Collector tries again what was not acknowledged: three times kill -9, and every span is there."""
+    del daemon
+    arguments, count = ("--probe=off", f"--grpc={OWN_GRPC}"), 3000
+    target = flow.Daemon(*arguments)
+    with running_collector("otlp", OWN_GRPC), grpc.insecure_channel(COLLECTOR_GRPC) as channel:
+        for number in range(1, count + 1):
+            flow.export(channel, flow.request([flow.one_span(number)]), wait_for_ready=True)
+            if number % (count // 4) == 0 and number < count:
+                target.kill()
+                target = flow.Daemon(*arguments, data=target.data)
+        flow.wait_for(lambda: target.status()["storage"]["spans"] >= count, "the Collector to be done")
+    missing = [number for number in range(1, count + 1) if not target.trace(flow.trace_id(number))]
+    assert not missing, missing
+    assert target.stop() == 0, target.log()
+    return f"{count} spans, each there"
 
 
 def python_trace(endpoint):
@@ -367,5 +387,5 @@ def tls(daemon):
 
 
 CHECKS = {"h2spec": h2spec, "curl": curl, "grpcurl": grpcurl, "ghz": ghz, "telemetrygen": telemetrygen, "collector": through_collector,
-          "forwarding": forwarding, **{name: sdk_check(name) for name in SDKS}, "tokens": tokens, "tls": tls}
+          "forwarding": forwarding, "kills": kills, **{name: sdk_check(name) for name in SDKS}, "tokens": tokens, "tls": tls}
 run_checks(CHECKS, sys.argv[2:], lambda: flow.Daemon("--probe=off", "--settle-ms=200"))
