@@ -70,7 +70,7 @@ void harness_open(struct harness *harness, uint32_t ring_bytes, uint32_t tick_hz
 void harness_open_small(struct harness *harness, uint32_t threads)
 {
 	const struct probe_options probe = {
-		.ring_bytes = 4u << 20,
+		.ring_bytes = 32u << 20,
 		.max_processes = 64,
 		.thread_bytes = threads * TABLE_PLACE_BYTES,
 	};
@@ -137,7 +137,10 @@ static int keep(const struct event_header *record, void *arg)
 	struct harness *harness = arg;
 	size_t bytes = (record->bytes + 7u) & ~7u;
 
-	harness->records = realloc(harness->records, harness->records_bytes + bytes);
+	if (harness->records_bytes + bytes > harness->records_room) {
+		harness->records_room = 2 * (harness->records_bytes + bytes);
+		harness->records = realloc(harness->records, harness->records_room);
+	}
 	memcpy(harness->records + harness->records_bytes, record, record->bytes);
 	harness->records_bytes += bytes;
 	return 0;

@@ -36,7 +36,7 @@ struct harness {
 	FILE *to_subject, *from_subject;
 	struct tag_descriptor descriptor;
 	char *records; /* one after another */
-	size_t records_bytes;
+	size_t records_bytes, records_room;
 	struct harness_wait waits[HARNESS_MAX_WAITS];
 	size_t wait_count;
 	struct harness_named names[HARNESS_MAX_WAITS];

@@ -29,30 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-struct record {
-	uint8_t trace_id[16];
-	uint64_t span_id;
-	uint8_t valid, trace_flags;
-	uint16_t attrs_bytes;
-};
-
-__attribute__((visibility("default"))) __thread struct record *otel_thread_ctx_v1;
-static __thread struct record own;
-
-#define FENCE() __asm__ volatile("" ::: "memory")
-
-/* 0: nothing. */
-static void publish(uint64_t span)
-{
-	own.valid = 0;
-	FENCE();
-	memset(own.trace_id, span ? 0xab : 0, sizeof(own.trace_id));
-	own.span_id = span;
-	FENCE();
-	own.valid = span != 0;
-	FENCE();
-	otel_thread_ctx_v1 = &own;
-}
+#include "publish.h"
 
 static int64_t read_clock(clockid_t clock)
 {
@@ -60,11 +37,6 @@ static int64_t read_clock(clockid_t clock)
 
 	clock_gettime(clock, &now);
 	return now.tv_sec * 1000000000ll + now.tv_nsec;
-}
-
-static int my_tid(void)
-{
-	return (int)syscall(SYS_gettid);
 }
 
 static void spin(int64_t cpu_ns)
@@ -503,14 +475,13 @@ static void play_gated(void)
 int main(int argc, char **argv)
 {
 	const char *scenario = argc > 1 ? argv[1] : "waits";
-	char *thread_pointer = __builtin_thread_pointer();
 	char line[16];
 
 	if (strcmp(scenario, "idle") == 0)
 		return wait_sleep(), 0;
 	setvbuf(stdout, NULL, _IOFBF, 65536);
 	publish(0);
-	printf("tls %ld\n", (long)((char *)&otel_thread_ctx_v1 - thread_pointer));
+	printf("tls %ld\n", tls_offset());
 	printf("tid main %d\n", my_tid());
 	fflush(stdout);
 	if (read(0, line, sizeof(line)) <= 0)
