@@ -36,28 +36,31 @@ static uint64_t blocked_ns(const struct event_slice *slice, const struct event_s
 	return end_ns > slice->out_ns ? end_ns - slice->out_ns : 0;
 }
 
+static enum ledger_reason reason(const struct event_slice *slice)
+{
+	struct event_tails tails;
+
+	assert_true(event_slice_tails(slice, &tails));
+	return reason_of(slice->state, slice->syscall, slice->header.flags & EVENT_IOWAIT,
+			 tails.target);
+}
+
 static struct sum sum_up(const struct harness_wait *wait)
 {
 	const struct event_slice *slice = NULL;
 	struct sum sum = { 0 };
 
 	while ((slice = harness_next_slice(&harness, wait->tid, slice))) {
-		struct event_tails tails;
 		uint64_t ns = blocked_ns(slice, harness_next_slice(&harness, wait->tid, slice));
 
 		if (!is_of(slice, wait))
 			continue;
-		assert_true(event_slice_tails(slice, &tails));
-		enum ledger_reason reason =
-			reason_of(slice->state, slice->syscall, slice->header.flags & EVENT_IOWAIT,
-				  tails.target);
-
-		if (reason == wait->identity) {
+		if (reason(slice) == wait->identity) {
 			sum.right_ns += ns;
 			continue;
 		}
 		sum.wrong_ns += ns;
-		sum.wrong = reason;
+		sum.wrong = reason(slice);
 	}
 	return sum;
 }
@@ -82,7 +85,7 @@ static void blocked_time_is_in_its_class(void **state)
 	assert_true(wrong_ns * 100 <= right_ns + wrong_ns);
 }
 
-/* The target of the longest wait. */
+/* The target of the longest wait; on a busy machine, one for memory may be longer. */
 static const struct event_target *target_of(const char *name)
 {
 	const struct harness_wait *wait = harness_wait(&harness, name);
@@ -92,7 +95,7 @@ static const struct event_target *target_of(const char *name)
 	while ((slice = harness_next_slice(&harness, wait->tid, slice))) {
 		uint64_t ns = blocked_ns(slice, harness_next_slice(&harness, wait->tid, slice));
 
-		if (is_of(slice, wait) && ns > longest_ns) {
+		if (is_of(slice, wait) && reason(slice) == wait->identity && ns > longest_ns) {
 			longest = slice;
 			longest_ns = ns;
 		}
