@@ -121,7 +121,7 @@ static __always_inline void life_exec(struct task_struct *task, __u32 old_tid)
 
 	if (thread) {
 		thread_cut(0, thread, task, true);
-		table_release(thread, task);
+		table_release(thread);
 	}
 	life_forget(pid);
 	life_emit(EVENT_EXEC, pid, LOAD(task, pid), old_tid);
@@ -159,7 +159,7 @@ static __always_inline void life_exit(void *context, struct task_struct *task)
 }
 
 /* After its last slice. The last thread of a process takes the process along. */
-static __always_inline void life_end_thread(struct thread *thread, struct task_struct *task)
+static __always_inline void life_end_thread(struct thread *thread)
 {
 	__u32 pid = thread->pid;
 
@@ -167,5 +167,5 @@ static __always_inline void life_end_thread(struct thread *thread, struct task_s
 		life_forget(pid);
 		life_emit(EVENT_EXIT, pid, thread->tid, 0);
 	}
-	table_release(thread, task);
+	table_release(thread);
 }

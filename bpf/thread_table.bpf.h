@@ -64,7 +64,8 @@ struct thread {
 	struct wakeup wakeups[2];
 
 	struct stack_memo memo;
-	__u64 pad_line[4];
+	__u32 place; /* its own: of the set, and in it */
+	__u32 pad[7];
 };
 
 _Static_assert(sizeof(struct thread) == TABLE_PLACE_BYTES, "as it is reckoned with");
@@ -96,9 +97,14 @@ static __always_inline __u32 *table_keys(__u32 set)
 	return shared.keys[set & knobs.set_mask & (TABLE_MAX_SETS - 1)];
 }
 
+static __always_inline __u32 table_place(__u32 set, __u32 way)
+{
+	return (set & knobs.set_mask) * TABLE_WAYS + way;
+}
+
 static __always_inline struct thread *table_at(__u32 set, __u32 way)
 {
-	__u32 place = (set & knobs.set_mask) * TABLE_WAYS + way;
+	__u32 place = table_place(set, way);
 
 	return bpf_map_lookup_elem(&threads, &place);
 }
@@ -158,8 +164,10 @@ static __always_inline struct thread *table_take(__u32 key, __u32 set)
 	for (__u32 way = 0; way < TABLE_WAYS; way++) {
 		struct thread *thread = table_at(set, way);
 
-		if (thread && table_is_free(&keys[way], key, thread))
+		if (thread && table_is_free(&keys[way], key, thread)) {
+			thread->place = table_place(set, way);
 			return thread;
+		}
 	}
 	return 0;
 }
@@ -177,20 +185,11 @@ static __always_inline struct thread *table_claim(struct task_struct *task)
 	return thread;
 }
 
-/* Out of line, as for all that happens once in a thread's life. */
-static __noinline int table_release(struct thread *thread, struct task_struct *task)
+/* Gives its place to others. */
+static __always_inline void table_release(struct thread *thread)
 {
-	__u32 key = table_key(task);
+	__u32 place = thread->place;
 
-	if (!thread)
-		return 0;
 	thread->pid = 0;
-	for (__u32 i = 0; i < TABLE_PROBES; i++) {
-		__u32 *keys = table_keys(table_set(key) + i);
-
-		for (__u32 way = 0; way < TABLE_WAYS; way++)
-			if (keys[way] == key)
-				keys[way] = 0;
-	}
-	return 0;
+	table_keys(place / TABLE_WAYS)[place % TABLE_WAYS] = 0;
 }
