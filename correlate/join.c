@@ -408,17 +408,29 @@ static bool add_slice(struct lane *lane, const struct slice *slice, uint64_t fro
 	return true;
 }
 
+/* Nothing before that was seen of the trace: where it begins, or earlier by what its spans' clock
+ * says too late. */
+static uint64_t first_seen(const struct join *join)
+{
+	uint64_t first_ns = join->from_ns;
+
+	for (const struct observation *o = join->trace->observations; o; o = o->next)
+		first_ns = o->inherited ? first_ns : MIN(first_ns, o->first_ns);
+	return first_ns;
+}
+
 static bool unpack_lane(const struct join *join, struct lane *lane)
 {
+	const struct timeline *timeline = &lane->thread->timeline;
 	uint64_t from = join->from_ns > SEEN_MARGIN_NS ? join->from_ns - SEEN_MARGIN_NS : 0;
 	struct timeline_cursor cursor;
 	struct slice slice;
 	unsigned beyond = 0;
 
-	if (lane->thread->timeline.before.out_ns &&
-	    !add_slice(lane, &lane->thread->timeline.before, 0))
+	timeline_seek(timeline, MAX(from, first_seen(join)), from, &cursor);
+	if (cursor.chunk == timeline->oldest && timeline->before.out_ns &&
+	    !add_slice(lane, &timeline->before, 0))
 		return false;
-	timeline_seek(&lane->thread->timeline, from, &cursor);
 	while (timeline_next(&cursor, &slice)) {
 		if (!add_slice(lane, &slice, from))
 			return false;

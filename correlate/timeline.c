@@ -255,12 +255,14 @@ void timeline_seek_chunk(const struct timeline_chunk *chunk, struct timeline_cur
 	};
 }
 
-void timeline_seek(const struct timeline *timeline, uint64_t from_ns,
+void timeline_seek(const struct timeline *timeline, uint64_t from_ns, uint64_t least_ns,
 		   struct timeline_cursor *out_cursor)
 {
 	const struct timeline_chunk *chunk = timeline->newest;
 
 	while (chunk && chunk->older && chunk->first_ns >= from_ns)
+		chunk = chunk->older;
+	if (chunk && chunk->older && chunk->first_ns >= least_ns)
 		chunk = chunk->older;
 	timeline_seek_chunk(chunk, out_cursor);
 	out_cursor->only_this_chunk = false;

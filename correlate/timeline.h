@@ -45,9 +45,10 @@ struct timeline_cursor {
 	struct slice last;
 };
 
-/* From a chunk before the first one that reaches past `from_ns`, for the reason of its first wait.
- * Looks from the newest one backwards: what is asked for is mostly young. */
-void timeline_seek(const struct timeline *timeline, uint64_t from_ns,
+/* From a chunk before the first one that reaches past `from_ns`, for the reason of its first wait;
+ * and from one more, unless it reaches back to `least_ns`. Looks from the newest one backwards:
+ * what is asked for is mostly young. */
+void timeline_seek(const struct timeline *timeline, uint64_t from_ns, uint64_t least_ns,
 		   struct timeline_cursor *out_cursor);
 void timeline_seek_chunk(const struct timeline_chunk *chunk, struct timeline_cursor *out_cursor);
 bool timeline_next(struct timeline_cursor *cursor, struct slice *out_slice);
