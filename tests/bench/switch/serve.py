@@ -14,10 +14,14 @@ import sys
 import time
 from pathlib import Path
 
+import grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "memory"))
 from daemon import RELEASE, Daemon  # noqa: E402
 from memory import Load  # noqa: E402
+from span_source import EXPORT, attribute  # noqa: E402
 
 STATES = {"off": None, "no stacks": ("--stacks-per-s", "0"), "defaults": ()}
 # program, game, and what it may cost in ns without stacks and with
@@ -73,25 +77,56 @@ def print_loss(figures):
               f"(median {measured[1]:5.2f}){verdict(measured[0], LOSS[state], ' %')}")
 
 
+def print_timelines(before, after, records):
+    """What a cycle takes in the timelines, and how far back the memory for them reaches."""
+    each = (after["memory"]["parts"]["timelines"] - before["memory"]["parts"]["timelines"]) / max(1, records)
+    reach = after["memory"]["limit_bytes"] / 2 / max(each, 1) / 100_000
+    print(f"  timelines {each:.1f} bytes a cycle{verdict(each, 24, '')}; in half of the memory limit {reach:.0f} s at 100,000 cycles "
+          f"a second, target 60: {'held' if reach >= 60 else 'MISSED'}")
+
+
+def print_long(arguments):
+    """One span on one thread, longer than timelines reach back: what is its ledger worth?"""
+    program = [arguments.build / "tests/bench/switch/bench_switch_service", "long", str(arguments.long)]
+    with Daemon(arguments.build) as daemon:
+        output = subprocess.run(program, check=True, capture_output=True, text=True).stdout
+        trace_id, span_id, start, end = output.split()
+        request = trace_service_pb2.ExportTraceServiceRequest()
+        resource = request.resource_spans.add()
+        resource.resource.attributes.append(attribute("service.name", "bench-long"))
+        resource.scope_spans.add().spans.add(trace_id=bytes.fromhex(trace_id), span_id=bytes.fromhex(span_id), name="long", kind=1,
+                                             start_time_unix_nano=int(start), end_time_unix_nano=int(end))
+        with grpc.insecure_channel(daemon.grpc) as channel:
+            channel.unary_unary(EXPORT)(request.SerializeToString(), timeout=30)
+        time.sleep(12)
+        span = daemon.get(f"/api/v1/spans/{trace_id}/{span_id}")
+        folded = daemon.get("/api/v1/status")["correlator"]["slices_folded"]
+    ledger = (span.get("span") or span)["ledger"]
+    print(f"\na span of {arguments.long} s on one thread, {folded:,} of its slices folded: {ledger['grade']}, uncertain by "
+          f"{ledger['uncertain_ns']} ns; CPU {ledger['cpu_ns']} ns, blocked {ledger['blocked_ns']}, unknown {ledger['unknown_ns']}")
+
+
 def print_own(arguments):
     """CPU time and memory of the daemon itself, while a service switches and exports 1,000 spans a second."""
     arguments.spans = 1000
     with Daemon(arguments.build) as daemon:
         load = Load(daemon, arguments)
         time.sleep(5)
-        begin, begin_ns, records = time.monotonic(), daemon.cpu_ns(), daemon.get("/api/v1/status")["kernel"]["records"]
+        before = daemon.get("/api/v1/status")
+        begin, begin_ns = time.monotonic(), daemon.cpu_ns()
         time.sleep(arguments.seconds - 10)
         status = daemon.get("/api/v1/status")
         wall = time.monotonic() - begin
         cpu = 100 * (daemon.cpu_ns() - begin_ns) / 1e9 / wall
         parts = status["memory"]["parts"]
         beside = daemon.anonymous_bytes() + status["memory"]["bpf_map_bytes"] - parts["timelines"]
-        rate = (status["kernel"]["records"] - records) / wall
+        records = status["kernel"]["records"] - before["kernel"]["records"]
         load.stop()
-    print(f"\nspanwise's own processes at {rate:,.0f} tagged switches and 1,080 spans a second, stored and settled:")
+    print(f"\nspanwise's own processes at {records / wall:,.0f} tagged switches and 1,080 spans a second, stored and settled:")
     print(f"  CPU {cpu:.1f} % of one core{verdict(cpu, OWN_CPU, ' %')}")
     print(f"  memory beside the timelines ({parts['timelines'] / (1 << 20):.0f} MiB) {beside / (1 << 20):.0f} MiB, of which BPF maps "
           f"{status['memory']['bpf_map_bytes'] / (1 << 20):.0f}{verdict(beside / (1 << 20), OWN_MIB, ' MiB')}")
+    print_timelines(before, status, records)
     print("  parts, MiB: " + ", ".join(f"{name} {count / (1 << 20):.1f}" for name, count in parts.items()))
 
 
@@ -102,6 +137,7 @@ def main():
     parser.add_argument("--laps", type=int, default=300)
     parser.add_argument("--seconds", type=int, default=30, help="for spanwise's own processes; 0: not")
     parser.add_argument("--switches", type=int, default=200000, help="a second, for spanwise's own processes")
+    parser.add_argument("--long", type=int, default=0, metavar="SECONDS", help="one span of that length, too; 600 is of interest")
     arguments = parser.parse_args()
     if arguments.turns:
         work = int(subprocess.run([arguments.build / "tests/bench/switch/bench_switch_plain", "calibrate", "1"], check=True,
@@ -111,6 +147,8 @@ def main():
         print_loss(figures)
     if arguments.seconds:
         print_own(arguments)
+    if arguments.long:
+        print_long(arguments)
 
 
 if __name__ == "__main__":
