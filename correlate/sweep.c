@@ -58,16 +58,33 @@ static void join_slices(struct ledger *ledger, uint32_t first)
 		(ledger->slice_count - first - 1) * sizeof(*slices));
 }
 
+/* The first of the shortest of all LEDGER_MAX_SLICES. Asked for each slice of a long span, hence
+ * without branches that no CPU can foretell, and four at a time. */
+static uint32_t find_shortest(const struct ledger_slice *slices)
+{
+	uint64_t least[4] = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX };
+	uint32_t first = 0;
+
+	for (uint32_t i = 0; i < LEDGER_MAX_SLICES; i += 4) {
+		least[0] = MIN(least[0], slices[i].ns);
+		least[1] = MIN(least[1], slices[i + 1].ns);
+		least[2] = MIN(least[2], slices[i + 2].ns);
+		least[3] = MIN(least[3], slices[i + 3].ns);
+	}
+	least[0] = MIN(MIN(least[0], least[1]), MIN(least[2], least[3]));
+	while (slices[first].ns != least[0])
+		first++;
+	return first;
+}
+
+_Static_assert(LEDGER_MAX_SLICES % 4 == 0, "four at a time");
+
 /* The shortest goes to its longer neighbour, so that the picture has no hole. */
 static void make_room(struct ledger *ledger)
 {
 	struct ledger_slice *slices = ledger->slices;
-	uint32_t shortest = 0, first;
+	uint32_t shortest = find_shortest(slices), first;
 
-	for (uint32_t i = 1; i < ledger->slice_count; i++) {
-		if (slices[i].ns < slices[shortest].ns)
-			shortest = i;
-	}
 	first = shortest + 1 == ledger->slice_count ||
 				(shortest && slices[shortest - 1].ns > slices[shortest + 1].ns)
 			? shortest - 1
