@@ -28,6 +28,7 @@
 #define TICK_GRACE_NS      25000000ull     /* a running thread's slice is closed within two ticks */
 #define TRACE_HOLD_NS      60000000000ull  /* a settled trace stays known so long, for late spans */
 #define TRACE_UNCLAIMED_NS 600000000000ull /* seen in a thread, but no span has come */
+#define TRACE_UNSAMPLED_NS 15000000000ull  /* ... nor will: none was exported in that time */
 
 /* Since when, and until when, spans are known to have been put aside; to 0: never. */
 struct turns_period {

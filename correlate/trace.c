@@ -385,8 +385,23 @@ static bool is_over(const struct model *model, const struct trace *trace, bool m
 	return memory_is_short || last + hold < model->now_ns;
 }
 
-/* Settled traces stay for a while, in case a late span comes; then, or when memory is short, they
- * go. */
+/* No span of it has come, and no thread carries it any more: it was not sampled, most likely. */
+static bool is_unsampled(const struct model *model, const struct trace *trace)
+{
+	uint64_t last = trace->observed_ns;
+
+	if (trace->revision || trace->span_count)
+		return false;
+	for (const struct observation *o = trace->observations; o; o = o->next) {
+		if (o->thread->current == o && !o->thread->dead)
+			return false;
+		last = MAX(last, o->last_ns);
+	}
+	return last + TRACE_UNSAMPLED_NS < model->now_ns;
+}
+
+/* Settled traces stay for a while, in case a late span comes, and those of which none has come yet;
+ * then, or when memory is short, they go. */
 void trace_expire(struct model *model)
 {
 	size_t share = model->options.limit_bytes / 4;
@@ -397,7 +412,8 @@ void trace_expire(struct model *model)
 		bool is_short = model->stats.trace_bytes + model->stats.fold_bytes > share;
 
 		if (is_over(model, trace, false) ||
-		    (is_short && trace->revision && is_over(model, trace, true)))
+		    (is_short && trace->revision && is_over(model, trace, true)) ||
+		    (is_short && is_unsampled(model, trace)))
 			trace_free(model, trace);
 		trace = newer;
 	}

@@ -226,6 +226,38 @@ static void a_span_longer_than_the_reach_keeps_its_grade(void **state)
 	correlator_free(b.correlator);
 }
 
+/* Most services export few of their traces, yet publish the tags of all. */
+static void traces_that_nobody_exports_leave_room(void **state)
+{
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 },
+			      keeper = { .pid = BUILDER_PID, .tid = 12 };
+	struct correlator_stats stats;
+	uint64_t at = 1000;
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	warm_up(&b, &keeper);
+	for (uint64_t i = 0; i < 200000; i++, at += 2) {
+		b.trace = 1000 + i;
+		builder_slice(&b, &t, at * MS - 100 * US, at * MS, at * MS + 100 * US, 2, 0,
+			      RECVFROM);
+		b.trace = 1;
+		builder_slice(&b, &keeper, i ? at * MS : 0, at * MS + 200 * US, (at + 1) * MS, 1, 0,
+			      RECVFROM);
+		if (i % 500 == 0)
+			finish(&b, (at + 1) * MS + 1);
+	}
+	correlator_stats(b.correlator, &stats);
+	assert_true(stats.trace_bytes + stats.fold_bytes < (64 << 20) / 2);
+	builder_slice(&b, &keeper, at * MS, at * MS, (at + 1) * MS, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, 1000 * MS + 500 * US, at * MS + 500 * US);
+	finish(&b, (at + 100) * MS);
+	assert_true(builder_ledger(&b, 1)->grade >= GRADE_BOUNDED);
+	correlator_free(b.correlator);
+}
+
 /* Threads that a fork handler starts in the child may be heard of before the one that forked. */
 static void a_wait_whose_end_was_lost_is_unknown(void **state)
 {
@@ -399,6 +431,7 @@ int main(void)
 		cmocka_unit_test(lost_records_make_the_span_partial),
 		cmocka_unit_test(a_late_root_revises_its_trace),
 		cmocka_unit_test(a_span_longer_than_the_reach_keeps_its_grade),
+		cmocka_unit_test(traces_that_nobody_exports_leave_room),
 		cmocka_unit_test(a_wait_whose_end_was_lost_is_unknown),
 		cmocka_unit_test(a_picture_with_too_many_slices_has_no_hole),
 		cmocka_unit_test(what_a_forked_child_burns_is_told_apart),
