@@ -236,17 +236,23 @@ def traces_of(facts):
     return {part["trace"] for part in facts.values()}
 
 
-def told_surely(daemon, subject, name, tries=3):
+UNSURE = ("inferred", "partial")
+
+
+def told_surely(daemon, subject, name, tries=5):
     """The story, told again where a busy machine took the CPU between a span's start and its attach: such a span was
-    never seen, and is honestly inferred."""
+    never seen, and is honestly inferred; or where the kernel left out a switch, which the counters say."""
     for _ in range(tries):
+        before = daemon.status()["kernel"]["lost"]
         subject.go(name)
         facts = subject.told()
         spans = {}
         for trace in traces_of(facts):
             spans.update(settled_spans(daemon, trace))
-        if all(span["ledger"]["grade"] != "inferred" for span in spans.values()):
+        if all(span["ledger"]["grade"] not in UNSURE for span in spans.values()):
             break
+        if any(span["ledger"]["grade"] == "partial" for span in spans.values()):
+            assert daemon.status()["kernel"]["lost"] != before, spans
     return spans, facts
 
 
@@ -261,7 +267,8 @@ def main():
             for name, check in CHECKS.items():
                 spans, facts = told_surely(daemon, subject, name)
                 for span in spans.values():
-                    check_span(span)
+                    # turns that no tag shows may leave no bound on a crowded machine
+                    check_span(span, ("exact", "bounded") + (name == "interleaved") * ("inferred",))
                 check(spans, facts)
                 print(f"{name}: " + ", ".join(
                     f"{span['name']} {span['ledger']['grade']} +-{span['ledger']['uncertain_ns']} ns"
