@@ -219,6 +219,7 @@ def overload():
     refused = sum(client.refused for client in clients)
     counted = lambda: daemon.metric("spanwise_receiver_refused_spans_total") + daemon.metric(
         "spanwise_grpc_replies_total", 'code="UNAVAILABLE"') + daemon.metric("spanwise_http_replies_total", 'code="503"')
+    reasons = sum((client.reasons for client in clients), collections.Counter())
     assert refused, reasons
     wait_for(lambda: counted() >= refused, f"{refused} refusals to be counted, {reasons}")
     assert largest < 128, largest
