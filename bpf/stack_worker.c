@@ -25,6 +25,7 @@
 
 #define NAP_NS          (20 * NS_PER_MS) /* no stack wakes us: that would cost the switch */
 #define TOLD_AGAIN_NS   (60 * NS_PER_SEC)
+#define NAMED_LATER_NS  (5 * NS_PER_SEC) /* told again so soon, if names may have come since */
 #define MAX_TOLD        65536
 #define MAX_NEWS        1024
 #define MAX_STACK_BYTES ((size_t)EVENT_MAX_FRAMES * 2200)
@@ -102,6 +103,23 @@ static bool is_told(struct stack_worker *worker, uint64_t id)
 	return false;
 }
 
+static void tell_again_soon(struct stack_worker *worker, uint64_t id)
+{
+	uint64_t *told_ns = map_get(&worker->told, &id);
+
+	if (told_ns)
+		*told_ns = worker->now_ns + NAMED_LATER_NS - TOLD_AGAIN_NS;
+}
+
+/* Of those that were asked for so far, how many may have names the next time. */
+static uint64_t count_open(const struct stack_worker *worker)
+{
+	struct symbolizer_stats stats;
+
+	symbolizer_stats(worker->symbolizer, &stats);
+	return stats.unknown + stats.jit_unnamed;
+}
+
 static bool is_sound(const struct event_stack *stack, size_t bytes)
 {
 	return bytes >= offsetof(struct event_stack, addresses) &&
@@ -114,11 +132,15 @@ static int on_stack(void *arg, void *data, size_t bytes)
 {
 	struct stack_worker *worker = arg;
 	const struct event_stack *stack = data;
+	uint64_t pending;
 
 	if (!is_sound(stack, bytes) || is_told(worker, stack->id))
 		return 0;
 	buf_clear(&worker->frames);
+	pending = count_open(worker);
 	symbolizer_put(worker->symbolizer, stack, worker->now_ns, &worker->frames);
+	if (count_open(worker) != pending)
+		tell_again_soon(worker, stack->id);
 	if (buf_error(&worker->frames) == 0)
 		send(worker, stack);
 	return 0;

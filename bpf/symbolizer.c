@@ -486,6 +486,7 @@ static void take_user(struct symbolizer *symbolizer, struct process *process, ui
 	} else {
 		frame.kind = FRAME_JIT;
 		frame.name = demangled(symbolizer, jit_name(symbolizer, process, at, now_ns));
+		symbolizer->stats.jit_unnamed += frame.name.len == 0;
 	}
 	if (word & STACK_SIGNAL && frame.name.len == 0) /* a stripped C library does not name it */
 		frame.name = STR("[signal]");

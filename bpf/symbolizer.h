@@ -21,6 +21,7 @@ struct symbolizer_stats {
 	uint64_t frames;      /* that were asked for */
 	uint64_t unnamed;     /* told as module+0x1234 */
 	uint64_t unknown;     /* in no mapping that we know */
+	uint64_t jit_unnamed; /* code made at run time; its runtime may name it yet */
 	uint64_t files_bytes; /* of cached symbols */
 };
 
