@@ -121,6 +121,12 @@ static void set_cfa(struct machine *machine, uint64_t number, int64_t offset)
 	machine->rule.cfa_offset = offset;
 }
 
+/* Whatever a file says: what does not fit wraps around, and is refused as a rule. */
+static int64_t scaled(const struct machine *machine, uint64_t count)
+{
+	return (int64_t)(count * (uint64_t)machine->common->data_align);
+}
+
 static void set_saved(struct machine *machine, uint64_t number, int64_t offset)
 {
 	if (number == REGISTER_RETURN) {
@@ -291,7 +297,6 @@ static void recall(struct machine *machine)
 /* Those that do not advance. */
 static void step_extended(struct machine *machine, struct unwind_reader *code, uint8_t op)
 {
-	int64_t align = machine->common->data_align;
 	uint64_t number;
 
 	switch (op) {
@@ -299,7 +304,7 @@ static void step_extended(struct machine *machine, struct unwind_reader *code, u
 		return;
 	case 0x05: /* offset_extended */
 		number = unwind_read_uleb(code);
-		return set_saved(machine, number, (int64_t)unwind_read_uleb(code) * align);
+		return set_saved(machine, number, scaled(machine, unwind_read_uleb(code)));
 	case 0x06: /* restore_extended */
 		return restore(machine, unwind_read_uleb(code));
 	case 0x07: /* undefined */
@@ -330,12 +335,13 @@ static void step_extended(struct machine *machine, struct unwind_reader *code, u
 		return set_expression(machine, number, read_block(code));
 	case 0x11: /* offset_extended_sf */
 		number = unwind_read_uleb(code);
-		return set_saved(machine, number, unwind_read_sleb(code) * align);
+		return set_saved(machine, number,
+				 scaled(machine, (uint64_t)unwind_read_sleb(code)));
 	case 0x12: /* def_cfa_sf */
 		number = unwind_read_uleb(code);
-		return set_cfa(machine, number, unwind_read_sleb(code) * align);
+		return set_cfa(machine, number, scaled(machine, (uint64_t)unwind_read_sleb(code)));
 	case 0x13: /* def_cfa_offset_sf */
-		machine->rule.cfa_offset = unwind_read_sleb(code) * align;
+		machine->rule.cfa_offset = scaled(machine, (uint64_t)unwind_read_sleb(code));
 		return;
 	case 0x14: /* val_offset */
 	case 0x15: /* val_offset_sf */
@@ -380,8 +386,7 @@ static void step(struct machine *machine, struct unwind_reader *code, uint8_t op
 {
 	switch (op >> 6) {
 	case 2: /* offset */
-		set_saved(machine, op & 0x3f,
-			  (int64_t)unwind_read_uleb(code) * machine->common->data_align);
+		set_saved(machine, op & 0x3f, scaled(machine, unwind_read_uleb(code)));
 		return;
 	case 3:
 		restore(machine, op & 0x3f);
