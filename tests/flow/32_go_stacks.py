@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Go's functions stand in the stacks by name down to the goroutine's first one, also in programs that are stripped,
-position independent, and linked by another linker."""
+position independent, and linked by another linker: also below C, which is called on the thread's own stack."""
 
 import os
 import shutil
@@ -46,6 +46,12 @@ def check(daemon, channel, path):
             print(name, word, " < ".join(stack))
             assert in_order(wanted, stack), (name, word, stack)
             assert stack[-1].startswith("runtime.goexit"), (name, word, stack)
+        if "cgo" in name:
+            stack = whole_stack(daemon, channel, subject, "cgo")
+            print(name, "cgo", " < ".join(stack))
+            calls = [at for at, frame in enumerate(stack) if frame.startswith("runtime.asmcgocall")]
+            assert calls and calls[0] >= 4 and in_order(["main.callC", *ENDS], stack[calls[0]:]), (name, stack)
+            assert stack[-1].startswith("runtime.goexit"), (name, stack)
         wanted = ["main.renderPage", *ENDS]
         code = whole_code(daemon, channel, subject, "spin", wanted)
         inside = sum(entry["ns"] for entry in code if in_order(wanted, entry["stack"]))
