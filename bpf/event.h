@@ -18,11 +18,13 @@
 #define EVENT_MAX_CPUS   512
 
 enum event_kind {
-	EVENT_SLICE = 1,   /* struct event_slice */
-	EVENT_FORK = 2,    /* struct event_life */
-	EVENT_EXEC = 3,    /* struct event_life */
-	EVENT_EXIT = 4,    /* struct event_life */
-	EVENT_STACK = 5,   /* struct event_stack: to the worker, in a ring of its own */
+	EVENT_SLICE = 1, /* struct event_slice */
+	EVENT_FORK = 2,  /* struct event_life */
+	EVENT_EXEC = 3,  /* struct event_life */
+	EVENT_EXIT = 4,  /* struct event_life */
+	EVENT_STACK = 5, /* struct event_stack: to the worker, in a ring of its own */
+	EVENT_UNFOLLOWED =
+		7,         /* struct event_life: no place for a thread; at each of its switches */
 	EVENT_CHANGES = 6, /* struct event_changes: before the slice that it concerns */
 };
 
@@ -173,8 +175,9 @@ struct event_waker {
 	struct event_tag tag; /* what the waker carried; zero: nothing */
 };
 
-/* FORK: (pid, tid) made other_pid (a new process). EXEC: pid became a new program; other_pid is the
- * tid that did it. EXIT: the last thread of pid is gone. Only for processes that publish. */
+/* UNFOLLOWED: nothing else is told of (pid, tid). FORK: (pid, tid) made other_pid (a new process).
+ * EXEC: pid became a new program; other_pid is the tid that did it. EXIT: the last thread of pid is
+ * gone. Only for processes that publish. */
 struct event_life {
 	struct event_header header;
 	__u32 pid;

@@ -52,6 +52,7 @@ static inline bool event_is_sound(const struct event_header *record)
 	case EVENT_FORK:
 	case EVENT_EXEC:
 	case EVENT_EXIT:
+	case EVENT_UNFOLLOWED:
 		return record->bytes == sizeof(struct event_life);
 	case EVENT_CHANGES:
 		return record->bytes >= EVENT_CHANGES_BYTES(0) &&

@@ -5,23 +5,6 @@
 #include "bpf/thread.bpf.h"
 #include "bpf/waker.bpf.h"
 
-static __always_inline void life_emit(enum event_kind kind, __u32 pid, __u32 tid, __u32 other_pid)
-{
-	struct event_life life = {
-		.header = { .kind = kind, .bytes = sizeof(life) },
-		.pid = pid,
-		.tid = tid,
-		.other_pid = other_pid,
-		.time_ns = bpf_ktime_get_ns(),
-	};
-	struct event_counters *count = this_cpu_counters();
-
-	if (bpf_ringbuf_output(&records, &life, sizeof(life), BPF_RB_NO_WAKEUP))
-		count_lost(LOSS_RING_FULL);
-	else if (count)
-		__sync_fetch_and_add(&count->records, 1);
-}
-
 /* Tells the worker. Only an exec wakes it: a new program has to be looked at soon, for its first
  * spans are being made already. */
 static __always_inline void life_tell_worker(enum event_kind kind, __u32 pid, __u32 other_pid)

@@ -12,6 +12,23 @@
  * sleep, and was still on its way. */
 #define EARLY_WAKING_NS 20000
 
+static __always_inline void life_emit(enum event_kind kind, __u32 pid, __u32 tid, __u32 other_pid)
+{
+	struct event_life life = {
+		.header = { .kind = kind, .bytes = sizeof(life) },
+		.pid = pid,
+		.tid = tid,
+		.other_pid = other_pid,
+		.time_ns = bpf_ktime_get_ns(),
+	};
+	struct event_counters *count = this_cpu_counters();
+
+	if (bpf_ringbuf_output(&records, &life, sizeof(life), BPF_RB_NO_WAKEUP))
+		count_lost(LOSS_RING_FULL);
+	else if (count)
+		__sync_fetch_and_add(&count->records, 1);
+}
+
 /* Out of line: once in a thread's life. 0: the table is full. */
 static __noinline struct thread *thread_begin(struct task_struct *task)
 {
@@ -19,6 +36,7 @@ static __noinline struct thread *thread_begin(struct task_struct *task)
 
 	if (!thread) {
 		count_lost(LOSS_STORAGE_FULL);
+		life_emit(EVENT_UNFOLLOWED, LOAD(task, tgid), LOAD(task, pid), 0);
 		return 0;
 	}
 	__builtin_memset(thread, 0, __builtin_offsetof(struct thread, wakeups));

@@ -50,6 +50,7 @@ struct process {
 	uint64_t resumed_ns;        /* of the first one after the newest gap */
 	uint64_t gone_ns;
 	struct turns_period turns; /* of any of its threads */
+	struct turns_period blind; /* of blind.c; to 0: never */
 	uint64_t lesson;           /* the last one of relearn.c; it concerns traces ... */
 	uint64_t lesson_from_ns;   /* ... that were seen here since then */
 	struct thread *threads;
@@ -221,8 +222,14 @@ int world_process(struct model *model, const struct event_process *process);
 /* Observes its tags and puts it into the thread's timeline. -ENOMEM: it is lost. */
 int world_append(struct model *model, struct thread *thread, const struct slice *slice);
 struct process *world_find_process(const struct model *model, uint32_t pid);
+/* Finds or makes it. NULL: out of memory. */
+struct process *world_make_process(struct model *model, uint32_t pid);
 void world_expire(struct model *model);
 void world_fini(struct model *model);
+
+/* blind.c: threads that are not followed, for want of room. */
+int blind_note(struct model *model, const struct event_life *life);
+bool blind_within(const struct process *process, uint64_t from_ns, uint64_t to_ns);
 
 /* changes.c: tags that changed within a slice. */
 void changes_init(struct model *model);

@@ -327,7 +327,8 @@ static void grade(const struct sweep *sweep)
 	struct ledger *ledger = sweep->ledger;
 	const struct node *node = sweep->node;
 
-	if (node->partial || ledger->all.unknown_ns || sweep->join->trace->over_limit ||
+	if (node->partial || blind_within(node->process, node->a_ns, node->b_ns) ||
+	    ledger->all.unknown_ns || sweep->join->trace->over_limit ||
 	    sweep->join->out_of_memory || sweep->active_count == SWEEP_MAX_LANES)
 		ledger->grade = GRADE_PARTIAL;
 	else if (node->sightings < 0 && (node->inferred || !node->placed) &&

@@ -20,7 +20,7 @@ struct process *world_find_process(const struct model *model, uint32_t pid)
 	return found ? *found : NULL;
 }
 
-static struct process *find_or_make_process(struct model *model, uint32_t pid)
+struct process *world_make_process(struct model *model, uint32_t pid)
 {
 	struct process **slot = map_put(&model->process_by_pid, &pid);
 
@@ -120,7 +120,7 @@ static struct thread *thread_of(struct model *model, const struct event_slice *r
 	process = world_find_process(model, record->pid);
 	if (process && process->gone && (record->header.flags & EVENT_FIRST))
 		retire(model, record->pid, record->in_ns); /* the number was used again */
-	process = find_or_make_process(model, record->pid);
+	process = world_make_process(model, record->pid);
 	return process ? make_thread(model, process, record->tid) : NULL;
 }
 
@@ -354,6 +354,8 @@ static int take_life(struct model *model, const struct event_life *life)
 
 	if (life->header.bytes < sizeof(*life))
 		return -EBADMSG;
+	if (life->header.kind == EVENT_UNFOLLOWED)
+		return blind_note(model, life);
 	if (life->header.kind == EVENT_EXIT) {
 		mark_gone(model, life->pid, life->time_ns);
 		return 0;
@@ -363,7 +365,7 @@ static int take_life(struct model *model, const struct event_life *life)
 		return 0;
 	}
 	retire(model, life->other_pid, life->time_ns);
-	child = find_or_make_process(model, life->other_pid);
+	child = world_make_process(model, life->other_pid);
 	if (!child)
 		return -ENOMEM;
 	child->forked = true;
@@ -380,6 +382,7 @@ int world_record(struct model *model, const struct event_header *record)
 	case EVENT_FORK:
 	case EVENT_EXEC:
 	case EVENT_EXIT:
+	case EVENT_UNFOLLOWED:
 		return take_life(model, (const struct event_life *)record);
 	default:
 		model->stats.slices_malformed++;
@@ -401,7 +404,7 @@ int world_process(struct model *model, const struct event_process *news)
 		mark_gone(model, news->pid, news->seen_ns);
 		return 0;
 	}
-	process = find_or_make_process(model, news->pid);
+	process = world_make_process(model, news->pid);
 	if (!process)
 		return -ENOMEM;
 	process->described = true;

@@ -182,7 +182,7 @@ static void a_burst_of_births_is_known_from_birth(void **state)
 	assert_int_equal(threads, 4 * 60 + 4);
 }
 
-/* What found no place is counted; who comes when there is room again is followed from birth. */
+/* What found no place is counted, and told of; who comes when there is room again is followed from birth. */
 static void a_full_table_is_counted_and_places_are_used_again(void **state)
 {
 	struct event_counters sum;
@@ -192,6 +192,7 @@ static void a_full_table_is_counted_and_places_are_used_again(void **state)
 	harness_run(&harness, "crowd");
 	ring_counters(harness.ring, &sum);
 	assert_true(sum.lost[LOSS_STORAGE_FULL] > 0);
+	assert_true(harness_count(&harness, EVENT_UNFOLLOWED, (uint32_t)harness.pid) > 0);
 	int late = harness_named(&harness, "late")->tid;
 	const struct event_slice *first = harness_next_slice(&harness, late, NULL);
 
