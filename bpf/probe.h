@@ -26,6 +26,7 @@ struct probe_options {
 	uint32_t stacks_per_s;  /* that one CPU may take; 0: none */
 	uint32_t stack_wait_us; /* in a burst, one for each so long a wait of a thread */
 	uint32_t kernel_stacks; /* 0: never; 1: where nothing else tells the reason; 2: always */
+	uint32_t lose_switches; /* for tests: of so many, one is not reported; 0: none */
 };
 
 enum probe_message_kind {

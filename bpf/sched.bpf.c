@@ -38,6 +38,8 @@ static __noinline int on_tracked_switch(unsigned long long *ctx, struct task_str
 HOOK("sched_switch")
 int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
+	if (knobs.lose_switches && bpf_get_prandom_u32() % knobs.lose_switches == 0)
+		return 0;
 	check_chain(LOAD(prev, pid), LOAD(next, pid));
 	if (is_tracked(LOAD(prev, tgid)) || is_tracked(LOAD(next, tgid)))
 		on_tracked_switch(ctx, prev, next, preempt);

@@ -95,6 +95,7 @@ static void set_knobs(struct worker_knobs *knobs, const struct programs_options 
 			MAX(1u, (uint32_t)(NS_PER_SEC / options->probe.stacks_per_s));
 	knobs->stack_wait_ns = options->probe.stack_wait_us * 1000;
 	knobs->kernel_stacks = (__u8)options->probe.kernel_stacks;
+	knobs->lose_switches = options->probe.lose_switches;
 	knobs->set_mask = count_sets(&options->probe) - 1;
 	knobs->has_prev_state = kernel_passes_prev_state(kernel);
 	knobs->has_rdonly_cast =

@@ -33,7 +33,8 @@ struct worker_knobs {
 	 * waited so long without one get one. */
 	__u32 stack_interval_ns;
 	__u32 stack_wait_ns;
-	__u32 set_mask; /* sets of the table of threads, less one */
+	__u32 set_mask;      /* sets of the table of threads, less one */
+	__u32 lose_switches; /* for tests: of so many, one is not reported; 0: none */
 };
 
 /* Contexts in which a waking is not the doing of the current thread; below them, one bit for each

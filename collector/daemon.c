@@ -126,6 +126,7 @@ static void start_probe(struct daemon *daemon)
 		.stacks_per_s = (uint32_t)daemon->config->stacks_per_s,
 		.stack_wait_us = (uint32_t)daemon->config->stack_wait_us,
 		.kernel_stacks = (uint32_t)daemon->config->kernel_stacks,
+		.lose_switches = (uint32_t)daemon->config->lose_switches,
 	};
 
 	if (daemon->config->probe)
