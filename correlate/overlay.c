@@ -10,10 +10,6 @@
 #include "collector/base/macros.h"
 #include "correlate/overlay.h"
 
-/* SUSPENDED: the thread carried it before and after, or a child of it, and something else in this
- * slice: it may have come to it in between. Such a span owns nothing, but is in doubt. */
-enum confidence { CANNOT = 0, SUSPENDED, DOUBTFUL, SURE };
-
 struct cut {
 	struct join *join;
 	const struct lane *lane;
@@ -174,18 +170,6 @@ static enum confidence trust_observed(const struct cut *cut, int32_t index,
 	return starts_here || ends_here ? DOUBTFUL : SUSPENDED;
 }
 
-static enum confidence trust_told(const struct cut *cut, int32_t index)
-{
-	uint64_t way_ns;
-
-	if (has_in_chain(cut->join, cut->owner_in, index))
-		return SURE;
-	way_ns = told_way_ns(cut->join, cut->lane, cut->slice, index);
-	if (!way_ns)
-		return CANNOT;
-	return way_ns <= CHANGE_WAY_NS ? SURE : DOUBTFUL;
-}
-
 static enum confidence trust(const struct cut *cut, int32_t index)
 {
 	const struct node *node = &cut->join->nodes[index];
@@ -193,7 +177,7 @@ static enum confidence trust(const struct cut *cut, int32_t index)
 	bool at_in, at_out;
 
 	if (seen && cut->slice->flags & EVENT_TOLD)
-		return trust_told(cut, index);
+		return told_trust(cut->join, cut->lane, cut->slice, index);
 	if (seen)
 		return trust_observed(cut, index, seen);
 	at_in = has_in_chain(cut->join, cut->owner_in, index);

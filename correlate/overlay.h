@@ -6,6 +6,10 @@
 
 #define OVERLAY_MAX_SPANS 512 /* of one trace within one slice */
 
+/* SUSPENDED: the thread carried it before and after, or a child of it, and something else in this
+ * slice: it may have come to it in between. Such a span owns nothing, but is in doubt. */
+enum confidence { CANNOT = 0, SUSPENDED, DOUBTFUL, SURE };
+
 /* The node that a tag of that moment means; -1: nothing of this trace. */
 int32_t overlay_meaning(const struct join *join, const struct lane *lane,
 			const struct event_tag *tag, uint64_t time_ns);
@@ -19,10 +23,9 @@ void overlay_doubt(struct join *join, int32_t index, int32_t sure_ancestor, uint
 void overlay_emit_chain(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
 			int32_t index);
 
-/* overlay_told.c, for slices with EVENT_TOLD. 0: the span, whose tag the piece does not have, is
- * not on the way into it, or out of it. Else how long the way is. */
-uint64_t told_way_ns(const struct join *join, const struct lane *lane, const struct slice *slice,
-		     int32_t index);
+/* overlay_told.c, for slices with EVENT_TOLD, of a span that the thread was seen with. */
+enum confidence told_trust(const struct join *join, const struct lane *lane,
+			   const struct slice *slice, int32_t index);
 /* At a change of the tag; `segment_count` segments were there before those that begin with it. */
 void told_doubt_change(struct join *join, const struct lane *lane, uint64_t time_ns,
 		       uint32_t segment_count);

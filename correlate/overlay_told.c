@@ -49,8 +49,26 @@ static bool is_elsewhere(const struct join *join, const struct lane *lane, int32
 	return false;
 }
 
-uint64_t told_way_ns(const struct join *join, const struct lane *lane, const struct slice *slice,
-		     int32_t index)
+/* From its first attach on one thread to its last detach there, and in no turns. */
+static bool is_carried_once(const struct join *join, const struct lane *lane, int32_t index)
+{
+	const struct sighting *seen = join_sighting(join, index, lane->thread);
+	uint32_t at;
+
+	if (!seen || seen->next >= 0 || join->nodes[index].sightings != seen - join->sightings)
+		return false; /* by several threads */
+	at = lane_first_after(lane, seen->first_ns);
+	for (; at < lane->count && lane->slices[at].in_ns < seen->last_ns; at++) {
+		if (!carries(join, lane, &lane->slices[at], index))
+			return false;
+	}
+	return true;
+}
+
+/* 0: the span, whose tag the piece does not have, is not on the way into it, or out of it. Else how
+ * long the way is. */
+static uint64_t way_ns(const struct join *join, const struct lane *lane, const struct slice *slice,
+		       int32_t index)
 {
 	const struct node *node = &join->nodes[index];
 	int32_t owner = overlay_meaning(join, lane, &slice->tag_in, slice->in_ns);
@@ -69,6 +87,20 @@ uint64_t told_way_ns(const struct join *join, const struct lane *lane, const str
 	    !is_elsewhere(join, lane, index, before->out_ns, false))
 		return node->b_ns - before->out_ns;
 	return 0;
+}
+
+/* Of one that takes turns nobody can say whether it began with its start or its first turn. */
+enum confidence told_trust(const struct join *join, const struct lane *lane,
+			   const struct slice *slice, int32_t index)
+{
+	uint64_t way;
+
+	if (carries(join, lane, slice, index))
+		return SURE;
+	way = way_ns(join, lane, slice, index);
+	if (!way)
+		return CANNOT;
+	return way <= CHANGE_WAY_NS && is_carried_once(join, lane, index) ? SURE : DOUBTFUL;
 }
 
 static int32_t meeting(const struct join *join, int32_t a, int32_t b)

@@ -206,6 +206,25 @@ static void the_way_into_a_span_and_out_of_it_is_the_spans(void **state)
 	correlator_free(b.correlator);
 }
 
+/* Did it begin when it says, or with its first turn? It was not carried in between. */
+static void the_way_into_a_span_that_takes_turns_is_in_doubt(void **state)
+{
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	tell(&b, t.tid, turns, 5, 1);
+	slice(&b, &t, EVENT_TOLD | EVENT_CHANGED);
+	builder_span(&b, A, 0, 1001 * MS - 30 * US, 1006 * MS);
+	builder_span(&b, B, 0, 1002 * MS, 1010 * MS);
+	builder_clock(&b, 3000 * MS);
+	correlator_settle_all(b.correlator);
+	assert_in_range(builder_ledger(&b, A)->cpu_ns, 4 * MS, 4 * MS + 30 * US);
+	assert_true(builder_ledger(&b, A)->uncertain_ns >= 30 * US);
+	correlator_free(b.correlator);
+}
+
 /* Folded, the pieces are summed up: each has one tag. */
 static void turns_keep_their_figures_when_they_leave_the_timeline(void **state)
 {
@@ -238,6 +257,7 @@ int main(void)
 		cmocka_unit_test(what_does_not_fit_the_slice_is_refused),
 		cmocka_unit_test(a_change_that_was_interrupted_counts_from_the_next_slice_on),
 		cmocka_unit_test(the_way_into_a_span_and_out_of_it_is_the_spans),
+		cmocka_unit_test(the_way_into_a_span_that_takes_turns_is_in_doubt),
 		cmocka_unit_test(turns_keep_their_figures_when_they_leave_the_timeline),
 	};
 
