@@ -26,10 +26,14 @@ TURNS = {"spin": 150, "sleep": 150, "futex": 150, "pipe": 150, "tcp": 150, "nest
          "back-to-back": 100, "exit": 8, "fan-out": 60, "hand-over": 100, "ends-elsewhere": 100,
          "thread-each": 60, "crowd": 2, "fork": 60, "unexported": 100, "event-loop": 40, "migrating": 100,
          "two-nodes": 100, "python": 100}
+PYTHON = "python-"  # before the name of a style: on the unmodified SDK
+TURNS.update({PYTHON + name: turns for name, turns in {
+    "nested": 40, "back-to-back": 40, "fan-out": 30, "hand-over": 60, "ends-elsewhere": 60, "thread-each": 30, "crowd": 1,
+    "fork": 30, "unexported": 50, "event-loop": 25, "migrating": 60}.items()})
 EXACT_MODE = "/exact"  # behind a scenario's name: its writer runs in exact mode
 TURNS.update({name + EXACT_MODE: TURNS[name] for name in (
     "event-loop", "hand-over", "ends-elsewhere", "migrating", "back-to-back", "nested", "thread-each", "fork",
-    "unexported", "python")})
+    "unexported", "python", *(PYTHON + style for style in ("event-loop", "hand-over", "ends-elsewhere", "thread-each")))})
 COARSE = "/ms"  # exported by an SDK whose clock tells milliseconds
 TURNS.update({name + COARSE: TURNS[name] for name in ("nested", "sleep", "fan-out")})
 LENGTHS = (50e3, 500e3, 5e6, 50e6, float("inf"))  # ns, up to
@@ -48,13 +52,15 @@ def run_scenario(name, turns, daemon, build):
     name = name.removesuffix(COARSE)
     if name == "python":
         command = [sys.executable, Path(__file__).with_name("truth.py"), str(turns), service]
+    elif name.startswith(PYTHON):
+        command = [sys.executable, Path(__file__).with_name("truth_styles.py"), name.removeprefix(PYTHON), str(turns), service]
     else:
         command = [build / "tests/bench/accuracy/truth_scenarios", name, str(turns), service]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=120, env=environment)
     header, *spans = map(json.loads, done.stdout.splitlines())
     for span in spans if coarse else ():
         span["start_ns"], span["end_ns"] = (span[edge] // 10**6 * 10**6 for edge in ("start_ns", "end_ns"))
-    if name != "python":
+    if not name.startswith("python"):
         ours, foreign = ([span for span in spans if span["is_foreign"] == side] for side in (0, 1))
         export(daemon.grpc, service, header["instance_id"], ours)
         export(daemon.grpc, f"{service}-far", "another-node", foreign)

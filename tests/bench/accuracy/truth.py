@@ -26,10 +26,15 @@ def edge():
     return real, (before + after) // 2, (after - before + 1) // 2
 
 
+def make_provider(service):
+    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(insecure=True)))
+    return provider
+
+
 class Truth:
     def __init__(self, service):
-        provider = TracerProvider(resource=Resource.create({"service.name": service}))
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(insecure=True)))
+        provider = make_provider(service)
         self.provider, self.tracer = provider, provider.get_tracer("truth")
         self.spans, self.open = [], []
 

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threading styles of Python services, on the unmodified SDK: truth_styles.py STYLE TURNS SERVICE. Prints what the
+spans cost, in the format of truth_scenarios; the SDK exports them."""
+
+import asyncio
+import json
+import os
+import random
+import statistics
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from truth import edge, make_provider
+from opentelemetry import context, trace
+
+numbers = random.Random(42)
+lock, local = threading.Lock(), threading.local()
+
+
+def between(least_us, most_us):
+    return least_us * (most_us / least_us) ** numbers.random() * 1e-6
+
+
+def spin(seconds):
+    end = time.thread_time_ns() + int(seconds * 1e9)
+    while time.thread_time_ns() < end:
+        pass
+
+
+class Span:
+    """As truth.h has it: a thread that enters it carries it, and its ancestors, until it leaves."""
+
+    made = []
+
+    def __init__(self, name, parent=None, real=None):
+        real = real or time.time_ns()
+        above = trace.set_span_in_context(parent.span) if parent else context.Context()
+        self.span = Span.tracer.start_span(name, context=above, start_time=real)
+        self.parent, of = parent, self.span.get_span_context()
+        self.record = {"name": name, "start_ns": real, "waited_ns": 0, "cpu_ns": 0, "cpu_slack_ns": 0,
+                       "trace_id": f"{of.trace_id:032x}", "span_id": f"{of.span_id:016x}",
+                       "parent_id": parent.record["span_id"] if parent else ""}
+        with lock:
+            Span.made.append(self.record)
+
+    def charge(self, cpu_ns, slack_ns):
+        carried, span = set(), getattr(local, "innermost", None)
+        while span:
+            carried.add(id(span))
+            span = span.parent
+        span = self
+        while span and id(span) not in carried:
+            with lock:
+                span.record["cpu_ns"] += cpu_ns
+                span.record["cpu_slack_ns"] += slack_ns
+            span = span.parent
+
+    def enter(self, at=None):
+        real, self.entered, slack = at or edge()
+        self.charge(0, slack)
+        self.beneath, local.innermost = getattr(local, "innermost", None), self
+        self.token = context.attach(trace.set_span_in_context(self.span))
+        if not at:  # no exported time says when
+            self.record["cpu_slack_ns"] += time.thread_time_ns() - self.entered
+        return self
+
+    def leave(self, is_end=False):
+        before = time.thread_time_ns()
+        context.detach(self.token)
+        real, cpu, slack = edge()
+        local.innermost = self.beneath
+        self.charge(cpu - self.entered, slack)
+        if not is_end:
+            self.record["cpu_slack_ns"] += cpu - before
+        return real
+
+    def end(self, real=None):
+        self.record["end_ns"] = real or time.time_ns()
+        self.span.end(end_time=self.record["end_ns"])
+
+    def pause(self):
+        """Around an await, with the span attached; the SDK's context takes it off and puts it on again."""
+        self.charge_until(time.thread_time_ns())
+
+    def charge_until(self, cpu):
+        local.innermost = self.beneath
+        self.charge(cpu - self.entered, Span.await_ns)
+
+    def resume(self):
+        self.beneath, local.innermost = getattr(local, "innermost", None), self
+        self.entered = time.thread_time_ns()
+
+
+class opened:
+    """One thread, from start to end."""
+
+    def __init__(self, name, parent=None):
+        self.name, self.parent = name, parent
+
+    def __enter__(self):
+        at = edge()
+        self.span = Span(self.name, self.parent or getattr(local, "innermost", None), at[0])
+        return self.span.enter(at)
+
+    def __exit__(self, *_):
+        self.span.end(self.span.leave(is_end=True))
+
+
+def nested(depth=0):
+    with opened(f"level {depth}"):
+        spin(between(20, 2000))
+        if depth < 4:
+            nested(depth + 1)
+        time.sleep(between(20, 2000))
+
+
+def back_to_back():
+    with opened("request"):
+        for _ in range(10):
+            with opened("step"):
+                spin(between(50, 500))
+
+
+def fan_out():
+    def part(root):
+        with opened("part", root):
+            spin(between(100, 3000))
+            time.sleep(between(50, 1000))
+
+    with opened("request") as root:
+        list(pool.map(part, [root] * 4))
+
+
+def carry(span, end=False):
+    span.enter()
+    spin(between(50, 2000))
+    span.leave()
+    if end:
+        span.end()
+    return span
+
+
+def hand_over():
+    """The worker has something else to do first: the span lies in the queue."""
+    span = carry(Span("job"))
+    busy = one.submit(lambda: spin(between(200, 3000)))
+    time.sleep(between(50, 2000))
+    one.submit(carry, span, True).result()
+    busy.result()
+
+
+def ends_elsewhere():
+    one.submit(carry, carry(Span("moved")), True).result()
+
+
+def thread_each(count=3, least=20):
+    def request():
+        with opened("request"):
+            spin(between(least, 2000))
+            time.sleep(between(20, 1000))
+
+    threads = [threading.Thread(target=request) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def crowd():
+    thread_each(64, 500)
+
+
+def forks():
+    with opened("fork") as span:
+        spin(between(50, 1000))
+        ours, theirs = os.pipe()
+        child = os.fork()
+        if child == 0:
+            spin(between(500, 3000))
+            os.write(theirs, str(time.process_time_ns()).encode())
+            os._exit(0)
+        spin(between(500, 3000))
+        span.record["forked_ns"] = int(os.read(ours, 32))
+        os.waitpid(child, 0)
+        os.close(ours), os.close(theirs)
+
+
+def unexported():
+    with opened("request") as root:
+        of = root.span.get_span_context()
+        hidden = trace.SpanContext(of.trace_id, of.span_id ^ 1, False, trace.TraceFlags(0))
+        for _ in range(3):
+            with trace.use_span(trace.NonRecordingSpan(hidden)):
+                spin(between(20, 1000))
+                time.sleep(between(20, 500))
+
+
+def event_loop():
+    async def task():
+        span = Span("task").enter()
+        for _ in range(6):
+            spin(between(5, 200))
+            span.pause()
+            await asyncio.sleep(0 if numbers.random() < 0.8 else between(20, 200))
+            span.resume()
+        span.leave()
+        span.end()
+
+    async def tasks():
+        await asyncio.gather(*(task() for _ in range(8)))
+
+    asyncio.run(tasks())
+
+
+def migrating():
+    cpus = sorted(os.sched_getaffinity(0))
+    with opened("wanderer"):
+        for hop in range(numbers.randint(2, 20)):
+            os.sched_setaffinity(0, {cpus[hop % len(cpus)]})
+            spin(between(20, 500))
+    os.sched_setaffinity(0, cpus)
+
+
+def cost_of_await():
+    """CPU time that a task's way out of its thread and in again takes, with the loop's in between: how far the truth
+    is off for each await, at most."""
+    async def measure():
+        costs = []
+        for _ in range(100):
+            began = time.thread_time_ns()
+            await asyncio.sleep(0.0001)  # its timer belongs to the task's context, too
+            costs.append(time.thread_time_ns() - began)
+        return int(statistics.median(costs))
+
+    return asyncio.run(measure())
+
+
+STYLES = {style.__name__.replace("_", "-"): style for style in (
+    nested, back_to_back, fan_out, hand_over, ends_elsewhere, thread_each, crowd, unexported, event_loop, migrating)}
+STYLES["fork"] = forks
+
+
+def main():
+    global pool, one
+    style, turns, service = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    provider = make_provider(service)
+    Span.tracer, Span.await_ns = provider.get_tracer("truth"), cost_of_await()
+    pool, one = ThreadPoolExecutor(4), ThreadPoolExecutor(1)
+    time.sleep(1.5)
+    for _ in range(turns):
+        STYLES[style]()
+    provider.shutdown()
+    print("{}")
+    for record in Span.made:
+        print(json.dumps(record))
+
+
+if __name__ == "__main__":
+    main()
