@@ -182,7 +182,8 @@ static void a_burst_of_births_is_known_from_birth(void **state)
 	assert_int_equal(threads, 4 * 60 + 4);
 }
 
-/* What found no place is counted, and told of; who comes when there is room again is followed from birth. */
+/* What found no place is counted, and told of; who comes when there is room again is followed from
+ * birth. */
 static void a_full_table_is_counted_and_places_are_used_again(void **state)
 {
 	struct event_counters sum;
