@@ -188,6 +188,62 @@ static void a_coarse_child_puts_its_parents_own_share_in_doubt(void **state)
 	correlator_free(b.correlator);
 }
 
+/* Within [1000, 1010), which the parent spends on the CPU; the children share it. Where in it the
+ * 2 ms were stolen, nobody knows. */
+static void stolen_time_is_no_cpu_time_and_in_doubt_for_parts(void **state)
+{
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	const struct ledger *l;
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	read_clocks(&b, even, 100 * MS, 600 * MS);
+	builder_warm_up(&b, &t);
+	builder_slice(&b, &t, 998 * MS, 998 * MS, 999 * MS, 1, 0, RECVFROM);
+	b.steal_ns = 2 * MS;
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1010 * MS, 1, 0, RECVFROM);
+	builder_slice(&b, &t, 1015 * MS, 1015 * MS, 1016 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &t, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, 998500 * US, 1015500 * US);
+	builder_span(&b, 2, 1, 1000500 * US, 1004 * MS);
+	builder_span(&b, 3, 1, 1004 * MS, 1009500 * US);
+	read_clocks(&b, even, 3100 * MS, 3100 * MS);
+	correlator_settle_all(b.correlator);
+	l = builder_ledger(&b, 1);
+	assert_int_equal(l->all.running_ns, 11 * MS);
+	assert_true(distance(l->cpu_ns, 9 * MS) <= 10 * US);
+	for (uint64_t i = 0; i < 2; i++) {
+		uint64_t most = i ? 5500 * US : 3500 * US;
+
+		l = builder_ledger(&b, 2 + i);
+		assert_int_equal(l->all.running_ns, most);
+		assert_true(distance(l->cpu_ns, most) <= l->uncertain_ns);
+		assert_true(distance(l->cpu_ns, most - 2 * MS) <= l->uncertain_ns);
+	}
+	correlator_free(b.correlator);
+}
+
+/* CLOCK_MONOTONIC stands still meanwhile: what was a wait of 3 ms was 5 s by the wall. Whoever
+ * settles then knows that much of the span's length is not the kernel's. */
+static uint64_t asleep(uint64_t mono_ns)
+{
+	return even(mono_ns) + (mono_ns >= 1003500 * US ? 5000 * MS : 0);
+}
+
+static void a_suspend_within_a_span_is_admitted(void **state)
+{
+	const struct ledger *l;
+	struct builder b;
+
+	(void)state;
+	play(&b, asleep, asleep(START), asleep(END));
+	l = builder_ledger(&b, 1);
+	assert_admits(l, END - START + 5000 * MS);
+	assert_true(l->uncertain_ns >= 5000 * MS);
+	correlator_free(b.correlator);
+}
+
 /* The SDK's clock runs ahead: the span is seen before it says that it began. */
 static void a_clock_that_runs_ahead_is_found_out(void **state)
 {
@@ -210,6 +266,8 @@ int main(void)
 		cmocka_unit_test(a_clock_of_milliseconds_is_admitted),
 		cmocka_unit_test(a_clock_of_microseconds_is_admitted),
 		cmocka_unit_test(a_coarse_child_puts_its_parents_own_share_in_doubt),
+		cmocka_unit_test(stolen_time_is_no_cpu_time_and_in_doubt_for_parts),
+		cmocka_unit_test(a_suspend_within_a_span_is_admitted),
 		cmocka_unit_test(a_clock_that_runs_ahead_is_found_out),
 	};
 

@@ -41,6 +41,8 @@ struct builder {
 	uint64_t drawn_ns[BUILDER_MAX_LEDGER]; /* the sum of its slices */
 	size_t count;
 	uint64_t trace;
+	uint64_t steal_ns;  /* so much of the next slice, a hypervisor steals */
+	uint64_t stolen_ns; /* ... so far: the scheduler's clock stood still */
 };
 
 /* Slices follow each other without a hole. */
@@ -144,9 +146,11 @@ static inline void builder_slice(struct builder *b, struct builder_thread *t, ui
 	s->in_ns = in;
 	s->out_ns = out;
 	s->exec_in_ns = t->exec_ns;
-	s->exec_out_ns = t->exec_ns += out - in;
-	s->exec_start_in_ns = in - BUILDER_SCHED_NS;
-	s->exec_start_out_ns = out - BUILDER_SCHED_NS;
+	s->exec_out_ns = t->exec_ns += out - in - b->steal_ns;
+	s->exec_start_in_ns = in - BUILDER_SCHED_NS - b->stolen_ns;
+	b->stolen_ns += b->steal_ns;
+	b->steal_ns = 0;
+	s->exec_start_out_ns = out - BUILDER_SCHED_NS - b->stolen_ns;
 	s->syscall = syscall;
 	s->state = syscall >= 0 ? 1 : 0;
 	if (!t->seen)
