@@ -133,26 +133,35 @@ def fan_out():
         list(pool.map(part, [root] * 4))
 
 
-def carry(span, end=False):
-    span.enter()
+def begun(name):
+    at = edge()
+    return Span(name, None, at[0]).enter(at)
+
+
+def carry_first(name):
+    span = begun(name)
     spin(between(50, 2000))
     span.leave()
-    if end:
-        span.end()
     return span
+
+
+def carry_last(span):
+    span.enter()
+    spin(between(50, 2000))
+    span.end(span.leave(is_end=True))
 
 
 def hand_over():
     """The worker has something else to do first: the span lies in the queue."""
-    span = carry(Span("job"))
+    span = carry_first("job")
     busy = one.submit(lambda: spin(between(200, 3000)))
     time.sleep(between(50, 2000))
-    one.submit(carry, span, True).result()
+    one.submit(carry_last, span).result()
     busy.result()
 
 
 def ends_elsewhere():
-    one.submit(carry, carry(Span("moved")), True).result()
+    one.submit(carry_last, carry_first("moved")).result()
 
 
 def thread_each(count=3, least=20):
@@ -199,14 +208,13 @@ def unexported():
 
 def event_loop():
     async def task():
-        span = Span("task").enter()
+        span = begun("task")
         for _ in range(6):
             spin(between(5, 200))
             span.pause()
             await asyncio.sleep(0 if numbers.random() < 0.8 else between(20, 200))
             span.resume()
-        span.leave()
-        span.end()
+        span.end(span.leave(is_end=True))
 
     async def tasks():
         await asyncio.gather(*(task() for _ in range(8)))
