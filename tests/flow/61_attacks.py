@@ -11,7 +11,7 @@ import time
 import hpack
 
 from daemon import Daemon, export, one_span, request, run, trace_id, wait_for
-from frames import PREFACE, frame
+from frames import PREFACE, Peer, call_fields, frame, message
 from good_client import HEAD, GoodClient, dial, rss_mib
 
 SETTINGS = frame(4, 0, 0)
@@ -139,6 +139,11 @@ def bombs(daemon, good):
             status = client.getresponse().status
             assert status == 413, (coding, len(bomb), status)
             client.close()
+        with Peer(daemon.grpc) as peer:
+            for stream in range(1, 17, 2):
+                peer.large_call(stream, message(bomb, 1), call_fields(grpc_encoding=coding))
+            for stream in range(1, 17, 2):
+                assert peer.finish(stream).status() == ("200", "8"), (coding, peer.answer(stream).fields())
         good.has_sent_more()
 
 
