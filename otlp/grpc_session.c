@@ -108,6 +108,8 @@ void grpc_session_refuse(struct grpc_session *session, struct grpc_stream *strea
 	}
 	begin_reply(session, stream);
 	count_http_reply(session, otlp_http_status(error));
+	if (session->options.on_refused)
+		session->options.on_refused(otlp_http_status(error), session->options.arg);
 	end_reply(session, stream, grpc_http_refuse(session->http2, stream, error));
 }
 

@@ -60,6 +60,8 @@ struct grpc_session_options {
 	/* Judges the headers before the body is read; NULL: all pass. An error is the reply: gRPC's
 	 * status or, for plain HTTP, its http_status with a google.rpc.Status as body. */
 	struct grpc_error (*admit)(const struct http_fields *fields, bool is_http, void *arg);
+	/* Plain HTTP was refused by the session itself; NULL: nobody counts. */
+	void (*on_refused)(unsigned http_status, void *arg);
 	void *arg;
 
 	uint32_t grace_ms; /* for running calls, behind shutdown; 0: as long as they take */

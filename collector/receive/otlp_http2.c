@@ -271,6 +271,11 @@ static struct grpc_error admit(const struct http_fields *fields, bool is_http, v
 				    .text = "a valid bearer token is needed" };
 }
 
+static void on_refused(unsigned http_status, void *arg)
+{
+	otlp_service_count_http(arg, (int)http_status);
+}
+
 static int new_state(const struct otlp_owner *owner, uint64_t now_ms, void **out_state)
 {
 	struct http2 *http2 = calloc(1, sizeof(*http2));
@@ -282,6 +287,7 @@ static int new_state(const struct otlp_owner *owner, uint64_t now_ms, void **out
 	http2->owner = *owner;
 	if (options.takes_http || owner->service->tokens)
 		options.admit = admit; /* else nobody looks at the fields */
+	options.on_refused = on_refused;
 	options.arg = (void *)(uintptr_t)owner->service;
 	rc = grpc_session_new(&options, now_ms, &http2->session);
 	if (rc < 0) {

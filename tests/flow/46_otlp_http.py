@@ -180,6 +180,7 @@ def half_closed(daemon):
 
 
 def http2(daemon):
+    refused = daemon.metric("spanwise_http_replies_total", 'code="404"')
     client = socket.create_connection(host_of(daemon), timeout=60)
     peer = h2.connection.H2Connection()
     peer.initiate_connection()
@@ -207,6 +208,7 @@ def http2(daemon):
         client.sendall(peer.data_to_send())
     client.close()
     assert status == {1: b"200", 3: b"200", 5: b"200", 7: b"404"}, status
+    assert daemon.metric("spanwise_http_replies_total", 'code="404"') == refused + 1
     for number in (60, 61, 62):
         stored(daemon, number)
 
