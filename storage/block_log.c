@@ -13,7 +13,8 @@
 #include "storage/block.h"
 #include "storage/store_errno.h"
 
-#define BUFFER_BYTES ((size_t)1 << 20) /* written when so much is there; kept from then on */
+#define BUFFER_BYTES ((size_t)1 << 20)    /* written when so much is there; kept from then on */
+#define FORGET_BYTES ((uint64_t)32 << 20) /* written; what was read meanwhile leaves our memory */
 #define FILE_MODE    0600
 
 static uint64_t align_up(uint64_t bytes)
@@ -343,6 +344,8 @@ int block_log_commit(struct block_log *log)
 		abort_rc = block_log_abort(log);
 		return abort_rc < 0 ? abort_rc : rc;
 	}
+	if (log->end / FORGET_BYTES != log->buffer_at / FORGET_BYTES)
+		block_log_forget(log);
 	publish(log, log->buffer_at);
 	shrink(log);
 	return 0;
@@ -383,6 +386,12 @@ int block_log_get_pending(const struct block_log *log, uint64_t number, struct s
 		return value_at(log->buffer + (at - log->buffer_at),
 				log->buffer_at + log->buffered - at, out_value);
 	return value_at(log->map + at, log->map_bytes - at, out_value);
+}
+
+void block_log_forget(struct block_log *log)
+{
+	if (log->map)
+		madvise(log->map, log->map_bytes, MADV_DONTNEED);
 }
 
 struct block_log_mark block_log_mark(const struct block_log *log)

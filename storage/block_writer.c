@@ -39,6 +39,7 @@ void block_writer_begin(struct block_writer *writer, enum block_kind kind, uint6
 	buf_append(&draft->index, &draft->header, sizeof(draft->header));
 	summary_set_clear(&writer->summaries, kind);
 	map_clear(&writer->traces);
+	writer->last_row = NULL;
 	buf_clear(&writer->pieces);
 	buf_clear(&writer->details);
 }
@@ -47,12 +48,16 @@ int block_writer_link(struct block_writer *writer, const uint8_t *trace_id, uint
 		      uint32_t *out_before)
 {
 	size_t known = writer->traces.count;
-	uint32_t *last = map_put(&writer->traces, trace_id);
 
-	if (!last)
+	/* the spans of a trace come one after the other, as a rule */
+	if (!writer->last_row || memcmp(writer->last_trace, trace_id, TRACE_ID_BYTES) != 0) {
+		writer->last_row = map_put(&writer->traces, trace_id);
+		memcpy(writer->last_trace, trace_id, TRACE_ID_BYTES);
+	}
+	if (!writer->last_row)
 		return -ENOMEM;
-	*out_before = writer->traces.count > known ? BLOCK_NO_ROW : *last;
-	*last = row;
+	*out_before = writer->traces.count > known ? BLOCK_NO_ROW : *writer->last_row;
+	*writer->last_row = row;
 	return 0;
 }
 

@@ -11,6 +11,8 @@ struct block_writer {
 	struct block_draft draft;
 	struct summary_set summaries;
 	struct map traces;  /* trace id -> its last row in this block */
+	uint32_t *last_row; /* ... of the trace asked for last, in the map; NULL: none */
+	uint8_t last_trace[TRACE_ID_BYTES];
 	struct buf pieces;  /* struct str: the heap */
 	struct buf details; /* heap bytes made here: encoded ledgers, strings of no body */
 };

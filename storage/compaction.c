@@ -196,6 +196,8 @@ static int spill_rest(struct part *part)
 	rc = txn_commit(&txn);
 	if (rc == 0)
 		trace_index_spilled(part);
+	if (rc == 0)
+		young_run_shrink(&part->young);
 	return rc;
 }
 
@@ -274,6 +276,7 @@ static int step(struct store *store)
 		rc = rollup_merge_step(&work->rollups, &work->txn, work->to->rollup, &is_merged);
 	if (is_merged)
 		work->phase++;
+	block_log_forget(&work->from->log);
 	if (rc == 0)
 		rc = txn_commit(&work->txn);
 	/* Not for safety: so that the last step does not have to write out everything at once. */

@@ -254,6 +254,9 @@ int part_list_end(struct store *store, bool is_broken)
 	rc = txn_commit(&txn);
 	if (rc == 0 && part->young.count)
 		trace_index_spilled(part);
+	if (rc == 0)
+		young_run_shrink(&part->young);
+	block_log_forget(&part->log);
 	return rc;
 }
 

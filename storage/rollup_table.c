@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "collector/base/compress.h"
 #include "collector/base/macros.h"
@@ -14,9 +15,16 @@
 #define MAX_PACKED_BYTES ((size_t)64 << 20)
 #define ZSTD_LEVEL       9
 
+static void forget_recent(struct rollup_table *table)
+{
+	memset(table->recent, 0, sizeof(table->recent));
+	table->recent_slots = table->cells.slots;
+}
+
 void rollup_table_init(struct rollup_table *table, uint64_t seed)
 {
 	map_init(&table->cells, sizeof(struct rollup_key), sizeof(struct rollup_cell), seed);
+	forget_recent(table);
 	table->bytes = 0;
 }
 
@@ -27,6 +35,7 @@ static void free_cells(struct rollup_table *table)
 
 	while ((cell = map_next(&table->cells, &cursor, NULL)))
 		rollup_cell_fini(cell);
+	forget_recent(table);
 	table->bytes = 0;
 }
 
@@ -42,11 +51,29 @@ void rollup_table_clear(struct rollup_table *table)
 	map_clear(&table->cells);
 }
 
+static struct rollup_cell *find(struct rollup_table *table, struct rollup_key key)
+{
+	struct rollup_recent *recent = &table->recent[key.operation % ROLLUP_RECENT];
+
+	if (recent->cell && recent->key.operation == key.operation &&
+	    recent->key.minute == key.minute)
+		return recent->cell;
+	recent->key = key;
+	recent->cell = map_put(&table->cells, &key);
+	if (table->recent_slots != table->cells.slots) { /* it has grown: all have moved */
+		struct rollup_recent fresh = *recent;
+
+		forget_recent(table);
+		*recent = fresh;
+	}
+	return recent->cell;
+}
+
 /* The cell's heap memory is taken out of the sum; `count_in` puts it back. */
 static struct rollup_cell *take_out(struct rollup_table *table, struct rollup_key key)
 {
 	size_t count = table->cells.count;
-	struct rollup_cell *cell = map_put(&table->cells, &key);
+	struct rollup_cell *cell = find(table, key);
 
 	if (cell && table->cells.count > count)
 		table->bytes += sizeof(*cell);

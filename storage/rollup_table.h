@@ -21,9 +21,18 @@ struct rollup_key {
 	uint32_t operation;
 };
 
+#define ROLLUP_RECENT 16u
+
+struct rollup_recent {
+	struct rollup_key key;
+	struct rollup_cell *cell; /* in the map; NULL: none */
+};
+
 struct rollup_table {
-	struct map cells; /* struct rollup_key -> struct rollup_cell */
-	size_t bytes;     /* of the cells */
+	struct map cells;                           /* struct rollup_key -> struct rollup_cell */
+	size_t bytes;                               /* of the cells */
+	struct rollup_recent recent[ROLLUP_RECENT]; /* by operation: asked for last ... */
+	const char *recent_slots;                   /* ... while the map lay here */
 };
 
 /* The first of the minutes that a packed value may hold together with this one: so a reader knows

@@ -77,30 +77,70 @@ static int put_row(struct block_writer *writer, struct block_span *row)
 				offsetof(struct block_span, next_of_trace), before);
 }
 
+/* The numbers of the names that came last: a few names make most of the spans of a batch. */
+struct memo {
+	struct str name;
+	uint32_t id;
+	uint8_t kind;
+};
+
+#define MEMO_BITS 5
+
+struct names {
+	const struct operations_book *book;
+	struct operations_hash service;
+	struct memo memos[1 << MEMO_BITS];
+};
+
+static struct memo *memo_of(struct names *names, struct str name, uint8_t kind)
+{
+	return &names->memos[(str_glance(name) >> (64 - MEMO_BITS)) ^ (kind & 7)];
+}
+
+static void turn_to(struct names *names, struct str service)
+{
+	names->service = operations_service(names->book->operations, service);
+	memset(names->memos, 0, sizeof(names->memos));
+}
+
+static int find_operation(struct names *names, struct str service, const struct span *span,
+			  uint32_t *out_id)
+{
+	struct memo *memo = memo_of(names, span->name, span->kind);
+	struct operations_record record = { service, span->name, span->kind, 0 };
+	int rc;
+
+	if (memo->name.data && memo->kind == span->kind && str_eq(memo->name, span->name)) {
+		*out_id = memo->id;
+		return 0;
+	}
+	rc = operations_id(names->book, &names->service, &record, out_id);
+	if (rc == 0)
+		*memo = (struct memo){ span->name, *out_id, span->kind };
+	return rc;
+}
+
 static int put_rows(struct block_writer *writer, const struct place *place,
-		    const struct span_block_part *part, const struct operations_book *names)
+		    const struct span_block_part *part, const struct operations_book *book)
 {
 	const struct span_batch *batch = part->batch;
-	struct operations_hash service = { 0 };
+	struct names names = { .book = book };
 	uint32_t resource = UINT32_MAX;
+	struct str service = { 0 };
 	int rc = 0;
 
 	for (uint32_t i = 0; i < batch->span_count && rc == 0; i++) {
 		const struct span *span = &batch->spans[i];
-		struct operations_record record = {
-			.service = service_of(&batch->resources[span->resource]),
-			.operation = span->name,
-			.kind = span->kind,
-		};
 		struct block_span row;
 
 		if (span->resource != resource) { /* spans of one resource stand together */
 			resource = span->resource;
-			service = operations_service(names->operations, record.service);
+			service = service_of(&batch->resources[resource]);
+			turn_to(&names, service);
 		}
 		fill_row(writer, place, span, &row);
 		row.none_cause = part->none_causes ? part->none_causes[span->resource] : 0;
-		rc = operations_id(names, &service, &record, &row.operation);
+		rc = find_operation(&names, service, span, &row.operation);
 		if (rc == 0)
 			rc = put_row(writer, &row);
 	}

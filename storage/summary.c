@@ -103,12 +103,17 @@ void summary_set_clear(struct summary_set *set, enum block_kind kind)
 	struct summary all = summary_of(SUMMARY_ALL, 0, kind);
 
 	map_clear(&set->places);
+	memset(set->recent, 0, sizeof(set->recent));
 	buf_clear(&set->list);
 	buf_append(&set->list, &all, sizeof(all));
 }
 
-/* Pointers into the list hold until the next of these calls. */
-static struct summary *find(struct summary_set *set, uint32_t operation, uint32_t minute)
+static struct summary *at(struct summary_set *set, uint32_t place)
+{
+	return (struct summary *)(void *)set->list.data + (place - 1);
+}
+
+static struct summary *find_anew(struct summary_set *set, uint32_t operation, uint32_t minute)
 {
 	struct place_key key = { operation, minute };
 	uint32_t *place = map_put(&set->places, &key);
@@ -124,7 +129,21 @@ static struct summary *find(struct summary_set *set, uint32_t operation, uint32_
 			return NULL;
 		*place = count_of(set);
 	}
-	return (struct summary *)(void *)set->list.data + (*place - 1);
+	return at(set, *place);
+}
+
+/* Pointers into the list hold until the next of these calls. */
+static struct summary *find(struct summary_set *set, uint32_t operation, uint32_t minute)
+{
+	uint32_t *recent = &set->recent[operation % SUMMARY_RECENT];
+	struct summary *summary = *recent ? at(set, *recent) : NULL;
+
+	if (summary && summary->operation == operation && summary->minute == minute)
+		return summary;
+	summary = find_anew(set, operation, minute);
+	if (summary)
+		*recent = (uint32_t)(summary - at(set, 1)) + 1;
+	return summary;
 }
 
 int summary_set_span(struct summary_set *set, const struct block_span *row)

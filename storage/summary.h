@@ -43,10 +43,13 @@ struct summary summary_of(uint32_t operation, uint32_t minute, enum block_kind k
 
 /* A summary of a packed block is of all minutes: that is 0. It has grades if it has ledgers. */
 
+#define SUMMARY_RECENT 16u
+
 /* Gathers the summaries of one block, SUMMARY_ALL first, the others in order of appearance. */
 struct summary_set {
-	struct map places; /* (operation, minute) -> index + 1 */
-	struct buf list;   /* of struct summary */
+	struct map places;               /* (operation, minute) -> index + 1 */
+	struct buf list;                 /* of struct summary */
+	uint32_t recent[SUMMARY_RECENT]; /* by operation: index + 1 of the one asked for last */
 };
 
 void summary_set_init(struct summary_set *set, uint64_t seed);

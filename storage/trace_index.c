@@ -8,7 +8,8 @@
 #include "storage/block.h"
 #include "storage/filter.h"
 
-#define SPILLED STR("spilled")
+#define SPILLED       STR("spilled")
+#define ADDED_AT_ONCE 128
 
 static void key_of(const void *entry, uint8_t out_key[KEY_ENTRY_BYTES])
 {
@@ -116,22 +117,25 @@ int trace_index_find(struct part *part, const struct txn *txn, uint64_t hash, st
 
 int trace_index_add(struct part *part, uint32_t seq, const struct block *block)
 {
-	for (uint32_t row = 0; row < block->header->row_count; row++) {
+	struct trace_ref refs[ADDED_AT_ONCE];
+	size_t count = 0;
+	int rc = 0;
+
+	for (uint32_t row = 0; row < block->header->row_count && rc == 0; row++) {
 		const uint8_t *id =
 			block->spans ? block->spans[row].trace_id : block->ledgers[row].trace_id;
 		bool is_first =
 			block->spans ? block->spans[row].is_first : block->ledgers[row].is_first;
-		int rc;
 
 		if (!is_first)
 			continue;
-		rc = young_run_add(
-			&part->young,
-			(struct trace_ref){ trace_index_hash(part->seed, id), seq, row });
-		if (rc < 0)
-			return rc;
+		refs[count++] = (struct trace_ref){ trace_index_hash(part->seed, id), seq, row };
+		if (count == ADDED_AT_ONCE) {
+			rc = young_run_add(&part->young, refs, count);
+			count = 0;
+		}
 	}
-	return 0;
+	return rc == 0 && count ? young_run_add(&part->young, refs, count) : rc;
 }
 
 void trace_index_spill(struct part *part, struct txn *txn)

@@ -64,15 +64,17 @@ static int grow(struct young_run *run)
 	return 0;
 }
 
-int young_run_add(struct young_run *run, struct trace_ref ref)
+int young_run_add(struct young_run *run, const struct trace_ref *refs, size_t ref_count)
 {
 	int rc = 0;
 
 	pthread_rwlock_wrlock(&run->lock);
-	if (run->count == run->cap)
-		rc = grow(run);
-	if (rc == 0) {
-		run->entries[run->count].ref = ref;
+	for (size_t i = 0; i < ref_count; i++) {
+		if (run->count == run->cap)
+			rc = grow(run);
+		if (rc < 0)
+			break;
+		run->entries[run->count].ref = refs[i];
 		link_entry(run, run->count++);
 	}
 	pthread_rwlock_unlock(&run->lock);
@@ -97,6 +99,19 @@ void young_run_restart(struct young_run *run, uint32_t runs)
 		memset(run->heads, 0, run->head_count * sizeof(*run->heads));
 	run->count = 0;
 	run->runs_before = runs;
+	pthread_rwlock_unlock(&run->lock);
+}
+
+void young_run_shrink(struct young_run *run)
+{
+	pthread_rwlock_wrlock(&run->lock);
+	if (run->count == 0) {
+		free(run->entries);
+		free(run->heads);
+		run->entries = NULL;
+		run->heads = NULL;
+		run->cap = run->head_count = 0;
+	}
 	pthread_rwlock_unlock(&run->lock);
 }
 

@@ -29,10 +29,12 @@ int young_run_init(struct young_run *run);
 void young_run_fini(struct young_run *run);
 
 /* -ENOMEM. What is added may be taken back: all but the first `count`. */
-int young_run_add(struct young_run *run, struct trace_ref ref);
+int young_run_add(struct young_run *run, const struct trace_ref *refs, size_t ref_count);
 void young_run_truncate(struct young_run *run, uint32_t count);
 /* All is on disk now, which holds `runs` runs: begins anew. */
 void young_run_restart(struct young_run *run, uint32_t runs);
+/* Gives back the memory of an empty run to which nothing will be added. */
+void young_run_shrink(struct young_run *run);
 size_t young_run_bytes(struct young_run *run);
 
 /* Appends the struct trace_refs of one hash to `out`, newest first. Returns how many runs on disk

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 struct str {
@@ -16,6 +17,20 @@ struct str {
 static inline struct str str_of(const char *text)
 {
 	return (struct str){ text, strlen(text) };
+}
+
+/* A quick hash, for small tables of what came last. */
+static inline uint64_t str_glance(struct str text)
+{
+	uint64_t first = 0, last = 0;
+
+	if (text.len >= sizeof(first)) {
+		memcpy(&first, text.data, sizeof(first));
+		memcpy(&last, text.data + text.len - sizeof(last), sizeof(last));
+	} else if (text.len) {
+		memcpy(&first, text.data, text.len);
+	}
+	return (first ^ last << 1 ^ text.len << 56) * 0x9e3779b97f4a7c15ull;
 }
 
 static inline bool str_eq(struct str a, struct str b)

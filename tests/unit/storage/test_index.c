@@ -163,7 +163,7 @@ static void what_is_taken_back_is_not_found(void **state)
 	(void)state;
 	assert_int_equal(young_run_init(&run), 0);
 	for (uint32_t i = 1; i <= KEYS; i++)
-		assert_int_equal(young_run_add(&run, (struct trace_ref){ i % 1000, i, 0 }), 0);
+		assert_int_equal(young_run_add(&run, &(struct trace_ref){ i % 1000, i, 0 }, 1), 0);
 	young_run_truncate(&run, KEYS / 2);
 	assert_int_equal(young_run_find(&run, 7, &refs), 0);
 	assert_int_equal(refs.len, KEYS / 2 / 1000 * sizeof(struct trace_ref));
@@ -176,6 +176,13 @@ static void what_is_taken_back_is_not_found(void **state)
 	young_run_restart(&run, 3);
 	assert_int_equal(young_run_find(&run, 7, &refs), 3);
 	assert_int_equal(refs.len, 0);
+	young_run_shrink(&run);
+	assert_int_equal(young_run_find(&run, 7, &refs), 3);
+	assert_int_equal(young_run_add(&run, (struct trace_ref[]){ { 7, 1, 0 }, { 8, 1, 0 } }, 2),
+			 0);
+	young_run_shrink(&run); /* it is not empty */
+	assert_int_equal(young_run_find(&run, 7, &refs), 3);
+	assert_int_equal(refs.len, sizeof(struct trace_ref));
 	young_run_fini(&run);
 	buf_fini(&refs);
 }
