@@ -6,8 +6,10 @@
 
 #include "collector/base/macros.h"
 
-/* Memory that is reserved on the word of the prefix; beyond it, what has arrived is doubled. */
+/* Memory that is reserved on the word of the prefix; beyond it, what has arrived is taken times
+ * GROWTH: most messages are copied once at most. */
 #define TRUSTED_BYTES ((size_t)64 << 10)
+#define GROWTH        4
 
 #define ERROR(code, words) ((struct grpc_error){ .status = GRPC_##code, .text = (words) })
 #define NO_ERROR           ((struct grpc_error){ .status = GRPC_OK })
@@ -54,7 +56,7 @@ static struct grpc_error check_prefix(struct grpc_frame *frame, size_t max_bytes
 static bool make_room(struct grpc_frame *frame, size_t len)
 {
 	size_t need = frame->len + len;
-	size_t cap = MIN(frame->announced, MAX(MAX(2 * frame->cap, TRUSTED_BYTES), need));
+	size_t cap = MIN(frame->announced, MAX(MAX(GROWTH * frame->cap, TRUSTED_BYTES), need));
 	char *message;
 
 	if (need <= frame->cap)

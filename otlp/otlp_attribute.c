@@ -123,19 +123,40 @@ int otlp_attribute_value(struct str any_value, struct otlp_value *out_value)
 	return read_value(any_value, DEPTH_OF(OTLP_MAX_NESTING) - 1, out_value);
 }
 
-/* A value of one member: a string that fills it to the end, or a number. false: it is of another
- * kind, or damaged. */
+#define TAG(number, wire_type) ((number) << 3 | (wire_type))
+
+/* A value of one member: a short string that fills it to the end, or a number. false: it is of
+ * another kind, or damaged. */
 static bool read_plain_value(struct str any_value, struct otlp_value *out_value)
 {
-	struct wire_reader reader = wire_read(any_value);
-	struct wire_field field;
+	const uint8_t *at = (const uint8_t *)any_value.data;
+	struct wire_reader rest;
+	uint64_t value;
 
-	if (wire_next(&reader, &field) <= 0 || reader.at != reader.end ||
-	    !otlp_attribute_is_member(&field) || field.number == OTLP_VALUE_ARRAY ||
-	    field.number == OTLP_VALUE_KVLIST)
+	if (any_value.len < 2)
 		return false;
-	take_member(&field, 0, out_value);
-	return true;
+	rest = (struct wire_reader){ any_value.data + 1, any_value.data + any_value.len };
+	*out_value = (struct otlp_value){ .type = (enum otlp_value_type)(at[0] >> 3) };
+	switch (at[0]) {
+	case TAG(OTLP_VALUE_STRING, WIRE_BYTES):
+	case TAG(OTLP_VALUE_BYTES, WIRE_BYTES):
+		out_value->bytes = (struct str){ any_value.data + 2, any_value.len - 2 };
+		return at[1] < 0x80 && at[1] == any_value.len - 2;
+	case TAG(OTLP_VALUE_BOOL, WIRE_VARINT):
+	case TAG(OTLP_VALUE_INT, WIRE_VARINT):
+		if (!wire_get_varint(&rest, &value) || rest.at != rest.end)
+			return false;
+		out_value->integer =
+			at[0] == TAG(OTLP_VALUE_INT, WIRE_VARINT) ? (int64_t)value : value != 0;
+		return true;
+	case TAG(OTLP_VALUE_DOUBLE, WIRE_FIXED64):
+		if (any_value.len != 1 + sizeof(out_value->number))
+			return false;
+		memcpy(&out_value->number, at + 1, sizeof(out_value->number));
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* What all SDKs write: one key, then one plain value, and nothing else. */

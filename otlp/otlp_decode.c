@@ -33,6 +33,9 @@ enum span_field {
 	SPAN_FLAGS = 16,
 };
 
+#define PEER_BYTES  16u /* of a span, on average: few have a peer that must be made */
+#define SPARE_BYTES 256u
+
 const struct otlp_limits otlp_limits_default = {
 	.max_spans = 1u << 17,
 	.max_resources = 1u << 16,
@@ -50,7 +53,7 @@ static const char *const reasons[SPAN_REJECTION_KINDS] = {
 /* A span while its fields come in, in any order. */
 struct draft {
 	const struct otlp_limits *limits;
-	struct span span;
+	struct span *span; /* in the batch, where the next one belongs */
 	struct str trace_id;
 	struct str span_id;
 	struct str parent_span_id;
@@ -162,7 +165,7 @@ static int take_bytes(struct draft *draft, enum span_field number, struct str by
 		draft->parent_span_id = bytes;
 		return 0;
 	case SPAN_NAME:
-		draft->span.name = bytes;
+		draft->span->name = bytes;
 		return 0;
 	case SPAN_ATTRIBUTES:
 		draft->members++;
@@ -174,7 +177,7 @@ static int take_bytes(struct draft *draft, enum span_field number, struct str by
 		draft->members++;
 		return take_link(draft, bytes);
 	case SPAN_STATUS:
-		return take_status(&draft->span, bytes);
+		return take_status(draft->span, bytes);
 	default:
 		return 0;
 	}
@@ -185,21 +188,21 @@ static int take_field(struct draft *draft, const struct wire_field *field)
 	if (field->type == WIRE_BYTES)
 		return take_bytes(draft, (enum span_field)field->number, field->bytes);
 	if (field->number == SPAN_START_TIME && field->type == WIRE_FIXED64)
-		draft->span.start_unix_ns = field->value;
+		draft->span->start_unix_ns = field->value;
 	else if (field->number == SPAN_END_TIME && field->type == WIRE_FIXED64)
-		draft->span.end_unix_ns = field->value;
+		draft->span->end_unix_ns = field->value;
 	else if (field->number == SPAN_FLAGS && field->type == WIRE_FIXED32)
-		draft->span.flags = (uint32_t)field->value;
+		draft->span->flags = (uint32_t)field->value;
 	else if (field->number == SPAN_KIND && field->type == WIRE_VARINT)
-		draft->span.kind = field->value <= SPAN_KIND_CONSUMER ? (uint8_t)field->value
-								      : SPAN_KIND_UNSPECIFIED;
+		draft->span->kind = field->value <= SPAN_KIND_CONSUMER ? (uint8_t)field->value
+								       : SPAN_KIND_UNSPECIFIED;
 	return 0;
 }
 
 /* SPAN_REJECTION_KINDS: nothing is wrong. */
 static enum span_rejection take_ids(struct draft *draft)
 {
-	struct span *span = &draft->span;
+	struct span *span = draft->span;
 
 	if (draft->trace_id.len != TRACE_ID_BYTES)
 		return SPAN_REJECTED_TRACE_ID_LENGTH;
@@ -234,7 +237,7 @@ static void reject(struct span_batch *batch, enum span_rejection reason, uint32_
 
 static int keep_span(struct span_batch *batch, struct draft *draft)
 {
-	struct span *span = &draft->span;
+	struct span *span = draft->span;
 	enum span_rejection reason = take_ids(draft);
 	int rc;
 
@@ -253,21 +256,22 @@ static int keep_span(struct span_batch *batch, struct draft *draft)
 		span->end_unix_ns = span->start_unix_ns;
 		batch->clamped_count++;
 	}
-	batch->spans[batch->span_count++] = *span;
+	batch->span_count++;
 	return 0;
 }
 
 static int read_span(struct span_batch *batch, const struct otlp_limits *limits, struct str message)
 {
 	struct draft draft = { .limits = limits,
-			       .span = { .bytes = message,
-					 .resource = batch->resource_count - 1,
-					 .scope = batch->scope_count - 1 },
+			       .span = &batch->spans[batch->span_count],
 			       .is_ascii = true };
 	struct wire_reader reader = wire_read(message);
 	struct wire_field field;
 	int rc;
 
+	*draft.span = (struct span){ .bytes = message,
+				     .resource = batch->resource_count - 1,
+				     .scope = batch->scope_count - 1 };
 	while ((rc = wire_next(&reader, &field)) > 0) {
 		rc = take_field(&draft, &field);
 		if (rc == -ELOOP)
@@ -398,6 +402,11 @@ static int allocate(struct span_batch *batch, const struct otlp_limits *limits)
 	    counts[LEVEL_RESOURCE_SPANS] > limits->max_resources ||
 	    counts[LEVEL_SCOPE_SPANS] > limits->max_scopes)
 		return -EMSGSIZE;
+	if (!arena_reserve(arena, counts[LEVEL_SPANS] * (sizeof(*batch->spans) + PEER_BYTES) +
+					  counts[LEVEL_RESOURCE_SPANS] * sizeof(*batch->resources) +
+					  counts[LEVEL_SCOPE_SPANS] * sizeof(*batch->scopes) +
+					  SPARE_BYTES))
+		return -ENOMEM;
 	batch->spans = arena_alloc(arena, counts[LEVEL_SPANS] * sizeof(*batch->spans));
 	batch->resources =
 		arena_alloc(arena, counts[LEVEL_RESOURCE_SPANS] * sizeof(*batch->resources));

@@ -15,7 +15,14 @@ static inline bool otlp_text_is_ascii(struct str text)
 {
 	const uint64_t high_bits = 0x8080808080808080ull;
 	uint64_t word, seen = 0;
+	uint32_t half;
 
+	if (text.len < sizeof(word) && text.len >= sizeof(half)) {
+		memcpy(&half, text.data, sizeof(half));
+		seen = half;
+		memcpy(&half, text.data + text.len - sizeof(half), sizeof(half));
+		return !((seen | half) & high_bits);
+	}
 	if (text.len < sizeof(word)) {
 		for (size_t i = 0; i < text.len; i++)
 			seen |= (uint8_t)text.data[i];

@@ -9,6 +9,7 @@
 #include "collector/base/macros.h"
 
 #define CHUNK_BYTES ((size_t)64 << 10)
+#define LEAST_BYTES ((size_t)1 << 10)
 
 struct arena_chunk {
 	struct arena_chunk *older;
@@ -47,9 +48,8 @@ void arena_clear(struct arena *arena)
 	arena->used_bytes = kept->size;
 }
 
-static struct arena_chunk *grow(struct arena *arena, size_t bytes)
+static struct arena_chunk *add_chunk(struct arena *arena, size_t size)
 {
-	size_t size = MAX(bytes, CHUNK_BYTES);
 	struct arena_chunk *chunk;
 
 	if (arena->limit_bytes &&
@@ -66,15 +66,39 @@ static struct arena_chunk *grow(struct arena *arena, size_t bytes)
 	return chunk;
 }
 
-void *arena_alloc(struct arena *arena, size_t bytes)
+static size_t align_up(size_t bytes)
 {
 	const size_t align = alignof(max_align_t);
+
+	return (bytes + align - 1) & ~(align - 1);
+}
+
+/* After a reserved chunk that was small others are, too. */
+static struct arena_chunk *grow(struct arena *arena, size_t bytes)
+{
+	size_t usual = arena->used_bytes ? MAX(arena->used_bytes, LEAST_BYTES) : CHUNK_BYTES;
+
+	return add_chunk(arena, MAX(bytes, MIN(usual, CHUNK_BYTES)));
+}
+
+bool arena_reserve(struct arena *arena, size_t bytes)
+{
+	const struct arena_chunk *chunk = arena->chunks;
+
+	if (bytes > SIZE_MAX / 2)
+		return false;
+	bytes = align_up(bytes);
+	return (chunk && chunk->size - chunk->used >= bytes) || add_chunk(arena, bytes);
+}
+
+void *arena_alloc(struct arena *arena, size_t bytes)
+{
 	struct arena_chunk *chunk = arena->chunks;
 	char *memory;
 
 	if (bytes > SIZE_MAX / 2)
 		return NULL;
-	bytes = (bytes + align - 1) & ~(align - 1);
+	bytes = align_up(bytes);
 	if (!chunk || chunk->size - chunk->used < bytes)
 		chunk = grow(arena, bytes);
 	if (!chunk)

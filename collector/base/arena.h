@@ -4,6 +4,7 @@
  * Not thread safe. Allocation fails with NULL when the byte limit is reached or memory is out. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct arena_chunk;
@@ -18,6 +19,10 @@ void arena_init(struct arena *arena, size_t limit_bytes);
 void arena_fini(struct arena *arena);
 /* Nothing is handed out any more, but one chunk is kept: for what is done again and again. */
 void arena_clear(struct arena *arena);
+
+/* Room for so many bytes in one piece, when it is known beforehand: small ones need no large chunk.
+ * false: as arena_alloc's NULL. */
+bool arena_reserve(struct arena *arena, size_t bytes);
 
 /* Zeroed memory, aligned for any type; gone with arena_fini. */
 void *arena_alloc(struct arena *arena, size_t bytes);

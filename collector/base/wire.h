@@ -44,15 +44,28 @@ static inline struct wire_reader wire_read(struct str message)
 /* A field of any size; see wire_next. */
 int wire_next_any(struct wire_reader *reader, struct wire_field *out_field);
 
-/* The value of a field whose tag and length are one byte each. false: it is another. */
+/* Up to 16 KiB: the length is one byte, or two. */
+static inline bool wire_next_short_bytes(const char *at, size_t left, struct str *out_bytes)
+{
+	if (left && (uint8_t)at[0] < 0x80) {
+		*out_bytes = (struct str){ at + 1, (uint8_t)at[0] };
+		return out_bytes->len <= left - 1;
+	}
+	if (left < 2 || (uint8_t)at[1] >= 0x80)
+		return false;
+	*out_bytes = (struct str){ at + 2, (at[0] & 0x7f) | (size_t)(uint8_t)at[1] << 7 };
+	return out_bytes->len <= left - 2;
+}
+
+/* The value of a field whose tag is one byte, and whose value is a short one. false: it is another.
+ */
 static inline bool wire_next_short(const char *at, const char *end, struct wire_field *field)
 {
 	const size_t left = (size_t)(end - at);
 
 	switch (field->type) {
 	case WIRE_BYTES:
-		field->bytes = (struct str){ at + 1, left ? (uint8_t)*at : SIZE_MAX };
-		return field->bytes.len < left && field->bytes.len < 0x80;
+		return wire_next_short_bytes(at, left, &field->bytes);
 	case WIRE_VARINT:
 		field->value = left ? (uint8_t)*at : 0x80;
 		return field->value < 0x80;
