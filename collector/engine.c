@@ -452,9 +452,12 @@ void engine_process(struct engine *engine, const struct event_process *process)
 	push(engine, &engine->notes, &note->link);
 }
 
-void engine_spans(struct engine *engine, struct ticket *ticket)
+void engine_spans(struct engine *engine, struct queue tickets)
 {
-	push(engine, &engine->tickets, &ticket->link);
+	pthread_mutex_lock(&engine->lock);
+	queue_append(&engine->tickets, tickets);
+	pthread_cond_signal(&engine->news);
+	pthread_mutex_unlock(&engine->lock);
 }
 
 /* Takes a peek that nobody has begun back out of the queue. */

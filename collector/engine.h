@@ -14,6 +14,7 @@
 #include "bpf/probe.h"
 #include "collector/base/arena.h"
 #include "collector/base/hex.h"
+#include "collector/queue.h"
 #include "collector/services.h"
 #include "correlate/correlator.h"
 
@@ -53,8 +54,8 @@ void engine_hello(struct engine *engine, const struct probe_hello *hello, int ri
 void engine_probe_died(struct engine *engine);
 void engine_process(struct engine *engine, const struct event_process *process);
 
-/* Takes the ticket until on_fed gives it back. Not before on_loaded. */
-void engine_spans(struct engine *engine, struct ticket *ticket);
+/* Takes the tickets until on_fed gives them back. Not before on_loaded. */
+void engine_spans(struct engine *engine, struct queue tickets);
 
 /* The ledgers of a trace as they stand now, unsettled, copied into `arena`. Waits until the engine
  * has a moment, at most 250 ms: -ETIMEDOUT. -ENOENT: nothing pending. -ESHUTDOWN: it has stopped.

@@ -17,6 +17,8 @@
 #include "collector/writer.h"
 #include "otlp/otlp_decode.h"
 
+#define MOST_FED_BYTES ((size_t)1 << 20) /* that wait to be freed */
+
 struct intake {
 	struct intake_options options;
 	struct writer *writer; /* borrowed */
@@ -26,8 +28,10 @@ struct intake {
 	bool holds;
 	atomic_bool is_pressed; /* what `holds` is, for the engine thread */
 
-	pthread_mutex_t lock;
-	struct queue written; /* under `lock` */
+	pthread_mutex_t lock; /* of all below */
+	struct queue written;
+	struct queue fed; /* to be freed where their memory came from: allocators like that */
+	size_t fed_bytes;
 };
 
 static size_t hold_bytes(const struct intake *intake)
@@ -54,11 +58,23 @@ static void weigh(struct intake *intake)
 		uv_async_send(&intake->wake);
 }
 
-static void free_ticket(struct intake *intake, struct ticket *ticket)
+static void free_ticket(struct ticket *ticket)
 {
-	atomic_fetch_sub(&intake->options.pool->in_flight_bytes, ticket->bytes);
 	otlp_batch_free(ticket->batch);
 	free(ticket);
+}
+
+static void free_all(struct queue *tickets)
+{
+	struct queue_link *link;
+
+	while ((link = queue_pop(tickets)))
+		free_ticket(CONTAINER_OF(link, struct ticket, link));
+}
+
+static void leave_flight(struct intake *intake, const struct ticket *ticket)
+{
+	atomic_fetch_sub(&intake->options.pool->in_flight_bytes, ticket->bytes);
 }
 
 static void answer(const struct intake_reply *reply, const struct span_batch *batch, int error)
@@ -68,28 +84,36 @@ static void answer(const struct intake_reply *reply, const struct span_batch *ba
 	reply->on_result(&result, reply->stream_id, reply->arg);
 }
 
-static void finish(struct intake *intake, struct ticket *ticket)
+/* What is stored goes to `stored`. */
+static void finish(struct intake *intake, struct ticket *ticket, struct queue *stored)
 {
 	if (--intake->unanswered == 0)
 		uv_unref((uv_handle_t *)&intake->wake);
 	answer(&ticket->reply, ticket->batch, ticket->result);
-	if (ticket->result == 0)
-		engine_spans(intake->engine, ticket);
-	else
-		free_ticket(intake, ticket);
+	if (ticket->result == 0) {
+		queue_push(stored, &ticket->link);
+		return;
+	}
+	leave_flight(intake, ticket);
+	free_ticket(ticket);
 }
 
 static void on_wake(uv_async_t *wake)
 {
 	struct intake *intake = wake->data;
-	struct queue written;
+	struct queue written, fed, stored = { 0 };
 	struct queue_link *link;
 
 	pthread_mutex_lock(&intake->lock);
 	written = queue_take(&intake->written);
+	fed = queue_take(&intake->fed);
+	intake->fed_bytes = 0;
 	pthread_mutex_unlock(&intake->lock);
+	free_all(&fed);
 	while ((link = queue_pop(&written)))
-		finish(intake, CONTAINER_OF(link, struct ticket, link));
+		finish(intake, CONTAINER_OF(link, struct ticket, link), &stored);
+	if (stored.first)
+		engine_spans(intake->engine, stored);
 	weigh(intake);
 }
 
@@ -124,6 +148,7 @@ static void on_closed(uv_handle_t *handle)
 	struct intake *intake = handle->data;
 
 	assert(!intake->written.first);
+	free_all(&intake->fed);
 	pthread_mutex_destroy(&intake->lock);
 	free(intake);
 }
@@ -185,9 +210,21 @@ void intake_on_group(struct intake *intake)
 	uv_async_send(&intake->wake);
 }
 
+/* Freed with the next answers, or when there is much. */
 void intake_on_fed(struct ticket *ticket)
 {
-	free_ticket(ticket->intake, ticket);
+	struct intake *intake = ticket->intake;
+	bool is_much;
+
+	leave_flight(intake, ticket);
+	pthread_mutex_lock(&intake->lock);
+	queue_push(&intake->fed, &ticket->link);
+	intake->fed_bytes += ticket->bytes;
+	is_much = intake->fed_bytes >= MOST_FED_BYTES &&
+		  intake->fed_bytes - ticket->bytes < MOST_FED_BYTES;
+	pthread_mutex_unlock(&intake->lock);
+	if (is_much)
+		uv_async_send(&intake->wake);
 }
 
 void intake_on_room(struct intake *intake)

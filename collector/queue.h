@@ -47,6 +47,18 @@ static inline struct queue queue_take(struct queue *queue)
 	return all;
 }
 
+static inline void queue_append(struct queue *queue, struct queue back)
+{
+	if (!back.first)
+		return;
+	if (queue->first)
+		queue->last->next = back.first;
+	else
+		queue->first = back.first;
+	queue->last = back.last;
+	queue->count += back.count;
+}
+
 /* Puts `front` before what is in `queue`. */
 static inline void queue_prepend(struct queue *queue, struct queue front)
 {

@@ -36,10 +36,10 @@ void writer_batch(struct writer *writer, struct ticket *ticket)
 	queue_push(&at_writer, &ticket->link);
 }
 
-void engine_spans(struct engine *engine, struct ticket *ticket)
+void engine_spans(struct engine *engine, struct queue tickets)
 {
 	(void)engine;
-	queue_push(&at_engine, &ticket->link);
+	queue_append(&at_engine, tickets);
 }
 
 void otlp_batch_free(struct span_batch *batch)
@@ -124,7 +124,7 @@ static void feed_all(void)
 
 	while ((link = queue_pop(&at_engine)))
 		intake_on_fed(CONTAINER_OF(link, struct ticket, link));
-	intake_on_room(intake);
+	intake_on_group(intake);
 	uv_run(&loop, UV_RUN_NOWAIT);
 }
 
