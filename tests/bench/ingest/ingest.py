@@ -59,6 +59,8 @@ class Bench:
         self.send(server, size, **warm)  # pages, pools, connections
         server.settle()
         idle, start = idle_cpu_share(server), server.times()
+        if server.publishing():
+            print(f"{server.publishing()} processes of this node publish a context: all spans are correlated")
         with Memory(server) as memory:
             result = self.send(server, size, **options)
             acknowledged = server.times() - start

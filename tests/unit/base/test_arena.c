@@ -92,6 +92,23 @@ static void the_limit_counts_what_the_system_gave(void **state)
 	arena_fini(&arena);
 }
 
+static void what_is_reserved_is_one_piece_and_no_larger(void **state)
+{
+	struct arena arena;
+
+	(void)state;
+	arena_init(&arena, 0);
+	assert_true(arena_reserve(&arena, 300));
+	assert_in_range(arena.used_bytes, 300, 320);
+	assert_non_null(arena_alloc(&arena, 100));
+	assert_non_null(arena_alloc(&arena, 150));
+	assert_in_range(arena.used_bytes, 300, 320);
+	assert_non_null(arena_alloc(&arena, 100)); /* beyond: little more */
+	assert_in_range(arena.used_bytes, 400, 2000);
+	assert_false(arena_reserve(&arena, SIZE_MAX - 1));
+	arena_fini(&arena);
+}
+
 static void no_memory_is_null_and_harmless(void **state)
 {
 	struct arena arena;
@@ -112,6 +129,7 @@ int main(void)
 		cmocka_unit_test(a_block_may_be_larger_than_a_chunk),
 		cmocka_unit_test(what_is_cleared_serves_again),
 		cmocka_unit_test(the_limit_counts_what_the_system_gave),
+		cmocka_unit_test(what_is_reserved_is_one_piece_and_no_larger),
 		cmocka_unit_test(no_memory_is_null_and_harmless),
 	};
 

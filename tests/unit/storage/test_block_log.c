@@ -288,6 +288,42 @@ static void a_full_log_says_so(void **state)
 	expect(context, 1, 1);
 }
 
+/* Of the log's map, in our memory. */
+static size_t mapped_kib(const struct block_log *log)
+{
+	FILE *file = fopen("/proc/self/smaps", "r");
+	char line[512], *map_at;
+	size_t kib = 0;
+	bool is_ours = false;
+
+	assert_non_null(file);
+	assert_true(asprintf(&map_at, "%lx-", (unsigned long)(uintptr_t)log->map) > 0);
+	while (fgets(line, sizeof(line), file)) {
+		if (strchr(line, '-') && strchr(line, '-') < strchr(line, ' '))
+			is_ours = strncmp(line, map_at, strlen(map_at)) == 0;
+		else if (is_ours && sscanf(line, "Rss: %zu", &kib) == 1)
+			break;
+	}
+	fclose(file);
+	free(map_at);
+	return kib;
+}
+
+static void what_is_forgotten_takes_no_memory_and_is_still_read(void **state)
+{
+	struct context *context = *state;
+
+	for (char byte = 'a'; byte < 'd'; byte++)
+		commit(&context->log, byte, 2);
+	expect(context, 3, 2);
+	assert_true(mapped_kib(&context->log) > 0);
+	block_log_forget(&context->log);
+	assert_int_equal(mapped_kib(&context->log), 0);
+	expect(context, 3, 2);
+	commit(&context->log, 'd', 2);
+	expect(context, 4, 2);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -301,6 +337,7 @@ int main(void)
 		TEST(less_than_its_mark_is_damage),
 		TEST(without_room_nothing_of_a_commit_stays),
 		TEST(a_full_log_says_so),
+		TEST(what_is_forgotten_takes_no_memory_and_is_still_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
