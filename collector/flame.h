@@ -39,6 +39,7 @@ struct flame {
 	bool by_span; /* sums are kept by span: set it before the first */
 	struct map sums;
 	uint64_t spans;    /* with figures */
+	uint64_t read, of; /* spans that were read, of so many that were asked for; 0: one trace */
 	uint64_t units;    /* what means are taken over: spans, or 1 of a whole trace */
 	uint64_t total_ns; /* of all sums */
 	uint64_t first_unix_ns, last_unix_ns;

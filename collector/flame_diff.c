@@ -91,7 +91,7 @@ static void put_collapsed(const struct pairs *pairs, struct stacks *stacks, stru
 static void put_side(struct json *json, const char *key, const struct flame *flame)
 {
 	json_object(json, key);
-	json_uint(json, "spans", flame->spans);
+	flame_put_spans(json, flame);
 	json_uint(json, "total_ns", flame->total_ns);
 	json_double(json, "mean_ns", mean(flame, flame->total_ns), 0);
 	json_end(json);

@@ -38,6 +38,8 @@ uint32_t flame_texts(const struct flame_key *key, struct stacks *stacks,
 struct str flame_leaf(const struct flame_key *key);
 
 /* "root;...;leaf", with what would break a line taken out. */
+/* How many spans there are, and of how many they were read. */
+void flame_put_spans(struct json *json, const struct flame *flame);
 void flame_put_collapsed(const struct flame_key *key, struct stacks *stacks, struct buf *out);
 
 /* What is being written, in any format; a writer may put the lines in another order. */

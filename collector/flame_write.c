@@ -61,6 +61,17 @@ static void put_json_line(const struct flame_writing *writing, struct json *json
 	json_end(json);
 }
 
+void flame_put_spans(struct json *json, const struct flame *flame)
+{
+	json_uint(json, "spans", flame->spans);
+	if (!flame->of)
+		return;
+	json_object(json, "covered");
+	json_uint(json, "spans", flame->read);
+	json_uint(json, "of", flame->of);
+	json_end(json);
+}
+
 static int write_json(struct flame_writing *writing)
 {
 	struct json json;
@@ -68,7 +79,7 @@ static int write_json(struct flame_writing *writing)
 	json_init(&json, writing->out);
 	json_object(&json, NULL);
 	json_text(&json, "title", writing->title);
-	json_uint(&json, "spans", writing->flame->spans);
+	flame_put_spans(&json, writing->flame);
 	json_uint(&json, "total_ns", writing->flame->total_ns);
 	json_array(&json, "stacks");
 	for (size_t i = 0; i < writing->count; i++)

@@ -128,6 +128,8 @@ static int gather_spans(struct query *query, const struct selection *selection,
 		rc = slowest_each(daemon_store(query->daemon), &selection->conditions,
 				  selection->quantile, on_span, gather, &slowest);
 		gather->flame.units = gather->flame.spans;
+		gather->flame.read = rc == 0 ? slowest.read : 0;
+		gather->flame.of = rc == 0 ? slowest_of(&slowest) : 0;
 		return rc;
 	}
 	rc = gather_trace(query, selection, gather);
@@ -142,7 +144,8 @@ static int gather_spans(struct query *query, const struct selection *selection,
 static void put_selection(const struct selection *selection, const struct gather *gather,
 			  struct buf *title)
 {
-	uint64_t spans = gather->events ? gather->events->span_count : gather->flame.spans;
+	const struct flame *flame = &gather->flame;
+	uint64_t spans = gather->events ? gather->events->span_count : flame->spans;
 	struct str operation = selection->conditions.query.operation;
 
 	if (selection->span.len)
@@ -151,6 +154,9 @@ static void put_selection(const struct selection *selection, const struct gather
 		buf_printf(title, "trace %.*s", (int)selection->trace.len, selection->trace.data);
 	else
 		buf_printf(title, "%llu spans", (unsigned long long)spans);
+	if (flame->read < flame->of)
+		buf_printf(title, " (%llu read of %llu)", (unsigned long long)flame->read,
+			   (unsigned long long)flame->of);
 	if (operation.len)
 		buf_printf(title, " %.*s", (int)operation.len, operation.data);
 	if (selection->quantile > 0)

@@ -39,6 +39,12 @@ static void choose(const struct rollup_cell *cell, double quantile, struct slowe
 	slowest->threshold_ns = quantile > 0 ? sketch_low(sketch_bucket(value)) : 0;
 }
 
+uint64_t slowest_of(const struct slowest *slowest)
+{
+	return slowest->is_truncated || slowest->read == SLOWEST_MAX_SPANS ? slowest->of
+									   : slowest->read;
+}
+
 int slowest_each(struct store *store, const struct conditions *conditions, double quantile,
 		 int (*visit)(const struct store_span *span, void *arg), void *arg,
 		 struct slowest *out_slowest)

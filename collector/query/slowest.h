@@ -12,6 +12,10 @@ struct slowest {
 	bool is_truncated;     /* the deadline came first */
 };
 
+/* Of how many spans `read` says that they were read. With a time that cuts minutes, rollups count
+ * more than there are; only where reading ended early their count is what is left. */
+uint64_t slowest_of(const struct slowest *slowest);
+
 /* Visits the slowest 1 - `quantile` of the spans that `conditions` select, in no order, with their
  * ledgers. What has not settled is not among them. */
 int slowest_each(struct store *store, const struct conditions *conditions, double quantile,

@@ -37,8 +37,6 @@ static void put_ratio(struct json *json, const struct rollup_cell *cell)
 static int put(struct query *query, const struct gather *gather, const struct slowest *slowest,
 	       size_t limit)
 {
-	uint64_t of = slowest->is_truncated || slowest->read == SLOWEST_MAX_SPANS ? slowest->of
-										  : slowest->read;
 	struct stacks stacks;
 	struct json json;
 	int rc;
@@ -48,7 +46,7 @@ static int put(struct query *query, const struct gather *gather, const struct sl
 	json_uint(&json, "threshold_ns", slowest->threshold_ns);
 	json_object(&json, "covered");
 	json_uint(&json, "spans", slowest->read);
-	json_uint(&json, "of", of);
+	json_uint(&json, "of", slowest_of(slowest));
 	json_uint(&json, "with_figures", rollup_cell_figured(&gather->cell));
 	json_end(&json);
 	json_uint(&json, "wall_sum_ns", rollup_cell_sum(&gather->cell, ROLLUP_WALL_NS));

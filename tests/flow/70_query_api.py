@@ -66,6 +66,25 @@ def fits(document, path, answered):
     return value
 
 
+def covered():
+    """No more than 20,000 spans are read, and every answer says so."""
+    daemon = Daemon("--probe=off", "--settle-ms=100")
+    now = time.time_ns()
+    with daemon.channel() as channel:
+        for first in range(0, 21000, 1000):
+            export(channel, request([((first + i + 1).to_bytes(16, "big"), (first + i + 1).to_bytes(8, "big"), b"", "GET /",
+                                      now - SECOND, now - SECOND + 10**6) for i in range(1000)], service="many"))
+    wait_for(lambda: daemon.get("/api/v1/operations")[1]["spans"] == 21000, "all spans to be in the rollups")
+    some = {"spans": 20000, "of": 21000}
+    assert daemon.get("/api/v1/waits?quantile=0")[1]["covered"] == {**some, "with_figures": 0}
+    flame = daemon.get("/api/v1/flame?service=many")[1]
+    assert flame["covered"] == some and "20000 read of 21000" in flame["title"], flame
+    assert daemon.get("/api/v1/flame?service=many&quantile=0.5")[1]["covered"] == {"spans": 10500, "of": 10500}
+    sides = daemon.get("/api/v1/compare?service=many&a=quantile%3D0.6&b=quantile%3D0.9")[1]
+    assert sides["a"]["slowest"] == {"spans": 8400, "of": 8400}, sides
+    assert daemon.stop() == 0, daemon.log()
+
+
 def cors():
     """Pages of the named origins may ask; others, and those that only claim our name, may not."""
     daemon = Daemon("--probe=off", "--api-cors-origins=https://a.example, https://b.example")
@@ -152,6 +171,7 @@ def main():
     assert fetch(daemon, "/api/v1/nothing")[0] == 404
     assert daemon.stop() == 0, daemon.log()
     cors()
+    covered()
 
 
 run(main)
