@@ -186,6 +186,18 @@ static bool all_have_ledgers(const struct packed *packed)
 	return true;
 }
 
+bool packed_has_all_ledgers(struct str columns, uint32_t row_count)
+{
+	struct coder coder;
+	bool has_all = coder_open(&coder, columns) == 0 &&
+		       coder_bytes_of(&coder, COLUMN_GRADE) == row_count &&
+		       coder_unpack(&coder, COLUMN_GRADE, COLUMN_GRADE) == 0;
+
+	has_all = has_all && !memchr(coder.columns[COLUMN_GRADE].start, 0, row_count);
+	coder_fini(&coder);
+	return has_all;
+}
+
 int packed_open(struct str value, struct packed **out_packed)
 {
 	struct packed *packed = calloc(1, sizeof(*packed));

@@ -38,6 +38,10 @@ struct packed {
 	struct arena trace_arena;
 };
 
+/* Whether each row of the block has a ledger; only that is unpacked. `columns`: behind the header.
+ * false, too: damaged. */
+bool packed_has_all_ledgers(struct str columns, uint32_t row_count);
+
 /* `value`: header and columns, borrowed until packed_close. -EBADMSG, -ENOMEM. */
 int packed_open(struct str value, struct packed **out_packed);
 void packed_close(struct packed *packed); /* NULL: nothing */
