@@ -32,6 +32,7 @@ int correlator_new(const struct correlator_options *options, struct correlator *
 	map_init(&model->resources, sizeof(uint64_t), sizeof(struct resource_owner), options->seed);
 	model->resources.max_count = 16384;
 	changes_init(model);
+	observations_init(model);
 	*out_correlator = correlator;
 	return 0;
 }
@@ -52,6 +53,7 @@ void correlator_free(struct correlator *correlator)
 	map_fini(&model->traces);
 	map_fini(&model->resources);
 	changes_fini(model);
+	observations_fini(model);
 	free(correlator);
 }
 

@@ -19,7 +19,7 @@ static struct fold *fold_of(struct model *model, const struct thread *thread,
 
 	if (!trace || (trace->revision && !trace->unsettled))
 		return NULL; /* its ledgers have been written */
-	o = trace_observation(trace, thread, tag->span_id);
+	o = trace_observation(model, trace, thread, tag->span_id);
 	if (!o || o->inherited)
 		return NULL;
 	if (!o->fold) {
@@ -141,7 +141,8 @@ static bool is_seen_beyond(const struct model *model, const struct thread *threa
 			   const struct event_tag *tag, uint64_t time_ns, bool after)
 {
 	const struct trace *trace = tag_is_none(tag) ? NULL : trace_find(model, tag->trace_id);
-	const struct observation *o = trace ? trace_observation(trace, thread, tag->span_id) : NULL;
+	const struct observation *o =
+		trace ? trace_observation(model, trace, thread, tag->span_id) : NULL;
 
 	return !o || (after ? o->last_ns > time_ns : o->first_ns < time_ns);
 }

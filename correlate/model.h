@@ -157,9 +157,10 @@ enum trace_list { LIST_NONE = 0, LIST_PENDING };
 
 struct trace {
 	uint8_t id[TRACE_ID_BYTES];
-	struct trace *older, *newer;   /* of all, by creation */
-	struct trace *previous, *next; /* of the pending ones, by last news */
-	struct observation *observations;
+	struct trace *older, *newer;      /* of all, by creation */
+	struct trace *previous, *next;    /* of the pending ones, by last news */
+	struct observation *observations; /* owned; the newest first */
+	uint32_t observation_count;
 	struct trace_span *spans; /* owned */
 	uint32_t span_count, span_cap;
 	uint32_t unsettled;
@@ -197,6 +198,7 @@ struct model {
 	struct map thread_by_tid;  /* u32 -> struct thread * */
 	struct map traces;         /* id -> struct trace * */
 	struct map resources;      /* resource_key -> struct resource_owner */
+	struct map observations;   /* observation.c: those of traces that have many */
 	struct map changes;        /* tid -> struct change_log: until its slice comes */
 	struct trace *oldest, *newest;
 	struct trace *pending_oldest, *pending_newest;
@@ -246,7 +248,8 @@ struct observation *trace_observe(struct model *model, struct thread *thread,
 struct trace_source trace_source(const struct model *model, const struct span_resource *resource,
 				 const struct span *span);
 int trace_add_span(struct model *model, const struct span *span, const struct trace_source *source);
-struct observation *trace_observation(const struct trace *trace, const struct thread *thread,
+struct observation *trace_observation(const struct model *model, const struct trace *trace,
+				      const struct thread *thread,
 				      const uint8_t span_id[SPAN_ID_BYTES]);
 int trace_span_index(const struct trace *trace, const uint8_t span_id[SPAN_ID_BYTES]);
 /* Something was learned about a settled trace: its ledgers are computed again. */
@@ -266,6 +269,12 @@ void turns_show(struct model *model, struct thread *thread, const struct event_t
 		const struct observation *known, uint64_t time_ns);
 void turns_idle(struct thread *thread, uint64_t time_ns);
 bool turns_taken(const struct turns_period *period, uint64_t from_ns, uint64_t to_ns);
+
+/* observation.c: which threads carried which spans. add: false: out of memory. */
+void observations_init(struct model *model);
+void observations_fini(struct model *model);
+bool observation_add(struct model *model, struct trace *trace, struct observation *o);
+void observations_free(struct model *model, struct trace *trace);
 
 /* fold.c: what leaves the timelines. */
 void fold_oldest_chunk(struct model *model, struct thread *thread);

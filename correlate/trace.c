@@ -41,16 +41,6 @@ static struct trace *find_or_make(struct model *model, const uint8_t id[TRACE_ID
 	return trace;
 }
 
-struct observation *trace_observation(const struct trace *trace, const struct thread *thread,
-				      const uint8_t span_id[SPAN_ID_BYTES])
-{
-	for (struct observation *o = trace->observations; o; o = o->next) {
-		if (o->thread == thread && memcmp(o->span_id, span_id, SPAN_ID_BYTES) == 0)
-			return o;
-	}
-	return NULL;
-}
-
 static struct observation *observe_anew(struct model *model, struct trace *trace,
 					struct thread *thread, const struct event_tag *tag,
 					uint64_t time_ns)
@@ -67,11 +57,10 @@ static struct observation *observe_anew(struct model *model, struct trace *trace
 		thread->process->has_tags = true;
 		relearn_process(model, thread->process, 0);
 	}
-	o->next = trace->observations;
-	trace->observations = o;
-	thread->refs++;
-	trace->bytes += sizeof(*o);
-	model->stats.trace_bytes += sizeof(*o);
+	if (!observation_add(model, trace, o)) {
+		free(o);
+		return NULL;
+	}
 	model->stats.tags_seen++;
 	if (trace->unsettled)
 		trace->dirty = true;
@@ -96,7 +85,7 @@ struct observation *trace_observe(struct model *model, struct thread *thread,
 	if (!trace)
 		return NULL;
 	trace->observed_ns = MAX(trace->observed_ns, time_ns);
-	o = trace_observation(trace, thread, tag->span_id);
+	o = trace_observation(model, trace, thread, tag->span_id);
 	turns_show(model, thread, tag, o, time_ns);
 	if (!o)
 		o = observe_anew(model, trace, thread, tag, time_ns);
@@ -331,26 +320,10 @@ void trace_settle_again(struct model *model, const uint8_t id[TRACE_ID_BYTES])
 	model->stats.traces_pending++;
 }
 
-static void free_observations(struct model *model, struct trace *trace)
-{
-	while (trace->observations) {
-		struct observation *o = trace->observations;
-
-		trace->observations = o->next;
-		if (o->thread->current == o)
-			o->thread->current = NULL;
-		o->thread->refs--;
-		if (o->fold)
-			model->stats.fold_bytes -= sizeof(*o->fold);
-		free(o->fold);
-		free(o);
-	}
-}
-
 void trace_free(struct model *model, struct trace *trace)
 {
 	trace_unlist(model, trace);
-	free_observations(model, trace);
+	observations_free(model, trace);
 	for (uint32_t i = 0; i < trace->span_count; i++) {
 		if (trace->spans[i].process)
 			trace->spans[i].process->refs--;

@@ -226,6 +226,32 @@ static void a_span_longer_than_the_reach_keeps_its_grade(void **state)
 	correlator_free(b.correlator);
 }
 
+/* One trace for all that a process ever does: each of its spans is found again among all others. */
+static void a_trace_of_many_spans_finds_each(void **state)
+{
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	struct correlator_stats stats;
+	const uint64_t spans = 30000;
+	uint64_t at = 1000;
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	for (uint64_t round = 0; round < 2; round++) {
+		for (uint64_t i = 1; i <= spans; i++, at++)
+			builder_slice(&b, &t, 0, at * MS, at * MS + 900 * US, i, 0, RECVFROM);
+	}
+	builder_slice(&b, &t, 0, at * MS, at * MS + 100 * US, 0, 0, RECVFROM);
+	correlator_stats(b.correlator, &stats);
+	assert_int_equal(stats.tags_seen, spans);
+	builder_span(&b, 7, 0, (1000 + spans + 6) * MS + 900 * US, (1000 + spans + 7) * MS);
+	finish(&b, (at + 100) * MS);
+	assert_true(builder_ledger(&b, 7)->grade >= GRADE_BOUNDED);
+	assert_true(builder_ledger(&b, 7)->all.blocked_ns[REASON_NET] > 0);
+	correlator_free(b.correlator);
+}
+
 /* Most services export few of their traces, yet publish the tags of all. */
 static void traces_that_nobody_exports_leave_room(void **state)
 {
@@ -431,6 +457,7 @@ int main(void)
 		cmocka_unit_test(lost_records_make_the_span_partial),
 		cmocka_unit_test(a_late_root_revises_its_trace),
 		cmocka_unit_test(a_span_longer_than_the_reach_keeps_its_grade),
+		cmocka_unit_test(a_trace_of_many_spans_finds_each),
 		cmocka_unit_test(traces_that_nobody_exports_leave_room),
 		cmocka_unit_test(a_wait_whose_end_was_lost_is_unknown),
 		cmocka_unit_test(a_picture_with_too_many_slices_has_no_hole),
