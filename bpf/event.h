@@ -13,7 +13,7 @@
 #include <linux/types.h>
 #endif
 
-#define EVENT_VERSION    3
+#define EVENT_VERSION    4
 #define EVENT_COMM_BYTES 16
 #define EVENT_MAX_CPUS   512
 
@@ -55,7 +55,11 @@ enum event_slice_flag {
 	EVENT_STACK_BUDGET = 1 << 17, /* no stack: too many were being taken */
 	EVENT_TOLD = 1 << 18,         /* every change of the tag within the slice was told ... */
 	EVENT_CHANGED = 1 << 19,      /* ... and there were some: in records right before it */
-	EVENT_KERNEL_WAIT = 15 << 24, /* enum event_kernel_wait: what the kernel's stack says */
+
+	/* 1 << 20 is the collector's */
+	EVENT_STOLEN_UNTOLD = 1 << 21, /* stolen_in_ns and stolen_out_ns are 0: they are not known
+					*/
+	EVENT_KERNEL_WAIT = 15 << 24,  /* enum event_kernel_wait: what the kernel's stack says */
 };
 #define EVENT_KERNEL_WAIT_SHIFT 24
 
@@ -102,6 +106,8 @@ struct event_slice {
 	__u64 exec_out_ns;       /* ... at out_ns */
 	__u64 exec_start_in_ns;  /* se.exec_start at in_ns */
 	__u64 exec_start_out_ns; /* ... at out_ns */
+	__u64 stolen_in_ns;  /* what was taken from that CPU, and so is not in exec_start_in_ns */
+	__u64 stolen_out_ns; /* ... in exec_start_out_ns */
 	__u32 cpu;
 	__u32 lost_before; /* records of this thread that found the ring full, since the last one */
 	__u32 state;       /* raw task state bits at out_ns; 0 when preempted */
@@ -285,7 +291,7 @@ struct event_process {
 
 _Static_assert(sizeof(struct event_header) == 8, "shared with BPF");
 _Static_assert(sizeof(struct event_tag) == 24, "shared with BPF");
-_Static_assert(sizeof(struct event_slice) == 96, "shared with BPF");
+_Static_assert(sizeof(struct event_slice) == 112, "shared with BPF");
 _Static_assert(sizeof(struct event_changes) == EVENT_CHANGES_BYTES(EVENT_MAX_CHANGES),
 	       "shared with BPF");
 _Static_assert(sizeof(struct event_target) == 32, "shared with BPF");

@@ -8,8 +8,8 @@
 #include "bpf/maps.bpf.h"
 
 /* All tails: 24 + 24 + 32 + 56 + 8 = 144 bytes. The rest lets the verifier see that a tail that
- * begins below 256 ends inside. */
-#define RECORD_MAX_OFFSET 255
+ * begins below 512 ends inside. */
+#define RECORD_MAX_OFFSET 511
 
 struct record {
 	struct event_slice slice;
@@ -17,7 +17,7 @@ struct record {
 	__u8 pad[8]; /* to a multiple of a cache line */
 };
 
-_Static_assert(sizeof(struct record) == 320, "whole cache lines");
+_Static_assert(sizeof(struct record) == 576, "whole cache lines");
 
 /* What its head will say, while it is built. */
 struct draft {

@@ -163,6 +163,29 @@ static __always_inline bool task_is_throttled(struct task_struct *task)
 	return BPF_CORE_READ(task, se.cfs_rq, throttle_count) > 0;
 }
 
+/* Not without CONFIG_FAIR_GROUP_SCHED. */
+static __always_inline bool task_tells_stolen(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->se.cfs_rq->rq);
+}
+
+/* What its CPU's clock for threads lags behind the one for all: time that the hypervisor took, and
+ * interrupts where they are booked apart, up to the last reading. */
+static __always_inline __u64 task_stolen_ns(struct task_struct *task)
+{
+	if (!task_tells_stolen(task))
+		return 0;
+#ifdef SPANWISE_RAW_TP
+	struct rq *rq = BPF_CORE_READ(task, se.cfs_rq, rq);
+
+	return BPF_CORE_READ(rq, clock) - BPF_CORE_READ(rq, clock_task);
+#else
+	struct rq *rq = task->se.cfs_rq->rq;
+
+	return rq->clock - rq->clock_task;
+#endif
+}
+
 /* Has the last thread of its process begun to exit? */
 static __always_inline bool task_group_is_dead(struct task_struct *task)
 {

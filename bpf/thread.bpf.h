@@ -102,6 +102,7 @@ static __always_inline void thread_enter(struct task_struct *task, __u64 now_ns)
 	thread->in_ns = now_ns;
 	thread->exec_in_ns = LOAD(task, se.sum_exec_runtime);
 	thread->exec_start_in_ns = LOAD(task, se.exec_start);
+	thread->stolen_in_ns = task_stolen_ns(task);
 }
 
 /* ---- its end: switch-out, tick, exec */
@@ -115,6 +116,7 @@ static __always_inline void thread_enter_late(struct thread *thread, struct task
 		thread->in_ns = now_ns;
 		thread->exec_in_ns = LOAD(task, se.sum_exec_runtime);
 		thread->exec_start_in_ns = LOAD(task, se.exec_start);
+		thread->stolen_in_ns = task_stolen_ns(task);
 		return;
 	}
 	count_lost(LOSS_SWITCH_IN);
@@ -122,6 +124,7 @@ static __always_inline void thread_enter_late(struct thread *thread, struct task
 	thread->in_ns = 0;
 	thread->exec_in_ns = thread->exec_out_ns;
 	thread->exec_start_in_ns = 0;
+	thread->stolen_in_ns = 0;
 	thread_take_wakeup(thread);
 }
 
@@ -281,7 +284,9 @@ static __always_inline void thread_note_slice(struct event_slice *slice, struct 
 	slice->exec_in_ns = thread->exec_in_ns;
 	slice->exec_out_ns = thread->exec_out_ns = LOAD(task, se.sum_exec_runtime);
 	slice->exec_start_in_ns = thread->exec_start_in_ns;
-	slice->exec_start_out_ns = LOAD(task, se.exec_start);
+	slice->exec_start_out_ns = thread->exec_start_out_ns = LOAD(task, se.exec_start);
+	slice->stolen_in_ns = thread->stolen_in_ns;
+	slice->stolen_out_ns = thread->stolen_out_ns = task_stolen_ns(task);
 	slice->cpu = bpf_get_smp_processor_id();
 	slice->lost_before = thread->missed;
 }
@@ -300,6 +305,8 @@ static __always_inline void thread_close(void *context, struct thread *thread,
 	if (!thread->on_cpu)
 		thread_enter_late(thread, task, now_ns);
 	draft.flags = thread->flags | flags;
+	if (!task_tells_stolen(task))
+		draft.flags |= EVENT_STOLEN_UNTOLD;
 	thread_note_slice(&draft.record->slice, thread, task, now_ns);
 	draft.record->slice.state = state;
 	draft.record->slice.syscall = (__s32)FIELD(struct pt_regs, registers, orig_ax);
@@ -351,7 +358,9 @@ static __always_inline void thread_cut(void *context, struct thread *thread,
 	thread->waking_ns = 0;
 	thread->in_ns = thread->out_ns;
 	thread->exec_in_ns = thread->exec_out_ns;
-	thread->exec_start_in_ns = LOAD(task, se.exec_start);
+	/* as the record says: another CPU may have read the clock since */
+	thread->exec_start_in_ns = thread->exec_start_out_ns;
+	thread->stolen_in_ns = thread->stolen_out_ns;
 	thread->on_cpu = 1;
 	thread->blocked = 0;
 	thread->is_cutting = 0;

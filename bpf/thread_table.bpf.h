@@ -41,6 +41,9 @@ struct thread {
 	__u64 exec_out_ns;
 	__u64 exec_in_ns;
 	__u64 exec_start_in_ns;
+	__u64 exec_start_out_ns;
+	__u64 stolen_in_ns;
+	__u64 stolen_out_ns;
 
 	struct event_tag tag; /* the last one read; meaningless unless has_tag */
 	struct tag_reader reader;
@@ -65,7 +68,7 @@ struct thread {
 
 	struct stack_memo memo;
 	__u32 place; /* its own: of the set, and in it */
-	__u32 pad[7];
+	__u32 pad[1];
 };
 
 _Static_assert(sizeof(struct thread) == TABLE_PLACE_BYTES, "as it is reckoned with");

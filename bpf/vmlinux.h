@@ -71,8 +71,14 @@ struct thread_struct {
 	unsigned long fsbase;
 };
 
+struct rq {
+	u64 clock;
+	u64 clock_task;
+};
+
 struct cfs_rq {
 	int throttle_count;
+	struct rq *rq;
 };
 
 struct sched_entity {

@@ -109,6 +109,7 @@ static struct slice cut_off(struct slice *rest, uint64_t end, const struct event
 	piece.tag_out = piece.tag_in;
 	piece.booked_ns = MIN(end - piece.in_ns, rest->booked_ns);
 	piece.raw_lag_out = piece.raw_lag_in;
+	piece.stolen_out_ns = piece.stolen_in_ns;
 	piece.flags &= ~(uint32_t)(EVENT_PREEMPTED | EVENT_DEAD | EVENT_IOWAIT | EVENT_STACK_ID);
 	piece.flags |= EVENT_TICK | SLICE_CHANGE;
 	rest->prev_out_ns = rest->in_ns = end;

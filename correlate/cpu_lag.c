@@ -5,10 +5,13 @@
 
 #include "collector/base/macros.h"
 
-#define BACK_WINDOWS  2500 /* 10 s without a switch, and nothing is known */
-#define AGREE_WINDOWS 250  /* 1 s */
-#define ENOUGH        3    /* switches that agree */
-#define NOISE_NS      500  /* from one to the other, of those that were not late */
+#define BACK_WINDOWS  2500   /* 10 s without a switch, and nothing is known */
+#define AGREE_WINDOWS 250    /* 1 s */
+#define ENOUGH        3      /* switches that agree */
+#define NOISE_NS      500    /* from one to the other, of those that were not late */
+#define FRESH_NS      200    /* from the reading to the switch, of those that were not late */
+#define FEW           16     /* of a second that do not tell of the drift */
+#define MOST_DRIFT_NS 100000 /* a second, where nothing is known */
 
 void cpu_lag_fini(struct cpu_lag *lag)
 {
@@ -47,6 +50,17 @@ static int64_t floor_before(const struct cpu_lag_cpu *cpu, uint32_t index)
 	return INT64_MIN;
 }
 
+static void note_second(struct cpu_lag_cpu *cpu, uint64_t time_ns, int64_t raw)
+{
+	uint32_t index = (uint32_t)(time_ns / NS_PER_SEC);
+	struct cpu_lag_second *second = &cpu->seconds[index % CPU_LAG_SECONDS];
+
+	if (second->index_one != index + 1)
+		*second = (struct cpu_lag_second){ raw, index + 1, 0 };
+	second->least = MIN(second->least, raw);
+	second->count++;
+}
+
 void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw, uint64_t most_ns)
 {
 	uint32_t index = index_of(time_ns);
@@ -59,6 +73,7 @@ void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t ra
 	if (!lag->cpus[cpu] || index < lag->cpus[cpu]->newest)
 		return; /* records of one CPU come in order */
 	lag->cpus[cpu]->newest = index;
+	note_second(lag->cpus[cpu], time_ns, raw);
 	window = &lag->cpus[cpu]->windows[index % CPU_LAG_WINDOWS];
 	if (window->index_one != index + 1)
 		*window = (struct cpu_lag_window){ raw, floor_before(lag->cpus[cpu], index),
@@ -71,6 +86,55 @@ void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t ra
 	lag->cpus[cpu]->last_ns = time_ns;
 	if (most_ns < INT64_MAX)
 		window->floor = MAX(window->floor, raw - (int64_t)most_ns);
+}
+
+/* By how much the clocks part in a second, at most: twice as fast as in the seconds before. */
+static uint64_t drift_before(const struct cpu_lag_cpu *cpu, uint64_t time_ns)
+{
+	uint32_t now = (uint32_t)(time_ns / NS_PER_SEC);
+	const struct cpu_lag_second *later = NULL;
+	uint64_t worst = 0;
+	bool is_known = false;
+
+	for (uint32_t i = 1; i < CPU_LAG_SECONDS && i <= now; i++) {
+		const struct cpu_lag_second *s = &cpu->seconds[(now - i) % CPU_LAG_SECONDS];
+
+		if (s->index_one != now - i + 1 || s->count < FEW)
+			continue;
+		if (later) {
+			uint64_t apart = (uint64_t)llabs(later->least - s->least);
+
+			worst = MAX(worst, apart / (later->index_one - s->index_one));
+			is_known = true;
+		}
+		later = s;
+	}
+	return is_known ? 2 * worst : MOST_DRIFT_NS;
+}
+
+bool cpu_lag_around(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t *out_lowest,
+		    int64_t *out_highest)
+{
+	const struct cpu_lag_cpu *of = cpu_of(lag, cpu);
+	uint32_t index = index_of(time_ns), agree = 0, ago = 0;
+	int64_t least = INT64_MAX, apart;
+
+	for (uint32_t i = 1; of && i <= BACK_WINDOWS && i <= index && agree < ENOUGH; i++) {
+		const struct cpu_lag_window *window = window_at(of, index - i);
+
+		if (!window || (agree && window->least > least + NOISE_NS))
+			continue;
+		agree = agree && window->least >= least - NOISE_NS ? agree + window->agree
+								   : window->agree;
+		least = MIN(least, window->least);
+		ago = i;
+	}
+	if (agree < ENOUGH)
+		return false;
+	apart = (int64_t)(drift_before(of, time_ns) * ago / (NS_PER_SEC / CPU_LAG_WINDOW_NS));
+	*out_lowest = least - FRESH_NS - apart;
+	*out_highest = least + apart;
+	return true;
 }
 
 /* The least of the nearest windows in which enough switches agree on it. */

@@ -10,6 +10,7 @@
  * has passed since; and by several switches that say the same, for by chance late ones do not. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "bpf/event.h"
@@ -18,6 +19,7 @@
 #define CPU_LAG_WINDOWS   16384                   /* of a CPU: 65 s */
 #define CPU_LAG_AHEAD_NS  (5 * CPU_LAG_WINDOW_NS) /* no later moment is asked */
 #define CPU_LAG_UNBOUND   UINT64_MAX
+#define CPU_LAG_SECONDS   64
 
 struct cpu_lag_window {
 	int64_t least;      /* of raw */
@@ -26,10 +28,17 @@ struct cpu_lag_window {
 	uint32_t agree;     /* switches that say about the least */
 };
 
+struct cpu_lag_second {
+	int64_t least;      /* of raw */
+	uint32_t index_one; /* second + 1; 0: not in use */
+	uint32_t count;
+};
+
 struct cpu_lag_cpu {
 	uint32_t newest;  /* the window that was added to last */
 	uint64_t last_ns; /* a switch is told twice, by who leaves and by who comes */
 	struct cpu_lag_window windows[CPU_LAG_WINDOWS];
+	struct cpu_lag_second seconds[CPU_LAG_SECONDS];
 };
 
 struct cpu_lag {
@@ -43,6 +52,10 @@ void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t ra
 
 /* The base at all moments before `time_ns` is at least this; INT64_MIN: nothing is known. */
 int64_t cpu_lag_floor(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns);
+/* Where what is stolen is told, and so not in raw, the base hardly moves: it is about what switches
+ * before `time_ns` agreed on. false: there were too few. */
+bool cpu_lag_around(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t *out_lowest,
+		    int64_t *out_highest);
 /* The base at all moments up to `time_ns` is at most this, by what came within CPU_LAG_AHEAD_NS,
  * but not after `until_ns`; INT64_MAX: nothing is known. */
 int64_t cpu_lag_ceiling(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns,

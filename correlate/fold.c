@@ -198,7 +198,9 @@ static void begin_stint(const struct model *model, struct thread *thread, struct
 	struct slice tail = *head, next;
 	struct stint *stint = &thread->fold_stint;
 
-	*stint = (struct stint){ .booked_ns = head->booked_ns, .ceiling = INT64_MAX };
+	*stint = (struct stint){ .booked_ns = head->booked_ns,
+				 .ceiling = INT64_MAX,
+				 .ahead_ns = UINT64_MAX };
 	thread->fold_is_mixed = !tag_eq(&head->tag_in, &head->tag_out);
 	ahead.only_this_chunk = false;
 	while (tail.flags & EVENT_TICK && timeline_next(&ahead, &next) &&

@@ -382,6 +382,7 @@ static void extend(struct slice *slice, const struct slice *by)
 	slice->out_ns = by->out_ns;
 	slice->booked_ns += by->booked_ns;
 	slice->raw_lag_out = by->raw_lag_out;
+	slice->stolen_out_ns = by->stolen_out_ns;
 	slice->flags = (slice->flags & head) | (by->flags & ~(head | EVENT_TOLD));
 	slice->state = by->state;
 	slice->syscall = by->syscall;

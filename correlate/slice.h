@@ -35,10 +35,11 @@ struct slice {
 	uint64_t out_ns;
 	uint64_t booked_ns;  /* CPU time the scheduler booked for [in, out) */
 	uint64_t hidden_ns;  /* CPU time booked since the slice before that no record explains */
-	int64_t raw_lag_in;  /* in_ns - exec_start: the CPU's constant offset and the lag of booking
+	int64_t raw_lag_in;  /* in_ns - exec_start - stolen: the CPU's offset and the lag of booking
 			      */
-	int64_t raw_lag_out; /* out_ns - exec_start at out */
-	uint32_t flags;      /* enum event_slice_flag */
+	int64_t raw_lag_out; /* ... at out */
+	uint64_t stolen_in_ns, stolen_out_ns; /* as in struct event_slice */
+	uint32_t flags;                       /* enum event_slice_flag */
 	uint32_t cpu;
 	uint32_t state;
 	int32_t syscall;

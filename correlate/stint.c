@@ -14,6 +14,7 @@
 #define LEAST_STOLEN_NS   3000   /* less is the way from the last booking to the switch */
 #define MOST_LAG_NS       100000 /* where nothing is known of it: twice what was seen */
 #define OLDEST_READING_NS 500000 /* that a switch books with, of who was woken for it */
+#define CLOCK_KNOWN_NS    5000   /* a clock of which no more is open serves to cut at ticks */
 
 uint64_t stint_most_lag(const struct slice *slice)
 {
@@ -47,6 +48,38 @@ static int64_t likeliest_base(const struct slice *head, int64_t highest)
 	return head->raw_lag_in - (int64_t)(most - READING_NS);
 }
 
+/* What is known of a CPU's clock, where it only drifts. As a rule the clocks of all CPUs run as
+ * one: where nobody has told of this one, another's will do, if what is known fits: `raw` is the
+ * base and some lag. */
+static bool is_known(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw,
+		     int64_t *out_lowest, int64_t *out_highest)
+{
+	if (cpu_lag_around(lag, cpu, time_ns, out_lowest, out_highest))
+		return true;
+	for (uint32_t other = 0; other < EVENT_MAX_CPUS; other++) {
+		if (lag->cpus[other] &&
+		    cpu_lag_around(lag, other, time_ns, out_lowest, out_highest) &&
+		    raw >= *out_lowest && raw <= *out_highest + MOST_LAG_NS)
+			return true;
+	}
+	return false;
+}
+
+/* Narrowed by what others have said of the clock before. */
+static void narrow(const struct cpu_lag *lag, const struct slice *head, int64_t *lowest,
+		   int64_t *highest)
+{
+	uint64_t before_ns = head->flags & EVENT_IN_LOST ? head->prev_out_ns : head->in_ns;
+	int64_t least, most;
+
+	if (!(head->flags & EVENT_STOLEN_UNTOLD) &&
+	    is_known(lag, head->cpu, before_ns, *highest, &least, &most)) {
+		*highest = MIN(*highest, most);
+		*lowest = MAX(*lowest, least);
+	}
+	*lowest = MIN(*lowest, *highest);
+}
+
 static int64_t highest_base(const struct cpu_lag *lag, const struct stint *stint,
 			    const struct slice *tail)
 {
@@ -55,18 +88,40 @@ static int64_t highest_base(const struct cpu_lag *lag, const struct stint *stint
 	return MIN(MIN(tail->raw_lag_out, highest), stint->ceiling);
 }
 
+/* Of the stint, as the kernel tells it: not when. */
+static uint64_t stolen_ns(const struct slice *head, const struct slice *tail)
+{
+	return tail->stolen_out_ns - MIN(head->stolen_in_ns, tail->stolen_out_ns);
+}
+
+/* What ran from the tick's reading of the clock up to the tick is the stint's before. */
+static void begin_at_tick(struct stint *stint)
+{
+	uint64_t before = stint->ahead_ns;
+
+	if (before == UINT64_MAX)
+		before = (uint64_t)MAX(stint->raw_in - stint->base_in, 0);
+	stint->booked_ns -= MIN(before, stint->booked_ns);
+	stint->raw_in = stint->base_in;
+}
+
 static void measure(const struct cpu_lag *lag, struct stint *stint, const struct slice *head,
 		    const struct slice *tail)
 {
 	bool is_open = tail->flags & EVENT_TICK; /* what it has not booked is mostly not stolen */
 	int64_t highest = highest_base(lag, stint, tail);
-	int64_t lowest = MIN(lowest_base(lag, head), highest);
+	int64_t lowest = lowest_base(lag, head);
 
-	stint->doubt_ns = (uint64_t)(highest - lowest);
+	narrow(lag, head, &lowest, &highest);
+	stint->doubt_ns = (uint64_t)(highest - lowest) + stolen_ns(head, tail);
 	stint->base_in = MIN(MAX(likeliest_base(head, highest), lowest), highest);
 	stint->base_out = highest;
 	if (is_open || highest - stint->base_in <= LEAST_STOLEN_NS)
 		stint->base_out = stint->base_in;
+	stint->base_out += (int64_t)stolen_ns(head, tail);
+	if (head->flags & EVENT_AFTER_TICK && !(head->flags & EVENT_STOLEN_UNTOLD))
+		begin_at_tick(stint);
+	stint->read_ns = stint->booked_ns;
 	if (is_open)
 		stint->booked_ns = (uint64_t)MAX((int64_t)(stint->out_ns - stint->in_ns) +
 							 stint->raw_in - stint->base_out,
@@ -85,21 +140,25 @@ static void rebuild_in(const struct cpu_lag *lag, struct stint *stint, struct sl
 		       const struct slice *tail)
 {
 	uint64_t least = MIN(MAX(head->prev_out_ns, head->waking_ns), head->out_ns);
-	int64_t booked_from = (int64_t)tail->out_ns - tail->raw_lag_out - (int64_t)stint->booked_ns;
+	int64_t booked_from = (int64_t)(tail->out_ns - tail->stolen_out_ns) - tail->raw_lag_out -
+			      (int64_t)stint->booked_ns;
 	int64_t highest = highest_base(lag, stint, tail);
 	int64_t lowest = cpu_lag_floor(lag, tail->cpu, head->prev_out_ns);
 	uint64_t earliest, latest;
+	int64_t from;
 
-	lowest = lowest == INT64_MIN ? highest - MOST_LAG_NS : MIN(lowest, highest);
-	head->in_ns = clamp(booked_from + highest, least, head->out_ns);
-	head->raw_lag_in = (int64_t)head->in_ns - booked_from;
-	earliest = clamp(booked_from + lowest, least, head->in_ns);
-	latest = clamp(booked_from + highest + OLDEST_READING_NS, head->in_ns, head->out_ns);
+	lowest = lowest == INT64_MIN ? highest - MOST_LAG_NS : lowest;
+	narrow(lag, head, &lowest, &highest);
+	from = booked_from + highest + (int64_t)tail->stolen_out_ns;
+	stint->doubt_ns = (uint64_t)(highest - lowest) + stolen_ns(head, tail);
+	head->in_ns = clamp(from, least, head->out_ns);
+	earliest = clamp(from - (int64_t)stint->doubt_ns, least, head->in_ns);
+	latest = clamp(from + OLDEST_READING_NS, head->in_ns, head->out_ns);
 	stint->in_early_ns = head->in_ns - earliest;
 	stint->in_late_ns = latest - head->in_ns;
-	stint->raw_in = head->raw_lag_in;
+	head->raw_lag_in = (int64_t)head->in_ns - from + highest;
 	stint->base_in = stint->base_out = highest;
-	stint->doubt_ns = (uint64_t)(highest - lowest);
+	stint->read_ns = stint->booked_ns;
 }
 
 void stint_make(const struct cpu_lag *lag, uint64_t until_ns, struct slice *head,
@@ -164,21 +223,64 @@ static int64_t next_raw(const struct slice *tail, const struct slice *end, uint6
 	return least;
 }
 
-static void make(const struct join *join, const struct lane *lane, struct stint *stint,
-		 struct slice *head, struct slice *tail)
+/* What ran since the reading of the clock before a tick is booked after it, if at all: nothing is,
+ * when the thread leaves without another reading. Returns how much. What was stolen up to that next
+ * reading may have been so before the tick. */
+static uint64_t end_at_tick(struct stint *stint, const struct slice *tail, const struct slice *end)
 {
+	uint64_t lag = stint->booked_ns - MIN(stint->read_ns, stint->booked_ns);
+	uint64_t booked = 0, stolen = 0;
+
+	for (const struct slice *next = tail + 1; next < end; next++) {
+		booked += next->booked_ns;
+		stolen = stolen_ns(tail + 1, next);
+		if (!(next->flags & SLICE_CHANGE))
+			break;
+	}
+	stint->booked_ns -= lag - MIN(lag, booked);
+	stint->doubt_ns += MIN(lag, stolen);
+	return MIN(lag, booked);
+}
+
+/* `ahead_ns`: of what is booked here, how much ran before; then, of what is booked after it. */
+static void make(const struct join *join, const struct lane *lane, struct stint *stint,
+		 struct slice *head, struct slice *tail, uint64_t *ahead_ns)
+{
+	const struct slice *end = lane->slices + lane->count;
 	uint64_t until_ns = join->to_ns + JOIN_AHEAD_NS;
 
-	*stint = (struct stint){ .ceiling = next_raw(tail, lane->slices + lane->count, until_ns) };
+	*stint = (struct stint){ .ceiling = next_raw(tail, end, until_ns), .ahead_ns = *ahead_ns };
 	for (const struct slice *s = head; s <= tail; s++)
 		stint->booked_ns += s->booked_ns;
 	stint_make(&join->model->lag, until_ns, head, tail, stint);
+	*ahead_ns = UINT64_MAX;
+	if (tail + 1 < end && stint_goes_on(tail, tail + 1))
+		*ahead_ns = end_at_tick(stint, tail, end);
 	for (struct slice *s = head; s <= tail; s++)
 		s->booked_ns = stint_cpu_between(stint, s->in_ns, s->out_ns);
 }
 
+/* A tick tells how far the thread's CPU clock was, if it is known when that was read. It comes at
+ * any moment, and may find the clock half written: then it does not fit what is told before and
+ * after. */
+static bool tells_clock(const struct join *join, const struct slice *slice,
+			const struct slice *after)
+{
+	int64_t least, most;
+
+	return !(slice->flags & (SLICE_CHANGE | EVENT_STOLEN_UNTOLD)) &&
+	       slice->stolen_in_ns <= slice->stolen_out_ns &&
+	       slice->stolen_out_ns == after->stolen_in_ns &&
+	       slice->raw_lag_out == after->raw_lag_in &&
+	       slice->stolen_out_ns <= after->stolen_out_ns &&
+	       is_known(&join->model->lag, slice->cpu, slice->out_ns, slice->raw_lag_out, &least,
+			&most) &&
+	       most - least <= CLOCK_KNOWN_NS && slice->raw_lag_out >= least;
+}
+
 bool stint_find(const struct join *join, struct lane *lane)
 {
+	uint64_t ahead_ns = UINT64_MAX;
 	uint32_t first = 0;
 
 	lane->stints = malloc((lane->count + 1) * sizeof(*lane->stints));
@@ -186,10 +288,11 @@ bool stint_find(const struct join *join, struct lane *lane)
 		return false;
 	for (uint32_t i = 0; i < lane->count; i++) {
 		lane->slices[i].stint = lane->stint_count;
-		if (i + 1 < lane->count && stint_goes_on(&lane->slices[i], &lane->slices[i + 1]))
+		if (i + 1 < lane->count && stint_goes_on(&lane->slices[i], &lane->slices[i + 1]) &&
+		    !tells_clock(join, &lane->slices[i], &lane->slices[i + 1]))
 			continue;
 		make(join, lane, &lane->stints[lane->stint_count++], &lane->slices[first],
-		     &lane->slices[i]);
+		     &lane->slices[i], &ahead_ns);
 		first = i + 1;
 	}
 	return true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A thread's time on a CPU from switch to switch, however often ticks cut it, and its CPU clock in
- * between (DESIGN 4, rule 3).
+/* A thread's time on a CPU from switch to switch, or to a tick that tells how its CPU clock stood;
+ * and that clock in between (DESIGN 4, rule 3).
  *
  * The clock is known at both ends. Within, it runs with the monotonic one, but for what was stolen:
  * when, nobody knows. It is taken for stolen all at once in the middle, which is in the longest of
@@ -18,7 +18,10 @@ struct stint {
 	/* a switch-in that was not reported may have been so much before in_ns, or after it */
 	uint64_t in_early_ns, in_late_ns;
 	uint64_t until_ns; /* what came later is not asked */
-	int64_t raw_in, base_in, base_out;
+	uint64_t read_ns;  /* of booked_ns, what readings of the clock within have booked */
+	uint64_t ahead_ns; /* of what they booked, what ran before the tick at in_ns; UINT64_MAX:
+			      it is not known */
+	int64_t raw_in, base_in, base_out; /* the latter with what was stolen within */
 	int64_t ceiling; /* of the base, by what the caller knows; INT64_MAX: nothing */
 };
 

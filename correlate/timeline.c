@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The longest a packed slice can be: eleven varints and the tails. */
-#define PACKED_MAX_BYTES (12 * 10 + 2 * 24 + 32 + 56 + 8)
+/* The longest a packed slice can be: thirteen varints and the tails. */
+#define PACKED_MAX_BYTES (14 * 10 + 2 * 24 + 32 + 56 + 8)
 
 /* What differs from the slice before; the low bits, so that the head fits two or three bytes. */
 enum packed_flag {
@@ -21,6 +21,7 @@ enum packed_flag {
 	PACKED_FLAGS = 1 << 8, /* other event flags */
 	PACKED_WAKING = 1 << 9,
 	PACKED_STACK = 1 << 10, /* another stack */
+	PACKED_STOLEN = 1 << 11,
 };
 
 struct writer {
@@ -87,6 +88,10 @@ static uint32_t what_differs(const struct slice *slice, const struct slice *last
 	differs |= slice->gap ? PACKED_GAP : 0;
 	differs |= slice->prev_out_ns != last->out_ns ? PACKED_NOT_CHAINED : 0;
 	differs |= slice->hidden_ns ? PACKED_HIDDEN : 0;
+	differs |= slice->stolen_in_ns != last->stolen_out_ns ||
+				   slice->stolen_out_ns != slice->stolen_in_ns
+			   ? PACKED_STOLEN
+			   : 0;
 	differs |= slice->flags != last->flags ? PACKED_FLAGS : 0;
 	differs |= slice->waking_ns ? PACKED_WAKING : 0;
 	differs |= slice->stack != last->stack ? PACKED_STACK : 0;
@@ -115,6 +120,10 @@ static size_t pack(const struct slice *slice, const struct slice *last, uint8_t 
 	put_signed(&w, (int64_t)(slice->booked_ns - (slice->out_ns - slice->in_ns)));
 	put_signed(&w, slice->raw_lag_in - last->raw_lag_out);
 	put_signed(&w, slice->raw_lag_out - slice->raw_lag_in);
+	if (differs & PACKED_STOLEN) {
+		put_signed(&w, (int64_t)(slice->stolen_in_ns - last->stolen_out_ns));
+		put_signed(&w, (int64_t)(slice->stolen_out_ns - slice->stolen_in_ns));
+	}
 	if (differs & PACKED_HIDDEN)
 		put(&w, slice->hidden_ns);
 	if (differs & PACKED_WAY) {
@@ -156,6 +165,11 @@ static const uint8_t *unpack(const uint8_t *at, struct slice *slice)
 	slice->booked_ns = slice->out_ns - slice->in_ns + (uint64_t)get_signed(&at);
 	slice->raw_lag_in = slice->raw_lag_out + get_signed(&at);
 	slice->raw_lag_out = slice->raw_lag_in + get_signed(&at);
+	slice->stolen_in_ns = slice->stolen_out_ns;
+	if (differs & PACKED_STOLEN) {
+		slice->stolen_in_ns += (uint64_t)get_signed(&at);
+		slice->stolen_out_ns = slice->stolen_in_ns + (uint64_t)get_signed(&at);
+	}
 	slice->hidden_ns = differs & PACKED_HIDDEN ? get(&at) : 0;
 	if (differs & PACKED_WAY) {
 		slice->cpu = (uint32_t)get(&at);

@@ -12,6 +12,7 @@
 #define GONE_HOLD_NS          (120 * NS_PER_SEC)
 #define LAST_SLICES_NS        NS_PER_SEC /* after the exit */
 #define REACH_STEPS           16
+#define MOST_STOLEN_NS        NS_PER_MS /* before a slice on another CPU that was not reported */
 
 struct process *world_find_process(const struct model *model, uint32_t pid)
 {
@@ -186,6 +187,9 @@ static void rebuild_in(struct model *model, const struct thread *thread, struct 
 	slice->in_ns = MIN(MAX(slice->in_ns, earliest), slice->out_ns);
 	slice->flags |= EVENT_IN_LOST;
 	slice->raw_lag_in = slice->raw_lag_out;
+	slice->stolen_in_ns = slice->stolen_out_ns - MIN(slice->stolen_out_ns, MOST_STOLEN_NS);
+	if (thread->seen && thread->last.cpu == slice->cpu)
+		slice->stolen_in_ns = MIN(thread->last.stolen_out_ns, slice->stolen_out_ns);
 	model->stats.slices_rebuilt++;
 }
 
@@ -214,7 +218,7 @@ static bool is_plausible(const struct event_slice *record)
 {
 	uint64_t all = record->prev_out_ns | record->waking_ns | record->in_ns | record->out_ns |
 		       record->exec_in_ns | record->exec_out_ns | record->exec_start_in_ns |
-		       record->exec_start_out_ns;
+		       record->exec_start_out_ns | record->stolen_in_ns | record->stolen_out_ns;
 
 	return record->out_ns && all >> 61 == 0;
 }
@@ -228,8 +232,12 @@ static bool make_slice(struct model *model, const struct thread *thread,
 		.in_ns = record->in_ns,
 		.out_ns = record->out_ns,
 		.booked_ns = record->exec_out_ns - MIN(record->exec_in_ns, record->exec_out_ns),
-		.raw_lag_in = (int64_t)(record->in_ns - record->exec_start_in_ns),
-		.raw_lag_out = (int64_t)(record->out_ns - record->exec_start_out_ns),
+		.raw_lag_in =
+			(int64_t)(record->in_ns - record->exec_start_in_ns - record->stolen_in_ns),
+		.raw_lag_out = (int64_t)(record->out_ns - record->exec_start_out_ns -
+					 record->stolen_out_ns),
+		.stolen_in_ns = record->stolen_in_ns,
+		.stolen_out_ns = record->stolen_out_ns,
 		.flags = record->header.flags & ~SLICE_CHANGE,
 		.cpu = record->cpu,
 		.state = record->state,

@@ -268,6 +268,7 @@ void lose_switch_ins(struct schedule *s, struct rng *rng, unsigned percent)
 		slice->header.flags |= EVENT_IN_LOST;
 		slice->in_ns = 0;
 		slice->exec_start_in_ns = 0;
+		slice->stolen_in_ns = 0;
 	}
 }
 
@@ -293,6 +294,7 @@ void lose_time(struct schedule *s, uint64_t from_ns, uint64_t to_ns)
 		slice->in_ns = slice->out_ns;
 		slice->exec_in_ns = slice->exec_out_ns;
 		slice->exec_start_in_ns = slice->exec_start_out_ns;
+		slice->stolen_in_ns = slice->stolen_out_ns;
 	}
 	free(is_known);
 }

@@ -158,6 +158,7 @@ static void emit_record(struct schedule *s, struct true_thread *t, uint32_t flag
 	memset(record, 0, sizeof(*record));
 	record->thread = (uint32_t)(t - s->threads);
 	record->in_ns = t->cut_in_ns;
+	flags |= s->knobs.tells_stolen ? 0 : EVENT_STOLEN_UNTOLD;
 	record->slice = (struct event_slice){
 		.header = { EVENT_SLICE, sizeof(record->slice), t->cut_flags | flags },
 		.pid = s->processes[t->process].pid,
@@ -170,6 +171,8 @@ static void emit_record(struct schedule *s, struct true_thread *t, uint32_t flag
 		.exec_out_ns = cpu_clock_at(t, reading),
 		.exec_start_in_ns = t->cut_exec_start_in_ns,
 		.exec_start_out_ns = reading->time_ns - reading->offset_ns,
+		.stolen_in_ns = s->knobs.tells_stolen ? t->cut_stolen_in_ns : 0,
+		.stolen_out_ns = s->knobs.tells_stolen ? reading->offset_ns : 0,
 		.cpu = t->cpu,
 		.state = wait ? wait->state : 0,
 		.syscall = wait ? wait->syscall : -1,
@@ -190,6 +193,7 @@ static void begin_record(const struct schedule *s, struct true_thread *t)
 	t->cut_in_ns = s->now_ns;
 	t->cut_exec_in_ns = t->exec_ns;
 	t->cut_exec_start_in_ns = t->booked_from.time_ns - t->booked_from.offset_ns;
+	t->cut_stolen_in_ns = t->booked_from.offset_ns;
 }
 
 /* ---- the scheduler */
@@ -300,6 +304,7 @@ static void tick(struct schedule *s, struct true_thread *t)
 	t->cut_in_ns = s->now_ns;
 	t->cut_exec_in_ns = t->last_exec_out_ns;
 	t->cut_exec_start_in_ns = cpu->reading.time_ns - cpu->reading.offset_ns;
+	t->cut_stolen_in_ns = cpu->reading.offset_ns;
 }
 
 /* On a CPU that may run it its clock is read. */

@@ -114,6 +114,7 @@ struct true_thread {
 	uint32_t woken_cpu;               /* whose clock was read for it */
 	/* the record being built */
 	uint64_t cut_in_ns, cut_exec_in_ns, cut_exec_start_in_ns, prev_out_ns, waking_ns;
+	uint64_t cut_stolen_in_ns;
 	uint64_t last_exec_out_ns;
 	uint32_t cut_flags;
 	int32_t cut_tag; /* what BPF read last */
@@ -142,9 +143,10 @@ struct record {
 
 struct schedule_knobs {
 	uint32_t cpus;
-	bool has_lag;   /* the scheduler books from old readings */
-	bool has_steal; /* time is stolen */
-	bool has_delay; /* tags follow their spans late */
+	bool has_lag;      /* the scheduler books from old readings */
+	bool has_steal;    /* time is stolen */
+	bool has_delay;    /* tags follow their spans late */
+	bool tells_stolen; /* the kernel says what was stolen */
 };
 
 struct schedule {

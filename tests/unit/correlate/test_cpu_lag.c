@@ -74,6 +74,35 @@ static void a_sample_out_of_order_is_not_taken(void **state)
 	assert_true(cpu_lag_floor(&lag, 0, TIME_NS) == INT64_MIN);
 }
 
+/* Told what is stolen, the base hardly moves: a few that agree say where it is. */
+static void those_that_agree_enclose_a_clock_that_drifts(void **state)
+{
+	int64_t lowest, highest;
+
+	(void)state;
+	cpu_lag_add(&lag, 0, TIME_NS - 30 * MS, BASE + 90, CPU_LAG_UNBOUND);
+	assert_false(cpu_lag_around(&lag, 0, TIME_NS, &lowest, &highest));
+	cpu_lag_add(&lag, 0, TIME_NS - 20 * MS, BASE + 30, CPU_LAG_UNBOUND);
+	cpu_lag_add(&lag, 0, TIME_NS - 12 * MS, BASE + 40000, CPU_LAG_UNBOUND);
+	cpu_lag_add(&lag, 0, TIME_NS - 10 * MS, BASE + 150, CPU_LAG_UNBOUND);
+	assert_true(cpu_lag_around(&lag, 0, TIME_NS, &lowest, &highest));
+	assert_true(lowest <= BASE && BASE <= highest);
+	assert_true(highest - lowest < 10000); /* nothing is known of the drift */
+	assert_false(cpu_lag_around(&lag, 1, TIME_NS, &lowest, &highest));
+}
+
+static void seconds_tell_how_fast_it_drifts(void **state)
+{
+	int64_t lowest, highest;
+
+	(void)state;
+	for (unsigned i = 0; i < 4000; i += 20)
+		cpu_lag_add(&lag, 0, TIME_NS + i * MS, BASE + i / 10, CPU_LAG_UNBOUND);
+	assert_true(cpu_lag_around(&lag, 0, TIME_NS + 4000 * MS, &lowest, &highest));
+	assert_true(lowest <= BASE + 400 && BASE + 398 <= highest);
+	assert_true(highest - lowest < 300);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -85,6 +114,8 @@ int main(void)
 					  forget),
 		cmocka_unit_test_teardown(what_comes_much_later_is_not_asked, forget),
 		cmocka_unit_test_teardown(a_sample_out_of_order_is_not_taken, forget),
+		cmocka_unit_test_teardown(those_that_agree_enclose_a_clock_that_drifts, forget),
+		cmocka_unit_test_teardown(seconds_tell_how_fast_it_drifts, forget),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,7 +52,11 @@ static struct schedule *random_service(uint64_t seed, struct schedule_knobs knob
 static struct schedule *hard_service(uint64_t seed)
 {
 	const struct schedule_knobs knobs = {
-		.cpus = 3, .has_lag = seed & 1, .has_steal = seed & 2, .has_delay = seed & 4
+		.cpus = 3,
+		.has_lag = seed & 1,
+		.has_steal = seed & 2,
+		.has_delay = seed & 4,
+		.tells_stolen = seed & 8,
 	};
 
 	return random_service(seed, knobs);
@@ -278,8 +282,9 @@ static void seeds_that_once_failed_do_not_any_more(void **state)
 	} found[] = {
 		{ 3010, check_no_lie },   { 10053, check_no_lie },  { 41304, check_no_lie },
 		{ 41455, check_orders },  { 201559, check_losses }, { 202567, check_losses },
-		{ 203029, check_losses }, { 203449, check_losses }, { 204145, check_losses },
-		{ 206523, check_losses }, { 207301, check_losses }, { 208508, check_losses },
+		{ 400282, check_losses }, { 400972, check_losses }, { 203029, check_losses },
+		{ 203449, check_losses }, { 204145, check_losses }, { 206523, check_losses },
+		{ 207301, check_losses }, { 208508, check_losses },
 	};
 	unsigned wrong = 0;
 
