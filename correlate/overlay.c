@@ -391,12 +391,20 @@ static void doubt_lost_in(struct join *join, const struct lane *lane, const stru
 	}
 }
 
-/* The tag at one end of it could not be read: all who may have been there are in doubt. */
-static bool is_tag_unknown(const struct slice *before, const struct slice *slice)
+/* The tag at an end of it could not be read: all who may have been there then are in doubt. */
+static void doubt_unknown(struct cut *cut, const struct slice *before)
 {
-	bool was_unknown = before && before->flags & EVENT_TAG_OUT_UNKNOWN;
+	const struct slice *slice = cut->slice;
+	bool in_unknown = before && before->flags & EVENT_TAG_OUT_UNKNOWN;
+	bool out_unknown = slice->flags & EVENT_TAG_OUT_UNKNOWN;
 
-	return slice->flags & EVENT_TAG_OUT_UNKNOWN || was_unknown;
+	for (uint32_t i = 0; (in_unknown || out_unknown) && i < cut->count; i++) {
+		struct node *node = &cut->join->nodes[cut->nodes[i]];
+
+		if ((in_unknown && node->a_ns < slice->in_ns) ||
+		    (out_unknown && node->b_ns > slice->out_ns))
+			node->uncertain_ns += overlap_ns(node, slice->in_ns, slice->out_ns);
+	}
 }
 
 static void cut_slice(struct join *join, const struct lane *lane, const struct slice *before,
@@ -428,11 +436,7 @@ static void cut_slice(struct join *join, const struct lane *lane, const struct s
 			own_piece(&cut, edges[i - 1], edges[i]);
 	}
 	doubt_parts(&cut);
-	for (uint32_t i = 0; is_tag_unknown(before, slice) && i < cut.count; i++) {
-		struct node *node = &join->nodes[cut.nodes[i]];
-
-		node->uncertain_ns += overlap_ns(node, slice->in_ns, slice->out_ns);
-	}
+	doubt_unknown(&cut, before);
 }
 
 static void overlay_lane(struct join *join, const struct lane *lane)

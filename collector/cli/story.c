@@ -8,6 +8,7 @@
 #include "collector/base/macros.h"
 #include "collector/cli/bar.h"
 #include "collector/cli/story_code.h"
+#include "collector/cli/story_served.h"
 #include "collector/cli/waterfall.h"
 
 #define LEAST_WAIT  1000 /* waits below 1/1000 of the wall are only counted */
@@ -16,6 +17,7 @@
 struct telling {
 	const struct term *term;
 	bool with_stacks;
+	const struct span_tree *tree;
 };
 
 static const struct json_value *ledger_of(const struct span_row *row)
@@ -223,6 +225,7 @@ static void put_story(const struct telling *telling, const struct span_row *row,
 	put_runnable(term, row, out);
 	put_code(telling, row, out);
 	put_waits(telling, row, out);
+	story_put_served(term, telling->tree, row, out);
 	put_items(term, row, out);
 }
 
@@ -295,7 +298,7 @@ static const struct span_row *most_self(const struct span_tree *tree,
 void story_put_all(const struct term *term, const struct span_tree *tree, bool with_stacks,
 		   struct buf *out)
 {
-	const struct telling telling = { term, with_stacks };
+	const struct telling telling = { term, with_stacks, tree };
 	const struct span_row *told[WATERFALL_STORIES];
 	const struct span_row *row = longest(tree);
 	unsigned count = 0;

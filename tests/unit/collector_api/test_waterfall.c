@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "collector/base/macros.h"
@@ -54,6 +55,21 @@
 	"\"reason\":\"its process publishes no tags\",\"cpu_ns\":null},\"waits\":[],"              \
 	"\"verdict\":{\"kind\":\"none\",\"text\":\"\"},\"timeline\":[]}"
 
+#define CALL                                                                                       \
+	"{\"span_id\":\"00f067aa0ba902d1\",\"parent_span_id\":\"00f067aa0ba902b7\","               \
+	"\"service\":\"shop\",\"name\":\"GET db\",\"start_unix_ns\":\"1763798400033000000\","      \
+	"\"wall_ns\":543000000,\"ledger\":{\"grade\":\"none\",\"cpu_ns\":null},\"waits\":[],"      \
+	"\"links\":[{\"span_id\":\"00f067aa0ba902b7\",\"via\":\"waker\",\"ns\":5},"                \
+	"{\"span_id\":\"00f067aa0ba902d2\",\"via\":\"parent\",\"ns\":500000000}],"                 \
+	"\"verdict\":{\"kind\":\"none\",\"text\":\"\"}}"
+
+#define ANSWER                                                                                     \
+	"{\"span_id\":\"00f067aa0ba902d2\",\"parent_span_id\":\"00f067aa0ba902d1\","               \
+	"\"service\":\"db\",\"name\":\"query\",\"start_unix_ns\":\"1763798400053000000\","         \
+	"\"wall_ns\":500000000,\"ledger\":{\"grade\":\"none\",\"cpu_ns\":null},\"waits\":[],"      \
+	"\"verdict\":{\"kind\":\"waiting\",\"text\":\"98 % waiting: 490 ms (98 %) for the "        \
+	"disk\"}}"
+
 #define TRACE(spans)                                                                               \
 	"{\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\",\"settled\":true,\"spans\":[" spans "]}"
 
@@ -95,6 +111,20 @@ static void the_reference_case_as_plain_text(void **state)
 
 	(void)state;
 	assert_string_equal(text, golden);
+	free(text);
+}
+
+static void a_call_is_followed_to_who_answered_it(void **state)
+{
+	const struct term term = { .width = 120 };
+	char *text = draw(&term, TRACE(REPORT "," CALL "," ANSWER));
+
+	(void)state;
+	assert_non_null(strstr(text, "answered    500 ms   82 %  by query in db: 98 % waiting: "
+				     "490 ms (98 %) for the disk\n"));
+	free(text);
+	text = draw(&term, TRACE(REPORT "," CALL));
+	assert_null(strstr(text, "answered"));
 	free(text);
 }
 
@@ -207,6 +237,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_reference_case_as_plain_text),
+		cmocka_unit_test(a_call_is_followed_to_who_answered_it),
 		cmocka_unit_test(a_narrow_screen_keeps_bar_and_shares),
 		cmocka_unit_test(the_table_fits_any_width_that_is_allowed),
 		cmocka_unit_test(colours_never_leak_into_plain_text),

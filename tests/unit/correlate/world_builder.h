@@ -138,7 +138,7 @@ static inline void builder_slice(struct builder *b, struct builder_thread *t, ui
 
 	memset(&record, 0, sizeof(record));
 	s->header.kind = EVENT_SLICE;
-	s->header.flags = flags;
+	s->header.flags = flags | EVENT_STOLEN_UNTOLD;
 	s->pid = t->pid;
 	s->tid = t->tid;
 	s->prev_out_ns = t->out_ns;

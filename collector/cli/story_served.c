@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/cli/story_served.h"
+
+#include <string.h>
+
+#include "collector/base/macros.h"
+
+struct served {
+	const struct span_row *server;
+	uint64_t ns; /* of the call's time */
+};
+
+static bool is_below(const struct span_tree *tree, const struct span_row *row,
+		     const struct span_row *above)
+{
+	while (row != above && row->parent >= 0)
+		row = &tree->rows[row->parent];
+	return row == above;
+}
+
+static const struct span_row *find(const struct span_tree *tree, const char *span_id)
+{
+	for (size_t i = 0; i < tree->count; i++) {
+		if (strcmp(json_read_text(tree->rows[i].span, "span_id"), span_id) == 0)
+			return &tree->rows[i];
+	}
+	return NULL;
+}
+
+/* Longest first; what does not find room is the shortest. */
+static size_t insert(struct served *list, size_t count, struct served served)
+{
+	size_t at = MIN(count, (size_t)STORY_SERVED);
+
+	while (at > 0 && list[at - 1].ns < served.ns) {
+		if (at < STORY_SERVED)
+			list[at] = list[at - 1];
+		at--;
+	}
+	if (at < STORY_SERVED)
+		list[at] = served;
+	return MIN(count + 1, (size_t)STORY_SERVED);
+}
+
+static size_t collect(const struct span_tree *tree, const struct span_row *row, struct served *list)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < tree->count; i++) {
+		const struct json_value *links = json_read_get(tree->rows[i].span, "links");
+
+		for (size_t k = 0; k < json_read_count(links); k++) {
+			const struct json_value *link = json_read_at(links, k);
+			const struct span_row *server = find(tree, json_read_text(link, "span_id"));
+
+			if (server && strcmp(json_read_text(link, "via"), "parent") == 0 &&
+			    is_below(tree, &tree->rows[i], row))
+				count = insert(
+					list, count,
+					(struct served){ server, json_read_uint(link, "ns") });
+		}
+	}
+	return count;
+}
+
+static void put_line(const struct term *term, const struct span_row *row,
+		     const struct served *served, const char *label, struct buf *out)
+{
+	const struct json_value *span = served->server->span;
+	const char *text = json_read_text(json_read_get(span, "verdict"), "text");
+	char ns[16], share[16];
+
+	term_duration(served->ns, ns);
+	term_percent(served->ns, row->wall_ns, share);
+	term_print(term, TERM_DIM, out, "  %-10s", label);
+	buf_printf(out, "%8s %6s  by ", ns, share);
+	term_text(term, json_read_text(span, "name"), 40, false, out);
+	buf_append_text(out, " in ");
+	term_text(term, json_read_text(span, "service"), 40, false, out);
+	buf_append_text(out, ": ");
+	term_text(term, *text ? text : "no figures", 300, false, out);
+	buf_append_byte(out, '\n');
+}
+
+void story_put_served(const struct term *term, const struct span_tree *tree,
+		      const struct span_row *row, struct buf *out)
+{
+	struct served list[STORY_SERVED];
+	size_t count = collect(tree, row, list);
+
+	for (size_t i = 0; i < count; i++)
+		put_line(term, row, &list[i], i ? "" : "answered", out);
+}
