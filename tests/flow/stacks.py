@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What scenarios about stacks share: programs that make a span at a word, and the order of frames."""
 
+import time
+
 from daemon import export, request, wait_for
 from ledgers import settled_spans
 
@@ -19,14 +21,16 @@ def ask_for_span(channel, subject, word, service):
 
 
 def entries_of(daemon, channel, subject, word, of):
-    """The span's waits, or its code, once every stack of them has its names."""
+    """The span's waits, or its code, once every stack of them has its names. None: some were lost on their way; a stack
+    is told again when it is seen again."""
     facts = ask_for_span(channel, subject, word, "chain")
-
-    def look():
+    deadline = time.monotonic() + 15
+    while True:
         entries = settled_spans(daemon, facts["trace"])[word][of]
-        return None if any("names lost" in entry.get("no_stack", "") for entry in entries) else entries
-
-    return wait_for(look, f"the stacks of {word}")
+        is_lost = any("names lost" in entry.get("no_stack", "") for entry in entries)
+        if not is_lost or time.monotonic() > deadline:
+            return None if is_lost else entries
+        time.sleep(0.05)
 
 
 def whole_stack(daemon, channel, subject, word, ends=()):
@@ -46,7 +50,7 @@ def whole_code(daemon, channel, subject, word, wanted, names=lambda stack: stack
     """The code of a span that is made again until ticks found one stack that has these functions, in this order."""
 
     def look():
-        code = entries_of(daemon, channel, subject, word, "code")
+        code = entries_of(daemon, channel, subject, word, "code") or []
         return code if any(in_order(wanted, names(entry["stack"])) for entry in code) else None
 
     return wait_for(look, f"ticks in {wanted[0]} of process {subject.pid}")
