@@ -38,6 +38,7 @@ struct correlator_stats {
 	uint64_t spans_over_limit;
 	uint64_t ledgers[5];                                    /* settled, by enum ledger_grade */
 	uint64_t traces_settled, traces_revised, traces_forced; /* forced: memory was short */
+	uint64_t traces_unsampled; /* no span of them came, and memory was short */
 	size_t traces_pending, threads, processes;
 	size_t timeline_bytes, fold_bytes, trace_bytes;
 	uint64_t reach_ns;       /* how far the timelines go back now */

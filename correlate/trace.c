@@ -383,10 +383,11 @@ void trace_expire(struct model *model)
 	while (trace) {
 		struct trace *newer = trace->newer;
 		bool is_short = model->stats.trace_bytes + model->stats.fold_bytes > share;
+		bool is_dropped = is_short && is_unsampled(model, trace);
 
-		if (is_over(model, trace, false) ||
-		    (is_short && trace->revision && is_over(model, trace, true)) ||
-		    (is_short && is_unsampled(model, trace)))
+		model->stats.traces_unsampled += is_dropped;
+		if (is_dropped || is_over(model, trace, false) ||
+		    (is_short && trace->revision && is_over(model, trace, true)))
 			trace_free(model, trace);
 		trace = newer;
 	}

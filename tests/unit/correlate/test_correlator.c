@@ -277,6 +277,7 @@ static void traces_that_nobody_exports_leave_room(void **state)
 	}
 	correlator_stats(b.correlator, &stats);
 	assert_true(stats.trace_bytes + stats.fold_bytes < (64 << 20) / 2);
+	assert_true(stats.traces_unsampled > 100000);
 	builder_slice(&b, &keeper, at * MS, at * MS, (at + 1) * MS, 0, 0, FUTEX);
 	builder_span(&b, 1, 0, 1000 * MS + 500 * US, at * MS + 500 * US);
 	finish(&b, (at + 100) * MS);
