@@ -120,7 +120,7 @@ void handle_report(const char *word)
 		shop::catch_rows();
 	else if (std::strcmp(word, "unwound") == 0)
 		shop::unwound_rows();
-	else if (std::strcmp(word, "sleep") == 0)
+	else if (std::strcmp(word, "sleep") == 0 || std::strcmp(word, "thread") == 0)
 		query_rows();
 	else
 		render_page();

@@ -105,7 +105,7 @@ pub extern "C" fn handle_report(word: *const c_char) {
         b"compare" => compare_rows(),
         b"caught" => caught_rows(),
         b"unwound" => unwound_rows(),
-        b"sleep" => wait_rows(),
+        b"sleep" | b"thread" => wait_rows(),
         _ => unsafe { render_page() },
     }
     std::hint::black_box(());
