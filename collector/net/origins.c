@@ -7,7 +7,7 @@ bool origins_allow(const char *list, struct str origin)
 {
 	const char *at = list;
 
-	while (*at && origin.len) {
+	while (at && *at && origin.len) {
 		size_t len = strcspn(at, ", ");
 		struct str one = { at, len };
 
@@ -26,7 +26,7 @@ bool origins_is_preflight(const char *list, struct str method, struct str origin
 
 void origins_put(const char *list, struct str origin, struct buf *out)
 {
-	if (!*list)
+	if (!list || !*list)
 		return;
 	buf_append_text(out, "Vary: Origin\r\n");
 	if (origins_allow(list, origin))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which pages may read our answers (CORS, https://fetch.spec.whatwg.org): a list from the config,
- * "https://a.example, https://b.example" or "*"; empty: none. Any thread. */
+ * "https://a.example, https://b.example" or "*"; empty or NULL: none. Any thread. */
 #pragma once
 
 #include <stdbool.h>
