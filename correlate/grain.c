@@ -19,14 +19,20 @@ static uint64_t grain_of(const struct trace_span *span)
 	return 0;
 }
 
+static void doubt(struct node *node, uint64_t grain)
+{
+	node->uncertain_ns += grain;
+	node->grain_ns += grain;
+}
+
 void join_doubt_grain(struct join *join)
 {
 	for (uint32_t i = 0; i < join->count; i++) {
 		struct node *node = &join->nodes[i];
 		uint64_t grain = grain_of(node->span);
 
-		node->uncertain_ns += grain;
+		doubt(node, grain);
 		if (node->parent >= 0)
-			join->nodes[node->parent].uncertain_ns += grain;
+			doubt(&join->nodes[node->parent], grain);
 	}
 }

@@ -50,6 +50,7 @@ struct node {
 	uint64_t a_ns, b_ns;         /* CLOCK_MONOTONIC, half open */
 	uint64_t bound_ns;           /* error of these */
 	uint64_t skew_ns;            /* ... and what other clocks say against them */
+	uint64_t grain_ns;           /* ... and what a coarse clock cuts off, of its children too */
 	uint64_t uncertain_ns;       /* of its time, what may have been another's */
 	const struct stint *doubted; /* the last one of which it owns only a part */
 	int32_t sightings;           /* first one; -1: never observed */

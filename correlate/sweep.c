@@ -299,12 +299,18 @@ static uint64_t most_cpu_ns(const struct sweep *sweep)
 	return ran;
 }
 
+/* What the span's edges may be off, and those of its children. */
+static uint64_t edges_ns(const struct node *node)
+{
+	return node->bound_ns + node->skew_ns + node->grain_ns;
+}
+
 /* Every doubt is a stretch of the span's own time, which several may share: together they are no
  * more than all of it. What its edges may be off comes on top. */
 static void cap_uncertain(const struct sweep *sweep)
 {
 	struct ledger *ledger = sweep->ledger;
-	uint64_t edges = sweep->node->bound_ns + sweep->node->skew_ns;
+	uint64_t edges = edges_ns(sweep->node);
 	uint64_t doubt = ledger->uncertain_ns - edges;
 
 	if (doubt > ledger->wall_ns)
@@ -316,7 +322,7 @@ static void cap_uncertain(const struct sweep *sweep)
 static bool is_bound(const struct sweep *sweep)
 {
 	const struct ledger *ledger = sweep->ledger;
-	uint64_t edges = sweep->node->bound_ns + sweep->node->skew_ns;
+	uint64_t edges = edges_ns(sweep->node);
 
 	return ledger->uncertain_ns <= LEDGER_EXACT_NS ||
 	       ledger->uncertain_ns - edges < ledger->wall_ns;

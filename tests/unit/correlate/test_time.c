@@ -154,6 +154,23 @@ static void a_clock_of_milliseconds_is_admitted(void **state)
 	assert_cut(MS, 1001 * MS + 600 * US, 1007 * MS + 600 * US);
 }
 
+/* It shows no length at all, or a whole grain. */
+static void a_span_shorter_than_the_grain_is_not_called_sure(void **state)
+{
+	static const uint64_t starts[] = { 1001 * MS + 100 * US, 1001 * MS + 800 * US };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		const struct ledger *l;
+		struct builder b;
+
+		play(&b, even, even(starts[i]) / MS * MS, even(starts[i] + 400 * US) / MS * MS);
+		l = builder_ledger(&b, 1);
+		assert_true(l->grade <= GRADE_INFERRED || l->uncertain_ns >= MS);
+		correlator_free(b.correlator);
+	}
+}
+
 static void a_clock_of_microseconds_is_admitted(void **state)
 {
 	const struct ledger *l;
@@ -264,6 +281,7 @@ int main(void)
 		cmocka_unit_test(a_step_back_within_a_span_is_admitted),
 		cmocka_unit_test(a_span_that_ends_before_it_begins_has_no_length),
 		cmocka_unit_test(a_clock_of_milliseconds_is_admitted),
+		cmocka_unit_test(a_span_shorter_than_the_grain_is_not_called_sure),
 		cmocka_unit_test(a_clock_of_microseconds_is_admitted),
 		cmocka_unit_test(a_coarse_child_puts_its_parents_own_share_in_doubt),
 		cmocka_unit_test(stolen_time_is_no_cpu_time_and_in_doubt_for_parts),
