@@ -66,6 +66,14 @@ def predicted(folder, hz):
     return float(re.search(r"about ([\d.]+) %", told).group(1))
 
 
+def wait_for_tables(daemon):
+    deadline = time.monotonic() + 20
+    while not daemon.get("/api/v1/status")["probe"]["stacks"]["processes"]:
+        if time.monotonic() > deadline:
+            raise SystemExit("the program's unwind tables did not come within 20 s")
+        time.sleep(0.05)
+
+
 def measure(folder, hz):
     others = set(ticks())
     cpus = os.cpu_count()
@@ -73,7 +81,7 @@ def measure(folder, hz):
         program = subprocess.Popen([os.path.join(folder, "program"), str(cpus)],
                                    env={"LD_PRELOAD": os.path.join(folder, "publish.so")})
         try:
-            time.sleep(3)  # its tables, and its names
+            wait_for_tables(daemon)
             before, cpu = ticks(), daemon.cpu_ns()
             time.sleep(SECONDS)
             after, cpu = ticks(), daemon.cpu_ns() - cpu
