@@ -58,6 +58,17 @@ static int on_begin_frame(nghttp2_session *http2, const nghttp2_frame_hd *hd, vo
 	return 0;
 }
 
+/* One too many: it may come again, and the connection goes on. What it says is not looked at. */
+static int refuse_stream(struct grpc_session *session, int32_t stream_id)
+{
+	if (session->options.counters)
+		session->options.counters->refused_streams++;
+	if (nghttp2_submit_rst_stream(session->http2, NGHTTP2_FLAG_NONE, stream_id,
+				      NGHTTP2_REFUSED_STREAM) != 0)
+		return grpc_session_condemn(session, "out_of_memory", NGHTTP2_INTERNAL_ERROR);
+	return count_nonsense(session, GRPC_GUARD_REFUSED_STREAM);
+}
+
 static int on_begin_headers(nghttp2_session *http2, const nghttp2_frame *frame, void *user_data)
 {
 	struct grpc_session *session = user_data;
@@ -65,6 +76,8 @@ static int on_begin_headers(nghttp2_session *http2, const nghttp2_frame *frame, 
 
 	if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;
+	if (session->open_streams >= session->options.max_streams)
+		return refuse_stream(session, frame->hd.stream_id);
 	stream = grpc_stream_new(frame->hd.stream_id, &session->share, session->now_ms);
 	if (!stream)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -341,9 +354,10 @@ static int on_frame_send(nghttp2_session *http2, const nghttp2_frame *frame, voi
 			stop_request(session, frame->hd.stream_id);
 		grpc_guard_forgive(&session->guard);
 		break;
-	case NGHTTP2_RST_STREAM: /* NO_ERROR follows a whole reply: that costs no more than others
-				  */
-		if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
+	case NGHTTP2_RST_STREAM: /* NO_ERROR follows a whole reply: that costs no more than others;
+				  * who is refused has been counted */
+		if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
+		    frame->rst_stream.error_code != NGHTTP2_REFUSED_STREAM)
 			count_nonsense(session, GRPC_GUARD_RESET_SENT);
 		break;
 	case NGHTTP2_GOAWAY:

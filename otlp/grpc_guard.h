@@ -7,13 +7,16 @@
 
 #include <stdint.h>
 
+#define GRPC_GUARD_MAX_REFUSED 1000 /* streams beyond the limit, from who does not mind it */
+
 /* clang-format off */
 /* X(name, burst, tokens that come back each second, reason) */
 #define GRPC_GUARDS(X)                                                                             \
 	X(SETTINGS,      20,  1,  "too_many_settings")       /* CVE-2019-9515 */                   \
 	X(EMPTY_DATA,    100, 1,  "too_many_empty_frames")   /* CVE-2019-9518 */                   \
 	X(INVALID_FRAME, 100, 1,  "too_many_invalid_frames")                                       \
-	X(RESET_SENT,    200, 20, "too_many_resets")         /* MadeYouReset, CVE-2025-8671 */
+	X(RESET_SENT,    200, 20, "too_many_resets")         /* MadeYouReset, CVE-2025-8671 */     \
+	X(REFUSED_STREAM, GRPC_GUARD_MAX_REFUSED, 100, "too_many_streams")
 /* clang-format on */
 
 enum grpc_guard_kind {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "collector/base/macros.h"
+#include "otlp/grpc_guard.h"
 #include "otlp/grpc_trailer.h"
 
 #define MAX_QUEUED_ACKS   100 /* answers to pings and settings that the peer does not read */
@@ -28,10 +29,27 @@ int grpc_http2_errno(int code)
 	return code == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
 }
 
+/* Of a frame's head; of one setting: its id in two bytes, its value in four. */
+#define HEAD_BYTES  9
+#define ENTRY_BYTES 6
+
+void grpc_http2_set_max_streams(char *settings_frame, size_t len, uint32_t max_streams)
+{
+	const char id[] = { 0, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS };
+	const char value[] = { (char)(max_streams >> 24), (char)(max_streams >> 16),
+			       (char)(max_streams >> 8), (char)max_streams };
+
+	for (size_t at = HEAD_BYTES; at + ENTRY_BYTES <= len; at += ENTRY_BYTES) {
+		if (memcmp(settings_frame + at, id, sizeof(id)) == 0)
+			memcpy(settings_frame + at + sizeof(id), value, sizeof(value));
+	}
+}
+
 static int submit_settings(nghttp2_session *http2, const struct grpc_session_options *options)
 {
 	const nghttp2_settings_entry entries[] = {
-		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options->max_streams },
+		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+		  options->max_streams + 2 * GRPC_GUARD_MAX_REFUSED },
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options->stream_window_bytes },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, options->head.max_bytes },
 	};

@@ -17,6 +17,11 @@ int grpc_http2_new(const struct grpc_session_options *options,
 		   const nghttp2_session_callbacks *callbacks, void *user_data,
 		   nghttp2_session **out_session);
 
+/* nghttp2 ends the connection over a stream too many once its limit is known to the peer. So it is
+ * told of a limit that the guard lets nobody reach, and the first frame that it gives, its
+ * SETTINGS, is to be corrected here; the session refuses the streams. */
+void grpc_http2_set_max_streams(char *settings_frame, size_t len, uint32_t max_streams);
+
 /* Submits the whole reply: headers, message and trailers for GRPC_OK, else trailers only. */
 int grpc_http2_reply(nghttp2_session *http2, struct grpc_stream *stream,
 		     const struct grpc_reply *reply, unsigned http_status);

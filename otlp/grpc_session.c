@@ -324,6 +324,11 @@ static int pull_frames(struct grpc_session *session, struct buf *out)
 			grpc_session_condemn(session, "out_of_memory", NGHTTP2_INTERNAL_ERROR);
 		else
 			buf_append(out, data, (size_t)len);
+		if (len > 0 && !session->has_introduced && !buf_error(out)) {
+			session->has_introduced = true;
+			grpc_http2_set_max_streams(out->data + start, (size_t)len,
+						   session->options.max_streams);
+		}
 	}
 	return buf_error(out);
 }

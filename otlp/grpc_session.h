@@ -34,6 +34,7 @@ struct grpc_counters {
 	uint64_t replies[GRPC_STATUS_COUNT]; /* by status, those of the session itself included */
 	uint64_t http_replies[6];            /* of plain HTTP: [2] those with status 2xx, ... */
 	uint64_t cancelled;                  /* streams that the peer reset before the reply */
+	uint64_t refused_streams;            /* more than max_streams at a time */
 	uint64_t condemned;                  /* connections closed for abuse or broken HTTP/2 */
 };
 

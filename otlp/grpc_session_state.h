@@ -55,6 +55,7 @@ struct grpc_session {
 	struct grpc_frame_heads heads;
 	uint64_t begun_ms;   /* what `heads` may be waiting for */
 	size_t greeting_len; /* how much of the client's preface has come */
+	bool has_introduced; /* our SETTINGS have been pulled */
 	bool has_settings;
 	bool peer_leaves; /* it has said so */
 	bool is_held;

@@ -225,6 +225,7 @@ static void report(struct listener *listener)
 		metrics_add(metrics, (enum metric)(METRIC_GRPC_OK + i),
 			    now->replies[i] - old->replies[i]);
 	metrics_add(metrics, METRIC_GRPC_RESET, now->cancelled - old->cancelled);
+	metrics_add(metrics, METRIC_STREAMS_REFUSED, now->refused_streams - old->refused_streams);
 	*old = *now;
 }
 

@@ -6,8 +6,8 @@ import gzip
 import http.client
 import json
 
-from daemon import Daemon, one_span, request, run, trace_id
-from frames import Peer, call_fields, message
+from daemon import Daemon, one_span, request, run, trace_id, wait_for
+from frames import DATA, END_STREAM, Peer, call_fields, frame, message
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 HEADERS, HEADER_BYTES, RATIO, SPANS, ATTRIBUTES, NESTING, STREAMS, REQUEST_MIB = 20, 2000, 20, 3, 130, 2, 4, 1
@@ -142,16 +142,24 @@ def ratio(daemon):
 
 
 def streams(daemon):
-    """One too many, from a client that may not have read of it."""
-    for address in (daemon.grpc, daemon.http):
-        with Peer(address, answers=False) as peer:
+    """One too many is refused alone, whether its client has read our SETTINGS or not; the others are served."""
+    for address, knows in ((daemon.grpc, False), (daemon.grpc, True), (daemon.http, False), (daemon.http, True)):
+        refused_before = daemon.metric("spanwise_receiver_streams_refused_total")
+        with Peer(address, answers=knows) as peer:
             peer.read_until(lambda: peer.settings, "SETTINGS")
             assert peer.settings[3] == STREAMS and peer.settings[6] == HEADER_BYTES, peer.settings
-            for i in range(STREAMS + 1):
+            for i in range(2 * STREAMS):
                 peer.call(2 * i + 1, b"", ends=False)
-            refused = peer.finish(2 * STREAMS + 1)
-            assert refused.reset == 7 and not refused.blocks, (refused.reset, refused.blocks)  # REFUSED_STREAM: may come again
+            for i in range(STREAMS, 2 * STREAMS):
+                refused = peer.finish(2 * i + 1)
+                assert refused.reset == 7 and not refused.blocks, (refused.reset, refused.blocks)  # REFUSED_STREAM: may come again
             assert not peer.answer(1).is_over() and not peer.goaways
+            for i in range(STREAMS):
+                peer.send(frame(DATA, END_STREAM, 2 * i + 1, message(b"")))
+                assert peer.finish(2 * i + 1).status() == ("200", "0"), peer.answer(2 * i + 1).fields()
+            peer.call(2 * STREAMS * 2 + 1)
+            assert peer.finish(2 * STREAMS * 2 + 1).status() == ("200", "0")
+        wait_for(lambda: daemon.metric("spanwise_receiver_streams_refused_total") == refused_before + STREAMS, "the refusals to be counted")
 
 
 def main():

@@ -141,22 +141,107 @@ static void refused_calls_do_not_close_the_window_for_good(void **state)
 	buf_fini(&frame);
 }
 
+/* A frame of HEADERS that opens a call, for a client whose own library would know better. */
+static void open_raw(struct peer *peer, uint32_t id)
+{
+	const struct str start = STR("\x83\x86\1\1x\0\5:path");
+	const struct str end = STR("\0\14content-type\20application/grpc");
+	struct buf block = { 0 };
+
+	buf_append_str(&block, start);
+	buf_append_byte(&block, sizeof(GRPC_TRACE_EXPORT) - 1);
+	buf_append_text(&block, GRPC_TRACE_EXPORT);
+	buf_append_str(&block, end);
+	send_raw(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, id, buf_str(&block));
+	buf_fini(&block);
+}
+
+/* How many streams are refused in what the server says. */
+static unsigned count_refused(struct str said)
+{
+	unsigned count = 0;
+	size_t at = 0;
+
+	while (at + 9 <= said.len) {
+		const uint8_t *head = (const uint8_t *)said.data + at;
+		size_t len = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
+
+		assert_int_not_equal(head[3], NGHTTP2_GOAWAY);
+		count += head[3] == NGHTTP2_RST_STREAM && head[12] == NGHTTP2_REFUSED_STREAM;
+		at += 9 + len;
+	}
+	return count;
+}
+
+static void say_hello(struct peer *peer)
+{
+	buf_append(&peer->to_server, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
+	send_raw(peer, NGHTTP2_SETTINGS, 0, 0, STR(""));
+}
+
+/* What the server says to what `send_raw` wrote, without a client. */
+static unsigned refused_now(struct peer *peer)
+{
+	struct buf said = { 0 };
+	unsigned count;
+
+	grpc_session_feed(peer->server, peer->to_server.data, peer->to_server.len, peer->now_ms);
+	buf_clear(&peer->to_server);
+	assert_int_equal(grpc_session_pull(peer->server, &said), 0);
+	count = count_refused(buf_str(&said));
+	buf_fini(&said);
+	return count;
+}
+
+/* Whether the client knows our settings or not. */
 static void streams_beyond_the_limit_are_refused_alone(void **state)
 {
-	struct grpc_session_options options = { .max_streams = 2 };
-	struct peer peer;
-	struct peer_call *calls[3];
+	struct peer *peer = *state;
 
-	(void)state;
-	peer_start(&peer, &options); /* the client has not seen our settings yet */
-	for (size_t i = 0; i < 3; i++)
-		calls[i] = peer_call_open(&peer, STR(""));
-	peer_pump(&peer);
-	assert_false(calls[1]->is_closed);
-	assert_true(calls[2]->is_closed || calls[2]->header_blocks == 0);
-	assert_true(grpc_session_open_streams(peer.server) <= 2);
-	assert_int_equal(peer.goaways, 0);
-	peer_stop(&peer);
+	for (int knows = 0; knows < 2; knows++) {
+		struct grpc_session_options options = { .max_streams = 2 };
+
+		peer_stop(peer);
+		peer_start(peer, &options);
+		if (knows)
+			peer_pump(peer);
+		else
+			say_hello(peer);
+		for (uint32_t id = 1; id < 13; id += 2) {
+			open_raw(peer, id);
+			send_raw(peer, NGHTTP2_DATA, id > 7 ? NGHTTP2_FLAG_END_STREAM : 0, id,
+				 STR("abc"));
+		}
+		assert_int_equal(refused_now(peer), 4);
+		assert_int_equal(grpc_session_open_streams(peer->server), 2);
+		assert_int_equal(peer->counters.refused_streams, 4);
+		send_raw(peer, NGHTTP2_RST_STREAM, 0, 1, STR("\0\0\0\x08"));
+		open_raw(peer, 13);
+		assert_int_equal(refused_now(peer), 0);
+		assert_int_equal(grpc_session_open_streams(peer->server), 2);
+	}
+}
+
+static void the_client_is_told_the_true_limit_of_streams(void **state)
+{
+	struct peer *peer = *state;
+
+	peer_pump(peer);
+	assert_int_equal(nghttp2_session_get_remote_settings(
+				 peer->client, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS),
+			 128);
+}
+
+static void who_never_minds_the_limit_of_streams_is_got_rid_of(void **state)
+{
+	struct peer *peer = *state;
+
+	peer_pump(peer);
+	for (uint32_t i = 0; i < 2000; i++)
+		open_raw(peer, 1 + 2 * i);
+	grpc_session_feed(peer->server, peer->to_server.data, peer->to_server.len, peer->now_ms);
+	assert_string_equal(grpc_session_complaint(peer->server), "too_many_streams");
+	assert_int_equal(grpc_session_open_streams(peer->server), 128);
 }
 
 static void pings_in_a_row_are_too_many(void **state)
@@ -381,6 +466,8 @@ int main(void)
 		TEST(cancelled_calls_do_not_close_the_window_for_good),
 		TEST(refused_calls_do_not_close_the_window_for_good),
 		TEST(streams_beyond_the_limit_are_refused_alone),
+		TEST(the_client_is_told_the_true_limit_of_streams),
+		TEST(who_never_minds_the_limit_of_streams_is_got_rid_of),
 		TEST(pings_in_a_row_are_too_many),
 		TEST(pings_at_keepalive_pace_or_between_replies_are_fine),
 		TEST(a_flood_of_settings_is_too_many),
