@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory of half-received requests: one budget for all connections of a thread, shared so that a
+/* Memory of half-received requests: one budget for all connections of all threads, shared so that a
  * few greedy ones leave room for the others.
  *
  * A connection may hold twice what is left: n of them that want everything get 2/(2n+1) each, and
  * 1/(2n+1) stays free. One that is alone may have 4/5: the largest request that is taken must fit
- * in there, so that it passes sooner or later. Not thread safe. */
+ * in there, so that it passes sooner or later. Threads may share a budget, but not a connection. */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 /* Whoever takes over a finished request counts on from there. */
 struct grpc_budget {
-	size_t used_bytes;
+	atomic_size_t used_bytes;
 	size_t limit_bytes;
 };
 
@@ -26,20 +27,23 @@ struct grpc_share {
 static inline void grpc_share_move(struct grpc_share *share, size_t from, size_t to)
 {
 	share->bytes += to - from;
-	if (share->budget)
-		share->budget->used_bytes += to - from;
+	if (share->budget && to != from)
+		atomic_fetch_add_explicit(&share->budget->used_bytes, to - from,
+					  memory_order_relaxed);
 }
 
 /* More than its share: the request that has grown must be refused, and may come again. */
 static inline bool grpc_share_is_over(const struct grpc_share *share)
 {
 	const struct grpc_budget *budget = share->budget;
+	size_t used;
 
 	if (!budget || share->bytes == 0)
 		return false;
-	if (budget->used_bytes > budget->limit_bytes)
+	used = atomic_load_explicit(&budget->used_bytes, memory_order_relaxed);
+	if (used > budget->limit_bytes)
 		return true;
-	if (share->bytes == budget->used_bytes)
+	if (share->bytes == used)
 		return share->bytes > budget->limit_bytes / 5 * 4;
-	return share->bytes / 2 > budget->limit_bytes - budget->used_bytes;
+	return share->bytes / 2 > budget->limit_bytes - used;
 }

@@ -36,7 +36,6 @@ struct lane {
 	atomic_int wish;
 	struct intake *intake;
 	struct listener *ports[PORTS];
-	struct grpc_budget budget;
 	bool is_serving; /* answers health checks */
 	unsigned undrained;
 };
@@ -44,6 +43,7 @@ struct lane {
 struct network {
 	struct network_options options;
 	struct intake_pool pool;
+	struct grpc_budget budget; /* of requests that are not whole */
 	struct admission *admission;
 	char addresses[PORTS][CONFIG_ADDRESS_BYTES];
 	uv_async_t drained; /* a lane has drained; on the caller's loop */
@@ -79,7 +79,7 @@ static struct otlp_service service_of(struct lane *lane, int port)
 			.takes_http = port == HTTP,
 			.reflects = config->grpc_reflection,
 			.serving = &lane->is_serving,
-			.budget = &lane->budget,
+			.budget = &lane->network->budget,
 			.max_message_bytes = request_bytes,
 			.max_ratio = config->max_inflate_ratio,
 			.head = { (uint32_t)config->max_header_bytes,
@@ -219,8 +219,7 @@ static size_t budget_bytes(const struct network *network)
 {
 	size_t largest = (size_t)network->options.config->max_request_mib << 20;
 
-	return MAX(network->pool.limit_bytes / network->lane_count,
-		   largest + largest / 4 + STREAMS_BYTES);
+	return MAX(network->pool.limit_bytes, largest + largest / 4 + STREAMS_BYTES);
 }
 
 static int open_lane(struct network *network, struct lane *lane)
@@ -237,7 +236,6 @@ static int open_lane(struct network *network, struct lane *lane)
 
 	lane->network = network;
 	lane->loop = is_first ? network->options.loop : &lane->own;
-	lane->budget.limit_bytes = budget_bytes(network);
 	if (!is_first)
 		rc = uv_loop_init(lane->loop);
 	if (rc < 0)
@@ -276,6 +274,7 @@ int network_new(const struct network_options *options, struct network **out_netw
 	*out_network = network;
 	network->options = *options;
 	network->pool.limit_bytes = options->plan->in_flight_bytes;
+	network->budget.limit_bytes = budget_bytes(network);
 	network->lane_count = count;
 	network->drained.data = network;
 	rc = admission_new(options->max_connections,
