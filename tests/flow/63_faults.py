@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A disk that fails, is slow or loses what was not synced, and a clock that jumps: nothing that was acknowledged is lost,
+"""A disk that fails, is slow or loses what was not synced, a database that is full, and a clock that jumps: nothing that was acknowledged is lost,
 senders are told to come again, memory stays bounded, and the daemon goes on by itself when the fault is over."""
 
 import collections
@@ -109,6 +109,63 @@ def io_errors():
     assert daemon.stop() == 0, daemon.log()
     daemon = disk.daemon()
     all_there(daemon, acknowledged)
+    assert daemon.stop() == 0, daemon.log()
+
+
+def names(first, count, length=400):
+    """As many operations, whose names lie in the database of the part."""
+    return request([one_span(number, f"{number} " + "n" * length) for number in range(first, first + count)])
+
+
+def full_map():
+    """The database of the current part is full: a new part goes on, at once. One request for which no part has room is refused alone, and is
+    taken when there is room."""
+    disk = Disk()
+    disk.say(map_kib=512)
+    daemon = disk.daemon()
+    stored, first = [], 1
+    with daemon.channel() as channel:
+        while daemon.status()["storage"]["parts"] < 5:
+            assert first < 50000, "no map got full"
+            export(channel, names(first, 200))
+            stored += range(first, first + 200)
+            first += 200
+        error = expect_error(grpc.StatusCode.UNAVAILABLE, lambda: export(channel, names(first, 3000)))
+        assert b"RetryInfo" in dict(error.trailing_metadata())["grpc-status-details-bin"], error
+        status, retry = post(daemon, names(first, 3000))
+        assert status == 503 and int(retry) > 0, (status, retry)
+        export(channel, names(first, 200))
+        stored += range(first, first + 200)
+        all_there(daemon, stored[::37])
+        disk.say()
+        first += 200
+        wait_for(lambda: post(daemon, names(first, 3000))[0] == 200, "room for the large one")
+        stored += range(first, first + 3000)
+    all_there(daemon, stored[::37])
+    wait_for(lambda: daemon.settled(trace_id(stored[-1])), "ledgers")
+    assert daemon.stop() == 0, daemon.log()
+    daemon = disk.daemon()
+    all_there(daemon, stored[::37])
+    assert daemon.status()["storage"]["spans"] == len(stored)
+    assert daemon.stop() == 0, daemon.log()
+
+
+def full_folder():
+    """max_data_mib: the oldest parts make room, counted, and ingest never stops."""
+    daemon = Daemon("--probe=off", "--settle-ms=300", "--max-data-mib=16")
+    first = 1
+    with daemon.channel() as channel:
+        while not daemon.metric("spanwise_store_dropped_total", 'what="spans"'):
+            assert first < 1000, "nothing was ever dropped"
+            export(channel, request([one_span(first, random.randbytes(500000).hex())]))
+            first += 1
+        for number in range(first, first + 20):
+            export(channel, request([one_span(number)]))
+    all_there(daemon, range(first, first + 20))
+    storage = daemon.status()["storage"]
+    assert storage["spans"] + storage["spans_dropped"] == first + 19, storage
+    wait_for(lambda: sum(os.path.getsize(os.path.join(folder, name)) for folder, _, files in os.walk(daemon.data) for name in files) < 20 << 20,
+             "the folder to be within its limit")
     assert daemon.stop() == 0, daemon.log()
 
 
@@ -233,6 +290,8 @@ def overload():
 def main():
     random.seed(4)
     io_errors()
+    full_map()
+    full_folder()
     clock_jumps()
     power_cuts()
     overload()

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* To be preloaded: a disk that is slow, fails, or loses what was not synced, and a clock that
- * jumps.
+/* To be preloaded: a disk that is slow, fails, or loses what was not synced, databases that are
+ * small, and a clock that jumps.
  *
  *   DISK_SHIM_ROOT     only files below this folder are concerned
  *   DISK_SHIM_CONTROL  a file of lines `key value`, read again when it has changed:
- *                      sync_ms N, sync_errno N, write_errno N, clock_s N (added to CLOCK_REALTIME)
+ *                      sync_ms N, sync_errno N, write_errno N, clock_s N (added to CLOCK_REALTIME),
+ *                      map_kib N (of databases opened from then on)
  *   DISK_SHIM_JOURNAL  a folder: before a write, what it overwrites is noted there, and forgotten
  * when the file is synced. After kill -9, undoing what is noted gives the state after a power cut.
  *
@@ -26,7 +27,7 @@
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static long sync_ms, sync_errno, write_errno, clock_s; /* under `lock`, as the next */
+static long sync_ms, sync_errno, write_errno, clock_s, map_kib; /* under `lock`, as the next */
 static struct timespec control_time;
 static ino_t control_inode;
 static _Thread_local bool is_inside;
@@ -67,17 +68,18 @@ static void read_control(void)
 	file = fopen(path, "re");
 	if (!file)
 		return;
-	sync_ms = sync_errno = write_errno = clock_s = 0;
+	sync_ms = sync_errno = write_errno = clock_s = map_kib = 0;
 	while (fscanf(file, "%31s %ld", key, &value) == 2) {
 		sync_ms = strcmp(key, "sync_ms") == 0 ? value : sync_ms;
 		sync_errno = strcmp(key, "sync_errno") == 0 ? value : sync_errno;
 		write_errno = strcmp(key, "write_errno") == 0 ? value : write_errno;
 		clock_s = strcmp(key, "clock_s") == 0 ? value : clock_s;
+		map_kib = strcmp(key, "map_kib") == 0 ? value : map_kib;
 	}
 	fclose(file);
 }
 
-/* One of the four, as the control file has it now. */
+/* One of the five, as the control file has it now. */
 static long setting(const long *which)
 {
 	bool was_inside = is_inside;
@@ -247,4 +249,14 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 	if (rc == 0 && clock == CLOCK_REALTIME && !is_inside && getenv("DISK_SHIM_CONTROL"))
 		now->tv_sec += setting(&clock_s);
 	return rc;
+}
+
+int mdb_env_set_mapsize(void *env, size_t bytes);
+
+int mdb_env_set_mapsize(void *env, size_t bytes)
+{
+	REAL(int, "mdb_env_set_mapsize", void *, size_t);
+	long kib = getenv("DISK_SHIM_CONTROL") ? setting(&map_kib) : 0;
+
+	return real(env, kib ? (size_t)kib << 10 : bytes);
 }
