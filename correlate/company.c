@@ -60,13 +60,45 @@ static uint64_t overlap(const struct thread *thread, const uint8_t *self,
 	return shared;
 }
 
-uint64_t company_overlap_ns(const struct join *join, const struct lane *lane, uint64_t from_ns,
-			    uint64_t to_ns)
+/* Asked for each piece of the lane's slices, hence noted once. */
+static bool note_company(struct join *join, struct lane *lane)
 {
-	if (!lane->thread->company)
-		return 0;
-	return overlap(lane->thread, join->trace->id, NULL, MAX(from_ns, lane->claim.from_ns),
-		       MIN(to_ns, lane->claim.to_ns));
+	const struct thread *thread = lane->thread;
+	uint64_t from = lane->claim.from_ns, to = lane->claim.to_ns, next;
+
+	while (thread->company && from < to) {
+		uint64_t until = MIN(claimed_until(thread, join->trace->id, NULL, from, &next), to);
+
+		if (until > from && !lane->company) {
+			lane->company =
+				arena_alloc(&join->arena, COMPANY_MAX * sizeof(*lane->company));
+			if (!lane->company)
+				return false;
+		}
+		if (until > from)
+			lane->company[lane->company_count++] = (struct stretch){ from, until };
+		from = until > from ? until : next;
+	}
+	return true;
+}
+
+uint64_t company_overlap_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
+{
+	uint32_t low = 0, high = lane->company_count;
+	uint64_t shared = 0;
+
+	while (low < high) { /* the first that reaches past from_ns */
+		uint32_t middle = (low + high) / 2;
+
+		if (lane->company[middle].to_ns <= from_ns)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < lane->company_count && lane->company[low].from_ns < to_ns; low++)
+		shared += MIN(lane->company[low].to_ns, to_ns) -
+			  MAX(lane->company[low].from_ns, from_ns);
+	return shared;
 }
 
 bool company_is_there(const struct join *join, const struct thread *thread, uint64_t from_ns,
@@ -216,8 +248,11 @@ static void withdraw(struct join *join, const struct process *process)
 
 void company_claim(struct join *join)
 {
-	for (uint32_t i = 0; i < join->lane_count; i++)
+	for (uint32_t i = 0; i < join->lane_count; i++) {
 		claim(join, join->lanes[i]);
+		if (!note_company(join, join->lanes[i]))
+			join->out_of_memory = true;
+	}
 }
 
 void company_note(struct join *join)

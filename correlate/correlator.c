@@ -131,6 +131,7 @@ static int compute(struct model *model, struct trace *trace, bool settled, ledge
 		   void *arg)
 {
 	struct ledger *ledgers = NULL;
+	struct ledger_room room;
 	uint32_t *order = NULL;
 	struct join join;
 	int rc = join_init(&join, model, trace);
@@ -150,7 +151,7 @@ static int compute(struct model *model, struct trace *trace, bool settled, ledge
 		order[i] = i;
 	qsort_r(order, join.count, sizeof(*order), by_depth, &join);
 	for (uint32_t i = 0; i < join.count; i++) {
-		sweep_node(&join, (int32_t)order[i], &ledgers[i]);
+		sweep_node(&join, (int32_t)order[i], &room, &ledgers[i]);
 		ledgers[i].settled = settled;
 		ledgers[i].revision = (uint16_t)(trace->revision + 1);
 		if (settled)

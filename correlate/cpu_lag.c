@@ -26,7 +26,7 @@ static uint32_t index_of(uint64_t time_ns)
 	return (uint32_t)(time_ns / CPU_LAG_WINDOW_NS);
 }
 
-static const struct cpu_lag_cpu *cpu_of(const struct cpu_lag *lag, uint32_t cpu)
+static struct cpu_lag_cpu *cpu_of(const struct cpu_lag *lag, uint32_t cpu)
 {
 	return cpu < EVENT_MAX_CPUS ? lag->cpus[cpu] : NULL;
 }
@@ -50,13 +50,24 @@ static int64_t floor_before(const struct cpu_lag_cpu *cpu, uint32_t index)
 	return INT64_MIN;
 }
 
+/* Something of before that moment is about to change, or to be forgotten. */
+static void note_change(struct cpu_lag_cpu *cpu, uint32_t index)
+{
+	uint32_t asked = cpu->memo.index_one;
+
+	if (index + 1 < asked || index >= asked + (CPU_LAG_WINDOWS - BACK_WINDOWS - 1))
+		cpu->memo.index_one = 0;
+}
+
 static void note_second(struct cpu_lag_cpu *cpu, uint64_t time_ns, int64_t raw)
 {
 	uint32_t index = (uint32_t)(time_ns / NS_PER_SEC);
 	struct cpu_lag_second *second = &cpu->seconds[index % CPU_LAG_SECONDS];
 
-	if (second->index_one != index + 1)
+	if (second->index_one != index + 1) { /* in the place of an old one */
 		*second = (struct cpu_lag_second){ raw, index + 1, 0 };
+		cpu->memo.index_one = 0;
+	}
 	second->least = MIN(second->least, raw);
 	second->count++;
 }
@@ -73,6 +84,7 @@ void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t ra
 	if (!lag->cpus[cpu] || index < lag->cpus[cpu]->newest)
 		return; /* records of one CPU come in order */
 	lag->cpus[cpu]->newest = index;
+	note_change(lag->cpus[cpu], index);
 	note_second(lag->cpus[cpu], time_ns, raw);
 	window = &lag->cpus[cpu]->windows[index % CPU_LAG_WINDOWS];
 	if (window->index_one != index + 1)
@@ -112,14 +124,14 @@ static uint64_t drift_before(const struct cpu_lag_cpu *cpu, uint64_t time_ns)
 	return is_known ? 2 * worst : MOST_DRIFT_NS;
 }
 
-bool cpu_lag_around(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t *out_lowest,
-		    int64_t *out_highest)
+static bool find_around(const struct cpu_lag_cpu *of, uint64_t time_ns, int64_t *out_lowest,
+			int64_t *out_highest)
 {
-	const struct cpu_lag_cpu *of = cpu_of(lag, cpu);
-	uint32_t index = index_of(time_ns), agree = 0, ago = 0;
+	uint32_t index = index_of(time_ns);
 	int64_t least = INT64_MAX, apart;
+	uint32_t agree = 0, ago = 0;
 
-	for (uint32_t i = 1; of && i <= BACK_WINDOWS && i <= index && agree < ENOUGH; i++) {
+	for (uint32_t i = 1; i <= BACK_WINDOWS && i <= index && agree < ENOUGH; i++) {
 		const struct cpu_lag_window *window = window_at(of, index - i);
 
 		if (!window || (agree && window->least > least + NOISE_NS))
@@ -155,12 +167,40 @@ static int64_t agreed_before(const struct cpu_lag_cpu *cpu, uint32_t index)
 	return agree < ENOUGH ? INT64_MIN : least - NOISE_NS;
 }
 
-int64_t cpu_lag_floor(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns)
+/* A window lies within one second, so all that is known of its moments is the same. */
+static const struct cpu_lag_memo *memo_of(struct cpu_lag_cpu *cpu, uint64_t time_ns)
 {
-	const struct cpu_lag_cpu *of = cpu_of(lag, cpu);
+	struct cpu_lag_memo *memo = &cpu->memo;
 	uint32_t index = index_of(time_ns);
 
-	return of ? MAX(floor_before(of, index), agreed_before(of, index)) : INT64_MIN;
+	if (memo->index_one == index + 1)
+		return memo;
+	memo->index_one = index + 1;
+	memo->floor = MAX(floor_before(cpu, index), agreed_before(cpu, index));
+	memo->is_known = find_around(cpu, time_ns, &memo->lowest, &memo->highest);
+	return memo;
+}
+
+_Static_assert(NS_PER_SEC % CPU_LAG_WINDOW_NS == 0, "a second is whole windows");
+
+bool cpu_lag_around(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t *out_lowest,
+		    int64_t *out_highest)
+{
+	struct cpu_lag_cpu *of = cpu_of(lag, cpu);
+	const struct cpu_lag_memo *memo = of ? memo_of(of, time_ns) : NULL;
+
+	if (!memo || !memo->is_known)
+		return false;
+	*out_lowest = memo->lowest;
+	*out_highest = memo->highest;
+	return true;
+}
+
+int64_t cpu_lag_floor(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns)
+{
+	struct cpu_lag_cpu *of = cpu_of(lag, cpu);
+
+	return of ? memo_of(of, time_ns)->floor : INT64_MIN;
 }
 
 int64_t cpu_lag_ceiling(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns,

@@ -34,9 +34,18 @@ struct cpu_lag_second {
 	uint32_t count;
 };
 
+/* What is known at a moment of the window `index_one` - 1, by all that came before that window:
+ * asked for each slice, and the same for many. 0: not in use. */
+struct cpu_lag_memo {
+	int64_t floor, lowest, highest;
+	uint32_t index_one;
+	bool is_known; /* lowest and highest */
+};
+
 struct cpu_lag_cpu {
 	uint32_t newest;  /* the window that was added to last */
 	uint64_t last_ns; /* a switch is told twice, by who leaves and by who comes */
+	struct cpu_lag_memo memo;
 	struct cpu_lag_window windows[CPU_LAG_WINDOWS];
 	struct cpu_lag_second seconds[CPU_LAG_SECONDS];
 };

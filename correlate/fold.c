@@ -195,47 +195,84 @@ static void doubt_change(struct model *model, const struct thread *thread,
 static void begin_stint(const struct model *model, struct thread *thread, struct slice *head,
 			struct timeline_cursor ahead)
 {
-	struct slice tail = *head, next;
 	struct stint *stint = &thread->fold_stint;
+	const struct slice *next;
+	struct slice tail = *head;
 
 	*stint = (struct stint){ .booked_ns = head->booked_ns,
 				 .ceiling = INT64_MAX,
 				 .ahead_ns = UINT64_MAX };
 	thread->fold_is_mixed = !tag_eq(&head->tag_in, &head->tag_out);
 	ahead.only_this_chunk = false;
-	while (tail.flags & EVENT_TICK && timeline_next(&ahead, &next) &&
-	       stint_goes_on(&tail, &next)) {
-		stint->booked_ns += next.booked_ns;
-		thread->fold_is_mixed |= !tag_eq(&next.tag_out, &head->tag_in);
-		tail = next;
+	while (tail.flags & EVENT_TICK && (next = timeline_next(&ahead)) &&
+	       stint_goes_on(&tail, next)) {
+		stint->booked_ns += next->booked_ns;
+		thread->fold_is_mixed |= !tag_eq(&next->tag_out, &head->tag_in);
+		tail = *next;
 	}
 	stint_make(&model->lag, UINT64_MAX, head, &tail, stint);
 }
 
+static void fold_slice(struct model *model, struct thread *thread, const struct slice *before,
+		       struct slice *slice, struct timeline_cursor ahead)
+{
+	struct fold *fold = fold_of(model, thread, &slice->tag_in);
+
+	if (!stint_goes_on(before, slice))
+		begin_stint(model, thread, slice, ahead);
+	slice->booked_ns = stint_cpu_between(&thread->fold_stint, slice->in_ns, slice->out_ns);
+	if (fold)
+		fold_off_cpu(fold, before, slice);
+	if (before->flags & SLICE_CHANGE)
+		doubt_change(model, thread, before, slice);
+	fold_on_cpu(model, thread, slice);
+}
+
+/* The tag that was asked for last: most traces have settled by now, and most slices have the tag of
+ * the one before. */
+struct tag_memo {
+	struct event_tag tag;
+	bool is_wanted;
+};
+
+/* Somebody will ask for it, or for what is told of it with the slices after it. */
+static bool is_wanted(struct model *model, const struct thread *thread, const struct slice *slice,
+		      struct tag_memo *memo)
+{
+	const struct event_tag *tags[] = { &slice->tag_in, &slice->tag_out };
+
+	if (slice->flags &
+	    (EVENT_TICK | EVENT_AFTER_TICK | EVENT_IN_LOST | EVENT_TOLD | SLICE_CHANGE))
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(tags); i++) {
+		if (!tag_eq(tags[i], &memo->tag))
+			*memo = (struct tag_memo){ *tags[i], fold_of(model, thread, tags[i]) };
+		if (memo->is_wanted)
+			return true;
+	}
+	return false;
+}
+
 void fold_oldest_chunk(struct model *model, struct thread *thread)
 {
-	struct slice before = thread->timeline.before, slice;
+	struct slice before = thread->timeline.before;
 	struct timeline_chunk *chunk = thread->timeline.oldest;
 	struct timeline_cursor cursor;
+	const struct slice *next;
+	struct tag_memo memo = { 0 };
 
 	if (!chunk)
 		return;
 	timeline_seek_chunk(chunk, &cursor);
-	while (timeline_next(&cursor, &slice)) {
-		struct fold *fold = fold_of(model, thread, &slice.tag_in);
+	while ((next = timeline_next(&cursor))) {
+		struct slice slice = *next;
 
-		if (!stint_goes_on(&before, &slice))
-			begin_stint(model, thread, &slice, cursor);
-		slice.booked_ns = stint_cpu_between(&thread->fold_stint, slice.in_ns, slice.out_ns);
-		if (fold)
-			fold_off_cpu(fold, &before, &slice);
-		if (before.flags & SLICE_CHANGE)
-			doubt_change(model, thread, &before, &slice);
-		fold_on_cpu(model, thread, &slice);
+		if (is_wanted(model, thread, &slice, &memo))
+			fold_slice(model, thread, &before, &slice, cursor);
 		before = slice;
 		model->stats.slices_folded++;
 	}
-	timeline_take_oldest(&thread->timeline);
+	timeline_take_oldest(&thread->timeline, &cursor.last);
 	thread->folded_until_ns = before.out_ns;
 	model->stats.timeline_bytes -= sizeof(*chunk);
 	free(chunk);

@@ -18,6 +18,10 @@
  * nothing: it is settled then, and must not depend on when. */
 #define JOIN_AHEAD_NS (25 * NS_PER_MS)
 
+struct stretch {
+	uint64_t from_ns, to_ns;
+};
+
 struct lane {
 	struct thread *thread;
 	struct process *process;
@@ -26,8 +30,11 @@ struct lane {
 	struct slice *slices; /* owned; the first one may end before the trace begins: it gives the
 				 reason of the wait after it */
 	uint32_t count, cap;
-	bool takes_turns;       /* turns.c: no tag pins what it does on a CPU */
-	struct company claim;   /* when the trace claims the thread; to 0: never */
+	bool takes_turns;     /* turns.c: no tag pins what it does on a CPU */
+	struct company claim; /* when the trace claims the thread; to 0: never */
+	struct stretch
+		*company; /* within that, when others do, too: apart, in order; in the arena */
+	uint32_t company_count;
 	uint64_t open_until_ns; /* its state after the last slice is known up to here */
 };
 
@@ -61,14 +68,21 @@ struct node {
 	uint8_t none_cause;
 };
 
+/* What stands in the slices of a lane, both of which outlive it. */
 struct wait {
-	uint8_t reason;
-	bool has_waker;
-	int32_t syscall;
+	const struct slice *before; /* ends with it, and tells what for */
+	const struct slice *after; /* NULL: it goes on; else tells who ended it, with EVENT_WAKER */
 	uint64_t raw_ns;
-	uint64_t stack;
-	struct event_target target;
-	struct event_waker waker;
+	uint8_t reason;
+};
+
+/* Where the arrays of a ledger grow: as large as they may become, hence one for all ledgers. */
+struct ledger_room {
+	struct ledger_wait waits[LEDGER_MAX_WAITS];
+	struct ledger_item items[LEDGER_MAX_ITEMS];
+	struct ledger_link links[LEDGER_MAX_LINKS];
+	struct ledger_slice slices[LEDGER_MAX_SLICES];
+	struct ledger_stack stacks[LEDGER_MAX_STACKS];
 };
 
 enum segment_why { WHY_WOKEN = 0, WHY_PREEMPTED, WHY_THROTTLED };
@@ -133,6 +147,8 @@ bool join_takes_turns(const struct join *join, const struct process *process);
  * trace it might be a task that was put aside.) */
 bool join_is_pinned(const struct join *join, const struct process *process,
 		    const struct slice *slice);
+/* Makes room for one more item. false: out of memory. */
+bool join_grow(void **array, uint32_t count, uint32_t *cap, size_t item_bytes);
 struct wait *join_add_wait(struct join *join, int32_t *out_index);
 struct segment *join_add_segment(struct join *join);
 /* Visits nodes that overlap [from, to), by start. Returns the number of candidates written. */
@@ -163,8 +179,7 @@ void join_place(struct join *join);
 /* company.c: other traces that claim the same threads. First, after placing, this one's claims. */
 void company_claim(struct join *join);
 /* How long this trace and another one both claim the lane within [from, to). */
-uint64_t company_overlap_ns(const struct join *join, const struct lane *lane, uint64_t from_ns,
-			    uint64_t to_ns);
+uint64_t company_overlap_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns);
 /* Another trace claims that thread then. */
 bool company_is_there(const struct join *join, const struct thread *thread, uint64_t from_ns,
 		      uint64_t to_ns);
@@ -174,6 +189,8 @@ void company_note(struct join *join);
 
 /* overlay.c: lanes into segments, sorted by start. */
 void join_overlay(struct join *join);
+void segments_sort(struct join *join);
 
-/* sweep.c: the ledger of one node; arrays live in join->arena. */
-void sweep_node(struct join *join, int32_t index, struct ledger *out_ledger);
+/* sweep.c: the ledger of one node; its arrays grow in `room`, and then live in join->arena. */
+void sweep_node(struct join *join, int32_t index, struct ledger_room *room,
+		struct ledger *out_ledger);

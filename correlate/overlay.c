@@ -10,6 +10,8 @@
 #include "collector/base/macros.h"
 #include "correlate/overlay.h"
 
+#define FEW_EDGES 16
+
 struct cut {
 	struct join *join;
 	const struct lane *lane;
@@ -258,9 +260,8 @@ static void doubt_suspended(struct cut *cut, int32_t owner, uint64_t start, uint
  * are taken, one that never claims it may have. */
 static void doubt_company(const struct cut *cut, int32_t owner, uint64_t start, uint64_t end)
 {
-	uint64_t shared = cut->lane->takes_turns
-				  ? end - start
-				  : company_overlap_ns(cut->join, cut->lane, start, end);
+	uint64_t shared =
+		cut->lane->takes_turns ? end - start : company_overlap_ns(cut->lane, start, end);
 
 	if (shared && !(cut->slice->flags & EVENT_TOLD))
 		overlay_doubt(cut->join, owner, -1,
@@ -303,6 +304,23 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* Mostly two, three or four of them. */
+static void sort(uint64_t *values, uint32_t count)
+{
+	if (count > FEW_EDGES) {
+		qsort(values, count, sizeof(*values), by_value);
+		return;
+	}
+	for (uint32_t i = 1; i < count; i++) {
+		uint64_t value = values[i];
+		uint32_t at = i;
+
+		for (; at > 0 && values[at - 1] > value; at--)
+			values[at] = values[at - 1];
+		values[at] = value;
+	}
+}
+
 static uint32_t edges_of(const struct cut *cut, uint64_t *edges)
 {
 	const struct slice *slice = cut->slice;
@@ -318,7 +336,7 @@ static uint32_t edges_of(const struct cut *cut, uint64_t *edges)
 		if (node->b_ns > slice->in_ns && node->b_ns < slice->out_ns)
 			edges[count++] = node->b_ns;
 	}
-	qsort(edges, count, sizeof(*edges), by_value);
+	sort(edges, count);
 	return count;
 }
 
@@ -410,13 +428,15 @@ static void doubt_unknown(struct cut *cut, const struct slice *before)
 static void cut_slice(struct join *join, const struct lane *lane, const struct slice *before,
 		      const struct slice *slice)
 {
-	struct cut cut = {
-		.join = join, .lane = lane, .slice = slice, .stint = &lane->stints[slice->stint]
-	};
+	struct cut cut; /* large: set member by member */
 	uint64_t edges[2 * OVERLAY_MAX_SPANS + 2];
 	uint32_t edge_count;
 	bool any = false;
 
+	cut.join = join;
+	cut.lane = lane;
+	cut.slice = slice;
+	cut.stint = &lane->stints[slice->stint];
 	cut.count = join_overlapping(join, lane->process, slice->in_ns, slice->out_ns, cut.nodes,
 				     OVERLAY_MAX_SPANS);
 	if (!cut.count)
@@ -462,15 +482,6 @@ static void overlay_lane(struct join *join, const struct lane *lane)
 		overlay_wait_open_end(join, lane);
 }
 
-static int by_segment_start(const void *a, const void *b)
-{
-	const struct segment *x = a, *y = b;
-
-	if (x->start_ns != y->start_ns)
-		return x->start_ns < y->start_ns ? -1 : 1;
-	return x->thread->tid < y->thread->tid ? -1 : x->thread->tid > y->thread->tid;
-}
-
 static void add_lanes(struct join *join)
 {
 	for (const struct observation *o = join->trace->observations; o; o = o->next) {
@@ -481,23 +492,9 @@ static void add_lanes(struct join *join)
 
 void join_overlay(struct join *join)
 {
-	uint64_t greatest = 0;
-
 	add_lanes(join);
 	company_claim(join);
 	for (uint32_t i = 0; i < join->lane_count; i++)
 		overlay_lane(join, join->lanes[i]);
-	if (join->segment_count)
-		qsort(join->segments, join->segment_count, sizeof(*join->segments),
-		      by_segment_start);
-	join->segment_max_end = arena_alloc(&join->arena, (join->segment_count + 1) *
-								  sizeof(*join->segment_max_end));
-	if (!join->segment_max_end) {
-		join->out_of_memory = true;
-		join->segment_count = 0;
-	}
-	for (uint32_t i = 0; i < join->segment_count; i++) {
-		greatest = MAX(greatest, join->segments[i].end_ns);
-		join->segment_max_end[i] = greatest;
-	}
+	segments_sort(join);
 }

@@ -49,6 +49,7 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 		.why = preempted ? WHY_PREEMPTED : WHY_WOKEN,
 	};
 	int32_t owner = overlay_meaning(join, lane, &before->tag_out, start);
+	struct segment blocked = like;
 	struct wait *wait;
 
 	if (after && (after->flags & EVENT_THROTTLED))
@@ -62,20 +63,14 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 		return;
 	}
 	woken = woken ? MIN(MAX(woken, start), until) : until;
+	blocked.state = STATE_BLOCKED;
+	wait = join_add_wait(join, &blocked.wait);
+	if (wait) {
+		*wait = (struct wait){ before, after, woken - start,
+				       (uint8_t)reason_of_slice(before) };
+		overlay_emit_chain(join, &blocked, start, woken, owner);
+	}
 	overlay_emit_chain(join, &like, woken, until, owner);
-	wait = join_add_wait(join, &like.wait);
-	if (!wait)
-		return;
-	wait->syscall = before->syscall;
-	wait->target = before->target;
-	wait->raw_ns = woken - start;
-	wait->stack = before->stack;
-	wait->reason = (uint8_t)reason_of_slice(before);
-	wait->has_waker = after && (after->flags & EVENT_WAKER);
-	if (wait->has_waker)
-		wait->waker = after->waker;
-	like.state = STATE_BLOCKED;
-	overlay_emit_chain(join, &like, start, woken, owner);
 }
 
 /* Its lanes are those of its ancestors too. */

@@ -368,36 +368,74 @@ static uint8_t why_none(const struct sweep *sweep)
 	return NONE_NOT_SET;
 }
 
-static bool give_arrays(struct ledger *ledger, struct arena *arena)
+static void give_arrays(struct ledger *ledger, struct ledger_room *room)
 {
-	ledger->waits = arena_alloc(arena, LEDGER_MAX_WAITS * sizeof(*ledger->waits));
-	ledger->items = arena_alloc(arena, LEDGER_MAX_ITEMS * sizeof(*ledger->items));
-	ledger->links = arena_alloc(arena, LEDGER_MAX_LINKS * sizeof(*ledger->links));
-	ledger->slices = arena_alloc(arena, LEDGER_MAX_SLICES * sizeof(*ledger->slices));
-	ledger->stacks = arena_alloc(arena, LEDGER_MAX_STACKS * sizeof(*ledger->stacks));
-	return ledger->waits && ledger->items && ledger->links && ledger->slices && ledger->stacks;
+	ledger->waits = room->waits;
+	ledger->items = room->items;
+	ledger->links = room->links;
+	ledger->slices = room->slices;
+	ledger->stacks = room->stacks;
 }
 
-void sweep_node(struct join *join, int32_t index, struct ledger *out_ledger)
+static bool keep_array(struct arena *arena, void **array, size_t bytes)
 {
-	const struct node *node = &join->nodes[index];
-	struct sweep sweep = { .join = join, .ledger = out_ledger, .node = node, .index = index };
+	void *copy = arena_alloc(arena, bytes);
 
-	*out_ledger = (struct ledger){
+	if (copy)
+		memcpy(copy, *array, bytes);
+	*array = copy;
+	return copy;
+}
+
+static bool keep_arrays(struct ledger *ledger, struct arena *arena)
+{
+	return keep_array(arena, (void **)&ledger->waits,
+			  ledger->wait_count * sizeof(*ledger->waits)) &&
+	       keep_array(arena, (void **)&ledger->items,
+			  ledger->item_count * sizeof(*ledger->items)) &&
+	       keep_array(arena, (void **)&ledger->links,
+			  ledger->link_count * sizeof(*ledger->links)) &&
+	       keep_array(arena, (void **)&ledger->slices,
+			  ledger->slice_count * sizeof(*ledger->slices)) &&
+	       keep_array(arena, (void **)&ledger->stacks,
+			  ledger->stack_count * sizeof(*ledger->stacks));
+}
+
+static void begin(const struct sweep *sweep)
+{
+	const struct node *node = sweep->node;
+
+	*sweep->ledger = (struct ledger){
 		.start_unix_ns = node->span->start_unix_ns,
 		.wall_ns = node->span->end_unix_ns - node->span->start_unix_ns,
 		.pid = node->process ? node->process->pid : 0,
 		.is_local_root = node->parent < 0,
-		.none_cause = why_none(&sweep),
+		.none_cause = why_none(sweep),
 	};
-	memcpy(out_ledger->trace_id, join->trace->id, TRACE_ID_BYTES);
-	memcpy(out_ledger->span_id, node->span->span_id, SPAN_ID_BYTES);
+	memcpy(sweep->ledger->trace_id, sweep->join->trace->id, TRACE_ID_BYTES);
+	memcpy(sweep->ledger->span_id, node->span->span_id, SPAN_ID_BYTES);
+}
+
+static void give_up(const struct sweep *sweep)
+{
+	begin(sweep);
+	sweep->ledger->none_cause = NONE_NO_PROCESS;
+}
+
+void sweep_node(struct join *join, int32_t index, struct ledger_room *room,
+		struct ledger *out_ledger)
+{
+	const struct node *node = &join->nodes[index];
+	struct sweep sweep = { .join = join, .ledger = out_ledger, .node = node, .index = index };
+
+	begin(&sweep);
 	if (out_ledger->none_cause)
 		return;
-	if (!give_arrays(out_ledger, &join->arena) || !sweep_elsewhere_find_children(&sweep)) {
-		out_ledger->none_cause = NONE_NO_PROCESS;
+	if (!sweep_elsewhere_find_children(&sweep)) {
+		give_up(&sweep);
 		return;
 	}
+	give_arrays(out_ledger, room);
 	out_ledger->uncertain_ns = node->uncertain_ns + node->bound_ns + node->skew_ns;
 	sweep.offset_ns = node->span->start_unix_ns - node->a_ns;
 	sweep_fold_add(&sweep);
@@ -411,4 +449,6 @@ void sweep_node(struct join *join, int32_t index, struct ledger *out_ledger)
 	grade(&sweep);
 	assert(ledger_adds_up(out_ledger));
 	assert(ledger_stacks_add_up(out_ledger));
+	if (!keep_arrays(out_ledger, &join->arena))
+		give_up(&sweep);
 }

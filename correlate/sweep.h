@@ -33,7 +33,14 @@ void sweep_note_slice(struct sweep *sweep, uint64_t start, uint64_t end, const s
 		      uint8_t state);
 
 /* sweep_wait.c: who waited for what, and who ended it. */
-struct ledger_wait *sweep_wait_find(struct ledger *ledger, const struct wait *wait);
+struct wait_key {
+	const struct event_target *target; /* borrowed */
+	uint64_t stack;
+	int32_t syscall;
+	uint8_t reason;
+};
+
+struct ledger_wait *sweep_wait_find(struct ledger *ledger, const struct wait_key *key);
 void sweep_wait_add(struct sweep *sweep, const struct segment *s, uint64_t ns, bool is_self);
 void sweep_wait_link_servers(struct sweep *sweep);
 void sweep_wait_sort(struct ledger *ledger);

@@ -25,10 +25,8 @@ static void add_fold_waits(struct sweep *sweep, const struct fold *fold, bool is
 {
 	for (uint32_t i = 0; i < fold->wait_count; i++) {
 		const struct fold_wait *from = &fold->waits[i];
-		const struct wait key = { .reason = from->reason,
-					  .syscall = from->syscall,
-					  .stack = from->stack,
-					  .target = from->target };
+		const struct wait_key key = { &from->target, from->stack, from->syscall,
+					      from->reason };
 		struct ledger_wait *to = sweep_wait_find(sweep->ledger, &key);
 
 		to->ns += from->ns;
@@ -164,7 +162,7 @@ static void doubt_folded(struct sweep *sweep, uint64_t until_ns)
 						   MAX(other->a_ns, sweep->node->a_ns);
 	}
 	for (uint32_t i = 0; i < join->lane_count; i++)
-		doubt += company_overlap_ns(join, join->lanes[i], sweep->node->a_ns, until_ns);
+		doubt += company_overlap_ns(join->lanes[i], sweep->node->a_ns, until_ns);
 	sweep->ledger->uncertain_ns += doubt;
 }
 

@@ -8,39 +8,39 @@
 
 #include "collector/base/macros.h"
 
-static bool same_wait(const struct ledger_wait *a, const struct wait *b)
+static bool is_same(const struct ledger_wait *wait, const struct wait_key *key)
 {
-	return a->reason == b->reason && a->syscall == b->syscall && a->stack == b->stack &&
-	       memcmp(&a->target, &b->target, sizeof(a->target)) == 0;
+	return wait->reason == key->reason && wait->syscall == key->syscall &&
+	       wait->stack == key->stack &&
+	       memcmp(&wait->target, key->target, sizeof(wait->target)) == 0;
 }
 
-static bool is_rest(const struct wait *wait)
+static bool is_rest(const struct wait_key *key)
 {
-	return wait->stack == STACK_MERGED;
+	return key->stack == STACK_MERGED;
 }
 
-struct ledger_wait *sweep_wait_find(struct ledger *ledger, const struct wait *wait)
+struct ledger_wait *sweep_wait_find(struct ledger *ledger, const struct wait_key *key)
 {
+	static const struct event_target no_target;
 	struct ledger_wait *found;
 
 	for (uint16_t i = 0; i < ledger->wait_count; i++) {
-		if (same_wait(&ledger->waits[i], wait))
+		if (is_same(&ledger->waits[i], key))
 			return &ledger->waits[i];
 	}
-	if (ledger->wait_count >= LEDGER_MAX_WAITS - REASON_COUNT && !is_rest(wait)) {
-		const struct wait rest = { .reason = wait->reason,
-					   .syscall = -1,
-					   .stack = STACK_MERGED };
+	if (ledger->wait_count >= LEDGER_MAX_WAITS - REASON_COUNT && !is_rest(key)) {
+		const struct wait_key rest = { &no_target, STACK_MERGED, -1, key->reason };
 
 		return sweep_wait_find(ledger,
 				       &rest); /* so that they still add up, reason by reason */
 	}
 	found = &ledger->waits[ledger->wait_count++];
 	*found = (struct ledger_wait){
-		.reason = wait->reason,
-		.syscall = wait->syscall,
-		.stack = wait->stack,
-		.target = wait->target,
+		.reason = key->reason,
+		.syscall = key->syscall,
+		.stack = key->stack,
+		.target = *key->target,
 	};
 	return found;
 }
@@ -96,7 +96,10 @@ static void link_waker(struct sweep *sweep, const struct event_waker *waker, uin
 void sweep_wait_add(struct sweep *sweep, const struct segment *s, uint64_t ns, bool is_self)
 {
 	const struct wait *wait = &sweep->join->waits[s->wait];
-	struct ledger_wait *to = sweep_wait_find(sweep->ledger, wait);
+	const struct slice *before = wait->before, *after = wait->after;
+	const struct wait_key key = { &before->target, before->stack, before->syscall,
+				      wait->reason };
+	struct ledger_wait *to = sweep_wait_find(sweep->ledger, &key);
 
 	to->ns += ns;
 	to->self_ns += is_self ? ns : 0;
@@ -105,9 +108,9 @@ void sweep_wait_add(struct sweep *sweep, const struct segment *s, uint64_t ns, b
 		to->count++;
 		sweep->wait_seen_ns = s->since_ns;
 	}
-	if (wait->has_waker) {
-		note_waker(to, &wait->waker, ns);
-		link_waker(sweep, &wait->waker, ns);
+	if (after && after->flags & EVENT_WAKER) {
+		note_waker(to, &after->waker, ns);
+		link_waker(sweep, &after->waker, ns);
 	}
 }
 

@@ -230,16 +230,15 @@ int timeline_append(struct timeline *timeline, const struct slice *slice, size_t
 	return 0;
 }
 
-struct timeline_chunk *timeline_take_oldest(struct timeline *timeline)
+struct timeline_chunk *timeline_take_oldest(struct timeline *timeline, const struct slice *last)
 {
 	struct timeline_chunk *chunk = timeline->oldest;
-	struct timeline_cursor cursor;
 
 	if (!chunk)
 		return NULL;
-	timeline_seek_chunk(chunk, &cursor);
-	while (timeline_next(&cursor, &timeline->before)) {
-	}
+	timeline->before = *last;
+	if (timeline->sought == chunk)
+		timeline->sought = NULL;
 	timeline->oldest = chunk->newer;
 	if (timeline->oldest)
 		timeline->oldest->older = NULL;
@@ -258,6 +257,7 @@ void timeline_fini(struct timeline *timeline)
 		free(chunk);
 	}
 	timeline->newest = NULL;
+	timeline->sought = NULL;
 }
 
 void timeline_seek_chunk(const struct timeline_chunk *chunk, struct timeline_cursor *out_cursor)
@@ -269,34 +269,41 @@ void timeline_seek_chunk(const struct timeline_chunk *chunk, struct timeline_cur
 	};
 }
 
-void timeline_seek(const struct timeline *timeline, uint64_t from_ns, uint64_t least_ns,
-		   struct timeline_cursor *out_cursor)
+void timeline_seek(struct timeline *timeline, uint64_t from_ns, struct timeline_cursor *out_cursor)
 {
-	const struct timeline_chunk *chunk = timeline->newest;
+	const struct timeline_chunk *chunk = timeline->sought ? timeline->sought : timeline->newest;
 
+	while (chunk && chunk->newer && chunk->newer->first_ns < from_ns)
+		chunk = chunk->newer;
 	while (chunk && chunk->older && chunk->first_ns >= from_ns)
 		chunk = chunk->older;
-	if (chunk && chunk->older && chunk->first_ns >= least_ns)
-		chunk = chunk->older;
+	timeline->sought = chunk;
 	timeline_seek_chunk(chunk, out_cursor);
 	out_cursor->only_this_chunk = false;
 }
 
-bool timeline_next(struct timeline_cursor *cursor, struct slice *out_slice)
+void timeline_back(struct timeline_cursor *cursor)
+{
+	timeline_seek_chunk(cursor->chunk->older, cursor);
+	cursor->only_this_chunk = false;
+}
+
+const struct slice *timeline_next(struct timeline_cursor *cursor)
 {
 	const uint8_t *after;
 
 	while (cursor->chunk && !cursor->left) {
 		cursor->chunk = cursor->only_this_chunk ? NULL : cursor->chunk->newer;
-		cursor->left = cursor->chunk ? cursor->chunk->count : 0;
+		if (!cursor->chunk)
+			break;
+		cursor->left = cursor->chunk->count;
 		cursor->at = 0;
 		cursor->last = (struct slice){ 0 };
 	}
 	if (!cursor->chunk)
-		return false;
+		return NULL;
 	after = unpack(cursor->chunk->bytes + cursor->at, &cursor->last);
 	cursor->at = (uint32_t)(after - cursor->chunk->bytes);
 	cursor->left--;
-	*out_slice = cursor->last;
-	return true;
+	return &cursor->last;
 }

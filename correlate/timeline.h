@@ -25,16 +25,16 @@ struct timeline_chunk {
 struct timeline {
 	struct timeline_chunk *oldest; /* owned */
 	struct timeline_chunk *newest;
-	struct slice last;   /* what the next one is written against */
+	const struct timeline_chunk *sought; /* the last seek's; NULL: none is known */
+	struct slice last;                   /* what the next one is written against */
 	struct slice before; /* the last one that left at the old end; out_ns 0: none has */
 };
 
 /* -ENOMEM: the slice is lost. `*out_bytes` grows by what was allocated. */
 int timeline_append(struct timeline *timeline, const struct slice *slice, size_t *out_bytes);
 
-/* Takes the oldest chunk out and remembers its last slice in `before`; the caller frees it. NULL:
- * empty. */
-struct timeline_chunk *timeline_take_oldest(struct timeline *timeline);
+/* Takes the oldest chunk out, whose last slice this is; the caller frees it. NULL: empty. */
+struct timeline_chunk *timeline_take_oldest(struct timeline *timeline, const struct slice *last);
 void timeline_fini(struct timeline *timeline);
 
 struct timeline_cursor {
@@ -45,10 +45,11 @@ struct timeline_cursor {
 	struct slice last;
 };
 
-/* From a chunk before the first one that reaches past `from_ns`, for the reason of its first wait;
- * and from one more, unless it reaches back to `least_ns`. Looks from the newest one backwards:
- * what is asked for is mostly young. */
-void timeline_seek(const struct timeline *timeline, uint64_t from_ns, uint64_t least_ns,
-		   struct timeline_cursor *out_cursor);
+/* From the last chunk that begins before `from_ns`, or the first one. Looks from where the last
+ * seek ended: one trace is settled after the other. */
+void timeline_seek(struct timeline *timeline, uint64_t from_ns, struct timeline_cursor *out_cursor);
+/* To the begin of the chunk before the one that it is in, which must exist. */
+void timeline_back(struct timeline_cursor *cursor);
 void timeline_seek_chunk(const struct timeline_chunk *chunk, struct timeline_cursor *out_cursor);
-bool timeline_next(struct timeline_cursor *cursor, struct slice *out_slice);
+/* The next slice, borrowed until the one after it; NULL: there is none. */
+const struct slice *timeline_next(struct timeline_cursor *cursor);

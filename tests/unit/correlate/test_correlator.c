@@ -252,6 +252,44 @@ static void a_trace_of_many_spans_finds_each(void **state)
 	correlator_free(b.correlator);
 }
 
+static void count_figures(const struct ledger *ledgers, size_t count, void *arg)
+{
+	struct builder *b = arg;
+
+	for (size_t i = 0; i < count; i++)
+		b->count += ledgers[i].grade >= GRADE_BOUNDED;
+}
+
+static void all_spans_of_a_large_trace_have_figures(void **state)
+{
+	struct correlator_options options = {
+		.limit_bytes = 64 << 20,
+		.settle_ns = 10000 * MS,
+		.reach_ns = 60000 * MS,
+		.max_trace_spans = 5000,
+		.on_ledgers = count_figures,
+	};
+	const struct event_process process = { .pid = BUILDER_PID, .publish = PUBLISH_TAGS };
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	const uint64_t spans = 3000;
+	struct builder b = { .trace = 1 };
+
+	(void)state;
+	options.arg = &b;
+	assert_int_equal(correlator_new(&options, &b.correlator), 0);
+	assert_int_equal(correlator_process(b.correlator, &process), 0);
+	warm_up(&b, &t);
+	for (uint64_t i = 1; i <= spans; i++)
+		builder_slice(&b, &t, 0, (999 + i) * MS, (999 + i) * MS + 900 * US, i, 0, RECVFROM);
+	builder_slice(&b, &t, 0, (1000 + spans) * MS, (1000 + spans) * MS + 100 * US, 0, 0,
+		      RECVFROM);
+	for (uint64_t i = 1; i <= spans; i++)
+		builder_span(&b, i, 0, (999 + i) * MS + 100 * US, (1000 + i) * MS + 50 * US);
+	finish(&b, (1100 + spans) * MS);
+	assert_int_equal(b.count, spans);
+	correlator_free(b.correlator);
+}
+
 /* Most services export few of their traces, yet publish the tags of all. */
 static void traces_that_nobody_exports_leave_room(void **state)
 {
@@ -459,6 +497,7 @@ int main(void)
 		cmocka_unit_test(a_late_root_revises_its_trace),
 		cmocka_unit_test(a_span_longer_than_the_reach_keeps_its_grade),
 		cmocka_unit_test(a_trace_of_many_spans_finds_each),
+		cmocka_unit_test(all_spans_of_a_large_trace_have_figures),
 		cmocka_unit_test(traces_that_nobody_exports_leave_room),
 		cmocka_unit_test(a_wait_whose_end_was_lost_is_unknown),
 		cmocka_unit_test(a_picture_with_too_many_slices_has_no_hole),

@@ -49,6 +49,25 @@ static void a_floor_never_sinks(void **state)
 	assert_int_equal(cpu_lag_floor(&lag, 0, TIME_NS), BASE + 4900);
 }
 
+/* The same moment is asked again and again. */
+static void what_is_told_after_a_question_counts_in_the_next_one(void **state)
+{
+	int64_t lowest, highest;
+
+	(void)state;
+	cpu_lag_add(&lag, 0, TIME_NS - 40 * MS, BASE + 5000, 100);
+	assert_int_equal(cpu_lag_floor(&lag, 0, TIME_NS), BASE + 4900);
+	assert_false(cpu_lag_around(&lag, 0, TIME_NS, &lowest, &highest));
+	for (uint64_t i = 0; i < 3; i++)
+		cpu_lag_add(&lag, 0, TIME_NS - 20 * MS + i, BASE + 6000, 100);
+	assert_int_equal(cpu_lag_floor(&lag, 0, TIME_NS), BASE + 5900);
+	assert_true(cpu_lag_around(&lag, 0, TIME_NS, &lowest, &highest));
+	assert_in_range(highest, BASE + 6000, BASE + 9000);
+	/* 65 s later its place is another's */
+	cpu_lag_add(&lag, 0, TIME_NS - 20 * MS + CPU_LAG_WINDOWS * CPU_LAG_WINDOW_NS, BASE, 100);
+	assert_int_equal(cpu_lag_floor(&lag, 0, TIME_NS), BASE + 4900);
+}
+
 static void every_switch_bounds_the_base_before_it_from_above(void **state)
 {
 	(void)state;
@@ -110,6 +129,8 @@ int main(void)
 		cmocka_unit_test_teardown(whoever_was_woken_bounds_the_later_base_from_below,
 					  forget),
 		cmocka_unit_test_teardown(a_floor_never_sinks, forget),
+		cmocka_unit_test_teardown(what_is_told_after_a_question_counts_in_the_next_one,
+					  forget),
 		cmocka_unit_test_teardown(every_switch_bounds_the_base_before_it_from_above,
 					  forget),
 		cmocka_unit_test_teardown(what_comes_much_later_is_not_asked, forget),

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The slices of one thread, for the time of a trace: unpacked once, and asked again and again. */
+#include <stdlib.h>
+
+#include "collector/base/macros.h"
+#include "correlate/join.h"
+
+#define SEEN_MARGIN_NS (50 * NS_PER_MS)
+#define SLICES_BEYOND  3 /* the trace's end: they tell of the clock then */
+
+/* A tick that found the tag being written tells nothing: the slice is taken as if it had not come.
+ */
+static bool is_cut_for_nothing(const struct slice *slice, const struct slice *after)
+{
+	return slice->flags & EVENT_TAG_OUT_UNKNOWN && stint_goes_on(slice, after);
+}
+
+static void extend(struct slice *slice, const struct slice *by)
+{
+	const uint32_t head = EVENT_IN_LOST | EVENT_OUT_LOST | EVENT_FIRST | EVENT_AFTER_TICK |
+			      EVENT_THROTTLED | EVENT_WAKER | EVENT_TAG_IN | EVENT_TAG_IN_NONE;
+
+	slice->out_ns = by->out_ns;
+	slice->booked_ns += by->booked_ns;
+	slice->raw_lag_out = by->raw_lag_out;
+	slice->stolen_out_ns = by->stolen_out_ns;
+	slice->flags = (slice->flags & head) | (by->flags & ~(head | EVENT_TOLD));
+	slice->state = by->state;
+	slice->syscall = by->syscall;
+	slice->tag_out = by->tag_out;
+	slice->target = by->target;
+	slice->stack = by->stack;
+}
+
+/* Of those before the trace begins only the last one is kept, which gives the reason of the wait
+ * after it, and what tells of that one: the stint and the changes that it belongs to. */
+static bool is_over_before(const struct lane *lane, const struct slice *slice, uint64_t begin_ns)
+{
+	return slice->out_ns < begin_ns && !(slice->flags & EVENT_TOLD) &&
+	       !lane->thread->inherited_until_ns;
+}
+
+/* `margin_ns`: nothing at all is kept from before that, but for the last one. */
+static bool add_slice(struct lane *lane, const struct slice *slice, uint64_t begin_ns,
+		      uint64_t margin_ns)
+{
+	struct slice *last = lane->count ? &lane->slices[lane->count - 1] : NULL;
+
+	if (last && last->in_ns >= lane->thread->folded_until_ns &&
+	    is_cut_for_nothing(last, slice)) {
+		extend(last, slice);
+		return true;
+	}
+	if (slice->out_ns < margin_ns ||
+	    (is_over_before(lane, slice, begin_ns) && last && !stint_goes_on(last, slice)))
+		lane->count = 0;
+	if (!join_grow((void **)&lane->slices, lane->count, &lane->cap, sizeof(*slice)))
+		return false;
+	lane->slices[lane->count++] = *slice;
+	return true;
+}
+
+/* Nothing before that was seen of the trace: where it begins, or earlier by what its spans' clock
+ * says too late. */
+static uint64_t first_seen(const struct join *join)
+{
+	uint64_t first_ns = join->from_ns;
+
+	for (const struct observation *o = join->trace->observations; o; o = o->next)
+		first_ns = o->inherited ? first_ns : MIN(first_ns, o->first_ns);
+	return first_ns;
+}
+
+/* To a chunk whose first slice is over before the trace begins, and in no stint with the one before
+ * it; or to the chunk before, if it has anything young enough. Returns that first slice. */
+static const struct slice *seek_lane(const struct lane *lane, uint64_t begin_ns, uint64_t margin_ns,
+				     struct timeline_cursor *cursor)
+{
+	const struct timeline_chunk *chunk;
+	const struct slice *first;
+
+	timeline_seek(&lane->thread->timeline, MAX(margin_ns, begin_ns), cursor);
+	chunk = cursor->chunk;
+	first = timeline_next(cursor);
+	if (!chunk || !chunk->older || chunk->first_ns < margin_ns ||
+	    (is_over_before(lane, first, begin_ns) && first->prev_out_ns < first->in_ns))
+		return first;
+	timeline_back(cursor);
+	return timeline_next(cursor);
+}
+
+static bool unpack_lane(const struct join *join, struct lane *lane)
+{
+	const struct timeline *timeline = &lane->thread->timeline;
+	uint64_t margin = join->from_ns > SEEN_MARGIN_NS ? join->from_ns - SEEN_MARGIN_NS : 0;
+	uint64_t begin = first_seen(join);
+	struct timeline_cursor cursor;
+	const struct slice *slice = seek_lane(lane, begin, margin, &cursor);
+	unsigned beyond = 0;
+
+	if (cursor.chunk == timeline->oldest && timeline->before.out_ns &&
+	    !add_slice(lane, &timeline->before, 0, 0))
+		return false;
+	for (; slice; slice = timeline_next(&cursor)) {
+		if (!add_slice(lane, slice, begin, margin))
+			return false;
+		if (slice->prev_out_ns > join->to_ns + JOIN_AHEAD_NS)
+			break;
+		if (slice->prev_out_ns > join->to_ns && !(slice->flags & EVENT_AFTER_TICK) &&
+		    ++beyond > SLICES_BEYOND)
+			break;
+	}
+	return true;
+}
+
+struct lane *join_lane(struct join *join, struct thread *thread)
+{
+	struct lane *lane;
+
+	for (uint32_t i = 0; i < join->lane_count; i++) {
+		if (join->lanes[i]->thread == thread)
+			return join->lanes[i];
+	}
+	if (!join_grow((void **)&join->lanes, join->lane_count, &join->lane_cap,
+		       sizeof(*join->lanes)) ||
+	    !(lane = calloc(1, sizeof(*lane)))) {
+		join->out_of_memory = true;
+		return NULL;
+	}
+	lane->thread = thread;
+	lane->process = thread->process;
+	lane->takes_turns = turns_taken(&thread->turns.period, join->from_ns, join->to_ns);
+	lane->open_until_ns = thread->dead || !thread->seen ? 0 : join->model->now_ns;
+	join->lanes[join->lane_count++] = lane;
+	if (!unpack_lane(join, lane) || !stint_find(join, lane)) {
+		join->out_of_memory = true;
+		lane->count = 0;
+	}
+	return lane;
+}
+
+uint32_t lane_first_after(const struct lane *lane, uint64_t time_ns)
+{
+	uint32_t low = 0, high = lane->count;
+
+	while (low < high) {
+		uint32_t middle = (low + high) / 2;
+
+		if (lane->slices[middle].out_ns <= time_ns)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns)
+{
+	uint32_t index = lane_first_after(lane, time_ns);
+
+	if (index == lane->count || lane->slices[index].in_ns > time_ns)
+		return NULL;
+	return &lane->slices[index];
+}
+
+/* From when on before its switch-in the thread may have been on the CPU, for all that is known. */
+static uint64_t earliest_in(const struct lane *lane, uint32_t index)
+{
+	const struct slice *slice = &lane->slices[index];
+	uint64_t before = index ? lane->slices[index - 1].out_ns : 0;
+	uint64_t error = slice->gap ? UINT64_MAX : lane->stints[slice->stint].in_early_ns;
+
+	return slice->in_ns - MIN(error, slice->in_ns - MIN(before, slice->in_ns));
+}
+
+uint64_t lane_lost_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
+{
+	uint64_t lost = 0;
+
+	for (uint32_t i = lane_first_after(lane, from_ns); i < lane->count; i++) {
+		uint64_t start = MAX(earliest_in(lane, i), from_ns);
+		uint64_t end = MIN(lane->slices[i].in_ns, to_ns);
+
+		if (i && lane->slices[i - 1].out_ns >= to_ns)
+			break;
+		lost += end - MIN(start, end);
+	}
+	return lost;
+}
+
+uint64_t lane_ran_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
+{
+	uint64_t ran = lane_lost_ns(lane, from_ns, to_ns);
+
+	for (uint32_t i = lane_first_after(lane, from_ns); i < lane->count; i++) {
+		const struct slice *slice = &lane->slices[i];
+		uint64_t start = MAX(slice->in_ns, from_ns), end = MIN(slice->out_ns, to_ns);
+
+		if (slice->in_ns >= to_ns)
+			break;
+		ran += end - MIN(start, end);
+	}
+	return ran;
+}
