@@ -13,7 +13,7 @@
 #include <linux/types.h>
 #endif
 
-#define EVENT_VERSION    4
+#define EVENT_VERSION    5
 #define EVENT_COMM_BYTES 16
 #define EVENT_MAX_CPUS   512
 
@@ -26,6 +26,7 @@ enum event_kind {
 	EVENT_UNFOLLOWED =
 		7,         /* struct event_life: no place for a thread; at each of its switches */
 	EVENT_CHANGES = 6, /* struct event_changes: before the slice that it concerns */
+	EVENT_CLOCK = 8,   /* struct event_clock */
 };
 
 /* Flags of a slice. The first ones announce tails, in this order. */
@@ -193,6 +194,17 @@ struct event_life {
 	__u64 time_ns;
 };
 
+/* The scheduler's clock of a CPU (rq_clock: what threads' exec_start counts with, but for what was
+ * stolen), read between two readings of the monotonic one. */
+struct event_clock {
+	struct event_header header;
+	__u32 cpu;
+	__u32 pad;
+	__u64 before_ns;
+	__u64 sched_ns;
+	__u64 after_ns;
+};
+
 #define EVENT_MAX_FRAMES 255 /* of which EVENT_MAX_NATIVE are the walked ones */
 #define EVENT_MAX_NATIVE 127
 
@@ -297,5 +309,6 @@ _Static_assert(sizeof(struct event_changes) == EVENT_CHANGES_BYTES(EVENT_MAX_CHA
 _Static_assert(sizeof(struct event_target) == 32, "shared with BPF");
 _Static_assert(sizeof(struct event_waker) == 56, "shared with BPF");
 _Static_assert(sizeof(struct event_life) == 32, "shared with BPF");
+_Static_assert(sizeof(struct event_clock) == 40, "shared with BPF");
 _Static_assert(sizeof(struct event_stack) == 32 + 8 * EVENT_MAX_FRAMES, "shared with BPF");
 _Static_assert(sizeof(struct event_counters) == 128, "a multiple of the cache line");

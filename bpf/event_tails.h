@@ -54,6 +54,8 @@ static inline bool event_is_sound(const struct event_header *record)
 	case EVENT_EXIT:
 	case EVENT_UNFOLLOWED:
 		return record->bytes == sizeof(struct event_life);
+	case EVENT_CLOCK:
+		return record->bytes == sizeof(struct event_clock);
 	case EVENT_CHANGES:
 		return record->bytes >= EVENT_CHANGES_BYTES(0) &&
 		       record->bytes ==

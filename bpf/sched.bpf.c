@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* The hooks: what the scheduler does, told as records (event.h). */
+#include "bpf/clock.bpf.h"
 #include "bpf/life.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -21,6 +22,7 @@ static __noinline int on_tracked_switch(unsigned long long *ctx, struct task_str
 {
 	__u64 now_ns = bpf_ktime_get_ns();
 
+	clock_want();
 	if (is_tracked(LOAD(prev, tgid))) {
 		__u32 state = task_state_at_switch(ctx, prev);
 		struct thread *thread = thread_of(prev);
@@ -88,8 +90,11 @@ int tick(struct bpf_perf_event_data *context)
 {
 	struct task_struct *task = task_current();
 
-	if (is_tracked(LOAD(task, tgid)))
+	if (is_tracked(LOAD(task, tgid))) {
+		clock_want();
 		thread_tick(context, task);
+	}
+	clock_tell(context);
 	return 0;
 }
 

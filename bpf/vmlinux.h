@@ -189,6 +189,18 @@ struct linux_binprm;
 struct irqaction;
 struct hrtimer;
 
+typedef struct {
+	long value;
+} local64_t;
+
+struct hw_perf_event {
+	local64_t prev_count;
+};
+
+struct perf_event {
+	struct hw_perf_event hw;
+};
+
 struct task_struct {
 	unsigned int __state;
 	void *stack;
@@ -208,5 +220,11 @@ struct task_struct {
 
 /* What a perf_event program is handed; we only take its existence. */
 struct bpf_perf_event_data;
+
+struct bpf_perf_event_value {
+	__u64 counter;
+	__u64 enabled;
+	__u64 running;
+};
 
 #endif

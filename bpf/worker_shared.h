@@ -49,7 +49,8 @@ struct worker_cpu {
 	__u32 interrupts; /* enum worker_interrupt, and softirq vectors */
 	__u32 last_next;  /* tid that the last switch put on this CPU */
 	__u8 has_last;    /* last_next is known */
-	__u8 pad[7];
+	__u8 wants_clock; /* the next tick reads the clocks (clock.bpf.h) */
+	__u8 pad[6];
 	__u64 stack_due_ns; /* when the stacks taken so far will have been paid for */
 	__u64 pad_line[5];
 };

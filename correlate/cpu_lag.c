@@ -12,10 +12,15 @@
 #define FRESH_NS      200    /* from the reading to the switch, of those that were not late */
 #define FEW           16     /* of a second that do not tell of the drift */
 #define MOST_DRIFT_NS 100000 /* a second, where nothing is known */
+#define APART_NS      (40 * NS_PER_MS)  /* two readings that enclose what is between them */
+#define RATE_NS       (2 * NS_PER_SEC)  /* ... that tell how fast the clocks part */
+#define NEAR_NS       (200 * NS_PER_MS) /* of a reading that tells of a moment */
 
 void cpu_lag_fini(struct cpu_lag *lag)
 {
 	for (unsigned cpu = 0; cpu < EVENT_MAX_CPUS; cpu++) {
+		if (lag->cpus[cpu])
+			free(lag->cpus[cpu]->readings);
 		free(lag->cpus[cpu]);
 		lag->cpus[cpu] = NULL;
 	}
@@ -72,16 +77,19 @@ static void note_second(struct cpu_lag_cpu *cpu, uint64_t time_ns, int64_t raw)
 	second->count++;
 }
 
+static struct cpu_lag_cpu *make_cpu(struct cpu_lag *lag, uint32_t cpu)
+{
+	if (cpu < EVENT_MAX_CPUS && !lag->cpus[cpu])
+		lag->cpus[cpu] = calloc(1, sizeof(*lag->cpus[cpu]));
+	return cpu < EVENT_MAX_CPUS ? lag->cpus[cpu] : NULL;
+}
+
 void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw, uint64_t most_ns)
 {
 	uint32_t index = index_of(time_ns);
 	struct cpu_lag_window *window;
 
-	if (cpu >= EVENT_MAX_CPUS)
-		return;
-	if (!lag->cpus[cpu])
-		lag->cpus[cpu] = calloc(1, sizeof(*lag->cpus[cpu]));
-	if (!lag->cpus[cpu] || index < lag->cpus[cpu]->newest)
+	if (!make_cpu(lag, cpu) || index < lag->cpus[cpu]->newest)
 		return; /* records of one CPU come in order */
 	lag->cpus[cpu]->newest = index;
 	note_change(lag->cpus[cpu], index);
@@ -99,6 +107,104 @@ void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t ra
 	if (most_ns < INT64_MAX)
 		window->floor = MAX(window->floor, raw - (int64_t)most_ns);
 }
+
+/* ---- readings of both clocks */
+
+static const struct cpu_lag_reading *reading_at(const struct cpu_lag_cpu *cpu, uint64_t index)
+{
+	return &cpu->readings[index % CPU_LAG_READINGS];
+}
+
+void cpu_lag_read(struct cpu_lag *lag, uint32_t cpu, uint64_t before_ns, uint64_t sched_ns,
+		  uint64_t after_ns)
+{
+	struct cpu_lag_cpu *of = make_cpu(lag, cpu);
+
+	if (!of || before_ns > after_ns)
+		return;
+	if (!of->readings)
+		of->readings = calloc(CPU_LAG_READINGS, sizeof(*of->readings));
+	if (!of->readings ||
+	    (of->reading_count && reading_at(of, of->reading_count - 1)->time_ns >= after_ns))
+		return;
+	of->readings[of->reading_count++ % CPU_LAG_READINGS] =
+		(struct cpu_lag_reading){ after_ns, (int64_t)(before_ns - sched_ns),
+					  after_ns - before_ns };
+}
+
+/* The number of the first reading that came after that moment. */
+static uint64_t first_reading_after(const struct cpu_lag_cpu *cpu, uint64_t time_ns)
+{
+	uint64_t high = cpu->reading_count, low = high - MIN(high, CPU_LAG_READINGS);
+
+	while (low < high) {
+		uint64_t middle = low + (high - low) / 2;
+
+		if (reading_at(cpu, middle)->time_ns <= time_ns)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static struct cpu_lag_range range_of(const struct cpu_lag_reading *reading, uint64_t apart_ns)
+{
+	return (struct cpu_lag_range){ reading->lowest - (int64_t)apart_ns,
+				       reading->lowest + (int64_t)(reading->width_ns + apart_ns) };
+}
+
+/* Between two readings that are close the clocks part, but do not come back. */
+static struct cpu_lag_range enclose(const struct cpu_lag_reading *before,
+				    const struct cpu_lag_reading *after)
+{
+	struct cpu_lag_range a = range_of(before, 0), b = range_of(after, 0);
+
+	return (struct cpu_lag_range){ MIN(a.lowest, b.lowest), MAX(a.highest, b.highest) };
+}
+
+/* How far the clocks part in so many ns at most: twice as fast as from one reading to the other. */
+static uint64_t parting(const struct cpu_lag_reading *before, const struct cpu_lag_reading *after,
+			uint64_t ns)
+{
+	struct cpu_lag_range both;
+	uint64_t gap_ns;
+
+	if (!before || !after || after->time_ns - before->time_ns > RATE_NS)
+		return MOST_DRIFT_NS * ns / NS_PER_SEC;
+	both = enclose(before, after);
+	gap_ns = after->time_ns - before->time_ns;
+	return 2 * (uint64_t)(both.highest - both.lowest) * ns / gap_ns;
+}
+
+bool cpu_lag_told(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, uint64_t until_ns,
+		  struct cpu_lag_range *out_base)
+{
+	const struct cpu_lag_cpu *of = cpu_of(lag, cpu);
+	const struct cpu_lag_reading *before = NULL, *after = NULL;
+	uint64_t index, since, left;
+
+	if (!of || !of->reading_count)
+		return false;
+	index = first_reading_after(of, time_ns);
+	if (index > of->reading_count - MIN(of->reading_count, CPU_LAG_READINGS))
+		before = reading_at(of, index - 1);
+	if (index < of->reading_count && reading_at(of, index)->time_ns <= until_ns)
+		after = reading_at(of, index);
+	since = before ? time_ns - before->time_ns : UINT64_MAX;
+	left = after ? after->time_ns - time_ns : UINT64_MAX;
+	if (MIN(since, left) > NEAR_NS)
+		return false;
+	if (before && after && since + left <= APART_NS)
+		*out_base = enclose(before, after);
+	else if (since < left)
+		*out_base = range_of(before, parting(before, after, since));
+	else
+		*out_base = range_of(after, parting(before, after, left));
+	return true;
+}
+
+/* ---- what switches say of them */
 
 /* By how much the clocks part in a second, at most: twice as fast as in the seconds before. */
 static uint64_t drift_before(const struct cpu_lag_cpu *cpu, uint64_t time_ns)

@@ -7,7 +7,10 @@
  * time that the hypervisor and, where they are booked apart, interrupts take, and never shrinks.
  * So each switch bounds the base of all earlier moments from above. From below, for all later ones,
  * it is bound by a thread that was woken: waking it read the clock, so that its lag is at most what
- * has passed since; and by several switches that say the same, for by chance late ones do not. */
+ * has passed since; and by several switches that say the same, for by chance late ones do not.
+ *
+ * Where ticks read both clocks at once (EVENT_CLOCK), all of that is not needed: the base at a
+ * moment lies between what the readings before and after it say. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,6 +23,7 @@
 #define CPU_LAG_AHEAD_NS  (5 * CPU_LAG_WINDOW_NS) /* no later moment is asked */
 #define CPU_LAG_UNBOUND   UINT64_MAX
 #define CPU_LAG_SECONDS   64
+#define CPU_LAG_READINGS  8192 /* of a CPU: 80 s of ticks */
 
 struct cpu_lag_window {
 	int64_t least;      /* of raw */
@@ -42,12 +46,25 @@ struct cpu_lag_memo {
 	bool is_known; /* lowest and highest */
 };
 
+/* Both clocks at one moment. */
+struct cpu_lag_reading {
+	uint64_t time_ns;  /* 0: not in use */
+	int64_t lowest;    /* the base is at least this ... */
+	uint64_t width_ns; /* ... and at most so much more */
+};
+
+struct cpu_lag_range {
+	int64_t lowest, highest;
+};
+
 struct cpu_lag_cpu {
 	uint32_t newest;  /* the window that was added to last */
 	uint64_t last_ns; /* a switch is told twice, by who leaves and by who comes */
 	struct cpu_lag_memo memo;
 	struct cpu_lag_window windows[CPU_LAG_WINDOWS];
 	struct cpu_lag_second seconds[CPU_LAG_SECONDS];
+	struct cpu_lag_reading *readings; /* owned: a ring; NULL: none was told */
+	uint64_t reading_count;           /* of all that were */
 };
 
 struct cpu_lag {
@@ -58,6 +75,14 @@ void cpu_lag_fini(struct cpu_lag *lag);
 /* `most_ns`: what the lag is at most; CPU_LAG_UNBOUND: nobody knows. */
 void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw,
 		 uint64_t most_ns);
+
+/* A tick read the scheduler's clock between these readings of the monotonic one. */
+void cpu_lag_read(struct cpu_lag *lag, uint32_t cpu, uint64_t before_ns, uint64_t sched_ns,
+		  uint64_t after_ns);
+
+/* The base at `time_ns`, by readings up to `until_ns`. false: there are none near it. */
+bool cpu_lag_told(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, uint64_t until_ns,
+		  struct cpu_lag_range *out_base);
 
 /* The base at all moments before `time_ns` is at least this; INT64_MIN: nothing is known. */
 int64_t cpu_lag_floor(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns);

@@ -105,8 +105,48 @@ static void begin_at_tick(struct stint *stint)
 	stint->raw_in = stint->base_in;
 }
 
-static void measure(const struct cpu_lag *lag, struct stint *stint, const struct slice *head,
-		    const struct slice *tail)
+/* As ticks tell it; at a switch nothing is booked that is still to come. Where that contradicts the
+ * ticks, both may be wrong. */
+static bool told_base(const struct cpu_lag *lag, const struct slice *slice, uint64_t time_ns,
+		      int64_t raw, uint64_t until_ns, struct cpu_lag_range *out_base)
+{
+	if (slice->flags & EVENT_STOLEN_UNTOLD ||
+	    !cpu_lag_told(lag, slice->cpu, time_ns, until_ns, out_base))
+		return false;
+	if (raw < out_base->lowest)
+		out_base->lowest = raw;
+	else
+		out_base->highest = MIN(out_base->highest, raw);
+	return true;
+}
+
+static uint64_t width(const struct cpu_lag_range *base)
+{
+	return (uint64_t)(base->highest - base->lowest);
+}
+
+static int64_t middle(const struct cpu_lag_range *base)
+{
+	return base->lowest + (base->highest - base->lowest) / 2;
+}
+
+static bool measure_told(const struct cpu_lag *lag, struct stint *stint, const struct slice *head,
+			 const struct slice *tail)
+{
+	struct cpu_lag_range in, out;
+
+	if (!told_base(lag, head, head->in_ns, head->raw_lag_in, stint->until_ns, &in) ||
+	    !told_base(lag, tail, tail->out_ns, tail->raw_lag_out, stint->until_ns, &out))
+		return false;
+	stint->base_in = middle(&in);
+	stint->base_out = middle(&out) + (int64_t)stolen_ns(head, tail);
+	stint->doubt_ns = MAX(width(&in), width(&out)) + stolen_ns(head, tail);
+	return true;
+}
+
+/* As all that switches say encloses it. */
+static void measure_enclosed(const struct cpu_lag *lag, struct stint *stint,
+			     const struct slice *head, const struct slice *tail)
 {
 	bool is_open = tail->flags & EVENT_TICK; /* what it has not booked is mostly not stolen */
 	int64_t highest = highest_base(lag, stint, tail);
@@ -119,10 +159,17 @@ static void measure(const struct cpu_lag *lag, struct stint *stint, const struct
 	if (is_open || highest - stint->base_in <= LEAST_STOLEN_NS)
 		stint->base_out = stint->base_in;
 	stint->base_out += (int64_t)stolen_ns(head, tail);
+}
+
+static void measure(const struct cpu_lag *lag, struct stint *stint, const struct slice *head,
+		    const struct slice *tail)
+{
+	if (!measure_told(lag, stint, head, tail))
+		measure_enclosed(lag, stint, head, tail);
 	if (head->flags & EVENT_AFTER_TICK && !(head->flags & EVENT_STOLEN_UNTOLD))
 		begin_at_tick(stint);
 	stint->read_ns = stint->booked_ns;
-	if (is_open)
+	if (tail->flags & EVENT_TICK)
 		stint->booked_ns = (uint64_t)MAX((int64_t)(stint->out_ns - stint->in_ns) +
 							 stint->raw_in - stint->base_out,
 						 0);
@@ -142,13 +189,19 @@ static void rebuild_in(const struct cpu_lag *lag, struct stint *stint, struct sl
 	uint64_t least = MIN(MAX(head->prev_out_ns, head->waking_ns), head->out_ns);
 	int64_t booked_from = (int64_t)(tail->out_ns - tail->stolen_out_ns) - tail->raw_lag_out -
 			      (int64_t)stint->booked_ns;
-	int64_t highest = highest_base(lag, stint, tail);
-	int64_t lowest = cpu_lag_floor(lag, tail->cpu, head->prev_out_ns);
+	struct cpu_lag_range base;
 	uint64_t earliest, latest;
-	int64_t from;
+	int64_t from, lowest, highest;
 
-	lowest = lowest == INT64_MIN ? highest - MOST_LAG_NS : lowest;
-	narrow(lag, head, &lowest, &highest);
+	if (told_base(lag, tail, tail->out_ns, tail->raw_lag_out, stint->until_ns, &base)) {
+		highest = base.highest;
+		lowest = base.lowest;
+	} else {
+		highest = highest_base(lag, stint, tail);
+		lowest = cpu_lag_floor(lag, tail->cpu, head->prev_out_ns);
+		lowest = lowest == INT64_MIN ? highest - MOST_LAG_NS : lowest;
+		narrow(lag, head, &lowest, &highest);
+	}
 	from = booked_from + highest + (int64_t)tail->stolen_out_ns;
 	stint->doubt_ns = (uint64_t)(highest - lowest) + stolen_ns(head, tail);
 	head->in_ns = clamp(from, least, head->out_ns);
@@ -266,15 +319,19 @@ static void make(const struct join *join, const struct lane *lane, struct stint 
 static bool tells_clock(const struct join *join, const struct slice *slice,
 			const struct slice *after)
 {
+	const struct cpu_lag *lag = &join->model->lag;
+	struct cpu_lag_range base;
 	int64_t least, most;
 
-	return !(slice->flags & (SLICE_CHANGE | EVENT_STOLEN_UNTOLD)) &&
-	       slice->stolen_in_ns <= slice->stolen_out_ns &&
-	       slice->stolen_out_ns == after->stolen_in_ns &&
-	       slice->raw_lag_out == after->raw_lag_in &&
-	       slice->stolen_out_ns <= after->stolen_out_ns &&
-	       is_known(&join->model->lag, slice->cpu, slice->out_ns, slice->raw_lag_out, &least,
-			&most) &&
+	if (slice->flags & (SLICE_CHANGE | EVENT_STOLEN_UNTOLD) ||
+	    slice->stolen_in_ns > slice->stolen_out_ns ||
+	    slice->stolen_out_ns != after->stolen_in_ns ||
+	    slice->raw_lag_out != after->raw_lag_in || slice->stolen_out_ns > after->stolen_out_ns)
+		return false;
+	if (cpu_lag_told(lag, slice->cpu, slice->out_ns, join->to_ns + JOIN_AHEAD_NS, &base))
+		return slice->raw_lag_out >= base.lowest &&
+		       base.highest - base.lowest <= CLOCK_KNOWN_NS;
+	return is_known(lag, slice->cpu, slice->out_ns, slice->raw_lag_out, &least, &most) &&
 	       most - least <= CLOCK_KNOWN_NS && slice->raw_lag_out >= least;
 }
 

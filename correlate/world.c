@@ -356,6 +356,17 @@ static int take_slice(struct model *model, const struct event_slice *record)
 	return 0;
 }
 
+static int take_clock(struct model *model, const struct event_clock *clock)
+{
+	if (clock->header.bytes < sizeof(*clock) ||
+	    (clock->before_ns | clock->sched_ns | clock->after_ns) >> 61) {
+		model->stats.slices_malformed++;
+		return -EBADMSG;
+	}
+	cpu_lag_read(&model->lag, clock->cpu, clock->before_ns, clock->sched_ns, clock->after_ns);
+	return 0;
+}
+
 static int take_life(struct model *model, const struct event_life *life)
 {
 	struct process *child;
@@ -387,6 +398,8 @@ int world_record(struct model *model, const struct event_header *record)
 		return take_slice(model, (const struct event_slice *)record);
 	case EVENT_CHANGES:
 		return changes_take(model, (const struct event_changes *)record);
+	case EVENT_CLOCK:
+		return take_clock(model, (const struct event_clock *)record);
 	case EVENT_FORK:
 	case EVENT_EXEC:
 	case EVENT_EXIT:

@@ -278,6 +278,46 @@ static void ticks_cut_a_long_slice_and_see_its_tag(void **state)
 	check_chain(tid);
 }
 
+/* Nobody is booked by a clock that is yet to come. */
+static void check_booking(const struct event_clock *clock, int tid)
+{
+	int64_t base = (int64_t)(clock->before_ns - clock->sched_ns);
+	const struct event_slice *slice = NULL;
+	unsigned checked = 0;
+
+	while ((slice = harness_next_slice(&harness, tid, slice))) {
+		int64_t raw =
+			(int64_t)(slice->out_ns - slice->exec_start_out_ns - slice->stolen_out_ns);
+
+		if (slice->cpu != clock->cpu || slice->out_ns > clock->after_ns ||
+		    slice->out_ns + 20000000 < clock->before_ns)
+			continue;
+		assert_true(raw + 5000 >= base); /* the clocks part by some ppm */
+		checked++;
+	}
+	assert_true(checked > 0);
+}
+
+static void ticks_tell_of_both_clocks_where_somebody_is_followed(void **state)
+{
+	const struct event_header *record = NULL;
+	unsigned told = 0;
+
+	(void)state;
+	harness_open(&harness, RING_BYTES, 99);
+	harness_run(&harness, "spin");
+	while ((record = harness_next(&harness, record))) {
+		const struct event_clock *clock = (const void *)record;
+
+		if (record->kind != EVENT_CLOCK)
+			continue;
+		assert_true(clock->before_ns <= clock->after_ns);
+		if (told++ == 3) /* it runs by then */
+			check_booking(clock, harness_named(&harness, "main")->tid);
+	}
+	assert_true(told >= 10); /* 180 ms of CPU time */
+}
+
 static void an_untracked_process_yields_nothing(void **state)
 {
 	(void)state;
@@ -326,6 +366,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest others[] = {
 		cmocka_unit_test_teardown(a_mutex_names_its_word_and_owner, close_harness),
 		cmocka_unit_test_teardown(ticks_cut_a_long_slice_and_see_its_tag, close_harness),
+		cmocka_unit_test_teardown(ticks_tell_of_both_clocks_where_somebody_is_followed,
+					  close_harness),
 		cmocka_unit_test_teardown(an_untracked_process_yields_nothing, close_harness),
 		cmocka_unit_test_teardown(a_full_ring_is_counted_and_owned_up_to, close_harness),
 	};

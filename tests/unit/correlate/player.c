@@ -20,7 +20,7 @@ struct player {
 	struct outcome *outcome;
 	struct correlator *correlator;
 	uint64_t *arrivals; /* of each span */
-	uint32_t next_record;
+	uint32_t next_record, next_clock;
 };
 
 /* ---- out */
@@ -96,6 +96,10 @@ static void feed_records(struct player *player, uint64_t now_ns)
 {
 	const struct schedule *s = player->schedule;
 
+	for (;
+	     player->next_clock < s->clock_count && s->clocks[player->next_clock].time_ns <= now_ns;
+	     player->next_clock++)
+		correlator_record(player->correlator, &s->clocks[player->next_clock].event.header);
 	for (; player->next_record < s->record_count; player->next_record++) {
 		const struct record *record = &s->records[player->next_record];
 

@@ -43,10 +43,21 @@ enum ledger_reason schedule_reason(enum wait_kind kind)
 
 /* ---- the truth */
 
-/* The thread's CPU clock by a reading of the scheduler's. */
-static uint64_t cpu_clock_at(const struct true_thread *t, const struct clock_reading *reading)
+/* The CPU's own clock, with what was taken from it. */
+static uint64_t sched_clock(const struct true_cpu *cpu, uint64_t time_ns)
 {
-	return t->exec_ns + (reading->time_ns - t->booked_from.time_ns) -
+	return time_ns - cpu->base_ns -
+	       (time_ns - SCHEDULE_START_NS / 2) * cpu->drift_ppm / 1000000;
+}
+
+/* The thread's CPU clock by a reading of the scheduler's. */
+static uint64_t cpu_clock_at(const struct schedule *s, const struct true_thread *t,
+			     const struct clock_reading *reading)
+{
+	const struct true_cpu *cpu = &s->cpus[t->cpu];
+
+	return t->exec_ns + sched_clock(cpu, reading->time_ns) -
+	       sched_clock(cpu, t->booked_from.time_ns) -
 	       (reading->offset_ns - t->booked_from.offset_ns);
 }
 
@@ -55,7 +66,7 @@ static uint64_t cpu_clock(const struct schedule *s, const struct true_thread *t)
 {
 	const struct clock_reading now = { s->now_ns, s->cpus[t->cpu].offset_ns };
 
-	return t->state == THREAD_ON_CPU ? cpu_clock_at(t, &now) : t->exec_ns;
+	return t->state == THREAD_ON_CPU ? cpu_clock_at(s, t, &now) : t->exec_ns;
 }
 
 static void end_stretch(const struct schedule *s, struct true_thread *t)
@@ -168,9 +179,10 @@ static void emit_record(struct schedule *s, struct true_thread *t, uint32_t flag
 		.in_ns = t->cut_in_ns,
 		.out_ns = s->now_ns,
 		.exec_in_ns = t->cut_exec_in_ns,
-		.exec_out_ns = cpu_clock_at(t, reading),
+		.exec_out_ns = cpu_clock_at(s, t, reading),
 		.exec_start_in_ns = t->cut_exec_start_in_ns,
-		.exec_start_out_ns = reading->time_ns - reading->offset_ns,
+		.exec_start_out_ns =
+			sched_clock(&s->cpus[t->cpu], reading->time_ns) - reading->offset_ns,
 		.stolen_in_ns = s->knobs.tells_stolen ? t->cut_stolen_in_ns : 0,
 		.stolen_out_ns = s->knobs.tells_stolen ? reading->offset_ns : 0,
 		.cpu = t->cpu,
@@ -188,11 +200,31 @@ static void emit_record(struct schedule *s, struct true_thread *t, uint32_t flag
 	t->has_waker = false;
 }
 
+/* Between two readings of the other clock, of which one may have taken long. */
+static void emit_clock(struct schedule *s, const struct true_cpu *cpu, uint64_t time_ns)
+{
+	struct clock_record *record;
+
+	if (!s->knobs.tells_clock)
+		return;
+	s->clocks = schedule_grow(s->clocks, s->clock_count, sizeof(*s->clocks));
+	record = &s->clocks[s->clock_count++];
+	record->time_ns = time_ns;
+	record->event = (struct event_clock){
+		.header = { .kind = EVENT_CLOCK, .bytes = sizeof(record->event) },
+		.cpu = (uint32_t)(cpu - s->cpus),
+		.before_ns = time_ns - rng_scale(&s->clock_rng, 30, 5 * US),
+		.sched_ns = sched_clock(cpu, time_ns),
+		.after_ns = time_ns + rng_scale(&s->clock_rng, 30, 5 * US),
+	};
+}
+
 static void begin_record(const struct schedule *s, struct true_thread *t)
 {
 	t->cut_in_ns = s->now_ns;
 	t->cut_exec_in_ns = t->exec_ns;
-	t->cut_exec_start_in_ns = t->booked_from.time_ns - t->booked_from.offset_ns;
+	t->cut_exec_start_in_ns =
+		sched_clock(&s->cpus[t->cpu], t->booked_from.time_ns) - t->booked_from.offset_ns;
 	t->cut_stolen_in_ns = t->booked_from.offset_ns;
 }
 
@@ -276,7 +308,7 @@ static void leave(struct schedule *s, struct true_thread *t, uint32_t flags,
 	end_stretch(s, t);
 	read_clock_to_leave(s, cpu, t, wait);
 	emit_record(s, t, flags, wait);
-	t->exec_ns = cpu_clock_at(t, &cpu->reading);
+	t->exec_ns = cpu_clock_at(s, t, &cpu->reading);
 	t->state = wait ? THREAD_BLOCKED : THREAD_READY;
 	clip_slice(t);
 	begin_stretch(s, t, wait ? STATE_BLOCKED : STATE_RUNNABLE, wait ? wait->reason : (uint8_t)0,
@@ -298,12 +330,13 @@ static void tick(struct schedule *s, struct true_thread *t)
 	if (t->cut_in_ns == s->now_ns)
 		return;
 	read_clock(s, cpu, rng_below(&s->rng, MAX_TICK_LAG_NS));
+	emit_clock(s, cpu, s->now_ns);
 	emit_record(s, t, EVENT_TICK, NULL);
 	t->waking_ns = 0;
 	t->cut_flags = EVENT_AFTER_TICK;
 	t->cut_in_ns = s->now_ns;
 	t->cut_exec_in_ns = t->last_exec_out_ns;
-	t->cut_exec_start_in_ns = cpu->reading.time_ns - cpu->reading.offset_ns;
+	t->cut_exec_start_in_ns = sched_clock(cpu, cpu->reading.time_ns) - cpu->reading.offset_ns;
 	t->cut_stolen_in_ns = cpu->reading.offset_ns;
 }
 
@@ -493,8 +526,8 @@ static void pass_time(struct schedule *s, uint64_t until_ns)
 		struct true_cpu *cpu = &s->cpus[i];
 		struct true_thread *t = cpu->thread >= 0 ? &s->threads[cpu->thread] : NULL;
 
-		while (!t && cpu->next_tick_ns <= until_ns)
-			cpu->next_tick_ns += SCHEDULE_TICK_NS;
+		for (; !t && cpu->next_tick_ns <= until_ns; cpu->next_tick_ns += SCHEDULE_TICK_NS)
+			emit_clock(s, cpu, cpu->next_tick_ns);
 		if (!t)
 			continue;
 		t->run_left_ns -= ns;

@@ -126,7 +126,9 @@ struct true_thread {
 struct true_cpu {
 	int32_t thread; /* -1: idle */
 	uint64_t next_tick_ns;
-	uint64_t offset_ns; /* of the scheduler's clock */
+	uint64_t offset_ns; /* of the scheduler's clock: what was taken */
+	uint64_t base_ns;   /* ... and where it began, and how fast it drifts */
+	uint64_t drift_ppm;
 	struct clock_reading reading;
 	uint64_t switched_ns;     /* last switch: one reading is for both */
 	uint64_t stolen_until_ns; /* nothing happens on a CPU that is not there */
@@ -141,25 +143,35 @@ struct record {
 	bool is_dropped;
 };
 
+/* A tick that read both clocks. */
+struct clock_record {
+	struct event_clock event;
+	uint64_t time_ns;
+};
+
 struct schedule_knobs {
 	uint32_t cpus;
 	bool has_lag;      /* the scheduler books from old readings */
 	bool has_steal;    /* time is stolen */
 	bool has_delay;    /* tags follow their spans late */
 	bool tells_stolen; /* the kernel says what was stolen */
+	bool tells_clock;  /* ticks read both clocks */
 };
 
 struct schedule {
 	uint64_t seed;
-	struct rng rng;
+	struct rng rng,
+		clock_rng; /* the latter: what is told of clocks, and changes nothing else */
 	struct schedule_knobs knobs;
 	uint64_t now_ns;
 	struct true_cpu cpus[SCHEDULE_MAX_CPUS];
 	struct true_process *processes;
 	struct true_thread *threads;
 	struct true_span *spans;
-	struct record *records; /* by out_ns */
-	uint8_t *flags;         /* set */
+	struct record *records;      /* by out_ns */
+	struct clock_record *clocks; /* by time, of each CPU */
+	uint8_t *flags;              /* set */
+	uint32_t clock_count;
 	uint32_t process_count, thread_count, span_count, record_count, flag_count;
 };
 

@@ -62,13 +62,15 @@ struct schedule *schedule_new(uint64_t seed, const struct schedule_knobs *knobs)
 
 	assert(s && knobs->cpus <= SCHEDULE_MAX_CPUS);
 	s->seed = seed;
-	s->rng.state = seed * 0x9e3779b97f4a7c15ull | 1;
+	s->clock_rng.state = s->rng.state = seed * 0x9e3779b97f4a7c15ull | 1;
 	s->knobs = *knobs;
 	s->now_ns = SCHEDULE_START_NS;
 	for (uint32_t i = 0; i < knobs->cpus; i++) {
 		s->cpus[i] = (struct true_cpu){
 			.thread = -1,
 			.offset_ns = rng_between(&s->rng, 1, MS),
+			.base_ns = knobs->tells_clock ? 4711000 + 100000 * i : 0,
+			.drift_ppm = knobs->tells_clock ? seed % 50 : 0,
 			.next_tick_ns = s->now_ns + rng_between(&s->rng, 1, SCHEDULE_TICK_NS),
 		};
 	}
@@ -87,6 +89,7 @@ void schedule_free(struct schedule *s)
 	free(s->threads);
 	free(s->spans);
 	free(s->records);
+	free(s->clocks);
 	free(s->flags);
 	free(s);
 }

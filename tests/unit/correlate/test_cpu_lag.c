@@ -122,6 +122,63 @@ static void seconds_tell_how_fast_it_drifts(void **state)
 	assert_true(highest - lowest < 300);
 }
 
+/* The scheduler's clock lies BASE behind, and is read within `width`. */
+static void read_at(uint64_t time_ns, int64_t base, uint64_t width_ns)
+{
+	cpu_lag_read(&lag, 0, time_ns - width_ns, time_ns - width_ns / 2 - (uint64_t)base, time_ns);
+}
+
+static void two_readings_enclose_what_is_between_them(void **state)
+{
+	struct cpu_lag_range base;
+
+	(void)state;
+	read_at(TIME_NS, BASE, 100);
+	read_at(TIME_NS + 10 * MS, BASE + 400, 100);
+	assert_true(cpu_lag_told(&lag, 0, TIME_NS + 4 * MS, UINT64_MAX, &base));
+	assert_int_equal(base.lowest, BASE - 50);
+	assert_int_equal(base.highest, BASE + 450);
+	assert_false(cpu_lag_told(&lag, 1, TIME_NS + 4 * MS, UINT64_MAX, &base));
+}
+
+/* What came after the trace has settled must not count. */
+static void a_reading_that_comes_too_late_is_not_asked(void **state)
+{
+	struct cpu_lag_range base;
+
+	(void)state;
+	read_at(TIME_NS, BASE, 100);
+	read_at(TIME_NS + 10 * MS, BASE + 5000, 100);
+	assert_true(cpu_lag_told(&lag, 0, TIME_NS + 4 * MS, TIME_NS + 9 * MS, &base));
+	assert_int_equal(base.lowest, BASE - 50 - 400); /* 100 us a second */
+	assert_int_equal(base.highest, BASE + 50 + 400);
+	assert_false(cpu_lag_told(&lag, 0, TIME_NS + 4000 * MS, UINT64_MAX, &base));
+}
+
+static void the_nearer_of_two_that_are_far_apart_counts_and_their_rate(void **state)
+{
+	struct cpu_lag_range base;
+
+	(void)state;
+	read_at(TIME_NS, BASE, 100);
+	read_at(TIME_NS + 1000 * MS, BASE + 9900, 100);
+	assert_true(cpu_lag_told(&lag, 0, TIME_NS + 990 * MS, UINT64_MAX, &base));
+	assert_int_equal(base.lowest, BASE + 9850 - 200);
+	assert_int_equal(base.highest, BASE + 9950 + 200);
+}
+
+static void the_oldest_readings_are_forgotten(void **state)
+{
+	struct cpu_lag_range base;
+
+	(void)state;
+	for (unsigned i = 0; i < CPU_LAG_READINGS + 100; i++)
+		read_at(TIME_NS + 10 * i * MS, BASE + i, 100);
+	assert_false(cpu_lag_told(&lag, 0, TIME_NS + 700 * MS, UINT64_MAX, &base));
+	assert_true(cpu_lag_told(&lag, 0, TIME_NS + 1005 * MS, UINT64_MAX, &base));
+	assert_int_equal(base.lowest, BASE + 100 - 50);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -137,6 +194,11 @@ int main(void)
 		cmocka_unit_test_teardown(a_sample_out_of_order_is_not_taken, forget),
 		cmocka_unit_test_teardown(those_that_agree_enclose_a_clock_that_drifts, forget),
 		cmocka_unit_test_teardown(seconds_tell_how_fast_it_drifts, forget),
+		cmocka_unit_test_teardown(two_readings_enclose_what_is_between_them, forget),
+		cmocka_unit_test_teardown(a_reading_that_comes_too_late_is_not_asked, forget),
+		cmocka_unit_test_teardown(
+			the_nearer_of_two_that_are_far_apart_counts_and_their_rate, forget),
+		cmocka_unit_test_teardown(the_oldest_readings_are_forgotten, forget),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
