@@ -40,8 +40,9 @@ struct flame {
 	struct map sums;
 	uint64_t spans;    /* with figures */
 	uint64_t read, of; /* spans that were read, of so many that were asked for; 0: one trace */
-	uint64_t units;    /* what means are taken over: spans, or 1 of a whole trace */
-	uint64_t total_ns; /* of all sums */
+	bool is_share_exact; /* ... which were counted, not told by rollups */
+	uint64_t units;      /* what means are taken over: spans, or 1 of a whole trace */
+	uint64_t total_ns;   /* of all sums */
 	uint64_t first_unix_ns, last_unix_ns;
 	struct flame_link *links; /* owned; link 1 is the first */
 	uint32_t link_count, link_cap;

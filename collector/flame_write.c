@@ -69,6 +69,7 @@ void flame_put_spans(struct json *json, const struct flame *flame)
 	json_object(json, "covered");
 	json_uint(json, "spans", flame->read);
 	json_uint(json, "of", flame->of);
+	json_bool(json, "exact", flame->is_share_exact);
 	json_end(json);
 }
 

@@ -6,6 +6,7 @@
  * made again with room for more. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "collector/base/macros.h"
 #include "storage/search_scan.h"
@@ -14,6 +15,7 @@
 
 struct result {
 	struct trace_place span, ledger;
+	struct store_position position;
 };
 
 struct results {
@@ -29,6 +31,19 @@ static bool needs_ledger(const struct store_query *query)
 static bool sorts_by_ledger(const struct store_query *query)
 {
 	return query->sort == STORE_SORT_RATIO || query->sort == STORE_SORT_BLOCKED;
+}
+
+static struct store_position position_of(const struct search_scan *scan, const struct hit *hit)
+{
+	struct store_position position = {
+		.pass = scan->without_ledger,
+		.rank = hit->rank,
+		.start_unix_ns = hit->start_unix_ns,
+	};
+
+	memcpy(position.trace_id, hit->trace_id, TRACE_ID_BYTES);
+	memcpy(position.span_id, hit->span_id, SPAN_ID_BYTES);
+	return position;
 }
 
 /* Hits come in order, the spans of one trace mostly one after the other. */
@@ -50,7 +65,8 @@ static int keep_true_ones(struct search_scan *scan, struct results *results)
 		    trace_place_is(scan->kind == BLOCK_SPANS ? found->span : found->ledger,
 				   hit->place))
 			results->list[results->count++] =
-				(struct result){ found->span, found->ledger };
+				(struct result){ found->span, found->ledger,
+						 position_of(scan, hit) };
 	}
 	return 0;
 }
@@ -134,6 +150,7 @@ static int visit_all(struct view *view, const struct results *results,
 
 		rc = trace_reader_read(&reader, results->list[i].span, results->list[i].ledger,
 				       &span);
+		span.position = results->list[i].position;
 		if (rc == 0)
 			rc = visit(&span, arg);
 	}

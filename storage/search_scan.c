@@ -283,6 +283,30 @@ static int has_no_ledger(struct search_scan *scan, const struct row *row)
 	return found && !found->ledger.seq && trace_place_is(found->span, row->place);
 }
 
+/* Whether such a row would get among the best. */
+static bool is_good_enough(struct search_scan *scan, uint64_t rank, uint64_t start_unix_ns)
+{
+	if (scan->visit || hits_accept(scan->hits, rank, start_unix_ns))
+		return true;
+	scan->hits->has_dropped = true;
+	return false;
+}
+
+/* Whether a page before has shown it. */
+static bool is_shown(const struct search_scan *scan, const struct hit *hit)
+{
+	const struct store_position *after = scan->query->after;
+	struct hit last;
+
+	if (!after || after->pass != scan->without_ledger)
+		return after && after->pass > scan->without_ledger;
+	last.rank = after->rank;
+	last.start_unix_ns = after->start_unix_ns;
+	memcpy(last.trace_id, after->trace_id, TRACE_ID_BYTES);
+	memcpy(last.span_id, after->span_id, SPAN_ID_BYTES);
+	return !hits_is_better(&last, hit);
+}
+
 /* From cheap to dear; only what would get among the best is looked at closely. */
 static int offer(struct search_scan *scan, struct row *row)
 {
@@ -295,20 +319,19 @@ static int offer(struct search_scan *scan, struct row *row)
 	if (!times_match(query, row) || !is_operation(scan, row->operation) ||
 	    (row->is_known && !span_matches(query, row)))
 		return 0;
-	if (!hits_accept(scan->hits, row->rank, row->start_unix_ns)) {
-		scan->hits->has_dropped = true;
+	memcpy(hit.trace_id, row->trace_id, TRACE_ID_BYTES);
+	memcpy(hit.span_id, row->span_id, SPAN_ID_BYTES);
+	if (is_shown(scan, &hit) || !is_good_enough(scan, row->rank, row->start_unix_ns))
 		return 0;
-	}
 	if (scan->without_ledger)
 		rc = has_no_ledger(scan, row);
 	if (rc > 0 && (is_vague || query->match))
 		rc = look_closely(scan, row);
 	if (rc <= 0)
 		return rc;
-	memcpy(hit.trace_id, row->trace_id, TRACE_ID_BYTES);
-	memcpy(hit.span_id, row->span_id, SPAN_ID_BYTES);
 	hit.place = row->place;
-	return hits_add(scan->hits, &hit);
+	return scan->visit ? scan->visit(&hit, row->wall_ns, scan->arg)
+			   : hits_add(scan->hits, &hit);
 }
 
 static int scan_spans(struct search_scan *scan, const struct block *block, uint32_t seq)
@@ -446,10 +469,8 @@ static int scan_part(struct search_scan *scan)
 	for (size_t i = 0; i < scan->candidates.len / sizeof(*candidates) && rc == 0; i++) {
 		if (is_late(scan))
 			break;
-		if (!hits_accept(scan->hits, candidates[i].bound, UINT64_MAX)) {
-			scan->hits->has_dropped = true;
+		if (!is_good_enough(scan, candidates[i].bound, UINT64_MAX))
 			break;
-		}
 		rc = scan_block(scan, candidates[i].seq);
 	}
 	return rc;

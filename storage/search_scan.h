@@ -12,6 +12,9 @@ struct search_scan {
 	struct view *view; /* borrowed, as the next two */
 	const struct store_query *query;
 	struct hits *hits;
+	/* Instead of hits: gets each row that matches, old ones of a span as well. */
+	int (*visit)(const struct hit *hit, uint64_t wall_ns, void *arg);
+	void *arg;
 	enum block_kind kind;
 	bool without_ledger; /* of the spans, only those that have none; their rank is 0 */
 	bool is_out_of_time;

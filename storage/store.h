@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Spans and ledgers on disk, found again by trace, by operation or by time.
  *
- * One writer thread, many readers. Every call may block on the disk, so none may be made from a
- * loop thread. Failures are negative errno: -ENOSPC the disk or the map is full, -EPROTO
- * the folder is of a newer version (-EPROTOTYPE: of an older one), -EEXIST it belongs to something
- * else, -EBUSY another spanwise has it, -EBADMSG damaged. What store_commit has accepted survives
- * kill -9 and power loss. */
+ * One writer thread, one that keeps order, many readers. Every call may block on the disk, so none
+ * may be made from a loop thread. Failures are negative errno: -ENOSPC the disk or the map is full,
+ * -EPROTO the folder is of a newer version (-EPROTOTYPE: of an older one), -EEXIST it belongs to
+ * something else, -EBUSY another spanwise has it, -EBADMSG damaged. What store_commit has accepted
+ * survives kill -9 and power loss. */
 #pragma once
 
 #include <stdbool.h>
@@ -67,10 +67,24 @@ struct store_group {
 
 int store_commit(struct store *store, const struct store_group *group, uint64_t now_unix_ns);
 
-/* Drops whole parts by age and bytes, and packs parts that are over, a bounded piece a call. Writer
- * thread, now and then: once a second, say. 1: there is more to pack, call again when idle; 0: all
- * is done. */
+/* Ends the part that takes commits, when its time is over. Writer thread, now and then. */
+int store_end_part(struct store *store, uint64_t now_unix_ns);
+
+/* Drops whole parts by age and bytes, and packs parts that are over, a bounded piece a call. One
+ * thread, now and then; commits go on meanwhile. 1: there is more to pack, call again when idle; 0:
+ * all is done. */
+int store_keep(struct store *store, uint64_t now_unix_ns);
+
+/* Both, for whoever has one thread only. */
 int store_maintain(struct store *store, uint64_t now_unix_ns);
+
+/* Where a span stands in the order of a search. */
+struct store_position {
+	uint8_t pass;  /* 1: behind all that have a ledger, because it has none */
+	uint64_t rank; /* by the sort; greater comes first */
+	uint64_t start_unix_ns;
+	uint8_t trace_id[TRACE_ID_BYTES], span_id[SPAN_ID_BYTES];
+};
 
 /* A stored span with its newest ledger. Everything is borrowed during the visit. */
 struct store_span {
@@ -80,6 +94,7 @@ struct store_span {
 	struct str service; /* resource.service_name, or "unknown_service" */
 	bool has_ledger;    /* false: not settled yet */
 	struct ledger ledger;
+	struct store_position position; /* in a search */
 };
 
 /* Visits the spans of one trace, oldest commit first, each once (a resent duplicate is skipped),
@@ -107,6 +122,7 @@ struct store_query {
 	enum store_sort
 		sort;   /* START: newest first; WALL, BLOCKED: largest first; RATIO: lowest first */
 	bool any_order; /* the best are chosen by `sort`, but visited as they lie: faster */
+	const struct store_position *after; /* only what comes behind it; NULL: all */
 	size_t limit;
 	uint64_t deadline_mono_ns; /* give up then; 0: never */
 	uint64_t (*mono_ns)(void); /* the caller's clock for the deadline */
@@ -122,6 +138,13 @@ struct store_query {
 int store_search(struct store *store, const struct store_query *query,
 		 int (*visit)(const struct store_span *span, void *arg), void *arg,
 		 bool *out_truncated);
+
+#define STORE_MAX_WALLS 200000
+
+/* Appends the wall (uint64_t, ns) of each settled span that the query selects, in no order; limit
+ * and sort are ignored. -E2BIG: they are more than STORE_MAX_WALLS. */
+int store_walls(struct store *store, const struct store_query *query, struct buf *out_walls,
+		bool *out_truncated);
 
 /* Distinct (service, operation, kind) of the live parts, sorted, with the number of spans. */
 int store_each_operation(struct store *store,

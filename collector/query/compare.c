@@ -148,8 +148,7 @@ static void put_side(struct json *json, const char *key, const struct selection 
 	json_uint(json, "of", rollup_cell_sum(&selection->all, ROLLUP_COUNT));
 	if (selection->quantile > 0.5) {
 		json_object(json, "slowest"); /* of the share that was asked for */
-		json_uint(json, "spans", selection->slowest.read);
-		json_uint(json, "of", slowest_of(&selection->slowest));
+		slowest_put(json, &selection->slowest);
 		json_end(json);
 	}
 	json_end(json);

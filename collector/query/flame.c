@@ -130,6 +130,7 @@ static int gather_spans(struct query *query, const struct selection *selection,
 		gather->flame.units = gather->flame.spans;
 		gather->flame.read = rc == 0 ? slowest.read : 0;
 		gather->flame.of = rc == 0 ? slowest_of(&slowest) : 0;
+		gather->flame.is_share_exact = rc == 0 && slowest.is_exact;
 		return rc;
 	}
 	rc = gather_trace(query, selection, gather);

@@ -18,15 +18,13 @@
 #define DEFAULT_LIMIT  20
 #define PEEK_MAX_BYTES ((size_t)4 << 20)
 #define MAX_PEEKS      16 /* traces of a page that are asked about in the engine */
-#define CURSOR_CHARS   72
-#define MAX_SKIP       10000 /* spans that start in the same ns at the edge of a page */
+#define CURSOR_CHARS   160
 
-/* Newest first, a page goes on below the last start, and skips what the page before had of it. */
+/* A page goes on behind the last span of the page before, whatever has come in since. */
 struct page {
 	bool is_wanted;
-	uint64_t start_unix_ns; /* of the last span */
-	size_t skip;            /* spans with exactly this start that were shown */
-	uint64_t dropped;       /* parts that had been dropped by then */
+	struct store_position last; /* the last span shown */
+	uint64_t dropped;           /* parts that had been dropped by then */
 };
 
 struct found {
@@ -55,24 +53,49 @@ static const char *sort_name(unsigned sort)
 	return names[sort];
 }
 
-/* "<start>-<skip>-<dropped>" as written below. */
+/* The number up to the next '-' or the end, which goes. */
+static bool take_number(char **at, uint64_t *out_number)
+{
+	char *end;
+
+	if (**at < '0' || **at > '9')
+		return false;
+	errno = 0;
+	*out_number = strtoull(*at, &end, 10);
+	*at = *end == '-' ? end + 1 : end;
+	return errno == 0 && (*end == '-' || *end == '\0');
+}
+
+static bool take_id(char **at, uint8_t *out_id, size_t bytes)
+{
+	bool is_id = strlen(*at) > 2 * bytes && (*at)[2 * bytes] == '-' &&
+		     hex_decode((struct str){ *at, 2 * bytes }, out_id, bytes);
+
+	*at += is_id ? 2 * bytes + 1 : 0;
+	return is_id;
+}
+
+/* "<sort>-<pass>-<rank>-<start>-<trace>-<span>-<dropped>" as written below. */
 static void read_cursor(struct params *params, int sort, struct page *page)
 {
 	struct str cursor = params_text(params, "cursor");
-	char text[CURSOR_CHARS] = "", *end;
+	char text[CURSOR_CHARS] = "", *at = text;
+	struct store_position *last = &page->last;
+	uint64_t of = 0, pass = 0;
 
 	if (!cursor.len)
 		return;
-	if (sort != STORE_SORT_START)
-		params_complain(params, "'cursor' goes with sort=start only");
+	page->is_wanted = true;
 	if (cursor.len < sizeof(text))
 		memcpy(text, cursor.data, cursor.len);
-	page->is_wanted = true;
-	page->start_unix_ns = strtoull(text, &end, 10);
-	page->skip = *end == '-' ? strtoull(end + 1, &end, 10) : 0;
-	page->dropped = *end == '-' ? strtoull(end + 1, &end, 10) : 0;
-	if (!page->skip || *end || page->skip > MAX_SKIP || page->start_unix_ns == UINT64_MAX)
+	if (!take_number(&at, &of) || !take_number(&at, &pass) || pass > 1 ||
+	    !take_number(&at, &last->rank) || !take_number(&at, &last->start_unix_ns) ||
+	    last->start_unix_ns == UINT64_MAX || !take_id(&at, last->trace_id, TRACE_ID_BYTES) ||
+	    !take_id(&at, last->span_id, SPAN_ID_BYTES) || !take_number(&at, &page->dropped) || *at)
 		params_complain(params, "'cursor' is none that was given out");
+	else if (of != (uint64_t)sort)
+		params_complain(params, "'cursor' was given out for another 'sort'");
+	last->pass = (uint8_t)pass;
 }
 
 /* What the engine knows of the trace by now; the spans of one stand together mostly. */
@@ -121,41 +144,37 @@ static void show(struct found *found, const struct store_span *stored)
 static int on_span(const struct store_span *span, void *arg)
 {
 	struct found *found = arg;
-	uint64_t start = span->span.start_unix_ns;
 
-	if (found->from.is_wanted && start == found->from.start_unix_ns && found->from.skip) {
-		found->from.skip--;
-	} else {
-		if (found->shown == found->limit)
-			return 1;
-		show(found, span);
-	}
-	found->last.skip = start == found->last.start_unix_ns ? found->last.skip + 1 : 1;
-	found->last.start_unix_ns = start;
+	show(found, span);
+	found->last.last = span->position;
 	return buf_error(found->json.buf) ? 1 : 0;
 }
 
 static void put_cursor(struct found *found, int sort)
 {
-	char text[CURSOR_CHARS];
+	const struct store_position *last = &found->last.last;
+	char text[CURSOR_CHARS], trace[2 * TRACE_ID_BYTES + 1], span[2 * SPAN_ID_BYTES + 1];
 
-	if (sort != STORE_SORT_START || found->shown < found->limit)
+	if (found->shown < found->limit)
 		return json_null(&found->json, "next_cursor");
-	snprintf(text, sizeof(text), "%" PRIu64 "-%zu-%" PRIu64, found->last.start_unix_ns,
-		 found->last.skip, found->last.dropped);
+	hex_encode(last->trace_id, TRACE_ID_BYTES, trace);
+	hex_encode(last->span_id, SPAN_ID_BYTES, span);
+	snprintf(text, sizeof(text), "%d-%u-%" PRIu64 "-%" PRIu64 "-%s-%s-%" PRIu64, sort,
+		 last->pass, last->rank, last->start_unix_ns, trace, span, found->last.dropped);
 	json_text(&found->json, "next_cursor", text);
 }
 
 /* What lies behind the cursor may have been dropped since it was given out: a page that silently
- * lacks spans would look like the end. */
-static bool is_gone(struct query *query, struct found *found)
+ * lacks spans would look like the end. By start, only what is older than all that is left is gone.
+ */
+static bool is_gone(struct query *query, struct found *found, int sort)
 {
 	struct store_stats stats;
 
 	store_stats(daemon_store(query->daemon), &stats);
 	found->last.dropped = stats.parts_dropped;
 	return found->from.is_wanted && found->from.dropped != stats.parts_dropped &&
-	       found->from.start_unix_ns < stats.oldest_unix_ns;
+	       (sort != STORE_SORT_START || found->from.last.start_unix_ns < stats.oldest_unix_ns);
 }
 
 void search_query(struct query *query)
@@ -173,14 +192,17 @@ void search_query(struct query *query)
 	read_cursor(params, sort, &found.from);
 	if (query_check(query) < 0)
 		return;
-	if (is_gone(query, &found))
+	if (is_gone(query, &found, sort))
 		return answer_fail(query->answer, 410, "gone",
 				   "the spans behind this cursor have been dropped by age or size");
 	query->answer->has_etag = true;
 	search->sort = sort;
-	search->limit = found.limit + found.from.skip;
+	search->limit = found.limit;
 	if (found.from.is_wanted)
-		search->to_unix_ns = found.from.start_unix_ns + 1;
+		search->after = &found.from.last;
+	if (found.from.is_wanted && sort == STORE_SORT_START &&
+	    (!search->to_unix_ns || search->to_unix_ns > found.from.last.start_unix_ns))
+		search->to_unix_ns = found.from.last.start_unix_ns + 1;
 	json_init(&found.json, &query->answer->body);
 	json_object(&found.json, NULL);
 	json_array(&found.json, "spans");

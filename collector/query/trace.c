@@ -26,7 +26,7 @@ struct piece {
 };
 
 struct gather {
-	const struct map *peeked; /* span id -> const struct ledger * */
+	const struct map *peeked; /* span id -> const struct ledger *; NULL: nobody was asked */
 	const uint8_t *only;      /* the one span wanted; NULL: all */
 	unsigned parts;           /* enum render_part */
 	struct stacks stacks;     /* their names */
@@ -63,16 +63,17 @@ static int on_span(const struct store_span *stored, void *arg)
 	struct gather *gather = arg;
 	struct store_span span = *stored;
 	size_t offset = gather->text.len;
-	const struct ledger **peeked = map_get(gather->peeked, span.span.span_id);
+	const struct ledger **peeked =
+		gather->peeked ? map_get(gather->peeked, span.span.span_id) : NULL;
 	struct json json;
 
-	if (gather->only && memcmp(gather->only, span.span.span_id, SPAN_ID_BYTES) != 0)
-		return 0;
 	if (peeked && supersedes(*peeked, stored)) {
 		span.has_ledger = true;
 		span.ledger = **peeked;
 	}
 	gather->all_settled &= span.has_ledger && span.ledger.settled;
+	if (gather->only && memcmp(gather->only, span.span.span_id, SPAN_ID_BYTES) != 0)
+		return 0;
 	json_init(&json, &gather->text);
 	render_span(&json, &span, gather->parts,
 		    &(struct render_names){ stacks_put_json, stacks_code, &gather->stacks });
@@ -108,8 +109,7 @@ static void put_trace(const struct gather *gather, const uint8_t trace_id[TRACE_
 	json_end(&json);
 }
 
-/* Asked before the store: what settles in between then stands in one of the two. An engine that is
- * busy or gone only costs the ledgers that are not settled. */
+/* An engine that is busy or gone only costs the ledgers that are not settled. */
 static int peek(struct query *query, const uint8_t trace_id[TRACE_ID_BYTES], struct arena *arena,
 		struct map *peeked)
 {
@@ -128,9 +128,24 @@ static int peek(struct query *query, const uint8_t trace_id[TRACE_ID_BYTES], str
 	return 0;
 }
 
-/* Reads the trace into `gather`; failures are answered. */
-static int collect(struct query *query, const uint8_t trace_id[TRACE_ID_BYTES],
-		   struct gather *gather)
+static void forget(struct gather *gather)
+{
+	buf_clear(&gather->text);
+	gather->count = 0;
+	gather->all_settled = true;
+}
+
+static int read_all(struct query *query, const uint8_t trace_id[TRACE_ID_BYTES],
+		    struct gather *gather)
+{
+	forget(gather);
+	return store_each_of_trace(daemon_store(query->daemon), trace_id, on_span, gather);
+}
+
+/* Once more, with what the engine knows: asked before the store, so what settles in between stands
+ * in one of the two. */
+static int read_unsettled(struct query *query, const uint8_t trace_id[TRACE_ID_BYTES],
+			  struct gather *gather)
 {
 	struct arena arena;
 	struct map peeked;
@@ -138,19 +153,31 @@ static int collect(struct query *query, const uint8_t trace_id[TRACE_ID_BYTES],
 
 	arena_init(&arena, PEEK_MAX_BYTES);
 	map_init(&peeked, SPAN_ID_BYTES, sizeof(struct ledger *), clock_mono_ns());
-	buf_init(&gather->text, ANSWER_MAX_BYTES);
-	stacks_init(&gather->stacks, query->daemon);
 	gather->peeked = &peeked;
-	gather->all_settled = true;
 	rc = peek(query, trace_id, &arena, &peeked);
 	if (rc == 0)
-		rc = store_each_of_trace(daemon_store(query->daemon), trace_id, on_span, gather);
-	if (rc == 0 && gather->count)
-		qsort(gather->pieces, gather->count, sizeof(*gather->pieces), by_start);
+		rc = read_all(query, trace_id, gather);
 	gather->peeked = NULL;
-	stacks_fini(&gather->stacks);
 	map_fini(&peeked);
 	arena_fini(&arena);
+	return rc;
+}
+
+/* Reads the trace into `gather`. The engine, which has better to do, is asked only for a trace of
+ * which something has not settled. */
+static int collect(struct query *query, const uint8_t trace_id[TRACE_ID_BYTES],
+		   struct gather *gather)
+{
+	int rc;
+
+	buf_init(&gather->text, ANSWER_MAX_BYTES);
+	stacks_init(&gather->stacks, query->daemon);
+	rc = read_all(query, trace_id, gather);
+	if (rc == 0 && !gather->all_settled)
+		rc = read_unsettled(query, trace_id, gather);
+	if (rc == 0 && gather->count)
+		qsort(gather->pieces, gather->count, sizeof(*gather->pieces), by_start);
+	stacks_fini(&gather->stacks);
 	return rc;
 }
 

@@ -45,8 +45,7 @@ static int put(struct query *query, const struct gather *gather, const struct sl
 	json_object(&json, NULL);
 	json_uint(&json, "threshold_ns", slowest->threshold_ns);
 	json_object(&json, "covered");
-	json_uint(&json, "spans", slowest->read);
-	json_uint(&json, "of", slowest_of(slowest));
+	slowest_put(&json, slowest);
 	json_uint(&json, "with_figures", rollup_cell_figured(&gather->cell));
 	json_end(&json);
 	json_uint(&json, "wall_sum_ns", rollup_cell_sum(&gather->cell, ROLLUP_WALL_NS));

@@ -28,7 +28,7 @@
 static struct store_span stored[8];
 static size_t stored_count;
 static struct ledger peeked[4];
-static size_t peeked_count;
+static size_t peeked_count, peek_count;
 static struct store_query asked;
 static bool is_ready;
 static struct store_stats stats;
@@ -107,6 +107,7 @@ int engine_peek(struct engine *engine, const uint8_t trace_id[TRACE_ID_BYTES], s
 
 	(void)engine;
 	(void)trace_id;
+	peek_count++;
 	if (peeked_count == 0 || !copy)
 		return -ENOENT;
 	memcpy(copy, peeked, sizeof(peeked));
@@ -131,19 +132,42 @@ int store_search(struct store *store, const struct store_query *query,
 		 int (*visit)(const struct store_span *span, void *arg), void *arg,
 		 bool *out_truncated)
 {
-	size_t found = 0;
+	size_t found = 0, i = 0;
 	int rc = 0;
 
 	(void)store;
 	asked = *query;
 	*out_truncated = false;
-	for (size_t i = 0; i < stored_count && found < query->limit && rc == 0; i++) {
-		if (query->to_unix_ns && stored[i].span.start_unix_ns >= query->to_unix_ns)
-			continue;
+	while (query->after &&
+	       memcmp(query->after->span_id, stored[i++].span.span_id, SPAN_ID_BYTES) != 0)
+		;
+	for (; i < stored_count && found < query->limit && rc == 0; i++) {
+		struct store_position *position = &stored[i].position;
+
 		found++;
+		position->rank = position->start_unix_ns = stored[i].span.start_unix_ns;
+		memcpy(position->trace_id, stored[i].span.trace_id, TRACE_ID_BYTES);
+		memcpy(position->span_id, stored[i].span.span_id, SPAN_ID_BYTES);
 		rc = visit(&stored[i], arg);
 	}
 	return rc;
+}
+
+/* Of what has settled. */
+int store_walls(struct store *store, const struct store_query *query, struct buf *out_walls,
+		bool *out_truncated)
+{
+	(void)store;
+	(void)query;
+	*out_truncated = false;
+	for (size_t i = 0; i < stored_count; i++) {
+		const struct span *span = &stored[i].span;
+		uint64_t wall_ns = span->end_unix_ns - span->start_unix_ns;
+
+		if (stored[i].has_ledger)
+			buf_append(out_walls, &wall_ns, sizeof(wall_ns));
+	}
+	return buf_error(out_walls);
 }
 
 void store_stats(struct store *store, struct store_stats *out_stats)
@@ -233,7 +257,7 @@ static struct ledger_wait waits[] = { {
 static int reset(void **state)
 {
 	(void)state;
-	stored_count = peeked_count = 0;
+	stored_count = peeked_count = peek_count = 0;
 	is_ready = true;
 	return 0;
 }
@@ -331,6 +355,26 @@ static void the_newer_of_stored_and_pending_ledgers_is_shown(void **state)
 	json_read_free(root);
 }
 
+/* The engine has better to do, and may be busy: then settled traces are read all the same. */
+static void a_settled_trace_is_read_without_the_engine(void **state)
+{
+	struct json_value *root;
+	struct store_span *span = add_span(1, START, 100);
+
+	(void)state;
+	span->has_ledger = true;
+	span->ledger = make_ledger(1, 1, true);
+	root = ask("/api/v1/traces/" TRACE, "", 200);
+	assert_true(json_read_bool(root, "settled"));
+	assert_int_equal(peek_count, 0);
+	json_read_free(root);
+	/* A late span is on its way to new ledgers for all of them. */
+	add_span(2, START + 50, 10);
+	root = ask("/api/v1/spans/" TRACE "/0000000000000001", "", 200);
+	assert_int_equal(peek_count, 1);
+	json_read_free(root);
+}
+
 static void a_search_shows_what_the_engine_knows_by_now(void **state)
 {
 	const struct json_value *span;
@@ -398,7 +442,7 @@ static void conditions_reach_the_store(void **state)
 static void pages_neither_repeat_nor_skip_spans_of_one_start(void **state)
 {
 	static const uint64_t starts[] = { 9, 7, 7, 7, 7, 7, 3 };
-	char query[64] = "limit=2";
+	char query[256] = "limit=2";
 	unsigned seen = 0;
 
 	(void)state;
@@ -535,7 +579,7 @@ static void services_list_their_operations(void **state)
 
 static void a_cursor_into_dropped_data_is_gone(void **state)
 {
-	char query[128];
+	char query[256], by_wall[256];
 	struct json_value *root;
 
 	(void)state;
@@ -544,12 +588,19 @@ static void a_cursor_into_dropped_data_is_gone(void **state)
 	root = ask("/api/v1/spans", "limit=1", 200);
 	snprintf(query, sizeof(query), "cursor=%s", json_read_text(root, "next_cursor"));
 	json_read_free(root);
+	root = ask("/api/v1/spans", "limit=1&sort=wall", 200);
+	snprintf(by_wall, sizeof(by_wall), "sort=wall&cursor=%s",
+		 json_read_text(root, "next_cursor"));
+	json_read_free(root);
+	expect_error("/api/v1/spans", by_wall + strlen("sort=wall&"), 400, "bad_parameter");
+	json_read_free(ask("/api/v1/spans", by_wall, 200));
 	json_read_free(ask("/api/v1/spans", query, 200));
 	stats.parts_dropped = 1;
 	stats.oldest_unix_ns = START;
 	json_read_free(ask("/api/v1/spans", query, 200));
 	stats.oldest_unix_ns = START + 1;
 	json_read_free(ask("/api/v1/spans", query, 410));
+	json_read_free(ask("/api/v1/spans", by_wall, 410));
 	stats = (struct store_stats){ 0 };
 }
 
@@ -573,6 +624,7 @@ int main(void)
 		cmocka_unit_test_setup(errors_have_a_status_and_a_code, reset),
 		cmocka_unit_test_setup(spans_of_a_trace_come_by_start, reset),
 		cmocka_unit_test_setup(the_newer_of_stored_and_pending_ledgers_is_shown, reset),
+		cmocka_unit_test_setup(a_settled_trace_is_read_without_the_engine, reset),
 		cmocka_unit_test_setup(a_search_shows_what_the_engine_knows_by_now, reset),
 		cmocka_unit_test_setup(one_span_is_found_among_its_trace, reset),
 		cmocka_unit_test_setup(conditions_reach_the_store, reset),

@@ -247,6 +247,18 @@ static struct store_query random_query(struct model *model)
 	return query;
 }
 
+static void expect(struct model *model, const struct store_query *query, struct expected *expected)
+{
+	expected->count = expected->at = 0;
+	for (size_t i = 0; i < SPANS; i++) {
+		if (matches(&model->truths[i], query))
+			expected->truths[expected->count++] = &model->truths[i];
+	}
+	model_sort = query->sort;
+	if (expected->count)
+		qsort(expected->truths, expected->count, sizeof(expected->truths[0]), compare);
+}
+
 static void try_queries(struct model *model)
 {
 	static struct expected expected;
@@ -255,18 +267,75 @@ static void try_queries(struct model *model)
 		struct store_query query = random_query(model);
 		bool truncated = true;
 
-		expected.count = expected.at = 0;
-		for (size_t j = 0; j < SPANS; j++) {
-			if (matches(&model->truths[j], &query))
-				expected.truths[expected.count++] = &model->truths[j];
-		}
-		model_sort = query.sort;
-		if (expected.count)
-			qsort(expected.truths, expected.count, sizeof(expected.truths[0]), compare);
+		expect(model, &query, &expected);
 		assert_int_equal(store_search(model->store, &query, check, &expected, &truncated),
 				 0);
 		assert_int_equal(expected.at, MIN(expected.count, query.limit));
 		assert_false(truncated);
+	}
+}
+
+/* Revisions and resent spans count once, what has not settled does not count. */
+static void try_walls(struct model *model)
+{
+	for (int i = 0; i < QUERIES / 2; i++) {
+		struct store_query query = random_query(model);
+		uint64_t sums[2] = { 0 }, found[2] = { 0 };
+		bool truncated = true;
+		struct buf walls;
+
+		query.grade = query.reason = -1;
+		query.max_ratio = -1;
+		buf_init(&walls, 0);
+		assert_int_equal(store_walls(model->store, &query, &walls, &truncated), 0);
+		assert_false(truncated);
+		for (; found[0] < walls.len / sizeof(uint64_t); found[0]++)
+			found[1] += ((uint64_t *)(void *)walls.data)[found[0]];
+		for (size_t j = 0; j < SPANS; j++) {
+			const struct truth *truth = &model->truths[j];
+
+			if (truth->has_ledger && matches(truth, &query)) {
+				sums[0]++;
+				sums[1] += truth->span.wall_ns;
+			}
+		}
+		assert_int_equal(found[0], sums[0]);
+		assert_int_equal(found[1], sums[1]);
+		buf_fini(&walls);
+	}
+}
+
+struct page {
+	struct expected expected;
+	struct store_position last;
+	size_t count;
+};
+
+static int turn(const struct store_span *span, void *arg)
+{
+	struct page *page = arg;
+
+	page->count++;
+	page->last = span->position;
+	return check(span, &page->expected);
+}
+
+/* Pages show all, each once, in whatever order. */
+static void try_pages(struct model *model)
+{
+	static struct page page;
+
+	for (int i = 0; i < QUERIES / 8; i++) {
+		struct store_query query = random_query(model);
+
+		query.limit = 40 + below(model, 300);
+		expect(model, &query, &page.expected);
+		do {
+			page.count = 0;
+			assert_int_equal(store_search(model->store, &query, turn, &page, NULL), 0);
+			query.after = &page.last;
+		} while (page.count == query.limit);
+		assert_int_equal(page.expected.at, page.expected.count);
 	}
 }
 
@@ -299,6 +368,8 @@ static int teardown(void **state)
 static void searches_find_what_a_simple_model_finds(void **state)
 {
 	try_queries(*state);
+	try_walls(*state);
+	try_pages(*state);
 }
 
 static void and_after_the_parts_are_packed(void **state)
@@ -310,6 +381,8 @@ static void and_after_the_parts_are_packed(void **state)
 	store_stats(model->store, &stats);
 	assert_true(stats.parts > 1);
 	try_queries(model);
+	try_walls(model);
+	try_pages(model);
 }
 
 static void and_after_reopening(void **state)
