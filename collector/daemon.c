@@ -21,6 +21,7 @@
 #include "collector/engine.h"
 #include "collector/export/forward.h"
 #include "collector/http_conn.h"
+#include "collector/keeper.h"
 #include "collector/log.h"
 #include "collector/memory_plan.h"
 #include "collector/metrics.h"
@@ -31,6 +32,7 @@
 #include "collector/self_watch.h"
 #include "collector/stack_book.h"
 #include "collector/strangers.h"
+#include "collector/thread_rank.h"
 #include "collector/writer.h"
 #include "storage/store.h"
 
@@ -76,6 +78,7 @@ struct daemon {
 	struct stack_book *stacks;
 	struct store *store;
 	struct writer *writer;
+	struct keeper *keeper;
 	struct engine *engine;
 	struct probe_watch *watch;
 	struct alerter *alerter;
@@ -443,6 +446,8 @@ static int start(struct daemon *daemon)
 	if (rc == 0)
 		rc = start_writer(daemon);
 	if (rc == 0)
+		rc = keeper_start(daemon->store, &daemon->keeper);
+	if (rc == 0)
 		rc = start_engine(daemon);
 	if (rc == 0)
 		rc = start_alerter(daemon);
@@ -481,6 +486,7 @@ static void tear_down(struct daemon *daemon)
 	alerter_stop(daemon->alerter);
 	probe_watch_free(daemon->watch);
 	engine_stop(daemon->engine);
+	keeper_stop(daemon->keeper);
 	writer_stop(daemon->writer);
 	forward_stop(daemon->forward);
 	network_free(daemon->network);
@@ -513,6 +519,7 @@ int daemon_run(const struct config *config)
 	memory_plan_tell_heap();
 	start_probe(daemon);
 	rc = start(daemon);
+	thread_rank_set(THREAD_RANK_INGEST);
 	if (rc == 0) {
 		uv_run(&daemon->loop, UV_RUN_DEFAULT);
 		rc = daemon->result;

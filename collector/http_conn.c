@@ -10,6 +10,7 @@
 #include "collector/address.h"
 #include "collector/base/buf.h"
 #include "collector/base/compress.h"
+#include "collector/base/macros.h"
 #include "collector/base/map.h"
 #include "collector/daemon.h"
 #include "collector/http1.h"
@@ -21,6 +22,7 @@
 #include "collector/net/tokens.h"
 #include "collector/net/transport.h"
 #include "collector/query.h"
+#include "collector/query_lanes.h"
 
 #define MAX_BODY_BYTES    ((size_t)64 << 10)  /* every route is a GET: bodies are dropped */
 #define MAX_PENDING_BYTES ((size_t)256 << 10) /* pipelined ahead of the answer */
@@ -38,7 +40,7 @@ struct http_server {
 	bool stopping;
 	unsigned holders; /* the listening handle and each connection */
 	unsigned conn_count;
-	unsigned working; /* requests in the pool */
+	struct query_lanes lanes;
 	struct http_conn *conns;
 };
 
@@ -60,7 +62,7 @@ struct http_conn {
 	unsigned holders; /* transport, timer, and the request in the pool */
 	struct transport transport;
 	uv_timer_t timer;
-	uv_work_t work;
+	struct query_job job;
 	struct http1 http;
 	struct buf pending; /* bytes after the request at work */
 	struct buf out;
@@ -259,9 +261,9 @@ static bool is_allowed(const struct http_conn *conn, struct answer *answer)
 	return true;
 }
 
-static void on_work(uv_work_t *work)
+static void on_query(struct query_job *job)
 {
-	struct http_conn *conn = work->data;
+	struct http_conn *conn = CONTAINER_OF(job, struct http_conn, job);
 	const struct http1_request *request = &conn->http.request;
 	struct daemon *daemon = conn->server->daemon;
 	struct answer answer;
@@ -279,15 +281,12 @@ static void on_work(uv_work_t *work)
 	answer_fini(&answer);
 }
 
-static void on_work_done(uv_work_t *work, int status)
+static void on_query_done(struct query_job *job)
 {
-	struct http_conn *conn = work->data;
+	struct http_conn *conn = CONTAINER_OF(job, struct http_conn, job);
 
-	conn->server->working--;
-	if (!conn->stopping && status == 0)
+	if (!conn->stopping)
 		start_writing(conn);
-	else
-		conn_stop(conn);
 	conn_release(conn);
 }
 
@@ -308,21 +307,18 @@ static void answer_now(struct http_conn *conn, int status, const char *headers, 
 static void start_work(struct http_conn *conn)
 {
 	conn->keep_alive = conn->http.request.keep_alive;
-	if (conn->server->working >= HTTP_MAX_WORKING) {
+	if (conn->server->lanes.count >= HTTP_MAX_WORKING) {
 		metrics_add(daemon_metrics(conn->server->daemon), METRIC_API_ERRORS, 1);
 		return answer_now(conn, 429, "Retry-After: 1\r\n", "too_many_queries",
 				  "too many queries are waiting already: come again in a second");
 	}
 	conn->state = CONN_WORKING;
-	conn->work.data = conn;
+	conn->job.is_long = query_is_long(conn->http.request.path);
+	conn->job.run = on_query;
+	conn->job.done = on_query_done;
 	uv_timer_stop(&conn->timer);
 	conn->holders++;
-	conn->server->working++;
-	if (uv_queue_work(conn->timer.loop, &conn->work, on_work, on_work_done) < 0) {
-		conn->server->working--;
-		conn->holders--;
-		conn_stop(conn);
-	}
+	query_lanes_start(&conn->server->lanes, &conn->job);
 }
 
 static void answer_broken(struct http_conn *conn)
@@ -448,6 +444,7 @@ static struct http_server *server_new(const struct http_server_options *options)
 		return NULL;
 	}
 	server->daemon = options->daemon;
+	server->lanes.loop = options->loop;
 	server->tokens = options->tokens;
 	server->origins = options->origins;
 	server->is_local = address_check(options->address) == ADDRESS_LOOPBACK;

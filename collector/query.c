@@ -10,8 +10,9 @@
 static const struct route {
 	const char *path;
 	void (*handler)(struct query *query);
+	enum { SHORT, LONG } lane;
 } routes[] = {
-#define X(path, handler, summary) { path, handler },
+#define X(path, handler, lane, summary) { path, handler, lane },
 #include "collector/query.def"
 #undef X
 };
@@ -68,6 +69,17 @@ static void dispatch(struct query *query, struct str path)
 	}
 	answer_fail(query->answer, 404, "no_such_path", "there is nothing at %.*s", (int)path.len,
 		    path.data);
+}
+
+bool query_is_long(struct str path)
+{
+	struct str segments[QUERY_SEGMENTS];
+
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+		if (matches(routes[i].path, path, segments))
+			return routes[i].lane == LONG;
+	}
+	return true; /* percent-encoded, say */
 }
 
 void query_run(struct daemon *daemon, struct str path, struct str query_text, struct str accept,

@@ -29,10 +29,13 @@ struct query {
 void query_run(struct daemon *daemon, struct str path, struct str query, struct str accept,
 	       struct answer *answer);
 
+/* Whether it may take longer than a moment. `path` as it came. */
+bool query_is_long(struct str path);
+
 /* For handlers: params_check, answered with 400 when it fails. */
 int query_check(struct query *query);
 
 /* The handlers, one for each row of the table. */
-#define X(path, handler, summary) void handler(struct query *query);
+#define X(path, handler, lane, summary) void handler(struct query *query);
 #include "collector/query.def"
 #undef X

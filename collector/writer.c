@@ -14,12 +14,12 @@
 #include "collector/metrics.h"
 #include "collector/queue.h"
 #include "collector/stack_book.h"
+#include "collector/thread_rank.h"
 #include "collector/ticket.h"
 #include "storage/store.h"
 
-#define RETRY_EVERY_NS    NS_PER_SEC
-#define MAINTAIN_EVERY_NS (5 * NS_PER_SEC)
-#define PACKING_REST      2 /* steps' time between two steps: a part is packed in a third of ours */
+#define RETRY_EVERY_NS NS_PER_SEC
+#define LOOK_EVERY_NS  (5 * NS_PER_SEC)
 
 #define ROWS_BYTES ((size_t)256 << 10)
 
@@ -49,7 +49,7 @@ struct writer {
 	const uint8_t **none_causes;
 	struct store_ledger_rows *row_views;
 	size_t batch_room, cause_room, row_room;
-	uint64_t next_maintain_ns;
+	uint64_t next_look_ns;
 };
 
 /* What one commit is made of. */
@@ -233,28 +233,25 @@ static int write_group(struct writer *writer, struct group *group)
 	return rc;
 }
 
-static void maintain(struct writer *writer)
+/* Without commits nobody else would notice that a part's hour is over. */
+static void end_part(struct writer *writer)
 {
 	uint64_t now_ns = clock_mono_ns();
 	int rc;
 
-	if (now_ns < writer->next_maintain_ns)
+	if (now_ns < writer->next_look_ns)
 		return;
-	rc = store_maintain(writer->options.store, clock_unix_ns());
-	writer->next_maintain_ns = now_ns + MAINTAIN_EVERY_NS;
-	if (rc > 0) /* a part is being packed */
-		writer->next_maintain_ns = now_ns + (1 + PACKING_REST) * (clock_mono_ns() - now_ns);
+	writer->next_look_ns = now_ns + LOOK_EVERY_NS;
+	rc = store_end_part(writer->options.store, clock_unix_ns());
 	if (rc < 0)
-		LOG_LIMITED(LOG_WARNING, "store: old parts could not be dropped or closed: %s",
-			    strerror(-rc));
+		LOG_LIMITED(LOG_WARNING, "store: a part could not be ended: %s", strerror(-rc));
 }
 
 /* Waits until there is something to write. After a failure, ledgers alone are no reason to hurry.
  * Returns false when it is over and nothing is left. */
 static bool wait_for_group(struct writer *writer, int last_error, struct group *out_group)
 {
-	uint64_t until_ns =
-		last_error ? clock_mono_ns() + RETRY_EVERY_NS : writer->next_maintain_ns;
+	uint64_t until_ns = last_error ? clock_mono_ns() + RETRY_EVERY_NS : writer->next_look_ns;
 	struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_SEC),
 				  .tv_nsec = (long)(until_ns % NS_PER_SEC) };
 	bool goes_on;
@@ -297,6 +294,7 @@ static void *run(void *arg)
 	int rc = 0;
 
 	pthread_setname_np(pthread_self(), "writer");
+	thread_rank_set(THREAD_RANK_INGEST);
 	while (wait_for_group(writer, rc, &group)) {
 		struct arena names;
 
@@ -307,7 +305,7 @@ static void *run(void *arg)
 		arena_fini(&names);
 		if (rc < 0 && is_stopping(writer))
 			break;
-		maintain(writer);
+		end_part(writer);
 	}
 	return NULL;
 }

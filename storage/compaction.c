@@ -131,6 +131,7 @@ static int swap(struct store *store, struct compaction *work)
 		part_remove_file(from->path, PART_CLOSED_FILE);
 	if (rc == 0) {
 		part_remove_open_files(from->path);
+		fresh->is_over = true;
 		part_list_replace(store, from, fresh);
 	}
 	free(fresh_path);
@@ -153,16 +154,21 @@ static int step_finish(struct store *store)
 	return rc;
 }
 
-static struct part *next_part(const struct store *store)
+/* Borrowed: while it is in the list, nobody but us removes it. NULL: all are packed. */
+static struct part *next_part(struct store *store)
 {
-	for (size_t i = 0; i < store->part_count; i++) {
+	struct part *next = NULL;
+
+	pthread_mutex_lock(&store->lock);
+	for (size_t i = 0; i < store->part_count && !next; i++) {
 		struct part *part = store->parts[i];
 
-		if (!part->is_closed && part != store->current && !part->cannot_be_packed &&
+		if (part->is_over && !part->is_closed && !part->cannot_be_packed &&
 		    part->totals.blocks)
-			return part;
+			next = part;
 	}
-	return NULL;
+	pthread_mutex_unlock(&store->lock);
+	return next;
 }
 
 static int open_target(struct compaction *work)

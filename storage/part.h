@@ -51,7 +51,8 @@ struct part {
 	uint64_t spilled_seq;      /* blocks up to here are in the runs on disk */
 	uint32_t run_count;        /* ... and these are the runs */
 	bool cannot_be_packed;     /* damaged, or its disk failed: stays as it is */
-	struct part_totals totals; /* guarded by the store's lock */
+	struct part_totals totals; /* guarded by the store's lock, as the next */
+	bool is_over;              /* takes no more commits; the writer is done with it */
 	struct young_run young;
 	struct operations names;
 	struct rollups rollups;

@@ -73,8 +73,9 @@ static int open_one(struct store *store, const char *path, uint64_t start, bool 
 		if (is_closed)
 			part_remove_open_files(path);
 	}
+	part->is_over = is_closed || store->options.read_only;
 	rc = append(store, part);
-	if (rc < 0 || is_closed || store->options.read_only)
+	if (rc < 0 || part->is_over)
 		return rc;
 	store->current = part;
 	return is_last ? 0 : part_list_end(store, false);
@@ -193,8 +194,10 @@ int part_list_begin(struct store *store, uint64_t now_unix_ns)
 	struct part *part = NULL;
 	int rc;
 
+	pthread_mutex_lock(&store->lock);
 	if (store->part_count)
 		start = MAX(start, store->parts[store->part_count - 1]->start_unix_ns + 1);
+	pthread_mutex_unlock(&store->lock);
 	rc = create(store, start, &part);
 	if (rc == 0)
 		rc = append(store, part);
@@ -232,20 +235,24 @@ static int reopen_for_reading(struct store *store, struct part *part)
 	if (rc < 0)
 		return rc;
 	fresh->cannot_be_packed = true; /* its youngest run cannot be written */
+	fresh->is_over = true;
 	part_list_replace(store, part, fresh);
 	return 0;
 }
 
-int part_list_end(struct store *store, bool is_broken)
+static void set_over(struct store *store, struct part *part)
 {
-	struct part *part = store->current;
-	struct txn txn;
-	int rc;
+	pthread_mutex_lock(&store->lock);
+	part->is_over = true;
+	pthread_mutex_unlock(&store->lock);
+}
 
-	store->current = NULL;
-	if (is_broken)
-		return reopen_for_reading(store, part);
-	rc = txn_begin_write(part->env, &txn);
+/* The index's youngest run, and how far the log goes. */
+static int write_end(struct part *part)
+{
+	struct txn txn;
+	int rc = txn_begin_write(part->env, &txn);
+
 	if (rc < 0)
 		return rc;
 	if (part->young.count)
@@ -260,6 +267,19 @@ int part_list_end(struct store *store, bool is_broken)
 	return rc;
 }
 
+int part_list_end(struct store *store, bool is_broken)
+{
+	struct part *part = store->current;
+	int rc;
+
+	store->current = NULL;
+	if (is_broken)
+		return reopen_for_reading(store, part);
+	rc = write_end(part);
+	set_over(store, part);
+	return rc;
+}
+
 void part_list_replace(struct store *store, struct part *old, struct part *fresh)
 {
 	pthread_mutex_lock(&store->lock);
@@ -271,14 +291,12 @@ void part_list_replace(struct store *store, struct part *old, struct part *fresh
 	part_release(old);
 }
 
-int part_list_drop_oldest(struct store *store)
+int part_list_drop_oldest(struct store *store, struct part *part)
 {
-	struct part *part = store->parts[0];
 	char *gone = folder_part_path(&store->folder, part->start_unix_ns, ".gone");
 	int rc = gone ? folder_rename(&store->folder, part->path, gone) : -ENOMEM;
 
 	if (rc == 0) {
-		folder_remove(gone);
 		pthread_mutex_lock(&store->lock);
 		memmove(store->parts, store->parts + 1,
 			--store->part_count * sizeof(struct part *));
@@ -286,6 +304,7 @@ int part_list_drop_oldest(struct store *store)
 		store->stats.spans_dropped += part->totals.spans;
 		pthread_mutex_unlock(&store->lock);
 		part_release(part);
+		folder_remove(gone);
 	}
 	free(gone);
 	return rc;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of a store: found at opening, added, replaced and removed by the writer. */
+/* The parts of a store: found at opening, added by the writer, which also says when one is over;
+ * from then on replaced and removed by whoever keeps order. */
 #pragma once
 
 #include "storage/store_internal.h"
@@ -16,5 +17,5 @@ bool part_list_is_over(const struct store *store, uint64_t now_unix_ns);
 int part_list_end(struct store *store, bool is_broken);
 /* Takes `fresh` in place of `old`, of which a reference goes. */
 void part_list_replace(struct store *store, struct part *old, struct part *fresh);
-/* Removes the oldest part, its files too. */
-int part_list_drop_oldest(struct store *store);
+/* Removes the oldest part, which is `part`, its files too. */
+int part_list_drop_oldest(struct store *store, struct part *part);

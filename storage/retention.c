@@ -29,28 +29,47 @@ static uint64_t total_bytes(const struct store *store)
 	return bytes;
 }
 
-static bool is_due(const struct store *store, uint64_t now_unix_ns)
+/* The oldest part, if it has to go; borrowed. */
+static struct part *due_part(struct store *store, uint64_t now_unix_ns)
 {
-	uint64_t max_age_ns = store->options.max_age_ns, end = oldest_end(store);
+	uint64_t max_age_ns = store->options.max_age_ns, max_bytes = store->options.max_bytes, end;
+	struct part *due = NULL;
 
-	if (store->part_count == 0 || store->parts[0] == store->current)
-		return false;
-	if (max_age_ns && end < now_unix_ns && now_unix_ns - end > max_age_ns)
-		return true;
-	return store->options.max_bytes && total_bytes(store) > store->options.max_bytes;
+	pthread_mutex_lock(&store->lock);
+	if (store->part_count && store->parts[0]->is_over) {
+		end = oldest_end(store);
+		if ((max_age_ns && end < now_unix_ns && now_unix_ns - end > max_age_ns) ||
+		    (max_bytes && total_bytes(store) > max_bytes))
+			due = store->parts[0];
+	}
+	pthread_mutex_unlock(&store->lock);
+	return due;
 }
 
-int store_maintain(struct store *store, uint64_t now_unix_ns)
+int store_end_part(struct store *store, uint64_t now_unix_ns)
 {
+	if (store->options.read_only)
+		return -EROFS;
+	return part_list_is_over(store, now_unix_ns) ? part_list_end(store, false) : 0;
+}
+
+int store_keep(struct store *store, uint64_t now_unix_ns)
+{
+	struct part *due;
 	int rc = 0;
 
 	if (store->options.read_only)
 		return -EROFS;
-	if (part_list_is_over(store, now_unix_ns))
-		rc = part_list_end(store, false);
-	while (rc == 0 && is_due(store, now_unix_ns)) {
-		compaction_forget(store, store->parts[0]);
-		rc = part_list_drop_oldest(store);
+	while (rc == 0 && (due = due_part(store, now_unix_ns))) {
+		compaction_forget(store, due);
+		rc = part_list_drop_oldest(store, due);
 	}
 	return rc < 0 ? rc : compaction_step(store);
+}
+
+int store_maintain(struct store *store, uint64_t now_unix_ns)
+{
+	int rc = store_end_part(store, now_unix_ns);
+
+	return rc < 0 ? rc : store_keep(store, now_unix_ns);
 }

@@ -13,13 +13,17 @@ int rollups_init(struct rollups *rollups, uint64_t seed)
 {
 	*rollups = (struct rollups){ .is_broken = false };
 	rollup_table_init(&rollups->young, seed);
+	rollup_table_init(&rollups->fresh, seed);
+	pthread_mutex_init(&rollups->fresh_lock, NULL);
 	return -pthread_mutex_init(&rollups->lock, NULL);
 }
 
 void rollups_fini(struct rollups *rollups)
 {
 	rollup_table_fini(&rollups->young);
+	rollup_table_fini(&rollups->fresh);
 	pthread_mutex_destroy(&rollups->lock);
+	pthread_mutex_destroy(&rollups->fresh_lock);
 }
 
 /* To the first entry that is not before `at`. -ENOENT: none. */
@@ -133,6 +137,48 @@ static int load_again(struct part *part)
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* Locked. What was committed while somebody read. */
+static void take_fresh(struct rollups *rollups)
+{
+	struct rollup_table fresh;
+
+	pthread_mutex_lock(&rollups->fresh_lock);
+	fresh = rollups->fresh;
+	rollup_table_init(&rollups->fresh, fresh.cells.seed);
+	rollups->is_broken |= rollups->is_fresh_broken;
+	rollups->is_fresh_broken = false;
+	pthread_mutex_unlock(&rollups->fresh_lock);
+	if (rollup_table_merge_all(&rollups->young, &fresh) < 0)
+		rollups->is_broken = true;
+	rollup_table_fini(&fresh);
+}
+
+static bool has_fresh(struct rollups *rollups)
+{
+	bool has;
+
+	pthread_mutex_lock(&rollups->fresh_lock);
+	has = rollups->fresh.cells.count || rollups->is_fresh_broken;
+	pthread_mutex_unlock(&rollups->fresh_lock);
+	return has;
+}
+
+static void lock_young(struct rollups *rollups)
+{
+	pthread_mutex_lock(&rollups->lock);
+	take_fresh(rollups);
+}
+
+/* Whoever holds the lock when something is committed takes it in; so it never lies there unseen. */
+static void unlock_young(struct rollups *rollups)
+{
+	do {
+		if (has_fresh(rollups))
+			take_fresh(rollups);
+		pthread_mutex_unlock(&rollups->lock);
+	} while (has_fresh(rollups) && pthread_mutex_trylock(&rollups->lock) == 0);
+}
+
 void rollups_committed(struct part *part, const struct rollup_table *added, uint64_t now_unix_ns)
 {
 	struct rollups *rollups = &part->rollups;
@@ -141,19 +187,36 @@ void rollups_committed(struct part *part, const struct rollup_table *added, uint
 		return;
 	if (rollups->young_blocks++ == 0)
 		rollups->first_unix_ns = now_unix_ns;
-	pthread_mutex_lock(&rollups->lock);
-	if (rollup_table_merge_all(&rollups->young, added) < 0)
-		rollups->is_broken = true;
-	pthread_mutex_unlock(&rollups->lock);
+	if (pthread_mutex_trylock(&rollups->lock) == 0) {
+		if (rollup_table_merge_all(&rollups->young, added) < 0)
+			rollups->is_broken = true;
+		return unlock_young(rollups);
+	}
+	pthread_mutex_lock(&rollups->fresh_lock);
+	if (rollup_table_merge_all(&rollups->fresh, added) < 0)
+		rollups->is_fresh_broken = true;
+	pthread_mutex_unlock(&rollups->fresh_lock);
+	if (pthread_mutex_trylock(&rollups->lock) == 0)
+		unlock_young(rollups);
 }
 
-bool rollups_are_due(const struct part *part, uint64_t now_unix_ns)
+bool rollups_begin_spill(struct part *part, uint64_t now_unix_ns)
 {
-	const struct rollups *rollups = &part->rollups;
+	struct rollups *rollups = &part->rollups;
+	uint64_t age_ns = now_unix_ns - rollups->first_unix_ns;
 
-	return rollups->young_blocks &&
-	       (rollups->is_broken || rollups->young.bytes >= ROLLUPS_YOUNG_BYTES ||
-		now_unix_ns - rollups->first_unix_ns >= ROLLUPS_YOUNG_NS);
+	if (!rollups->young_blocks)
+		return false;
+	if (age_ns >= ROLLUPS_PATIENCE * ROLLUPS_YOUNG_NS)
+		pthread_mutex_lock(&rollups->lock);
+	else if (pthread_mutex_trylock(&rollups->lock) != 0)
+		return false;
+	take_fresh(rollups);
+	if (rollups->is_broken || rollups->young.bytes >= ROLLUPS_YOUNG_BYTES ||
+	    age_ns >= ROLLUPS_YOUNG_NS)
+		return true;
+	unlock_young(rollups);
+	return false;
 }
 
 void rollups_spill(struct part *part, struct txn *txn)
@@ -162,10 +225,8 @@ void rollups_spill(struct part *part, struct txn *txn)
 	uint64_t rolled_seq = part->next_seq - 1;
 
 	if (rollups->is_broken) {
-		pthread_mutex_lock(&rollups->lock);
 		txn->error = txn->error ? txn->error : load_again(part);
 		rollups->is_broken = txn->error != 0;
-		pthread_mutex_unlock(&rollups->lock);
 	}
 	rollup_table_write(&rollups->young, txn, part->rollup, ROLLUP_MINUTES,
 			   rollups->runs_before);
@@ -173,16 +234,17 @@ void rollups_spill(struct part *part, struct txn *txn)
 		(struct str){ (const char *)&rolled_seq, sizeof(rolled_seq) });
 }
 
-void rollups_spilled(struct part *part)
+void rollups_end_spill(struct part *part, bool is_done)
 {
 	struct rollups *rollups = &part->rollups;
 
-	pthread_mutex_lock(&rollups->lock);
-	rollups->runs_before += rollups->young.cells.count != 0;
-	rollup_table_clear(&rollups->young);
-	pthread_mutex_unlock(&rollups->lock);
-	rollups->young_blocks = 0;
-	rollups->rolled_seq = part->next_seq - 1;
+	if (is_done) {
+		rollups->runs_before += rollups->young.cells.count != 0;
+		rollup_table_clear(&rollups->young);
+		rollups->young_blocks = 0;
+		rollups->rolled_seq = part->next_seq - 1;
+	}
+	unlock_young(rollups);
 }
 
 struct walk {
@@ -257,7 +319,7 @@ static int walk_young(const struct walk *walk, struct part *part)
 	size_t cursor = 0;
 	int rc = 0;
 
-	pthread_mutex_lock(&rollups->lock);
+	lock_young(rollups);
 	if (rollups->runs_before != walk->runs)
 		rc = -ESTALE;
 	else if (rollups->is_broken)
@@ -269,7 +331,7 @@ static int walk_young(const struct walk *walk, struct part *part)
 		if (is_in(walk->range, entry.key.minute))
 			rc = walk->visit(&entry, cell, walk->arg);
 	}
-	pthread_mutex_unlock(&rollups->lock);
+	unlock_young(rollups);
 	return rc;
 }
 

@@ -12,17 +12,25 @@
 
 #define ROLLUPS_YOUNG_BYTES ((size_t)4 << 20)
 #define ROLLUPS_YOUNG_NS    60000000000ull /* by commit time: beyond either, they become a run */
+#define ROLLUPS_PATIENCE    2 /* ... and after so many times this, readers are waited for */
 
 struct part;
 
 struct rollups {
-	pthread_mutex_t lock; /* the next two */
+	/* Readers hold it as long as they read, so the writer never waits for it: what it finds
+	 * locked takes its new cells in when it lets go. */
+	pthread_mutex_t lock;
 	struct rollup_table young;
-	uint32_t runs_before;  /* runs on disk that hold what was here earlier */
+	uint32_t runs_before; /* runs on disk that hold what was here earlier */
+	bool is_broken;       /* no memory to hold what is on disk: readers are told */
+
+	pthread_mutex_t fresh_lock; /* the next two; held as long as one commit's cells take */
+	struct rollup_table fresh;  /* committed, and not yet among the young */
+	bool is_fresh_broken;
+
 	uint32_t young_blocks; /* writer only, as the rest: blocks of the log not yet in a run */
 	uint64_t rolled_seq;   /* blocks up to here are in the runs on disk */
 	uint64_t first_unix_ns;
-	bool is_broken; /* no memory to hold what is on disk: readers are told */
 };
 
 int rollups_init(struct rollups *rollups, uint64_t seed);
@@ -35,11 +43,13 @@ int rollups_load_block(struct part *part, uint32_t seq, struct block *block);
 /* What the blocks of a commit add (rollup_table_put_young) has become durable: makes it visible. */
 void rollups_committed(struct part *part, const struct rollup_table *added, uint64_t now_unix_ns);
 
-bool rollups_are_due(const struct part *part, uint64_t now_unix_ns);
-/* Writes the young cells, of all blocks before part->next_seq, as a run; when that has been
- * committed, rollups_spilled empties them. */
+/* Whether it is time for a run; then readers are locked out until rollups_end_spill. Where one
+ * reads now, it is time a little later. */
+bool rollups_begin_spill(struct part *part, uint64_t now_unix_ns);
+/* Writes the young cells, of all blocks before part->next_seq, as a run. */
 void rollups_spill(struct part *part, struct txn *txn);
-void rollups_spilled(struct part *part);
+/* `is_done`: that has been committed, and the young cells go. */
+void rollups_end_spill(struct part *part, bool is_done);
 
 struct rollups_range {
 	uint32_t from_minute, to_minute; /* both included */

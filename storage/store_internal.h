@@ -30,9 +30,10 @@ struct store {
 	size_t part_count, part_cap;
 	struct store_stats stats;
 
+	struct compaction *compaction; /* under way; NULL: none. Whoever keeps order, only */
+
 	/* Writer only. */
 	struct part *current; /* takes the commits; the last of the list. NULL: none yet */
 	struct block_writer span_writer, ledger_writer;
-	struct compaction *compaction;             /* under way; NULL: none */
 	uint64_t known_stacks[STORE_KNOWN_STACKS]; /* in the current part, or wanted in vain */
 };

@@ -13,6 +13,7 @@
 #include "collector/log.h"
 #include "collector/query/stacks.h"
 #include "collector/render.h"
+#include "collector/thread_rank.h"
 
 #define MINUTE_NS (60 * NS_PER_SEC)
 
@@ -126,6 +127,7 @@ static void *run(void *arg)
 	uint64_t next_ns = clock_mono_ns();
 
 	pthread_setname_np(pthread_self(), "alerts");
+	thread_rank_set(THREAD_RANK_SCAN);
 	do {
 		evaluate(alerter);
 		next_ns = MAX(next_ns + every_ns, clock_mono_ns());

@@ -17,6 +17,7 @@
 #include "collector/net/credentials.h"
 #include "collector/net/listener.h"
 #include "collector/receive/otlp_service.h"
+#include "collector/thread_rank.h"
 #include "collector/ticket.h"
 
 enum { GRPC, HTTP, PORTS };
@@ -208,6 +209,7 @@ static void *run(void *arg)
 	struct lane *lane = arg;
 
 	pthread_setname_np(pthread_self(), "network");
+	thread_rank_set(THREAD_RANK_INGEST);
 	uv_run(lane->loop, UV_RUN_DEFAULT);
 	return NULL;
 }

@@ -54,7 +54,7 @@ int store_commit(struct store *store, const struct store_group *group, uint64_t 
 	return rc;
 }
 
-int store_maintain(struct store *store, uint64_t now_unix_ns)
+int store_end_part(struct store *store, uint64_t now_unix_ns)
 {
 	(void)store;
 	(void)now_unix_ns;

@@ -15,6 +15,7 @@
 #include "collector/address.h"
 #include "collector/base/buf.h"
 #include "collector/base/compress.h"
+#include "collector/base/macros.h"
 #include "collector/daemon.h"
 #include "collector/http_conn.h"
 #include "collector/metrics.h"
@@ -32,7 +33,8 @@ static struct fixture {
 /* A query for /slow waits here until the test lets it go. */
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static bool is_waiting, is_open;
+static unsigned waiting;
+static bool is_open;
 
 struct metrics *daemon_metrics(struct daemon *daemon)
 {
@@ -43,11 +45,16 @@ struct metrics *daemon_metrics(struct daemon *daemon)
 static void wait_at_gate(void)
 {
 	pthread_mutex_lock(&gate);
-	is_waiting = true;
+	waiting++;
 	pthread_cond_broadcast(&changed);
 	while (!is_open)
 		pthread_cond_wait(&changed, &gate);
 	pthread_mutex_unlock(&gate);
+}
+
+bool query_is_long(struct str path)
+{
+	return str_eq(path, STR("/slow"));
 }
 
 void query_run(struct daemon *daemon, struct str path, struct str query, struct str accept,
@@ -84,7 +91,8 @@ static int start(void **state)
 	struct http_server_options options = { .loop = &fixture.loop, .address = "127.0.0.1:0" };
 
 	(void)state;
-	is_open = is_waiting = false;
+	is_open = false;
+	waiting = 0;
 	assert_int_equal(uv_loop_init(&fixture.loop), 0);
 	assert_int_equal(uv_async_init(&fixture.loop, &fixture.stop, on_stop), 0);
 	assert_int_equal(http_server_start(&options, &fixture.server, fixture.address,
@@ -264,7 +272,38 @@ static void too_many_queries_are_told_to_come_again(void **state)
 		assert_non_null(strstr(out.data, "HTTP/1.1 "));
 		buf_fini(&out);
 	}
-	is_open = is_waiting = false;
+	is_open = false;
+	waiting = 0;
+}
+
+/* As many long ones as the pool has threads, and more that wait, do not keep a short one. */
+static void a_short_query_does_not_wait_for_long_ones(void **state)
+{
+	int fds[8];
+	struct buf out;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		fds[i] = dial();
+		say(fds[i], "GET /slow HTTP/1.1\r\n" CLOSE);
+	}
+	pthread_mutex_lock(&gate);
+	while (waiting < 3)
+		pthread_cond_wait(&changed, &gate);
+	pthread_mutex_unlock(&gate);
+	out = exchange("GET /a HTTP/1.1\r\n" CLOSE);
+	assert_non_null(strstr(out.data, "\"/a\""));
+	buf_fini(&out);
+	pthread_mutex_lock(&gate);
+	assert_int_equal(waiting, 3);
+	is_open = true;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&gate);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		out = hear(fds[i]);
+		assert_non_null(strstr(out.data, "\"/slow\""));
+		buf_fini(&out);
+	}
 }
 
 static void a_client_that_leaves_takes_nobody_along(void **state)
@@ -290,7 +329,7 @@ static void stopping_waits_for_the_request_at_work(void **state)
 	(void)state;
 	say(fd, "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n");
 	pthread_mutex_lock(&gate);
-	while (!is_waiting)
+	while (!waiting)
 		pthread_cond_wait(&changed, &gate);
 	uv_async_send(&fixture.stop);
 	pthread_mutex_unlock(&gate);
@@ -339,6 +378,8 @@ int main(void)
 						start, stop),
 		cmocka_unit_test_setup_teardown(what_did_not_change_is_not_sent_again, start, stop),
 		cmocka_unit_test_setup_teardown(too_many_queries_are_told_to_come_again, start,
+						stop),
+		cmocka_unit_test_setup_teardown(a_short_query_does_not_wait_for_long_ones, start,
 						stop),
 		cmocka_unit_test_setup_teardown(a_client_that_leaves_takes_nobody_along, start,
 						stop),

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "collector/base/macros.h"
+#include "correlate/rollup.h"
 #include "tests/lib/storage_fixture.h"
 
 #define READERS 3
@@ -22,7 +23,9 @@
 struct shared {
 	struct store *store;
 	atomic_ullong acknowledged;
-	atomic_ullong kept; /* groups before this may be gone */
+	atomic_ullong kept;    /* groups before this may be gone */
+	atomic_ullong settled; /* spans */
+	atomic_ullong now;
 	atomic_bool over;
 	atomic_ullong looked;
 };
@@ -86,11 +89,12 @@ static void *read_for_ever(void *arg)
 	return (void *)rc;
 }
 
-static void write_all(struct shared *shared)
+static void write_all(struct shared *shared, uint64_t every_ns)
 {
 	for (uint64_t group = 0; group < GROUPS; group++) {
 		struct fixture_span spans[SPANS];
 		struct ledger ledgers[SPANS];
+		uint64_t now_ns = FIXTURE_T0 + group * every_ns;
 
 		for (uint64_t i = 0; i < SPANS; i++) {
 			spans[i] = (struct fixture_span){ .trace = group,
@@ -101,16 +105,25 @@ static void write_all(struct shared *shared)
 							  .wall_ns = 1000 };
 			ledgers[i] = fixture_ledger(&spans[i], 1, (uint32_t)i);
 		}
-		assert_int_equal(
-			fixture_commit_spans(shared->store, spans, SPANS, FIXTURE_T0 + group), 0);
+		assert_int_equal(fixture_commit_spans(shared->store, spans, SPANS, now_ns), 0);
 		atomic_store(&shared->acknowledged, group + 1);
-		assert_int_equal(
-			fixture_commit_ledgers(shared->store, ledgers, SPANS, FIXTURE_T0 + group),
-			0);
+		assert_int_equal(fixture_commit_ledgers(shared->store, ledgers, SPANS, now_ns), 0);
+		atomic_store(&shared->settled, (group + 1) * SPANS);
 		if (group > KEPT)
 			atomic_store(&shared->kept, group - KEPT);
-		assert_true(store_maintain(shared->store, FIXTURE_T0 + group) >= 0);
+		atomic_store(&shared->now, now_ns);
 	}
+}
+
+/* Packs and drops beside the one who commits. */
+static void *keep_for_ever(void *arg)
+{
+	struct shared *shared = arg;
+	long rc = 0;
+
+	while (!atomic_load(&shared->over) && rc >= 0)
+		rc = store_keep(shared->store, atomic_load(&shared->now));
+	return (void *)MIN(rc, 0);
 }
 
 static void readers_see_what_was_acknowledged(void **state)
@@ -118,7 +131,7 @@ static void readers_see_what_was_acknowledged(void **state)
 	char *path = fixture_folder();
 	struct store_options options = fixture_options(path);
 	struct shared shared = { 0 };
-	pthread_t threads[READERS];
+	pthread_t threads[READERS + 1];
 	struct store_stats stats;
 
 	(void)state;
@@ -128,11 +141,15 @@ static void readers_see_what_was_acknowledged(void **state)
 	shared.store = fixture_open(&options);
 	for (size_t i = 0; i < READERS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, read_for_ever, &shared), 0);
-	write_all(&shared);
+	assert_int_equal(pthread_create(&threads[READERS], NULL, keep_for_ever, &shared), 0);
+	write_all(&shared, 1);
 	while (atomic_load(&shared.looked) == 0)
 		;
+	do
+		store_stats(shared.store, &stats);
+	while (stats.parts_dropped == 0);
 	atomic_store(&shared.over, true);
-	for (size_t i = 0; i < READERS; i++) {
+	for (size_t i = 0; i < READERS + 1; i++) {
 		void *result;
 
 		assert_int_equal(pthread_join(threads[i], &result), 0);
@@ -145,9 +162,62 @@ static void readers_see_what_was_acknowledged(void **state)
 	free(path);
 }
 
+static int sum_up(const struct store_rollup *rollup, void *arg)
+{
+	*(uint64_t *)arg += rollup_cell_sum(rollup->cell, ROLLUP_COUNT);
+	return 0;
+}
+
+/* The writer does not wait for whoever reads rollups, and still all of a commit is there for
+ * whoever asks after it. */
+static void *sum_for_ever(void *arg)
+{
+	const struct store_rollup_query query = { .from_unix_ns = 0 };
+	struct shared *shared = arg;
+	long rc = 0;
+
+	while (!atomic_load(&shared->over) && rc == 0) {
+		uint64_t settled = atomic_load(&shared->settled), count = 0;
+
+		rc = store_each_rollup(shared->store, &query, sum_up, &count);
+		if (rc == 0 && (count < settled || count > GROUPS * SPANS))
+			rc = -EPROTO;
+	}
+	return (void *)rc;
+}
+
+static void rollups_have_what_was_acknowledged(void **state)
+{
+	const struct store_rollup_query query = { .from_unix_ns = 0 };
+	char *path = fixture_folder();
+	struct store_options options = fixture_options(path);
+	struct shared shared = { 0 };
+	pthread_t threads[READERS];
+	uint64_t count = 0;
+
+	(void)state;
+	shared.store = fixture_open(&options);
+	for (size_t i = 0; i < READERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, sum_for_ever, &shared), 0);
+	write_all(&shared, 61 * NS_PER_SEC / 100); /* a run of rollups each hundred groups */
+	atomic_store(&shared.over, true);
+	for (size_t i = 0; i < READERS; i++) {
+		void *result;
+
+		assert_int_equal(pthread_join(threads[i], &result), 0);
+		assert_int_equal((long)result, 0);
+	}
+	assert_int_equal(store_each_rollup(shared.store, &query, sum_up, &count), 0);
+	assert_int_equal(count, GROUPS * SPANS);
+	store_close(shared.store);
+	fixture_remove(path);
+	free(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rollups_have_what_was_acknowledged),
 		cmocka_unit_test(readers_see_what_was_acknowledged),
 	};
 
