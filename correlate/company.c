@@ -133,7 +133,7 @@ static bool may_be_on(const struct join *join, const struct node *node, const st
 		return false;
 	if (node->placed && (node->placed == lane || !node->inferred))
 		return node->placed == lane;
-	if (join->sighting_count && !join_takes_turns(join, node->process))
+	if (join->sighting_count && node->parent >= 0 && !join_takes_turns(join, node->process))
 		return false;
 	return node->b_ns <= lane->thread->folded_until_ns || /* nobody can tell any more */
 	       (may_have_run(lane, node->a_ns) && may_have_run(lane, MAX(node->b_ns, 1) - 1));

@@ -184,8 +184,11 @@ static enum confidence trust(const struct cut *cut, int32_t index)
 		return trust_observed(cut, index, seen);
 	at_in = has_in_chain(cut->join, cut->owner_in, index);
 	at_out = has_in_chain(cut->join, cut->owner_out, index);
-	if (at_in && at_out) /* its descendants run here */
-		return SURE;
+	if (at_in && at_out &&
+	    node->sightings >= 0) /* a pool's thread, between two of its children */
+		return SUSPENDED;
+	if (at_in && at_out)
+		return !node->placed || node->placed == cut->lane ? SURE : SUSPENDED;
 	if (node->sightings < 0 && node->placed == cut->lane)
 		return (at_in || node->a_ns >= cut->slice->in_ns) &&
 				       (at_out || node->b_ns <= cut->slice->out_ns)

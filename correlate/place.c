@@ -104,6 +104,16 @@ static void consider_all_threads(struct join *join, struct candidates *candidate
 	}
 }
 
+/* A span of any other trace may begin and end between two looks at the tag. That of a child would
+ * be far from its parent. */
+static bool is_pinned(const struct join *join, const struct slice *slice, const struct node *node)
+{
+	bool is_within = slice->in_ns <= node->a_ns && node->b_ns <= slice->out_ns;
+
+	return join_is_pinned(join, node->process, slice) &&
+	       (node->parent >= 0 || !is_within || slice->flags & EVENT_TOLD);
+}
+
 /* It was off the CPU, or pinned to other traces, all the time. Once only pinned threads are left to
  * carry it, a tag proves nothing. */
 static bool cannot_have_carried(const struct join *join, const struct lane *lane, int32_t index,
@@ -117,7 +127,7 @@ static bool cannot_have_carried(const struct join *join, const struct lane *lane
 
 		if (begin >= node->b_ns)
 			return true;
-		if (slice->gap || ignores_tags || !join_is_pinned(join, node->process, slice))
+		if (slice->gap || ignores_tags || !is_pinned(join, slice, node))
 			return false;
 	}
 	return !lane->thread->running || lane->thread->last_out_ns >= node->b_ns;

@@ -121,6 +121,57 @@ static void a_span_that_only_its_child_showed_is_vouched_for(void **state)
 	correlator_free(b.correlator);
 }
 
+/* A thread of a pool does one part after the other; what it does between them is nobody's. */
+static void between_two_parts_a_pools_thread_carries_nothing(void **state)
+{
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 },
+			      worker = { .pid = BUILDER_PID, .tid = 12 };
+	const struct ledger *l;
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	builder_slice(&b, &worker, 0, 990 * MS, 991 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &t, 0, 1000 * MS, 1002 * MS, 1, 0, FUTEX);
+	builder_slice(&b, &worker, 1002 * MS, 1003 * MS, 1005 * MS, 2, 0, RECVFROM);
+	builder_slice(&b, &worker, 1007 * MS, 1008 * MS, 1012 * MS, 3, 0, RECVFROM);
+	builder_slice(&b, &worker, 1014 * MS, 1015 * MS, 1017 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &t, 1017 * MS, 1018 * MS, 1020 * MS, 0, 0, FUTEX);
+	builder_span(&b, 2, 1, 1004 * MS, 1009 * MS);
+	builder_span(&b, 3, 1, 1010 * MS, 1016 * MS);
+	builder_span(&b, 1, 0, 1001 * MS, 1019 * MS);
+	finish(&b, 1100 * MS);
+	l = builder_ledger(&b, 1);
+	assert_int_equal(l->cpu_self_ns, 2 * MS);
+	assert_int_equal(l->cpu_ns, 7 * MS);
+	correlator_free(b.correlator);
+}
+
+/* It may have begun within another trace's span, and ended, between two looks at that thread. */
+static void a_root_within_a_busy_slice_is_not_proved_to_be_elsewhere(void **state)
+{
+	struct builder b;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 },
+			      busy = { .pid = BUILDER_PID, .tid = 12 };
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &t);
+	b.trace = 77;
+	builder_slice(&b, &busy, 0, 990 * MS, 991 * MS, 9, 0, FUTEX);
+	builder_slice(&b, &busy, 992 * MS, 999 * MS, 1003 * MS, 9, 0, FUTEX);
+	builder_slice(&b, &t, 0, 1000 * MS, 1002 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &busy, 1003 * MS, 1004 * MS, 1005 * MS, 0, 0, FUTEX);
+	builder_span(&b, 9, 0, 990 * MS + 500 * US, 1004 * MS + 500 * US);
+	b.trace = 1;
+	builder_span(&b, 1, 0, 1001 * MS, 1001 * MS + 50 * US);
+	finish(&b, 1100 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_INFERRED);
+	assert_true(builder_ledger(&b, 9)->uncertain_ns >= 50 * US);
+	correlator_free(b.correlator);
+}
+
 static void of_two_threads_neither_is_proved(void **state)
 {
 	struct builder b;
@@ -491,6 +542,8 @@ int main(void)
 		cmocka_unit_test(a_child_takes_its_part_of_the_slice),
 		cmocka_unit_test(spans_within_one_slice_are_proved_to_their_thread),
 		cmocka_unit_test(a_span_that_only_its_child_showed_is_vouched_for),
+		cmocka_unit_test(between_two_parts_a_pools_thread_carries_nothing),
+		cmocka_unit_test(a_root_within_a_busy_slice_is_not_proved_to_be_elsewhere),
 		cmocka_unit_test(of_two_threads_neither_is_proved),
 		cmocka_unit_test(a_process_that_never_shows_a_tag_has_no_figures),
 		cmocka_unit_test(lost_records_make_the_span_partial),

@@ -288,7 +288,7 @@ static void seeds_that_once_failed_do_not_any_more(void **state)
 		{ 41455, check_orders },  { 201559, check_losses }, { 202567, check_losses },
 		{ 400282, check_losses }, { 400972, check_losses }, { 203029, check_losses },
 		{ 203449, check_losses }, { 204145, check_losses }, { 206523, check_losses },
-		{ 207301, check_losses }, { 208508, check_losses },
+		{ 207301, check_losses }, { 208508, check_losses }, { 40548, check_no_lie },
 	};
 	unsigned wrong = 0;
 
