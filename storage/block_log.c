@@ -293,14 +293,24 @@ uint64_t block_log_next(const struct block_log *log)
 	return (uint64_t)log->count + log->pending + 1;
 }
 
-/* A buffer for one large batch is not kept. */
-static void shrink(struct block_log *log)
+static void drop_buffer(struct block_log *log)
 {
-	if (log->buffer_room <= 4 * BUFFER_BYTES)
-		return;
 	free(log->buffer);
 	log->buffer = NULL;
 	log->buffer_room = 0;
+}
+
+/* A buffer for one large batch is not kept. */
+static void shrink(struct block_log *log)
+{
+	if (log->buffer_room > 4 * BUFFER_BYTES)
+		drop_buffer(log);
+}
+
+void block_log_end(struct block_log *log)
+{
+	drop_buffer(log);
+	block_log_forget(log);
 }
 
 int block_log_abort(struct block_log *log)

@@ -63,6 +63,8 @@ struct block_draft;
 int block_log_put(struct block_log *log, struct block_draft *draft, struct str *out_value);
 /* Takes what was read through the map out of our memory; it stays readable. Any thread. */
 void block_log_forget(struct block_log *log);
+/* Nothing more is put: gives back what that needs, and forgets. */
+void block_log_end(struct block_log *log);
 /* The number that the next block gets. */
 uint64_t block_log_next(const struct block_log *log);
 

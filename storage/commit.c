@@ -322,7 +322,7 @@ static int commit_to_current(struct store *store, const struct store_group *grou
 		.first_seq = part->next_seq,
 		.young_count = part->young.count,
 	};
-	int rc = txn_begin_write(part->env, &commit.txn);
+	int rc = txn_begin_write(part->env->mdb, &commit.txn);
 
 	if (rc < 0)
 		return rc;
@@ -343,24 +343,6 @@ static int commit_to_current(struct store *store, const struct store_group *grou
 	return rc < 0 ? take_back(&commit, rc) : 0;
 }
 
-static int spill(struct part *part, bool with_index, bool with_rollups)
-{
-	struct txn txn;
-	int rc = txn_begin_write(part->env, &txn);
-
-	if (rc < 0)
-		return rc;
-	if (with_index)
-		trace_index_spill(part, &txn);
-	if (with_rollups)
-		rollups_spill(part, &txn);
-	part_put_mark(part, &txn);
-	rc = txn_commit(&txn);
-	if (rc == 0 && with_index)
-		trace_index_spilled(part);
-	return rc;
-}
-
 /* A transaction of its own: the index once in some hundred thousand traces, rollups each minute. */
 static int spill_if_due(struct store *store, uint64_t now_unix_ns)
 {
@@ -370,9 +352,7 @@ static int spill_if_due(struct store *store, uint64_t now_unix_ns)
 	int rc = 0;
 
 	if (index_is_due || rollups_due)
-		rc = spill(part, index_is_due, rollups_due);
-	if (rollups_due)
-		rollups_end_spill(part, rc == 0);
+		rc = part_list_spill(part, index_is_due, rollups_due);
 	return rc;
 }
 

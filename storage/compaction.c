@@ -102,7 +102,7 @@ static int finish_file(struct compaction *work)
 		return rc;
 	part_put_record(work->to, &work->txn, &work->blocks.totals);
 	rc = txn_commit(&work->txn);
-	return rc < 0 ? rc : store_errno(mdb_env_sync(work->to->env, 1));
+	return rc < 0 ? rc : store_errno(mdb_env_sync(work->to->env->mdb, 1));
 }
 
 /* From the rename on, closed.mdb is the part. */
@@ -190,18 +190,11 @@ static int open_target(struct compaction *work)
 /* What could not be spilled when the part ended, for want of room. */
 static int spill_rest(struct part *part)
 {
-	struct txn txn;
 	int rc;
 
 	if (part->young.count == 0)
 		return 0;
-	rc = txn_begin_write(part->env, &txn);
-	if (rc < 0)
-		return rc;
-	trace_index_spill(part, &txn);
-	rc = txn_commit(&txn);
-	if (rc == 0)
-		trace_index_spilled(part);
+	rc = part_list_spill(part, true, false);
 	if (rc == 0)
 		young_run_shrink(&part->young);
 	return rc;
@@ -221,7 +214,7 @@ static int start(struct store *store, struct part *part)
 	rollup_merge_open(&work->rollups, part, &work->reading);
 	rc = open_target(work);
 	if (rc == 0)
-		rc = txn_begin_read(part->env, &work->reading);
+		rc = txn_begin_read(part->env->mdb, &work->reading);
 	return rc < 0 ? rc : repack_open(&work->blocks, part, work->to);
 }
 
@@ -259,7 +252,7 @@ static int copy_operations(struct compaction *work)
 static int step(struct store *store)
 {
 	struct compaction *work = store->compaction;
-	int rc = txn_begin_write(work->to->env, &work->txn);
+	int rc = txn_begin_write(work->to->env->mdb, &work->txn);
 	bool is_merged = false;
 
 	if (rc == 0 && !work->has_begun)
@@ -286,7 +279,7 @@ static int step(struct store *store)
 	if (rc == 0)
 		rc = txn_commit(&work->txn);
 	/* Not for safety: so that the last step does not have to write out everything at once. */
-	return rc < 0 ? rc : store_errno(mdb_env_sync(work->to->env, 1));
+	return rc < 0 ? rc : store_errno(mdb_env_sync(work->to->env->mdb, 1));
 }
 
 int compaction_step(struct store *store)

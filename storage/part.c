@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/part.h"
 
+#include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +20,6 @@
 #include "storage/trace_index.h"
 
 #define MAX_DATABASES 16
-#define MAX_READERS   512 /* a thread of libuv's pool reads a part at most a few times at once */
-#define FILE_MODE     0600
 #define RECORD_MAGIC  "spanwise part"
 #define LOG_MARK      STR("log")
 
@@ -67,30 +65,26 @@ static bool is_new(enum part_mode mode)
  * locked: it goes. */
 static int open_env(struct part *part, const struct part_options *options, const char *path)
 {
-	unsigned flags = MDB_NOSUBDIR | MDB_NOTLS;
+	struct part_env_options env = {
+		.path = path,
+		.most_databases = MAX_DATABASES,
+		.flags = MDB_NOSUBDIR | MDB_NOTLS,
+	};
 	char *lock_path;
-	int rc;
 
 	if (options->mode == PART_READ || options->mode == PART_COMPACTED)
-		flags |= MDB_RDONLY | MDB_NOLOCK;
+		env.flags |= MDB_RDONLY | MDB_NOLOCK;
+	else
+		env.map_bytes = options->map_bytes;
 	if (options->mode == PART_COMPACT) /* synced when a step is done */
-		flags |= MDB_NOLOCK | MDB_NOSYNC;
+		env.flags |= MDB_NOLOCK | MDB_NOSYNC;
 	if (options->mode == PART_WRITE) {
 		if (asprintf(&lock_path, "%s-lock", path) < 0)
 			return -ENOMEM;
 		unlink(lock_path);
 		free(lock_path);
 	}
-	rc = mdb_env_create(&part->env);
-	if (rc == 0)
-		rc = mdb_env_set_maxdbs(part->env, MAX_DATABASES);
-	if (rc == 0)
-		rc = mdb_env_set_maxreaders(part->env, MAX_READERS);
-	if (rc == 0 && !(flags & MDB_RDONLY))
-		rc = mdb_env_set_mapsize(part->env, (size_t)options->map_bytes);
-	if (rc == 0)
-		rc = mdb_env_open(part->env, path, flags, FILE_MODE);
-	return store_errno(rc);
+	return part_env_open(&env, &part->env);
 }
 
 static int open_database(const struct txn *txn, const char *name, bool create, MDB_dbi *out_dbi)
@@ -275,8 +269,8 @@ static int load_open(struct part *part, const struct part_options *options, cons
 static int begin(struct part *part, const struct part_options *options)
 {
 	struct txn txn;
-	int rc = is_new(options->mode) ? txn_begin_write(part->env, &txn)
-				       : txn_begin_read(part->env, &txn);
+	int rc = is_new(options->mode) ? txn_begin_write(part->env->mdb, &txn)
+				       : txn_begin_read(part->env->mdb, &txn);
 
 	if (rc < 0)
 		return rc;
@@ -310,15 +304,13 @@ static int begin(struct part *part, const struct part_options *options)
 static int open_file(struct part *part, const struct part_options *options)
 {
 	char *path = part_file_path(options->path, options->file);
-	int rc, fd;
+	int rc;
 
 	if (!path)
 		return -ENOMEM;
 	rc = is_new(options->mode) || options->is_fresh ? 0 : file_check(path);
 	if (rc == 0)
 		rc = open_env(part, options, path);
-	if (rc == 0 && mdb_env_get_fd(part->env, &fd) == 0)
-		fcntl(fd, F_SETFD, FD_CLOEXEC);
 	if (rc == 0 && options->mode == PART_CREATE)
 		rc = open_log(part, options, NULL);
 	if (rc == 0)
@@ -357,6 +349,33 @@ int part_open(const struct part_options *options, struct part **out_part)
 	return 0;
 }
 
+/* LMDB numbers databases in the order in which they are opened: that is the same here. */
+int part_open_again(const struct part *part, struct part_env **out_env)
+{
+	const struct part_options options = { .mode = PART_READ };
+	char *path = part_file_path(part->path, PART_OPEN_FILE);
+	struct part again = { 0 };
+	struct txn txn;
+	int rc = path ? open_env(&again, &options, path) : -ENOMEM;
+
+	free(path);
+	if (rc == 0)
+		rc = txn_begin_read(again.env->mdb, &txn);
+	if (rc == 0) {
+		rc = open_database(&txn, "about", false, &again.about);
+		if (rc == 0)
+			rc = open_databases(&again, &txn, false);
+		rc = rc < 0 ? (txn_abort(&txn), rc) : txn_commit(&txn);
+	}
+	if (rc < 0) {
+		part_env_release(again.env);
+		return rc;
+	}
+	assert(again.about == part->about && again.frames == part->frames);
+	*out_env = again.env;
+	return 0;
+}
+
 struct part *part_hold(struct part *part)
 {
 	atomic_fetch_add(&part->references, 1);
@@ -367,8 +386,7 @@ void part_release(struct part *part)
 {
 	if (!part || atomic_fetch_sub(&part->references, 1) != 1)
 		return;
-	if (part->env)
-		mdb_env_close(part->env);
+	part_env_release(part->env);
 	block_log_fini(&part->log);
 	young_run_fini(&part->young);
 	operations_fini(&part->names);
@@ -382,7 +400,7 @@ uint64_t part_bytes(const struct part *part)
 	MDB_envinfo info;
 	MDB_stat stat;
 
-	if (mdb_env_info(part->env, &info) != 0 || mdb_env_stat(part->env, &stat) != 0)
+	if (mdb_env_info(part->env->mdb, &info) != 0 || mdb_env_stat(part->env->mdb, &stat) != 0)
 		return 0;
 	return (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize + part->log.end;
 }

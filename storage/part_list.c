@@ -128,7 +128,7 @@ static void mark_end(struct part *part)
 {
 	struct txn txn;
 
-	if (txn_begin_write(part->env, &txn) < 0)
+	if (txn_begin_write(part->env->mdb, &txn) < 0)
 		return;
 	part_put_mark(part, &txn);
 	txn_commit(&txn);
@@ -240,6 +240,19 @@ static int reopen_for_reading(struct store *store, struct part *part)
 	return 0;
 }
 
+/* Nothing will be written to its database. Without it, that costs memory and nothing else. */
+static void freeze(struct store *store, struct part *part)
+{
+	struct part_env *old = part->env, *fresh;
+
+	if (part_open_again(part, &fresh) < 0)
+		return;
+	pthread_mutex_lock(&store->lock);
+	part->env = fresh;
+	pthread_mutex_unlock(&store->lock);
+	part_env_release(old);
+}
+
 static void set_over(struct store *store, struct part *part)
 {
 	pthread_mutex_lock(&store->lock);
@@ -247,23 +260,23 @@ static void set_over(struct store *store, struct part *part)
 	pthread_mutex_unlock(&store->lock);
 }
 
-/* The index's youngest run, and how far the log goes. */
-static int write_end(struct part *part)
+int part_list_spill(struct part *part, bool with_index, bool with_rollups)
 {
 	struct txn txn;
-	int rc = txn_begin_write(part->env, &txn);
+	int rc = txn_begin_write(part->env->mdb, &txn);
 
-	if (rc < 0)
-		return rc;
-	if (part->young.count)
-		trace_index_spill(part, &txn);
-	part_put_mark(part, &txn);
-	rc = txn_commit(&txn);
-	if (rc == 0 && part->young.count)
+	if (rc == 0) {
+		if (with_index)
+			trace_index_spill(part, &txn);
+		if (with_rollups)
+			rollups_spill(part, &txn);
+		part_put_mark(part, &txn);
+		rc = txn_commit(&txn);
+	}
+	if (rc == 0 && with_index)
 		trace_index_spilled(part);
-	if (rc == 0)
-		young_run_shrink(&part->young);
-	block_log_forget(&part->log);
+	if (with_rollups)
+		rollups_end_spill(part, rc == 0);
 	return rc;
 }
 
@@ -275,7 +288,14 @@ int part_list_end(struct store *store, bool is_broken)
 	store->current = NULL;
 	if (is_broken)
 		return reopen_for_reading(store, part);
-	rc = write_end(part);
+	rc = part_list_spill(
+		part, part->young.count,
+		rollups_begin_spill(part, part->rollups.first_unix_ns + ROLLUPS_YOUNG_NS));
+	block_log_end(&part->log);
+	if (rc == 0) {
+		young_run_shrink(&part->young);
+		freeze(store, part);
+	}
 	set_over(store, part);
 	return rc;
 }

@@ -13,6 +13,9 @@ void part_list_close(struct store *store);
 int part_list_begin(struct store *store, uint64_t now_unix_ns);
 /* Whether the current part's hour is over, or its share of the bytes used up. Never without it. */
 bool part_list_is_over(const struct store *store, uint64_t now_unix_ns);
+/* Writes what is young to the part's database: the index's youngest run, and the rollups after
+ * rollups_begin_spill, which this ends. */
+int part_list_spill(struct part *part, bool with_index, bool with_rollups);
 /* The current part takes no more commits. `is_broken`: LMDB will not touch it any more. */
 int part_list_end(struct store *store, bool is_broken);
 /* Takes `fresh` in place of `old`, of which a reference goes. */

@@ -14,6 +14,7 @@ int view_open(struct store *store, struct view *out_view)
 		struct view_part *part = &view.parts[view.count];
 
 		part->part = part_hold(store->parts[view.count]);
+		part->env = part_env_hold(part->part->env);
 		part->totals = part->part->totals;
 	}
 	pthread_mutex_unlock(&store->lock);
@@ -29,6 +30,7 @@ void view_close(struct view *view)
 		block_close(&view->blocks[i].block);
 	for (size_t i = 0; i < view->count; i++) {
 		txn_abort(&view->parts[i].txn);
+		part_env_release(view->parts[i].env);
 		part_release(view->parts[i].part);
 	}
 	free(view->parts);
@@ -38,7 +40,7 @@ void view_close(struct view *view)
 int view_txn(struct view *view, size_t index, const struct txn **out_txn)
 {
 	struct view_part *part = &view->parts[index];
-	int rc = part->txn.mdb ? 0 : txn_begin_read(part->part->env, &part->txn);
+	int rc = part->txn.mdb ? 0 : txn_begin_read(part->env->mdb, &part->txn);
 
 	if (rc == 0)
 		*out_txn = &part->txn;

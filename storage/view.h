@@ -7,7 +7,8 @@
 #include "storage/store_internal.h"
 
 struct view_part {
-	struct part *part; /* a reference */
+	struct part *part;    /* a reference */
+	struct part_env *env; /* the same: what it had when the view began */
 	struct part_totals totals;
 	struct txn txn;
 };
