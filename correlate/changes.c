@@ -76,7 +76,7 @@ int changes_take(struct model *model, const struct event_changes *record)
 static bool are_within(const struct thread *thread, const struct slice *slice,
 		       const struct change_log *log)
 {
-	uint64_t from = thread->seen ? thread->last.in_ns : slice->in_ns;
+	uint64_t from = thread->seen ? thread->last_in_ns : slice->in_ns;
 
 	for (uint32_t i = 0; i < log->count; i++) {
 		uint64_t time = log->changes[i].time_ns;
@@ -92,12 +92,12 @@ static bool are_within(const struct thread *thread, const struct slice *slice,
 static bool are_good(const struct thread *thread, const struct slice *slice,
 		     const struct change_log *log)
 {
-	const struct event_tag *last = log ? &log->changes[log->count - 1].tag : &slice->tag_in;
+	const struct event_tag *last = log ? &log->changes[log->count - 1].tag : slice->tag_in;
 
 	if (slice->flags & (EVENT_IN_LOST | EVENT_OUT_LOST) || slice->gap ||
 	    !(slice->flags & EVENT_CHANGED) != !log)
 		return false;
-	return tag_eq(last, &slice->tag_out) && (!log || are_within(thread, slice, log));
+	return tag_eq(last, slice->tag_out) && (!log || are_within(thread, slice, log));
 }
 
 /* The slice from `start` on becomes the rest; what was before is cut off. */
@@ -118,14 +118,14 @@ static struct slice cut_off(struct slice *rest, uint64_t end, const struct event
 	rest->booked_ns -= piece.booked_ns;
 	rest->flags &= ~(uint32_t)(EVENT_WAKER | EVENT_FIRST | EVENT_THROTTLED | EVENT_OUT_LOST);
 	rest->flags |= EVENT_AFTER_TICK;
-	rest->tag_in = *tag;
+	rest->tag_in = tag;
 	return piece;
 }
 
 static int append_pieces(struct model *model, struct thread *thread, struct slice *slice,
 			 const struct change_log *log)
 {
-	struct event_tag last = slice->tag_out;
+	const struct event_tag *last = slice->tag_out;
 	int rc = 0;
 
 	for (uint32_t i = 0; i < log->count; i++) {
@@ -133,10 +133,10 @@ static int append_pieces(struct model *model, struct thread *thread, struct slic
 		uint64_t time = MIN(MAX(change->time_ns, slice->in_ns), slice->out_ns);
 		struct slice piece;
 
-		if (tag_eq(&change->tag, &slice->tag_in))
+		if (tag_eq(&change->tag, slice->tag_in))
 			continue;
 		if (time == slice->in_ns) {
-			slice->tag_in = change->tag;
+			slice->tag_in = &change->tag;
 			continue;
 		}
 		piece = cut_off(slice, time, &change->tag);

@@ -46,7 +46,7 @@ static void add_wait(struct fold *fold, const struct slice *before, uint8_t reas
 		struct fold_wait *w = &fold->waits[i];
 
 		if (w->reason == reason && w->syscall == before->syscall &&
-		    memcmp(&w->target, &before->target, sizeof(w->target)) == 0)
+		    target_eq(&w->target, before->target))
 			wait = w;
 	}
 	for (uint32_t i = 0; i < fold->wait_count && !wait; i++) {
@@ -61,7 +61,7 @@ static void add_wait(struct fold *fold, const struct slice *before, uint8_t reas
 		wait->reason = reason;
 		wait->syscall = is_rest ? -1 : before->syscall;
 		if (!is_rest)
-			wait->target = before->target;
+			wait->target = *before->target;
 	}
 	if (!wait)
 		return;
@@ -149,16 +149,16 @@ static bool is_seen_beyond(const struct model *model, const struct thread *threa
 
 static void fold_on_cpu(struct model *model, const struct thread *thread, const struct slice *slice)
 {
-	struct fold *before = fold_of(model, thread, &slice->tag_in);
-	struct fold *after = fold_of(model, thread, &slice->tag_out);
-	bool is_same = tag_eq(&slice->tag_in, &slice->tag_out);
+	struct fold *before = fold_of(model, thread, slice->tag_in);
+	struct fold *after = fold_of(model, thread, slice->tag_out);
+	bool is_same = tag_eq(slice->tag_in, slice->tag_out);
 	bool is_known = !(slice->flags & (EVENT_TAG_OUT_UNKNOWN | EVENT_IN_LOST));
 	uint64_t change = 0;
 
 	if (!is_same)
-		change = edge_inside(model, slice, &slice->tag_out, true);
+		change = edge_inside(model, slice, slice->tag_out, true);
 	if (!is_same && !change)
-		change = edge_inside(model, slice, &slice->tag_in, false);
+		change = edge_inside(model, slice, slice->tag_in, false);
 	is_known &= is_same || change;
 	change = change ? change : slice->in_ns;
 	if (!is_same)
@@ -177,15 +177,15 @@ static void doubt(struct fold *fold, uint64_t ns)
 static void doubt_change(struct model *model, const struct thread *thread,
 			 const struct slice *before, const struct slice *slice)
 {
-	struct fold *gone = fold_of(model, thread, &before->tag_out);
-	struct fold *come = fold_of(model, thread, &slice->tag_in);
+	struct fold *gone = fold_of(model, thread, before->tag_out);
+	struct fold *come = fold_of(model, thread, slice->tag_in);
 	uint64_t way_in = MIN(before->out_ns - before->in_ns, CHANGE_WAY_NS);
 	uint64_t way_out = MIN(slice->out_ns - slice->in_ns, CHANGE_WAY_NS);
 	uint64_t ns = CHANGE_DOUBT_NS;
 
-	if (is_seen_beyond(model, thread, &slice->tag_in, slice->in_ns, false))
+	if (is_seen_beyond(model, thread, slice->tag_in, slice->in_ns, false))
 		way_in = 0;
-	if (is_seen_beyond(model, thread, &before->tag_out, before->out_ns, true))
+	if (is_seen_beyond(model, thread, before->tag_out, before->out_ns, true))
 		way_out = 0;
 	doubt(gone, ns + way_in + way_out);
 	doubt(come, ns + way_in + way_out);
@@ -202,12 +202,12 @@ static void begin_stint(const struct model *model, struct thread *thread, struct
 	*stint = (struct stint){ .booked_ns = head->booked_ns,
 				 .ceiling = INT64_MAX,
 				 .ahead_ns = UINT64_MAX };
-	thread->fold_is_mixed = !tag_eq(&head->tag_in, &head->tag_out);
+	thread->fold_is_mixed = !tag_eq(head->tag_in, head->tag_out);
 	ahead.only_this_chunk = false;
 	while (tail.flags & EVENT_TICK && (next = timeline_next(&ahead)) &&
 	       stint_goes_on(&tail, next)) {
 		stint->booked_ns += next->booked_ns;
-		thread->fold_is_mixed |= !tag_eq(&next->tag_out, &head->tag_in);
+		thread->fold_is_mixed |= !tag_eq(next->tag_out, head->tag_in);
 		tail = *next;
 	}
 	stint_make(&model->lag, UINT64_MAX, head, &tail, stint);
@@ -216,7 +216,7 @@ static void begin_stint(const struct model *model, struct thread *thread, struct
 static void fold_slice(struct model *model, struct thread *thread, const struct slice *before,
 		       struct slice *slice, struct timeline_cursor ahead)
 {
-	struct fold *fold = fold_of(model, thread, &slice->tag_in);
+	struct fold *fold = fold_of(model, thread, slice->tag_in);
 
 	if (!stint_goes_on(before, slice))
 		begin_stint(model, thread, slice, ahead);
@@ -239,7 +239,7 @@ struct tag_memo {
 static bool is_wanted(struct model *model, const struct thread *thread, const struct slice *slice,
 		      struct tag_memo *memo)
 {
-	const struct event_tag *tags[] = { &slice->tag_in, &slice->tag_out };
+	const struct event_tag *tags[] = { slice->tag_in, slice->tag_out };
 
 	if (slice->flags &
 	    (EVENT_TICK | EVENT_AFTER_TICK | EVENT_IN_LOST | EVENT_TOLD | SLICE_CHANGE))
@@ -255,7 +255,7 @@ static bool is_wanted(struct model *model, const struct thread *thread, const st
 
 void fold_oldest_chunk(struct model *model, struct thread *thread)
 {
-	struct slice before = thread->timeline.before;
+	struct slice before = thread->timeline.before.slice;
 	struct timeline_chunk *chunk = thread->timeline.oldest;
 	struct timeline_cursor cursor;
 	const struct slice *next;

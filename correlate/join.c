@@ -374,8 +374,8 @@ bool join_is_pinned(const struct join *join, const struct process *process,
 		    const struct slice *slice)
 {
 	return (slice->flags & EVENT_TOLD || !join_takes_turns(join, process)) &&
-	       !tag_is_none(&slice->tag_in) && tag_eq(&slice->tag_in, &slice->tag_out) &&
-	       memcmp(slice->tag_in.trace_id, join->trace->id, TRACE_ID_BYTES) != 0;
+	       !tag_is_none(slice->tag_in) && tag_eq(slice->tag_in, slice->tag_out) &&
+	       !tag_is_of(slice->tag_in, join->trace->id);
 }
 
 struct wait *join_add_wait(struct join *join, int32_t *out_index)

@@ -72,7 +72,8 @@ static uint64_t first_seen(const struct join *join)
 }
 
 /* To a chunk whose first slice is over before the trace begins, and in no stint with the one before
- * it; or to the chunk before, if it has anything young enough. Returns that first slice. */
+ * it; or to the chunk before: what comes out must not depend on where a chunk ends. Returns that
+ * first slice. */
 static const struct slice *seek_lane(const struct lane *lane, uint64_t begin_ns, uint64_t margin_ns,
 				     struct timeline_cursor *cursor)
 {
@@ -82,7 +83,7 @@ static const struct slice *seek_lane(const struct lane *lane, uint64_t begin_ns,
 	timeline_seek(&lane->thread->timeline, MAX(margin_ns, begin_ns), cursor);
 	chunk = cursor->chunk;
 	first = timeline_next(cursor);
-	if (!chunk || !chunk->older || chunk->first_ns < margin_ns ||
+	if (!chunk || !chunk->older || first->out_ns < margin_ns ||
 	    (is_over_before(lane, first, begin_ns) && first->prev_out_ns < first->in_ns))
 		return first;
 	timeline_back(cursor);
@@ -98,8 +99,8 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 	const struct slice *slice = seek_lane(lane, begin, margin, &cursor);
 	unsigned beyond = 0;
 
-	if (cursor.chunk == timeline->oldest && timeline->before.out_ns &&
-	    !add_slice(lane, &timeline->before, 0, 0))
+	if (cursor.chunk == timeline->oldest && timeline->before.slice.out_ns &&
+	    !add_slice(lane, &timeline->before.slice, 0, 0))
 		return false;
 	for (; slice; slice = timeline_next(&cursor)) {
 		if (!add_slice(lane, slice, begin, margin))

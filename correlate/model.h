@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "collector/base/macros.h"
 #include "collector/base/map.h"
 #include "correlate/clock_map.h"
 #include "correlate/correlator.h"
@@ -23,6 +24,7 @@
 #include "correlate/timeline.h"
 
 #define MODEL_MAX_GAPS     64
+#define RECENT_THREADS     256
 #define FOLD_MAX_WAITS     16
 #define COMPANY_MAX        128             /* traces that claim a thread, remembered */
 #define TICK_GRACE_NS      25000000ull     /* a running thread's slice is closed within two ticks */
@@ -83,16 +85,18 @@ struct thread {
 	bool dead;
 	bool running; /* the last record was cut by a tick */
 	bool seen;
-	uint64_t last_out_ns;
-	uint64_t last_exec_ns;
+	/* of the newest slice */
+	uint64_t last_in_ns, last_out_ns;
+	uint64_t last_exec_ns, last_stolen_ns;
+	uint32_t last_cpu, last_flags;
+	struct event_tag last_tag;
 	uint64_t inherited_until_ns; /* a forked child shows its parent's tag until then */
 	uint64_t folded_until_ns;
 	struct stint fold_stint; /* of what was folded last */
 	bool fold_is_mixed;      /* it has more than one tag */
 	struct event_tag inherited_tag;
-	struct slice last; /* the newest slice: the open wait's reason */
 	struct timeline timeline;
-	struct observation *current; /* of last.tag_out; NULL: none */
+	struct observation *current; /* of last_tag; NULL: none */
 	struct event_tag current_tag;
 	struct turns turns;
 	struct company *company; /* owned; NULL, or COMPANY_MAX; the oldest is overwritten */
@@ -194,12 +198,13 @@ struct model {
 	struct clock_map clocks;
 	struct cpu_lag lag;
 	struct process *processes;
-	struct map process_by_pid; /* u32 -> struct process * */
-	struct map thread_by_tid;  /* u32 -> struct thread * */
-	struct map traces;         /* id -> struct trace * */
-	struct map resources;      /* resource_key -> struct resource_owner */
-	struct map observations;   /* observation.c: those of traces that have many */
-	struct map changes;        /* tid -> struct change_log: until its slice comes */
+	struct map process_by_pid;             /* u32 -> struct process * */
+	struct map thread_by_tid;              /* u32 -> struct thread * */
+	struct thread *recent[RECENT_THREADS]; /* by tid: some of these, found without a search */
+	struct map traces;                     /* id -> struct trace * */
+	struct map resources;                  /* resource_key -> struct resource_owner */
+	struct map observations;               /* observation.c: those of traces that have many */
+	struct map changes;                    /* tid -> struct change_log: until its slice comes */
 	struct trace *oldest, *newest;
 	struct trace *pending_oldest, *pending_newest;
 	struct gap gaps[MODEL_MAX_GAPS];
@@ -244,6 +249,9 @@ int changes_append(struct model *model, struct thread *thread, struct slice *sli
 struct trace *trace_find(const struct model *model, const uint8_t id[TRACE_ID_BYTES]);
 struct observation *trace_observe(struct model *model, struct thread *thread,
 				  const struct event_tag *tag, uint64_t time_ns);
+/* The same tag as at the observation right before, on the same thread. */
+void trace_observe_on(struct model *model, struct thread *thread, const struct event_tag *tag,
+		      uint64_t time_ns);
 /* Dear, and the same for all spans of one resource and process id, while nothing else is told. */
 struct trace_source trace_source(const struct model *model, const struct span_resource *resource,
 				 const struct span *span);
@@ -268,6 +276,11 @@ bool relearn_revisit(struct model *model);
 void turns_show(struct model *model, struct thread *thread, const struct event_tag *tag,
 		const struct observation *known, uint64_t time_ns);
 void turns_idle(struct thread *thread, uint64_t time_ns);
+/* What was put aside since it was shown last, if it is shown now, tells of a turn. */
+static inline bool turns_may_show(const struct turns *turns, const struct observation *known)
+{
+	return known->last_ns < MAX(turns->other_ns, turns->idle_ns);
+}
 bool turns_taken(const struct turns_period *period, uint64_t from_ns, uint64_t to_ns);
 
 /* observation.c: which threads carried which spans. add: false: out of memory. */

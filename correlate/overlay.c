@@ -59,7 +59,7 @@ int32_t overlay_meaning(const struct join *join, const struct lane *lane,
 {
 	int32_t index;
 
-	if (tag_is_none(tag) || memcmp(tag->trace_id, join->trace->id, TRACE_ID_BYTES) != 0)
+	if (tag_is_none(tag) || !tag_is_of(tag, join->trace->id))
 		return -1;
 	if (time_ns < lane->thread->inherited_until_ns && tag_eq(tag, &lane->thread->inherited_tag))
 		return -1;
@@ -444,8 +444,8 @@ static void cut_slice(struct join *join, const struct lane *lane, const struct s
 				     OVERLAY_MAX_SPANS);
 	if (!cut.count)
 		return;
-	cut.owner_in = overlay_meaning(join, lane, &slice->tag_in, slice->in_ns);
-	cut.owner_out = overlay_meaning(join, lane, &slice->tag_out, slice->out_ns);
+	cut.owner_in = overlay_meaning(join, lane, slice->tag_in, slice->in_ns);
+	cut.owner_out = overlay_meaning(join, lane, slice->tag_out, slice->out_ns);
 	for (uint32_t i = 0; i < cut.count; i++) {
 		cut.confidence[i] = (uint8_t)trust(&cut, cut.nodes[i]);
 		any |= cut.confidence[i] != CANNOT;

@@ -12,7 +12,7 @@
 static bool carries(const struct join *join, const struct lane *lane, const struct slice *slice,
 		    int32_t index)
 {
-	int32_t owner = overlay_meaning(join, lane, &slice->tag_in, slice->in_ns);
+	int32_t owner = overlay_meaning(join, lane, slice->tag_in, slice->in_ns);
 
 	return owner >= 0 && node_is_below(join, owner, index);
 }
@@ -28,7 +28,7 @@ static const struct slice *other_tag(const struct lane *lane, const struct slice
 		    (step < 0 ? at == lane->slices : at + 1 == lane->slices + lane->count))
 			return NULL;
 		at += step;
-		if (!tag_eq(&at->tag_in, &slice->tag_in))
+		if (!tag_eq(at->tag_in, slice->tag_in))
 			return at->flags & EVENT_TOLD ? at : NULL;
 	}
 	return NULL;
@@ -71,10 +71,10 @@ static uint64_t way_ns(const struct join *join, const struct lane *lane, const s
 		       int32_t index)
 {
 	const struct node *node = &join->nodes[index];
-	int32_t owner = overlay_meaning(join, lane, &slice->tag_in, slice->in_ns);
+	int32_t owner = overlay_meaning(join, lane, slice->tag_in, slice->in_ns);
 	const struct slice *before, *after;
 
-	if (!tag_is_none(&slice->tag_in) && (owner < 0 || !node_is_below(join, index, owner)))
+	if (!tag_is_none(slice->tag_in) && (owner < 0 || !node_is_below(join, index, owner)))
 		return 0; /* another trace, or a span beside it */
 	before = other_tag(lane, slice, -1);
 	after = other_tag(lane, slice, 1);

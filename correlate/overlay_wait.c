@@ -48,7 +48,7 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 		.state = STATE_RUNNABLE,
 		.why = preempted ? WHY_PREEMPTED : WHY_WOKEN,
 	};
-	int32_t owner = overlay_meaning(join, lane, &before->tag_out, start);
+	int32_t owner = overlay_meaning(join, lane, before->tag_out, start);
 	struct segment blocked = like;
 	struct wait *wait;
 
@@ -85,13 +85,13 @@ void overlay_wait_gap(struct join *join, const struct lane *lane, const struct s
 {
 	struct segment like = { .thread = lane->thread, .wait = -1, .state = STATE_UNKNOWN };
 	uint64_t start = before ? before->out_ns : join->from_ns, end = after->in_ns;
-	int32_t owner = before ? overlay_meaning(join, lane, &before->tag_out, start) : -1;
+	int32_t owner = before ? overlay_meaning(join, lane, before->tag_out, start) : -1;
 	int32_t found[OVERLAY_MAX_SPANS];
 	uint32_t count =
 		join_overlapping(join, lane->process, start, end, found, OVERLAY_MAX_SPANS);
 
 	if (owner < 0)
-		owner = overlay_meaning(join, lane, &after->tag_in, end);
+		owner = overlay_meaning(join, lane, after->tag_in, end);
 	overlay_emit_chain(join, &like, start, end, owner);
 	for (uint32_t i = 0; i < count; i++) {
 		struct node *node = &join->nodes[found[i]];
@@ -104,7 +104,7 @@ void overlay_wait_gap(struct join *join, const struct lane *lane, const struct s
 void overlay_wait_hidden(struct join *join, const struct lane *lane, const struct slice *before,
 			 const struct slice *slice)
 {
-	int32_t owner = overlay_meaning(join, lane, &before->tag_out, before->out_ns);
+	int32_t owner = overlay_meaning(join, lane, before->tag_out, before->out_ns);
 
 	for (owner = overlay_climb(join, owner, before->out_ns); owner >= 0;
 	     owner = join->nodes[owner].parent) {
@@ -130,7 +130,7 @@ static bool anybody_ran(struct join *join, const struct process *process, uint64
  * would tell of its end was lost: true, and how long the wait lasted is not known then. */
 static bool question_ends(struct join *join, const struct lane *lane, const struct slice *last)
 {
-	int32_t owner = overlay_meaning(join, lane, &last->tag_out, last->out_ns);
+	int32_t owner = overlay_meaning(join, lane, last->tag_out, last->out_ns);
 	bool is_lost = false;
 
 	for (; owner >= 0; owner = join->nodes[owner].parent) {
@@ -165,7 +165,7 @@ void overlay_wait_open_end(struct join *join, const struct lane *lane)
 		}
 		like.state = STATE_UNKNOWN;
 	}
-	owner = overlay_meaning(join, lane, &last->tag_out, last->out_ns);
+	owner = overlay_meaning(join, lane, last->tag_out, last->out_ns);
 	if (owner < 0)
 		return;
 	overlay_emit_chain(join, &like, last->out_ns, end, owner);

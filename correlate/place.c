@@ -23,7 +23,7 @@ static bool is_of(const struct join *join, const struct event_tag *tag, int32_t 
 {
 	int32_t owner;
 
-	if (tag_is_none(tag) || memcmp(tag->trace_id, join->trace->id, TRACE_ID_BYTES) != 0)
+	if (tag_is_none(tag) || !tag_is_of(tag, join->trace->id))
 		return false;
 	owner = join_find(join, tag->span_id);
 	return owner < 0 || node_is_below(join, owner, index);
@@ -35,11 +35,11 @@ static bool is_busy_elsewhere(const struct join *join, const struct slice *slice
 {
 	int32_t owner;
 
-	if (tag_is_none(&slice->tag_in) || !tag_eq(&slice->tag_in, &slice->tag_out))
+	if (tag_is_none(slice->tag_in) || !tag_eq(slice->tag_in, slice->tag_out))
 		return false;
-	if (memcmp(slice->tag_in.trace_id, join->trace->id, TRACE_ID_BYTES) != 0)
+	if (!tag_is_of(slice->tag_in, join->trace->id))
 		return true;
-	owner = join_find(join, slice->tag_in.span_id);
+	owner = join_find(join, slice->tag_in->span_id);
 	return owner >= 0 && !node_is_below(join, index, owner) &&
 	       !node_is_below(join, owner, index);
 }
@@ -49,7 +49,7 @@ static bool is_unbroken(const struct join *join, const struct slice *first,
 			const struct slice *last, int32_t index)
 {
 	for (const struct slice *s = first; s < last; s++) {
-		if (!is_of(join, &s->tag_out, index) || s[1].gap)
+		if (!is_of(join, s->tag_out, index) || s[1].gap)
 			return false;
 	}
 	return true;

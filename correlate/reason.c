@@ -165,7 +165,7 @@ static const enum ledger_reason of_kernel[] = {
 enum ledger_reason reason_of_slice(const struct slice *slice)
 {
 	bool iowait = slice->flags & EVENT_IOWAIT;
-	enum ledger_reason reason = reason_of(slice->state, slice->syscall, iowait, &slice->target);
+	enum ledger_reason reason = reason_of(slice->state, slice->syscall, iowait, slice->target);
 	uint32_t wait = (slice->flags & EVENT_KERNEL_WAIT) >> EVENT_KERNEL_WAIT_SHIFT;
 
 	if (wait == KERNEL_WAIT_UNKNOWN || wait >= ARRAY_LEN(of_kernel) || iowait ||

@@ -45,21 +45,58 @@ struct slice {
 	int32_t syscall;
 	uint32_t stint; /* the join's: of its lane */
 	bool gap;       /* records of this thread between the one before and this one were lost */
-	struct event_tag tag_in;  /* zero: none */
-	struct event_tag tag_out; /* zero: none */
-	struct event_target target;
-	struct event_waker waker; /* with EVENT_WAKER */
-	uint64_t stack;           /* at `out`: an id, or enum event_no_stack */
+	/* Borrowed, never NULL; where they are not told, one of slice_none. They stand in the
+	 * record, and then in the timeline's chunk. */
+	const struct event_tag *tag_in, *tag_out; /* zero: none */
+	const struct event_target *target;
+	const struct event_waker *waker; /* with EVENT_WAKER */
+	uint64_t stack;                  /* at `out`: an id, or enum event_no_stack */
 };
 
-static inline bool tag_is_none(const struct event_tag *tag)
-{
-	static const struct event_tag none;
+/* All zeros. */
+extern const struct slice_none {
+	struct event_tag tag;
+	struct event_target target;
+	struct event_waker waker;
+} slice_none;
 
-	return memcmp(tag, &none, sizeof(none)) == 0;
+static inline struct slice slice_empty(void)
+{
+	return (struct slice){ .tag_in = &slice_none.tag,
+			       .tag_out = &slice_none.tag,
+			       .target = &slice_none.target,
+			       .waker = &slice_none.waker };
+}
+
+/* Of `count` words; what is compared here is mostly equal, or even the same. */
+static inline bool words_eq(const void *a, const void *b, size_t count)
+{
+	uint64_t x, y, differ = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		memcpy(&x, (const char *)a + 8 * i, 8);
+		memcpy(&y, (const char *)b + 8 * i, 8);
+		differ |= x ^ y;
+	}
+	return !differ;
 }
 
 static inline bool tag_eq(const struct event_tag *a, const struct event_tag *b)
 {
-	return memcmp(a, b, sizeof(*a)) == 0;
+	return a == b || words_eq(a, b, sizeof(*a) / 8);
+}
+
+static inline bool target_eq(const struct event_target *a, const struct event_target *b)
+{
+	return a == b || words_eq(a, b, sizeof(*a) / 8);
+}
+
+static inline bool tag_is_none(const struct event_tag *tag)
+{
+	return tag_eq(tag, &slice_none.tag);
+}
+
+static inline bool tag_is_of(const struct event_tag *tag, const uint8_t trace_id[16])
+{
+	return words_eq(tag->trace_id, trace_id, sizeof(tag->trace_id) / 8);
 }

@@ -58,32 +58,27 @@ static void join_slices(struct ledger *ledger, uint32_t first)
 		(ledger->slice_count - first - 1) * sizeof(*slices));
 }
 
-/* The first of the shortest of all LEDGER_MAX_SLICES. Asked for each slice of a long span, hence
- * without branches that no CPU can foretell, and four at a time. */
-static uint32_t find_shortest(const struct ledger_slice *slices)
+/* The first of the shortest of all LEDGER_MAX_SLICES. Of a long span most slices are shorter than
+ * all that were kept: that shows without a look at these. */
+static uint32_t find_shortest(struct sweep *sweep)
 {
-	uint64_t least[4] = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX };
-	uint32_t first = 0;
+	const struct ledger_slice *slices = sweep->ledger->slices;
+	uint32_t last = LEDGER_MAX_SLICES - 1, shortest = 0;
 
-	for (uint32_t i = 0; i < LEDGER_MAX_SLICES; i += 4) {
-		least[0] = MIN(least[0], slices[i].ns);
-		least[1] = MIN(least[1], slices[i + 1].ns);
-		least[2] = MIN(least[2], slices[i + 2].ns);
-		least[3] = MIN(least[3], slices[i + 3].ns);
-	}
-	least[0] = MIN(MIN(least[0], least[1]), MIN(least[2], least[3]));
-	while (slices[first].ns != least[0])
-		first++;
-	return first;
+	if (slices[last].ns < sweep->least_slice_ns)
+		return last;
+	for (uint32_t i = 1; i < last; i++)
+		shortest = slices[i].ns < slices[shortest].ns ? i : shortest;
+	sweep->least_slice_ns = slices[shortest].ns;
+	return slices[last].ns < slices[shortest].ns ? last : shortest;
 }
 
-_Static_assert(LEDGER_MAX_SLICES % 4 == 0, "four at a time");
-
 /* The shortest goes to its longer neighbour, so that the picture has no hole. */
-static void make_room(struct ledger *ledger)
+static void make_room(struct sweep *sweep)
 {
+	struct ledger *ledger = sweep->ledger;
 	struct ledger_slice *slices = ledger->slices;
-	uint32_t shortest = find_shortest(slices), first;
+	uint32_t shortest = find_shortest(sweep), first;
 
 	first = shortest + 1 == ledger->slice_count ||
 				(shortest && slices[shortest - 1].ns > slices[shortest + 1].ns)
@@ -128,9 +123,13 @@ void sweep_note_slice(struct sweep *sweep, uint64_t start, uint64_t end, const s
 	if (extends_last(ledger, &slice))
 		return;
 	if (ledger->slice_count == LEDGER_MAX_SLICES)
-		make_room(ledger);
-	if (!extends_last(ledger, &slice))
-		ledger->slices[ledger->slice_count++] = slice;
+		make_room(sweep);
+	if (extends_last(ledger, &slice))
+		return;
+	if (ledger->slice_count)
+		sweep->least_slice_ns =
+			MIN(sweep->least_slice_ns, ledger->slices[ledger->slice_count - 1].ns);
+	ledger->slices[ledger->slice_count++] = slice;
 }
 
 static void add_state(struct ledger_split *split, uint8_t state, uint8_t reason, uint64_t ns)
@@ -426,7 +425,11 @@ void sweep_node(struct join *join, int32_t index, struct ledger_room *room,
 		struct ledger *out_ledger)
 {
 	const struct node *node = &join->nodes[index];
-	struct sweep sweep = { .join = join, .ledger = out_ledger, .node = node, .index = index };
+	struct sweep sweep = { .join = join,
+			       .ledger = out_ledger,
+			       .node = node,
+			       .index = index,
+			       .least_slice_ns = UINT64_MAX };
 
 	begin(&sweep);
 	if (out_ledger->none_cause)

@@ -20,8 +20,8 @@ struct sweep {
 	const struct segment *active[SWEEP_MAX_LANES];
 	uint32_t active_count;
 	uint64_t first_seen_ns;
-	uint64_t wait_seen_ns; /* start of the wait counted last */
-	uint32_t slice_overflow;
+	uint64_t wait_seen_ns;             /* start of the wait counted last */
+	uint64_t least_slice_ns;           /* no slice of the picture but the last one is shorter */
 	struct sweep_list children, calls; /* their edges split what is elsewhere */
 	uint64_t offset_ns;                /* Unix minus monotonic, at the span's start */
 	uint64_t start_ns;                 /* what lies before was folded */

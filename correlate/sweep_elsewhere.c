@@ -194,7 +194,7 @@ static bool is_ours(const struct sweep *sweep, const struct event_tag *tag)
 {
 	int32_t index = -1;
 
-	if (memcmp(tag->trace_id, sweep->join->trace->id, TRACE_ID_BYTES) == 0)
+	if (tag_is_of(tag, sweep->join->trace->id))
 		index = join_find(sweep->join, tag->span_id);
 	return index >= 0 && node_is_below(sweep->join, index, sweep->index);
 }
@@ -204,11 +204,11 @@ static bool is_pinned(const struct sweep *sweep, const struct slice *slice)
 {
 	if (slice->flags & EVENT_TOLD)
 		return true;
-	if (tag_is_none(&slice->tag_in) || tag_is_none(&slice->tag_out))
+	if (tag_is_none(slice->tag_in) || tag_is_none(slice->tag_out))
 		return false;
-	return (tag_eq(&slice->tag_in, &slice->tag_out) &&
+	return (tag_eq(slice->tag_in, slice->tag_out) &&
 		!join_takes_turns(sweep->join, sweep->node->process)) ||
-	       (is_ours(sweep, &slice->tag_in) && is_ours(sweep, &slice->tag_out));
+	       (is_ours(sweep, slice->tag_in) && is_ours(sweep, slice->tag_out));
 }
 
 /* How long the thread may have worked for the span, for all that is known of it. One that has

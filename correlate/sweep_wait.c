@@ -11,8 +11,7 @@
 static bool is_same(const struct ledger_wait *wait, const struct wait_key *key)
 {
 	return wait->reason == key->reason && wait->syscall == key->syscall &&
-	       wait->stack == key->stack &&
-	       memcmp(&wait->target, key->target, sizeof(wait->target)) == 0;
+	       wait->stack == key->stack && target_eq(&wait->target, key->target);
 }
 
 static bool is_rest(const struct wait_key *key)
@@ -97,7 +96,7 @@ void sweep_wait_add(struct sweep *sweep, const struct segment *s, uint64_t ns, b
 {
 	const struct wait *wait = &sweep->join->waits[s->wait];
 	const struct slice *before = wait->before, *after = wait->after;
-	const struct wait_key key = { &before->target, before->stack, before->syscall,
+	const struct wait_key key = { before->target, before->stack, before->syscall,
 				      wait->reason };
 	struct ledger_wait *to = sweep_wait_find(sweep->ledger, &key);
 
@@ -109,8 +108,8 @@ void sweep_wait_add(struct sweep *sweep, const struct segment *s, uint64_t ns, b
 		sweep->wait_seen_ns = s->since_ns;
 	}
 	if (after && after->flags & EVENT_WAKER) {
-		note_waker(to, &after->waker, ns);
-		link_waker(sweep, &after->waker, ns);
+		note_waker(to, after->waker, ns);
+		link_waker(sweep, after->waker, ns);
 	}
 }
 

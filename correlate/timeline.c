@@ -5,8 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The longest a packed slice can be: thirteen varints and the tails. */
-#define PACKED_MAX_BYTES (14 * 10 + 2 * 24 + 32 + 56 + 8)
+/* The longest a packed slice can be: numbers, tails and what aligns them; and the word that is read
+ * and written whole at the end of each number. */
+#define PACKED_MAX_BYTES (16 * 9 + 2 * 24 + 32 + 56 + 8 + 2 * 8 + 8)
+
+const struct slice_none slice_none;
 
 /* What differs from the slice before; the low bits, so that the head fits two or three bytes. */
 enum packed_flag {
@@ -24,63 +27,87 @@ enum packed_flag {
 	PACKED_STOLEN = 1 << 11,
 };
 
-struct writer {
-	uint8_t *at;
-};
-
-static void put(struct writer *writer, uint64_t value)
+/* Numbers take a byte for each seven bits, and the lowest bits of the first byte say how many bytes
+ * follow: as many as there are zeros before the one. No loop, no branch that depends on the length
+ * of small ones. Little endian, as BPF here is. */
+static inline uint8_t *put(uint8_t *at, uint64_t value)
 {
-	while (value >= 0x80) {
-		*writer->at++ = (uint8_t)(value | 0x80);
-		value >>= 7;
+	unsigned more = (63 - (unsigned)__builtin_clzll(value | 1)) / 7;
+	uint64_t word = (value << 1 | 1) << (more & 63);
+
+	if (more < 8) {
+		memcpy(at, &word, sizeof(word));
+		return at + more + 1;
 	}
-	*writer->at++ = (uint8_t)value;
+	*at = 0;
+	memcpy(at + 1, &value, sizeof(value));
+	return at + 1 + sizeof(value);
 }
 
-static void put_signed(struct writer *writer, int64_t value)
+static inline uint8_t *put_signed(uint8_t *at, int64_t value)
 {
-	put(writer, (uint64_t)value << 1 ^ (uint64_t)(value >> 63));
+	return put(at, (uint64_t)value << 1 ^ (uint64_t)(value >> 63));
 }
 
-static void put_bytes(struct writer *writer, const void *bytes, size_t len)
+static inline uint64_t get(const uint8_t **at)
 {
-	memcpy(writer->at, bytes, len);
-	writer->at += len;
+	unsigned more;
+	uint64_t word;
+
+	memcpy(&word, *at, sizeof(word));
+	if (!(word & 0xff)) {
+		memcpy(&word, *at + 1, sizeof(word));
+		*at += 1 + sizeof(word);
+		return word;
+	}
+	more = (unsigned)__builtin_ctzll(word);
+	*at += more + 1;
+	return word << (56 - 8 * more) >> (57 - 7 * more);
 }
 
-static uint64_t get(const uint8_t **at)
-{
-	uint64_t value = 0;
-	unsigned shift = 0;
-
-	do {
-		value |= (uint64_t)(**at & 0x7f) << shift;
-		shift += 7;
-	} while (*(*at)++ & 0x80);
-	return value;
-}
-
-static int64_t get_signed(const uint8_t **at)
+static inline int64_t get_signed(const uint8_t **at)
 {
 	uint64_t value = get(at);
 
 	return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
 }
 
-static void get_bytes(const uint8_t **at, void *out, size_t len)
+/* Tails stand aligned, so that they can be used where they are: chunks are. */
+static inline uint8_t *align(const uint8_t *at)
 {
-	memcpy(out, *at, len);
-	*at += len;
+	return (uint8_t *)(((uintptr_t)at + 7) & ~(uintptr_t)7);
+}
+
+static inline const void *put_tail(uint8_t **at, const void *tail, size_t bytes)
+{
+	uint8_t *kept = align(*at);
+
+	memcpy(kept, tail, bytes);
+	*at = kept + bytes;
+	return kept;
+}
+
+static inline const void *get_tail(const uint8_t **at, size_t bytes)
+{
+	const uint8_t *tail = align(*at);
+
+	*at = tail + bytes;
+	return tail;
+}
+
+static inline bool waker_eq(const struct event_waker *a, const struct event_waker *b)
+{
+	return a == b || words_eq(a, b, sizeof(*a) / 8);
 }
 
 static uint32_t what_differs(const struct slice *slice, const struct slice *last)
 {
 	uint32_t differs = 0;
 
-	differs |= tag_eq(&slice->tag_in, &last->tag_out) ? 0 : PACKED_TAG_IN;
-	differs |= tag_eq(&slice->tag_out, &slice->tag_in) ? 0 : PACKED_TAG_OUT;
-	differs |= memcmp(&slice->target, &last->target, sizeof(slice->target)) ? PACKED_TARGET : 0;
-	differs |= memcmp(&slice->waker, &last->waker, sizeof(slice->waker)) ? PACKED_WAKER : 0;
+	differs |= tag_eq(slice->tag_in, last->tag_out) ? 0 : PACKED_TAG_IN;
+	differs |= tag_eq(slice->tag_out, slice->tag_in) ? 0 : PACKED_TAG_OUT;
+	differs |= target_eq(slice->target, last->target) ? 0 : PACKED_TARGET;
+	differs |= waker_eq(slice->waker, last->waker) ? 0 : PACKED_WAKER;
 	differs |= slice->cpu != last->cpu || slice->state != last->state ||
 				   slice->syscall != last->syscall
 			   ? PACKED_WAY
@@ -98,50 +125,56 @@ static uint32_t what_differs(const struct slice *slice, const struct slice *last
 	return differs;
 }
 
-static size_t pack(const struct slice *slice, const struct slice *last, uint8_t *out)
+/* `last` becomes the slice, and its tails are what stands in the chunk. */
+static uint8_t *pack(const struct slice *slice, struct slice *last, uint8_t *at)
 {
-	struct writer w = { out };
 	uint32_t differs = what_differs(slice, last);
-	uint64_t at = last->out_ns;
+	struct slice kept = *slice;
+	uint64_t time = last->out_ns;
 
-	put(&w, differs);
+	at = put(at, differs);
 	if (differs & PACKED_FLAGS)
-		put(&w, slice->flags);
+		at = put(at, slice->flags);
 	if (differs & PACKED_NOT_CHAINED) {
-		put_signed(&w, (int64_t)(slice->prev_out_ns - at));
-		at = slice->prev_out_ns;
+		at = put_signed(at, (int64_t)(slice->prev_out_ns - time));
+		time = slice->prev_out_ns;
 	}
 	if (differs & PACKED_WAKING) {
-		put_signed(&w, (int64_t)(slice->waking_ns - at));
-		at = slice->waking_ns;
+		at = put_signed(at, (int64_t)(slice->waking_ns - time));
+		time = slice->waking_ns;
 	}
-	put_signed(&w, (int64_t)(slice->in_ns - at));
-	put(&w, slice->out_ns - slice->in_ns);
-	put_signed(&w, (int64_t)(slice->booked_ns - (slice->out_ns - slice->in_ns)));
-	put_signed(&w, slice->raw_lag_in - last->raw_lag_out);
-	put_signed(&w, slice->raw_lag_out - slice->raw_lag_in);
+	at = put_signed(at, (int64_t)(slice->in_ns - time));
+	at = put(at, slice->out_ns - slice->in_ns);
+	at = put_signed(at, (int64_t)(slice->booked_ns - (slice->out_ns - slice->in_ns)));
+	at = put_signed(at, slice->raw_lag_in - last->raw_lag_out);
+	at = put_signed(at, slice->raw_lag_out - slice->raw_lag_in);
 	if (differs & PACKED_STOLEN) {
-		put_signed(&w, (int64_t)(slice->stolen_in_ns - last->stolen_out_ns));
-		put_signed(&w, (int64_t)(slice->stolen_out_ns - slice->stolen_in_ns));
+		at = put_signed(at, (int64_t)(slice->stolen_in_ns - last->stolen_out_ns));
+		at = put_signed(at, (int64_t)(slice->stolen_out_ns - slice->stolen_in_ns));
 	}
 	if (differs & PACKED_HIDDEN)
-		put(&w, slice->hidden_ns);
+		at = put(at, slice->hidden_ns);
 	if (differs & PACKED_WAY) {
-		put(&w, slice->cpu);
-		put(&w, slice->state);
-		put_signed(&w, slice->syscall);
+		at = put(at, slice->cpu);
+		at = put(at, slice->state);
+		at = put_signed(at, slice->syscall);
 	}
-	if (differs & PACKED_TAG_IN)
-		put_bytes(&w, &slice->tag_in, sizeof(slice->tag_in));
-	if (differs & PACKED_TAG_OUT)
-		put_bytes(&w, &slice->tag_out, sizeof(slice->tag_out));
-	if (differs & PACKED_TARGET)
-		put_bytes(&w, &slice->target, sizeof(slice->target));
-	if (differs & PACKED_WAKER)
-		put_bytes(&w, &slice->waker, sizeof(slice->waker));
 	if (differs & PACKED_STACK)
-		put_bytes(&w, &slice->stack, sizeof(slice->stack));
-	return (size_t)(w.at - out);
+		at = put(at, slice->stack);
+	kept.tag_in = last->tag_out;
+	if (differs & PACKED_TAG_IN)
+		kept.tag_in = put_tail(&at, slice->tag_in, sizeof(*slice->tag_in));
+	kept.tag_out = kept.tag_in;
+	if (differs & PACKED_TAG_OUT)
+		kept.tag_out = put_tail(&at, slice->tag_out, sizeof(*slice->tag_out));
+	kept.target = last->target;
+	if (differs & PACKED_TARGET)
+		kept.target = put_tail(&at, slice->target, sizeof(*slice->target));
+	kept.waker = last->waker;
+	if (differs & PACKED_WAKER)
+		kept.waker = put_tail(&at, slice->waker, sizeof(*slice->waker));
+	*last = kept;
+	return at;
 }
 
 /* `slice` holds the one before and becomes this one. */
@@ -177,18 +210,18 @@ static const uint8_t *unpack(const uint8_t *at, struct slice *slice)
 		slice->syscall = (int32_t)get_signed(&at);
 	}
 	slice->gap = differs & PACKED_GAP;
+	if (differs & PACKED_STACK)
+		slice->stack = get(&at);
 	slice->tag_in = slice->tag_out;
 	if (differs & PACKED_TAG_IN)
-		get_bytes(&at, &slice->tag_in, sizeof(slice->tag_in));
+		slice->tag_in = get_tail(&at, sizeof(*slice->tag_in));
 	slice->tag_out = slice->tag_in;
 	if (differs & PACKED_TAG_OUT)
-		get_bytes(&at, &slice->tag_out, sizeof(slice->tag_out));
+		slice->tag_out = get_tail(&at, sizeof(*slice->tag_out));
 	if (differs & PACKED_TARGET)
-		get_bytes(&at, &slice->target, sizeof(slice->target));
+		slice->target = get_tail(&at, sizeof(*slice->target));
 	if (differs & PACKED_WAKER)
-		get_bytes(&at, &slice->waker, sizeof(slice->waker));
-	if (differs & PACKED_STACK)
-		get_bytes(&at, &slice->stack, sizeof(slice->stack));
+		slice->waker = get_tail(&at, sizeof(*slice->waker));
 	return at;
 }
 
@@ -209,7 +242,7 @@ static struct timeline_chunk *add_chunk(struct timeline *timeline, size_t *out_b
 	else
 		timeline->oldest = chunk;
 	timeline->newest = chunk;
-	timeline->last = (struct slice){ 0 };
+	timeline->last = slice_empty();
 	*out_bytes += sizeof(*chunk);
 	return chunk;
 }
@@ -222,11 +255,11 @@ int timeline_append(struct timeline *timeline, const struct slice *slice, size_t
 		chunk = add_chunk(timeline, out_bytes);
 	if (!chunk)
 		return -ENOMEM;
-	chunk->used += (uint32_t)pack(slice, &timeline->last, chunk->bytes + chunk->used);
+	chunk->used =
+		(uint32_t)(pack(slice, &timeline->last, chunk->bytes + chunk->used) - chunk->bytes);
 	if (chunk->count++ == 0)
 		chunk->first_ns = slice->prev_out_ns ? slice->prev_out_ns : slice->in_ns;
 	chunk->last_ns = slice->out_ns;
-	timeline->last = *slice;
 	return 0;
 }
 
@@ -236,7 +269,13 @@ struct timeline_chunk *timeline_take_oldest(struct timeline *timeline, const str
 
 	if (!chunk)
 		return NULL;
-	timeline->before = *last;
+	timeline->before = (struct slice_kept){
+		*last, { *last->tag_in, *last->tag_out }, *last->target, *last->waker
+	};
+	timeline->before.slice.tag_in = &timeline->before.tags[0];
+	timeline->before.slice.tag_out = &timeline->before.tags[1];
+	timeline->before.slice.target = &timeline->before.target;
+	timeline->before.slice.waker = &timeline->before.waker;
 	if (timeline->sought == chunk)
 		timeline->sought = NULL;
 	timeline->oldest = chunk->newer;
@@ -265,6 +304,7 @@ void timeline_seek_chunk(const struct timeline_chunk *chunk, struct timeline_cur
 	*out_cursor = (struct timeline_cursor){
 		.chunk = chunk,
 		.left = chunk ? chunk->count : 0,
+		.last = slice_empty(),
 		.only_this_chunk = true,
 	};
 }
@@ -298,7 +338,7 @@ const struct slice *timeline_next(struct timeline_cursor *cursor)
 			break;
 		cursor->left = cursor->chunk->count;
 		cursor->at = 0;
-		cursor->last = (struct slice){ 0 };
+		cursor->last = slice_empty();
 	}
 	if (!cursor->chunk)
 		return NULL;

@@ -2,9 +2,11 @@
 /* The recent slices of one thread, packed: about 20 bytes a cycle while tag, target and waker stay.
  *
  * Slices are appended in time order into chunks; whole chunks leave at the old end. The first slice
- * of a chunk is written in full, so each chunk can be read alone. */
+ * of a chunk is written in full, so each chunk can be read alone. What is read borrows its tails
+ * from the chunk. */
 #pragma once
 
+#include <stdalign.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,15 +21,23 @@ struct timeline_chunk {
 	uint64_t last_ns;  /* out of the last one */
 	uint32_t used;
 	uint32_t count;
-	uint8_t bytes[TIMELINE_CHUNK_BYTES];
+	alignas(8) uint8_t bytes[TIMELINE_CHUNK_BYTES];
+};
+
+/* With its own tails. */
+struct slice_kept {
+	struct slice slice;
+	struct event_tag tags[2];
+	struct event_target target;
+	struct event_waker waker;
 };
 
 struct timeline {
 	struct timeline_chunk *oldest; /* owned */
 	struct timeline_chunk *newest;
 	const struct timeline_chunk *sought; /* the last seek's; NULL: none is known */
-	struct slice last;                   /* what the next one is written against */
-	struct slice before; /* the last one that left at the old end; out_ns 0: none has */
+	struct slice last; /* what the next one is written against; its tails are the chunk's */
+	struct slice_kept before; /* the last one that left at the old end; out_ns 0: none has */
 };
 
 /* -ENOMEM: the slice is lost. `*out_bytes` grows by what was allocated. */

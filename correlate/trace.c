@@ -99,6 +99,22 @@ struct observation *trace_observe(struct model *model, struct thread *thread,
 	return o;
 }
 
+void trace_observe_on(struct model *model, struct thread *thread, const struct event_tag *tag,
+		      uint64_t time_ns)
+{
+	struct observation *o = thread->current;
+
+	if (tag_is_none(tag))
+		return;
+	if (!o || o->inherited || !tag_eq(&thread->current_tag, tag) ||
+	    turns_may_show(&thread->turns, o)) {
+		trace_observe(model, thread, tag, time_ns);
+		return;
+	}
+	thread->turns.shown_ns = MAX(thread->turns.shown_ns, time_ns);
+	o->last_ns = MAX(o->last_ns, time_ns);
+}
+
 int trace_span_index(const struct trace *trace, const uint8_t span_id[SPAN_ID_BYTES])
 {
 	for (uint32_t i = 0; i < trace->span_count; i++) {

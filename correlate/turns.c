@@ -43,12 +43,12 @@ void turns_show(struct model *model, struct thread *thread, const struct event_t
 {
 	struct turns *turns = &thread->turns;
 
-	if (memcmp(turns->trace_id, tag->trace_id, TRACE_ID_BYTES) != 0) {
+	if (!tag_is_of(tag, turns->trace_id)) {
 		memcpy(turns->trace_id, tag->trace_id, TRACE_ID_BYTES);
 		turns->other_ns = turns->shown_ns;
 	}
 	turns->shown_ns = MAX(turns->shown_ns, time_ns);
-	if (known && !known->inherited && known->last_ns < MAX(turns->other_ns, turns->idle_ns))
+	if (known && !known->inherited && turns_may_show(turns, known))
 		note(model, thread, time_ns);
 }
 

@@ -43,6 +43,23 @@ struct process *world_make_process(struct model *model, uint32_t pid)
 	return *slot;
 }
 
+static struct thread **recent_place(struct model *model, uint32_t tid)
+{
+	return &model->recent[tid % RECENT_THREADS];
+}
+
+static struct thread *find_thread(struct model *model, uint32_t tid)
+{
+	struct thread **recent = recent_place(model, tid), **found;
+
+	if (*recent && (*recent)->tid == tid)
+		return *recent;
+	found = map_get(&model->thread_by_tid, &tid);
+	if (found)
+		*recent = *found;
+	return found ? *found : NULL;
+}
+
 static void forget_thread(struct model *model, struct thread *thread)
 {
 	struct thread **slot = map_get(&model->thread_by_tid, &thread->tid);
@@ -51,6 +68,8 @@ static void forget_thread(struct model *model, struct thread *thread)
 	thread->running = false;
 	if (slot && *slot == thread)
 		map_delete(&model->thread_by_tid, &thread->tid);
+	if (*recent_place(model, thread->tid) == thread)
+		*recent_place(model, thread->tid) = NULL;
 }
 
 static struct thread *make_thread(struct model *model, struct process *process, uint32_t tid)
@@ -76,7 +95,7 @@ static struct thread *make_thread(struct model *model, struct process *process, 
 	process->threads = thread;
 	process->refs++;
 	model->stats.threads++;
-	*slot = thread;
+	*slot = *recent_place(model, tid) = thread;
 	return thread;
 }
 
@@ -112,12 +131,12 @@ static bool is_known(const struct model *model, const struct thread *thread)
 
 static struct thread *thread_of(struct model *model, const struct event_slice *record)
 {
-	struct thread **found = map_get(&model->thread_by_tid, &record->tid);
+	struct thread *found = find_thread(model, record->tid);
 	struct process *process;
 
-	if (found && (*found)->process->pid == record->pid &&
-	    !((record->header.flags & EVENT_FIRST) && is_known(model, *found)))
-		return *found;
+	if (found && found->process->pid == record->pid &&
+	    !((record->header.flags & EVENT_FIRST) && is_known(model, found)))
+		return found;
 	process = world_find_process(model, record->pid);
 	if (process && process->gone && (record->header.flags & EVENT_FIRST))
 		retire(model, record->pid, record->in_ns); /* the number was used again */
@@ -125,45 +144,35 @@ static struct thread *thread_of(struct model *model, const struct event_slice *r
 	return process ? make_thread(model, process, record->tid) : NULL;
 }
 
-/* The tails stand behind the record in the order of their flag bits. */
-static const void *take_tail(const char **at, const char *end, bool present, size_t bytes)
-{
-	const char *tail = *at;
-
-	if (!present)
-		return NULL;
-	if ((size_t)(end - tail) < bytes) {
-		*at = NULL;
-		return NULL;
-	}
-	*at += bytes;
-	return tail;
-}
-
+/* The tails stand behind the record in the order of their flag bits; nothing else does. */
 static bool read_tails(const struct event_slice *record, struct slice *out)
 {
 	const char *at = (const char *)(record + 1);
-	const char *end = (const char *)record + record->header.bytes;
 	uint32_t flags = record->header.flags;
-	const struct {
-		uint32_t flag;
-		void *to;
-		size_t bytes;
-	} tails[] = {
-		{ EVENT_TAG_OUT, &out->tag_out, sizeof(out->tag_out) },
-		{ EVENT_TAG_IN, &out->tag_in, sizeof(out->tag_in) },
-		{ EVENT_TARGET, &out->target, sizeof(out->target) },
-		{ EVENT_WAKER, &out->waker, sizeof(out->waker) },
-		{ EVENT_STACK_ID, &out->stack, sizeof(out->stack) },
-	};
 
-	for (size_t i = 0; i < ARRAY_LEN(tails) && at; i++) {
-		const void *tail = take_tail(&at, end, flags & tails[i].flag, tails[i].bytes);
-
-		if (tail)
-			memcpy(tails[i].to, tail, tails[i].bytes);
+	if (flags & EVENT_TAG_OUT) {
+		out->tag_out = (const void *)at;
+		at += sizeof(*out->tag_out);
 	}
-	return at == end;
+	if (flags & EVENT_TAG_IN) {
+		out->tag_in = (const void *)at;
+		at += sizeof(*out->tag_in);
+	}
+	if (flags & EVENT_TARGET) {
+		out->target = (const void *)at;
+		at += sizeof(*out->target);
+	}
+	if (flags & EVENT_WAKER) {
+		out->waker = (const void *)at;
+		at += sizeof(*out->waker);
+	}
+	if (flags & EVENT_STACK_ID) {
+		if ((const char *)record + record->header.bytes - at >=
+		    (ptrdiff_t)sizeof(out->stack))
+			memcpy(&out->stack, at, sizeof(out->stack));
+		at += sizeof(out->stack);
+	}
+	return at == (const char *)record + record->header.bytes;
 }
 
 /* The tag at in_ns: told, the same as at out_ns, or what the thread had when it left last. */
@@ -172,7 +181,7 @@ static void set_tag_in(const struct thread *thread, struct slice *slice)
 	if (slice->flags & EVENT_TAG_SAME)
 		slice->tag_in = slice->tag_out;
 	else if (!(slice->flags & (EVENT_TAG_IN | EVENT_TAG_IN_NONE)) && thread->seen)
-		slice->tag_in = thread->last.tag_out;
+		slice->tag_in = &thread->last_tag;
 	if ((slice->flags & EVENT_TAG_OUT_UNKNOWN) && !(slice->flags & EVENT_TAG_OUT))
 		slice->tag_out = slice->tag_in;
 }
@@ -188,8 +197,8 @@ static void rebuild_in(struct model *model, const struct thread *thread, struct 
 	slice->flags |= EVENT_IN_LOST;
 	slice->raw_lag_in = slice->raw_lag_out;
 	slice->stolen_in_ns = slice->stolen_out_ns - MIN(slice->stolen_out_ns, MOST_STOLEN_NS);
-	if (thread->seen && thread->last.cpu == slice->cpu)
-		slice->stolen_in_ns = MIN(thread->last.stolen_out_ns, slice->stolen_out_ns);
+	if (thread->seen && thread->last_cpu == slice->cpu)
+		slice->stolen_in_ns = MIN(thread->last_stolen_ns, slice->stolen_out_ns);
 	model->stats.slices_rebuilt++;
 }
 
@@ -227,6 +236,10 @@ static bool make_slice(struct model *model, const struct thread *thread,
 		       const struct event_slice *record, struct slice *out)
 {
 	*out = (struct slice){
+		.tag_in = &slice_none.tag,
+		.tag_out = &slice_none.tag,
+		.target = &slice_none.target,
+		.waker = &slice_none.waker,
 		.prev_out_ns = record->prev_out_ns,
 		.waking_ns = record->waking_ns,
 		.in_ns = record->in_ns,
@@ -264,10 +277,10 @@ static void note_inheritance(struct thread *thread, const struct slice *slice)
 	if (thread->inherited_until_ns != UINT64_MAX)
 		return;
 	if (!thread->seen)
-		thread->inherited_tag = slice->tag_in;
-	if (!tag_eq(&slice->tag_in, &thread->inherited_tag))
+		thread->inherited_tag = *slice->tag_in;
+	if (!tag_eq(slice->tag_in, &thread->inherited_tag))
 		thread->inherited_until_ns = slice->in_ns;
-	else if (!tag_eq(&slice->tag_out, &thread->inherited_tag))
+	else if (!tag_eq(slice->tag_out, &thread->inherited_tag))
 		thread->inherited_until_ns = slice->out_ns;
 }
 
@@ -304,14 +317,18 @@ static bool is_waiting(const struct slice *slice)
 static void observe_tags(struct model *model, struct thread *thread, const struct slice *slice)
 {
 	const uint32_t told = EVENT_TAG_SAME | EVENT_TAG_IN | EVENT_TAG_IN_NONE;
-	bool knows_in = slice->flags & told || !(thread->last.flags & EVENT_TAG_OUT_UNKNOWN);
+	bool knows_in = slice->flags & told || !(thread->last_flags & EVENT_TAG_OUT_UNKNOWN);
 
 	if (knows_in)
-		trace_observe(model, thread, &slice->tag_in, slice->prev_out_ns);
+		trace_observe(model, thread, slice->tag_in, slice->prev_out_ns);
 	if (knows_in && !(slice->flags & EVENT_IN_LOST))
-		trace_observe(model, thread, &slice->tag_in, slice->in_ns);
-	if (!(slice->flags & EVENT_TAG_OUT_UNKNOWN))
-		trace_observe(model, thread, &slice->tag_out, slice->out_ns);
+		trace_observe_on(model, thread, slice->tag_in, slice->in_ns);
+	if (slice->flags & EVENT_TAG_OUT_UNKNOWN)
+		return;
+	if (knows_in && slice->tag_out == slice->tag_in)
+		trace_observe_on(model, thread, slice->tag_out, slice->out_ns);
+	else
+		trace_observe(model, thread, slice->tag_out, slice->out_ns);
 }
 
 int world_append(struct model *model, struct thread *thread, const struct slice *slice)
@@ -343,12 +360,16 @@ static int take_slice(struct model *model, const struct event_slice *record)
 		model->first_record_ns = slice.prev_out_ns;
 	if (changes_append(model, thread, &slice) < 0)
 		return -ENOMEM;
-	if (tag_is_none(&slice.tag_out) && is_waiting(&slice))
+	if (tag_is_none(slice.tag_out) && is_waiting(&slice))
 		turns_idle(thread, slice.out_ns);
-	thread->last = slice;
 	thread->seen = true;
+	thread->last_in_ns = slice.in_ns;
 	thread->last_out_ns = slice.out_ns;
 	thread->last_exec_ns = record->exec_out_ns;
+	thread->last_stolen_ns = slice.stolen_out_ns;
+	thread->last_cpu = slice.cpu;
+	thread->last_flags = slice.flags;
+	thread->last_tag = *slice.tag_out;
 	thread->running = slice.flags & EVENT_TICK;
 	model->stats.slices++;
 	if (slice.flags & EVENT_DEAD)
