@@ -26,15 +26,20 @@ def wrong(case, said):
     verdict = verdict_of(said) if is_diff else said["verdict"]
     rule = verdict and verdict["rule"]
     side = said[case["side"]] if "side" in case else said
-    frame = verdict_of(side)["frame"] if "frame" in case else None
+    frame = verdict_of(side)["frame"] if "frame" in case or "frame_has" in case else None
     if rule not in case["rule"]:
         return f"rule {rule}, not {case['rule']}: {verdict}"
     if "frame" in case and frame not in case["frame"]:
         return f"frame {frame}, not {case['frame']}: {verdict}"
+    if "frame_has" in case and not any(part in str(frame) for part in case["frame_has"]):
+        return f"frame {frame} has none of {case['frame_has']}: {verdict}"
     if "caller" in case and said["functions"][0]["caller"] != case["caller"]:
         return f"caller {said['functions'][0]['caller']}"
     if "suspect" in case and not {said["functions"][0][key] for key in ("function", "caller")} & set(case["suspect"]):
         return f"suspect {said['functions'][0]}"
+    first = said["functions"][0] if "suspect_has" in case else {}
+    if first and not any(part in f"{first['caller']} {first['function']}" for part in case["suspect_has"]):
+        return f"suspect {first} has none of {case['suspect_has']}"
     missing = set(case.get("also", [])) - {finding["rule"] for finding in said.get("findings", [])}
     return f"not said: {missing}" if missing else None
 
