@@ -103,6 +103,25 @@ static struct str without_mark(struct str frame, bool *out_marked, bool *out_inl
 	*out_inlined = *out_marked && mark[2] == 'i';
 	if (*out_marked)
 		frame.len -= 4;
+	if (frame.len > 8 && memcmp(frame.data + frame.len - 8, "[inline]", 8) == 0) {
+		*out_marked = *out_inlined = true; /* gperftools' pprof */
+		frame.len -= 8;
+	}
+	return frame;
+}
+
+/* gperftools' pprof writes "main<00000000000016e5>". */
+static struct str without_address(struct str frame)
+{
+	const char *open = frame.data + frame.len - 18;
+
+	if (frame.len <= 18 || *open != '<' || frame.data[frame.len - 1] != '>')
+		return frame;
+	for (size_t i = 1; i < 17; i++) {
+		if (!is_digit(open[i]) && !(open[i] >= 'a' && open[i] <= 'f'))
+			return frame;
+	}
+	frame.len -= 18;
 	return frame;
 }
 
@@ -145,7 +164,7 @@ static int add_frame(struct state *state, struct str text, uint32_t *out_frame)
 {
 	struct profile *profile = state->parser->profile;
 	bool is_marked, is_inlined;
-	struct str name = without_mark(text, &is_marked, &is_inlined);
+	struct str name = without_address(without_mark(text, &is_marked, &is_inlined));
 	int rc = profile_frame(profile, without_line(name, &state->scratch), out_frame);
 
 	if (rc == 0 && is_marked)
@@ -205,6 +224,7 @@ static int on_line(void *arg, struct str line)
 static int begin(struct profile_parser *parser)
 {
 	struct state *state = calloc(1, sizeof(*state));
+	int rc;
 
 	if (!state)
 		return -ENOMEM;
@@ -213,7 +233,10 @@ static int begin(struct profile_parser *parser)
 	buf_init(&state->last, 0);
 	buf_init(&state->scratch, 0);
 	parser->state = state;
-	return profile_add_type(parser->profile, STR("samples"), STR("count"));
+	rc = profile_add_type(parser->profile, STR("samples"), STR("count"));
+	parser->profile->types[0].is_kind_guessed = true;
+	parser->profile->types[0].is_unit_guessed = true;
+	return rc;
 }
 
 static int feed(struct profile_parser *parser, struct str bytes)

@@ -11,6 +11,7 @@
 
 #include "collector/base/gunzip.h"
 #include "collector/base/macros.h"
+#include "collector/profile_foreign.h"
 #include "collector/profile_parser.h"
 
 #define BLOCK_BYTES    ((size_t)1 << 20)
@@ -19,8 +20,8 @@
 
 /* The most particular first: nearly any text could be collapsed stacks. */
 static const struct profile_format *const formats[] = {
-	&profile_speedscope, &profile_perf_script, &profile_collapsed,
-	&profile_otlp,       &profile_pprof,
+	&profile_v8,        &profile_speedscope, &profile_perf_script,
+	&profile_collapsed, &profile_otlp,       &profile_pprof,
 };
 
 /* Where bytes come from: a descriptor or memory, unpacked when they are gzip. */
@@ -161,6 +162,7 @@ static const struct profile_format *find_format(const char *name)
 static int choose(struct source *source, const char *name, char *block,
 		  const struct profile_format **out, struct buf *message)
 {
+	const char *advice;
 	struct str head;
 	ssize_t got;
 	int rc;
@@ -177,6 +179,11 @@ static int choose(struct source *source, const char *name, char *block,
 	if (got < 0)
 		return (int)got;
 	head = (struct str){ block, (size_t)got };
+	advice = profile_foreign_advice(head);
+	if (advice) {
+		buf_printf(message, "it is %s", advice);
+		return -EBADMSG;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
 		if (formats[i]->looks_like(head)) {
 			*out = formats[i];

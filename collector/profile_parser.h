@@ -33,7 +33,7 @@ struct profile_format {
 };
 
 extern const struct profile_format profile_collapsed, profile_pprof, profile_speedscope,
-	profile_perf_script, profile_otlp;
+	profile_perf_script, profile_otlp, profile_v8;
 
 /* Cuts bytes into lines, whatever the cuts between feeds are. */
 struct profile_lines {

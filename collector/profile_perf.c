@@ -140,12 +140,30 @@ static struct str system_library(struct str module)
 	return (struct str){ slash + 1, (size_t)(inside.data + inside.len - slash - 1) };
 }
 
-/* "inner [libc.so.6]" */
-static int intern(struct state *state, struct str name, struct str library, uint32_t *out_frame)
+/* "([kernel.kallsyms])", "([ext4])"; without a module, by its address. */
+static bool is_kernel(struct str module, struct str address)
+{
+	if (!module.len)
+		return address.len == 16 && memcmp(address.data, "ffff", 4) == 0;
+	return module.len > 4 && memcmp(module.data, " ([", 3) == 0 &&
+	       !memmem(module.data, module.len, "vdso", 4) &&
+	       !memmem(module.data, module.len, "unknown", 7) &&
+	       !memmem(module.data, module.len, "vsyscall", 8);
+}
+
+/* "inner [libc.so.6]", "schedule_[k]" */
+static int intern(struct state *state, struct str name, struct str library, bool is_in_kernel,
+		  uint32_t *out_frame)
 {
 	char room[256];
 	int len;
 
+	if (is_in_kernel) {
+		len = snprintf(room, sizeof(room), "%.*s_[k]", (int)MIN(name.len, (size_t)240),
+			       name.data);
+		return profile_frame(state->parser->profile, (struct str){ room, (size_t)len },
+				     out_frame);
+	}
 	if (!library.len)
 		return profile_frame(state->parser->profile, name, out_frame);
 	len = snprintf(room, sizeof(room), "%.*s [%.*s]", (int)MIN(name.len, (size_t)160),
@@ -165,7 +183,8 @@ static int name_inlined(struct state *state, struct str library)
 		struct str name = profile_frame_name(state->parser->profile, state->frames[i]);
 
 		memcpy(copy, name.data, name.len);
-		rc = intern(state, (struct str){ copy, name.len }, library, &state->frames[i]);
+		rc = intern(state, (struct str){ copy, name.len }, library, false,
+			    &state->frames[i]);
 	}
 	state->inlined = 0;
 	return rc;
@@ -229,7 +248,9 @@ static int add_frame(struct state *state, struct str line)
 	} else if (state->inlined && (rc = name_inlined(state, library)) < 0) {
 		return rc;
 	}
-	rc = intern(state, name, library, &state->frames[state->depth]);
+	rc = intern(state, name, library,
+		    is_kernel(module, (struct str){ text.data, (size_t)(space - text.data) }),
+		    &state->frames[state->depth]);
 	if (rc == 0)
 		profile_note_frame(state->parser->profile, state->frames[state->depth++],
 				   str_eq(module, STR(" (inlined)")));
@@ -254,13 +275,16 @@ static int on_line(void *arg, struct str line)
 static int begin(struct profile_parser *parser)
 {
 	struct state *state = calloc(1, sizeof(*state));
+	int rc;
 
 	if (!state)
 		return -ENOMEM;
 	state->parser = parser;
 	profile_lines_init(&state->lines);
 	parser->state = state;
-	return profile_add_type(parser->profile, STR("samples"), STR("count"));
+	rc = profile_add_type(parser->profile, STR("samples"), STR("count"));
+	parser->profile->types[0].is_kind_guessed = true;
+	return rc;
 }
 
 static int feed(struct profile_parser *parser, struct str bytes)

@@ -50,7 +50,7 @@ int profile_picture_svg(const struct diagnosis *diagnosis, const char *title, co
 		.title = title,
 		.finding = finding,
 		.unit = type->unit,
-		.noun = "samples",
+		.noun = profile_noun(type),
 		.frames = frames,
 		.count = diagnosis->tree.profile->node_count,
 	};

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "collector/base/macros.h"
+#include "collector/profile_name.h"
 #include "collector/profile_parser.h"
 #include "otlp/otlp_profiles.h"
 #include "otlp/pprof_read.h"
@@ -18,13 +19,16 @@ struct state {
 
 static int frame_of(struct state *state, uint32_t function, uint32_t *out_frame)
 {
-	char room[128];
+	char room[128], full[PROFILE_MAX_NAME];
+	struct str name;
 	int rc = 0;
 
-	if (state->frames[function] == PROFILE_NONE)
-		rc = profile_frame(state->parser->profile,
-				   pprof_reader_name(state->reader, function, room, sizeof(room)),
-				   &state->frames[function]);
+	if (state->frames[function] == PROFILE_NONE) {
+		name = pprof_reader_name(state->reader, function, room, sizeof(room));
+		name = profile_name_of(name, pprof_reader_file(state->reader, function), full,
+				       sizeof(full));
+		rc = profile_frame(state->parser->profile, name, &state->frames[function]);
+	}
 	*out_frame = state->frames[function];
 	return rc;
 }

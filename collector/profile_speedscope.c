@@ -7,6 +7,7 @@
 
 #include "collector/base/macros.h"
 #include "collector/json_tokens.h"
+#include "collector/profile_name.h"
 #include "collector/profile_parser.h"
 
 #define MAX_FRAMES  (1u << 24)
@@ -56,23 +57,27 @@ static struct str unescape(struct str text, char *room, size_t room_bytes)
 
 static int read_frame(struct state *state, struct json_tokens *tokens)
 {
-	struct str name = STR("[unknown]");
-	char room[PROFILE_MAX_NAME];
+	struct str name = STR("[unknown]"), file = { NULL, 0 };
+	char room[PROFILE_MAX_NAME], path[PROFILE_MAX_NAME], full[PROFILE_MAX_NAME];
 	enum json_token token;
 	uint32_t frame;
 	int rc;
 
 	while (json_tokens_key(tokens, &token)) {
 		bool is_name = str_eq(tokens->text, STR("name"));
+		bool is_file = str_eq(tokens->text, STR("file"));
 
 		token = json_tokens_next(tokens);
 		if (is_name && token == JSON_TOKEN_TEXT)
 			name = unescape(tokens->text, room, sizeof(room));
+		else if (is_file && token == JSON_TOKEN_TEXT)
+			file = unescape(tokens->text, path, sizeof(path));
 		else if (!json_tokens_skip(tokens, token))
 			return -EBADMSG;
 	}
 	if (token != JSON_TOKEN_CLOSE)
 		return -EBADMSG;
+	name = profile_name_of(name, file, full, sizeof(full));
 	rc = profile_frame(state->parser->profile, name, &frame);
 	return rc < 0 ? rc
 		      : add_number(&state->frames, &state->frame_count, &state->frame_cap,
@@ -280,6 +285,8 @@ static int take_unit(struct state *state, struct parts *parts)
 		int rc = profile_add_type(
 			profile, kind == PROFILE_BYTES ? STR("space") : STR("samples"), unit);
 
+		profile->types[0].is_kind_guessed = kind != PROFILE_BYTES;
+		profile->types[0].is_unit_guessed = str_eq(unit, STR("none"));
 		return rc;
 	}
 	if (!str_eq(unit, str_of(profile->types[0].unit_name))) {

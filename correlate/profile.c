@@ -146,6 +146,10 @@ static const struct kind_name {
 	{ "alloc_space", PROFILE_ALLOC },
 	{ "alloc_objects", PROFILE_ALLOC },
 	{ "alloc", PROFILE_ALLOC },
+	{ "goroutine", PROFILE_THREADS },
+	{ "goroutines", PROFILE_THREADS },
+	{ "threadcreate", PROFILE_THREADS },
+	{ "threads", PROFILE_THREADS },
 };
 
 enum profile_kind profile_kind_of(struct str name, struct str unit)
@@ -162,11 +166,30 @@ enum profile_kind profile_kind_of(struct str name, struct str unit)
 const char *profile_kind_name(enum profile_kind kind)
 {
 	static const char *const names[] = {
-		[PROFILE_CPU] = "cpu",    [PROFILE_OFF_CPU] = "off-cpu", [PROFILE_WALL] = "wall",
-		[PROFILE_INUSE] = "heap", [PROFILE_ALLOC] = "alloc",     [PROFILE_OTHER] = "other",
+		[PROFILE_CPU] = "cpu",         [PROFILE_OFF_CPU] = "off-cpu",
+		[PROFILE_WALL] = "wall",       [PROFILE_INUSE] = "heap",
+		[PROFILE_ALLOC] = "alloc",     [PROFILE_OTHER] = "other",
+		[PROFILE_THREADS] = "threads",
 	};
 
 	return names[kind];
+}
+
+const char *profile_noun(const struct profile_type *type)
+{
+	if (type->unit != PROFILE_COUNT)
+		return NULL;
+	switch (type->kind) {
+	case PROFILE_THREADS:
+		return strncmp(type->name, "goroutine", 9) == 0 ? "goroutines" : "threads";
+	case PROFILE_INUSE:
+	case PROFILE_ALLOC:
+		return "objects";
+	case PROFILE_OFF_CPU:
+		return type->is_unit_guessed ? NULL : "events";
+	default:
+		return "samples";
+	}
 }
 
 int profile_add_type(struct profile *profile, struct str name, struct str unit)

@@ -32,6 +32,7 @@ enum profile_kind {
 	PROFILE_WALL,    /* both at once */
 	PROFILE_INUSE,   /* heap: what is reachable */
 	PROFILE_ALLOC,   /* heap: what was ever allocated */
+	PROFILE_THREADS, /* how many threads or goroutines stand where */
 	PROFILE_OTHER,
 };
 
@@ -41,6 +42,7 @@ struct profile_type {
 	enum profile_unit unit;
 	double factor; /* to be multiplied with values, to be in `unit` */
 	enum profile_kind kind;
+	bool is_kind_guessed, is_unit_guessed; /* the format does not tell */
 };
 
 struct profile_frame {
@@ -75,7 +77,9 @@ struct profile_notes {
 	uint64_t cut_stacks;     /* deeper than PROFILE_MAX_DEPTH */
 	uint64_t other_events;   /* perf script: of events other than the first */
 	uint64_t inlined_frames;
-	bool is_truncated; /* the file ends in the middle */
+	double waiting_share; /* > 0: so much of it ends where threads wait, so it is no CPU
+				 profile */
+	bool is_truncated;    /* the file ends in the middle */
 };
 
 struct profile {
@@ -114,6 +118,10 @@ int profile_add_type(struct profile *profile, struct str name, struct str unit);
 /* What a type's name and unit say about its kind. */
 enum profile_kind profile_kind_of(struct str name, struct str unit);
 const char *profile_kind_name(enum profile_kind kind);
+/* What a number of a type counts: "samples", "goroutines"; NULL: it has a unit, or nobody knows. */
+const char *profile_noun(const struct profile_type *type);
+/* The share of a type's amount that ends where threads wait (parked, asleep, polling). -ENOMEM. */
+int profile_waiting_share(const struct profile *profile, unsigned type, double *out_share);
 /* The type by this name; PROFILE_NONE. */
 uint32_t profile_find_type(const struct profile *profile, const char *name);
 /* The number of a sample: the "samples" or "contentions" beside `type`, or `type` divided by the

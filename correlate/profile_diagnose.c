@@ -7,6 +7,8 @@
 #include "collector/base/macros.h"
 
 #define RECURSION_MATTERS 0.02 /* below, folding would only cost memory */
+#define WARM_UP_SHARE     0.2
+#define ALL_JIT           0.95 /* nothing else is there to be told about */
 
 bool diagnosis_has_verdict(const struct diagnosis *diagnosis)
 {
@@ -66,7 +68,7 @@ const char *diagnosis_part(struct diagnosis *diagnosis, double part)
 	struct buf text;
 
 	buf_init(&text, 0);
-	profile_put_amount(&text, part, type->unit, type->unit == PROFILE_COUNT ? "samples" : NULL);
+	profile_put_amount(&text, part, type->unit, profile_noun(type));
 	buf_append_text(&text, " (");
 	profile_put_share(&text, part, diagnosis->tree.total);
 	buf_append_byte(&text, ')');
@@ -90,7 +92,16 @@ double diagnosis_uncertainty(double share, double samples)
 
 static bool counts_waiting(enum profile_kind kind)
 {
-	return kind == PROFILE_OFF_CPU || kind == PROFILE_WALL;
+	return kind == PROFILE_OFF_CPU || kind == PROFILE_WALL || kind == PROFILE_THREADS;
+}
+
+bool diagnosis_is_warming_up(const struct diagnosis *diagnosis)
+{
+	const struct profile_tally *all = &diagnosis->all;
+	double jit = all->topic_total[TOPIC_JIT];
+
+	return diagnosis->kind == PROFILE_CPU && jit > all->total * WARM_UP_SHARE &&
+	       jit < all->total * ALL_JIT;
 }
 
 /* The tree that verdicts are taken from. */
@@ -99,18 +110,33 @@ static int prepare_tree(struct diagnosis *diagnosis)
 	const struct profile_tally *all = &diagnosis->all;
 	bool drop_idle = counts_waiting(diagnosis->kind) &&
 			 all->topic_total[TOPIC_IDLE] + all->topic_total[TOPIC_AWAIT] > 0;
+	bool drop_jit = diagnosis_is_warming_up(diagnosis);
 	int rc;
 
-	if (!drop_idle && all->recursive <= all->total * RECURSION_MATTERS) {
+	if (!drop_idle && !drop_jit && all->recursive <= all->total * RECURSION_MATTERS) {
 		diagnosis->tree = *all;
 		return 0;
 	}
 	profile_tally_forget_nodes(&diagnosis->all);
-	rc = profile_fold(all, drop_idle, &diagnosis->folded);
+	rc = profile_fold(all, drop_idle, drop_jit, &diagnosis->folded);
 	if (rc < 0)
 		return rc;
 	diagnosis->is_folded = true;
 	return profile_tally_init(&diagnosis->tree, &diagnosis->folded, diagnosis->type);
+}
+
+/* A wall-clock profile is read by what most of it is, once idle threads are left out. */
+static bool is_waiting(const struct diagnosis *diagnosis)
+{
+	static const enum profile_topic waits[] = { TOPIC_PARKED, TOPIC_IDLE, TOPIC_SLEEP,
+						    TOPIC_LOCK };
+	double most = 0;
+
+	if (diagnosis->kind != PROFILE_WALL)
+		return counts_waiting(diagnosis->kind);
+	for (size_t i = 0; i < ARRAY_LEN(waits); i++)
+		most = MAX(most, diagnosis->tree.topic_self[waits[i]]);
+	return most > diagnosis->tree.total * DOMINANT_SHARE;
 }
 
 static void apply_rules(struct diagnosis *diagnosis)
@@ -124,12 +150,16 @@ static void apply_rules(struct diagnosis *diagnosis)
 		diagnosis_rules_heap(diagnosis);
 		break;
 	case PROFILE_OFF_CPU:
+	case PROFILE_THREADS:
 		diagnosis_rules_wait(diagnosis);
 		break;
 	case PROFILE_CPU:
 	case PROFILE_WALL:
 	case PROFILE_OTHER:
-		diagnosis_rules_cpu(diagnosis);
+		if (diagnosis->is_waiting)
+			diagnosis_rules_wait(diagnosis);
+		else
+			diagnosis_rules_cpu(diagnosis);
 		break;
 	}
 	diagnosis_rules_trap(diagnosis);
@@ -149,7 +179,8 @@ int diagnosis_init(struct diagnosis *diagnosis, const struct profile *profile, u
 		rc = prepare_tree(diagnosis);
 	if (rc < 0)
 		return rc;
-	profile_dominant_find(&diagnosis->tree, counts_waiting(kind), &diagnosis->dominant);
+	diagnosis->is_waiting = is_waiting(diagnosis);
+	profile_dominant_find(&diagnosis->tree, diagnosis->is_waiting, &diagnosis->dominant);
 	diagnosis->callee = profile_dominant_callee(&diagnosis->tree, &diagnosis->dominant, 0.2);
 	apply_rules(diagnosis);
 	return buf_error(&diagnosis->text);

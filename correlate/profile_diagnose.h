@@ -36,6 +36,7 @@ struct diagnosis {
 	struct profile_dominant dominant;
 	uint32_t callee; /* dominant over all its callers; PROFILE_NONE */
 	bool is_folded;
+	bool is_waiting; /* most of it is: the rules for waits read it */
 	struct finding findings[DIAGNOSIS_MAX_FINDINGS];
 	unsigned finding_count;
 	struct buf text;
@@ -63,6 +64,8 @@ void diagnosis_say(struct diagnosis *diagnosis, enum profile_rule_id rule, enum 
  */
 const char *diagnosis_part(struct diagnosis *diagnosis, double part);
 const char *diagnosis_name(struct diagnosis *diagnosis, uint32_t frame);
+/* The JIT compiler took so much of the CPU that it is left out of the tree. */
+bool diagnosis_is_warming_up(const struct diagnosis *diagnosis);
 bool diagnosis_has_verdict(const struct diagnosis *diagnosis);
 
 void diagnosis_rules_quality(struct diagnosis *diagnosis);

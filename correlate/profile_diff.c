@@ -8,7 +8,8 @@
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
 
-#define NS 1e9
+#define NS          1e9
+#define SAME_LENGTH 0.05 /* recordings are never of the same length to the ms */
 
 /* ---- like with like ---- */
 
@@ -260,11 +261,13 @@ static int by_change(const void *a, const void *b)
 	return left->owner < right->owner ? -1 : left->owner > right->owner;
 }
 
-/* Amounts that rest on n observations of `step` scatter by step * sqrt(n). */
+/* Amounts that rest on n observations of `step` scatter by step * sqrt(n); what was scaled scatters
+ * by as much more. */
 static double noise_of(const struct profile_diff *diff, double step, double base, double current)
 {
-	(void)diff;
-	return step > 0 ? DIFF_SIGMAS * sqrt(step * (fabs(base) + fabs(current))) : 0;
+	double scale = diff->scales[diff->count - 1];
+
+	return step > 0 ? DIFF_SIGMAS * sqrt(step * (fabs(base) + scale * fabs(current))) : 0;
 }
 
 /* y over x by least squares; without times, x is the number of the profile. */
@@ -389,6 +392,8 @@ static double step_of(const struct diff_input *input)
 	const struct profile_type *type = &input->profile->types[input->type];
 	double factor;
 
+	if (type->kind == PROFILE_THREADS)
+		return 0; /* all of them were counted */
 	if (type->unit == PROFILE_COUNT && type->kind != PROFILE_INUSE &&
 	    type->kind != PROFILE_ALLOC)
 		return 1;
@@ -413,21 +418,44 @@ static int take_allocs(struct profile_diff *diff, const struct diff_input *input
 	return rc;
 }
 
-static int compute(struct profile_diff *diff, const struct diff_input *inputs,
-		   const struct diff_options *options)
+/* Time and samples add up over a recording: of unlike lengths, they are compared by the second. */
+static void choose_scales(struct profile_diff *diff, const struct diff_input *inputs,
+			  bool normalize)
 {
-	double scales[DIFF_MAX_PROFILES], step = step_of(&inputs[0]);
-	int rc;
+	bool is_sum = diff->kind == PROFILE_CPU || diff->kind == PROFILE_OFF_CPU ||
+		      diff->kind == PROFILE_WALL || diff->kind == PROFILE_OTHER;
 
 	for (unsigned i = 0; i < diff->count; i++) {
 		double total = profile_total(inputs[i].profile, inputs[i].type);
 
-		scales[i] = options->normalize && i && total > 0 ? diff->totals[0] / total : 1;
-		diff->totals[i] = total * scales[i];
+		diff->lengths_ns[i] = (double)inputs[i].profile->duration_ns;
+		diff->totals[i] = total;
+		diff->scales[i] = normalize && i && total > 0 ? diff->totals[0] / total : 1;
+		is_sum = is_sum && diff->lengths_ns[i] > 0;
+	}
+	for (unsigned i = 1; is_sum && !normalize && i < diff->count; i++) {
+		double scale = diff->lengths_ns[0] / diff->lengths_ns[i];
+
+		if (fabs(scale - 1) <= SAME_LENGTH)
+			continue;
+		diff->scales[i] = scale;
+		diff->is_by_second = true;
+	}
+	for (unsigned i = 0; i < diff->count; i++)
+		diff->totals[i] *= diff->scales[i];
+}
+
+static int compute(struct profile_diff *diff, const struct diff_input *inputs,
+		   const struct diff_options *options)
+{
+	double step = step_of(&inputs[0]);
+	int rc;
+
+	choose_scales(diff, inputs, options->normalize);
+	for (unsigned i = 0; i < diff->count; i++)
 		diff->has_alloc =
 			inputs[i].alloc_type != PROFILE_NONE && (i == 0 || diff->has_alloc);
-	}
-	rc = merge_all(&diff->merged, inputs, diff->count, false, scales);
+	rc = merge_all(&diff->merged, inputs, diff->count, false, diff->scales);
 	if (rc < 0)
 		return rc;
 	diff->change = diff->totals[diff->count - 1] - diff->totals[0];
@@ -439,7 +467,7 @@ static int compute(struct profile_diff *diff, const struct diff_input *inputs,
 		rc = find_inclusive(diff, step);
 	if (rc < 0)
 		return rc;
-	rc = diff->has_alloc ? take_allocs(diff, inputs, scales) : 0;
+	rc = diff->has_alloc ? take_allocs(diff, inputs, diff->scales) : 0;
 	qsort(diff->entries, diff->entry_count, sizeof(*diff->entries), by_change);
 	return rc;
 }

@@ -44,6 +44,9 @@ struct profile_diff {
 	double times_s[DIFF_MAX_PROFILES]; /* since the first; all 0: not known */
 	double totals[DIFF_MAX_PROFILES], alloc_totals[DIFF_MAX_PROFILES];
 	bool has_alloc, has_times;
+	bool is_by_second;                    /* scaled to the base's length */
+	double lengths_ns[DIFF_MAX_PROFILES]; /* of the recordings; 0: not known */
+	double scales[DIFF_MAX_PROFILES];
 	double change; /* of the whole */
 	double noise;
 	double whole; /* what percentages are of */

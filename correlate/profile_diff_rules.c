@@ -20,9 +20,14 @@ static void say(struct profile_diff *diff, enum profile_rule_id rule, enum findi
 	buf_fini(text);
 }
 
+static const char *noun_of(const struct profile_diff *diff)
+{
+	return profile_noun(&diff->merged.types[0]);
+}
+
 static void put_change(const struct profile_diff *diff, double change, struct buf *out)
 {
-	profile_put_change(out, change, diff->unit, "samples");
+	profile_put_change(out, change, diff->unit, noun_of(diff));
 	if (!(diff->whole > 0))
 		return;
 	buf_printf(out, " (%.1f %% of %s)", 100 * change / diff->whole, diff->whole_name);
@@ -95,6 +100,45 @@ static const struct diff_entry *steady_growth(const struct profile_diff *diff)
 			return entry;
 	}
 	return NULL;
+}
+
+/* How much faster it was allocated in the last stretch than in the first; 0: not known. */
+static double load_ratio(const struct profile_diff *diff)
+{
+	unsigned last = diff->count - 1;
+	double first, now;
+
+	if (!diff->has_alloc || !diff->has_times || diff->count < 3)
+		return 0;
+	first = (diff->alloc_totals[1] - diff->alloc_totals[0]) / diff->times_s[1];
+	now = (diff->alloc_totals[last] - diff->alloc_totals[last - 1]) /
+	      (diff->times_s[last] - diff->times_s[last - 1]);
+	return first > 0 && now > 0 ? now / first : 0;
+}
+
+/* Memory that grew no more than the load did: nothing says that it leaks. */
+static bool say_follows_load(struct profile_diff *diff, const struct diff_entry *entry)
+{
+	double load = load_ratio(diff), base = diff->totals[0], grown;
+	struct buf text;
+
+	if (!entry || load < 1 + STEADY || !(base > 0))
+		return false;
+	grown = diff->totals[diff->count - 1] / base;
+	if (grown < 1 + GROWTH || grown > load * (1 + STEADY))
+		return false;
+	buf_init(&text, 0);
+	buf_printf(&text,
+		   "memory grew with the load: %.1f times as much, and %.1f times as much is "
+		   "allocated a second; most of it in ",
+		   grown, load);
+	profile_diff_put_name(diff, entry, &text);
+	buf_append_byte(&text, ' ');
+	put_change(diff, entry->change, &text);
+	say(diff, RULE_LOAD, FINDING_VERDICT, entry, &text);
+	profile_diff_say(diff, RULE_LOAD, FINDING_NEXT, entry,
+			 "take them again under steady load: what still grows then is a leak");
+	return true;
 }
 
 /* What grew more than the suspect, but all at once: warmed up, not leaking. */
@@ -206,12 +250,24 @@ static void say_churn(struct profile_diff *diff, bool is_verdict)
 
 static void say_no_growth(struct profile_diff *diff)
 {
+	const struct diff_entry *largest = nth_grown(diff, 0);
 	struct buf text;
 
+	if (say_follows_load(diff, largest))
+		return;
 	say_churn(diff, true);
 	if (diff->finding_count)
 		return;
 	buf_init(&text, 0);
+	if (largest && largest->change > diff->totals[0] * GROWTH) {
+		buf_append_text(&text, "no leak: ");
+		profile_diff_put_name(diff, largest, &text);
+		buf_append_text(&text, " is larger by ");
+		put_change(diff, largest->change, &text);
+		buf_append_text(&text, ", but does not keep growing");
+		say(diff, RULE_NO_CHANGE, FINDING_VERDICT, largest, &text);
+		return;
+	}
 	buf_append_text(&text, diff->change < -diff->totals[0] * GROWTH
 				       ? "memory shrank: "
 				       : "no growth that means anything: ");
@@ -224,6 +280,11 @@ static void judge_heap(struct profile_diff *diff)
 	const struct diff_entry *first = steady_growth(diff);
 	struct buf text;
 
+	if (first && say_follows_load(diff, first)) {
+		say_trend(diff, first);
+		say_load(diff);
+		return;
+	}
 	if (!first) {
 		say_no_growth(diff);
 		first = nth_grown(diff, 0);
@@ -251,6 +312,33 @@ static void judge_heap(struct profile_diff *diff)
 	say_load(diff);
 }
 
+/* Amounts that were ever allocated: two such profiles say where, not what is kept. */
+static void judge_allocated(struct profile_diff *diff)
+{
+	const struct diff_entry *first = nth_grown(diff, 0);
+	struct buf text;
+
+	buf_init(&text, 0);
+	if (!first) {
+		buf_append_text(&text, "nothing was allocated beyond noise in between: ");
+		put_change(diff, diff->change, &text);
+		say(diff, RULE_NO_CHANGE, FINDING_VERDICT, NULL, &text);
+		return;
+	}
+	profile_diff_put_name(diff, first, &text);
+	buf_append_text(&text, " allocated most: ");
+	put_change(diff, first->change, &text);
+	put_distance(diff, first, &text);
+	say(diff, RULE_ALLOCATED, FINDING_VERDICT, first, &text);
+	profile_diff_say(
+		diff, RULE_ALLOCATED, FINDING_NEXT, first,
+		"if the collector costs too much, allocate less there: reuse buffers, size "
+		"them beforehand");
+	profile_diff_say(diff, RULE_LEAK, FINDING_TRAP, first,
+			 "this is no leak: what was ever allocated only grows; compare what is in "
+			 "use (--type inuse_space) to see what is kept");
+}
+
 /* ---- time ---- */
 
 static void say_totals(struct profile_diff *diff)
@@ -261,8 +349,11 @@ static void say_totals(struct profile_diff *diff)
 		return;
 	buf_init(&text, 0);
 	buf_append_text(&text, "the totals differ by ");
-	profile_put_change(&text, diff->change, diff->unit, "samples");
-	buf_append_text(&text, ": more work, or a longer recording; --normalize compares shares");
+	profile_put_change(&text, diff->change, diff->unit, noun_of(diff));
+	buf_append_text(&text, diff->lengths_ns[0] > 0
+				       ? ": more work in the same time; --normalize compares shares"
+				       : ": more work, or a longer recording; --normalize compares "
+					 "shares");
 	say(diff, RULE_REGRESSION, FINDING_CAVEAT, NULL, &text);
 }
 
@@ -275,6 +366,43 @@ static void say_inclusive(struct profile_diff *diff, enum finding_role role)
 	buf_append_text(&text, " grew most, with what it calls: ");
 	put_change(diff, diff->inclusive.change, &text);
 	say(diff, RULE_REGRESSION, role, &diff->inclusive, &text);
+}
+
+static void say_durations(struct profile_diff *diff)
+{
+	struct buf text;
+
+	if (!diff->is_by_second)
+		return;
+	buf_init(&text, 0);
+	buf_append_text(&text, "recorded over");
+	for (unsigned i = 0; i < diff->count; i++) {
+		buf_append_text(&text, i ? ", " : " ");
+		profile_put_amount(&text, diff->lengths_ns[i], PROFILE_NS, NULL);
+	}
+	buf_append_text(&text, ": compared by the second, as if all were as long as the base");
+	say(diff, RULE_DURATIONS, FINDING_CAVEAT, NULL, &text);
+}
+
+/* Threads or goroutines: each of them is there, so nothing is noise. */
+static bool say_pile_up(struct profile_diff *diff, const struct diff_entry *first)
+{
+	struct buf text;
+
+	if (diff->kind != PROFILE_THREADS || first->change <= 0)
+		return false;
+	buf_init(&text, 0);
+	profile_diff_put_name(diff, first, &text);
+	buf_append_text(&text, ": more and more pile up there, ");
+	put_change(diff, first->change, &text);
+	put_distance(diff, first, &text);
+	say(diff, RULE_PILE_UP, FINDING_VERDICT, first, &text);
+	profile_diff_say(
+		diff, RULE_PILE_UP, FINDING_NEXT, first,
+		"find what they wait for and why it does not come: give each a time limit, "
+		"or a way to be cancelled");
+	say_trend(diff, first);
+	return true;
 }
 
 static void judge_time(struct profile_diff *diff)
@@ -299,13 +427,16 @@ static void judge_time(struct profile_diff *diff)
 			buf_append_byte(&text, ' ');
 			put_change(diff, diff->entries[0].change, &text);
 			buf_append_text(&text, ", within ");
-			profile_put_amount(&text, diff->entries[0].noise, diff->unit, "samples");
+			profile_put_amount(&text, diff->entries[0].noise, diff->unit,
+					   noun_of(diff));
 		} else {
 			buf_append_text(&text, "nothing");
 		}
 		say(diff, RULE_NO_CHANGE, FINDING_VERDICT, NULL, &text);
 		return;
 	}
+	if (say_pile_up(diff, first))
+		return;
 	profile_diff_put_name(diff, first, &text);
 	buf_append_text(&text, first->change > 0 ? " grew most: " : " shrank most: ");
 	put_change(diff, first->change, &text);
@@ -326,16 +457,19 @@ static void say_noise(struct profile_diff *diff)
 		noisy += diff->entries[i].change != 0 && profile_diff_is_noise(&diff->entries[i]);
 	if (noisy)
 		profile_diff_say(diff, RULE_NOISE, FINDING_CAVEAT, NULL,
-				 "%zu functions differ by less than sampling noise (%d sqrt(n)): "
-				 "those are no differences",
-				 noisy, DIFF_SIGMAS);
+				 "%zu function%s by less than sampling noise (%d sqrt(n)): no "
+				 "difference",
+				 noisy, noisy == 1 ? " differs" : "s differ", DIFF_SIGMAS);
 }
 
 void profile_diff_judge(struct profile_diff *diff)
 {
-	if (is_heap(diff))
+	if (diff->kind == PROFILE_ALLOC)
+		judge_allocated(diff);
+	else if (is_heap(diff))
 		judge_heap(diff);
 	else
 		judge_time(diff);
+	say_durations(diff);
 	say_noise(diff);
 }

@@ -7,6 +7,9 @@
 #define CALL_SLACK    1.03
 #define WHOLE_PROGRAM 0.95 /* what holds so much is what everything runs under */
 #define OWN_OF_BEST   0.6  /* one's own code is named before a library that holds hardly more */
+#define HELPER_SLACK  1.5  /* a caller that holds not much more than its helper works through it */
+#define BRANCH_SHARE  0.15 /* beside a run, below a thread's loop: less is a start-up, no branch */
+#define SHARED        1.1  /* times what a node holds: its function is called elsewhere, too */
 #define SPREAD        0.6  /* a callee is spread when no single place has more of it than this */
 
 static uint32_t frame_of(const struct profile_tally *tally, uint32_t node)
@@ -52,19 +55,81 @@ static unsigned run_start(const struct profile_tally *tally, const struct profil
 	return at;
 }
 
+/* Not one's own, or a thread's loop. */
+static bool is_outer_frame(const struct profile_tally *tally, uint32_t node)
+{
+	uint32_t frame = frame_of(tally, node);
+
+	return !profile_dominant_is_own(tally, node) ||
+	       profile_tally_has(tally, frame, TOPIC_WORKER) ||
+	       profile_tally_has(tally, frame, TOPIC_ENTRY);
+}
+
+/* A process's name may stand above the first function. */
+static bool is_process_name(const struct profile_tally *tally, const struct profile_dominant *found,
+			    unsigned at)
+{
+	uint32_t starts = TOPIC_BIT(TOPIC_ENTRY) | TOPIC_BIT(TOPIC_UNKNOWN);
+
+	return at == 0 && found->depth > 1 &&
+	       tally->topics[frame_of(tally, found->path[1])] & starts;
+}
+
+/* Others call it, too, or it is a part of its caller's text: it decides nothing here. */
+static bool is_shared(const struct profile_tally *tally, uint32_t node)
+{
+	uint32_t frame = frame_of(tally, node);
+
+	return tally->inclusive[frame] > tally->cum[node] * SHARED ||
+	       profile_tally_has(tally, frame, TOPIC_CLOSURE);
+}
+
+/* The caller of one's own that holds the same as a helper that others call, too, or as a part of
+ * its text. */
+static unsigned skip_shared(const struct profile_tally *tally, const struct profile_dominant *found,
+			    unsigned at)
+{
+	double most = tally->cum[found->path[at]] * HELPER_SLACK;
+
+	if (!is_shared(tally, found->path[at]))
+		return at;
+	for (unsigned i = at; i-- > 0 && tally->cum[found->path[i]] <= most;) {
+		if (profile_dominant_is_own(tally, found->path[i]) &&
+		    !is_shared(tally, found->path[i]))
+			return i;
+	}
+	return at;
+}
+
 /* The last node of the path that is one's own code; depth: none. */
 static unsigned last_own(const struct profile_tally *tally, const struct profile_dominant *found)
 {
 	for (unsigned i = found->depth; i-- > 0;) {
-		if (profile_dominant_is_own(tally, found->path[i]))
-			return i;
+		if (profile_dominant_is_own(tally, found->path[i]) &&
+		    !is_process_name(tally, found, i))
+			return skip_shared(tally, found, i);
 	}
 	return found->depth;
 }
 
+/* Where threads begin, and the libraries that they run in: a stack that leaves them has not
+ * branched off anything of one's own. One that leaves the loop of a thread has, unless next to
+ * nothing is beside it. */
+static bool is_outermost(const struct profile_tally *tally, const struct profile_dominant *found,
+			 unsigned at)
+{
+	double all = tally->cum[found->path[at]], beside = all - tally->cum[found->path[at + 1]];
+
+	for (unsigned i = 0; i <= at; i++) {
+		if (!is_outer_frame(tally, found->path[i]) && !is_process_name(tally, found, i))
+			return false;
+	}
+	return !profile_dominant_is_own(tally, found->path[at]) || beside < all * BRANCH_SHARE;
+}
+
 /* The highest node of one's own that holds hardly more than path[at]: where the run of frames that
- * hold the same branches off. A run that reaches the root branches off nowhere: then path[at]
- * itself. */
+ * hold the same branches off. A run that reaches the root, or the loop of a thread, branches off
+ * nothing: then path[at] itself. */
 static uint32_t decider(const struct profile_tally *tally, const struct profile_dominant *found,
 			unsigned at)
 {
@@ -75,9 +140,10 @@ static uint32_t decider(const struct profile_tally *tally, const struct profile_
 		uint32_t node = found->path[at];
 
 		if (tally->cum[node] > most)
-			return best;
+			return is_outermost(tally, found, at) ? innermost : best;
 		if (profile_dominant_is_own(tally, node) &&
-		    !profile_tally_has(tally, frame_of(tally, node), TOPIC_WORKER))
+		    !profile_tally_has(tally, frame_of(tally, node), TOPIC_WORKER) &&
+		    !profile_tally_has(tally, frame_of(tally, node), TOPIC_CLOSURE))
 			best = node;
 	}
 	return innermost;
@@ -126,6 +192,7 @@ void profile_dominant_find(const struct profile_tally *tally, bool wants_call,
 		return;
 	out->headline = wants_call ? choose_call(tally, out) : choose_code(tally, out);
 	own = last_own(tally, out);
+	out->has_own = own < out->depth;
 	out->change = own < out->depth ? out->path[own] : out->headline;
 	/* one's own code that divides at once says nothing; a library that all of it is in does */
 	out->is_whole_program =
@@ -177,6 +244,24 @@ uint32_t profile_dominant_callee(const struct profile_tally *tally,
 			       tally->inclusive[best_own] >= tally->inclusive[best] * OWN_OF_BEST
 		       ? best_own
 		       : best;
+}
+
+uint32_t profile_dominant_anywhere(const struct profile_tally *tally)
+{
+	const uint32_t outer =
+		TOPIC_BIT(TOPIC_ENTRY) | TOPIC_BIT(TOPIC_WORKER) | TOPIC_BIT(TOPIC_CLOSURE);
+	uint32_t best = PROFILE_NONE;
+
+	for (uint32_t i = 0; i < tally->profile->frame_count; i++) {
+		if (!is_own_frame(tally, i) || tally->topics[i] & outer ||
+		    tally->inclusive[i] < tally->total * DOMINANT_SHARE ||
+		    tally->inclusive[i] >= tally->total * WHOLE_PROGRAM)
+			continue;
+		/* the one that is called, not the one that calls */
+		if (best == PROFILE_NONE || tally->inclusive[i] < tally->inclusive[best])
+			best = i;
+	}
+	return best;
 }
 
 uint32_t profile_dominant_self(const struct profile_tally *tally)

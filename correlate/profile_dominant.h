@@ -15,6 +15,7 @@ struct profile_dominant {
 	uint32_t headline; /* the node to be named: the one that decides on it, or the call it makes
 			    */
 	uint32_t change;   /* the innermost code of one's own on the path: where a change pays */
+	bool has_own;      /* some of the path is one's own code */
 	bool is_whole_program; /* the path never leaves what everything runs under */
 };
 
@@ -27,6 +28,9 @@ void profile_dominant_find(const struct profile_tally *tally, bool wants_call,
  * at least `least` of the total. */
 uint32_t profile_dominant_callee(const struct profile_tally *tally,
 				 const struct profile_dominant *dominant, double least);
+/* The innermost function of one's own that holds most over all its callers, for paths that lead
+ * through libraries only (an interpreter, a framework); PROFILE_NONE. */
+uint32_t profile_dominant_anywhere(const struct profile_tally *tally);
 /* The function with the largest self amount; PROFILE_NONE: empty. */
 uint32_t profile_dominant_self(const struct profile_tally *tally);
 /* Code that the reader of the profile wrote, as far as names tell. */

@@ -34,16 +34,23 @@ static void measure(const struct diagnosis *on, const struct diagnosis *off, dou
 	out->missing_ns = MAX(out->wall_ns - sum, 0.0);
 	out->surplus_ns = MAX(sum - out->wall_ns, 0.0);
 	out->runnable_ns = recorded + out->missing_ns;
+	/* threads in parallel: shares of the wall would exceed the whole */
+	out->base_ns = out->surplus_ns > out->wall_ns * TOLERANCE ? sum : out->wall_ns;
 }
 
+/* A gap may have been ready without a CPU, or not recorded: it decides nothing. */
 static enum profile_rule_id judge(const struct profile_pair *pair)
 {
-	if (pair->runnable_ns > pair->wall_ns * STARVED_SHARE &&
-	    pair->runnable_ns > pair->waiting_ns)
+	double all = pair->base_ns, recorded = pair->runnable_ns - pair->missing_ns;
+
+	if (recorded > all * STARVED_SHARE && recorded > pair->waiting_ns)
 		return RULE_PAIR_STARVED;
-	if (pair->on_ns < pair->wall_ns * WAITING_SHARE && pair->waiting_ns > 0)
+	if (pair->on_ns <= all * CPU_SHARE && pair->missing_ns > all * STARVED_SHARE &&
+	    pair->missing_ns > pair->waiting_ns)
+		return RULE_PAIR_GAP;
+	if (pair->on_ns < all * WAITING_SHARE && pair->waiting_ns > 0)
 		return RULE_PAIR_WAITING;
-	if (pair->on_ns > pair->wall_ns * CPU_SHARE)
+	if (pair->on_ns > all * CPU_SHARE)
 		return RULE_PAIR_CPU;
 	return RULE_PAIR_MIXED;
 }
@@ -93,13 +100,13 @@ static void put_dominant(struct profile_pair *pair, struct diagnosis *side)
 	if (!found || found->frame == PROFILE_NONE)
 		return;
 	buf_append_text(&pair->verdict, ": ");
-	put_part(&pair->verdict, found->part, pair->wall_ns);
+	put_part(&pair->verdict, found->part, pair->base_ns);
 	buf_printf(&pair->verdict, " in %s", diagnosis_name(side, found->frame));
 }
 
 static void put_percent(struct profile_pair *pair, double part, const char *words)
 {
-	buf_printf(&pair->verdict, "%.0f %% %s", 100 * part / pair->wall_ns, words);
+	buf_printf(&pair->verdict, "%.0f %% %s", 100 * part / pair->base_ns, words);
 }
 
 static void say_verdict(struct profile_pair *pair, struct diagnosis *on, struct diagnosis *off)
@@ -109,6 +116,13 @@ static void say_verdict(struct profile_pair *pair, struct diagnosis *on, struct 
 		put_percent(pair, pair->runnable_ns,
 			    "starved of CPU: ready to run but not given one; ");
 		buf_append_text(&pair->verdict, "find what else runs there, or raise the quota");
+		break;
+	case RULE_PAIR_GAP:
+		put_percent(pair, pair->missing_ns,
+			    "of the wall is in neither profile, so there is no verdict yet: ");
+		buf_append_text(&pair->verdict,
+				"starved of CPU, or not recorded; find out which before you "
+				"conclude");
 		break;
 	case RULE_PAIR_WAITING:
 		put_percent(pair, pair->waiting_ns, "waiting");
@@ -145,8 +159,9 @@ int profile_pair_judge(struct diagnosis *on, struct diagnosis *off, double wall_
 	say_verdict(out, on, off);
 	if (out->rule == RULE_PAIR_WAITING)
 		diagnosis_say(off, RULE_MICRO, FINDING_TRAP, PROFILE_NONE, out->on_ns,
-			      "not the CPU: it is only %.1f %% of the wall",
-			      100 * out->on_ns / out->wall_ns);
+			      "not the CPU: it is only %.1f %% of the %s",
+			      100 * out->on_ns / out->base_ns,
+			      out->base_ns > out->wall_ns ? "time of all threads" : "wall");
 	return buf_error(&out->verdict) ? buf_error(&out->verdict) : buf_error(&out->partition);
 }
 

@@ -7,6 +7,7 @@
 
 struct profile_pair {
 	double wall_ns; /* told, or the sum */
+	double base_ns; /* what percentages are of: the wall, or the sum where that exceeds it */
 	double on_ns, waiting_ns;
 	double runnable_ns; /* ready without a CPU: recorded as that, and what is missing to the
 			       wall */

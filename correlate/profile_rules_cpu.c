@@ -11,6 +11,9 @@
 #define HOT_SHARE      0.2
 #define IDLE_SHARE     0.02
 #define RUNNABLE_SHARE 0.2
+#define CALLER_MORE    1.03
+#define NOTHING        0.05 /* of the total */
+#define MARKING_MORE   4 /* collecting over allocating: the heap is large, or collected too often */
 
 static double share(const struct diagnosis *diagnosis, double part)
 {
@@ -21,7 +24,7 @@ static void idle_pool(struct diagnosis *d)
 {
 	double idle = d->all.total - d->tree.total;
 
-	if (!d->is_folded || idle < d->all.total * IDLE_SHARE)
+	if (!d->is_folded || d->kind == PROFILE_CPU || idle < d->all.total * IDLE_SHARE)
 		return;
 	diagnosis_say(d, RULE_IDLE_POOL, d->tree.total > 0 ? FINDING_TRAP : FINDING_VERDICT,
 		      PROFILE_NONE, idle,
@@ -85,6 +88,11 @@ static void gc_pressure(struct diagnosis *d)
 		      "allocation profile names the lines",
 		      who == PROFILE_NONE ? "" : " in ",
 		      who == PROFILE_NONE ? "" : diagnosis_name(d, who));
+	if (part > d->tree.topic_self[TOPIC_ALLOC] * MARKING_MORE)
+		diagnosis_say(d, RULE_GC_PRESSURE, FINDING_DETAIL, PROFILE_NONE, part,
+			      "most of it is collecting (%s), not allocating: much is alive, or it "
+			      "is collected too often; count the cycles first (gctrace, GC log)",
+			      diagnosis_part(d, part));
 }
 
 static uint32_t top_of_topic(const struct diagnosis *d, enum profile_topic topic)
@@ -143,12 +151,29 @@ static bool is_path_informative(const struct diagnosis *d)
 	return d->dominant.depth > 0 && !d->dominant.is_whole_program;
 }
 
+/* Libraries only on the path: an interpreter or a framework calls one's own code by many ways. */
+static bool say_anywhere(struct diagnosis *d)
+{
+	uint32_t frame = d->dominant.has_own ? PROFILE_NONE : profile_dominant_anywhere(&d->tree);
+	double part;
+
+	if (frame == PROFILE_NONE)
+		return false;
+	part = d->tree.inclusive[frame];
+	diagnosis_say(d, RULE_DOMINANT_CALLEE, FINDING_VERDICT, frame, part,
+		      "%s holds %s, over all its callers", diagnosis_name(d, frame),
+		      diagnosis_part(d, part));
+	diagnosis_say(d, RULE_DOMINANT_CALLEE, FINDING_NEXT, frame, part,
+		      "make %s cheaper, or call it less", diagnosis_name(d, frame));
+	return true;
+}
+
 static void dominant_callee(struct diagnosis *d)
 {
 	uint32_t callee = d->callee;
 	double part, path_part;
 
-	if (callee == PROFILE_NONE)
+	if (say_anywhere(d) || callee == PROFILE_NONE)
 		return;
 	part = d->tree.inclusive[callee];
 	path_part = is_path_informative(d) ? d->tree.cum[d->dominant.headline] : 0;
@@ -163,6 +188,31 @@ static void dominant_callee(struct diagnosis *d)
 	diagnosis_say(d, RULE_DOMINANT_CALLEE, FINDING_NEXT, callee, part,
 		      "make %s cheaper once, or call it less from all of its callers",
 		      diagnosis_name(d, callee));
+}
+
+/* Where a change pays, and how much: nothing, when it is a caller of everything. */
+static void say_change(struct diagnosis *d)
+{
+	const struct profile_dominant *found = &d->dominant;
+	uint32_t frame = d->tree.profile->nodes[found->change].frame;
+	double part = d->tree.cum[found->change], rest = d->tree.total - part;
+	bool is_above = part > d->tree.cum[found->headline] * CALLER_MORE;
+
+	if (is_above)
+		diagnosis_say(d, RULE_DOMINANT_SUBTREE, FINDING_NEXT, frame, part,
+			      "%s decides how often it runs and with how much: call it less, or "
+			      "give it less",
+			      diagnosis_name(d, frame));
+	else if (rest < d->tree.total * NOTHING)
+		diagnosis_say(d, RULE_DOMINANT_SUBTREE, FINDING_NEXT, frame, part,
+			      "a change pays only in %s: there is next to nothing beside it",
+			      diagnosis_name(d, frame));
+	else
+		diagnosis_say(d, RULE_DOMINANT_SUBTREE, FINDING_NEXT, frame, part,
+			      "a change pays most in %s: up to %s can go there, and %.0f %% in all "
+			      "the rest together",
+			      diagnosis_name(d, frame), diagnosis_part(d, part),
+			      100 * rest / d->tree.total);
 }
 
 static void dominant_subtree(struct diagnosis *d)
@@ -187,11 +237,8 @@ static void dominant_subtree(struct diagnosis *d)
 			      "the deepest frame that still holds most is %s with %s",
 			      diagnosis_name(d, deepest),
 			      diagnosis_part(d, d->tree.cum[found->deepest]));
-	diagnosis_say(d, RULE_DOMINANT_SUBTREE, FINDING_NEXT,
-		      d->tree.profile->nodes[found->change].frame, d->tree.cum[found->change],
-		      "a change pays most in %s: removing all of it would save %s",
-		      diagnosis_name(d, d->tree.profile->nodes[found->change].frame),
-		      diagnosis_part(d, d->tree.cum[found->change]));
+	if (diagnosis_verdict(d)->rule == RULE_DOMINANT_SUBTREE)
+		say_change(d);
 }
 
 static void hot_function(struct diagnosis *d)

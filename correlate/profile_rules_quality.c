@@ -6,11 +6,13 @@
 #include "correlate/profile_diagnose.h"
 
 #define FEW_SAMPLES     100
+#define MANY_SAMPLES    1e6 /* three hours at 99 Hz: more likely time or bytes */
 #define UNKNOWN_SHARE   0.25
 #define ROOTLESS_SHARE  0.2
 #define RECURSION_SHARE 0.1
 #define SMALL_SHARE     0.1
 #define AWAY_SHARE      0.5
+#define WARM_UP_SHARE   0.2
 
 static void no_data(struct diagnosis *d)
 {
@@ -47,8 +49,8 @@ static void truncated_file(struct diagnosis *d)
 
 static void few_samples(struct diagnosis *d)
 {
-	if (!(d->all.total > 0) || d->kind == PROFILE_OFF_CPU || d->all.samples <= 0 ||
-	    d->all.samples >= FEW_SAMPLES)
+	if (!(d->all.total > 0) || d->kind == PROFILE_OFF_CPU || d->kind == PROFILE_THREADS ||
+	    d->all.samples <= 0 || d->all.samples >= FEW_SAMPLES)
 		return;
 	diagnosis_say(
 		d, RULE_FEW_SAMPLES, FINDING_CAVEAT, PROFILE_NONE, d->all.samples,
@@ -70,6 +72,42 @@ static void no_symbols(struct diagnosis *d)
 		      100 * part / d->all.total);
 }
 
+static void waits_not_cpu(struct diagnosis *d)
+{
+	double share = d->profile->notes.waiting_share;
+
+	if (!(share > 0) || !(d->all.total > 0))
+		return;
+	diagnosis_say(d, RULE_WAITS_NOT_CPU, FINDING_CAVEAT, PROFILE_NONE, share * d->all.total,
+		      "%.0f %% of it ends where threads wait (parked, asleep, polling): read as %s "
+		      "profile; --kind cpu if it is one",
+		      100 * share, d->kind == PROFILE_OFF_CPU ? "an off-CPU" : "a wall-clock");
+}
+
+static void warm_up(struct diagnosis *d)
+{
+	double part = d->all.topic_total[TOPIC_JIT];
+
+	if (d->kind != PROFILE_CPU || !(part > d->all.total * WARM_UP_SHARE))
+		return;
+	diagnosis_say(d, RULE_WARM_UP, FINDING_CAVEAT, PROFILE_NONE, part,
+		      "%.0f %% of the CPU is the JIT compiler's, left out below: the program was "
+		      "warming up; record it later for what it does all day",
+		      100 * part / d->all.total);
+}
+
+static void unknown_unit(struct diagnosis *d)
+{
+	const struct profile_type *type = &d->profile->types[d->type];
+
+	if (!type->is_unit_guessed || type->unit != PROFILE_COUNT ||
+	    !(d->kind == PROFILE_OFF_CPU ? d->all.total > 0 : d->all.total >= MANY_SAMPLES))
+		return;
+	diagnosis_say(d, RULE_UNKNOWN_UNIT, FINDING_CAVEAT, PROFILE_NONE, d->all.total,
+		      "the file does not tell the unit of its values: say it with --unit (ns, us, "
+		      "ms, bytes), or --hz if they are samples");
+}
+
 static void cut_stacks(struct diagnosis *d)
 {
 	if (d->profile->notes.cut_stacks)
@@ -85,8 +123,9 @@ static void cut_stacks(struct diagnosis *d)
 
 void diagnosis_rules_quality(struct diagnosis *diagnosis)
 {
-	static void (*const rules[])(struct diagnosis *) = { no_data, truncated_file, few_samples,
-							     no_symbols, cut_stacks };
+	static void (*const rules[])(
+		struct diagnosis *) = { no_data,       truncated_file, few_samples, no_symbols,
+					waits_not_cpu, unknown_unit,   warm_up,     cut_stacks };
 
 	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
 		rules[i](diagnosis);
@@ -119,7 +158,7 @@ static void order(struct diagnosis *d)
 			   best = profile_frame_name(profile, first);
 		int sign;
 
-		if (!name.len)
+		if (!name.len || profile_tally_has(&d->all, i, TOPIC_UNKNOWN))
 			continue;
 		sign = memcmp(name.data, best.data, MIN(name.len, best.len));
 		if (first == PROFILE_NONE || sign < 0 || (sign == 0 && name.len < best.len))

@@ -48,6 +48,8 @@ static enum profile_rule_id rule_of_wait(const struct diagnosis *d, uint32_t nod
 			return RULE_SLEEP_WAIT;
 		if (profile_tally_has(&d->tree, frame, TOPIC_LOCK))
 			return RULE_LOCK_WAIT;
+		if (profile_tally_has(&d->tree, frame, TOPIC_CHANNEL))
+			return RULE_CHANNEL_WAIT;
 		node = profile_tally_heaviest(&d->tree, node);
 	}
 	return RULE_DOMINANT_WAIT;
@@ -56,6 +58,11 @@ static enum profile_rule_id rule_of_wait(const struct diagnosis *d, uint32_t nod
 static void say_next(struct diagnosis *d, enum profile_rule_id rule, uint32_t frame, double part)
 {
 	switch (rule) {
+	case RULE_CHANNEL_WAIT:
+		diagnosis_say(d, rule, FINDING_NEXT, frame, part,
+			      "look at the other end of this channel or queue: it is slower, too "
+			      "few, or gone");
+		break;
 	case RULE_LOCK_WAIT:
 		diagnosis_say(d, rule, FINDING_NEXT, frame, part,
 			      "find who holds this lock and what it does meanwhile; shorten or "
@@ -101,6 +108,41 @@ static uint32_t largest_wait(const struct diagnosis *d)
 	return call == PROFILE_NONE ? leaf : call;
 }
 
+/* Go's mutex profile has no stack of who waited: the time is booked where the lock was let go. */
+static bool is_unlock(const struct diagnosis *d, uint32_t frame)
+{
+	struct str name = profile_frame_name(d->profile, frame);
+
+	return name.len > 6 && memcmp(name.data + name.len - 6, "Unlock", 6) == 0;
+}
+
+static void say_holder(struct diagnosis *d, uint32_t frame, uint32_t owner, double part)
+{
+	diagnosis_say(d, RULE_LOCK_WAIT, FINDING_VERDICT, frame, part,
+		      "%s others waited for the lock that %s held (booked at its %s)",
+		      diagnosis_part(d, part), diagnosis_name(d, owner), diagnosis_name(d, frame));
+	diagnosis_say(d, RULE_LOCK_WAIT, FINDING_NEXT, owner, part,
+		      "shorten what %s does while it holds the lock, or split the lock",
+		      diagnosis_name(d, owner));
+}
+
+static void say_wait(struct diagnosis *d, enum profile_rule_id rule, uint32_t frame, uint32_t owner,
+		     double part)
+{
+	bool has_owner = owner != PROFILE_NONE && owner != frame;
+
+	diagnosis_say(d, rule, FINDING_VERDICT, frame, part, "%s %s in %s%s%s",
+		      diagnosis_part(d, part), d->kind == PROFILE_THREADS ? "stand" : "waits",
+		      diagnosis_name(d, frame), has_owner ? ", called by " : "",
+		      has_owner ? diagnosis_name(d, owner) : "");
+	say_next(d, rule, frame, part);
+	if (d->kind == PROFILE_THREADS)
+		diagnosis_say(
+			d, RULE_PILE_UP, FINDING_NEXT, frame, part,
+			"take a second profile later and run `spanwise diff FIRST SECOND`: do "
+			"they pile up?");
+}
+
 static void dominant_wait(struct diagnosis *d)
 {
 	const struct profile_dominant *found = &d->dominant;
@@ -116,11 +158,10 @@ static void dominant_wait(struct diagnosis *d)
 	part = d->tree.cum[node];
 	rule = rule_of_wait(d, node);
 	owner = profile_dominant_owner(&d->tree, node);
-	diagnosis_say(d, rule, FINDING_VERDICT, frame, part, "%s waits in %s%s%s",
-		      diagnosis_part(d, part), diagnosis_name(d, frame),
-		      owner == PROFILE_NONE || owner == frame ? "" : ", called by ",
-		      owner == PROFILE_NONE || owner == frame ? "" : diagnosis_name(d, owner));
-	say_next(d, rule, frame, part);
+	if (rule == RULE_LOCK_WAIT && is_unlock(d, frame) && owner != PROFILE_NONE)
+		say_holder(d, frame, owner, part);
+	else
+		say_wait(d, rule, frame, owner, part);
 }
 
 /* Another wait of some size, so that it is seen to be small. */

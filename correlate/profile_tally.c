@@ -233,6 +233,36 @@ uint32_t profile_tally_heaviest(const struct profile_tally *tally, uint32_t node
 	return best;
 }
 
+/* ---- is it a CPU profile at all ---- */
+
+int profile_waiting_share(const struct profile *profile, unsigned type, double *out_share)
+{
+	const uint32_t waits = TOPIC_BIT(TOPIC_IDLE) | TOPIC_BIT(TOPIC_AWAIT) |
+			       TOPIC_BIT(TOPIC_SLEEP) | TOPIC_BIT(TOPIC_PARKED) |
+			       TOPIC_BIT(TOPIC_RUNNABLE);
+	uint8_t *known = calloc((size_t)profile->frame_count + 1, 1); /* 1: waits, 2: does not */
+	double waiting = 0, total = 0;
+
+	if (!known)
+		return -ENOMEM;
+	for (uint32_t i = 1; i < profile->node_count; i++) {
+		uint32_t frame = profile->nodes[i].frame;
+		double self = (double)profile_self(profile, i, type);
+
+		if (!(self > 0))
+			continue;
+		if (!known[frame])
+			known[frame] = profile_topics_of(profile_frame_name(profile, frame)) & waits
+					       ? 1
+					       : 2;
+		total += self;
+		waiting += known[frame] == 1 ? self : 0;
+	}
+	free(known);
+	*out_share = total > 0 ? waiting / total : 0;
+	return 0;
+}
+
 /* ---- recursion and idle threads ---- */
 
 struct fold {
@@ -243,7 +273,7 @@ struct fold {
 	uint32_t path[PROFILE_MAX_DEPTH];
 	uint8_t is_idle[PROFILE_MAX_DEPTH + 1]; /* by depth: at or below an idle frame */
 	uint8_t is_busy[PROFILE_MAX_DEPTH + 1]; /* at or below a frame that works for somebody */
-	bool drop_idle;
+	bool drop_idle, drop_jit;
 };
 
 static void judge_idle(struct fold *fold)
@@ -251,6 +281,7 @@ static void judge_idle(struct fold *fold)
 	uint32_t depth = fold->walk.depth, topics;
 	uint32_t nobody =
 		TOPIC_BIT(TOPIC_LIBRARY) | TOPIC_BIT(TOPIC_WORKER) | TOPIC_BIT(TOPIC_IDLE);
+	uint32_t waits = TOPIC_BIT(TOPIC_IDLE) | TOPIC_BIT(TOPIC_PARKED);
 
 	if (!depth)
 		return;
@@ -260,7 +291,7 @@ static void judge_idle(struct fold *fold)
 		!(topics & nobody) ||
 		(fold->is_busy[depth - 1] && !(depth == 2 && topics & TOPIC_BIT(TOPIC_ENTRY)));
 	fold->is_idle[depth] = fold->is_idle[depth - 1] || topics & TOPIC_BIT(TOPIC_AWAIT) ||
-			       (topics & TOPIC_BIT(TOPIC_IDLE) && !fold->is_busy[depth]);
+			       (topics & waits && !fold->is_busy[depth]);
 }
 
 /* The stack at hand without its loops; returns its depth. */
@@ -285,6 +316,19 @@ static uint32_t shorten(struct fold *fold)
 	return depth;
 }
 
+static bool is_dropped(const struct fold *fold)
+{
+	const struct profile_walk *walk = &fold->walk;
+
+	if (fold->drop_idle && fold->is_idle[walk->depth])
+		return true;
+	for (uint32_t i = 0; fold->drop_jit && i < walk->depth; i++) {
+		if (profile_tally_has(fold->tally, walk->frames[i], TOPIC_JIT))
+			return true;
+	}
+	return false;
+}
+
 static int fold_node(struct fold *fold)
 {
 	const struct profile *profile = fold->tally->profile;
@@ -292,7 +336,7 @@ static int fold_node(struct fold *fold)
 	int rc;
 
 	judge_idle(fold);
-	if (value == PROFILE_NONE || (fold->drop_idle && fold->is_idle[fold->walk.depth]))
+	if (value == PROFILE_NONE || is_dropped(fold))
 		return 0;
 	rc = profile_stack(fold->folded, fold->path, shorten(fold), &stack);
 	if (rc == 0)
@@ -326,7 +370,8 @@ static int fold_all(struct fold *fold)
 	return rc;
 }
 
-int profile_fold(const struct profile_tally *tally, bool drop_idle, struct profile *out_folded)
+int profile_fold(const struct profile_tally *tally, bool drop_idle, bool drop_jit,
+		 struct profile *out_folded)
 {
 	const struct profile *profile = tally->profile;
 	struct fold *fold = calloc(1, sizeof(*fold));
@@ -343,6 +388,7 @@ int profile_fold(const struct profile_tally *tally, bool drop_idle, struct profi
 	fold->tally = tally;
 	fold->folded = out_folded;
 	fold->drop_idle = drop_idle;
+	fold->drop_jit = drop_jit;
 	fold->place = calloc((size_t)profile->frame_count + 1, sizeof(*fold->place));
 	rc = fold->place ? fold_all(fold) : -ENOMEM;
 	if (rc == 0)

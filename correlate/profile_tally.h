@@ -45,5 +45,7 @@ static inline bool profile_tally_has(const struct profile_tally *tally, uint32_t
 
 /* The same profile with recursion taken out: a frame that stands in the stack already leads back to
  * where it stood. With `drop_idle`, without the stacks of threads that wait for work: an idle frame
- * below nothing but libraries and worker loops. Frames keep their numbers. -ENOMEM, -EMSGSIZE. */
-int profile_fold(const struct profile_tally *tally, bool drop_idle, struct profile *out_folded);
+ * below nothing but libraries and worker loops; with `drop_jit`, without those of a JIT compiler.
+ * Frames keep their numbers. -ENOMEM, -EMSGSIZE. */
+int profile_fold(const struct profile_tally *tally, bool drop_idle, bool drop_jit,
+		 struct profile *out_folded);

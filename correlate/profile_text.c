@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "collector/base/macros.h"
 
@@ -98,8 +99,9 @@ void profile_put_amount(struct buf *out, double amount, enum profile_unit unit, 
 		put_scaled(out, amount, sizes, 1000);
 	} else {
 		profile_put_count(out, (uint64_t)MIN(amount + 0.5, 1.8e19));
-		if (noun)
-			buf_printf(out, " %s", noun);
+		if (noun) /* 1 sample, 2 samples */
+			buf_printf(out, " %.*s",
+				   (int)strlen(noun) - (amount + 0.5 < 2 && amount >= 0.5), noun);
 	}
 }
 
@@ -123,9 +125,34 @@ void profile_put_share(struct buf *out, double part, double whole)
 		buf_printf(out, "%.0f %%", percent);
 }
 
+/* "Index<std::string>::add(int)" -> "Index<>::add()". "operator<" and "(*T)" are no brackets. */
+static struct str without_arguments(struct str name, char *room, size_t room_bytes)
+{
+	size_t len = 0, depth = 0;
+
+	for (size_t i = 0; i < name.len && len < room_bytes; i++) {
+		char c = name.data[i];
+		bool is_name = i && (strchr(".:", name.data[i - 1]) ||
+				     (i >= 8 && memcmp(name.data + i - 8, "operator", 8) == 0));
+		bool opens = (c == '<' || c == '(') && !is_name && i;
+		bool closes = (c == '>' || c == ')') && depth && name.data[i - 1] != '-';
+
+		depth -= closes;
+		if (depth == 0)
+			room[len++] = c;
+		depth += opens;
+	}
+	return depth ? name : (struct str){ room, len };
+}
+
 void profile_put_name(struct buf *out, struct str name, size_t max)
 {
-	size_t len = max ? MIN(name.len, max) : name.len;
+	char room[512];
+	size_t len;
+
+	if (max && name.len > max)
+		name = without_arguments(name, room, sizeof(room));
+	len = max ? MIN(name.len, max) : name.len;
 
 	while (len < name.len && len > 0 && ((uint8_t)name.data[len] & 0xc0) == 0x80)
 		len--; /* no half character */

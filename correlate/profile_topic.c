@@ -16,14 +16,22 @@ static const struct pattern {
 #undef X
 };
 
+/* Where " (file.py)" or "(java.lang.String)" begins; not the "(*T)" of Go's methods. */
+static size_t arguments_at(struct str name)
+{
+	for (size_t i = 1; i < name.len; i++) {
+		if (name.data[i] == '(' && name.data[i - 1] != '.' && name.data[i - 1] != ':')
+			return name.data[i - 1] == ' ' ? i - 1 : i;
+	}
+	return name.len;
+}
+
 /* "pool_worker" of "main.(*pool).pool_worker.func1 (pool.go)": the function's own name. */
 static struct str own_name(struct str name)
 {
-	const char *space = name.len ? memmem(name.data, name.len, " (", 2) : NULL;
 	const char *closure;
 
-	if (space && space > name.data)
-		name.len = (size_t)(space - name.data);
+	name.len = arguments_at(name);
 	while (name.len && (closure = memmem(name.data + 1, name.len - 1, ".func", 5)))
 		name.len = (size_t)(closure - name.data);
 	for (size_t i = name.len; i > 0; i--) {
@@ -55,6 +63,19 @@ static bool has_word(struct str name, struct str word)
 	return false;
 }
 
+/* The mark of the kernel's functions and " [libc.so.6]" are no part of their names. */
+static struct str without_mark(struct str name)
+{
+	const char *open;
+
+	if (name.len < 5 || name.data[name.len - 1] != ']')
+		return name;
+	if (memcmp(name.data + name.len - 4, "_[k]", 4) == 0)
+		return (struct str){ name.data, name.len - 4 };
+	open = memmem(name.data + 1, name.len - 1, " [", 2);
+	return open ? (struct str){ name.data, (size_t)(open - name.data) } : name;
+}
+
 static bool matches(const struct pattern *pattern, struct str name)
 {
 	size_t len = pattern->len;
@@ -63,6 +84,7 @@ static bool matches(const struct pattern *pattern, struct str name)
 		return false;
 	switch ((enum how)pattern->how) {
 	case EXACT:
+		name = without_mark(name);
 		return name.len == len && memcmp(name.data, pattern->text, len) == 0;
 	case PREFIX:
 		return memcmp(name.data, pattern->text, len) == 0;
@@ -115,6 +137,9 @@ const char *profile_topic_name(enum profile_topic topic)
 		[TOPIC_COPY] = "copying memory",
 		[TOPIC_RUNNABLE] = "ready without a CPU",
 		[TOPIC_SLEEP] = "sleeps",
+		[TOPIC_PARKED] = "parked threads",
+		[TOPIC_CLOSURE] = "closures",
+		[TOPIC_CHANNEL] = "channels and queues",
 		[TOPIC_KERNEL] = "the kernel",
 		[TOPIC_EXCEPTION] = "exceptions",
 		[TOPIC_SYMBOLIZE] = "symbolization",

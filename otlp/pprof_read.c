@@ -315,6 +315,11 @@ size_t pprof_reader_location_count(const struct pprof_reader *reader)
 	return reader->tables.location_count;
 }
 
+struct str pprof_reader_file(const struct pprof_reader *reader, uint32_t function)
+{
+	return pprof_tables_file(&reader->tables, function);
+}
+
 struct str pprof_reader_name(const struct pprof_reader *reader, uint32_t function, char *room,
 			     size_t room_bytes)
 {

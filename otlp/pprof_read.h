@@ -64,3 +64,5 @@ size_t pprof_reader_location_count(const struct pprof_reader *reader);
 /* Writes at most `room` bytes; returns the name. */
 struct str pprof_reader_name(const struct pprof_reader *reader, uint32_t function, char *room,
 			     size_t room_bytes);
+/* The file of a function's text; empty: not told. Borrowed. */
+struct str pprof_reader_file(const struct pprof_reader *reader, uint32_t function);

@@ -73,6 +73,8 @@ static int add_function(struct pprof_tables *tables, struct str message)
 			function.id = field.value;
 		else if (field.number == PPROF_FUNCTION_NAME)
 			function.name = field.value;
+		else if (field.number == PPROF_FUNCTION_FILE)
+			function.file = field.value;
 		else if (field.number == PPROF_FUNCTION_SYSTEM_NAME && !function.name)
 			function.name = field.value;
 	}
@@ -351,6 +353,12 @@ static struct str file_of(const struct pprof_tables *tables, uint64_t mapping)
 	if (slash)
 		path = (struct str){ slash + 1, (size_t)(path.data + path.len - slash - 1) };
 	return path;
+}
+
+struct str pprof_tables_file(const struct pprof_tables *tables, uint32_t function)
+{
+	return function < tables->function_count ? text_at(tables, tables->functions[function].file)
+						 : (struct str){ 0 };
 }
 
 struct str pprof_tables_name(const struct pprof_tables *tables, uint32_t function, char *room,

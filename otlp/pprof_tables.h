@@ -15,7 +15,7 @@ struct pprof_text {
 
 struct pprof_function {
 	uint64_t id;
-	uint64_t name; /* index of a string */
+	uint64_t name, file; /* indexes of strings */
 };
 
 struct pprof_location {
@@ -58,5 +58,7 @@ int pprof_tables_finish(struct pprof_tables *tables);
 uint32_t pprof_tables_location(const struct pprof_tables *tables, uint64_t id);
 size_t pprof_tables_lines(const struct pprof_tables *tables, uint32_t location,
 			  const uint32_t **out);
+/* Where a function stands; empty: not told. */
+struct str pprof_tables_file(const struct pprof_tables *tables, uint32_t function);
 struct str pprof_tables_name(const struct pprof_tables *tables, uint32_t function, char *room,
 			     size_t room_bytes);

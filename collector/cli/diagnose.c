@@ -14,6 +14,9 @@
 #include "collector/profile_file.h"
 #include "collector/profile_picture.h"
 
+#define SOME_WAITING 0.3 /* of what is called CPU time: it is a wall-clock profile */
+#define ALL_WAITING  0.8 /* it is an off-CPU profile */
+
 double diagnose_duration_ns(const char *text)
 {
 	char *end;
@@ -42,6 +45,7 @@ static int set_unit(struct profile *profile, unsigned type, const char *unit)
 	}
 	snprintf(profile->types[type].unit_name, sizeof(profile->types[type].unit_name), "%s",
 		 unit);
+	profile->types[type].is_unit_guessed = false;
 	profile->types[type].unit = profile_unit_of(str_of(unit), &profile->types[type].factor);
 	return 0;
 }
@@ -60,9 +64,28 @@ static int set_rate(struct profile *profile, unsigned type, const char *hz)
 	if (profile->types[type].unit == PROFILE_COUNT) {
 		profile->period = (int64_t)(1e9 / rate);
 		profile->types[type].unit = PROFILE_NS;
+		profile->types[type].is_unit_guessed = false;
 		profile->types[type].factor = 1e9 / rate;
 		snprintf(profile->period_unit, sizeof(profile->period_unit), "nanoseconds");
 	}
+	return 0;
+}
+
+/* Formats that do not tell are CPU profiles, unless their stacks end where threads wait. */
+static int guess_kind(struct profile *profile, unsigned type, enum profile_kind *out_kind)
+{
+	double share = 0;
+	int rc;
+
+	if (*out_kind != PROFILE_CPU || !profile->types[type].is_kind_guessed ||
+	    profile->types[type].unit == PROFILE_BYTES)
+		return 0;
+	rc = profile_waiting_share(profile, type, &share);
+	if (rc < 0 || share < SOME_WAITING)
+		return rc;
+	profile->notes.waiting_share = share;
+	profile->types[type].kind = share >= ALL_WAITING ? PROFILE_OFF_CPU : PROFILE_WALL;
+	*out_kind = profile->types[type].kind;
 	return 0;
 }
 
@@ -119,9 +142,12 @@ int diagnose_prepare(const char *path, const struct diagnose_options *options,
 	if (rc < 0)
 		return rc;
 	*out_kind = profile->types[*out_type].kind;
+	if (!options->kind && guess_kind(profile, *out_type, out_kind) < 0)
+		return -ENOMEM;
 	if (profile->types[*out_type].unit == PROFILE_BYTES && *out_kind == PROFILE_CPU)
 		*out_kind = PROFILE_INUSE;
 	rc = set_kind(options->kind, out_kind);
+	profile->types[*out_type].kind = *out_kind;
 	return rc < 0 ? rc : set_rate(profile, *out_type, options->hz);
 }
 
@@ -149,15 +175,8 @@ int diagnose_read(const char *path, const struct diagnose_options *options,
 
 /* ---- the command ---- */
 
-struct request {
-	struct diagnose_options options;
-	const char *path, *off_path, *off_unit, *wall, *svg;
-	bool json;
-	struct term term;
-};
-
-static int finish(const struct request *request, struct diagnosis *pictured, const char *finding,
-		  struct buf *out)
+int diagnose_finish(const struct diagnose_request *request, const struct diagnosis *pictured,
+		    const char *finding, struct buf *out)
 {
 	if (request->svg &&
 	    profile_picture_save(pictured, request->path, finding, request->svg) < 0)
@@ -168,7 +187,8 @@ static int finish(const struct request *request, struct diagnosis *pictured, con
 	return buf_error(out) ? 1 : 0;
 }
 
-static int one(const struct request *request, struct diagnosis *diagnosis, const char *format)
+static int one(const struct diagnose_request *request, struct diagnosis *diagnosis,
+	       const char *format)
 {
 	const struct finding *verdict = diagnosis_verdict(diagnosis);
 	struct json json;
@@ -183,76 +203,14 @@ static int one(const struct request *request, struct diagnosis *diagnosis, const
 	} else {
 		diagnose_show(diagnosis, request->path, format, &request->term, &out);
 	}
-	status = finish(request, diagnosis, verdict ? diagnosis_text(diagnosis, verdict) : NULL,
-			&out);
+	status = diagnose_finish(request, diagnosis,
+				 verdict ? diagnosis_text(diagnosis, verdict) : NULL, &out);
 	buf_fini(&out);
 	return status;
 }
 
-static int both(const struct request *request, struct diagnosis *on, struct diagnosis *off,
-		double wall_ns)
+static int run(const struct diagnose_request *request)
 {
-	struct profile_pair pair;
-	struct json json;
-	struct buf out;
-	int status, rc = profile_pair_judge(on, off, wall_ns, &pair);
-
-	buf_init(&out, 0);
-	if (rc == 0 && request->json) {
-		json_init(&json, &out);
-		diagnose_json_pair(&pair, NULL, on, off, &json);
-		buf_append_byte(&out, '\n');
-	} else if (rc == 0) {
-		diagnose_show_pair(&pair, on, off, &request->term, &out);
-	}
-	buf_append_byte(&pair.verdict, 0);
-	status = rc < 0 ? 1
-			: finish(request, pair.on_ns > pair.waiting_ns ? on : off,
-				 pair.verdict.data, &out);
-	buf_fini(&out);
-	profile_pair_fini(&pair);
-	return status;
-}
-
-static int refuse_units(const char *path)
-{
-	fprintf(stderr,
-		"spanwise: %s: its values are no times, so it cannot be added to another: say what "
-		"a "
-		"sample is worth with --hz RATE or --unit us\n",
-		path);
-	return 2;
-}
-
-static int with_off_cpu(const struct request *request, struct diagnosis *on, double wall_ns)
-{
-	struct diagnose_options options = { .kind = "off-cpu", .hz = request->options.hz };
-	struct diagnosis off;
-	struct profile profile;
-	enum profile_kind kind;
-	unsigned type;
-	int status;
-
-	options.unit = request->off_unit ? request->off_unit : request->options.unit;
-	if (on->profile->types[on->type].unit != PROFILE_NS)
-		return refuse_units(request->path);
-	if (diagnose_read(request->off_path, &options, &profile, &type, &kind, NULL) < 0)
-		return 1;
-	if (profile.types[type].unit != PROFILE_NS)
-		status = refuse_units(request->off_path);
-	else
-		status = diagnosis_init(&off, &profile, type, kind) < 0 ? 1 : -1;
-	if (status < 0)
-		status = both(request, on, &off, wall_ns);
-	if (profile.types[type].unit == PROFILE_NS)
-		diagnosis_fini(&off);
-	profile_fini(&profile);
-	return status;
-}
-
-static int run(const struct request *request)
-{
-	double wall_ns = request->wall ? diagnose_duration_ns(request->wall) : 0;
 	struct diagnosis diagnosis;
 	struct profile profile;
 	enum profile_kind kind;
@@ -260,24 +218,37 @@ static int run(const struct request *request)
 	unsigned type;
 	int status;
 
-	if (wall_ns < 0) {
-		fprintf(stderr, "spanwise: --wall: '%s' is no duration such as 612ms\n",
-			request->wall);
-		return 2;
-	}
 	if (diagnose_read(request->path, &request->options, &profile, &type, &kind, &format) < 0)
 		return 1;
 	if (diagnosis_init(&diagnosis, &profile, type, kind) < 0) {
 		fprintf(stderr, "spanwise: %s: out of memory\n", request->path);
 		status = 1;
-	} else if (request->off_path) {
-		status = with_off_cpu(request, &diagnosis, wall_ns);
 	} else {
 		status = one(request, &diagnosis, format);
 	}
 	diagnosis_fini(&diagnosis);
 	profile_fini(&profile);
 	return status;
+}
+
+/* One file, or two: CPU time and waiting. Exit status. */
+static int run_files(struct diagnose_request *request, char **paths, int count,
+		     const struct options *options)
+{
+	if (count == 0)
+		return options_refuse(options,
+				      "which profile? Give a file, --trace or --operation");
+	request->path = paths[0];
+	if (count == 2 && request->off_path)
+		return options_refuse(options, "the off-CPU profile is given twice");
+	if (count == 2)
+		request->off_path = paths[1];
+	if (request->wall_ns < 0)
+		return options_refuse(options, "--wall: not a duration such as 612ms");
+	if (request->wall_ns > 0 && !request->off_path)
+		return options_refuse(options,
+				      "--wall needs the off-CPU profile, too: give both files");
+	return request->off_path ? diagnose_pair(request) : run(request);
 }
 
 static int explain(const char *name)
@@ -301,14 +272,13 @@ static int explain(const char *name)
 
 int command_diagnose(int argc, char **argv)
 {
-	struct request request = { 0 };
+	struct diagnose_request request = { 0 };
 	struct diagnose_stored stored = { 0 };
-	const char *rule = NULL, *colour = NULL;
+	const char *rule = NULL, *colour = NULL, *wall = NULL;
 	const struct option_row rows[] = {
 		{ "--off-cpu", "FILE", &request.off_path, NULL,
 		  "the off-CPU profile of the same span: both together" },
-		{ "--wall", "TIME", &request.wall, NULL,
-		  "its wall time (612ms): is anything missing?" },
+		{ "--wall", "TIME", &wall, NULL, "its wall time (612ms): is anything missing?" },
 		{ "--kind", "KIND", &request.options.kind, NULL,
 		  "cpu, off-cpu, wall, heap or alloc" },
 		{ "--type", "NAME", &request.options.type, NULL,
@@ -334,14 +304,14 @@ int command_diagnose(int argc, char **argv)
 		{ "--color", "WHEN", &colour, NULL, "auto, always or never" },
 		{ NULL, NULL, NULL, NULL, NULL },
 	};
-	const struct options options = { "spanwise diagnose FILE [--off-cpu FILE --wall TIME] | "
+	const struct options options = { "spanwise diagnose FILE [OFF-CPU-FILE --wall TIME] | "
 					 "--trace ID | --operation NAME",
 					 "Says what dominates a profile, what to do next, what not "
 					 "to be fooled by, and how\n"
 					 "sure it is. FILE: collapsed stacks, pprof, speedscope, "
-					 "perf script or OTLP; plain\n"
-					 "or gzip.",
-					 rows, 1 };
+					 "perf script, OTLP or V8's\n"
+					 ".cpuprofile; plain or gzip.",
+					 rows, 2 };
 	int words, rc = options_parse(&options, argc, argv, &words);
 
 	if (rc != 0)
@@ -355,9 +325,8 @@ int command_diagnose(int argc, char **argv)
 		stored.svg = request.svg;
 		return diagnose_stored(&stored, &request.term);
 	}
-	if (words != 1)
-		return options_refuse(&options,
-				      "which profile? Give a file, --trace or --operation");
-	request.path = argv[1];
-	return run(&request);
+	request.wall_ns = wall ? diagnose_duration_ns(wall) : 0;
+	if (wall && !(request.wall_ns > 0))
+		request.wall_ns = -1;
+	return run_files(&request, argv + 1, words, &options);
 }

@@ -12,6 +12,15 @@ struct diagnose_options {
 	const char *format, *type, *unit, *kind, *hz;
 };
 
+struct diagnose_request {
+	struct diagnose_options options;
+	const char *path, *off_path, *off_unit; /* off_*: of the second file; NULL: none */
+	double wall_ns;                         /* 0: not told */
+	const char *svg;
+	bool json;
+	struct term term;
+};
+
 /* Reads a file and makes its values what the options say; chooses the type. 0, or negative errno
  * with the reason on stderr. */
 int diagnose_read(const char *path, const struct diagnose_options *options,
@@ -33,6 +42,12 @@ void diagnose_json(struct diagnosis *diagnosis, const char *path, const char *fo
 /* `key` as in json.h. */
 void diagnose_json_pair(const struct profile_pair *pair, const char *key, struct diagnosis *on,
 			struct diagnosis *off, struct json *json);
+
+/* CPU time and waiting of the same span, from two files. Exit status. */
+int diagnose_pair(const struct diagnose_request *request);
+/* Prints what was said and saves the picture that was asked for. Exit status. */
+int diagnose_finish(const struct diagnose_request *request, const struct diagnosis *pictured,
+		    const char *finding, struct buf *out);
 
 /* Stored data, asked of a running daemon. Exit status. */
 struct diagnose_stored {

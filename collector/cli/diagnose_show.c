@@ -7,12 +7,12 @@
 #include "collector/cli/diagnose.h"
 #include "collector/profile_picture.h"
 
-#define CHILDREN   5
-#define PATH_SHOWN 12
+#define CHILDREN         5
+#define DOUBTFUL_SAMPLES 1e6 /* without a unit: more likely time or bytes */
 
 static const char *noun_of(const struct diagnosis *d)
 {
-	return d->profile->types[d->type].unit == PROFILE_COUNT ? "samples" : NULL;
+	return profile_noun(&d->profile->types[d->type]);
 }
 
 static enum profile_unit unit_of(const struct diagnosis *d)
@@ -52,7 +52,10 @@ static void put_confidence(struct diagnosis *d, const struct finding *verdict,
 	double share = d->tree.total > 0 ? verdict->part / d->tree.total : 0, off;
 	char text[160];
 
-	if (d->all.samples <= 0 || d->kind == PROFILE_OFF_CPU)
+	const struct profile_type *type = &d->profile->types[d->type];
+
+	if (d->all.samples <= 0 || d->kind == PROFILE_OFF_CPU || d->kind == PROFILE_THREADS ||
+	    (type->is_unit_guessed && d->all.samples >= DOUBTFUL_SAMPLES))
 		return;
 	off = 100 * diagnosis_uncertainty(share, d->all.samples);
 	snprintf(text, sizeof(text), "%.0f %% +- %.1f points (95 %%) from %.0f samples; rule %s",
@@ -101,7 +104,8 @@ static void put_below(struct diagnosis *d, const struct term *term, struct buf *
 		return;
 	put_line(term, TERM_BOLD, "below", diagnosis_name(d, d->tree.profile->nodes[node].frame),
 		 out);
-	put_amount_row(d, profile_tally_self(&d->tree, node), "[self]", out);
+	if (profile_tally_self(&d->tree, node) > 0)
+		put_amount_row(d, profile_tally_self(&d->tree, node), "[self]", out);
 	for (unsigned i = 0; i < CHILDREN; i++) {
 		uint32_t child = next_child(&d->tree, node, before, last);
 

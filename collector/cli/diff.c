@@ -161,7 +161,7 @@ static int draw(const struct profile_diff *diff, struct buf *out)
 	struct flame_frame *frames = calloc(profile->node_count, sizeof(*frames));
 	struct flame_svg flame = { .title = "change",
 				   .unit = diff->unit,
-				   .noun = "samples",
+				   .noun = profile_noun(&profile->types[0]),
 				   .is_diff = true,
 				   .frames = frames,
 				   .count = profile->node_count };

@@ -31,6 +31,8 @@ def wrong(case, said):
         return f"rule {rule}, not {case['rule']}: {verdict}"
     if "frame" in case and frame not in case["frame"]:
         return f"frame {frame}, not {case['frame']}: {verdict}"
+    if rule == "heap-holder":  # "who -> what": the frame is what was allocated
+        frame = verdict["text"]
     if "frame_has" in case and not any(part in str(frame) for part in case["frame_has"]):
         return f"frame {frame} has none of {case['frame_has']}: {verdict}"
     if "caller" in case and said["functions"][0]["caller"] != case["caller"]:
@@ -46,7 +48,7 @@ def wrong(case, said):
 
 def main():
     cases = []
-    for name in ("expected.json", "held_out.json"):
+    for name in ("expected.json", "held_out.json", "third.json"):
         with open(os.path.join(CASES, name), encoding="utf-8") as file:
             cases += json.load(file)
     complaints = []
@@ -54,7 +56,7 @@ def main():
         why = wrong(case, ask(case["command"]))
         if why:
             complaints.append(f"{case['name']} ({case['fault']}): {why}")
-    assert len(cases) >= 20
+    assert len(cases) >= 88
     assert not complaints, f"{len(complaints)} of {len(cases)}:\n" + "\n".join(complaints)
 
 

@@ -152,6 +152,70 @@ static void a_leak_is_a_line_and_a_saw_tooth_is_none(void **state)
 	end(&comparison);
 }
 
+static void memory_that_follows_the_load_is_no_leak(void **state)
+{
+	struct comparison comparison = { 0 };
+
+	(void)state;
+	add_heap(&comparison, 1000, 10000, 0);
+	add_heap(&comparison, 1000, 20000, 10);
+	add_heap(&comparison, 3000, 50000, 20);
+	assert_int_equal(compare(&comparison, &plain), 0);
+	assert_int_equal(comparison.diff.findings[0].rule, RULE_LOAD);
+	assert_true(speaks(&comparison, RULE_LOAD, "memory grew with the load"));
+	assert_false(speaks(&comparison, RULE_LEAK, ""));
+	end(&comparison);
+}
+
+static void what_was_ever_allocated_is_no_leak(void **state)
+{
+	struct comparison comparison = { 0 };
+
+	(void)state;
+	add(&comparison, "alloc_space", "bytes", "main;render;bytes.Repeat 1000\nmain;x 1000\n");
+	add(&comparison, "alloc_space", "bytes", "main;render;bytes.Repeat 9000\nmain;x 1500\n");
+	assert_int_equal(compare(&comparison, &plain), 0);
+	assert_int_equal(comparison.diff.findings[0].rule, RULE_ALLOCATED);
+	assert_true(speaks(&comparison, RULE_LEAK, "this is no leak"));
+	assert_false(speaks(&comparison, RULE_LEAK, "retains"));
+	end(&comparison);
+}
+
+static void recordings_of_unlike_length_are_compared_by_the_second(void **state)
+{
+	struct comparison comparison = { 0 };
+
+	(void)state;
+	add(&comparison, "samples", "count", "main;a 700\nmain;b 300\n");
+	add(&comparison, "samples", "count", "main;a 2840\nmain;b 1160\n");
+	comparison.profiles[0].duration_ns = 10000000000u;
+	comparison.profiles[1].duration_ns = 40000000000u;
+	assert_int_equal(compare(&comparison, &plain), 0);
+	assert_int_equal(comparison.diff.findings[0].rule, RULE_NO_CHANGE);
+	assert_true(speaks(&comparison, RULE_DURATIONS, "recorded over 10 s, 40 s"));
+	end(&comparison);
+	/* what doubled in the same time has */
+	add(&comparison, "samples", "count", "main;a 700\nmain;b 300\n");
+	add(&comparison, "samples", "count", "main;a 1400\nmain;b 300\n");
+	comparison.profiles[0].duration_ns = comparison.profiles[1].duration_ns = 10000000000u;
+	assert_int_equal(compare(&comparison, &plain), 0);
+	assert_int_equal(comparison.diff.findings[0].rule, RULE_REGRESSION);
+	end(&comparison);
+}
+
+static void goroutines_that_only_grow_pile_up(void **state)
+{
+	struct comparison comparison = { 0 };
+
+	(void)state;
+	add(&comparison, "goroutine", "count", "main;publish;runtime.gopark 40\n");
+	add(&comparison, "goroutine", "count", "main;publish;runtime.gopark 90\n");
+	assert_int_equal(compare(&comparison, &plain), 0);
+	assert_int_equal(comparison.diff.findings[0].rule, RULE_PILE_UP);
+	assert_true(speaks(&comparison, RULE_PILE_UP, "+50 goroutines"));
+	end(&comparison);
+}
+
 static void what_chance_explains_is_no_difference(void **state)
 {
 	struct comparison comparison = { 0 };
@@ -196,6 +260,10 @@ int main(void)
 		cmocka_unit_test(diff_base_takes_percent_of_the_base),
 		cmocka_unit_test(memory_that_is_freed_again_is_churn),
 		cmocka_unit_test(a_leak_is_a_line_and_a_saw_tooth_is_none),
+		cmocka_unit_test(memory_that_follows_the_load_is_no_leak),
+		cmocka_unit_test(what_was_ever_allocated_is_no_leak),
+		cmocka_unit_test(recordings_of_unlike_length_are_compared_by_the_second),
+		cmocka_unit_test(goroutines_that_only_grow_pile_up),
 		cmocka_unit_test(what_chance_explains_is_no_difference),
 		cmocka_unit_test(unlike_profiles_are_refused),
 	};

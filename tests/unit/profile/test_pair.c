@@ -80,6 +80,16 @@ static void what_does_not_partition_is_said(void **state)
 	judge(&two, "main;a 800\n", "main;b 50\n", 1000);
 	assert_non_null(strstr(two.pair.partition.data, "150 ms (15 %) in neither"));
 	end(&two);
+	/* more than either: not "starved", for nobody recorded that */
+	judge(&two, "main;a 38\n", "main;b 100\n", 612);
+	assert_int_equal(two.pair.rule, RULE_PAIR_GAP);
+	assert_non_null(strstr(two.pair.verdict.data, "77 % of the wall is in neither profile"));
+	end(&two);
+	/* threads in parallel: no share exceeds the whole */
+	judge(&two, "main;a 100\n", "main;b 1900\n", 1000);
+	assert_int_equal(two.pair.rule, RULE_PAIR_WAITING);
+	assert_non_null(strstr(two.pair.verdict.data, "95 % waiting"));
+	end(&two);
 }
 
 int main(void)

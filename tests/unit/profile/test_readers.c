@@ -102,6 +102,118 @@ static void perf_script_names_libraries_and_leaves_other_events_out(void **state
 	profile_fini(&profile);
 }
 
+static void the_kernels_functions_are_marked_in_perf_script(void **state)
+{
+	static const char text[] =
+		"x  1/2 [000]  1.5:  1 cpu-clock:\n"
+		"\tffffffff815e9ed0 do_anonymous_page+0x1 ([kernel.kallsyms])\n"
+		"\tffffffffc0001234 ext4_read ([ext4])\n"
+		"\tffffffff81000c82 asm_exc_page_fault\n"
+		"\t7ffd1234 clock_gettime ([vdso])\n\t2f main+0x9 (/usr/bin/x)\n\n";
+	static const char *const names[] = { "x",
+					     "main",
+					     "clock_gettime",
+					     "asm_exc_page_fault_[k]",
+					     "ext4_read_[k]",
+					     "do_anonymous_page_[k]" };
+	struct profile profile;
+
+	(void)state;
+	assert_int_equal(parse(str_of(text), NULL, 0, &profile), 0);
+	assert_int_equal(profile.node_count, 7);
+	for (size_t i = 0; i < 6; i++)
+		assert_true(str_eq(profile_frame_name(&profile, profile.nodes[i + 1].frame),
+				   str_of(names[i])));
+	profile_fini(&profile);
+}
+
+static void v8_samples_last_until_the_next_one(void **state)
+{
+	static const char text[] =
+		"{\"nodes\":[{\"id\":1,\"callFrame\":{\"functionName\":\"(root)\",\"url\":\"\"},"
+		"\"hitCount\":0,\"children\":[2,4]},{\"id\":2,\"callFrame\":{\"functionName\":"
+		"\"pay\","
+		"\"url\":\"file:///srv/shop.js\"},\"hitCount\":1,\"children\":[3]},{\"id\":3,"
+		"\"callFrame\":{\"functionName\":\"\",\"url\":\"node:fs\"},\"hitCount\":2},{\"id\":"
+		"4,"
+		"\"callFrame\":{\"functionName\":\"(idle)\",\"url\":\"\"},\"hitCount\":1}],"
+		"\"startTime\":100,\"endTime\":1100,\"samples\":[2,3,4,3],"
+		"\"timeDeltas\":[5,10,20,40]}";
+	struct profile profile;
+
+	(void)state;
+	assert_int_equal(parse(str_of(text), NULL, 0, &profile), 0);
+	assert_true(profile_total(&profile, 0) == 3); /* (idle) is no CPU time */
+	assert_true(profile_total(&profile, 1) == 10000 + 20000 + 40000);
+	assert_int_equal(profile.duration_ns, 1000000);
+	assert_int_equal(profile.node_count, 3);
+	assert_true(
+		str_eq(profile_frame_name(&profile, profile.nodes[1].frame), STR("pay (shop.js)")));
+	assert_true(str_eq(profile_frame_name(&profile, profile.nodes[2].frame),
+			   STR("(anonymous) (node:fs)")));
+	profile_fini(&profile);
+	/* a circle of children ends */
+	assert_int_equal(
+		parse(STR("{\"nodes\":[{\"id\":1,\"callFrame\":{\"functionName\":\"a\"},"
+			  "\"hitCount\":1,"
+			  "\"children\":[2]},{\"id\":2,\"callFrame\":{\"functionName\":\"b\"},"
+			  "\"hitCount\":1,\"children\":[1]}]}"),
+		      NULL, 0, &profile),
+		0);
+	assert_int_equal(profile.notes.cut_stacks, 2);
+	profile_fini(&profile);
+}
+
+static void scripts_functions_have_their_file(void **state)
+{
+	static const char text[] = "{\"shared\":{\"frames\":[{\"name\":\"wait\",\"file\":\"/usr/"
+				   "lib/python3.11/threading.py\"},"
+				   "{\"name\":\"main.run\",\"file\":\"/src/"
+				   "run.go\"}]},\"profiles\":[{\"type\":\"sampled\","
+				   "\"unit\":\"none\",\"samples\":[[1,0]],\"weights\":[1]}]}";
+	struct profile profile;
+
+	(void)state;
+	assert_int_equal(parse(str_of(text), NULL, 0, &profile), 0);
+	assert_true(str_eq(profile_frame_name(&profile, profile.nodes[1].frame), STR("main.run")));
+	assert_true(str_eq(profile_frame_name(&profile, profile.nodes[2].frame),
+			   STR("wait (threading.py)")));
+	profile_fini(&profile);
+}
+
+/* What people have at hand and is no profile is named, with the way to one. */
+static void foreign_files_are_named(void **state)
+{
+	static const struct {
+		struct str head;
+		const char *words;
+	} cases[] = {
+		{ { "FLR\0\0\2", 6 }, "jfrconv" },
+		{ { "PERFILE2hello", 13 }, "perf script -i" },
+		{ { "goroutine profile: total 12\n12 @ 0x1 0x2\n", 41 }, "debug=1" },
+		{ { "goroutine 1 [running]:\nmain.main()\n", 36 }, "debug=2" },
+		{ { "heap profile: 1: 2 [3: 4] @ heap/1\n", 35 }, "pprof -proto" },
+		{ { "<?xml version=\"1.0\"?>\n<svg width=\"1\">", 38 }, "a picture" },
+		{ { "{\"traceEvents\":[]}", 18 }, "speedscope" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct profile_file_options options = { NULL, false };
+		struct profile profile;
+		struct buf message;
+
+		buf_init(&message, 0);
+		assert_int_equal(
+			profile_file_parse(cases[i].head, &options, 0, &profile, NULL, &message),
+			-EBADMSG);
+		buf_append_byte(&message, 0);
+		if (!strstr(message.data, cases[i].words))
+			fail_msg("%s", message.data);
+		buf_fini(&message);
+	}
+}
+
 static void check_frames(const char *text, const char *const *names, uint32_t count)
 {
 	struct profile profile;
@@ -190,6 +302,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_format_gives_the_same_tree),
 		cmocka_unit_test(perf_script_names_libraries_and_leaves_other_events_out),
+		cmocka_unit_test(the_kernels_functions_are_marked_in_perf_script),
+		cmocka_unit_test(v8_samples_last_until_the_next_one),
+		cmocka_unit_test(scripts_functions_have_their_file),
+		cmocka_unit_test(foreign_files_are_named),
 		cmocka_unit_test(lines_and_marks_of_collapsed_stacks_are_no_part_of_names),
 		cmocka_unit_test(a_profile_that_ends_in_the_middle_is_read_up_to_there),
 		cmocka_unit_test(memory_has_a_limit),

@@ -20,6 +20,24 @@ static const struct expectation expectations[] = {
 	{ RULE_FEW_SAMPLES, PROFILE_CPU, "main;work 60\n", NULL, PLAIN, PROFILE_CPU },
 	{ RULE_NO_SYMBOLS, PROFILE_CPU, "main;0x55aa 80\nmain;0x55ab 80\nmain;work 100\n", NULL,
 	  PLAIN, PROFILE_CPU },
+	{ RULE_UNKNOWN_UNIT, PROFILE_OFF_CPU, "main;handle;recv 900\n", NULL, PLAIN, PROFILE_CPU },
+	{ RULE_UNKNOWN_UNIT, PROFILE_CPU, "main;work 5000000\n", NULL, PLAIN, PROFILE_CPU },
+	{ RULE_WARM_UP, PROFILE_CPU,
+	  "C2;CompileBroker::compiler_thread_loop 400\nmain;Shop.price 400\nmain;Shop.load 200\n",
+	  NULL, PLAIN, PROFILE_CPU },
+	{ RULE_DOMINANT_SUBTREE, PROFILE_CPU, /* the JIT compiler is left out */
+	  "C2;CompileBroker::compiler_thread_loop 400\nmain;Shop.price 400\nmain;Shop.load 200\n",
+	  "Shop.price", "main;a 300\nmain;b 300\nmain;c 400\n", PROFILE_CPU },
+	{ RULE_DOMINANT_SUBTREE, PROFILE_CPU, /* a helper that others call decides nothing */
+	  "main;serve;resize;scale;spin 500\nmain;serve;headers;spin 200\nmain;serve;spin 100\n",
+	  "resize", "main;a 300\nmain;b 300\nmain;c 400\n", PROFILE_CPU },
+	{ RULE_DOMINANT_SUBTREE, PROFILE_CPU, /* a part of its caller's text neither */
+	  "[main tid=1];repeat;run;parse;parse.<locals>.<genexpr> 930\n[main tid=1];imports 70\n",
+	  "parse", "main;a 300\nmain;b 300\nmain;c 400\n", PROFILE_CPU },
+	{ RULE_DOMINANT_CALLEE, PROFILE_CPU, /* through an interpreter only */
+	  "java.a;Interpreter;Interpreter;Shop.find 300\njava.b;Interpreter;Shop.fill;Shop.find "
+	  "300\njava.a;Interpreter;Shop.sum 300\n",
+	  "Shop.find", PLAIN, PROFILE_CPU },
 	{ RULE_CUT_STACKS, PROFILE_CPU, "[unknown];work 400\nmain;work 600\n", NULL, PLAIN,
 	  PROFILE_CPU },
 	{ RULE_IDLE_POOL, PROFILE_WALL, "worker_loop;epoll_wait 900\nmain;handle;render 100\n",
@@ -80,6 +98,16 @@ static const struct expectation expectations[] = {
 	  "sql.(*DB).QueryContext", "main;handle;time.Sleep 100\n", PROFILE_OFF_CPU },
 	{ RULE_LOCK_WAIT, PROFILE_OFF_CPU, "main;update;pthread_mutex_lock 900\nmain;read 100\n",
 	  "pthread_mutex_lock", "main;handle;recv 900\n", PROFILE_OFF_CPU },
+	{ RULE_LOCK_WAIT, PROFILE_OFF_CPU, /* Go books at the unlock: not "waits in Unlock" */
+	  "main.worker;main.count;sync.(*Mutex).Unlock 900\n", "sync.(*Mutex).Unlock",
+	  "main;handle;recv 900\n", PROFILE_OFF_CPU },
+	{ RULE_CHANNEL_WAIT, PROFILE_OFF_CPU, "main;main.acquire;runtime.chansend1 900\n",
+	  "runtime.chansend1", "main;handle;recv 900\n", PROFILE_OFF_CPU },
+	{ RULE_CHANNEL_WAIT, PROFILE_THREADS,
+	  "main.publish;runtime.chansend1;runtime.gopark 90\nmain.worker;runtime.chanrecv2 6\n",
+	  "runtime.chansend1", "main.handle;recv 9\n", PROFILE_THREADS },
+	{ RULE_DOMINANT_WAIT, PROFILE_WALL, /* mostly waiting: read by the rules for waits */
+	  "main;fetch;net.Read;recv 700\nmain;compute 300\n", "net.Read", PLAIN, PROFILE_WALL },
 	{ RULE_SLEEP_WAIT, PROFILE_OFF_CPU, "main;retry;time.Sleep 900\nmain;read 100\n",
 	  "time.Sleep", "main;handle;recv 900\n", PROFILE_OFF_CPU },
 	{ RULE_HEAP_HOLDER, PROFILE_INUSE, "main;load;bytes.growSlice 900\nmain;index 100\n",
@@ -127,6 +155,51 @@ static void every_rule_has_a_name_of_its_own_and_a_sentence(void **state)
 	assert_int_equal(profile_rule_find("nonsense"), RULE_COUNT);
 }
 
+/* A file that does not tell its kind is no CPU profile when its stacks end where threads wait. */
+static void stacks_that_end_in_waits_are_told_from_cpu_time(void **state)
+{
+	static const struct {
+		const char *text;
+		double least, most;
+	} cases[] = {
+		{ "main;handle;sql.Query;runtime.gopark 90\nmain;handle;encode 10\n", 0.9, 0.9 },
+		{ "java;run;do_syscall_64_[k];schedule_[k] 60\nmain;work 40\n", 0.6, 0.6 },
+		{ "main;work;schedule_jobs 60\nmain;futex_table 40\n", 0, 0 },
+		{ "main;work 0\n", 0, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct profile profile;
+		double share;
+
+		build_profile(&profile, cases[i].text);
+		assert_int_equal(profile_waiting_share(&profile, 0, &share), 0);
+		assert_true(share >= cases[i].least && share <= cases[i].most);
+		profile_fini(&profile);
+	}
+}
+
+static void only_what_can_be_saved_is_advised(void **state)
+{
+	struct diagnosis diagnosis;
+	struct profile profile;
+	const struct finding *next = NULL;
+
+	(void)state;
+	build_profile(&profile, "main;handle;sql.Query 960\nmain;handle;encode 40\n");
+	assert_int_equal(diagnosis_init(&diagnosis, &profile, 0, PROFILE_CPU), 0);
+	for (unsigned i = 0; i < diagnosis.finding_count; i++) {
+		if (diagnosis.findings[i].role == FINDING_NEXT)
+			next = &diagnosis.findings[i];
+	}
+	assert_non_null(next);
+	assert_null(strstr(diagnosis_text(&diagnosis, next), "100 %"));
+	assert_non_null(strstr(diagnosis_text(&diagnosis, next), "handle decides"));
+	diagnosis_fini(&diagnosis);
+	profile_fini(&profile);
+}
+
 static void a_recursive_function_never_holds_more_than_all(void **state)
 {
 	struct profile_tally tally;
@@ -157,7 +230,7 @@ static void dominance_survives_recursion(void **state)
 		&profile,
 		"main;render;node;text 30\nmain;render;node;node;text 25\n"
 		"main;render;node;node;node;text 25\nmain;render;node;node;node;node;text 10\n"
-		"main;load 10\n");
+		"main;load 20\n");
 	assert_int_equal(diagnosis_init(&diagnosis, &profile, 0, PROFILE_CPU), 0);
 	assert_true(diagnosis.is_folded);
 	assert_true(diagnosis.tree.cum[diagnosis.dominant.deepest] == 90);
@@ -193,6 +266,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_rule_speaks_where_it_should_and_only_there),
+		cmocka_unit_test(stacks_that_end_in_waits_are_told_from_cpu_time),
+		cmocka_unit_test(only_what_can_be_saved_is_advised),
 		cmocka_unit_test(every_rule_has_a_name_of_its_own_and_a_sentence),
 		cmocka_unit_test(a_recursive_function_never_holds_more_than_all),
 		cmocka_unit_test(dominance_survives_recursion),

@@ -6,8 +6,6 @@ import java.util.List;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.regex.Pattern;
-import java.io.InputStream;
-import java.net.ServerSocket;
 import java.net.Socket;
 
 /** Java programs with one fault each, to be recorded by async-profiler or perf: Third CASE. */
@@ -57,7 +55,7 @@ public class Third {
 		}
 	}
 
-	/** A quote comes from a peer that answers after 50 ms; eight workers of a pool have nothing to do. */
+	/** A quote comes from a peer (another process) that answers after 50 ms; eight workers of a pool have nothing to do. */
 	static class Quotes {
 		static int fetchQuote(Socket socket) throws Exception {
 			socket.getOutputStream().write(1);
@@ -73,29 +71,12 @@ public class Third {
 			sink += spend(200000);
 		}
 
-		static void answer(ServerSocket listener) {
-			try (Socket peer = listener.accept()) {
-				InputStream in = peer.getInputStream();
-
-				while (in.read() >= 0) {
-					Thread.sleep(50);
-					peer.getOutputStream().write(2);
-				}
-			} catch (Exception error) {
-				return;
-			}
-		}
-
-		static void run() throws Exception {
-			ServerSocket listener = new ServerSocket(0);
-			Thread peer = new Thread(() -> answer(listener), "quote-peer");
+		static void run(int port) throws Exception {
 			ExecutorService pool = Executors.newFixedThreadPool(8);
 
-			peer.setDaemon(true);
-			peer.start();
 			for (int i = 0; i < 8; i++)
 				pool.submit(() -> sink++);
-			try (Socket socket = new Socket("127.0.0.1", listener.getLocalPort())) {
+			try (Socket socket = new Socket("127.0.0.1", port)) {
 				repeat(() -> priceOffer(socket));
 			}
 			pool.shutdownNow();
@@ -155,7 +136,7 @@ public class Third {
 			repeat(Labels::printLabels);
 			break;
 		case "quotes":
-			Quotes.run();
+			Quotes.run(Integer.parseInt(arguments[1]));
 			break;
 		case "accounts":
 			Accounts.run();

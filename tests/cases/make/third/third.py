@@ -113,6 +113,18 @@ def customers():
         os.kill(database, signal.SIGKILL)
 
 
+# A peer for the Java case "quotes": answers each byte after 50 ms; says its port.
+
+
+def peer():
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(listener.getsockname()[1], flush=True)
+    connection = listener.accept()[0]
+    while connection.recv(1):
+        time.sleep(0.05)
+        connection.sendall(b"2")
+
+
 # A status is polled with sleeps between.
 
 
@@ -180,7 +192,7 @@ def main():
     if len(sys.argv) > 2:
         gallery(int(sys.argv[2]))
     else:
-        {"amounts": amounts, "ranking": ranking, "customers": customers, "status": status, "balance": balance}[sys.argv[1]]()
+        {"amounts": amounts, "ranking": ranking, "customers": customers, "status": status, "balance": balance, "peer": peer}[sys.argv[1]]()
 
 
 if __name__ == "__main__":
