@@ -15,14 +15,6 @@
 #define CHANGES_MAX_RECORDS                                                                        \
 	(CHANGES_MAX_CAPACITY / EVENT_MAX_CHANGES + 1) /* the ring's end cuts one */
 
-/* CPU -> its record of changes; cut to the number of possible CPUs. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, EVENT_MAX_CPUS);
-	__type(key, __u32);
-	__type(value, struct event_changes);
-} changes_drafts SEC(".maps");
-
 /* What is to be told, and the tag that the thread had after the last one of it. */
 struct changes_look {
 	struct tag_changes log;
@@ -32,14 +24,35 @@ struct changes_look {
 	struct event_tag last;
 };
 
-/* Global, that the verifier looks at it once. 1: all were told. */
-__noinline int changes_tell(struct changes_look *look)
-{
-	__u32 cpu = bpf_get_smp_processor_id(), key = cpu;
-	struct event_changes *draft = bpf_map_lookup_elem(&changes_drafts, &key);
+struct changes_draft {
+	struct changes_look look;
+	struct event_changes record;
+};
 
-	if (!look || !draft)
+/* CPU -> what its slice's end tells of changes; cut to the number of possible CPUs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, EVENT_MAX_CPUS);
+	__type(key, __u32);
+	__type(value, struct changes_draft);
+} changes_drafts SEC(".maps");
+
+static __always_inline __u32 changes_bytes(__u32 count)
+{
+	__u32 bytes = EVENT_CHANGES_BYTES(count) - EVENT_CHANGES_BYTES(0);
+
+	barrier_var(
+		bytes); /* added to, not or-ed with: verifiers before 6.13 see no bound in that */
+	return bytes + EVENT_CHANGES_BYTES(0);
+}
+
+/* Global, that the verifier looks at it once. 1: all were told. */
+__noinline int changes_tell(struct changes_draft *both)
+{
+	if (!both)
 		return 0;
+	struct changes_look *look = &both->look;
+	struct event_changes *draft = &both->record;
 	__u64 seen = look->seen, end = look->log.written;
 	__u32 capacity = look->log.capacity, count = 0;
 
@@ -57,14 +70,13 @@ __noinline int changes_tell(struct changes_look *look)
 					(void *)(look->log.ring + at * sizeof(draft->changes[0]))))
 			return 0;
 		draft->header.kind = EVENT_CHANGES;
-		draft->header.bytes = (__u16)EVENT_CHANGES_BYTES(count);
+		draft->header.bytes = (__u16)changes_bytes(count);
 		draft->header.flags = 0;
 		draft->pid = look->pid;
 		draft->tid = look->tid;
 		draft->count = count;
 		draft->is_first = i == 0;
-		if (bpf_ringbuf_output(&records, draft, EVENT_CHANGES_BYTES(count),
-				       BPF_RB_NO_WAKEUP))
+		if (bpf_ringbuf_output(&records, draft, changes_bytes(count), BPF_RB_NO_WAKEUP))
 			return 0;
 		seen += count;
 	}
@@ -118,31 +130,37 @@ static __always_inline bool changes_is_plausible(const struct changes_look *look
 static __always_inline __u32 changes_note(struct thread *thread, struct tag_reading *read,
 					  const struct event_slice *slice, int *outcome)
 {
-	struct changes_look look = { .seen = thread->changes_seen,
-				     .pid = slice->pid,
-				     .tid = slice->tid };
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct changes_draft *draft = bpf_map_lookup_elem(&changes_drafts, &cpu);
 	bool knew = thread->knows_changes && !thread->tag_unknown, has_changed;
 	int agreed;
 
-	if (!read->is_there && *outcome == TAG_IS_NONE && !look.seen && !thread->has_tag) {
+	if (!draft)
+		return 0;
+	struct changes_look *look = &draft->look;
+
+	*look = (struct changes_look){ .seen = thread->changes_seen,
+				       .pid = slice->pid,
+				       .tid = slice->tid };
+	if (!read->is_there && *outcome == TAG_IS_NONE && !look->seen && !thread->has_tag) {
 		thread->knows_changes = 1; /* it has never attached anything */
 		return thread->tag_unknown ? 0 : EVENT_TOLD;
 	}
 	thread->knows_changes = *outcome != TAG_IS_FAULTING && changes_is_log(&read->changes);
 	if (!thread->knows_changes)
 		return 0;
-	look.log = read->changes;
-	thread->changes_seen = look.log.written;
+	look->log = read->changes;
+	thread->changes_seen = look->log.written;
 	if (!knew)
 		return 0;
 	if (thread->has_tag)
-		copy_tag(&look.last, &thread->tag);
-	has_changed = look.log.written != look.seen;
-	if (has_changed && (!changes_is_plausible(&look, slice) || !changes_tell(&look))) {
+		copy_tag(&look->last, &thread->tag);
+	has_changed = look->log.written != look->seen;
+	if (has_changed && (!changes_is_plausible(look, slice) || !changes_tell(draft))) {
 		count_lost(LOSS_CHANGES);
 		return 0;
 	}
-	agreed = changes_agree(&look.last, *outcome, read);
+	agreed = changes_agree(&look->last, *outcome, read);
 	if (agreed == TAG_IS_FAULTING) {
 		count_lost(LOSS_CHANGES);
 		return 0;

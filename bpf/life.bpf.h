@@ -38,10 +38,10 @@ static __always_inline void life_forget(__u32 pid)
 static __always_inline void life_begin_thread(struct task_struct *parent, struct task_struct *child,
 					      bool is_process)
 {
-	struct tag_reading read __attribute__((aligned(8)));
+	struct tag_desk *desk = this_desk(DESK_LIFE);
 	struct thread *thread = thread_begin(child);
 
-	if (!thread)
+	if (!thread || !desk)
 		return;
 	thread->is_born = 1;
 	thread->blocked = 1; /* until sched_wakeup_new */
@@ -49,15 +49,16 @@ static __always_inline void life_begin_thread(struct task_struct *parent, struct
 	thread->knows_changes = thread->reader.has_changes;
 	if (!is_process)
 		return;
-	int outcome = tag_read(parent, &thread->reader, &read);
+	struct tag_reading *read = &desk->near.reading;
+	int outcome = tag_read(parent, &thread->reader, DESK_LIFE, &desk->near);
 
-	if (read.changes.signature == TAG_CHANGES_SIGNATURE)
-		thread->changes_seen = read.changes.written;
+	if (read->changes.signature == TAG_CHANGES_SIGNATURE)
+		thread->changes_seen = read->changes.written;
 
 	thread->has_tag = outcome == TAG_IS_SET;
 	thread->tag_unknown = outcome == TAG_IS_FAULTING;
 	if (outcome == TAG_IS_SET)
-		copy_tag(&thread->tag, &read.record);
+		copy_tag(&thread->tag, &read->record);
 }
 
 static __always_inline void life_fork(struct task_struct *parent, struct task_struct *child)

@@ -101,22 +101,22 @@ __noinline int tag_read_elastic(__u64 address, struct tag_record *out_record)
 /* What the variable at `address` leads to, in the forms that are not OTEP 4947's. Functions
  * that are global the verifier looks at once, and not once for each way to them. */
 __noinline int tag_read_form(__u64 address, const struct tag_descriptor *descriptor,
-			     struct tag_record *out_record)
+			     struct tag_desk *desk, struct tag_record *out_record)
 {
 	__u64 pointer;
 
-	if (!descriptor || !out_record)
+	if (!descriptor || !desk || !out_record)
 		return TAG_IS_NONE;
 	if (descriptor->form == TAG_FORM_NODEJS)
-		return tag_read_nodejs(address, out_record);
+		return tag_read_nodejs(address, desk, out_record);
 	if (descriptor->form == TAG_FORM_GO)
-		return tag_read_go(address, &descriptor->go, out_record);
+		return tag_read_go(address, &descriptor->go, desk, out_record);
 	if (bpf_probe_read_user(&pointer, 8, (void *)address))
 		return TAG_IS_FAULTING;
 	if (!pointer)
 		return TAG_IS_NONE;
 	return descriptor->form == TAG_FORM_ELASTIC ? tag_read_elastic(pointer, out_record)
-						    : tag_read_labels(pointer, out_record);
+						    : tag_read_labels(pointer, desk, out_record);
 }
 
 /* The record, and the head of the log of changes that lies behind it and its attributes. */
@@ -146,41 +146,39 @@ static __always_inline int tag_follow(__u64 address, bool has_changes, struct ta
 /* What nearly all do: one variable, at a fixed distance from TP. Many writers keep the record right
  * behind it, and a read of user memory costs the same for 72 bytes as for 8. */
 static __always_inline int tag_read_plain(__u64 address, struct tag_reader *reader,
-					  struct tag_reading *out)
+					  struct tag_near *near)
 {
-	struct {
-		__u64 pointer;
-		struct tag_reading reading;
-	} near;
+	struct tag_reading *reading = &near->reading;
 	__u32 bytes = 8;
 
 	if (reader->is_near)
-		bytes += reader->has_changes ? sizeof(near.reading) : sizeof(near.reading.record);
-	if (bpf_probe_read_user(&near, bytes & 127, (void *)address))
-		return TAG_IS_FAULTING;
-	if (!near.pointer)
-		return TAG_IS_NONE;
-	if (!reader->is_near || near.pointer != address + 8 ||
-	    (reader->has_changes && near.reading.record.attrs_bytes)) {
-		reader->is_near = near.pointer == address + 8;
-		return tag_read_both(near.pointer, reader->has_changes, out);
+		bytes += reader->has_changes ? sizeof(*reading) : sizeof(reading->record);
+	if (bpf_probe_read_user(near, bytes & 127, (void *)address))
+		return TAG_IS_FAULTING; /* and all that was to be read is zero */
+	if (reader->is_near && near->pointer == address + 8 &&
+	    !(reader->has_changes && reading->record.attrs_bytes)) {
+		reading->is_there = 1;
+		return tag_judge_record(&reading->record);
 	}
-	out->record = near.reading.record;
-	out->is_there = 1;
-	if (reader->has_changes)
-		out->changes = near.reading.changes;
-	return tag_judge_record(&out->record);
+	reading->is_there = 0;
+	reading->changes.signature = 0;
+	if (!near->pointer)
+		return TAG_IS_NONE;
+	reader->is_near = near->pointer == address + 8;
+	return tag_read_both(near->pointer, reader->has_changes, reading);
 }
 
-/* The first variable that is set wins; what kept another one from being read is told only if none
- * is. */
-__noinline int tag_read_any(__u64 thread_pointer, const struct tag_descriptor *descriptor,
-			    struct tag_reading *out)
+/* The rare forms, out of line. The first variable that is set wins; what kept another one from
+ * being read is told only if none is. */
+__noinline int tag_read_rare(__u64 thread_pointer, __u32 pid, __u32 user, struct tag_reading *out)
 {
+	struct tag_descriptor *descriptor = bpf_map_lookup_elem(&descriptors, &pid);
+	struct tag_desk *desk = this_desk(user);
 	int worst = TAG_IS_NONE;
 
-	if (!descriptor || !out)
+	if (!descriptor || !desk || !out)
 		return TAG_IS_NONE;
+	__builtin_memset(out, 0, sizeof(*out));
 	for (__u32 i = 0; i < TAG_MAX_VARIABLES && i < descriptor->count; i++) {
 		__u64 address;
 		int outcome =
@@ -189,7 +187,7 @@ __noinline int tag_read_any(__u64 thread_pointer, const struct tag_descriptor *d
 		if (outcome == TAG_IS_SET)
 			outcome = descriptor->form == TAG_FORM_RECORD
 					  ? tag_follow(address, descriptor->has_changes, out)
-					  : tag_read_form(address, descriptor, &out->record);
+					  : tag_read_form(address, descriptor, desk, &out->record);
 		if (outcome == TAG_IS_SET)
 			return TAG_IS_SET;
 		if (outcome != TAG_IS_NONE && worst != TAG_IS_FAULTING)
@@ -198,30 +196,19 @@ __noinline int tag_read_any(__u64 thread_pointer, const struct tag_descriptor *d
 	return worst;
 }
 
-/* Out of line: the rare forms. */
-static __noinline int tag_read_rare(__u64 thread_pointer, __u32 pid, struct tag_reading *out)
-{
-	struct tag_descriptor *descriptor = bpf_map_lookup_elem(&descriptors, &pid);
-
-	if (!descriptor || !out)
-		return TAG_IS_NONE;
-	__builtin_memset(out, 0, sizeof(*out));
-	return tag_read_any(thread_pointer, descriptor, out);
-}
-
-/* `out->is_there` and `out->changes.signature` are set in any case. */
+/* To `near->reading`: `is_there` and `changes.signature` are set in any case. */
 static __always_inline int tag_read(struct task_struct *current, struct tag_reader *reader,
-				    struct tag_reading *out)
+				    enum tag_desk_user user, struct tag_near *near)
 {
 	__u64 thread_pointer = task_thread_pointer(current);
 
-	out->is_there = 0;
-	out->changes.signature = 0;
+	near->reading.is_there = 0;
+	near->reading.changes.signature = 0;
 	if (!thread_pointer)
 		return TAG_IS_NONE;
 	if (reader->is_plain)
-		return tag_read_plain(thread_pointer + reader->offset, reader, out);
-	return tag_read_rare(thread_pointer, LOAD(current, tgid), out);
+		return tag_read_plain(thread_pointer + reader->offset, reader, near);
+	return tag_read_rare(thread_pointer, LOAD(current, tgid), user, &near->reading);
 }
 
 /* Takes over what the process's descriptor says. Rare, hence not inline. */

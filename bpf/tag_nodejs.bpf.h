@@ -4,7 +4,7 @@
  * checked, and what does not look right counts as a write under way. */
 #pragma once
 
-#include "bpf/tag_record.bpf.h"
+#include "bpf/tag_desk.bpf.h"
 
 enum v8_layout {
 	V8_MAP_TABLE = 0x18,        /* JSMap: its OrderedHashMap */
@@ -14,10 +14,6 @@ enum v8_layout {
 	V8_MAX_BUCKETS = 1024,      /* a power of two */
 	V8_MAX_CHAIN = 8,           /* V8 aims at two */
 	V8_MAX_RECORD_OFFSET = 256, /* of a word in a small object */
-};
-
-struct v8_entry {
-	__u64 key, value, next;
 };
 
 static __always_inline bool v8_is_pointer(__u64 word)
@@ -37,10 +33,10 @@ static __always_inline int user_word(__u64 address, __u64 *out_word)
 }
 
 /* The value under `key`. TAG_IS_NONE: there is no such entry. */
-static __noinline int v8_map_get(__u64 map, __u64 key, __u32 hash, __u64 *out_value)
+static __noinline int v8_map_get(__u64 map, __u64 key, __u32 hash, struct tag_desk *desk,
+				 __u64 *out_value)
 {
-	__u64 table, counts[3], first;
-	struct v8_entry entry;
+	__u64 *words = desk->words, table, first;
 
 	if (!out_value)
 		return TAG_IS_NONE;
@@ -48,14 +44,15 @@ static __noinline int v8_map_get(__u64 map, __u64 key, __u32 hash, __u64 *out_va
 		return TAG_IS_FAULTING;
 	if (!v8_is_pointer(table))
 		return TAG_IS_INVALID;
-	if (bpf_probe_read_user(counts, sizeof(counts), (void *)(table - 1 + V8_TABLE_COUNTS)))
+	if (bpf_probe_read_user(words, 24, (void *)(table - 1 + V8_TABLE_COUNTS)))
 		return TAG_IS_FAULTING;
-	__u32 buckets = v8_integer(counts[2]), used = v8_integer(counts[0]);
+	__u32 used = v8_integer(words[0]), deleted = v8_integer(words[1]);
+	__u32 buckets = v8_integer(words[2]);
 
 	if (buckets == 0 || buckets > V8_MAX_BUCKETS || (buckets & (buckets - 1)) ||
-	    used > 2 * V8_MAX_BUCKETS || v8_integer(counts[1]) > 2 * V8_MAX_BUCKETS)
+	    used > 2 * V8_MAX_BUCKETS || deleted > 2 * V8_MAX_BUCKETS)
 		return TAG_IS_INVALID;
-	used += v8_integer(counts[1]);
+	used += deleted;
 	__u64 chains = table - 1 + V8_TABLE_BUCKETS;
 
 	if (user_word(chains + 8ull * (hash & (buckets - 1)), &first))
@@ -67,41 +64,42 @@ static __noinline int v8_map_get(__u64 map, __u64 key, __u32 hash, __u64 *out_va
 			return TAG_IS_NONE;
 		if (index >= used)
 			return TAG_IS_INVALID;
-		if (bpf_probe_read_user(&entry, sizeof(entry),
+		if (bpf_probe_read_user(words, V8_ENTRY_BYTES,
 					(void *)(chains + 8ull * buckets + V8_ENTRY_BYTES * index)))
 			return TAG_IS_FAULTING;
-		if (entry.key == key) {
-			*out_value = entry.value;
+		if (words[0] == key) { /* key, value, index of the next */
+			*out_value = words[1];
 			return TAG_IS_SET;
 		}
-		first = entry.next;
+		first = words[2];
 	}
 	return TAG_IS_INVALID;
 }
 
 /* `address`: of the struct tag_nodejs. */
-__noinline int tag_read_nodejs(__u64 address, struct tag_record *out_record)
+__noinline int tag_read_nodejs(__u64 address, struct tag_desk *desk, struct tag_record *out_record)
 {
-	struct tag_nodejs node;
-	__u64 frame, storage, value, record;
+	__u64 word, key, value;
 
-	if (!out_record)
+	if (!desk || !out_record)
 		return TAG_IS_NONE;
-	if (bpf_probe_read_user(&node, sizeof(node), (void *)address))
+	struct tag_nodejs *node = &desk->node;
+
+	if (bpf_probe_read_user(node, sizeof(*node), (void *)address))
 		return TAG_IS_FAULTING;
-	if (!node.frame || node.record_offset == 0 || node.record_offset > V8_MAX_RECORD_OFFSET)
+	if (!node->frame || node->record_offset == 0 || node->record_offset > V8_MAX_RECORD_OFFSET)
 		return TAG_IS_NONE;
-	if (user_word(node.frame, &frame) || user_word(node.storage, &storage))
+	if (user_word(node->frame, &word) || user_word(node->storage, &key))
 		return TAG_IS_FAULTING;
-	if (frame == node.undefined || !v8_is_pointer(frame))
+	if (word == node->undefined || !v8_is_pointer(word))
 		return TAG_IS_NONE;
-	int outcome = v8_map_get(frame, storage, node.storage_hash, &value);
+	int outcome = v8_map_get(word, key, node->storage_hash, desk, &value);
 
 	if (outcome != TAG_IS_SET)
 		return outcome;
-	if (value == node.undefined || !v8_is_pointer(value))
+	if (value == node->undefined || !v8_is_pointer(value))
 		return TAG_IS_NONE;
-	if (user_word(value - 1 + node.record_offset, &record))
+	if (user_word(value - 1 + node->record_offset, &word))
 		return TAG_IS_FAULTING;
-	return record ? tag_read_record(record, out_record) : TAG_IS_NONE;
+	return word ? tag_read_record(word, out_record) : TAG_IS_NONE;
 }

@@ -127,7 +127,13 @@ static __noinline int task_learn_registers(struct task_struct *task)
 {
 #ifndef SPANWISE_RAW_TP
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
-		registers_offset = bpf_task_pt_regs(task) - (long)LOAD(task, stack);
+		/* As a number: verifiers up to 6.12 at least do not subtract from that pointer. */
+		void *registers = (void *)bpf_task_pt_regs(task);
+		__u64 address = 0;
+
+		bpf_probe_read_kernel(&address, sizeof(address), &registers);
+		if (address)
+			registers_offset = address - (__u64)LOAD(task, stack);
 		return 0;
 	}
 #endif

@@ -155,14 +155,15 @@ static __always_inline void thread_guess(struct draft *draft, struct thread *thr
 static __always_inline void thread_observe(struct draft *draft, struct thread *thread,
 					   struct task_struct *task)
 {
-	struct tag_reading read __attribute__((aligned(8)));
+	struct tag_near near;
+	struct tag_reading *read = &near.reading;
 	const struct event_slice *slice = &draft->record->slice;
-	int outcome = tag_read(task, &thread->reader, &read);
+	int outcome = tag_read(task, &thread->reader, DESK_CUT, &near);
 	bool begins_here = draft->flags & EVENT_FIRST && slice->in_ns == slice->out_ns;
 	bool knew = !thread->tag_unknown;
 
 	if (thread->reader.has_changes)
-		draft->flags |= changes_note(thread, &read, slice, &outcome);
+		draft->flags |= changes_note(thread, read, slice, &outcome);
 
 	/* No system call, so it was interrupted where it stood: perhaps between two stores. */
 	if (outcome == TAG_IS_INVALID && (slice->syscall >= 0 || !thread->has_tag))
@@ -173,19 +174,19 @@ static __always_inline void thread_observe(struct draft *draft, struct thread *t
 		return;
 	}
 	if (outcome == TAG_IS_SET)
-		draft_tag_out(draft, &read.record);
+		draft_tag_out(draft, &read->record);
 	if (begins_here)
 		draft->flags |= outcome == TAG_IS_SET ? EVENT_TAG_SAME : EVENT_TAG_IN_NONE;
 	else if (knew && !thread->has_tag)
 		draft->flags |= EVENT_TAG_IN_NONE;
-	else if (knew && outcome == TAG_IS_SET && same_tag(&thread->tag, &read.record))
+	else if (knew && outcome == TAG_IS_SET && same_tag(&thread->tag, &read->record))
 		draft->flags |= EVENT_TAG_SAME;
 	else if (knew)
 		copy_tag(record_tail(draft, EVENT_TAG_IN, sizeof(struct event_tag)), &thread->tag);
 	thread->has_tag = outcome == TAG_IS_SET;
 	thread->tag_unknown = 0;
 	if (outcome == TAG_IS_SET)
-		copy_tag(&thread->tag, &read.record);
+		copy_tag(&thread->tag, &read->record);
 }
 
 /* A thread whose memory is gone, or not its own any more: its last tag holds. */

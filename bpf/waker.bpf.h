@@ -37,13 +37,13 @@ static __always_inline enum event_waker_kind waker_kind(__u32 interrupts, __u32 
 /* The tag of the waker at this very moment; it is current, so its memory may be read. */
 static __always_inline void waker_tag(struct task_struct *current, struct event_tag *out_tag)
 {
-	struct tag_reading read __attribute__((aligned(8)));
+	struct tag_near near;
 	struct thread *thread = table_find(current);
 
 	if (!thread || LOAD(current, flags) & (TASK_EXITING | TASK_NOT_USER))
 		return;
-	if (tag_read(current, &thread->reader, &read) == TAG_IS_SET)
-		copy_tag(out_tag, &read.record);
+	if (tag_read(current, &thread->reader, DESK_WAKE, &near) == TAG_IS_SET)
+		copy_tag(out_tag, &near.reading.record);
 }
 
 /* Fills in who it was; a network softirq runs in the sender's own context on loopback, inside its

@@ -134,6 +134,9 @@ static int set_sizes(struct programs *programs, const struct probe_options *opti
 		status = bpf_map__set_max_entries(
 			bpf_object__find_map_by_name(object, "changes_drafts"), programs->cpus);
 	if (status == 0)
+		status = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "desks"),
+						  programs->cpus * DESK_USERS);
+	if (status == 0)
 		status = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "counters"),
 						  programs->cpus);
 	return status;

@@ -21,6 +21,15 @@ enum kernel_stacks {
 #define TABLE_MAX_SETS    8192
 #define TABLE_PLACE_BYTES 320
 
+/* Who reads a rare form of a tag, at a desk of its own: one may interrupt another on the same CPU,
+ * but never itself. */
+enum tag_desk_user {
+	DESK_CUT,  /* the end of a slice: interrupts are off, or the thread is marked */
+	DESK_WAKE, /* a waking: interrupts are off */
+	DESK_LIFE, /* a fork */
+	DESK_USERS,
+};
+
 /* Set by the worker before loading; the verifier drops the branches that they rule out. */
 struct worker_knobs {
 	__u8 has_prev_state;  /* sched_switch passes the state of prev (5.18, fa2c3254d7cf) */
