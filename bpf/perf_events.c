@@ -2,6 +2,9 @@
 #include "bpf/perf_events.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -10,6 +13,9 @@
 #include <unistd.h>
 
 #include <linux/perf_event.h>
+
+#include "bpf/event.h"
+#include "collector/base/macros.h"
 
 /* An MMAP2 record takes about 130 bytes: 32 KiB hold 250, more than a large program maps at start.
  * The kernel also writes 72 bytes for each thread that begins or ends, asked or not. */
@@ -27,6 +33,12 @@ struct mapping_events {
 	struct mapping_ring rings[];
 };
 
+/* What was opened ahead: a descriptor for each CPU, or nothing (0). */
+static struct kept {
+	int ticks[EVENT_MAX_CPUS];
+	int mappings[EVENT_MAX_CPUS];
+} kept;
+
 static int open_event(struct perf_event_attr *attr, unsigned cpu)
 {
 	long fd = syscall(SYS_perf_event_open, attr, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);
@@ -34,7 +46,7 @@ static int open_event(struct perf_event_attr *attr, unsigned cpu)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-int perf_events_open_tick(unsigned cpu, uint32_t hz)
+static int open_tick(unsigned cpu, uint32_t hz)
 {
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_SOFTWARE,
@@ -42,9 +54,68 @@ int perf_events_open_tick(unsigned cpu, uint32_t hz)
 		.config = PERF_COUNT_SW_CPU_CLOCK,
 		.sample_freq = hz,
 		.freq = 1,
+		.disabled = 1, /* until a program is attached */
 	};
 
 	return open_event(&attr, cpu);
+}
+
+static int open_mapping(unsigned cpu)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attr),
+		.config = PERF_COUNT_SW_DUMMY,
+		.mmap = 1, /* executable mappings only */
+		.mmap2 = 1,
+		.watermark = 1,
+		/* Waking the reader for each record costs whoever makes a thread 40 us where
+		 * an interrupt to oneself leaves the virtual machine, and 0.2 us without. */
+		.wakeup_watermark = RING_PAGES * (uint32_t)sysconf(_SC_PAGESIZE) / 2,
+	};
+
+	return open_event(&attr, cpu);
+}
+
+/* ---- opened ahead */
+
+/* The kernel's own restrictions end at 2, and leave CAP_PERFMON alone. */
+static bool is_for_administrators_only(void)
+{
+	FILE *file = fopen("/proc/sys/kernel/perf_event_paranoid", "re");
+	int level = 0;
+
+	if (!file)
+		return false;
+	if (fscanf(file, "%d", &level) != 1)
+		level = 0;
+	fclose(file);
+	return level > 2;
+}
+
+void perf_events_keep(uint32_t hz)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+
+	if (!is_for_administrators_only())
+		return;
+	for (unsigned cpu = 0; cpu < EVENT_MAX_CPUS && cpu < cpus; cpu++) {
+		kept.ticks[cpu] = hz > 0 ? MAX(0, open_tick(cpu, hz)) : 0;
+		kept.mappings[cpu] = MAX(0, open_mapping(cpu));
+	}
+}
+
+/* One more descriptor of a kept event; -1: there is none. */
+static int take_kept(const int *of, unsigned cpu)
+{
+	return cpu < EVENT_MAX_CPUS && of[cpu] ? fcntl(of[cpu], F_DUPFD_CLOEXEC, 0) : -1;
+}
+
+int perf_events_open_tick(unsigned cpu, uint32_t hz)
+{
+	int fd = take_kept(kept.ticks, cpu);
+
+	return fd >= 0 ? fd : open_tick(cpu, hz);
 }
 
 /* ---- mappings */
@@ -56,21 +127,12 @@ static size_t ring_bytes(const struct mapping_events *events)
 
 static int open_ring(struct mapping_events *events, unsigned cpu)
 {
-	struct perf_event_attr attr = {
-		.type = PERF_TYPE_SOFTWARE,
-		.size = sizeof(attr),
-		.config = PERF_COUNT_SW_DUMMY,
-		.mmap = 1, /* executable mappings only */
-		.mmap2 = 1,
-		.watermark = 1,
-		/* Waking the reader for each record costs whoever makes a thread 40 us where
-		 * an interrupt to oneself leaves the virtual machine, and 0.2 us without. */
-		.wakeup_watermark = (uint32_t)(RING_PAGES * events->page_bytes / 2),
-	};
 	struct mapping_ring *ring = &events->rings[cpu];
 	struct epoll_event interest = { .events = EPOLLIN };
 
-	ring->fd = open_event(&attr, cpu);
+	ring->fd = take_kept(kept.mappings, cpu);
+	if (ring->fd < 0)
+		ring->fd = open_mapping(cpu);
 	if (ring->fd < 0)
 		return ring->fd;
 	void *head =

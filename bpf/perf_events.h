@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Perf events: the tick of each CPU, and news of executable mappings (a dlopen).
  *
- * Needs CAP_PERFMON, or CAP_SYS_ADMIN before Linux 5.8. One thread; errors are negative errno. */
+ * Needs CAP_PERFMON, or CAP_SYS_ADMIN before Linux 5.8 and on Debian's kernels, whose
+ * kernel.perf_event_paranoid is 3. One thread; errors are negative errno. */
 #pragma once
 
 #include <stdint.h>
 
-/* A cpu-clock event for a BPF program. -ENODEV: that CPU is not online. */
+/* Opens now what the functions below will ask for, if only an administrator may: for this process
+ * and those that it forks, which may have given that up. */
+void perf_events_keep(uint32_t hz);
+
+/* A cpu-clock event for a BPF program; the caller's. -ENODEV: that CPU is not online. */
 int perf_events_open_tick(unsigned cpu, uint32_t hz);
 
 struct mapping_events;

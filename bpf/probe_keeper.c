@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bpf/perf_events.h"
 #include "bpf/probe_packet.h"
 #include "bpf/worker.h"
 #include "bpf/worker_capabilities.h"
@@ -121,6 +122,7 @@ void probe_keeper_run(const struct probe_options *options, int socket_fd)
 	int status = 0;
 
 	become_own_process("spanwise-keeper", socket_fd);
+	perf_events_keep(options->tick_hz);
 	worker_capabilities_keep_needed();
 	while (!wait_for_collector_to_go(socket_fd, 0)) {
 		int64_t started_ms = now_ms();

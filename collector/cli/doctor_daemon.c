@@ -43,6 +43,12 @@ static void check_features(struct doctor_report *report, const struct json_value
 		if (i < 2)
 			doctor_report_remedy(report,
 					     "the daemon's log says why; a restart tries again");
+		else if (strcmp(wanted[i].name, "tick") == 0)
+			doctor_report_remedy(
+				report,
+				"unless tick_hz is 0: start as root, or set "
+				"kernel.perf_event_paranoid to 2 (3, Debian's default, lets none "
+				"but an administrator open perf events)");
 	}
 }
 
