@@ -17,6 +17,7 @@
 #include "collector/memory_plan.h"
 #include "collector/metrics_operations.h"
 #include "collector/queue.h"
+#include "collector/strange_spans.h"
 #include "collector/strangers.h"
 #include "collector/tap.h"
 #include "collector/ticket.h"
@@ -69,6 +70,8 @@ struct engine {
 
 	struct tap tap; /* engine thread only, from here on */
 	struct kernel_feed feed;
+	struct strange_spans strange;
+	uint64_t real_offset_ns; /* of the last reading: Unix less CLOCK_MONOTONIC */
 	uint64_t next_clock_ns;
 	uint64_t next_publish_ns;
 	uint64_t clock_pairs;
@@ -192,12 +195,43 @@ static void take_notes(struct engine *engine, struct queue *notes)
 	}
 }
 
-static void count_settled(struct engine *engine, const struct ticket *ticket)
+static void on_spans(const struct span_batch *batch, void *arg)
 {
+	feed_batch(arg, batch);
+}
+
+static void on_settled(const struct span_batch *batch, const uint8_t *none_causes, void *arg)
+{
+	struct engine *engine = arg;
+
 	pthread_mutex_lock(&engine->services_lock);
-	services_on_settled(engine->services, ticket->batch, ticket->none_causes);
+	services_on_settled(engine->services, batch, none_causes);
 	pthread_mutex_unlock(&engine->services_lock);
-	engine->settled_at_once += ticket->batch->span_count;
+	engine->settled_at_once += batch->span_count;
+}
+
+static void on_done(struct ticket *ticket, void *arg)
+{
+	const struct engine *engine = arg;
+
+	engine->options.on_fed(ticket, engine->options.arg);
+}
+
+static void take_ticket(struct engine *engine, struct ticket *ticket)
+{
+	uint64_t now_ns = clock_mono_ns();
+
+	if (!ticket->none_causes) {
+		feed_batch(engine, ticket->batch);
+	} else if (!memchr(ticket->none_causes, 0, ticket->batch->resource_count) &&
+		   strangers_remain(engine->options.strangers, now_ns)) {
+		on_settled(ticket->batch, ticket->none_causes, engine);
+	} else {
+		strange_spans_take(&engine->strange, ticket, now_ns,
+				   now_ns + engine->real_offset_ns);
+		return;
+	}
+	on_done(ticket, engine);
 }
 
 static void take_tickets(struct engine *engine, struct queue *tickets)
@@ -207,12 +241,7 @@ static void take_tickets(struct engine *engine, struct queue *tickets)
 	while ((link = queue_pop(tickets))) {
 		struct ticket *ticket = CONTAINER_OF(link, struct ticket, link);
 
-		if (ticket->none_causes &&
-		    strangers_remain(engine->options.strangers, clock_mono_ns()))
-			count_settled(engine, ticket);
-		else
-			feed_batch(engine, ticket->batch);
-		engine->options.on_fed(ticket, engine->options.arg);
+		take_ticket(engine, ticket);
 	}
 }
 
@@ -226,6 +255,7 @@ static void read_clock(struct engine *engine, uint64_t now_ns, bool have_spans)
 	pair = clock_read_pair();
 	tap_clock(&engine->tap, pair.mono_before_ns, pair.real_ns, pair.mono_after_ns);
 	tap_flush(&engine->tap);
+	engine->real_offset_ns = pair.real_ns - pair.mono_after_ns;
 	engine->clock_pairs++;
 	engine->next_clock_ns = now_ns + CLOCK_EVERY_NS;
 }
@@ -297,6 +327,7 @@ static void finish(struct engine *engine)
 	struct peek *peek;
 
 	kernel_feed_drain(&engine->feed, clock_mono_ns());
+	strange_spans_release(&engine->strange, UINT64_MAX);
 	tap_settle_all(&engine->tap);
 	while ((peek = next_peek(engine)))
 		finish_peek(engine, peek, -ESHUTDOWN);
@@ -316,6 +347,7 @@ static void *run(void *arg)
 		read_clock(engine, now_ns, tickets.first != NULL);
 		kernel_feed_drain(&engine->feed, now_ns);
 		take_tickets(engine, &tickets);
+		strange_spans_release(&engine->strange, engine->feed.drained_ns);
 		if (engine->is_loaded && engine->options.has_room(engine->options.arg))
 			tap_advance(&engine->tap, engine->feed.drained_ns);
 		answer_peeks(engine);
@@ -341,6 +373,7 @@ static void init_locks(struct engine *engine)
 static void free_engine(struct engine *engine)
 {
 	assert(!engine->tickets.first && !engine->notes.first && !engine->peeks.first);
+	assert(!engine->strange.held.first);
 	kernel_feed_fini(&engine->feed);
 	tap_fini(&engine->tap);
 	services_free(engine->services);
@@ -372,6 +405,14 @@ int engine_start(const struct engine_options *options, struct engine **out_engin
 	if (rc < 0)
 		goto free_engine;
 	kernel_feed_init(&engine->feed, &engine->tap, clock_mono_ns());
+	engine->strange = (struct strange_spans){
+		.strangers = options->strangers,
+		.correlator = engine->tap.correlator,
+		.on_spans = on_spans,
+		.on_settled = on_settled,
+		.on_done = on_done,
+		.arg = engine,
+	};
 	rc = services_new(options->config->metrics_operations, &engine->services);
 	if (rc < 0)
 		goto free_engine;

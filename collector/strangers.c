@@ -15,14 +15,22 @@
 #define CLAIM_NS      (60 * NS_PER_SEC)  /* spans of a process may come so long after its end */
 #define PUBLISHED_NS  (120 * NS_PER_SEC) /* ... and those of one that has published */
 #define LOOKS         2                  /* reports of the worker: by then it has seen all */
+#define MAX_OWNED     16384              /* beyond that the engine finds out with each batch */
 #define SEEN_BITS     18                 /* batches remembered: more than come in 10 s one by one */
 
 enum watch { WATCH_UNKNOWN, WATCH_KERNEL, WATCH_NOTHING };
 
 struct neighbour {
 	uint32_t ns_pid;
-	bool publishes;
-	uint64_t gone_ns; /* 0: it lives */
+	bool publishes, has_published;
+	uint64_t gone_ns;  /* 0: it lives */
+	uint64_t instance; /* hash of its service.instance.id; 0: it announces none */
+};
+
+/* Who can be meant by a number or name that resources bear. */
+struct claim {
+	uint32_t count, publishing;
+	uint64_t published_until_ns; /* one that published did so until then, and some time more */
 };
 
 struct strangers {
@@ -30,10 +38,13 @@ struct strangers {
 	enum watch watch;
 	unsigned looks; /* since the hello */
 	unsigned publishers;
+	bool has_unknown;             /* ... of whom nothing is remembered */
 	uint32_t reported;            /* publishers by the worker's last report */
 	uint64_t suspicious_until_ns; /* somebody who is gone has published */
 	struct map neighbours;        /* pid -> struct neighbour */
-	struct map by_ns_pid;         /* -> uint32_t: how many have it */
+	struct map by_ns_pid;         /* -> struct claim */
+	struct map by_instance;       /* hash of an instance id -> struct claim */
+	struct map owned;             /* hash of a resource that was seen on a thread -> uint8_t */
 	uint64_t swept_ns;
 	uint32_t *seen; /* owned: by hash, another hash of a batch's first span */
 };
@@ -51,8 +62,11 @@ int strangers_new(struct strangers **out_strangers)
 	}
 	pthread_mutex_init(&strangers->lock, NULL);
 	map_init(&strangers->neighbours, sizeof(uint32_t), sizeof(struct neighbour), 1);
-	map_init(&strangers->by_ns_pid, sizeof(uint32_t), sizeof(uint32_t), 1);
+	map_init(&strangers->by_ns_pid, sizeof(uint32_t), sizeof(struct claim), 1);
+	map_init(&strangers->by_instance, sizeof(uint64_t), sizeof(struct claim), 1);
+	map_init(&strangers->owned, sizeof(uint64_t), sizeof(uint8_t), 1);
 	strangers->neighbours.max_count = MAX_PROCESSES;
+	strangers->owned.max_count = MAX_OWNED;
 	*out_strangers = strangers;
 	return 0;
 }
@@ -63,20 +77,37 @@ void strangers_free(struct strangers *strangers)
 		return;
 	map_fini(&strangers->neighbours);
 	map_fini(&strangers->by_ns_pid);
+	map_fini(&strangers->by_instance);
+	map_fini(&strangers->owned);
 	pthread_mutex_destroy(&strangers->lock);
 	free(strangers->seen);
 	free(strangers);
 }
 
-static void count_ns_pid(struct strangers *strangers, uint32_t ns_pid, int step)
+/* `until_ns`: of one that publishes no more. */
+static void count_claim(struct map *claims, const void *key, int step, bool publishes,
+			uint64_t until_ns)
 {
-	uint32_t *count = map_put(&strangers->by_ns_pid, &ns_pid);
+	struct claim *claim = map_put(claims, key);
 
-	if (!count)
+	if (!claim)
 		return;
-	*count += (uint32_t)step;
-	if (*count == 0)
-		map_delete(&strangers->by_ns_pid, &ns_pid);
+	claim->count += (uint32_t)step;
+	claim->publishing += publishes ? (uint32_t)step : 0;
+	claim->published_until_ns = MAX(claim->published_until_ns, until_ns);
+	if (claim->count == 0 && claim->published_until_ns == 0)
+		map_delete(claims, key);
+}
+
+static void count(struct strangers *strangers, const struct neighbour *neighbour, int step,
+		  uint64_t until_ns)
+{
+	until_ns = neighbour->has_published ? until_ns : 0;
+	count_claim(&strangers->by_ns_pid, &neighbour->ns_pid, step, neighbour->publishes,
+		    until_ns);
+	if (neighbour->instance)
+		count_claim(&strangers->by_instance, &neighbour->instance, step,
+			    neighbour->publishes, until_ns);
 }
 
 /* It publishes no more, or is another one. */
@@ -85,7 +116,9 @@ static void end_publishing(struct strangers *strangers, struct neighbour *neighb
 {
 	if (!neighbour->publishes)
 		return;
+	count(strangers, neighbour, -1, now_ns + PUBLISHED_NS);
 	neighbour->publishes = false;
+	count(strangers, neighbour, 1, now_ns + PUBLISHED_NS);
 	strangers->publishers--;
 	strangers->suspicious_until_ns = now_ns + PUBLISHED_NS;
 }
@@ -96,8 +129,24 @@ static void forget(struct strangers *strangers, uint32_t pid)
 
 	if (!known)
 		return;
-	count_ns_pid(strangers, known->ns_pid, -1);
+	count(strangers, known, -1, 0);
 	map_delete(&strangers->neighbours, &pid);
+}
+
+/* Claims of those who published and are forgotten. */
+static void drop_claims(struct map *claims, uint64_t now_ns)
+{
+	uint64_t over[64];
+	size_t cursor = 0, count = 0;
+	const struct claim *at;
+	const void *key;
+
+	while (count < ARRAY_LEN(over) && (at = map_next(claims, &cursor, &key))) {
+		if (!at->count && at->published_until_ns <= now_ns)
+			memcpy(&over[count++], key, claims->key_bytes);
+	}
+	for (size_t i = 0; i < count; i++)
+		map_delete(claims, &over[i]);
 }
 
 /* Deleting moves others in the map: the gone are listed first. */
@@ -117,26 +166,41 @@ static void sweep(struct strangers *strangers, uint64_t now_ns)
 	}
 	for (size_t i = 0; i < count; i++)
 		forget(strangers, gone[i]);
+	drop_claims(&strangers->by_ns_pid, now_ns);
+	drop_claims(&strangers->by_instance, now_ns);
+}
+
+static uint64_t instance_of(struct str id)
+{
+	return id.len ? map_hash(id.data, id.len, 0) | 1 : 0;
 }
 
 static void meet(struct strangers *strangers, const struct event_process *process, uint64_t now_ns)
 {
 	bool publishes = process->publish == PUBLISH_TAGS;
-	struct neighbour *known;
+	struct neighbour now = {
+		.ns_pid = process->ns_pid,
+		.publishes = publishes,
+		.has_published = publishes,
+		.instance = instance_of(str_of(process->service_instance_id)),
+	};
+	struct neighbour *known = map_get(&strangers->neighbours, &process->pid);
 
-	known = map_get(&strangers->neighbours, &process->pid);
 	if (known) {
 		if (!publishes)
 			end_publishing(strangers, known, now_ns);
-		publishes = publishes && !known->publishes;
-		count_ns_pid(strangers, known->ns_pid, -1);
+		now.has_published |= known->has_published;
+		strangers->publishers -= known->publishes;
+		count(strangers, known, -1, now_ns + PUBLISHED_NS);
 	}
 	known = map_put(&strangers->neighbours, &process->pid);
 	strangers->publishers += publishes;
-	if (!known) /* too many: one that publishes is counted for good */
+	if (!known) { /* too many: one that publishes is counted for good */
+		strangers->has_unknown |= publishes;
 		return;
-	*known = (struct neighbour){ process->ns_pid, known->publishes || publishes, 0 };
-	count_ns_pid(strangers, known->ns_pid, 1);
+	}
+	*known = now;
+	count(strangers, known, 1, 0);
 }
 
 void strangers_on_process(struct strangers *strangers, const struct event_process *process,
@@ -211,32 +275,111 @@ static bool is_seen(struct strangers *strangers, const struct span_batch *batch)
 	return false;
 }
 
-static uint8_t cause_of(const struct strangers *strangers, int64_t pid)
+static bool is_publishers(const struct map *claims, const void *key, uint64_t now_ns)
 {
-	uint32_t ns_pid = (uint32_t)pid;
+	const struct claim *claim = map_get(claims, key);
+
+	return claim && (claim->publishing || claim->published_until_ns > now_ns);
+}
+
+static uint64_t owned_key(const struct span_resource *resource)
+{
+	return map_hash(resource->bytes.data, resource->bytes.len, 0);
+}
+
+/* A process that publishes, or did, may have made spans of this resource: by what the resource says
+ * of itself, or because a thread was seen with one. */
+static bool may_be_known(const struct strangers *strangers, const struct span_resource *resource,
+			 uint64_t now_ns)
+{
+	uint32_t ns_pid = (uint32_t)resource->process_pid;
+	uint64_t ids[] = { instance_of(resource->service_instance_id),
+			   instance_of(resource->runtime_id) };
+	uint64_t key = owned_key(resource);
+
+	if (resource->process_pid > 0 && is_publishers(&strangers->by_ns_pid, &ns_pid, now_ns))
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+		if (ids[i] && is_publishers(&strangers->by_instance, &ids[i], now_ns))
+			return true;
+	}
+	return map_get(&strangers->owned, &key);
+}
+
+static uint8_t cause_of(const struct strangers *strangers, const struct span_resource *resource,
+			uint64_t now_ns)
+{
+	uint32_t ns_pid = (uint32_t)resource->process_pid;
+	const struct claim *claim;
 
 	if (strangers->watch == WATCH_NOTHING)
 		return NONE_NO_KERNEL;
-	return pid > 0 && pid <= UINT32_MAX && map_get(&strangers->by_ns_pid, &ns_pid)
+	if (!are_alone(strangers, now_ns) && may_be_known(strangers, resource, now_ns))
+		return 0;
+	claim = map_get(&strangers->by_ns_pid, &ns_pid);
+	return resource->process_pid > 0 && resource->process_pid <= UINT32_MAX && claim &&
+			       claim->count
 		       ? NONE_NO_TAGS
 		       : NONE_NO_PROCESS;
 }
 
-const uint8_t *strangers_judge(struct strangers *strangers, struct span_batch *batch,
-			       uint64_t now_ns)
+/* All who publish are known by name, as far as they have one. */
+static bool are_told_apart(const struct strangers *strangers)
 {
-	uint8_t *causes;
+	return strangers->watch == WATCH_KERNEL && strangers->looks >= LOOKS &&
+	       !strangers->has_unknown && strangers->publishers >= strangers->reported;
+}
+
+/* Spans that name their process themselves are looked at by the correlator. */
+static void leave_out_named(const struct span_batch *batch, uint8_t *causes)
+{
+	for (uint32_t i = 0; i < batch->span_count; i++) {
+		if (batch->spans[i].process_id)
+			causes[batch->spans[i].resource] = 0;
+	}
+}
+
+uint8_t *strangers_judge(struct strangers *strangers, struct span_batch *batch, uint64_t now_ns)
+{
+	uint8_t *causes, any = 0;
+	bool alone;
 
 	if (batch->span_count == 0)
 		return NULL;
 	causes = arena_alloc(&batch->arena, batch->resource_count);
 	pthread_mutex_lock(&strangers->lock);
-	if (!are_alone(strangers, now_ns) || is_seen(strangers, batch))
+	alone = are_alone(strangers, now_ns);
+	if (!(alone || are_told_apart(strangers)) || is_seen(strangers, batch))
 		causes = NULL;
 	for (uint32_t i = 0; causes && i < batch->resource_count; i++)
-		causes[i] = cause_of(strangers, batch->resources[i].process_pid);
+		causes[i] = cause_of(strangers, &batch->resources[i], now_ns);
 	pthread_mutex_unlock(&strangers->lock);
-	return causes;
+	if (causes && !alone)
+		leave_out_named(batch, causes);
+	for (uint32_t i = 0; causes && i < batch->resource_count; i++)
+		any |= causes[i];
+	return any ? causes : NULL;
+}
+
+void strangers_confirm(struct strangers *strangers, const struct span_batch *batch, uint8_t *causes,
+		       uint64_t now_ns)
+{
+	pthread_mutex_lock(&strangers->lock);
+	for (uint32_t i = 0; i < batch->resource_count; i++) {
+		if (!are_told_apart(strangers) ||
+		    may_be_known(strangers, &batch->resources[i], now_ns))
+			causes[i] = 0;
+	}
+	pthread_mutex_unlock(&strangers->lock);
+}
+
+void strangers_own(struct strangers *strangers, const struct span_resource *resource)
+{
+	uint64_t key = owned_key(resource);
+
+	pthread_mutex_lock(&strangers->lock);
+	map_put(&strangers->owned, &key);
+	pthread_mutex_unlock(&strangers->lock);
 }
 
 bool strangers_remain(struct strangers *strangers, uint64_t now_ns)

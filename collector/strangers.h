@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Spans that nobody can have figures for, because no process on this node publishes a context.
+/* Spans that nobody can have figures for, because no process on this node publishes a context, or
+ * none that can have made them.
  *
- * While that is so a batch is settled by being stored (store.h: none_causes), and is not
- * correlated. As soon as a process publishes, and until long after it has gone, every batch takes
- * the long way; so does one that seems to be sent again, for that way drops duplicates. Any thread
- * may call; times are CLOCK_MONOTONIC. */
+ * Such spans are settled by being stored (store.h: none_causes), and are not correlated. Where a
+ * process publishes, and until long after it has gone, a resource is judged by what it says of
+ * itself, and by whether a thread was seen with a span of it; the engine looks once more, when the
+ * kernel has told all of the spans' time (strange_spans.h). A batch that seems to be sent again
+ * takes the long way, for that way drops duplicates. Any thread may call; times are
+ * CLOCK_MONOTONIC. */
 #pragma once
 
 #include <stdbool.h>
@@ -28,9 +31,13 @@ void strangers_on_death(struct strangers *strangers);
 /* There is no worker, and no figures for anybody. */
 void strangers_without_kernel(struct strangers *strangers);
 
-/* By resource, in the batch's arena: why its spans will not have figures (enum ledger_none). NULL:
- * they may; or there is no memory. */
-const uint8_t *strangers_judge(struct strangers *strangers, struct span_batch *batch,
-			       uint64_t now_ns);
-/* Whether what was judged holds still. */
+/* By resource, in the batch's arena: why its spans will not have figures (enum ledger_none); 0:
+ * they may. NULL: all may; or there is no memory. */
+uint8_t *strangers_judge(struct strangers *strangers, struct span_batch *batch, uint64_t now_ns);
+/* Whether nobody publishes: then what was judged holds. */
 bool strangers_remain(struct strangers *strangers, uint64_t now_ns);
+/* Where somebody does: clears the causes of resources that may have figures by now. */
+void strangers_confirm(struct strangers *strangers, const struct span_batch *batch, uint8_t *causes,
+		       uint64_t now_ns);
+/* A thread was seen with a span of that resource. */
+void strangers_own(struct strangers *strangers, const struct span_resource *resource);

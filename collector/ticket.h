@@ -14,7 +14,9 @@ struct ticket {
 	struct queue_link link;
 	struct intake *intake;      /* where it came in, and where its reply goes out */
 	struct span_batch *batch;   /* owned */
-	const uint8_t *none_causes; /* in the batch's arena: strangers_judge; NULL: correlate it */
+	uint8_t *none_causes;       /* in the batch's arena: strangers_judge; NULL: correlate it */
+	struct span_batch *strange; /* in its arena, or it: strange_spans.h looks at these ... */
+	uint64_t hold_until_ns;     /* ... when the kernel has told so far */
 	size_t bytes;               /* what it adds to what is in flight */
 	int result;                 /* of the commit: 0 or negative errno */
 	struct intake_reply reply;

@@ -89,6 +89,39 @@ int correlator_spans(struct correlator *correlator, const struct span_batch *bat
 	return first_error;
 }
 
+static bool process_carries(const struct trace *trace, const struct process *process,
+			    const uint8_t *span_id)
+{
+	for (const struct observation *o = trace->observations; o; o = o->next) {
+		if (memcmp(o->span_id, span_id, SPAN_ID_BYTES) == 0 &&
+		    (!process || o->thread->process == process))
+			return true;
+	}
+	return false;
+}
+
+bool correlator_knows_trace(const struct correlator *correlator,
+			    const uint8_t trace_id[TRACE_ID_BYTES])
+{
+	return trace_find(&correlator->model, trace_id);
+}
+
+bool correlator_has_seen(const struct correlator *correlator, const struct span *span)
+{
+	const struct trace *trace = trace_find(&correlator->model, span->trace_id);
+
+	return trace && process_carries(trace, NULL, span->span_id);
+}
+
+bool correlator_knows_owner(const struct correlator *correlator,
+			    const struct span_resource *resource, const struct span *span)
+{
+	uint64_t key = trace_resource_key(resource, span);
+	const struct resource_owner *owner = map_get(&correlator->model.resources, &key);
+
+	return owner && owner->process;
+}
+
 void correlator_clock(struct correlator *correlator, uint64_t mono_before_ns, uint64_t real_ns,
 		      uint64_t mono_after_ns)
 {
@@ -180,17 +213,6 @@ static void settle(struct model *model, struct trace *trace)
 	trace->revision = (uint16_t)MIN(trace->revision + 1, UINT16_MAX - 1);
 	for (uint32_t i = 0; i < trace->span_count; i++)
 		trace->spans[i].settled = true;
-}
-
-static bool process_carries(const struct trace *trace, const struct process *process,
-			    const uint8_t *span_id)
-{
-	for (const struct observation *o = trace->observations; o; o = o->next) {
-		if (memcmp(o->span_id, span_id, SPAN_ID_BYTES) == 0 &&
-		    (!process || o->thread->process == process))
-			return true;
-	}
-	return false;
 }
 
 /* Its parent is of another process, or it has none. */

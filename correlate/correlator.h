@@ -52,6 +52,13 @@ void correlator_free(struct correlator *correlator);
 int correlator_record(struct correlator *correlator, const struct event_header *record);
 int correlator_process(struct correlator *correlator, const struct event_process *process);
 int correlator_spans(struct correlator *correlator, const struct span_batch *batch);
+/* Of spans that have not been handed in. Was the trace seen on a thread, or has it spans here? Was
+ * the span itself seen on one? Is it known whose spans have this resource? */
+bool correlator_knows_trace(const struct correlator *correlator,
+			    const uint8_t trace_id[TRACE_ID_BYTES]);
+bool correlator_has_seen(const struct correlator *correlator, const struct span *span);
+bool correlator_knows_owner(const struct correlator *correlator,
+			    const struct span_resource *resource, const struct span *span);
 /* One reading of the clocks: monotonic, realtime, monotonic; ns. About once a second. */
 void correlator_clock(struct correlator *correlator, uint64_t mono_before_ns, uint64_t real_ns,
 		      uint64_t mono_after_ns);

@@ -252,6 +252,7 @@ struct observation *trace_observe(struct model *model, struct thread *thread,
 /* The same tag as at the observation right before, on the same thread. */
 void trace_observe_on(struct model *model, struct thread *thread, const struct event_tag *tag,
 		      uint64_t time_ns);
+uint64_t trace_resource_key(const struct span_resource *resource, const struct span *span);
 /* Dear, and the same for all spans of one resource and process id, while nothing else is told. */
 struct trace_source trace_source(const struct model *model, const struct span_resource *resource,
 				 const struct span *span);

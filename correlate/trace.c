@@ -125,7 +125,7 @@ int trace_span_index(const struct trace *trace, const uint8_t span_id[SPAN_ID_BY
 }
 
 /* What identifies a process among those that send spans: its resource, whole. */
-static uint64_t resource_key(const struct span_resource *resource, const struct span *span)
+uint64_t trace_resource_key(const struct span_resource *resource, const struct span *span)
 {
 	uint64_t key = map_hash(resource->bytes.data, resource->bytes.len, 0);
 
@@ -195,7 +195,7 @@ struct trace_source trace_source(const struct model *model, const struct span_re
 {
 	int64_t pid = span->process_id ? span->process_id : resource->process_pid;
 
-	return (struct trace_source){ resource_key(resource, span), pid,
+	return (struct trace_source){ trace_resource_key(resource, span), pid,
 				      claimed_process(model, resource, pid) };
 }
 

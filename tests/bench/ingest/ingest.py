@@ -12,6 +12,7 @@ most anonymous memory and most resident memory of all processes in MiB.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -28,6 +29,20 @@ HEAD = (f"{'server':14} {'batch':>6} {'':6} {'acked ns':>9} {'settled':>9} {'spa
         f" {'anon':>6} {'total':>6}")
 PACED_SPANS_A_S, PACED_SIZE, PACED_S = 20_000, 100, 10
 FULL_SIZE, FULL_S = 512, 30
+
+
+@contextlib.contextmanager
+def publisher(arguments):
+    """A process with spans of its own, which nobody exports."""
+    if not arguments.publisher:
+        yield
+        return
+    program = [arguments.build / "tests/bench/memory/bench_memory_switches", str(arguments.publisher), "3600", "bench-publisher"]
+    with subprocess.Popen(program, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 class Bench:
@@ -60,7 +75,7 @@ class Bench:
         server.settle()
         idle, start = idle_cpu_share(server), server.times()
         if server.publishing():
-            print(f"{server.publishing()} processes of this node publish a context: all spans are correlated")
+            print(f"{server.publishing()} processes of this node publish a context; these spans are of none of them")
         with Memory(server) as memory:
             result = self.send(server, size, **options)
             acknowledged = server.times() - start
@@ -96,10 +111,12 @@ def main():
     parser.add_argument("--probe", default="on" if os.geteuid() == 0 else "off", help="off: without the kernel's records")
     parser.add_argument("--collector", default="build", help="none; build: from its Go modules, once; or the path of a binary")
     parser.add_argument("--only", default="table,paced,full")
+    parser.add_argument("--publisher", type=int, default=0, metavar="SWITCHES",
+                        help="a process publishes a context beside it, and switches so often a second")
     arguments = parser.parse_args()
     only = arguments.only.split(",")
     spanwise = Spanwise(arguments.build, [f"--probe={arguments.probe}"])
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, publisher(arguments):
         bench = Bench(arguments, folder)
         print(HEAD)
         if "table" in only:

@@ -66,7 +66,7 @@ class Spanwise(Server):
         return self.daemon.pids()
 
     def publishing(self):
-        """How many processes of this node publish a context: then all spans are correlated, whoever sends them."""
+        """How many processes of this node publish a context."""
         return len(self.daemon.get("/api/v1/status")["probe"].get("publishing") or [])
 
     def settle(self):

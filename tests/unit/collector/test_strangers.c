@@ -105,19 +105,95 @@ static void a_process_that_is_known_and_publishes_nothing_is_named_as_the_cause(
 	assert_int_equal(judge(12, NOW + LONG), NONE_NO_PROCESS);
 }
 
-static void one_that_publishes_ends_it_until_long_after_its_end(void **state)
+static void one_that_publishes_ends_it_for_its_own_until_long_after_its_end(void **state)
 {
 	(void)state;
 	look_around(0);
 	meet(12, PUBLISH_TAGS, 0, NOW);
 	meet(12, PUBLISH_TAGS, 0, NOW);
-	assert_int_equal(judge(13, NOW), 0);
+	assert_int_equal(judge(12, NOW), 0);
+	assert_int_equal(judge(13, NOW), NONE_NO_PROCESS);
+	assert_false(strangers_remain(strangers, NOW));
 	meet(12, PUBLISH_TAGS, 1, NOW);
 	meet(12, PUBLISH_TAGS, 1, NOW);
-	assert_int_equal(judge(13, NOW + NS_PER_SEC), 0);
+	assert_int_equal(judge(12, NOW + NS_PER_SEC), 0);
 	assert_false(strangers_remain(strangers, NOW + NS_PER_SEC));
-	assert_int_equal(judge(13, NOW + LONG), NONE_NO_PROCESS);
+	meet(14, PUBLISH_NOTHING, 0, NOW + 61 * NS_PER_SEC); /* 12 is forgotten, its claim is not */
+	assert_int_equal(judge(12, NOW + 61 * NS_PER_SEC), 0);
+	assert_int_equal(judge(12, NOW + LONG), NONE_NO_PROCESS);
 	assert_true(strangers_remain(strangers, NOW + LONG));
+}
+
+static uint8_t judge_resource(struct span_resource *resource, struct span *span)
+{
+	struct span_batch batch = {
+		.spans = span, .resources = resource, .span_count = 1, .resource_count = 1
+	};
+	const uint8_t *causes;
+	uint8_t cause;
+
+	span->span_id[0] = ++spans_sent;
+	arena_init(&batch.arena, 0);
+	causes = strangers_judge(strangers, &batch, NOW);
+	cause = causes ? causes[0] : 0;
+	arena_fini(&batch.arena);
+	return cause;
+}
+
+static void a_publisher_is_known_by_the_name_it_announces(void **state)
+{
+	struct event_process process = {
+		.pid = 12, .ns_pid = 1, .publish = PUBLISH_TAGS, .service_instance_id = "one"
+	};
+	struct span_resource resource = { .service_instance_id = STR("one") };
+	struct span span = { .trace_id = { 1 } };
+
+	(void)state;
+	look_around(0);
+	strangers_on_process(strangers, &process, NOW);
+	assert_int_equal(judge_resource(&resource, &span), 0);
+	resource = (struct span_resource){ .runtime_id = STR("one") };
+	assert_int_equal(judge_resource(&resource, &span), 0);
+	resource = (struct span_resource){ .service_instance_id = STR("two"), .process_pid = 12 };
+	assert_int_equal(judge_resource(&resource, &span), NONE_NO_PROCESS);
+	span.process_id = 1;
+	assert_int_equal(judge_resource(&resource, &span), 0);
+}
+
+static void a_resource_that_was_seen_on_a_thread_takes_the_long_way(void **state)
+{
+	struct span_resource resource = { .bytes = STR("a resource") };
+	struct span span = { .trace_id = { 1 } };
+
+	(void)state;
+	look_around(0);
+	meet(12, PUBLISH_TAGS, 0, NOW);
+	assert_int_equal(judge_resource(&resource, &span), NONE_NO_PROCESS);
+	strangers_own(strangers, &resource);
+	assert_int_equal(judge_resource(&resource, &span), 0);
+}
+
+static void of_a_batch_each_resource_is_judged_alone(void **state)
+{
+	struct span_resource resources[] = { { .process_pid = 12 }, { .process_pid = 13 } };
+	struct span span = { .trace_id = { 1 }, .span_id = { 222 } };
+	struct span_batch batch = {
+		.spans = &span, .resources = resources, .span_count = 1, .resource_count = 2
+	};
+	uint8_t *causes;
+
+	(void)state;
+	look_around(1);
+	meet(12, PUBLISH_TAGS, 0, NOW);
+	arena_init(&batch.arena, 0);
+	causes = strangers_judge(strangers, &batch, NOW);
+	assert_non_null(causes);
+	assert_int_equal(causes[0], 0);
+	assert_int_equal(causes[1], NONE_NO_PROCESS);
+	meet(13, PUBLISH_TAGS, 0, NOW);
+	strangers_confirm(strangers, &batch, causes, NOW);
+	assert_int_equal(causes[1], 0);
+	arena_fini(&batch.arena);
 }
 
 /* exec(2) */
@@ -170,7 +246,10 @@ int main(void)
 		TEST(nothing_is_known_before_all_processes_were_looked_at),
 		TEST(without_a_kernel_nobody_has_figures),
 		TEST(a_process_that_is_known_and_publishes_nothing_is_named_as_the_cause),
-		TEST(one_that_publishes_ends_it_until_long_after_its_end),
+		TEST(one_that_publishes_ends_it_for_its_own_until_long_after_its_end),
+		TEST(a_publisher_is_known_by_the_name_it_announces),
+		TEST(a_resource_that_was_seen_on_a_thread_takes_the_long_way),
+		TEST(of_a_batch_each_resource_is_judged_alone),
 		TEST(one_that_publishes_no_more_is_as_one_that_is_gone),
 		TEST(what_the_worker_counts_is_believed),
 		TEST(what_is_sent_again_takes_the_long_way),
