@@ -271,7 +271,8 @@ struct event_counters {
 	__u64 ticks;
 	__u64 stacks;       /* taken */
 	__u64 stack_budget; /* not taken, for want of budget */
-	__u64 pad[2];
+	__u64 missed;       /* slices, of LOSS_RING_FULL: threads own up to them */
+	__u64 pad[1];
 };
 
 /* How a process publishes its tags, as far as the probe could tell. */

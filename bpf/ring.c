@@ -153,6 +153,15 @@ void ring_counters(const struct ring *ring, struct event_counters *out_sum)
 	*out_sum = sum;
 }
 
+uint64_t ring_missed(const struct ring *ring)
+{
+	uint64_t missed = 0;
+
+	for (unsigned cpu = 0; cpu < ring->cpus; cpu++)
+		missed += __atomic_load_n(&ring->counters[cpu].missed, __ATOMIC_RELAXED);
+	return missed;
+}
+
 uint64_t ring_malformed(const struct ring *ring)
 {
 	return ring->malformed;

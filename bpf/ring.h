@@ -31,3 +31,5 @@ size_t ring_backlog_bytes(const struct ring *ring);
 /* Sums over CPUs. */
 void ring_counters(const struct ring *ring, struct event_counters *out_sum);
 uint64_t ring_malformed(const struct ring *ring);
+/* Slices that found it full, so far. */
+uint64_t ring_missed(const struct ring *ring);

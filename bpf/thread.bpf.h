@@ -292,6 +292,16 @@ static __always_inline void thread_note_slice(struct event_slice *slice, struct 
 	slice->lost_before = thread->missed;
 }
 
+static __noinline int thread_miss(struct thread *thread)
+{
+	struct event_counters *count = this_cpu_counters();
+
+	if (count)
+		count->missed++;
+	thread->missed++;
+	return 0;
+}
+
 /* Ends the running slice at `now_ns` and begins the next cycle. `flags` say how it ends: TICK,
  * PREEMPTED, DEAD; `state` is 0 unless it waits. */
 static __always_inline void thread_close(void *context, struct thread *thread,
@@ -323,7 +333,7 @@ static __always_inline void thread_close(void *context, struct thread *thread,
 	if (record_emit(&draft))
 		thread->missed = 0;
 	else
-		thread->missed++;
+		thread_miss(thread);
 	thread->flags = 0;
 	thread->has_waker = 0;
 }

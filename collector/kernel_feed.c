@@ -81,6 +81,8 @@ int kernel_feed_attach(struct kernel_feed *feed, const struct probe_hello *hello
 	else
 		feed->restarts++;
 	tap_gap(feed->tap, was_detached ? feed->gap_from_ns : 0, hello->time_ns);
+	feed->missed = 0;
+	feed->counted_ns = hello->time_ns;
 	feed->features = hello->features;
 	feed->ring_bytes = hello->ring_bytes;
 	move(feed, FEED_ATTACHED);
@@ -115,11 +117,23 @@ static int visit(const struct event_header *record, void *arg)
 	return 0;
 }
 
+/* What found the ring full since the last time. */
+static void tell_loss(struct kernel_feed *feed, uint64_t now_ns)
+{
+	uint64_t missed = ring_missed(feed->ring);
+
+	if (missed > feed->missed)
+		tap_loss(feed->tap, feed->counted_ns, now_ns, missed - feed->missed);
+	feed->missed = missed;
+	feed->counted_ns = now_ns;
+}
+
 static void drain_ring(struct kernel_feed *feed, uint64_t now_ns)
 {
 	size_t backlog = ring_backlog_bytes(feed->ring);
 	bool is_drained;
 
+	tell_loss(feed, now_ns);
 	feed->visited_bytes = 0;
 	ring_consume(feed->ring, 0, visit, feed);
 	is_drained = feed->visited_bytes >= backlog || ring_backlog_bytes(feed->ring) == 0;

@@ -24,10 +24,11 @@ struct kernel_feed {
 	size_t ring_bytes;
 	uint32_t features;
 	uint32_t restarts;
-	uint64_t gap_from_ns;    /* with FEED_DETACHED: up to here the gap has been told */
-	uint64_t drained_ns;     /* all records with out_ns up to here have been handed in */
-	size_t visited_bytes;    /* in the drain that runs */
-	uint64_t malformed_base; /* of rings that are closed */
+	uint64_t gap_from_ns;        /* with FEED_DETACHED: up to here the gap has been told */
+	uint64_t drained_ns;         /* all records with out_ns up to here have been handed in */
+	uint64_t missed, counted_ns; /* what found the ring full until then */
+	size_t visited_bytes;        /* in the drain that runs */
+	uint64_t malformed_base;     /* of rings that are closed */
 	struct event_counters base;
 };
 

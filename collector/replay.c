@@ -157,7 +157,8 @@ static int numbers(struct str data, uint64_t *out_values, size_t count)
 static int feed_numbers(struct replay *replay, const struct record_entry *entry)
 {
 	static const size_t counts[RECORD_KINDS] = {
-		[RECORD_CLOCK] = 3, [RECORD_GAP] = 2, [RECORD_KERNEL] = 1, [RECORD_ADVANCE] = 1
+		[RECORD_CLOCK] = 3,   [RECORD_GAP] = 2,  [RECORD_KERNEL] = 1,
+		[RECORD_ADVANCE] = 1, [RECORD_LOSS] = 3,
 	};
 	uint64_t value[3];
 	int rc = numbers(entry->data, value, counts[entry->kind]);
@@ -168,6 +169,8 @@ static int feed_numbers(struct replay *replay, const struct record_entry *entry)
 		correlator_clock(replay->correlator, value[0], value[1], value[2]);
 	else if (entry->kind == RECORD_GAP)
 		correlator_gap(replay->correlator, value[0], value[1]);
+	else if (entry->kind == RECORD_LOSS)
+		correlator_loss(replay->correlator, value[0], value[1], value[2]);
 	else if (entry->kind == RECORD_KERNEL)
 		correlator_kernel(replay->correlator, value[0]);
 	else
@@ -191,6 +194,7 @@ static int feed(struct replay *replay, const struct record_entry *entry)
 		return feed_spans(replay, entry->data);
 	case RECORD_CLOCK:
 	case RECORD_GAP:
+	case RECORD_LOSS:
 	case RECORD_KERNEL:
 	case RECORD_ADVANCE:
 		return feed_numbers(replay, entry);

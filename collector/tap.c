@@ -145,6 +145,14 @@ void tap_gap(struct tap *tap, uint64_t from_ns, uint64_t to_ns)
 	correlator_gap(tap->correlator, from_ns, to_ns);
 }
 
+void tap_loss(struct tap *tap, uint64_t from_ns, uint64_t to_ns, uint64_t count)
+{
+	uint64_t data[] = { from_ns, to_ns, count };
+
+	put(tap, RECORD_LOSS, data, sizeof(data));
+	correlator_loss(tap->correlator, from_ns, to_ns, count);
+}
+
 void tap_kernel(struct tap *tap, bool available)
 {
 	uint64_t data = available;

@@ -140,6 +140,14 @@ void correlator_gap(struct correlator *correlator, uint64_t from_ns, uint64_t to
 		model->gap_count--;
 	}
 	model->gaps[model->gap_count++] = (struct gap){ from_ns, to_ns };
+	loss_forget(model);
+}
+
+void correlator_loss(struct correlator *correlator, uint64_t from_ns, uint64_t to_ns,
+		     uint64_t count)
+{
+	if (from_ns < to_ns && count)
+		loss_note(&correlator->model, from_ns, to_ns, count);
 }
 
 void correlator_kernel(struct correlator *correlator, bool available)

@@ -64,6 +64,9 @@ void correlator_clock(struct correlator *correlator, uint64_t mono_before_ns, ui
 		      uint64_t mono_after_ns);
 /* Kernel records between these times are missing (the probe was down, or starts only now). */
 void correlator_gap(struct correlator *correlator, uint64_t from_ns, uint64_t to_ns);
+/* So many slices found the ring full between these times. */
+void correlator_loss(struct correlator *correlator, uint64_t from_ns, uint64_t to_ns,
+		     uint64_t count);
 /* Whether kernel records can be had at all; without them every ledger is NONE_NO_KERNEL. */
 void correlator_kernel(struct correlator *correlator, bool available);
 

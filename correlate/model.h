@@ -209,6 +209,9 @@ struct model {
 	struct trace *pending_oldest, *pending_newest;
 	struct gap gaps[MODEL_MAX_GAPS];
 	unsigned gap_count;
+	struct gap losses[MODEL_MAX_GAPS]; /* of loss.c: not all owned up to */
+	unsigned loss_count;
+	uint64_t lost, owned_up; /* records */
 	uint64_t now_ns;
 	uint64_t first_record_ns;
 	uint64_t reach_ns; /* what memory allows now */
@@ -237,6 +240,14 @@ void world_fini(struct model *model);
 /* blind.c: threads that are not followed, for want of room. */
 int blind_note(struct model *model, const struct event_life *life);
 bool blind_within(const struct process *process, uint64_t from_ns, uint64_t to_ns);
+
+/* loss.c: records that the kernel had no room for. */
+void loss_note(struct model *model, uint64_t from_ns, uint64_t to_ns, uint64_t count);
+void loss_own_up(struct model *model, uint64_t count);
+void loss_forget(struct model *model);
+/* Some of a thread of that process may be among them, for all that is known. */
+bool loss_within(const struct model *model, const struct process *process, uint64_t from_ns,
+		 uint64_t to_ns, bool is_seen);
 
 /* changes.c: tags that changed within a slice. */
 void changes_init(struct model *model);

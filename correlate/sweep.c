@@ -333,6 +333,8 @@ static void grade(const struct sweep *sweep)
 	const struct node *node = sweep->node;
 
 	if (node->partial || blind_within(node->process, node->a_ns, node->b_ns) ||
+	    loss_within(sweep->join->model, node->process, node->a_ns, node->b_ns,
+			node->sightings >= 0) ||
 	    ledger->all.unknown_ns || sweep->join->trace->over_limit ||
 	    sweep->join->out_of_memory || sweep->active_count == SWEEP_MAX_LANES)
 		ledger->grade = GRADE_PARTIAL;

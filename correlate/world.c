@@ -355,6 +355,8 @@ static int take_slice(struct model *model, const struct event_slice *record)
 	}
 	note_inheritance(thread, &slice);
 	note_lag(model, &slice);
+	if (record->lost_before)
+		loss_own_up(model, record->lost_before);
 	note_record(model, thread->process, &slice);
 	if (!model->first_record_ns)
 		model->first_record_ns = slice.prev_out_ns;

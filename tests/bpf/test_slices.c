@@ -333,7 +333,7 @@ static void a_full_ring_is_counted_and_owned_up_to(void **state)
 {
 	const struct event_slice *slice = NULL;
 	struct event_counters sum, after;
-	uint64_t owned_up = 0;
+	uint64_t owned_up = 0, missed;
 
 	(void)state;
 	harness_open(&harness, 65536, 0);
@@ -342,6 +342,8 @@ static void a_full_ring_is_counted_and_owned_up_to(void **state)
 	harness_drain(&harness);
 	ring_counters(harness.ring, &sum);
 	assert_true(sum.lost[LOSS_RING_FULL] > 0);
+	missed = ring_missed(harness.ring);
+	assert_true(missed > 0);
 	harness_start(&harness, "gated", true);
 	harness_play_gated(&harness);
 	ring_counters(harness.ring, &after);
@@ -350,6 +352,7 @@ static void a_full_ring_is_counted_and_owned_up_to(void **state)
 		owned_up += slice->lost_before;
 	assert_true(owned_up > 0);
 	assert_int_equal(owned_up, after.lost[LOSS_RING_FULL] - sum.lost[LOSS_RING_FULL]);
+	assert_int_equal(owned_up, ring_missed(harness.ring) - missed);
 }
 
 int main(int argc, char **argv)

@@ -85,6 +85,7 @@ static void record_some(void)
 	assert_int_equal(tap_init(&tap, &options, path), 0);
 	tap_kernel(&tap, true);
 	tap_gap(&tap, 0, 100);
+	tap_loss(&tap, 200, 300, 2);
 	tap_process(&tap, &process);
 	tap_clock(&tap, 10 * NS_PER_SEC, 1000 * NS_PER_SEC, 10 * NS_PER_SEC + 50);
 	for (uint8_t id = 1; id < 20; id++) {

@@ -92,6 +92,20 @@ static void feed_clock(struct player *player, uint64_t now_ns)
 	correlator_clock(player->correlator, now_ns - 30, SCHEDULE_EPOCH_NS + now_ns, now_ns + 30);
 }
 
+/* What the probe could not hand over, it counts; while it was down, nobody does. */
+static void feed_loss(struct player *player, uint64_t now_ns)
+{
+	const struct schedule *s = player->schedule;
+	uint64_t count = 0, from_ns = now_ns - STEP_NS;
+
+	for (uint32_t i = 0; !player->how->gap_to_ns && i < s->record_count; i++) {
+		uint64_t out_ns = s->records[i].slice.out_ns;
+
+		count += s->records[i].is_dropped && out_ns > from_ns && out_ns <= now_ns;
+	}
+	correlator_loss(player->correlator, from_ns, now_ns, count);
+}
+
 static void feed_records(struct player *player, uint64_t now_ns)
 {
 	const struct schedule *s = player->schedule;
@@ -180,6 +194,7 @@ static void step(struct player *player, uint64_t now_ns)
 {
 	if (player->how->order == PLAY_EARLY)
 		feed_spans(player, now_ns);
+	feed_loss(player, now_ns);
 	feed_records(player, now_ns);
 	feed_clock(player, now_ns);
 	if (player->how->order != PLAY_EARLY)

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Records that the kernel had no room for: whose were they? */
+#include "tests/unit/correlate/world_builder.h"
+
+#define FUTEX 202
+
+static struct builder_thread main_thread, worker;
+
+static void slice_after_loss(struct builder *b, struct builder_thread *t, uint64_t at,
+			     uint32_t lost)
+{
+	struct event_slice s = {
+		.header = { .kind = EVENT_SLICE,
+			    .bytes = sizeof(s),
+			    .flags = EVENT_TAG_IN_NONE | EVENT_STOLEN_UNTOLD },
+		.pid = t->pid,
+		.tid = t->tid,
+		.prev_out_ns = t->out_ns + MS,
+		.in_ns = at,
+		.out_ns = at + MS,
+		.exec_in_ns = t->exec_ns,
+		.exec_out_ns = t->exec_ns + MS,
+		.exec_start_in_ns = at - BUILDER_SCHED_NS,
+		.exec_start_out_ns = at + MS - BUILDER_SCHED_NS,
+		.lost_before = lost,
+		.state = 1,
+		.syscall = FUTEX,
+	};
+
+	assert_int_equal(correlator_record(b->correlator, &s.header), 0);
+}
+
+/* Two spans, 1000 to 1010 and 1100 to 1110 ms, on one thread; a worker sleeps since 920 ms. Two
+ * records were lost between 1000 and 1010 ms. */
+static void play(struct builder *b)
+{
+	main_thread = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 };
+	worker = (struct builder_thread){ .pid = BUILDER_PID, .tid = 12 };
+	builder_init(b);
+	builder_clock(b, 500 * MS);
+	builder_warm_up(b, &main_thread);
+	builder_slice(b, &worker, 920 * MS, 920 * MS, 921 * MS, 0, 0, FUTEX);
+	for (uint64_t i = 0; i < 2; i++) {
+		uint64_t at = (1000 + 100 * i) * MS;
+
+		builder_slice(b, &main_thread, at, at, at + MS, 1 + i, 0, FUTEX);
+		builder_slice(b, &main_thread, at + 8 * MS, at + 8 * MS, at + 11 * MS, 0, 0, FUTEX);
+		builder_span(b, 1 + i, 0, at, at + 10 * MS);
+	}
+	correlator_loss(b->correlator, 1000 * MS, 1010 * MS, 2);
+	builder_clock(b, 3000 * MS);
+	correlator_settle_all(b->correlator);
+}
+
+static void while_a_thread_sleeps_on_it_may_have_run(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	play(&b);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_PARTIAL);
+	assert_int_equal(builder_ledger(&b, 2)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
+static void once_another_has_owned_up_it_has_not(void **state)
+{
+	struct builder_thread stranger = { .pid = BUILDER_PID + 1, .tid = 21, .out_ns = 990 * MS };
+	struct builder b;
+
+	(void)state;
+	play(&b);
+	slice_after_loss(&b, &stranger, 2000 * MS, 1);
+	correlator_advance(b.correlator, 5000 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_PARTIAL);
+	slice_after_loss(&b, &stranger, 2002 * MS, 1);
+	correlator_advance(b.correlator, 7000 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
+static void whoever_has_come_since_owns_up_himself(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	play(&b);
+	builder_slice(&b, &worker, 1200 * MS, 1200 * MS, 1201 * MS, 0, 0, FUTEX);
+	b.trace = 2; /* it settles now; the first one is not looked at again */
+	builder_span(&b, 3, 0, 1000 * MS + 500 * US, 1000 * MS + 600 * US);
+	builder_span(&b, 4, 0, 1100 * MS + 500 * US, 1100 * MS + 600 * US);
+	correlator_settle_all(b.correlator);
+	assert_int_equal(builder_ledger(&b, 3)->grade,
+			 GRADE_PARTIAL); /* never seen: whose is it? */
+	assert_int_not_equal(builder_ledger(&b, 4)->grade, GRADE_PARTIAL);
+	correlator_free(b.correlator);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(while_a_thread_sleeps_on_it_may_have_run),
+		cmocka_unit_test(once_another_has_owned_up_it_has_not),
+		cmocka_unit_test(whoever_has_come_since_owns_up_himself),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
