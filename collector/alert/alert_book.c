@@ -149,7 +149,8 @@ static void note(struct round *round, const struct alert *alert, const struct al
 		alert_entry_remove(alert, round->batch);
 }
 
-static void look_why(struct round *round, struct alert *alert)
+/* For free(); NULL: nothing is known. */
+static char *look_why(struct round *round, const struct alert *alert)
 {
 	struct alert_book *book = round->book;
 	struct buf text;
@@ -160,10 +161,7 @@ static void look_why(struct round *round, struct alert *alert)
 	if (text.len && !buf_error(&text))
 		copy = strndup(text.data, text.len);
 	buf_fini(&text);
-	pthread_mutex_lock(&book->lock);
-	free(alert->evidence);
-	alert->evidence = copy;
-	pthread_mutex_unlock(&book->lock);
+	return copy;
 }
 
 static void tell(struct round *round, struct alert *alert, enum alert_change change)
@@ -172,8 +170,6 @@ static void tell(struct round *round, struct alert *alert, enum alert_change cha
 
 	if (change != ALERT_FIRED && change != ALERT_ENDED)
 		return;
-	if (change == ALERT_FIRED)
-		look_why(round, alert);
 	pthread_mutex_lock(&book->lock);
 	book->counts.fired += change == ALERT_FIRED;
 	book->counts.ended += change == ALERT_ENDED;
@@ -181,19 +177,26 @@ static void tell(struct round *round, struct alert *alert, enum alert_change cha
 	book->options.on_event(alert, round->batch, book->options.arg);
 }
 
+/* Nobody sees an alert fire before it can say why. */
 static void step(struct round *round, struct alert *alert, const struct alert_row *row,
 		 const struct alert_verdict *verdict)
 {
 	struct alert_book *book = round->book;
 	struct alert_input input = alert_table_input(round->table, row, alert->rule);
-	struct alert_life before = alert->life;
-	enum alert_change change;
+	struct alert_life before = alert->life, after = alert->life;
+	enum alert_change change =
+		alert_step(alert->rule, verdict->judgement, round->now_unix_ns, &after);
+	char *evidence = change == ALERT_FIRED ? look_why(round, alert) : NULL;
 
 	pthread_mutex_lock(&book->lock);
-	change = alert_step(alert->rule, verdict->judgement, round->now_unix_ns, &alert->life);
+	alert->life = after;
 	alert->verdict = *verdict;
 	alert->round = book->round;
 	alert->window = input.window ? *input.window : (struct alert_measure){ 0 };
+	if (change == ALERT_FIRED) {
+		free(alert->evidence);
+		alert->evidence = evidence;
+	}
 	pthread_mutex_unlock(&book->lock);
 	tell(round, alert, change);
 	note(round, alert, &before);

@@ -38,9 +38,11 @@ def check_evidence(daemon, alert):
     evidence, condition = alert["evidence"], {row["figure"]: row for row in alert["condition"]}
     assert alert["covered"] == alert["spans"] == COUNT, alert
     assert condition["ratio"]["value"] < 0.3 and condition["blocked.sleep"]["value"] > 0.5, condition
+    assert evidence, "an alert that fires says why, from the first moment on"
     assert evidence["dominant_wait"] and evidence["dominant_wait"]["reason"] == "sleep" and evidence["dominant_share"] > 0.5, evidence
     assert evidence["dominant_wait"]["wakers"][0]["kind"] == "timer", evidence
-    assert evidence["verdict"]["kind"] == "waiting", evidence
+    # On a machine at work the slowest span may have waited for a CPU longer than it slept.
+    assert evidence["verdict"]["kind"] in ("waiting", "starved"), evidence
     assert [one["kind"] for one in evidence["exemplars"]] == ["slow", "low_ratio", "typical"], evidence
     assert len({one["trace_id"] for one in evidence["exemplars"]}) == 3, evidence
     for one in evidence["exemplars"]:
