@@ -8,14 +8,11 @@
 #include "correlate/ledger.h"
 #include "storage/ledger_block.h"
 #include "storage/operation_index.h"
+#include "storage/packed.h"
+#include "storage/search_candidates.h"
 #include "storage/span_block.h"
 
 #define OPERATION_BITS_BYTES ((OPERATIONS_MAX + 8) / 8)
-
-struct candidate {
-	uint64_t bound; /* no row of the block ranks higher */
-	uint32_t seq;
-};
 
 void search_scan_init(struct search_scan *scan, struct view *view, const struct store_query *query,
 		      uint64_t seed)
@@ -124,7 +121,7 @@ static uint64_t bound_of(const struct search_scan *scan, const struct summary *s
 static int note_candidate(const struct summary *summary, void *arg)
 {
 	struct search_scan *scan = arg;
-	struct candidate candidate = { bound_of(scan, summary), summary->seq };
+	struct search_candidate candidate = { bound_of(scan, summary), summary->seq };
 
 	if (may_match(scan, summary))
 		buf_append(&scan->candidates, &candidate, sizeof(candidate));
@@ -178,42 +175,6 @@ static int find_in_index(struct search_scan *scan, const struct part *part, cons
 			rc = operation_index_each(part, txn, operation, note_candidate, scan);
 	}
 	return rc;
-}
-
-/* Best bound first; among equals, the youngest. */
-static int compare_candidates(const void *a, const void *b)
-{
-	const struct candidate *left = a, *right = b;
-
-	if (left->bound != right->bound)
-		return left->bound > right->bound ? -1 : 1;
-	return (left->seq < right->seq) - (left->seq > right->seq);
-}
-
-static int compare_seqs(const void *a, const void *b)
-{
-	const struct candidate *left = a, *right = b;
-
-	if (left->seq != right->seq)
-		return left->seq < right->seq ? -1 : 1;
-	return compare_candidates(a, b);
-}
-
-/* A block may be named by several operations and minutes: its best bound stays. */
-static void sort_candidates(struct search_scan *scan)
-{
-	struct candidate *all = (void *)scan->candidates.data;
-	size_t count = scan->candidates.len / sizeof(*all), kept = 0;
-
-	if (!count)
-		return;
-	qsort(all, count, sizeof(*all), compare_seqs);
-	for (size_t i = 0; i < count; i++) {
-		if (i == 0 || all[i].seq != all[kept - 1].seq)
-			all[kept++] = all[i];
-	}
-	scan->candidates.len = kept * sizeof(*all);
-	qsort(all, kept, sizeof(*all), compare_candidates);
 }
 
 /* What the rows of both kinds say alike. */
@@ -334,6 +295,14 @@ static int offer(struct search_scan *scan, struct row *row)
 			   : hits_add(scan->hits, &hit);
 }
 
+static bool has_settled(const struct block *block, uint32_t row)
+{
+	uint16_t revision;
+	uint8_t grade;
+
+	return packed_ledger_of(block->packed, row, &revision, &grade);
+}
+
 static int scan_spans(struct search_scan *scan, const struct block *block, uint32_t seq)
 {
 	enum store_sort sort = scan->query->sort;
@@ -354,6 +323,8 @@ static int scan_spans(struct search_scan *scan, const struct block *block, uint3
 			.span = { scan->part, seq, i },
 		};
 
+		if (scan->kind == BLOCK_LEDGERS && !has_settled(block, i))
+			continue;
 		if (!scan->without_ledger)
 			row.rank = sort == STORE_SORT_WALL ? row.wall_ns : row.start_unix_ns;
 		rc = offer(scan, &row);
@@ -426,18 +397,19 @@ static int scan_ledgers(struct search_scan *scan, const struct block *block, uin
 static int scan_block(struct search_scan *scan, uint32_t seq)
 {
 	struct block *block;
+	bool has_rows;
 	int rc = view_pin_block(scan->view, scan->part, seq, &block);
 
 	if (rc < 0)
 		return rc == -ENOENT ? -EBADMSG : rc;
-	if (scan->kind == BLOCK_LEDGERS)
+	/* Walls are the spans' own: then figures need not be unpacked. */
+	has_rows = scan->kind == BLOCK_SPANS || (scan->visit && block->packed && block->spans);
+	if (!has_rows)
 		rc = block_figures(block);
-	if (rc == 0 && !block->spans && (scan->kind == BLOCK_SPANS || !block->ledgers))
+	if (rc == 0 && !block->spans && (has_rows || !block->ledgers))
 		rc = -EBADMSG;
-	if (rc == 0 && scan->kind == BLOCK_SPANS)
-		rc = scan_spans(scan, block, seq);
-	else if (rc == 0)
-		rc = scan_ledgers(scan, block, seq);
+	if (rc == 0)
+		rc = (has_rows ? scan_spans : scan_ledgers)(scan, block, seq);
 	view_unpin(scan->view);
 	return rc;
 }
@@ -455,7 +427,7 @@ static bool is_late(struct search_scan *scan)
 static int scan_part(struct search_scan *scan)
 {
 	struct part *part = scan->view->parts[scan->part].part;
-	const struct candidate *candidates;
+	const struct search_candidate *candidates;
 	const struct txn *txn;
 	int rc = view_txn(scan->view, scan->part, &txn);
 
@@ -464,7 +436,7 @@ static int scan_part(struct search_scan *scan)
 		rc = match_operations(scan, part, txn);
 	if (rc == 0)
 		rc = part->is_closed ? find_in_index(scan, part, txn) : find_in_blocks(scan, part);
-	sort_candidates(scan);
+	search_candidates_sort(&scan->candidates);
 	candidates = (const void *)scan->candidates.data;
 	for (size_t i = 0; i < scan->candidates.len / sizeof(*candidates) && rc == 0; i++) {
 		if (is_late(scan))

@@ -187,8 +187,18 @@ int store_each_rollup(struct store *store, const struct store_rollup_query *quer
 int store_each_unsettled(struct store *store, uint64_t from_unix_ns,
 			 int (*visit)(const struct span_batch *batch, void *arg), void *arg);
 
+/* Names of stacks, for one answer: one thread, and not across a network wait. Begin with zeros. */
+struct store_stacks {
+	struct store *store;   /* borrowed */
+	uint64_t near_unix_ns; /* when the ledger that names them was made, roughly: looked at first
+				*/
+	struct view *view;     /* owned; NULL: not needed yet */
+	size_t last;           /* the part that had one */
+};
+
 /* Appends the frames of a stack that some ledger names. -ENOENT: not stored. */
-int store_stack(struct store *store, uint64_t id, struct buf *out_frames);
+int store_stack(struct store_stacks *stacks, uint64_t id, struct buf *out_frames);
+void store_stacks_fini(struct store_stacks *stacks);
 
 struct store_stats {
 	uint64_t parts, bytes, blocks, spans, ledgers;

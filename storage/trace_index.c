@@ -90,13 +90,19 @@ static int find_in_run(const struct part *part, const struct txn *txn, const str
 static int find_packed(const struct part *part, const struct txn *txn, uint64_t packed_hash,
 		       struct buf *out_refs)
 {
-	int rc = 0;
+	int rc = find_in_run(part, txn, &trace_index_packed_runs, 0, packed_hash, out_refs);
 
-	if (part->filter.len)
-		rc = filter_probe(part->filter, trace_index_filter_hash(packed_hash));
-	if (rc > 0)
-		rc = find_in_run(part, txn, &trace_index_packed_runs, 0, packed_hash, out_refs);
 	return rc < 0 ? rc : buf_error(out_refs);
+}
+
+int trace_index_may_have(const struct part *part, uint64_t hash)
+{
+	if (!part->is_closed)
+		return 1;
+	return part->filter.len
+		       ? filter_probe(part->filter,
+				      trace_index_filter_hash(trace_index_packed_hash(hash)))
+		       : 0;
 }
 
 int trace_index_find(struct part *part, const struct txn *txn, uint64_t hash, struct buf *out_refs)

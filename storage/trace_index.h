@@ -19,6 +19,9 @@ uint64_t trace_index_hash(uint64_t seed, const uint8_t *trace_id);
 uint64_t trace_index_packed_hash(uint64_t hash);
 uint64_t trace_index_filter_hash(uint64_t packed_hash);
 
+/* 0: the filter of a closed part says that it has no such trace; needs no transaction. 1: look. */
+int trace_index_may_have(const struct part *part, uint64_t hash);
+
 /* Appends the struct trace_refs of a trace to `out_refs`, in no order. -ESTALE: the young run was
  * spilled after `txn` began, so that neither holds all: begin again. */
 int trace_index_find(struct part *part, const struct txn *txn, uint64_t hash, struct buf *out_refs);

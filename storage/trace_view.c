@@ -147,13 +147,17 @@ static int gather_part(struct trace_view *trace, uint32_t index, const uint8_t *
 		       struct buf *refs)
 {
 	struct part *part = trace->view->parts[index].part;
+	uint64_t hash = trace_index_hash(part->seed, trace_id);
 	const struct trace_ref *found;
 	const struct txn *txn;
-	int rc = view_txn(trace->view, index, &txn);
+	int rc = trace_index_may_have(part, hash);
 
+	if (rc <= 0)
+		return rc;
 	buf_clear(refs);
+	rc = view_txn(trace->view, index, &txn);
 	if (rc == 0)
-		rc = trace_index_find(part, txn, trace_index_hash(part->seed, trace_id), refs);
+		rc = trace_index_find(part, txn, hash, refs);
 	found = (const void *)refs->data;
 	for (size_t i = 0; i < refs->len / sizeof(*found) && rc == 0; i++)
 		rc = gather_ref(trace, index, &found[i], trace_id);

@@ -232,6 +232,7 @@ static void run(struct query *query, const struct request *request)
 	}
 	for (; at < sides && rc == 0; at++)
 		rc = gather_spans(query, &request->sides[at], &gathers[at]);
+	stacks.stored.near_unix_ns = gathers[0].flame.last_unix_ns;
 	if (rc == 0)
 		rc = answer(query, request, gathers, &stacks);
 	if (rc < 0)

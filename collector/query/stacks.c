@@ -19,12 +19,14 @@
 void stacks_init(struct stacks *stacks, struct daemon *daemon)
 {
 	stacks->daemon = daemon;
+	stacks->stored = (struct store_stacks){ .store = daemon_store(daemon) };
 	map_init(&stacks->by_id, sizeof(uint64_t), sizeof(struct stack_names *), clock_mono_ns());
 	arena_init(&stacks->arena, MAX_BYTES);
 }
 
 void stacks_fini(struct stacks *stacks)
 {
+	store_stacks_fini(&stacks->stored);
 	map_fini(&stacks->by_id);
 	arena_fini(&stacks->arena);
 }
@@ -52,19 +54,30 @@ static struct str keep(struct arena *arena, struct str text)
 	return (struct str){ copy, text.len };
 }
 
+static uint32_t count_frames(struct str bytes)
+{
+	struct wire_reader reader = wire_read(bytes);
+	struct frame frame;
+	uint32_t count = 0;
+
+	while (count < MAX_FRAMES && frame_next(&reader, &frame) == 1)
+		count++;
+	return count;
+}
+
 static bool fill(struct arena *arena, struct str bytes, struct stack_names *names)
 {
-	struct frame *frames = arena_alloc(arena, MAX_FRAMES * sizeof(*frames));
-	struct str *texts = arena_alloc(arena, MAX_FRAMES * sizeof(*texts));
+	uint32_t count = count_frames(bytes);
+	struct frame *frames = arena_alloc(arena, count * sizeof(*frames) + 1);
+	struct str *texts = arena_alloc(arena, count * sizeof(*texts) + 1);
 	struct wire_reader reader = wire_read(bytes);
 	struct buf text;
 
 	buf_init(&text, 0);
-	while (frames && texts && names->count < MAX_FRAMES) {
-		struct frame *frame = &frames[names->count];
+	for (uint32_t i = 0; frames && texts && i < count; i++) {
+		struct frame *frame = &frames[i];
 
-		if (frame_next(&reader, frame) != 1)
-			break;
+		frame_next(&reader, frame);
 		buf_clear(&text);
 		frame_text(frame, &text);
 		frame->name = keep(arena, frame->name);
@@ -84,7 +97,7 @@ static const struct stack_names *read_names(struct stacks *stacks, uint64_t id)
 	int rc;
 
 	buf_init(&bytes, 0);
-	rc = store_stack(daemon_store(stacks->daemon), id, &bytes);
+	rc = store_stack(&stacks->stored, id, &bytes);
 	if (rc < 0) {
 		buf_clear(&bytes);
 		rc = stack_book_find(id, &bytes, daemon_stacks(stacks->daemon)) ? 0 : rc;

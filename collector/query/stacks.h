@@ -8,13 +8,15 @@
 #include "collector/base/arena.h"
 #include "collector/base/frame.h"
 #include "collector/base/map.h"
+#include "storage/store.h"
 
 struct daemon;
 struct json;
 
 struct stacks {
-	struct daemon *daemon; /* borrowed */
-	struct map by_id;      /* id -> const struct stack_names * */
+	struct daemon *daemon;      /* borrowed */
+	struct store_stacks stored; /* near_unix_ns: for whoever reads a span */
+	struct map by_id;           /* id -> const struct stack_names * */
 	struct arena arena;
 };
 

@@ -74,6 +74,7 @@ static int on_span(const struct store_span *stored, void *arg)
 	gather->all_settled &= span.has_ledger && span.ledger.settled;
 	if (gather->only && memcmp(gather->only, span.span.span_id, SPAN_ID_BYTES) != 0)
 		return 0;
+	gather->stacks.stored.near_unix_ns = span.span.end_unix_ns;
 	json_init(&json, &gather->text);
 	render_span(&json, &span, gather->parts,
 		    &(struct render_names){ stacks_put_json, stacks_code, &gather->stacks });

@@ -2,6 +2,7 @@
 /* GET /api/v1/waits: on what the slowest spans of an operation waited. */
 #include <errno.h>
 
+#include "collector/base/macros.h"
 #include "collector/daemon.h"
 #include "collector/query.h"
 #include "collector/query/operation_view.h"
@@ -15,6 +16,7 @@
 struct gather {
 	struct wait_table waits;
 	struct rollup_cell cell; /* for the shares */
+	uint64_t last_unix_ns;
 };
 
 static int on_span(const struct store_span *span, void *arg)
@@ -23,6 +25,7 @@ static int on_span(const struct store_span *span, void *arg)
 	bool is_error = span->span.status == SPAN_STATUS_ERROR;
 	int rc = wait_table_add(&gather->waits, &span->ledger);
 
+	gather->last_unix_ns = MAX(gather->last_unix_ns, span->span.end_unix_ns);
 	return rc < 0 ? rc : rollup_cell_add(&gather->cell, &span->ledger, is_error, 1);
 }
 
@@ -52,6 +55,7 @@ static int put(struct query *query, const struct gather *gather, const struct sl
 	put_ratio(&json, &gather->cell);
 	operation_view_shares(&json, &gather->cell);
 	stacks_init(&stacks, query->daemon);
+	stacks.stored.near_unix_ns = gather->last_unix_ns;
 	rc = wait_table_render(&gather->waits, &json, limit, &stacks);
 	stacks_fini(&stacks);
 	json_end(&json);

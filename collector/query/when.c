@@ -111,7 +111,7 @@ static bool take_fraction(struct str *text, uint64_t *out_ns)
 	return true;
 }
 
-/* "Z" or "+01:00", to the end of the text. */
+/* "Z" or "+01:00", to the end of the text. A '+' that was not percent-encoded came as a space. */
 static bool take_offset(struct str *text, int *out_seconds)
 {
 	bool is_west = text->len && text->data[0] == '-';
@@ -120,7 +120,7 @@ static bool take_offset(struct str *text, int *out_seconds)
 	*out_seconds = 0;
 	if (take_char(text, "Zz"))
 		return text->len == 0;
-	if (!take_char(text, "+-") || !take_number(text, 2, &hours) || !take_char(text, ":") ||
+	if (!take_char(text, "+- ") || !take_number(text, 2, &hours) || !take_char(text, ":") ||
 	    !take_number(text, 2, &minutes) || hours > 23 || minutes > 59)
 		return false;
 	*out_seconds = (hours * 60 + minutes) * (is_west ? -60 : 60);

@@ -48,12 +48,17 @@ bool stack_book_find(uint64_t id, struct buf *out_frames, void *book)
 }
 
 /* No stack has a name here. */
-int store_stack(struct store *store, uint64_t id, struct buf *out_frames)
+int store_stack(struct store_stacks *stacks, uint64_t id, struct buf *out_frames)
 {
-	(void)store;
+	(void)stacks;
 	(void)id;
 	(void)out_frames;
 	return -ENOENT;
+}
+
+void store_stacks_fini(struct store_stacks *stacks)
+{
+	(void)stacks;
 }
 
 struct stack_book *daemon_stacks(const struct daemon *daemon)

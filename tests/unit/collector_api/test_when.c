@@ -27,6 +27,7 @@ static void every_way_to_write_a_time_is_read(void **state)
 		{ "-99999999d", 0 },
 		{ "2025-11-22T08:00:00Z", NOW },
 		{ "2025-11-22t09:00:00.5+01:00", NOW + NS_PER_SEC / 2 },
+		{ "2025-11-22T09:00:00 01:00", NOW }, /* a plus that nobody encoded */
 		{ "2025-11-22 07:30:00.000000001-00:30", NOW + 1 },
 		{ "2024-02-29T00:00:00Z", 1709164800000000000ull },
 	};
