@@ -10,7 +10,8 @@
 		libprotobuf-c-dev libssl-dev libuv1-dev libyaml-dev libzstd-dev zlib1g-dev
 		libcmocka-dev)
 	PACKAGES_DEMO=(python3 python3-dev python3-venv postgresql)
-	PACKAGES_TEST=(clang-format-14 libdevel-nytprof-perl musl-tools prometheus prometheus-alertmanager shellcheck)
+	PACKAGES_TEST=(clang-format-14 libdevel-nytprof-perl mandoc musl-tools prometheus prometheus-alertmanager
+		shellcheck zsh)
 }
 
 packages_missing() {

@@ -10,6 +10,12 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
+try:
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_parser
+except ImportError:
+    from daemon import skip
+    skip("build/venv has no prometheus-client: run tests/run once")
+
 from daemon import Daemon, export, one_span, request, run, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +46,18 @@ def check_open(daemon):
             wanted = family + ("_total" if families[family] == "counter" else "")
             assert SAMPLE.match(line) and name == wanted, line
     assert families["spanwise_span_wall_seconds"] == "counter"
+
+
+def check_parsed(daemon):
+    """By Prometheus' own reader of OpenMetrics, which is strict; it finds the exemplars."""
+    families = {family.name: family for family in openmetrics_parser(scrape(daemon, "application/openmetrics-text")[1])}
+    samples = families["spanwise_span_wall_seconds"].samples
+    exemplars = [sample.exemplar for sample in samples if sample.exemplar]
+    assert exemplars and all(re.fullmatch("[0-9a-f]{32}", one.labels["trace_id"]) for one in exemplars), samples
+    assert all(len({(sample.name, tuple(sorted(sample.labels.items()))) for sample in family.samples}) == len(family.samples)
+               for family in families.values()), "a series stands there twice"
+    for name in "cpu", "runnable", "blocked":
+        assert f"spanwise_span_{name}_seconds" in families, sorted(families)
 
 
 def check_old(daemon):
@@ -84,6 +102,7 @@ def main():
             export(channel, request([one_span(number + 1, name)]))
     wait_for(lambda: daemon.metric("spanwise_spans_settled_total") == 40, "all spans to be settled")
     check_open(daemon)
+    check_parsed(daemon)
     text = check_old(daemon)
     check_bound(text)
     check_deploy(text)

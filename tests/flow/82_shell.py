@@ -2,12 +2,16 @@
 """The manual page and the completions are made of the tables that parse: shells and mandoc accept them, and they name
 every command and every option that --help names."""
 
+import os
+import pty
 import re
+import select
 import shutil
 import subprocess
+import time
 
 from cli import spanwise
-from daemon import BINARY, run
+from daemon import BINARY, PATIENCE_S, run, temporary_folder
 
 
 def made(*words):
@@ -33,11 +37,58 @@ def completed(script, line):
     return subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=60, check=True).stdout.split()
 
 
+class Zsh:
+    """A real one at a terminal, with the script where zsh looks for it."""
+
+    def __init__(self, script):
+        folder = temporary_folder()
+        with open(os.path.join(folder, "_spanwise"), "w") as file:
+            file.write(script)
+        os.symlink(BINARY, os.path.join(folder, "spanwise"))
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ.update(TERM="dumb", PATH=f"{folder}:{os.environ['PATH']}", ZDOTDIR=folder)
+            os.execvp("zsh", ["zsh", "-f", "-i"])
+        self.say(f"fpath=({folder} $fpath); autoload -U compinit; compinit -D; LISTMAX=1000; PS1='ready''> '\n", "ready> ")
+
+    def say(self, keys, until):
+        os.write(self.fd, keys.encode())
+        heard, deadline = "", time.monotonic() + PATIENCE_S
+        while until not in heard:
+            assert time.monotonic() < deadline, (keys, until, heard)
+            if select.select([self.fd], [], [], 0.1)[0]:
+                heard += os.read(self.fd, 65536).decode(errors="replace")
+        return heard
+
+    def completes(self, line, to):
+        self.say(line + "\t", to)
+        self.say("\x15\n", "ready> ")
+
+    def end(self):
+        os.write(self.fd, b"exit\n")
+        os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+
+def check_zsh(script):
+    if not shutil.which("zsh"):
+        print("no zsh here")
+        return
+    accepted(script, "zsh", "-n")
+    shell = Zsh(script)
+    shell.completes("spanwise tr", "spanwise trace ")
+    shell.completes("spanwise trace --co", "--color=")
+    shell.completes("spanwise trace --color al", "always")
+    shell.completes("spanwise serve --prob", "--probe=")
+    assert "exact, bounded, inferred" in shell.say("spanwise search --\t", "--to")
+    shell.end()
+
+
 def main():
     bash, zsh, page = made("completion", "bash"), made("completion", "zsh"), made("man")
     accepted(bash, "bash", "-n")
     accepted(bash, "shellcheck", "-s", "bash", "-")
-    accepted(zsh, "zsh", "-n")
+    check_zsh(zsh)
     accepted(page, "mandoc", "-T", "lint", "-W", "error")
     plain = page.replace("\\-", "-").replace("\\e", "\\")
     commands = re.findall(r"^  ([a-z-]+) ", made("help"), re.M)
