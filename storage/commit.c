@@ -293,6 +293,7 @@ static int finish(struct commit *commit)
 {
 	struct store *store = commit->store;
 	uint64_t before_ns = mono_ns(), sync_ns;
+	bool has_names = commit->txn.is_dirty;
 	int rc = make_durable(commit);
 
 	if (rc < 0)
@@ -303,6 +304,7 @@ static int finish(struct commit *commit)
 	pthread_mutex_lock(&store->lock);
 	commit->part->totals = commit->totals;
 	commit->part->totals.bytes = part_bytes(commit->part);
+	store->name_commits += has_names;
 	store->stats.commits++;
 	store->stats.sync_ns += sync_ns;
 	pthread_mutex_unlock(&store->lock);

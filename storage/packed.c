@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "collector/base/macros.h"
 #include "storage/ledger_block.h"
@@ -80,6 +81,7 @@ static int walk_figures(struct packed *packed,
 		if (has_ledger && !coder->error)
 			each(packed, row, &ledger);
 	}
+	packed->known_places = packed->rows.count / PACK_FIGURES_EVERY + 1;
 	return coder->error;
 }
 
@@ -144,6 +146,8 @@ static int open_figures(struct packed *packed)
 		numbers(packed, (size_t)(count / PACK_FIGURES_EVERY + 1) * PACK_FIGURES_COLUMNS);
 	if (!packed->figure_places)
 		return -ENOMEM;
+	memset(packed->figure_places, 0, PACK_FIGURES_COLUMNS * sizeof(*packed->figure_places));
+	packed->known_places = 1;
 	if (coder_bytes_of(coder, COLUMN_REVISION) == 0)
 		return 0;
 	packed->revisions = arena_alloc(&packed->arena, count * sizeof(*packed->revisions));
@@ -303,17 +307,6 @@ static int read_places(struct packed *packed)
 	return coder->error;
 }
 
-static void note_nothing(struct packed *packed, uint32_t row, const struct ledger *ledger)
-{
-	(void)packed, (void)row, (void)ledger;
-}
-
-/* Unless they are known already. */
-static int find_places(struct packed *packed)
-{
-	return packed->ledgers || packed->revisions ? 0 : walk_figures(packed, note_nothing);
-}
-
 int packed_load(struct packed *packed, struct str stack_ids)
 {
 	int rc;
@@ -323,8 +316,6 @@ int packed_load(struct packed *packed, struct str stack_ids)
 	rc = coder_unpack(&packed->coder, COLUMN_TEXT_FORM, COLUMN_LIST_ID);
 	if (rc == 0 && packed->header.kind == BLOCK_SPANS)
 		rc = read_spans(packed);
-	if (rc == 0 && packed->has_ledgers)
-		rc = find_places(packed);
 	packed->lists.stack_ids = stack_ids;
 	if (rc == 0 && packed->has_ledgers) {
 		pack_lists_code(&packed->lists, &packed->coder);
@@ -355,14 +346,40 @@ int packed_span(struct packed *packed, uint32_t row)
 	return coder->error;
 }
 
+/* To the first row of a stride. Where it begins is found by reading what is before. */
+static void seek_figures(struct packed *packed, uint32_t stride)
+{
+	struct coder *coder = &packed->coder;
+	uint32_t *places = packed->figure_places;
+
+	while (packed->known_places <= stride && !coder->error) {
+		uint32_t last = packed->known_places - 1;
+		struct pack_figures figures = { .row = last * PACK_FIGURES_EVERY };
+
+		coder_seek(coder, PACK_FIGURES_FIRST, PACK_FIGURES_COLUMNS,
+			   places + last * PACK_FIGURES_COLUMNS);
+		while (figures.row < (last + 1) * PACK_FIGURES_EVERY && !coder->error) {
+			struct ledger ledger = { 0 };
+			bool has_ledger = false;
+
+			pack_figures_code(&figures, coder, &packed->rows.spans[figures.row],
+					  &ledger, &has_ledger);
+		}
+		coder_tell(coder, PACK_FIGURES_FIRST, PACK_FIGURES_COLUMNS,
+			   places + (last + 1) * PACK_FIGURES_COLUMNS);
+		packed->known_places++;
+	}
+	coder_seek(coder, PACK_FIGURES_FIRST, PACK_FIGURES_COLUMNS,
+		   places + stride * PACK_FIGURES_COLUMNS);
+}
+
 static void read_figures_of(struct packed *packed, struct pack_member *member)
 {
 	struct coder *coder = &packed->coder;
-	uint32_t first = member->row / PACK_FIGURES_EVERY;
-	struct pack_figures figures = { .row = first * PACK_FIGURES_EVERY };
+	uint32_t stride = member->row / PACK_FIGURES_EVERY;
+	struct pack_figures figures = { .row = stride * PACK_FIGURES_EVERY };
 
-	coder_seek(coder, PACK_FIGURES_FIRST, PACK_FIGURES_COLUMNS,
-		   packed->figure_places + first * PACK_FIGURES_COLUMNS);
+	seek_figures(packed, stride);
 	while (figures.row <= member->row && !coder->error) {
 		member->ledger = (struct ledger){ 0 };
 		member->has_ledger = false;

@@ -21,7 +21,8 @@ struct packed {
 	struct pack_rows rows;
 	bool has_ledgers;
 	uint16_t *revisions;          /* by row; NULL: all 1 */
-	uint32_t *figure_places;      /* of every PACK_FIGURES_EVERY-th row */
+	uint32_t *figure_places;      /* of every PACK_FIGURES_EVERY-th row ... */
+	uint32_t known_places;        /* ... of which the first so many have been found */
 	struct block_ledger *ledgers; /* by row; revision 0: none. NULL: not asked for */
 	struct arena arena;           /* all of these */
 	/* Once loaded. */

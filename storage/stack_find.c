@@ -48,11 +48,38 @@ static size_t part_of(const struct view *view, uint64_t unix_ns)
 	return low;
 }
 
+/* Names that were lost are asked for again and again: not in all parts each time. */
+static bool is_known_absent(struct store_stacks *stacks, uint64_t id, uint64_t *out_name_commits)
+{
+	struct store *store = stacks->store;
+	const struct store_absent *absent = &store->absent_stacks[id % STORE_ABSENT_STACKS];
+	bool is_absent;
+
+	pthread_mutex_lock(&store->lock);
+	is_absent = absent->id == id && absent->name_commits == store->name_commits;
+	*out_name_commits = store->name_commits;
+	pthread_mutex_unlock(&store->lock);
+	return is_absent;
+}
+
+static void note_absent(struct store_stacks *stacks, uint64_t id, uint64_t name_commits)
+{
+	struct store *store = stacks->store;
+
+	pthread_mutex_lock(&store->lock);
+	store->absent_stacks[id % STORE_ABSENT_STACKS] = (struct store_absent){ id, name_commits };
+	pthread_mutex_unlock(&store->lock);
+}
+
 int store_stack(struct store_stacks *stacks, uint64_t id, struct buf *out_frames)
 {
-	int rc = open_view(stacks);
 	size_t count, first[3];
+	uint64_t name_commits;
+	int rc;
 
+	if (is_known_absent(stacks, id, &name_commits))
+		return -ENOENT;
+	rc = open_view(stacks);
 	if (rc < 0)
 		return rc;
 	count = stacks->view->count;
@@ -69,6 +96,8 @@ int store_stack(struct store_stacks *stacks, uint64_t id, struct buf *out_frames
 		if (rc == 0)
 			stacks->last = at;
 	}
+	if (rc == -ENOENT)
+		note_absent(stacks, id, name_commits);
 	return rc;
 }
 

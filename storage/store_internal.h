@@ -19,6 +19,8 @@ struct compaction;
 
 #define STORE_KNOWN_STACKS 4096 /* a power of two; so many are not asked for each time */
 
+#define STORE_ABSENT_STACKS 1024 /* a power of two */
+
 struct store {
 	struct store_options options;
 	struct folder folder;
@@ -29,6 +31,10 @@ struct store {
 	struct part **parts;  /* owned, a reference each; oldest first */
 	size_t part_count, part_cap;
 	struct store_stats stats;
+	uint64_t name_commits; /* those that brought stacks, among others */
+	struct store_absent {
+		uint64_t id, name_commits;
+	} absent_stacks[STORE_ABSENT_STACKS]; /* no part had them after so many */
 
 	struct compaction *compaction; /* under way; NULL: none. Whoever keeps order, only */
 
