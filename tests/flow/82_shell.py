@@ -49,7 +49,7 @@ class Zsh:
         if self.pid == 0:
             os.environ.update(TERM="dumb", PATH=f"{folder}:{os.environ['PATH']}", ZDOTDIR=folder)
             os.execvp("zsh", ["zsh", "-f", "-i"])
-        self.say(f"fpath=({folder} $fpath); autoload -U compinit; compinit -D; LISTMAX=1000; PS1='ready''> '\n", "ready> ")
+        self.say(f"fpath=({folder} $fpath); autoload -U compinit; compinit -u -D; LISTMAX=1000; PS1='ready''> '\n", "ready> ")
 
     def say(self, keys, until):
         os.write(self.fd, keys.encode())
@@ -65,7 +65,7 @@ class Zsh:
         self.say("\x15\n", "ready> ")
 
     def end(self):
-        os.write(self.fd, b"exit\n")
+        os.write(self.fd, b"\x15exit\n")
         os.waitpid(self.pid, 0)
         os.close(self.fd)
 

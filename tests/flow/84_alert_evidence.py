@@ -55,6 +55,25 @@ def check_evidence(daemon, alert):
     assert texts["exemplar_1"] in shown and "blocker" in shown, shown
 
 
+def check_exemplars(daemon, alert):
+    """Prometheus' own reader finds traces of the operation beside its counters."""
+    try:
+        from prometheus_client.openmetrics.parser import text_string_to_metric_families
+    except ImportError:
+        return print("build/venv has no prometheus-client: run tests/run once")
+    asked = urllib.request.Request(f"http://{daemon.api}/metrics", headers={"Accept": "application/openmetrics-text"})
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        families = {family.name: family for family in text_string_to_metric_families(answer.read().decode())}
+    exemplars = [sample.exemplar for sample in families["spanwise_span_wall_seconds"].samples
+                 if sample.exemplar and sample.labels["operation"] == alert["operation"]]
+    assert exemplars, families["spanwise_span_wall_seconds"].samples
+    for one in exemplars:
+        assert daemon.get("/api/v1/traces/" + one.labels["trace_id"])[0] == 200, one
+    blocked = {sample.labels["reason"]: sample.value for sample in families["spanwise_span_blocked_seconds"].samples
+               if sample.labels["operation"] == alert["operation"]}
+    assert blocked["sleep"] > COUNT * 0.03, blocked
+
+
 def main():
     config = os.path.join(temporary_folder(), "spanwise.conf")
     with open(config, "w") as file:
@@ -67,6 +86,7 @@ def main():
         alert = wait_for(lambda: next((one for one in daemon.get("/api/v1/alerts?rule=waits")[1]["alerts"]
                                        if one["status"] == "firing" and one["spans"] == COUNT), None), "the alert")
     check_evidence(daemon, alert)
+    check_exemplars(daemon, alert)
     assert daemon.stop() == 0, daemon.log()
 
 
