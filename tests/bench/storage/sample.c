@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/base/frame.h"
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
 #include "collector/base/wire.h"
@@ -77,6 +78,28 @@ static void new_span_id(uint64_t number, const uint8_t *old, uint8_t out_id[SPAN
 	memcpy(&id, old, sizeof(id));
 	id = mix(id ^ mix(number));
 	memcpy(out_id, &id, sizeof(id));
+}
+
+#define FUNCTIONS 3000u
+
+bool sample_find_stack(uint64_t id, struct buf *out_frames, void *arg)
+{
+	unsigned count = 12 + mix(id) % 32;
+
+	(void)arg;
+	for (unsigned i = 0; i < count; i++) {
+		/* The outer ones are the same for many. */
+		uint64_t number = mix(mix(id >> i) + i) % FUNCTIONS;
+		char name[64], module[64];
+
+		snprintf(name, sizeof(name), "function_of_some_length_%llu",
+			 (unsigned long long)number);
+		snprintf(module, sizeof(module), "/usr/lib/python3/site-packages/module_%llu.py",
+			 (unsigned long long)number % 97);
+		frame_put(out_frames, &(struct frame){ FRAME_PYTHON, number % 2000, str_of(name),
+						       str_of(module) });
+	}
+	return true;
 }
 
 /* ---- reading the recording ---- */

@@ -29,6 +29,10 @@ double sample_spans_of_a_trace(const struct sample *sample);
 void sample_trace_id(uint64_t number, uint8_t out_id[TRACE_ID_BYTES]);
 uint32_t sample_trace_spans(const struct sample *sample, uint64_t number);
 
+/* For store_group: recordings do not hold the names of stacks, so they are invented, 12 to 43
+ * frames of some thousand functions. */
+bool sample_find_stack(uint64_t id, struct buf *out_frames, void *arg);
+
 /* Copies `first` to `first + count - 1` as one export request and their ledgers. */
 struct sample_group {
 	struct span_batch *batch;       /* owned */

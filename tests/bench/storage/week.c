@@ -63,7 +63,9 @@ static void commit_batch(struct week *week, uint64_t now_ns, uint64_t every_ns)
 	sample_make(week->sample, week->traces, TRACES, now_ns, every_ns, &made);
 	group.batches = (const struct span_batch *const *)&made.batch;
 	assert_int_equal(store_commit(week->store, &group, now_ns), 0);
-	group = (struct store_group){ .rows = made.rows, .row_count = made.row_count };
+	group = (struct store_group){ .rows = made.rows,
+				      .row_count = made.row_count,
+				      .find_stack = sample_find_stack };
 	assert_int_equal(store_commit(week->store, &group, now_ns), 0);
 	count_ledgers(week, &made);
 	week->traces += TRACES;
