@@ -63,31 +63,28 @@ static uint32_t find(const struct rollup_cell *cell, uint32_t from, uint32_t key
 	return low;
 }
 
-/* `*at`: where to look from; keys that come in order are found at once. */
-static int bump(struct rollup_cell *cell, uint32_t *at, uint32_t key, int64_t count)
+static int bump(struct rollup_cell *cell, uint32_t key, int64_t count)
 {
+	uint32_t at = find(cell, 0, key);
 	void *buckets = cell->buckets;
 	struct rollup_bucket *bucket;
 
-	*at = find(cell, *at, key);
-	if (*at < cell->bucket_count && cell->buckets[*at].key == key) {
-		add(&cell->buckets[*at].count, count);
+	if (at < cell->bucket_count && cell->buckets[at].key == key) {
+		add(&cell->buckets[at].count, count);
 		return 0;
 	}
 	if (!make_room(&buckets, cell->bucket_count, &cell->bucket_cap, sizeof(*bucket)))
 		return -ENOMEM;
 	cell->buckets = buckets;
-	bucket = &cell->buckets[*at];
-	memmove(bucket + 1, bucket, (cell->bucket_count++ - *at) * sizeof(*bucket));
+	bucket = &cell->buckets[at];
+	memmove(bucket + 1, bucket, (cell->bucket_count++ - at) * sizeof(*bucket));
 	*bucket = (struct rollup_bucket){ count, key };
 	return 0;
 }
 
 static int note(struct rollup_cell *cell, unsigned measure, uint64_t value, int sign)
 {
-	uint32_t at = 0;
-
-	return bump(cell, &at, measure * SKETCH_BUCKETS + sketch_bucket(value), sign);
+	return bump(cell, measure * SKETCH_BUCKETS + sketch_bucket(value), sign);
 }
 
 struct event_target rollup_target(const struct event_target *target)
@@ -288,15 +285,70 @@ int rollup_cell_add_plain(struct rollup_cell *cell, const struct rollup_span *sp
 	return note(cell, ROLLUP_WALL, span->wall_ns, 1);
 }
 
+/* Adds to the buckets that are there. Returns how many are not. */
+static uint32_t add_known(struct rollup_cell *cell, const struct rollup_cell *other)
+{
+	uint32_t at = 0, missing = 0;
+
+	for (uint32_t i = 0; i < other->bucket_count; i++) {
+		const struct rollup_bucket *bucket = &other->buckets[i];
+
+		at = find(cell, at, bucket->key);
+		if (at < cell->bucket_count && cell->buckets[at].key == bucket->key)
+			add(&cell->buckets[at].count, bucket->count);
+		else
+			missing++;
+	}
+	return missing;
+}
+
+/* From the end, so that each is moved once, and those before the first missing one not at all. */
+static void insert_missing(struct rollup_cell *cell, const struct rollup_cell *other,
+			   uint32_t missing)
+{
+	uint32_t at = cell->bucket_count, from = other->bucket_count, to = at + missing;
+
+	cell->bucket_count += missing;
+	while (to > at) {
+		const struct rollup_bucket *bucket = &other->buckets[from - 1];
+
+		if (at && cell->buckets[at - 1].key > bucket->key) {
+			cell->buckets[--to] = cell->buckets[--at];
+			continue;
+		}
+		if (at && cell->buckets[at - 1].key == bucket->key)
+			cell->buckets[--to] = cell->buckets[--at];
+		else
+			cell->buckets[--to] = *bucket;
+		from--;
+	}
+}
+
+static int merge_buckets(struct rollup_cell *cell, const struct rollup_cell *other)
+{
+	uint32_t missing = add_known(cell, other), wanted = cell->bucket_count + missing;
+
+	if (!missing)
+		return 0;
+	if (wanted > cell->bucket_cap) {
+		uint32_t cap = MAX(wanted, 2 * cell->bucket_cap);
+		void *grown = reallocarray(cell->buckets, cap, sizeof(*cell->buckets));
+
+		if (!grown)
+			return -ENOMEM;
+		cell->buckets = grown;
+		cell->bucket_cap = cap;
+	}
+	insert_missing(cell, other, missing);
+	return 0;
+}
+
 int rollup_cell_merge(struct rollup_cell *cell, const struct rollup_cell *other)
 {
-	uint32_t at = 0;
-	int rc = 0;
+	int rc = merge_buckets(cell, other);
 
 	for (unsigned i = 0; i < ROLLUP_SUMS; i++)
 		add(&cell->sums[i], other->sums[i]);
-	for (uint32_t i = 0; i < other->bucket_count && rc == 0; i++)
-		rc = bump(cell, &at, other->buckets[i].key, other->buckets[i].count);
 	for (uint32_t i = 0; i < other->wait_count && rc == 0; i++)
 		rc = add_wait(cell, &other->waits[i]);
 	for (unsigned kind = 0; kind < ROLLUP_EXAMPLES; kind++)

@@ -2,6 +2,7 @@
 /* The bytes of a rollup cell: version, sums, buckets, waits, examples. Numbers are varints; signed
  * ones are zigzag. Most buckets count 1: a bit of the step to the next key says so. */
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "collector/base/macros.h"
@@ -142,10 +143,10 @@ static bool get_sums(struct wire_reader *reader, struct rollup_cell *cell)
 	return true;
 }
 
-/* Buckets are merged right away, a few at a time: most of what a query reads are buckets. */
+/* Buckets are merged right away, many at a time: most of what a query reads are buckets. */
 static int get_buckets(struct wire_reader *reader, struct rollup_cell *cell)
 {
-	struct rollup_bucket some[64];
+	struct rollup_bucket some[512];
 	struct rollup_cell piece = { .buckets = some };
 	uint64_t count, step;
 	uint32_t key = 0;
@@ -153,11 +154,11 @@ static int get_buckets(struct wire_reader *reader, struct rollup_cell *cell)
 
 	if (!wire_get_varint(reader, &count) || count > MAX_BUCKETS)
 		return -EBADMSG;
-	for (; count && rc == 0; count--) {
+	for (bool is_first = true; count && rc == 0; count--, is_first = false) {
 		struct rollup_bucket bucket = { .count = 1 };
 
 		if (!wire_get_varint(reader, &step) || step >> 1 >= MAX_BUCKETS - key ||
-		    (step & 1 && !get_signed(reader, &bucket.count)))
+		    (step & 1 && !get_signed(reader, &bucket.count)) || (!is_first && step < 2))
 			return -EBADMSG;
 		key += (uint32_t)(step >> 1);
 		bucket.key = key;

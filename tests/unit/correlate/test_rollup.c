@@ -103,8 +103,10 @@ static void encoded_halves_merge_to_the_whole(void **state)
 	assert_memory_equal(whole.sums, merged.sums, sizeof(whole.sums));
 	assert_memory_equal(whole.examples, merged.examples, sizeof(whole.examples));
 	assert_int_equal(whole.bucket_count, merged.bucket_count);
-	for (uint32_t i = 0; i < whole.bucket_count; i++)
+	for (uint32_t i = 0; i < whole.bucket_count; i++) {
+		assert_int_equal(whole.buckets[i].key, merged.buckets[i].key);
 		assert_int_equal(whole.buckets[i].count, merged.buckets[i].count);
+	}
 	rollup_cell_fini(&whole);
 	rollup_cell_fini(&merged);
 	rollup_cell_fini(&halves[0]);
