@@ -63,11 +63,15 @@ static const struct setting_row {
 #undef X
 };
 
+#define MAX_UNKNOWN 6 /* keys that are named; the others are only counted */
+
 struct reading {
 	struct agent_settings *settings;
 	struct buf *message;
-	unsigned known;
-	int agent; /* -1: not told yet */
+	struct buf unknown; /* keys beside the known ones, as a list */
+	unsigned known, unknown_count;
+	bool is_async; /* a command line of async-profiler: its options have one letter */
+	int agent;     /* -1: not told yet */
 };
 
 /* ---- values ---- */
@@ -117,6 +121,31 @@ static bool is_yes(const char *text)
 	       strcmp(text, "1") == 0 || strcasecmp(text, "on") == 0 || !*text;
 }
 
+/* What a value must be, for the message when it is not. */
+static const char *wanted(enum setting setting)
+{
+	switch (setting) {
+	case SET_RATE:
+		return "a rate above 0 and up to 1000000, in Hz";
+	case SET_PERIOD:
+	case SET_WALL_PERIOD:
+	case SET_UPLOAD:
+		return "a time such as 10ms or 1s";
+	case SET_DEPTH:
+		return "a number of frames";
+	case SET_SYMBOLS:
+		return "synchronous, asynchronous or server";
+	case SET_OFF_CPU:
+	case SET_PROBABILITY:
+		return "a share (0 to 1, or percent)";
+	case SET_MEASURED:
+	case SET_BUDGET:
+		return "a percentage";
+	default:
+		return "another value";
+	}
+}
+
 static bool read_symbols(const char *text, enum agent_symbols *out)
 {
 	static const struct word {
@@ -129,6 +158,10 @@ static bool read_symbols(const char *text, enum agent_symbols *out)
 		{ "server", AGENT_SYMBOLS_SERVER },      { "remote", AGENT_SYMBOLS_SERVER },
 		{ "backend", AGENT_SYMBOLS_SERVER },     { "none", AGENT_SYMBOLS_SERVER },
 		{ "off", AGENT_SYMBOLS_SERVER },         { "false", AGENT_SYMBOLS_SERVER },
+		{ "blocking", AGENT_SYMBOLS_INLINE },    { "eager", AGENT_SYMBOLS_INLINE },
+		{ "lazy", AGENT_SYMBOLS_ASYNC },         { "deferred", AGENT_SYMBOLS_ASYNC },
+		{ "offline", AGENT_SYMBOLS_SERVER },     { "true", AGENT_SYMBOLS_UNKNOWN },
+		{ "on", AGENT_SYMBOLS_UNKNOWN },         { "local", AGENT_SYMBOLS_UNKNOWN },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
@@ -216,10 +249,25 @@ static bool ends_in(const char *key, const char *end)
 	       (key_len == len || key[key_len - len - 1] == '_');
 }
 
-/* async-profiler's options are single words that others use as parts of theirs. */
-static bool is_key(const struct setting_row *row, const char *key)
+/* async-profiler's options are single words that others use as parts of theirs; those of one letter
+ * count on its command line only. A rate of traces is none of a profiler. */
+static bool is_key(const struct reading *reading, const struct setting_row *row, const char *key)
 {
-	return row->agent == AGENT_ASYNC ? strcmp(key, row->key) == 0 : ends_in(key, row->key);
+	if (row->agent == AGENT_ASYNC)
+		return strcmp(key, row->key) == 0 && (reading->is_async || row->key[1]);
+	if (row->agent == AGENT_GENERIC && strstr(key, "trac"))
+		return false;
+	return ends_in(key, row->key);
+}
+
+/* Only the generic notation is ours to know all of: a misspelt setting would pass for its default.
+ */
+static void note_unknown(struct reading *reading, const char *key)
+{
+	if (reading->unknown_count++ >= MAX_UNKNOWN)
+		return;
+	buf_append_text(&reading->unknown, reading->unknown_count == 1 ? "" : ", ");
+	buf_append_text(&reading->unknown, key);
 }
 
 static int on_setting(void *arg, const char *key, const char *value, unsigned line)
@@ -229,7 +277,7 @@ static int on_setting(void *arg, const char *key, const char *value, unsigned li
 	for (size_t i = 0; i < ARRAY_LEN(setting_rows); i++) {
 		const struct setting_row *row = &setting_rows[i];
 
-		if (!is_key(row, key))
+		if (!is_key(reading, row, key))
 			continue;
 		if (reading->agent < 0 || row->agent < reading->agent)
 			reading->agent = row->agent;
@@ -240,9 +288,11 @@ static int on_setting(void *arg, const char *key, const char *value, unsigned li
 		for (size_t k = 0; value[k] && k < 60; k++)
 			buf_append_byte(reading->message,
 					isprint((unsigned char)value[k]) ? value[k] : '?');
-		buf_append_text(reading->message, "' is no value for it");
+		buf_printf(reading->message, "' is no value for it; give %s",
+			   wanted((enum setting)row->setting));
 		return -EINVAL;
 	}
+	note_unknown(reading, key);
 	return 0;
 }
 
@@ -251,16 +301,30 @@ static void take_defaults(struct agent_settings *settings, const struct agent_de
 	settings->agent = agent->name;
 	settings->default_rate_hz = agent->rate_hz;
 	settings->default_upload_s = agent->upload_s;
-	if (!(settings->rate_hz > 0))
+	settings->is_rate_told = settings->rate_hz > 0;
+	if (!settings->is_rate_told)
 		settings->rate_hz = agent->rate_hz;
 	if (!(settings->upload_s > 0))
 		settings->upload_s = agent->upload_s;
 }
 
+static void name_unknown(struct agent_settings *settings, const struct reading *reading)
+{
+	unsigned more =
+		reading->unknown_count > MAX_UNKNOWN ? reading->unknown_count - MAX_UNKNOWN : 0;
+	int len = snprintf(settings->unknown, sizeof(settings->unknown), "%.*s",
+			   (int)reading->unknown.len,
+			   reading->unknown.len ? reading->unknown.data : "");
+
+	if (more && len > 0 && (size_t)len < sizeof(settings->unknown))
+		snprintf(settings->unknown + len, sizeof(settings->unknown) - (size_t)len,
+			 " and %u more", more);
+}
+
 int agent_config_parse(struct str text, struct agent_settings *out_settings, struct buf *message)
 {
 	struct agent_settings settings = { 0 };
-	struct reading reading = { &settings, message, 0, -1 };
+	struct reading reading = { .settings = &settings, .message = message, .agent = -1 };
 	bool is_alloy = text.len && memmem(text.data, text.len, "pyroscope.", 10);
 	int rc;
 
@@ -268,18 +332,24 @@ int agent_config_parse(struct str text, struct agent_settings *out_settings, str
 		buf_printf(message, "it is larger than %zu KiB", AGENT_CONFIG_MAX_BYTES >> 10);
 		return -EBADMSG;
 	}
+	reading.is_async = text.len && (memmem(text.data, text.len, "asprof", 6) ||
+					memmem(text.data, text.len, "profiler.sh", 11));
+	buf_init(&reading.unknown, 0);
 	rc = agent_text_walk(text, on_setting, &reading, message);
-	if (rc < 0)
-		return rc;
-	if (!reading.known) {
+	if (rc == 0 && !reading.known) {
 		buf_append_text(message,
 				"it has no setting of a profiling agent that spanwise knows (rate, "
 				"symbols, depth, upload)");
-		return -EBADMSG;
+		rc = -EBADMSG;
 	}
-	take_defaults(&settings, &agents[is_alloy ? (int)AGENT_ALLOY : reading.agent]);
-	*out_settings = settings;
-	return 0;
+	if (rc == 0) {
+		take_defaults(&settings, &agents[is_alloy ? (int)AGENT_ALLOY : reading.agent]);
+		if (reading.agent == AGENT_GENERIC && !is_alloy)
+			name_unknown(&settings, &reading);
+		*out_settings = settings;
+	}
+	buf_fini(&reading.unknown);
+	return rc;
 }
 
 int agent_config_read(const char *path, struct agent_settings *out_settings, struct buf *message)

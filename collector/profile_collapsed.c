@@ -250,8 +250,15 @@ static int end(struct profile_parser *parser)
 {
 	struct state *state = parser->state;
 	struct profile_notes *notes = &parser->profile->notes;
+	uint64_t good = notes->stacks;
+	bool is_partial = state->lines.partial.len > 0;
 	int rc = profile_lines_end(&state->lines, on_line, state);
 
+	/* a last line without its number was cut; one with it may only lack the newline */
+	if (is_partial && notes->stacks == good && notes->bad_records) {
+		notes->is_truncated = true;
+		notes->bad_records--;
+	}
 	notes->bad_records += state->lines.too_long;
 	if (rc == 0 && notes->bad_records > notes->stacks) {
 		buf_printf(parser->message,

@@ -298,8 +298,10 @@ static int end(struct profile_parser *parser)
 {
 	struct state *state = parser->state;
 	struct profile_notes *notes = &parser->profile->notes;
+	bool is_cut = state->lines.partial.len > 0; /* perf ends each line, and the text, too */
 	int rc = profile_lines_end(&state->lines, on_line, state);
 
+	notes->is_truncated |= is_cut;
 	if (rc == 0)
 		rc = close_sample(state);
 	if (rc == 0 && notes->bad_records > notes->stacks + notes->other_events) {

@@ -367,7 +367,13 @@ static int feed(struct profile_parser *parser, struct str text)
 	if (rc == 0 && parser->profile->types[0].unit == PROFILE_NS)
 		parser->profile->types[0].factor = 1;
 	if (rc == -EBADMSG && !parser->message->len)
-		buf_printf(parser->message, "it is damaged or cut short, or not speedscope's JSON");
+		buf_append_text(
+			parser->message,
+			(text.len && memmem(text.data, text.len, "\"profiles\"", 10)) ||
+					(text.len && memmem(text.data, text.len, "\"shared\"", 8))
+				? "it is damaged or cut short, or not speedscope's JSON: take "
+				  "it again"
+				: "it is JSON, but neither speedscope's nor a .cpuprofile");
 	return rc;
 }
 

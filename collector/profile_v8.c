@@ -359,7 +359,8 @@ static int feed(struct profile_parser *parser, struct str text)
 	if (rc == 0 && us > 0 && us < 1e15)
 		parser->profile->duration_ns = (uint64_t)(us * NS_PER_US);
 	if (rc == -EBADMSG)
-		buf_printf(parser->message, "it is damaged or cut short, or no .cpuprofile of V8");
+		buf_printf(parser->message,
+			   "it is damaged or cut short, or no .cpuprofile of V8: take it again");
 	return rc;
 }
 

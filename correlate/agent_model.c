@@ -17,9 +17,10 @@
 #define SWITCHES_HZ     5000.0
 #define WAITING_THREADS 20.0 /* for each running one, in a pooled server */
 
-#define WORTH    0.15 /* of the prediction: a change that saves less is no answer */
-#define MISMATCH 2.0
-#define LEAST_HZ 10.0
+#define WORTH        0.15 /* of the prediction: a change that saves less is no answer */
+#define MISMATCH     2.0
+#define LEAST_HZ     10.0
+#define SMALL_SAVING 0.1 /* of the budget */
 
 static double frames_of(const struct agent_settings *settings)
 {
@@ -134,7 +135,7 @@ static void rate(struct judge *judge)
 		       settings->default_rate_hz * 60);
 	else if (settings->rate_hz < LEAST_HZ)
 		advise(judge, RULE_AGENT_SPARSE, AGENT_NOTE, 0,
-		       "%.0f Hz gives %.0f samples a minute: too few to tell shares below 10 %%",
+		       "%g Hz gives %.0f samples a minute: too few to tell shares below 10 %%",
 		       settings->rate_hz, settings->rate_hz * 60);
 }
 
@@ -268,6 +269,22 @@ static void accumulate(struct judge *judge)
 	judge->report->final_percent = agent_model_cost(&now) * judge->report->scale;
 }
 
+/* What is within the budget needs no change, and none that saves next to nothing. */
+static void forget_small(struct agent_report *report, double budget)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < report->advice_count; i++) {
+		const struct agent_advice *advice = &report->advice[i];
+		bool is_small = report->is_in_budget && advice->effect == AGENT_HELPS &&
+				advice->saves_percent < budget * SMALL_SAVING;
+
+		if (!is_small)
+			report->advice[kept++] = *advice;
+	}
+	report->advice_count = kept;
+}
+
 int agent_model_judge(const struct agent_settings *settings, struct agent_report *out)
 {
 	static void (*const rules[])(struct judge *) = { rate,    symbols,  unwinding,
@@ -284,6 +301,7 @@ int agent_model_judge(const struct agent_settings *settings, struct agent_report
 	out->is_in_budget = out->predicted_percent * out->scale <= budget;
 	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
 		rules[i](&judge);
+	forget_small(out, budget);
 	qsort(out->advice, out->advice_count, sizeof(out->advice[0]), by_effect);
 	accumulate(&judge);
 	return buf_error(&out->text);

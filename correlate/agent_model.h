@@ -30,6 +30,8 @@ enum agent_symbols {
 struct agent_settings {
 	const char *agent; /* its name */
 	double rate_hz, default_rate_hz;
+	bool is_rate_told; /* else it is the default */
+	char unknown[512]; /* keys that are not in the model, as a list; empty: none */
 	enum agent_symbols symbols;
 	double depth;    /* limit of frames; 0: not said */
 	double upload_s; /* 0: not said */

@@ -54,8 +54,9 @@ static void few_samples(struct diagnosis *d)
 		return;
 	diagnosis_say(
 		d, RULE_FEW_SAMPLES, FINDING_CAVEAT, PROFILE_NONE, d->all.samples,
-		"only %.0f samples: every share is uncertain by up to %.0f points; record longer",
-		d->all.samples, 100 * diagnosis_uncertainty(0.5, d->all.samples));
+		"only %.0f sample%s: every share is uncertain by up to %.0f points; record longer",
+		d->all.samples, d->all.samples < 1.5 ? "" : "s",
+		MIN(100 * diagnosis_uncertainty(0.5, d->all.samples), 100.0));
 }
 
 static void no_symbols(struct diagnosis *d)

@@ -25,8 +25,9 @@ static void put_head(const struct agent_settings *settings, const struct agent_r
 {
 	double now = report->predicted_percent * report->scale;
 
-	buf_printf(out, "%s: %.0f Hz, symbols %s, about %.1f %% of a CPU predicted",
+	buf_printf(out, "%s: %g Hz%s, symbols %s, about %.1f %% of a CPU predicted",
 		   settings->agent, settings->rate_hz,
+		   settings->is_rate_told ? "" : " (its default, for none is said)",
 		   settings->symbols == AGENT_SYMBOLS_INLINE ? "resolved in line" : "not in line",
 		   report->predicted_percent);
 	if (settings->measured_percent > 0)
@@ -42,6 +43,16 @@ static void put_head(const struct agent_settings *settings, const struct agent_r
 			   budget_of(settings), now, report->final_percent);
 }
 
+static bool has_helping(const struct agent_report *report)
+{
+	for (unsigned i = 0; i < report->advice_count; i++) {
+		if (report->advice[i].effect == AGENT_HELPS ||
+		    report->advice[i].effect == AGENT_HARMS)
+			return true;
+	}
+	return false;
+}
+
 static void show(const struct agent_settings *settings, const struct agent_report *report,
 		 const struct term *term, struct buf *out)
 {
@@ -53,7 +64,10 @@ static void show(const struct agent_settings *settings, const struct agent_repor
 
 		buf_append_text(out, "  ");
 		term_colour(term, colours[advice->effect], out);
-		buf_printf(out, "%-9s", effect_words[advice->effect]);
+		buf_printf(out, "%-9s",
+			   report->is_in_budget && advice->effect == AGENT_HELPS
+				   ? "could"
+				   : effect_words[advice->effect]);
 		term_reset(term, out);
 		buf_printf(out, " %s", report->text.data + advice->text);
 		if (advice->effect == AGENT_HELPS)
@@ -61,6 +75,11 @@ static void show(const struct agent_settings *settings, const struct agent_repor
 				   advice->saves_percent, advice->after_percent);
 		buf_append_byte(out, '\n');
 	}
+	if (report->is_in_budget && !has_helping(report))
+		buf_append_text(out, "  do        nothing: no change would be worth it\n");
+	if (settings->unknown[0])
+		buf_printf(out, "  note      not known, so not in the model (misspelt?): %s\n",
+			   settings->unknown);
 }
 
 static void show_json(const struct agent_settings *settings, const struct agent_report *report,
@@ -76,6 +95,7 @@ static void show_json(const struct agent_settings *settings, const struct agent_
 	json_double(&json, "measured_percent", settings->measured_percent, 2);
 	json_double(&json, "budget_percent", budget_of(settings), 2);
 	json_bool(&json, "in_budget", report->is_in_budget);
+	json_text(&json, "not_known", settings->unknown);
 	json_double(&json, "after_percent", report->final_percent, 2);
 	json_array(&json, "advice");
 	for (unsigned i = 0; i < report->advice_count; i++) {

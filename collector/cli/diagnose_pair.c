@@ -8,7 +8,7 @@
 #include "collector/cli/diagnose.h"
 #include "correlate/profile_pair.h"
 
-#define UNIT_FITS 5.0 /* times too small or too large for the wall: more is no unit of it */
+#define UNIT_FITS 30.0 /* times too small or too large for the wall: units are 1,000 apart */
 
 struct side {
 	const char *path;

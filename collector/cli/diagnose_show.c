@@ -58,8 +58,9 @@ static void put_confidence(struct diagnosis *d, const struct finding *verdict,
 	    (type->is_unit_guessed && d->all.samples >= DOUBTFUL_SAMPLES))
 		return;
 	off = 100 * diagnosis_uncertainty(share, d->all.samples);
-	snprintf(text, sizeof(text), "%.0f %% +- %.1f points (95 %%) from %.0f samples; rule %s",
-		 100 * share, off, d->all.samples, profile_rules[verdict->rule].name);
+	snprintf(text, sizeof(text), "%.0f %% +- %.1f points (95 %%) from %.0f sample%s; rule %s",
+		 100 * share, MIN(off, 100.0), d->all.samples, d->all.samples < 1.5 ? "" : "s",
+		 profile_rules[verdict->rule].name);
 	put_line(term, TERM_DIM, "sure", text, out);
 }
 

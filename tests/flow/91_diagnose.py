@@ -58,6 +58,15 @@ def together():
            "38 ms on a CPU + 561 ms waiting of 612 ms wall", "not sync.(*Mutex).Lock: it is only 18 ms",
            "not the CPU: it is only 6.2 % of the wall")
     expect(spanwise("diagnose", "on_cpu.collapsed", "--off-cpu", "off_cpu.collapsed", status=2), "--hz", "--unit")
+    # Side by side, in any order, and without a unit: the wall tells it.
+    for pair in (("on_cpu.collapsed", "off_cpu.collapsed"), ("off_cpu.collapsed", "on_cpu.collapsed")):
+        expect(spanwise("diagnose", *pair, "--wall", "612ms"), "92 % waiting: 540 ms (88 %) in sql.(*DB).QueryContext",
+               "taken as us, which fits the wall")
+    expect(spanwise("diagnose", "on_cpu.collapsed", "off_cpu.collapsed", "--wall", "3s"), "80 % of the wall is in neither profile")
+    expect(spanwise("diagnose", "on_cpu.collapsed", "--wall", "612ms", status=2), "give both files")
+    # Alone and without a word, it is no CPU profile either.
+    expect(spanwise("diagnose", "off_cpu.collapsed"), "off-cpu profile", "waits in sql.(*DB).QueryContext, called by handleReport",
+           "96 % of it ends where threads wait", "does not tell the unit")
 
 
 def heap():
@@ -89,6 +98,11 @@ def refusals():
     expect(spanwise("diagnose", write("cut.gz", packed[: len(packed) // 2]), status=1), "take it again")
     expect(spanwise("diagnose", write("bare", b"0x55aa;0x55ab 400\n0x55aa 200\n")), "code without symbols", "debug symbols")
     expect(spanwise("diagnose", write("few", b"main;a 7\nmain;b 5\n")), "only 12 samples")
+    with open(os.path.join(REFERENCE, "cpu.collapsed"), "rb") as file:
+        text = file.read()
+    expect(spanwise("diagnose", write("cut", text[:-5])), "the file ends in the middle")
+    expect(spanwise("diagnose", write("x.jfr", b"FLR\0\0\2"), status=1), "jfrconv")
+    expect(spanwise("diagnose", write("x.json", b'{"a":1}'), status=1), "neither speedscope's nor a .cpuprofile")
     expect(spanwise("diagnose", "--explain", "dominant-subtree"), "widest child")
     assert len(spanwise("diagnose", "--explain", "all").splitlines()) >= 40
     expect(spanwise("diagnose", "--explain", "nonsense", status=2), "--explain all")

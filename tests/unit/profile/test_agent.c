@@ -46,6 +46,13 @@ static const struct expectation expectations[] = {
 	{ "env:\n- name: JAVA_TOOL_OPTIONS\n  value: -agentpath:/opt/libasyncProfiler.so=start,"
 	  "event=cpu,interval=2ms,jstackdepth=99\n",
 	  "async-profiler", 500, AGENT_SYMBOLS_UNKNOWN, 99, 0 },
+	{ "sampling_period: 10ms\nsymbolization: async\nmax_depth: 64\nflush_interval: 2s\n",
+	  "a profiling agent", 100, AGENT_SYMBOLS_ASYNC, 64, 2 },
+	{ "asprof -e cpu -i 2ms -j 99 1234\n", "async-profiler", 500, AGENT_SYMBOLS_UNKNOWN, 99,
+	  0 },
+	/* a rate of traces is none of samples */
+	{ "DD_PROFILING_MAX_FRAMES=64\nDD_TRACE_SAMPLE_RATE=0.5\n", "Datadog profiler", 100,
+	  AGENT_SYMBOLS_UNKNOWN, 64, 60 },
 	{ "# ours\ntick_hz = 49\n", "spanwise", 49, AGENT_SYMBOLS_UNKNOWN, 0, 0 },
 };
 
@@ -80,11 +87,36 @@ static void a_wrong_value_is_named_with_its_line(void **state)
 		agent_config_parse(STR("a: 1\nsample_rate_hz: fast\n"), &settings, &message),
 		-EINVAL);
 	buf_append_byte(&message, 0);
-	assert_string_equal(message.data, "line 2: sample_rate_hz: 'fast' is no value for it");
+	assert_string_equal(
+		message.data,
+		"line 2: sample_rate_hz: 'fast' is no value for it; give a rate above 0 and "
+		"up to 1000000, in Hz");
 	buf_clear(&message);
 	assert_int_equal(agent_config_parse(STR("a: [1\n"), &settings, &message), -EBADMSG);
 	buf_clear(&message);
 	assert_int_equal(agent_config_parse(STR("name: x\n"), &settings, &message), -EBADMSG);
+	buf_fini(&message);
+}
+
+static void what_is_not_known_is_named(void **state)
+{
+	struct agent_settings settings;
+	struct buf message;
+
+	(void)state;
+	buf_init(&message, 0);
+	assert_int_equal(
+		agent_config_parse(STR("profiler:\n  sample_rate_hz: 100\n  max_stack_depht: "
+				       "8\n"),
+				   &settings, &message),
+		0);
+	assert_string_equal(settings.unknown, "profiler_max_stack_depht");
+	assert_int_equal(
+		agent_config_parse(STR("receivers:\n  profiling:\n    samples_per_second: 97\n"
+				       "    tracers: all\n"),
+				   &settings, &message),
+		0);
+	assert_string_equal(settings.unknown, ""); /* others' settings are not all ours to know */
 	buf_fini(&message);
 }
 
@@ -131,7 +163,7 @@ struct rule_case {
 #define DEFAULTS .agent = "x", .default_rate_hz = 99, .default_upload_s = 10
 
 static const struct rule_case rule_cases[] = {
-	{ RULE_AGENT_UNWIND, { DEFAULTS, .rate_hz = 99, .uses_dwarf = true } },
+	{ RULE_AGENT_UNWIND, { DEFAULTS, .rate_hz = 997, .uses_dwarf = true } },
 	{ RULE_AGENT_THREADS, { DEFAULTS, .rate_hz = 99, .samples_all_threads = true } },
 	{ RULE_AGENT_OFF_CPU, { DEFAULTS, .rate_hz = 99, .off_cpu = 1 } },
 	{ RULE_AGENT_LOCKSTEP, { DEFAULTS, .rate_hz = 100 } },
@@ -157,6 +189,10 @@ static void every_other_rule_has_its_case_and_is_silent_on_good_settings(void **
 	assert_int_equal(report.advice_count, 0);
 	assert_true(report.is_in_budget);
 	agent_report_fini(&report);
+	good.default_rate_hz = 20; /* within the budget, small savings are no advice */
+	assert_int_equal(agent_model_judge(&good, &report), 0);
+	assert_int_equal(report.advice_count, 0);
+	agent_report_fini(&report);
 }
 
 int main(void)
@@ -164,6 +200,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_notation_is_read),
 		cmocka_unit_test(a_wrong_value_is_named_with_its_line),
+		cmocka_unit_test(what_is_not_known_is_named),
 		cmocka_unit_test(the_reference_case_needs_the_rate_and_the_symbols),
 		cmocka_unit_test(every_other_rule_has_its_case_and_is_silent_on_good_settings),
 	};
