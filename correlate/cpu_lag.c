@@ -132,11 +132,23 @@ void cpu_lag_read(struct cpu_lag *lag, uint32_t cpu, uint64_t before_ns, uint64_
 					  after_ns - before_ns };
 }
 
-/* The number of the first reading that came after that moment. */
-static uint64_t first_reading_after(const struct cpu_lag_cpu *cpu, uint64_t time_ns)
+static bool is_first_after(const struct cpu_lag_cpu *cpu, uint64_t index, uint64_t time_ns)
+{
+	uint64_t least = cpu->reading_count - MIN(cpu->reading_count, CPU_LAG_READINGS);
+
+	return index >= least && index <= cpu->reading_count &&
+	       (index == least || reading_at(cpu, index - 1)->time_ns <= time_ns) &&
+	       (index == cpu->reading_count || reading_at(cpu, index)->time_ns > time_ns);
+}
+
+/* The number of the first reading that came after that moment: mostly that of the moment asked
+ * for before. */
+static uint64_t first_reading_after(struct cpu_lag_cpu *cpu, uint64_t time_ns)
 {
 	uint64_t high = cpu->reading_count, low = high - MIN(high, CPU_LAG_READINGS);
 
+	if (is_first_after(cpu, cpu->reading_asked, time_ns))
+		return cpu->reading_asked;
 	while (low < high) {
 		uint64_t middle = low + (high - low) / 2;
 
@@ -145,6 +157,7 @@ static uint64_t first_reading_after(const struct cpu_lag_cpu *cpu, uint64_t time
 		else
 			high = middle;
 	}
+	cpu->reading_asked = low;
 	return low;
 }
 
@@ -180,7 +193,7 @@ static uint64_t parting(const struct cpu_lag_reading *before, const struct cpu_l
 bool cpu_lag_told(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, uint64_t until_ns,
 		  struct cpu_lag_range *out_base)
 {
-	const struct cpu_lag_cpu *of = cpu_of(lag, cpu);
+	struct cpu_lag_cpu *of = cpu_of(lag, cpu);
 	const struct cpu_lag_reading *before = NULL, *after = NULL;
 	uint64_t index, since, left;
 

@@ -65,6 +65,7 @@ struct cpu_lag_cpu {
 	struct cpu_lag_second seconds[CPU_LAG_SECONDS];
 	struct cpu_lag_reading *readings; /* owned: a ring; NULL: none was told */
 	uint64_t reading_count;           /* of all that were */
+	uint64_t reading_asked;           /* the number that was found last */
 };
 
 struct cpu_lag {

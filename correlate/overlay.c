@@ -330,7 +330,6 @@ static uint32_t edges_of(const struct cut *cut, uint64_t *edges)
 	uint32_t count = 0;
 
 	edges[count++] = slice->in_ns;
-	edges[count++] = slice->out_ns;
 	for (uint32_t i = 0; i < cut->count; i++) {
 		const struct node *node = &cut->join->nodes[cut->nodes[i]];
 
@@ -339,7 +338,8 @@ static uint32_t edges_of(const struct cut *cut, uint64_t *edges)
 		if (node->b_ns > slice->in_ns && node->b_ns < slice->out_ns)
 			edges[count++] = node->b_ns;
 	}
-	sort(edges, count);
+	sort(edges + 1, count - 1);
+	edges[count++] = slice->out_ns;
 	return count;
 }
 

@@ -73,6 +73,7 @@ static inline bool words_eq(const void *a, const void *b, size_t count)
 {
 	uint64_t x, y, differ = 0;
 
+#pragma GCC unroll 8
 	for (size_t i = 0; i < count; i++) {
 		memcpy(&x, (const char *)a + 8 * i, 8);
 		memcpy(&y, (const char *)b + 8 * i, 8);

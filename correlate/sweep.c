@@ -63,12 +63,22 @@ static void join_slices(struct ledger *ledger, uint32_t first)
 static uint32_t find_shortest(struct sweep *sweep)
 {
 	const struct ledger_slice *slices = sweep->ledger->slices;
+	uint64_t least[4] = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX };
 	uint32_t last = LEDGER_MAX_SLICES - 1, shortest = 0;
 
 	if (slices[last].ns < sweep->least_slice_ns)
 		return last;
-	for (uint32_t i = 1; i < last; i++)
-		shortest = slices[i].ns < slices[shortest].ns ? i : shortest;
+	for (uint32_t i = 0; i < last - 3; i += 4) { /* no branch that a CPU has to guess */
+		least[0] = MIN(least[0], slices[i].ns);
+		least[1] = MIN(least[1], slices[i + 1].ns);
+		least[2] = MIN(least[2], slices[i + 2].ns);
+		least[3] = MIN(least[3], slices[i + 3].ns);
+	}
+	for (uint32_t i = last - 3; i < last; i++)
+		least[0] = MIN(least[0], slices[i].ns);
+	least[0] = MIN(MIN(least[0], least[1]), MIN(least[2], least[3]));
+	while (slices[shortest].ns != least[0])
+		shortest++;
 	sweep->least_slice_ns = slices[shortest].ns;
 	return slices[last].ns < slices[shortest].ns ? last : shortest;
 }
@@ -97,39 +107,36 @@ static void make_room(struct sweep *sweep)
 	ledger->slices_truncated = true;
 }
 
-static bool extends_last(struct ledger *ledger, const struct ledger_slice *slice)
+static bool extends_last(struct ledger *ledger, uint64_t ns, uint32_t tid, uint8_t state,
+			 uint8_t reason)
 {
 	struct ledger_slice *last =
 		ledger->slice_count ? &ledger->slices[ledger->slice_count - 1] : NULL;
 
-	if (!last || !is_alike(last, slice))
+	if (!last || last->tid != tid || last->state != state || last->reason != reason)
 		return false;
-	last->ns += slice->ns;
+	last->ns += ns;
 	return true;
 }
 
 void sweep_note_slice(struct sweep *sweep, uint64_t start, uint64_t end, const struct segment *s,
 		      uint8_t state)
 {
+	uint8_t reason = state == STATE_BLOCKED ? sweep->join->waits[s->wait].reason : 0;
 	struct ledger *ledger = sweep->ledger;
-	struct ledger_slice slice = {
-		.start_unix_ns = start + sweep->offset_ns,
-		.ns = end - start,
-		.tid = s ? s->thread->tid : 0,
-		.state = state,
-		.reason = state == STATE_BLOCKED ? sweep->join->waits[s->wait].reason : 0,
-	};
+	uint32_t tid = s ? s->thread->tid : 0;
 
-	if (extends_last(ledger, &slice))
+	if (extends_last(ledger, end - start, tid, state, reason))
 		return;
 	if (ledger->slice_count == LEDGER_MAX_SLICES)
 		make_room(sweep);
-	if (extends_last(ledger, &slice))
+	if (extends_last(ledger, end - start, tid, state, reason))
 		return;
 	if (ledger->slice_count)
 		sweep->least_slice_ns =
 			MIN(sweep->least_slice_ns, ledger->slices[ledger->slice_count - 1].ns);
-	ledger->slices[ledger->slice_count++] = slice;
+	ledger->slices[ledger->slice_count++] =
+		(struct ledger_slice){ start + sweep->offset_ns, end - start, tid, state, reason };
 }
 
 static void add_state(struct ledger_split *split, uint8_t state, uint8_t reason, uint64_t ns)

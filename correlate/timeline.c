@@ -128,8 +128,10 @@ static uint32_t what_differs(const struct slice *slice, const struct slice *last
 /* `last` becomes the slice, and its tails are what stands in the chunk. */
 static uint8_t *pack(const struct slice *slice, struct slice *last, uint8_t *at)
 {
+	const struct event_tag *tag_in = last->tag_out, *tag_out;
+	const struct event_target *target = last->target;
+	const struct event_waker *waker = last->waker;
 	uint32_t differs = what_differs(slice, last);
-	struct slice kept = *slice;
 	uint64_t time = last->out_ns;
 
 	at = put(at, differs);
@@ -161,19 +163,20 @@ static uint8_t *pack(const struct slice *slice, struct slice *last, uint8_t *at)
 	}
 	if (differs & PACKED_STACK)
 		at = put(at, slice->stack);
-	kept.tag_in = last->tag_out;
 	if (differs & PACKED_TAG_IN)
-		kept.tag_in = put_tail(&at, slice->tag_in, sizeof(*slice->tag_in));
-	kept.tag_out = kept.tag_in;
+		tag_in = put_tail(&at, slice->tag_in, sizeof(*tag_in));
+	tag_out = tag_in;
 	if (differs & PACKED_TAG_OUT)
-		kept.tag_out = put_tail(&at, slice->tag_out, sizeof(*slice->tag_out));
-	kept.target = last->target;
+		tag_out = put_tail(&at, slice->tag_out, sizeof(*tag_out));
 	if (differs & PACKED_TARGET)
-		kept.target = put_tail(&at, slice->target, sizeof(*slice->target));
-	kept.waker = last->waker;
+		target = put_tail(&at, slice->target, sizeof(*target));
 	if (differs & PACKED_WAKER)
-		kept.waker = put_tail(&at, slice->waker, sizeof(*slice->waker));
-	*last = kept;
+		waker = put_tail(&at, slice->waker, sizeof(*waker));
+	*last = *slice;
+	last->tag_in = tag_in;
+	last->tag_out = tag_out;
+	last->target = target;
+	last->waker = waker;
 	return at;
 }
 
