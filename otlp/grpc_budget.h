@@ -14,6 +14,7 @@
 /* Whoever takes over a finished request counts on from there. */
 struct grpc_budget {
 	atomic_size_t used_bytes;
+	atomic_size_t unsent_refusals; /* for want of it; they are not among used_bytes */
 	size_t limit_bytes;
 };
 
@@ -21,7 +22,35 @@ struct grpc_budget {
 struct grpc_share {
 	struct grpc_budget *budget; /* borrowed; NULL: no limit */
 	size_t bytes;
+	size_t unsent_refusals;
 };
+
+/* So many answers that say that there is no room may wait to be sent: by then few connections can
+ * hold many of them. Some are no offence, for a client may ask for much at once; what counts is
+ * that all of them together stay few. */
+#define GRPC_BUDGET_REFUSALS 4096
+#define GRPC_SHARE_REFUSALS  32
+
+static inline void grpc_share_refuse(struct grpc_share *share)
+{
+	share->unsent_refusals++;
+	if (share->budget)
+		atomic_fetch_add(&share->budget->unsent_refusals, 1);
+}
+
+static inline void grpc_share_refused(struct grpc_share *share)
+{
+	share->unsent_refusals--;
+	if (share->budget)
+		atomic_fetch_sub(&share->budget->unsent_refusals, 1);
+}
+
+/* Its peer takes no refusals, and there is no room for more of them. */
+static inline bool grpc_share_is_deaf(const struct grpc_share *share)
+{
+	return share->budget && share->unsent_refusals > GRPC_SHARE_REFUSALS &&
+	       atomic_load(&share->budget->unsent_refusals) > GRPC_BUDGET_REFUSALS;
+}
 
 /* A buffer of this connection was `from` bytes large and is `to` now. */
 static inline void grpc_share_move(struct grpc_share *share, size_t from, size_t to)

@@ -11,8 +11,7 @@
 #include "otlp/grpc_http.h"
 #include "otlp/grpc_session_state.h"
 
-#define EXPECTATION         "100-continue"
-#define MAX_UNSENT_REFUSALS 32 /* for want of memory */
+#define EXPECTATION "100-continue"
 
 static int count_nonsense(struct grpc_session *session, enum grpc_guard_kind kind)
 {
@@ -179,8 +178,7 @@ static struct grpc_error find_room(struct grpc_session *session, struct grpc_str
 {
 	if (!grpc_share_is_over(&session->share))
 		return (struct grpc_error){ 0 };
-	stream->is_refusal_unsent = true;
-	if (++session->unsent_refusals > MAX_UNSENT_REFUSALS)
+	if (grpc_share_is_deaf(&session->share))
 		grpc_session_condemn(session, "too_many_streams", NGHTTP2_ENHANCE_YOUR_CALM);
 	return grpc_stream_lacks_room(stream);
 }
@@ -312,7 +310,6 @@ static int on_stream_close(nghttp2_session *http2, int32_t stream_id, uint32_t c
 		session->options.counters->cancelled++;
 	TAILQ_REMOVE(&session->all, stream, all);
 	session->open_streams--;
-	session->unsent_refusals -= stream->is_refusal_unsent;
 	grpc_stream_free(stream);
 	return 0;
 }
@@ -324,10 +321,8 @@ static void stop_request(struct grpc_session *session, int32_t stream_id)
 {
 	struct grpc_stream *stream = find_stream(session, stream_id);
 
-	if (stream && stream->is_refusal_unsent) {
-		stream->is_refusal_unsent = false;
-		session->unsent_refusals--;
-	}
+	if (stream)
+		grpc_stream_was_refused(stream);
 	if (nghttp2_session_get_stream_remote_close(session->http2, stream_id) != 0)
 		return;
 	if (stream && stream->is_http)

@@ -40,7 +40,6 @@ struct grpc_session {
 	struct grpc_stream_list all;
 	struct grpc_stream_list ready;
 	size_t open_streams;
-	size_t unsent_refusals; /* of them: for want of memory */
 	uint32_t in_progress;
 	struct grpc_guard guard;
 	uint64_t now_ms;

@@ -38,8 +38,16 @@ struct grpc_stream *grpc_stream_new(int32_t id, struct grpc_share *share, uint64
 struct grpc_error grpc_stream_lacks_room(struct grpc_stream *stream)
 {
 	grpc_share_move(stream->share, GRPC_STREAM_BYTES, 0);
-	stream->lacks_room = true;
+	stream->lacks_room = stream->is_refusal_unsent = true;
+	grpc_share_refuse(stream->share);
 	return out_of_memory();
+}
+
+void grpc_stream_was_refused(struct grpc_stream *stream)
+{
+	if (stream->is_refusal_unsent)
+		grpc_share_refused(stream->share);
+	stream->is_refusal_unsent = false;
 }
 
 int grpc_stream_keep_field(struct grpc_stream *stream, struct str name, struct str value)
@@ -79,6 +87,7 @@ void grpc_stream_free(struct grpc_stream *stream)
 	if (!stream)
 		return;
 	grpc_stream_drop_request(stream);
+	grpc_stream_was_refused(stream);
 	grpc_share_move(stream->share,
 			stream->pending.cap + (stream->lacks_room ? 0 : GRPC_STREAM_BYTES), 0);
 	buf_fini(&stream->pending);

@@ -77,6 +77,8 @@ void grpc_stream_begin(struct grpc_stream *stream, uint64_t now_ms);
 /* There is no room for it in the share: what it costs until it has been refused is no longer
  * counted there, or refusals would take the room of others. Returns what it is refused with. */
 struct grpc_error grpc_stream_lacks_room(struct grpc_stream *stream);
+/* ... and that has been sent, if it was so. */
+void grpc_stream_was_refused(struct grpc_stream *stream);
 
 /* Keeps a field of the headers. -ENOMEM, -EMSGSIZE. */
 int grpc_stream_keep_field(struct grpc_stream *stream, struct str name, struct str value);

@@ -400,16 +400,34 @@ static void streams_without_a_body_are_memory_too(void **state)
 	buf_fini(&bytes);
 }
 
+/* A client may ask for much at once. */
+static void refusals_may_wait_while_they_are_few(void **state)
+{
+	struct attack *attack = *state;
+	struct buf bytes = { 0 };
+
+	attack->budget.limit_bytes = ROOM / 4 * 5 * GRPC_STREAM_BYTES;
+	for (uint32_t i = 0; i < ROOM + 80; i++)
+		put_call(&bytes, 2 * i + 1, NGHTTP2_FLAG_END_HEADERS);
+	send(attack, &bytes);
+	assert_null(grpc_session_complaint(attack->server));
+	assert_int_equal(attack->counters.replies[GRPC_UNAVAILABLE], 80);
+	assert_int_equal(attack->budget.unsent_refusals, 0);
+	buf_fini(&bytes);
+}
+
 static void who_does_not_take_refusals_is_not_refused_for_ever(void **state)
 {
 	struct attack *attack = *state;
 	struct buf bytes = { 0 };
 
 	attack->budget.limit_bytes = ROOM / 4 * 5 * GRPC_STREAM_BYTES;
+	attack->budget.unsent_refusals = GRPC_BUDGET_REFUSALS; /* others are like that */
 	for (uint32_t i = 0; i < ROOM + 40; i++)
 		put_call(&bytes, 2 * i + 1, NGHTTP2_FLAG_END_HEADERS);
 	send(attack, &bytes);
 	assert_ended(attack, NGHTTP2_ENHANCE_YOUR_CALM, "too_many_streams");
+	attack->budget.unsent_refusals -= GRPC_BUDGET_REFUSALS;
 	buf_fini(&bytes);
 }
 
@@ -432,6 +450,7 @@ int main(void)
 		TEST(a_busy_client_is_never_taken_for_a_slow_one),
 		TEST(a_body_that_trickles_is_ended),
 		TEST(streams_without_a_body_are_memory_too),
+		TEST(refusals_may_wait_while_they_are_few),
 		TEST(who_does_not_take_refusals_is_not_refused_for_ever),
 	};
 
