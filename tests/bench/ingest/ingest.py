@@ -109,13 +109,14 @@ def main():
     parser.add_argument("--encodings", default="plain,gzip")
     parser.add_argument("--spans", type=int, default=500_000, help="about so many for each line")
     parser.add_argument("--probe", default="on" if os.geteuid() == 0 else "off", help="off: without the kernel's records")
+    parser.add_argument("--serve", default="", help="further options of the daemon, as --network-threads=2")
     parser.add_argument("--collector", default="build", help="none; build: from its Go modules, once; or the path of a binary")
     parser.add_argument("--only", default="table,paced,full")
     parser.add_argument("--publisher", type=int, default=0, metavar="SWITCHES",
                         help="a process publishes a context beside it, and switches so often a second")
     arguments = parser.parse_args()
     only = arguments.only.split(",")
-    spanwise = Spanwise(arguments.build, [f"--probe={arguments.probe}"])
+    spanwise = Spanwise(arguments.build, [f"--probe={arguments.probe}", *arguments.serve.split()])
     with tempfile.TemporaryDirectory() as folder, publisher(arguments):
         bench = Bench(arguments, folder)
         print(HEAD)
