@@ -28,7 +28,7 @@ struct grpc_share {
 /* So many answers that say that there is no room may wait to be sent: by then few connections can
  * hold many of them. Some are no offence, for a client may ask for much at once; what counts is
  * that all of them together stay few. */
-#define GRPC_BUDGET_REFUSALS 4096
+#define GRPC_BUDGET_REFUSALS 1024
 #define GRPC_SHARE_REFUSALS  32
 
 static inline void grpc_share_refuse(struct grpc_share *share)

@@ -316,7 +316,7 @@ static int on_stream_close(nghttp2_session *http2, int32_t stream_id, uint32_t c
 
 /* A reply that went out before the request had ended: the client need not send the rest. Some that
  * speak plain HTTP (curl 7.88) forget the reply when this comes with it: they get it at the next
- * tick, unless they end the stream themselves. */
+ * tick, unless they end the stream themselves; not where memory is short. */
 static void stop_request(struct grpc_session *session, int32_t stream_id)
 {
 	struct grpc_stream *stream = find_stream(session, stream_id);
@@ -325,7 +325,7 @@ static void stop_request(struct grpc_session *session, int32_t stream_id)
 		grpc_stream_was_refused(stream);
 	if (nghttp2_session_get_stream_remote_close(session->http2, stream_id) != 0)
 		return;
-	if (stream && stream->is_http)
+	if (stream && stream->is_http && !stream->lacks_room)
 		stream->stops_at_tick = true;
 	else
 		nghttp2_submit_rst_stream(session->http2, NGHTTP2_FLAG_NONE, stream_id,

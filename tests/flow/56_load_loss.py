@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 
-from daemon import Daemon, run, skip
+from daemon import Daemon, run, skip, wait_for
 from ledgers import SLACK_NS, check_cpu, check_span, settled_spans
 from service import Service, Timed, say, trace_to, wait_for_go
 
@@ -50,6 +50,23 @@ def check_lossy(span, facts):
     print(f"lossy: {ledger['unknown_ns'] * 100 // span['wall_ns']} % unknown")
 
 
+def lost(daemon):
+    return daemon.status()["kernel"]["lost"]["ring_full"]
+
+
+def read_storm(daemon, subject, switches):
+    """The ledger of a storm that was read: measured, or partial, and then the loss is counted. True: it was measured."""
+    before = lost(daemon)
+    facts, span = storm(daemon, subject, switches, is_read=True)
+    if span["ledger"]["grade"] == "partial":
+        check_span(span, grades=("partial",))
+        wait_for(lambda: lost(daemon) > before, "what the grade says to be counted")
+        return False
+    check_span(span)
+    check_cpu(span, facts)
+    return True
+
+
 def main():
     daemon = Daemon("--settle-ms=300", "--ring-kib=64")
     if os.geteuid() != 0 or not daemon.status()["kernel"]["available"]:
@@ -57,25 +74,15 @@ def main():
     assert daemon.status()["kernel"]["ring_bytes"] == 64 << 10
     with Service(daemon) as subject:
         for _ in range(3):
-            before = daemon.status()["kernel"]["lost"]["ring_full"]
+            before = lost(daemon)
             facts, span = storm(daemon, subject, SWITCHES, is_read=False)
-            lost = daemon.status()["kernel"]["lost"]["ring_full"] - before
-            assert lost >= SWITCHES - 700, lost
-            assert daemon.metric("spanwise_kernel_lost_total", "ring_full") >= lost
+            wait_for(lambda before=before: lost(daemon) - before >= SWITCHES - 700, "the losses to be counted")
+            assert daemon.metric("spanwise_kernel_lost_total", "ring_full") >= SWITCHES - 700
             check_lossy(span, facts)
-
-            facts, span = storm(daemon, subject, 20, is_read=True)
-            check_span(span)
-            check_cpu(span, facts)
-
-        # Where it is read, it may overflow or not: the counter and the grade tell the same.
-        before = daemon.status()["kernel"]["lost"]["ring_full"]
-        facts, span = storm(daemon, subject, 5 * SWITCHES, is_read=True)
-        if daemon.status()["kernel"]["lost"]["ring_full"] == before:
-            check_span(span)
-            check_cpu(span, facts)
-        else:
-            check_span(span, grades=("exact", "bounded", "partial"))
+            # Whoever else publishes on this node uses the ring too: it may take some tries until nobody does.
+            wait_for(lambda: read_storm(daemon, subject, 20), "a calm span that is measured again")
+        # Where it is read, it may overflow or not.
+        read_storm(daemon, subject, 5 * SWITCHES)
     assert daemon.stop() == 0, daemon.log()
 
 
