@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "tests/bench/accuracy/truth.h"
@@ -22,6 +23,9 @@ struct scenario {
 
 /* styles.c: threads in every style. */
 extern const struct scenario scenario_styles[];
+
+/* rough.c: where the scheduler, or the program's make, is rough with spans. */
+extern const struct scenario scenario_rough[];
 
 /* Ends the program unless it went well. */
 void scenario_check(int good, const char *what);

@@ -266,6 +266,10 @@ static const struct scenario *find(const char *name)
 		if (strcmp(name, style->name) == 0)
 			return style;
 	}
+	for (const struct scenario *rough = scenario_rough; rough->name; rough++) {
+		if (strcmp(name, rough->name) == 0)
+			return rough;
+	}
 	return NULL;
 }
 

@@ -6,10 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
-static struct truth_span spans[TRUTH_MAX_SPANS];
-static _Atomic size_t span_count;
+/* With forked children. */
+static struct {
+	_Atomic size_t count;
+	_Atomic uint64_t ids, base;
+	struct truth_span spans[TRUTH_MAX_SPANS];
+} * shared;
+
 static _Thread_local struct truth_span *innermost;
 static _Thread_local uint64_t seed;
 
@@ -42,6 +48,14 @@ static struct edge read_edge(void)
 	return edge;
 }
 
+__attribute__((constructor)) static void share(void)
+{
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	if (shared == MAP_FAILED)
+		abort();
+}
+
 static uint64_t next_random(void)
 {
 	static _Atomic uint64_t threads;
@@ -69,13 +83,11 @@ uint64_t truth_length_ns(uint64_t least, uint64_t most)
 /* Ids differ from run to run: the first span mixes in the time. */
 static void make_id(uint8_t *id, size_t bytes)
 {
-	static _Atomic uint64_t count;
-	static _Atomic uint64_t base;
 	uint64_t none = 0, state;
 
-	if (!atomic_load(&base))
-		atomic_compare_exchange_strong(&base, &none, clock_ns(CLOCK_REALTIME) | 1);
-	state = base + 0x9e3779b97f4a7c15U * atomic_fetch_add(&count, 1);
+	if (!atomic_load(&shared->base))
+		atomic_compare_exchange_strong(&shared->base, &none, clock_ns(CLOCK_REALTIME) | 1);
+	state = shared->base + 0x9e3779b97f4a7c15U * atomic_fetch_add(&shared->ids, 1);
 	for (size_t i = 0; i < bytes; i++) {
 		state = (state ^ (state >> 29)) * 0xbf58476d1ce4e5b9U + i;
 		id[i] = (uint8_t)(state >> 56);
@@ -85,8 +97,8 @@ static void make_id(uint8_t *id, size_t bytes)
 
 static struct truth_span *make_span(const char *name, struct truth_span *parent)
 {
-	size_t index = atomic_fetch_add(&span_count, 1);
-	struct truth_span *span = &spans[index];
+	size_t index = atomic_fetch_add(&shared->count, 1);
+	struct truth_span *span = &shared->spans[index];
 
 	if (index >= TRUTH_MAX_SPANS)
 		abort();
@@ -194,6 +206,38 @@ void truth_close(struct truth_span *span)
 	span->end_ns = leave(span).real_ns;
 }
 
+struct truth_span *truth_open_detached(const char *name)
+{
+	struct truth_span *span = make_span(name, innermost);
+	struct edge edge = read_edge();
+
+	span->start_ns = edge.real_ns;
+	charge(span, 0, edge.slack_ns);
+	span->entered_cpu_ns = edge.cpu_ns;
+	span->beneath = innermost;
+	innermost = span;
+	return span;
+}
+
+void truth_show(struct truth_span *span)
+{
+	spanwise_attach(span->trace_id, span->span_id, 1, &span->token);
+}
+
+void truth_hide(struct truth_span *span)
+{
+	spanwise_detach(&span->token);
+}
+
+void truth_close_detached(struct truth_span *span)
+{
+	struct edge edge = read_edge();
+
+	innermost = span->beneath;
+	charge(span, edge.cpu_ns - span->entered_cpu_ns, edge.slack_ns);
+	span->end_ns = edge.real_ns;
+}
+
 static _Thread_local uint64_t wait_began_ns, wait_cpu_ns;
 
 uint64_t truth_now_ns(void)
@@ -238,8 +282,8 @@ static void print_id(const char *key, const uint8_t *id, size_t bytes)
 void truth_print(void)
 {
 	printf("{\"instance_id\":\"%s\"}\n", spanwise_instance_id());
-	for (size_t i = 0; i < span_count; i++) {
-		struct truth_span *span = &spans[i];
+	for (size_t i = 0; i < shared->count; i++) {
+		struct truth_span *span = &shared->spans[i];
 
 		if (span->is_unexported)
 			continue;

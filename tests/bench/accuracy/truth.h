@@ -8,7 +8,8 @@
  *   truth_begin, truth_enter ... truth_leave, truth_end   carried by several threads, or in turns
  *
  * A thread that enters a span carries it, and its ancestors, until it leaves. Nothing is printed
- * before truth_print. Any thread; a span is begun and ended once. */
+ * before truth_print, which also prints what forked children have made. Any thread; a span is begun
+ * and ended once. */
 #pragma once
 
 #include <stdatomic.h>
@@ -47,6 +48,12 @@ void truth_leave(struct truth_span *span);
 struct truth_span *truth_open(const char *name);
 struct truth_span *truth_open_below(const char *name, struct truth_span *parent);
 void truth_close(struct truth_span *span);
+
+/* As open and close, but for the context, which it shows in between. */
+struct truth_span *truth_open_detached(const char *name);
+void truth_show(struct truth_span *span);
+void truth_hide(struct truth_span *span);
+void truth_close_detached(struct truth_span *span);
 
 /* Around a blocking call: what it waited belongs to all spans that the thread carries. */
 void truth_wait_begin(void);

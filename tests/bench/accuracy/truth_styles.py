@@ -58,12 +58,14 @@ class Span:
             span = span.parent
 
     def enter(self, at=None):
+        """From `at` on, where that is exported; else from the attach on: nothing comes between it and the clock."""
+        carried = trace.set_span_in_context(self.span)
         real, self.entered, slack = at or edge()
+        self.token = context.attach(carried)
+        if not at:  # no exported time says when
+            slack += time.thread_time_ns() - self.entered
         self.charge(0, slack)
         self.beneath, local.innermost = getattr(local, "innermost", None), self
-        self.token = context.attach(trace.set_span_in_context(self.span))
-        if not at:  # no exported time says when
-            self.record["cpu_slack_ns"] += time.thread_time_ns() - self.entered
         return self
 
     def leave(self, is_end=False):
@@ -80,17 +82,13 @@ class Span:
         self.record["end_ns"] = real or time.time_ns()
         self.span.end(end_time=self.record["end_ns"])
 
-    def pause(self):
-        """Around an await, with the span attached; the SDK's context takes it off and puts it on again."""
-        self.charge_until(time.thread_time_ns())
-
-    def charge_until(self, cpu):
+    def awaited(self, left, back):
+        """An await between these readings of the CPU clock, with the span attached; the SDK's context took it off
+        and put it on again."""
         local.innermost = self.beneath
-        self.charge(cpu - self.entered, Span.await_ns)
-
-    def resume(self):
+        self.charge(left - self.entered, Span.await_ns)
         self.beneath, local.innermost = getattr(local, "innermost", None), self
-        self.entered = time.thread_time_ns()
+        self.entered = back
 
 
 class opened:
@@ -211,9 +209,10 @@ def event_loop():
         span = begun("task")
         for _ in range(6):
             spin(between(5, 200))
-            span.pause()
-            await asyncio.sleep(0 if numbers.random() < 0.8 else between(20, 200))
-            span.resume()
+            pause = 0 if numbers.random() < 0.8 else between(20, 200)
+            left = time.thread_time_ns()
+            await asyncio.sleep(pause)
+            span.awaited(left, time.thread_time_ns())
         span.end(span.leave(is_end=True))
 
     async def tasks():
