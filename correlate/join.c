@@ -141,8 +141,9 @@ static struct process *owner_here(const struct join *join, uint64_t resource_key
 	return owner;
 }
 
-/* Told by its tags; else by what the resource claims; else by others with the same resource: of
- * this trace, or earlier ones; or by the parent. */
+/* Told by its tags, or those of others of this trace with the same resource (what a resource claims
+ * may be its master's, from before a fork); else by what the resource claims; else by earlier ones
+ * with the same resource; or by the parent. */
 static void find_processes(struct join *join)
 {
 	const struct node *asked = NULL; /* spans of one resource stand together */
@@ -152,15 +153,13 @@ static void find_processes(struct join *join)
 		struct node *node = &join->nodes[i];
 
 		node->process = seen_in(join, node);
-		if (!node->process)
-			node->process = node->span->process;
 		if (node->process)
 			continue;
-		join->is_guessed = true;
+		join->is_guessed |= !node->span->process;
 		if (!asked || asked->span->resource_key != node->span->resource_key)
 			owner = owner_here(join, node->span->resource_key);
 		asked = node;
-		node->process = owner;
+		node->process = owner ? owner : node->span->process;
 		if (!node->process)
 			node->process = learned_owner(join, node);
 	}

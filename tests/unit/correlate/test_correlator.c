@@ -493,6 +493,27 @@ static void a_clone_does_not_take_its_parents_spans(void **state)
 }
 
 /* The probe is back, but has not found this process yet. */
+/* Its resource was made before the fork, and names its master. */
+static void what_a_worker_was_not_seen_with_is_its_own_all_the_same(void **state)
+{
+	struct builder_thread master = { .pid = BUILDER_PID, .tid = BUILDER_PID };
+	struct builder_thread worker = { .pid = 20, .tid = 20 };
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	warm_up(&b, &master);
+	builder_slice(&b, &worker, 0, 1000 * MS, 1002 * MS, 1, 0, FUTEX);
+	builder_slice(&b, &worker, 1004 * MS, 1004 * MS, 1009 * MS, 0, 0, FUTEX);
+	builder_span(&b, 2, 1, 1005 * MS, 1006 * MS);
+	builder_span(&b, 1, 0, 1001 * MS, 1008 * MS);
+	finish(&b, 1100 * MS);
+	assert_int_equal(builder_ledger(&b, 2)->pid, 20);
+	assert_int_equal(builder_ledger(&b, 2)->cpu_ns, 1 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->cpu_self_ns, 4 * MS);
+	correlator_free(b.correlator);
+}
+
 static void a_gap_lasts_until_the_process_is_heard_of_again(void **state)
 {
 	struct builder b;
@@ -556,6 +577,7 @@ int main(void)
 		cmocka_unit_test(a_picture_with_too_many_slices_has_no_hole),
 		cmocka_unit_test(what_a_forked_child_burns_is_told_apart),
 		cmocka_unit_test(a_clone_does_not_take_its_parents_spans),
+		cmocka_unit_test(what_a_worker_was_not_seen_with_is_its_own_all_the_same),
 		cmocka_unit_test(a_gap_lasts_until_the_process_is_heard_of_again),
 		cmocka_unit_test(after_a_gap_a_silent_process_is_unknown),
 	};
