@@ -301,7 +301,8 @@ int join_init(struct join *join, struct model *model, struct trace *trace)
 	join->by_id = arena_alloc(&join->arena, (count + 1) * sizeof(*join->by_id));
 	join->by_start = arena_alloc(&join->arena, (count + 1) * sizeof(*join->by_start));
 	join->max_end = arena_alloc(&join->arena, (count + 1) * sizeof(*join->max_end));
-	if (!join->nodes || !join->by_id || !join->by_start || !join->max_end)
+	join->meaning = arena_alloc(&join->arena, sizeof(*join->meaning));
+	if (!join->nodes || !join->by_id || !join->by_start || !join->max_end || !join->meaning)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count; i++) {
 		join->nodes[i] = (struct node){ .span = &trace->spans[i], .sightings = -1 };

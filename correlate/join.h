@@ -99,6 +99,14 @@ struct segment {
 	uint8_t why;     /* of STATE_RUNNABLE */
 };
 
+/* The tag that was asked for last, and the node with that id: from slice to slice it is the same.
+ */
+struct meaning {
+	const struct event_tag *tag;
+	const struct thread *thread;
+	int32_t node;
+};
+
 struct join {
 	struct model *model;
 	struct trace *trace;
@@ -117,6 +125,7 @@ struct join {
 	struct wait *waits;
 	uint32_t wait_count, wait_cap;
 	struct arena arena;
+	struct meaning *meaning; /* in the arena */
 	uint64_t from_ns, to_ns; /* of all nodes */
 	bool out_of_memory;
 	bool is_guessed; /* whose spans they are, of some */

@@ -57,16 +57,22 @@ static int32_t enclosing(const struct join *join, const struct lane *lane, uint6
 int32_t overlay_meaning(const struct join *join, const struct lane *lane,
 			const struct event_tag *tag, uint64_t time_ns)
 {
+	struct meaning *last = join->meaning;
 	int32_t index;
 
+	if (last->tag == tag && last->thread == lane->thread)
+		return last->node;
 	if (tag_is_none(tag) || !tag_is_of(tag, join->trace->id))
 		return -1;
 	if (time_ns < lane->thread->inherited_until_ns && tag_eq(tag, &lane->thread->inherited_tag))
 		return -1;
 	index = join_find(join, tag->span_id);
-	if (index >= 0)
-		return join->nodes[index].process == lane->process ? index : -1;
-	return enclosing(join, lane, time_ns);
+	if (index < 0)
+		return enclosing(join, lane, time_ns);
+	index = join->nodes[index].process == lane->process ? index : -1;
+	if (!lane->thread->inherited_until_ns)
+		*last = (struct meaning){ tag, lane->thread, index };
+	return index;
 }
 
 void overlay_doubt(struct join *join, int32_t index, int32_t sure_ancestor, uint64_t ns)

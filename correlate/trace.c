@@ -233,7 +233,7 @@ static int append_span(struct model *model, struct trace *trace, const struct tr
 	uint32_t at;
 
 	if (trace->span_count == trace->span_cap) {
-		uint32_t cap = trace->span_cap ? 2 * trace->span_cap : 4;
+		uint32_t cap = trace->span_cap ? 2 * trace->span_cap : 1; /* many have one */
 		struct trace_span *spans = realloc(trace->spans, cap * sizeof(*spans));
 
 		if (!spans)
