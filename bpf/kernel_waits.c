@@ -132,7 +132,7 @@ uint32_t kernel_waits_pick(const struct symbol_table *kernel,
 
 	for (uint32_t i = 0; i + 1 < kernel->count && count < KERNEL_WAITS; i++) {
 		const struct symbol_entry *entry = &kernel->entries[i];
-		uint32_t wait = kernel_waits_of(kernel->names + entry->name);
+		uint32_t wait = kernel_waits_of(symbol_table_name(kernel, entry));
 
 		if (wait)
 			out_waits[count++] = (struct kernel_wait){

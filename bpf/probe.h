@@ -22,6 +22,8 @@ struct probe_options {
 	uint32_t tick_hz;       /* 0: no ticks */
 	uint32_t max_processes; /* that publish at a time */
 	uint32_t thread_bytes;  /* for their threads, 320 bytes each */
+	uint32_t symbol_bytes;  /* for the names of code, as they are kept; 0: 16 MiB */
+	uint32_t table_bytes;   /* for unwind tables; 0: 8 MiB */
 	uint32_t rescan_ms;     /* how often all processes are looked at again */
 	uint32_t stacks_per_s;  /* that one CPU may take; 0: none */
 	uint32_t stack_wait_us; /* in a burst, one for each so long a wait of a thread */

@@ -33,7 +33,7 @@ void python_codes_init(struct python_codes *codes)
 	codes->bytes = 0;
 }
 
-static void clear(struct python_codes *codes)
+void python_codes_clear(struct python_codes *codes)
 {
 	struct known *known;
 	size_t cursor = 0;
@@ -47,8 +47,13 @@ static void clear(struct python_codes *codes)
 
 void python_codes_fini(struct python_codes *codes)
 {
-	clear(codes);
+	python_codes_clear(codes);
 	map_fini(&codes->known);
+}
+
+size_t python_codes_bytes(const struct python_codes *codes)
+{
+	return codes->bytes + map_bytes(&codes->known);
 }
 
 /* ---- lines */
@@ -208,6 +213,24 @@ static void put_character(struct buf *out, uint32_t code)
 	}
 }
 
+/* "interned" takes two bits, or, as some builds from 3.13 on have it, 8 or 16; then come the kind
+ * in three bits, whether it is compact, whether it is ASCII. 0: not a compact text. */
+static unsigned text_kind(uint32_t state, bool *out_is_ascii)
+{
+	static const unsigned shifts[] = { 2, 8, 16 };
+
+	for (size_t i = 0; i < ARRAY_LEN(shifts); i++) {
+		uint32_t interned = state & ((1u << shifts[i]) - 1), rest = state >> shifts[i];
+		unsigned kind = rest & 7;
+
+		if (interned > 3 || !(rest >> 3 & 1) || (kind != 1 && kind != 2 && kind != 4))
+			continue;
+		*out_is_ascii = rest >> 4 & 1;
+		return kind;
+	}
+	return 0;
+}
+
 /* A str object: characters of 1, 2 or 4 bytes, right behind its head. Mended into `out`. */
 static int read_text(int memory_fd, const struct python_layout *layout, uint64_t address, char *out,
 		     size_t cap)
@@ -217,20 +240,21 @@ static int read_text(int memory_fd, const struct python_layout *layout, uint64_t
 	uint32_t state = 0, code;
 	struct buf text;
 	unsigned kind;
+	bool is_ascii = false;
 	int rc = process_memory_read(memory_fd, address + layout->text_length, &length,
 				     sizeof(length));
 
 	if (rc == 0)
 		rc = process_memory_read(memory_fd, address + layout->text_state, &state,
 					 sizeof(state));
-	kind = state >> 2 & 7;
 	if (rc < 0)
 		return rc;
-	if (!(state >> 5 & 1) || (kind != 1 && kind != 2 && kind != 4) || length > 1u << 24)
+	kind = text_kind(state, &is_ascii);
+	if (!kind || length > 1u << 24)
 		return -EBADMSG;
 	skipped = length > MAX_LETTERS ? length - MAX_LETTERS : 0;
 	length -= skipped;
-	address += (state >> 6 & 1 ? layout->text_ascii : layout->text_compact) + skipped * kind;
+	address += (is_ascii ? layout->text_ascii : layout->text_compact) + skipped * kind;
 	rc = process_memory_read(memory_fd, address, letters, length * kind);
 	if (rc < 0)
 		return rc;
@@ -290,7 +314,7 @@ static void keep(struct python_codes *codes, const struct known_key *key, uint64
 	struct known *known;
 
 	if (codes->known.count >= MAX_KNOWN || codes->bytes + frame.len > MAX_BYTES)
-		clear(codes);
+		python_codes_clear(codes);
 	known = map_put(&codes->known, key);
 	if (!known)
 		return;

@@ -19,6 +19,8 @@ struct python_codes {
 
 void python_codes_init(struct python_codes *codes);
 void python_codes_fini(struct python_codes *codes);
+void python_codes_clear(struct python_codes *codes);
+size_t python_codes_bytes(const struct python_codes *codes);
 
 /* Appends the frame (collector/base/frame.h) that `word` (python.h) stands for. `memory_fd`:
  * /proc/PID/mem; -1: the process is gone, what is known must do. False: nothing is known of it; a

@@ -8,11 +8,9 @@
 #include <string.h>
 
 #include "bpf/process_memory.h"
+#include "bpf/python_described.h"
 #include "collector/base/frame.h"
 #include "collector/base/macros.h"
-
-#define LARGE_BYTES (1u << 24) /* of the runtime and an interpreter's state, at most */
-#define SMALL_BYTES 4096       /* of the other structures */
 
 /* ---- the file's symbols */
 
@@ -180,96 +178,6 @@ static int look_up(uint32_t version, struct python_layout *layout)
 	return -ENOTSUP;
 }
 
-/* ---- versions that do: _Py_DebugOffsets, the first thing in the runtime */
-
-/* The words of it that we read, by number; 3.14 has one more in the interpreter's part, and two
- * more in the frame's. */
-struct described {
-	unsigned interpreter, thread, frame, code, bytes, text;
-};
-
-static const struct described described_3_13 = {
-	.interpreter = 6, .thread = 19, .frame = 28, .code = 34, .bytes = 64, .text = 67
-};
-
-#define DESCRIBED_WORDS 72
-#define RUNTIME_INTERPRETERS                                                                       \
-	5 /* in each of them; as are 1 the version, 2 whether it has no GIL                        \
-	   */
-
-/* Offsets that are read: of the interpreter's state, of a small structure, within a frame. */
-static bool is_plausible(const uint64_t *words, const struct described *at)
-{
-	const uint64_t *interpreter = words + at->interpreter, *thread = words + at->thread;
-	const uint64_t *frame = words + at->frame, *code = words + at->code;
-	const uint64_t large[] = { words[RUNTIME_INTERPRETERS], interpreter[2], interpreter[3] };
-	const uint64_t small[] = { thread[2],
-				   thread[4],
-				   thread[5],
-				   code[1],
-				   code[2],
-				   code[3],
-				   code[4],
-				   code[5],
-				   code[9],
-				   words[at->bytes + 1],
-				   words[at->bytes + 2],
-				   words[at->text + 1],
-				   words[at->text + 2],
-				   words[at->text + 3] };
-	const uint64_t in_frame[] = { frame[1], frame[2], frame[3], frame[5] };
-
-	for (size_t i = 0; i < ARRAY_LEN(large); i++)
-		if (large[i] >= LARGE_BYTES)
-			return false;
-	for (size_t i = 0; i < ARRAY_LEN(small); i++)
-		if (small[i] >= SMALL_BYTES)
-			return false;
-	for (size_t i = 0; i < ARRAY_LEN(in_frame); i++)
-		if (in_frame[i] > PYTHON_FRAME_BYTES - 9)
-			return false;
-	return true;
-}
-
-static int read_described(const uint64_t *words, const struct described *at, uint64_t runtime,
-			  struct python_layout *layout)
-{
-	const uint64_t *interpreter = words + at->interpreter, *thread = words + at->thread;
-	const uint64_t *frame = words + at->frame, *code = words + at->code;
-
-	if (!is_plausible(words, at))
-		return -ENOTSUP;
-	layout->kernel = (struct python_process){
-		.interpreters = runtime + words[RUNTIME_INTERPRETERS],
-		.interpreter_next = (uint32_t)interpreter[2],
-		.interpreter_threads = (uint32_t)interpreter[3],
-		.thread_next = (uint16_t)thread[2],
-		.thread_id = (uint16_t)thread[5],
-		.thread_frame = (uint16_t)thread[4],
-		.indirect_frame = PYTHON_DIRECT,
-		.frame_previous = (uint16_t)frame[1],
-		.frame_code = (uint16_t)frame[2],
-		.frame_place = (uint16_t)frame[3],
-		.frame_mark = (uint16_t)frame[5],
-		.frame_bytes = (uint16_t)MAX(MAX(frame[1], frame[2]), MAX(frame[3], frame[5])) + 8,
-		.code_start = (uint16_t)code[9],
-		.form = PYTHON_SHIMS,
-	};
-	layout->code_filename = (uint16_t)code[1];
-	layout->code_name = (uint16_t)code[2];
-	layout->code_qualname = (uint16_t)code[3];
-	layout->code_lines = (uint16_t)code[4];
-	layout->code_first_line = (uint16_t)code[5];
-	layout->bytes_length = (uint16_t)words[at->bytes + 1];
-	layout->bytes_value = (uint16_t)words[at->bytes + 2];
-	layout->text_state = (uint16_t)words[at->text + 1];
-	layout->text_length = (uint16_t)words[at->text + 2];
-	layout->text_ascii = (uint16_t)words[at->text + 3];
-	layout->text_compact = (uint16_t)(words[at->text + 3] + 16);
-	layout->lines = PYTHON_LINES_LOCATIONS;
-	return 0;
-}
-
 /* ---- one process */
 
 static uint32_t version_of(int memory_fd, const struct python_place *place)
@@ -286,7 +194,7 @@ int python_layout_read(int memory_fd, const struct python_place *place,
 		       struct python_layout *out_layout)
 {
 	struct python_layout layout = { 0 };
-	uint64_t words[DESCRIBED_WORDS];
+	uint64_t words[PYTHON_DESCRIBED_WORDS];
 	int rc;
 
 	if (!place->runtime)
@@ -296,9 +204,7 @@ int python_layout_read(int memory_fd, const struct python_place *place,
 		return rc;
 	if (memcmp(words, "xdebugpy", 8) == 0) {
 		layout.version = (uint32_t)words[1] >> 16;
-		rc = layout.version == 0x030d && words[2] == 0
-			     ? read_described(words, &described_3_13, place->runtime, &layout)
-			     : -ENOTSUP;
+		rc = python_described_read(words, place->runtime, memory_fd, &layout);
 	} else {
 		rc = look_up(version_of(memory_fd, place), &layout);
 		layout.kernel.interpreters += place->runtime;

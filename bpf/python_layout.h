@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where CPython of each version keeps what a stack needs: 3.7 to 3.12 by a table of ours, later
- * ones as the interpreter itself describes it (_Py_DebugOffsets). 64-bit builds.
+ * ones as the interpreter itself describes it (python_described.h). 64-bit builds.
  *
  * The interpreter is known by its symbol _PyRuntime, its version by what the runtime or the symbol
  * Py_Version says, before 3.11 by the file's name. Whatever is read is hostile: an offset beyond

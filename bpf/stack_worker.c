@@ -18,7 +18,6 @@
 #include "bpf/kernel_waits.h"
 #include "bpf/probe.h"
 #include "bpf/probe_packet.h"
-#include "bpf/symbol_kernel.h"
 #include "bpf/symbol_open.h"
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
@@ -29,7 +28,7 @@
 #define MAX_TOLD        65536
 #define MAX_NEWS        1024
 #define MAX_STACK_BYTES ((size_t)EVENT_MAX_FRAMES * 2200)
-#define CACHE_BYTES     ((size_t)32 << 20) /* of symbols */
+#define SYMBOL_BYTES    ((size_t)16 << 20) /* unless told otherwise */
 
 enum process_change { PROCESS_MAPPED, PROCESS_OTHER_PROGRAM, PROCESS_GONE };
 
@@ -173,7 +172,7 @@ static void note_python(struct stack_worker *worker, uint32_t pid, const struct 
 		return;
 	worker->told_python = true;
 	snprintf(message.text, sizeof(message.text),
-		 "process %u runs a Python whose frames are not read (3.7 to 3.13 with a GIL are): "
+		 "process %u runs a Python whose frames are not read (those of CPython 3.7 and later are): "
 		 "its stacks show the interpreter's own functions (%s)",
 		 pid, place->module);
 	probe_packet_send(worker->socket_fd, &message, -1, -1);
@@ -276,18 +275,17 @@ static bool nap(struct stack_worker *worker)
 
 /* From now on the kernel half knows what some of the kernel's functions wait for; without, reasons
  * stay open. */
-static void tell_kernel_waits(struct stack_worker *worker)
+static void tell_kernel_waits(const struct symbol_table *kernel, void *arg)
 {
-	struct symbol_table kernel = { 0 };
+	struct stack_worker *worker = arg;
 	struct kernel_wait *waits = malloc(KERNEL_WAITS * sizeof(*waits));
 
-	if (waits && symbol_kernel_read(&kernel) == 0) {
-		kernel_waits_pick(&kernel, waits);
-		for (uint32_t i = 0; i < KERNEL_WAITS; i++)
-			bpf_map_update_elem(worker->kernel_waits_fd, &i, &waits[i], BPF_ANY);
-	}
+	if (!waits)
+		return;
+	kernel_waits_pick(kernel, waits);
+	for (uint32_t i = 0; i < KERNEL_WAITS; i++)
+		bpf_map_update_elem(worker->kernel_waits_fd, &i, &waits[i], BPF_ANY);
 	free(waits);
-	symbol_table_fini(&kernel);
 }
 
 static void *run(void *arg)
@@ -295,7 +293,7 @@ static void *run(void *arg)
 	struct stack_worker *worker = arg;
 
 	pthread_setname_np(pthread_self(), "stacks");
-	tell_kernel_waits(worker);
+	symbolizer_look_at_kernel(worker->symbolizer, mono_ns());
 	do {
 		worker->now_ns = mono_ns();
 		take_news(worker);
@@ -319,7 +317,7 @@ static void free_worker(struct stack_worker *worker)
 }
 
 int stack_worker_start(int stacks_fd, const struct unwind_load_fds *tables, int socket_fd,
-		       struct stack_worker **out_worker)
+		       size_t symbol_bytes, struct stack_worker **out_worker)
 {
 	struct stack_worker *worker = calloc(1, sizeof(*worker));
 	pthread_condattr_t monotonic;
@@ -337,7 +335,9 @@ int stack_worker_start(int stacks_fd, const struct unwind_load_fds *tables, int 
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&worker->wake, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-	rc = symbolizer_new(CACHE_BYTES, &worker->symbolizer);
+	rc = symbolizer_new(symbol_bytes ? symbol_bytes : SYMBOL_BYTES, &worker->symbolizer);
+	if (rc == 0)
+		symbolizer_on_kernel(worker->symbolizer, tell_kernel_waits, worker);
 	if (rc == 0 && unwind_load_new(tables, &worker->tables) == 0)
 		symbolizer_on_maps(worker->symbolizer, on_maps, worker);
 	if (rc == 0) {

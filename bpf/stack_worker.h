@@ -15,9 +15,9 @@
 struct stack_worker;
 
 /* `stacks_fd`: the ring; `tables`: where unwind tables go; `socket_fd`: where messages go. All are
- * the caller's and outlive it. */
+ * the caller's and outlive it. `symbol_bytes`: for names that are kept; 0: 16 MiB. */
 int stack_worker_start(int stacks_fd, const struct unwind_load_fds *tables, int socket_fd,
-		       struct stack_worker **out_worker);
+		       size_t symbol_bytes, struct stack_worker **out_worker);
 void stack_worker_stop(struct stack_worker *worker);
 
 /* From any thread: a process is followed from now on or has mapped something, has become another

@@ -18,12 +18,13 @@
 struct node {
 	struct symbol_file file;
 	uint64_t used; /* when it was last asked for, in calls */
+	uint32_t keys; /* that lead to it; with the last one it goes */
 	size_t bytes;
 	int error;
 };
 
 struct symbol_files {
-	struct map by_key; /* symbol_file_key -> struct node *, owned */
+	struct map by_key; /* symbol_file_key -> struct node *; copies have the same one */
 	size_t limit_bytes, bytes;
 	uint64_t calls;
 };
@@ -46,6 +47,15 @@ static void free_node(struct node *node)
 	free(node);
 }
 
+/* True: it is gone. */
+static bool leave_node(struct node *node)
+{
+	if (--node->keys)
+		return false;
+	free_node(node);
+	return true;
+}
+
 void symbol_files_free(struct symbol_files *files)
 {
 	size_t cursor = 0;
@@ -55,7 +65,7 @@ void symbol_files_free(struct symbol_files *files)
 	if (!files)
 		return;
 	while ((slot = map_next(&files->by_key, &cursor, &key)))
-		free_node(*slot);
+		leave_node(*slot);
 	map_fini(&files->by_key);
 	free(files);
 }
@@ -92,6 +102,7 @@ int symbol_file_read(struct symbol_file *file, int fd, int root_fd, const char *
 		return rc;
 	}
 	symbol_table_sort(&file->functions);
+	symbol_table_pack(&file->functions);
 	return 0;
 }
 
@@ -116,26 +127,26 @@ int symbol_file_vaddr(const struct symbol_file *file, uint64_t offset, uint64_t 
 
 /* ---- all of them */
 
-static void drop_oldest(struct symbol_files *files)
+bool symbol_files_drop(struct symbol_files *files)
 {
-	const struct symbol_file_key *oldest_key = NULL;
 	struct node *oldest = NULL, **slot;
 	struct symbol_file_key copy;
-	size_t cursor = 0;
-	const void *key;
+	size_t cursor = 0, bytes;
+	const void *key; /* as it lies in the map: not aligned */
 
 	while ((slot = map_next(&files->by_key, &cursor, &key))) {
 		if (oldest && (*slot)->used >= oldest->used)
 			continue;
 		oldest = *slot;
-		oldest_key = key;
+		memcpy(&copy, key, sizeof(copy));
 	}
 	if (!oldest)
-		return;
-	copy = *oldest_key;
-	files->bytes -= oldest->bytes;
+		return false;
+	bytes = oldest->bytes;
 	map_delete(&files->by_key, &copy);
-	free_node(oldest);
+	if (leave_node(oldest))
+		files->bytes -= bytes;
+	return true;
 }
 
 static int key_of(int fd, struct symbol_file_key *out_key)
@@ -154,26 +165,60 @@ static int key_of(int fd, struct symbol_file_key *out_key)
 	return 0;
 }
 
+/* The same code under the same names; who says so is the files' contents, not what they claim to
+ * be. */
+static bool is_copy(const struct node *a, const struct node *b)
+{
+	const struct symbol_file *x = &a->file, *y = &b->file;
+
+	return a->error == b->error && x->load_count == y->load_count &&
+	       memcmp(x->loads, y->loads, sizeof(x->loads)) == 0 &&
+	       x->build_id_bytes == y->build_id_bytes &&
+	       memcmp(x->build_id, y->build_id, sizeof(x->build_id)) == 0 &&
+	       symbol_table_equals(&x->functions, &y->functions);
+}
+
+/* `node`, or, if there is one like it, that one; the other is freed. */
+static struct node *unite(struct symbol_files *files, struct node *node)
+{
+	struct node **slot;
+	size_t cursor = 0;
+	const void *key;
+
+	while ((slot = map_next(&files->by_key, &cursor, &key))) {
+		if (!is_copy(*slot, node))
+			continue;
+		free_node(node);
+		return *slot;
+	}
+	return node;
+}
+
 static struct node *add(struct symbol_files *files, const struct symbol_file_key *key, int fd,
 			int root_fd, const char *path)
 {
-	struct node *node = calloc(1, sizeof(*node)), **slot;
+	struct node *node = calloc(1, sizeof(*node)), *known, **slot;
 
 	if (!node)
 		return NULL;
 	node->error = symbol_file_read(&node->file, fd, root_fd, path);
 	node->bytes = sizeof(*node) + symbol_table_bytes(&node->file.functions);
-	while (files->by_key.count && (files->bytes + node->bytes > files->limit_bytes ||
-				       files->by_key.count >= MAX_FILES))
-		drop_oldest(files);
+	known = unite(files, node);
+	known->used = files->calls + 1; /* so that it is not the one that goes */
+	while (files->by_key.count > (known == node ? 0u : 1u) &&
+	       (files->by_key.count >= MAX_FILES ||
+		(known == node && files->bytes + node->bytes > files->limit_bytes)))
+		symbol_files_drop(files);
 	slot = map_put(&files->by_key, key);
 	if (!slot) {
-		free_node(node);
+		if (known == node)
+			free_node(node);
 		return NULL;
 	}
-	*slot = node;
-	files->bytes += node->bytes;
-	return node;
+	*slot = known;
+	if (known->keys++ == 0)
+		files->bytes += known->bytes;
+	return known;
 }
 
 int symbol_files_get(struct symbol_files *files, int fd, int root_fd, const char *path,

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files that processes execute, with their functions: each read once, kept while there is room.
  *
- * A file is known by device, inode, time of change and size. Beyond the limit of bytes the one that
- * was not asked for the longest goes. One thread. Errors as in symbol_sections.h; a file that could
- * not be read is remembered as such. */
+ * A file is known by device, inode, time of change and size; copies of one, as containers have
+ * them, share what was read. Beyond the limit of bytes the one that was not asked for the longest
+ * goes. One thread. Errors as in symbol_sections.h; a file that could not be read is remembered as
+ * such. */
 #pragma once
+
+#include <stdbool.h>
 
 #include "bpf/symbol_table.h"
 
@@ -36,6 +39,8 @@ const struct symbol_file *symbol_files_recall(struct symbol_files *files,
 
 /* The file's own address of what lies at `offset` in it. -ENOENT: not code. */
 int symbol_file_vaddr(const struct symbol_file *file, uint64_t offset, uint64_t *out_vaddr);
+/* The one that was not asked for the longest; false: there is none. */
+bool symbol_files_drop(struct symbol_files *files);
 size_t symbol_files_bytes(const struct symbol_files *files);
 
 /* Reads the functions of a file, for the cache and for tests. */

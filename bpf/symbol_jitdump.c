@@ -138,8 +138,7 @@ int symbol_jitdump_read(struct symbol_perf_map *map, int fd)
 	}
 	if (map->read_bytes == 0)
 		rc = take_head(map, fd, bytes);
-	while (rc == 1 && symbol_perf_map_bytes(map) < PERF_MAP_MEMORY_BYTES &&
-	       map->read_bytes < bytes) {
+	while (rc == 1 && !symbol_perf_map_is_full(map) && map->read_bytes < bytes) {
 		rc = take_record(map, fd, bytes);
 		found |= rc == 1;
 	}

@@ -65,6 +65,7 @@ int symbol_maps_take(struct symbol_maps *maps, char *line)
 	if (!mapping.path)
 		return -ENOMEM;
 	*place = mapping;
+	maps->path_bytes += strlen(mapping.path) + 1;
 	maps->count++;
 	return 0;
 }
@@ -96,6 +97,11 @@ int symbol_maps_read(struct symbol_maps *maps, int directory_fd)
 	symbol_maps_fini(maps);
 	*maps = found;
 	return 0;
+}
+
+size_t symbol_maps_bytes(const struct symbol_maps *maps)
+{
+	return maps->cap * sizeof(*maps->mappings) + maps->path_bytes;
 }
 
 struct symbol_mapping *symbol_maps_find(const struct symbol_maps *maps, uint64_t address)

@@ -24,6 +24,7 @@ struct symbol_mapping {
 struct symbol_maps {
 	struct symbol_mapping *mappings; /* owned */
 	uint32_t count, cap;
+	size_t path_bytes;
 };
 
 /* Takes one line without its newline; for symbol_maps_read and for tests. -ENOMEM; others are
@@ -33,4 +34,5 @@ int symbol_maps_take(struct symbol_maps *maps, char *line);
 /* `directory_fd`: /proc/PID. Replaces what was there. -ESRCH: no process, or nothing mapped. */
 int symbol_maps_read(struct symbol_maps *maps, int directory_fd);
 void symbol_maps_fini(struct symbol_maps *maps);
+size_t symbol_maps_bytes(const struct symbol_maps *maps);
 struct symbol_mapping *symbol_maps_find(const struct symbol_maps *maps, uint64_t address);

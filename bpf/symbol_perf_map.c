@@ -18,12 +18,20 @@ void symbol_perf_map_fini(struct symbol_perf_map *map)
 {
 	symbol_table_fini(&map->table);
 	free(map->places);
-	*map = (struct symbol_perf_map){ 0 };
+	*map = (struct symbol_perf_map){ .most_bytes = map->most_bytes };
 }
 
 size_t symbol_perf_map_bytes(const struct symbol_perf_map *map)
 {
 	return symbol_table_bytes(&map->table) + map->places_cap * sizeof(*map->places);
+}
+
+bool symbol_perf_map_is_full(const struct symbol_perf_map *map)
+{
+	size_t most = map->most_bytes ? MIN(map->most_bytes, PERF_MAP_MEMORY_BYTES)
+				      : PERF_MAP_MEMORY_BYTES;
+
+	return symbol_perf_map_bytes(map) >= most;
 }
 
 static void take_line(struct symbol_perf_map *map, const char *line, size_t bytes)
@@ -169,8 +177,7 @@ int symbol_perf_map_read(struct symbol_perf_map *map, int fd)
 	piece = malloc(READ_BYTES);
 	if (!piece)
 		return -ENOMEM;
-	while (map->read_bytes < PERF_MAP_MAX_BYTES &&
-	       symbol_perf_map_bytes(map) < PERF_MAP_MEMORY_BYTES) {
+	while (map->read_bytes < PERF_MAP_MAX_BYTES && !symbol_perf_map_is_full(map)) {
 		ssize_t n = pread(fd, piece, READ_BYTES, (off_t)map->read_bytes);
 		size_t used = n > 0 ? symbol_perf_map_parse(map, piece, (size_t)n) : 0;
 

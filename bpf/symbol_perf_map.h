@@ -6,6 +6,8 @@
  * Only what is new is read, and no more than the limits: the process writes what it likes. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "bpf/symbol_table.h"
 
 #define PERF_MAP_MAX_BYTES    ((uint64_t)64 << 20) /* of the file */
@@ -24,10 +26,12 @@ struct symbol_perf_map {
 	uint32_t moves;      /* of a jitdump's code */
 	uint64_t read_bytes; /* of the file */
 	uint64_t inode;      /* of the file that was read; another one starts anew */
+	size_t most_bytes;   /* of memory, if less than PERF_MAP_MEMORY_BYTES; 0: that */
 };
 
 void symbol_perf_map_fini(struct symbol_perf_map *map);
 size_t symbol_perf_map_bytes(const struct symbol_perf_map *map);
+bool symbol_perf_map_is_full(const struct symbol_perf_map *map);
 
 /* Reads what was appended. `fd`: the file. 0: nothing new; 1: something. */
 int symbol_perf_map_read(struct symbol_perf_map *map, int fd);

@@ -6,11 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/base/compress.h"
 #include "collector/base/macros.h"
 
 #define MAX_NAME_BYTES 4096
 #define RANK_SHIFT     30 /* SYMBOLS_MAX_BYTES needs fewer bits */
 #define NAME_MASK      ((1u << RANK_SHIFT) - 1)
+
+/* A block is what one lookup decompresses; names do not reach over its end. */
+#define PACK_LEAST_BYTES (32u << 10) /* less is not worth it */
+#define BLOCK_BITS       14
+#define BLOCK_BYTES      (1u << BLOCK_BITS)
+#define PACK_LEVEL       3
 
 enum rank { RANK_GLOBAL = 0, RANK_WEAK, RANK_LOCAL, RANK_OTHER };
 
@@ -173,10 +180,154 @@ void symbol_table_sort(struct symbol_table *table)
 	table->count = kept;
 }
 
+/* ---- names in little memory */
+
+struct symbol_block {
+	uint32_t packed; /* where it begins */
+	uint32_t bytes;  /* once it is open */
+};
+
+struct symbol_pack {
+	struct buf packed;
+	struct symbol_block *blocks; /* owned; one more than there are, for the last one's end */
+	uint32_t count, open;        /* open == count: none is */
+	char names[BLOCK_BYTES];     /* of the open one */
+};
+
+static void free_pack(struct symbol_pack *pack)
+{
+	if (!pack)
+		return;
+	buf_fini(&pack->packed);
+	free(pack->blocks);
+	free(pack);
+}
+
+static int close_block(struct symbol_pack *pack, struct compress_packer *packer, uint32_t bytes)
+{
+	int rc = compress_pack(packer, (struct str){ pack->names, bytes }, &pack->packed);
+
+	pack->blocks[pack->count++].bytes = bytes;
+	pack->blocks[pack->count].packed = (uint32_t)pack->packed.len;
+	return rc;
+}
+
+/* The places of names in the pack are told in `places`, one an entry. */
+static int fill_pack(const struct symbol_table *table, struct symbol_pack *pack,
+		     struct compress_packer *packer, uint32_t *places)
+{
+	uint32_t at = 0;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < table->count && rc == 0; i++) {
+		const char *name = table->names + table->entries[i].name;
+		uint32_t bytes = (uint32_t)strnlen(name, MAX_NAME_BYTES - 1);
+
+		if (at + bytes + 1 > BLOCK_BYTES) {
+			rc = close_block(pack, packer, at);
+			at = 0;
+		}
+		places[i] = pack->count << BLOCK_BITS | at;
+		memcpy(pack->names + at, name, bytes);
+		pack->names[at + bytes] = '\0';
+		at += bytes + 1;
+	}
+	if (rc == 0)
+		rc = close_block(pack, packer, at);
+	pack->open = pack->count;
+	return rc;
+}
+
+static struct symbol_pack *new_pack(const struct symbol_table *table)
+{
+	struct symbol_pack *pack = calloc(1, sizeof(*pack));
+	/* a block is closed with no more than one name's length left of it */
+	uint32_t most = table->names_bytes / (BLOCK_BYTES - MAX_NAME_BYTES) + 2;
+
+	if (!pack)
+		return NULL;
+	buf_init(&pack->packed, 0);
+	pack->blocks = calloc(most + 1, sizeof(*pack->blocks));
+	if (pack->blocks)
+		return pack;
+	free_pack(pack);
+	return NULL;
+}
+
+static void shrink(struct symbol_table *table)
+{
+	void *less = table->count ? realloc(table->entries, table->count * sizeof(*table->entries))
+				  : NULL;
+
+	if (!less)
+		return;
+	table->entries = less;
+	table->cap = table->count;
+}
+
+static void shrink_pack(struct symbol_pack *pack)
+{
+	char *less = realloc(pack->packed.data, pack->packed.len);
+
+	if (!less)
+		return;
+	pack->packed.data = less;
+	pack->packed.cap = pack->packed.len;
+}
+
+/* What cannot be packed stays as it is. */
+void symbol_table_pack(struct symbol_table *table)
+{
+	struct compress_packer *packer;
+	struct symbol_pack *pack;
+	uint32_t *places;
+
+	shrink(table);
+	if (table->pack || table->names_bytes < PACK_LEAST_BYTES)
+		return;
+	packer = compress_packer_new(PACK_LEVEL);
+	pack = new_pack(table);
+	places = reallocarray(NULL, table->count + 1, sizeof(*places));
+	if (packer && pack && places && fill_pack(table, pack, packer, places) == 0) {
+		for (uint32_t i = 0; i < table->count; i++)
+			table->entries[i].name = places[i];
+		free(table->names);
+		table->names = NULL;
+		table->names_bytes = table->names_cap = 0;
+		table->pack = pack;
+		shrink_pack(pack);
+		pack = NULL;
+	}
+	compress_packer_free(packer);
+	free_pack(pack);
+	free(places);
+}
+
+static const char *name_in_pack(struct symbol_pack *pack, uint32_t place)
+{
+	uint32_t number = place >> BLOCK_BITS;
+	const struct symbol_block *block = &pack->blocks[number];
+	struct str packed = { pack->packed.data + block->packed, block[1].packed - block->packed };
+
+	if (number != pack->open) {
+		pack->open = pack->count;
+		if (compress_unpack(packed, pack->names, block->bytes) < 0)
+			return ""; /* no memory for it */
+		pack->open = number;
+	}
+	return pack->names + (place & (BLOCK_BYTES - 1));
+}
+
+const char *symbol_table_name(const struct symbol_table *table, const struct symbol_entry *entry)
+{
+	return table->pack ? name_in_pack(table->pack, entry->name) : table->names + entry->name;
+}
+
 void symbol_table_fini(struct symbol_table *table)
 {
 	free(table->entries);
 	free(table->names);
+	free_pack(table->pack);
 	*table = (struct symbol_table){ 0 };
 }
 
@@ -198,10 +349,30 @@ const char *symbol_table_find(const struct symbol_table *table, uint64_t address
 	entry = &table->entries[low - 1];
 	if (entry->size && address - entry->start >= entry->size)
 		return NULL;
-	return table->names + entry->name;
+	return symbol_table_name(table, entry);
+}
+
+static struct str names_of(const struct symbol_table *table)
+{
+	return table->pack ? buf_str(&table->pack->packed)
+			   : (struct str){ table->names, table->names_bytes };
+}
+
+/* The same names in the same order are packed to the same bytes. */
+bool symbol_table_equals(const struct symbol_table *a, const struct symbol_table *b)
+{
+	return a->count == b->count && !a->pack == !b->pack && str_eq(names_of(a), names_of(b)) &&
+	       (a->count == 0 ||
+		memcmp(a->entries, b->entries, a->count * sizeof(*a->entries)) == 0);
 }
 
 size_t symbol_table_bytes(const struct symbol_table *table)
 {
-	return table->cap * sizeof(*table->entries) + table->names_cap;
+	const struct symbol_pack *pack = table->pack;
+	size_t bytes = table->cap * sizeof(*table->entries) + table->names_cap;
+
+	if (pack)
+		bytes += sizeof(*pack) + pack->packed.cap +
+			 (pack->count + 1) * sizeof(*pack->blocks);
+	return bytes;
 }

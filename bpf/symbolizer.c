@@ -12,13 +12,12 @@
 
 #include "bpf/python_code.h"
 #include "bpf/symbol_file.h"
-#include "bpf/symbol_jitdump.h"
+#include "bpf/symbol_jit.h"
 #include "bpf/symbol_kernel.h"
 #include "bpf/symbol_maps.h"
 #include "bpf/symbol_merge.h"
 #include "bpf/symbol_name.h"
 #include "bpf/symbol_open.h"
-#include "bpf/symbol_perf_map.h"
 #include "collector/base/frame.h"
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
@@ -28,7 +27,6 @@
 #define REREAD_NS     NS_PER_SEC
 #define MEET_NS       (200 * NS_PER_MS)
 #define FIRST_KERNEL  (1ull << 63)
-#define JIT_BYTES     ((size_t)32 << 20) /* of perf maps and jitdumps */
 
 struct process {
 	uint32_t pid;
@@ -36,22 +34,21 @@ struct process {
 	uid_t uid; /* the effective one */
 	bool root_is_ours;
 	struct symbol_maps maps;
-	struct symbol_perf_map perf_map, jitdump;
+	struct symbol_jit jit;
 	struct python_layout *python; /* owned; NULL: it runs no Python that we know */
 	uint64_t read_ns;             /* when the maps were read last; 0: never */
-	uint64_t perf_ns;             /* ... the perf map */
+	uint64_t jit_ns;              /* ... what names its run-time code */
 	uint64_t asked_ns;
 };
 
 struct symbolizer {
 	struct map processes; /* pid -> struct process *, owned */
 	struct symbol_files *files;
-	struct symbol_table kernel; /* read when first needed */
-	bool kernel_read;
+	struct symbol_kernel kernel;
+	size_t limit_bytes; /* of all that is kept */
 	struct symbol_file vdso;
 	bool vdso_read;
 	struct python_codes codes;
-	size_t jit_bytes;          /* of all processes, when one was read last */
 	struct symbol_merge merge; /* scratch, as the next */
 	struct buf name;
 	void (*on_maps)(uint32_t pid, const struct symbol_maps *maps, void *arg);
@@ -66,7 +63,8 @@ int symbolizer_new(size_t limit_bytes, struct symbolizer **out_symbolizer)
 
 	if (!symbolizer)
 		return -ENOMEM;
-	rc = symbol_files_new(limit_bytes, &symbolizer->files);
+	symbolizer->limit_bytes = limit_bytes;
+	rc = symbol_files_new(limit_bytes / 2, &symbolizer->files);
 	if (rc < 0) {
 		free(symbolizer);
 		return rc;
@@ -82,8 +80,7 @@ int symbolizer_new(size_t limit_bytes, struct symbolizer **out_symbolizer)
 static void free_process(struct process *process)
 {
 	symbol_maps_fini(&process->maps);
-	symbol_perf_map_fini(&process->perf_map);
-	symbol_perf_map_fini(&process->jitdump);
+	symbol_jit_fini(&process->jit);
 	free(process->python);
 	free(process);
 }
@@ -100,7 +97,7 @@ void symbolizer_free(struct symbolizer *symbolizer)
 		free_process(*slot);
 	map_fini(&symbolizer->processes);
 	symbol_files_free(symbolizer->files);
-	symbol_table_fini(&symbolizer->kernel);
+	symbol_kernel_fini(&symbolizer->kernel);
 	symbol_file_fini(&symbolizer->vdso);
 	buf_fini(&symbolizer->name);
 	python_codes_fini(&symbolizer->codes);
@@ -201,6 +198,19 @@ void symbolizer_on_maps(struct symbolizer *symbolizer,
 	symbolizer->arg = arg;
 }
 
+void symbolizer_on_kernel(struct symbolizer *symbolizer,
+			  void (*on_read)(const struct symbol_table *table, void *arg), void *arg)
+{
+	symbolizer->kernel.on_read = on_read;
+	symbolizer->kernel.arg = arg;
+}
+
+void symbolizer_look_at_kernel(struct symbolizer *symbolizer, uint64_t now_ns)
+{
+	symbol_kernel_read(&symbolizer->kernel, now_ns);
+	symbol_kernel_drop(&symbolizer->kernel);
+}
+
 void symbolizer_python(struct symbolizer *symbolizer, uint32_t pid,
 		       const struct python_layout *layout)
 {
@@ -284,95 +294,23 @@ static const struct symbol_file *vdso_of(struct symbolizer *symbolizer)
 	return &symbolizer->vdso;
 }
 
-/* Anybody may put a file into /tmp: names of somebody's code are told by himself, or by root. */
-static bool is_its_own(const struct process *process, int fd)
-{
-	struct stat status;
-
-	return fstat(fd, &status) == 0 && (status.st_uid == process->uid || status.st_uid == 0);
-}
-
-/* Opens it by the name that perf gave it, in the process's own pid and mount namespaces. */
-static void read_perf_map(struct process *process, int directory_fd)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "root/tmp/perf-%u.map", process->ns_pid);
-	fd = openat(directory_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	if (is_its_own(process, fd))
-		symbol_perf_map_read(&process->perf_map, fd);
-	close(fd);
-}
-
-static void read_jitdump(struct process *process, int directory_fd)
-{
-	int root_fd = symbol_open_root(directory_fd), fd = -1;
-
-	for (uint32_t i = 0; i < process->maps.count && fd < 0; i++) {
-		if (symbol_jitdump_is(process->maps.mappings[i].path))
-			fd = symbol_open_file(directory_fd, root_fd, &process->maps.mappings[i]);
-	}
-	if (fd >= 0) {
-		symbol_jitdump_read(&process->jitdump, fd);
-		close(fd);
-	}
-	if (root_fd >= 0)
-		close(root_fd);
-}
-
-static const char *find_jit(struct process *process, uint64_t address)
-{
-	const char *name = symbol_perf_map_find(&process->perf_map, address);
-
-	return name ? name : symbol_perf_map_find(&process->jitdump, address);
-}
-
-static size_t jit_bytes(const struct process *process)
-{
-	return symbol_perf_map_bytes(&process->perf_map) + symbol_perf_map_bytes(&process->jitdump);
-}
-
-/* Keeps all of them together within JIT_BYTES: others than `kept` go, to be read again. */
-static void drop_jit(struct symbolizer *symbolizer, const struct process *kept)
-{
-	struct process **slot;
-	size_t cursor = 0, bytes = 0;
-	const void *key;
-
-	while ((slot = map_next(&symbolizer->processes, &cursor, &key)))
-		bytes += jit_bytes(*slot);
-	cursor = 0;
-	while (bytes > JIT_BYTES && (slot = map_next(&symbolizer->processes, &cursor, &key))) {
-		if (*slot == kept)
-			continue;
-		bytes -= jit_bytes(*slot);
-		symbol_perf_map_fini(&(*slot)->perf_map);
-		symbol_perf_map_fini(&(*slot)->jitdump);
-	}
-	symbolizer->jit_bytes = bytes;
-}
-
 static const char *jit_name(struct symbolizer *symbolizer, struct process *process,
 			    uint64_t address, uint64_t now_ns)
 {
-	const char *name = find_jit(process, address);
-	int directory_fd;
+	const char *name = symbol_jit_find(&process->jit, address);
+	struct symbol_jit_owner owner = { .ns_pid = process->ns_pid,
+					  .uid = process->uid,
+					  .maps = &process->maps };
 
-	if (name || process->perf_ns + REREAD_NS > now_ns)
+	if (name || process->jit_ns + REREAD_NS > now_ns)
 		return name;
-	process->perf_ns = now_ns;
-	directory_fd = symbol_open_process(process->pid);
-	if (directory_fd < 0)
+	process->jit_ns = now_ns;
+	owner.directory_fd = symbol_open_process(process->pid);
+	if (owner.directory_fd < 0)
 		return NULL;
-	read_perf_map(process, directory_fd);
-	read_jitdump(process, directory_fd);
-	close(directory_fd);
-	name = find_jit(process, address);
-	drop_jit(symbolizer, process);
-	return name;
+	symbol_jit_read(&process->jit, &owner, symbolizer->limit_bytes / 2);
+	close(owner.directory_fd);
+	return symbol_jit_find(&process->jit, address);
 }
 
 static struct str demangled(struct symbolizer *symbolizer, const char *name)
@@ -392,45 +330,6 @@ static void take_native(struct symbolizer *symbolizer, const struct process *pro
 	frame_put(&merge->encoded, frame);
 	symbol_merge_native(merge, offset, frame,
 			    process && process->python ? process->python->module : NULL);
-}
-
-/* What stands between the wait and us. */
-static bool is_scheduler(const char *name)
-{
-	static const char *const prefixes[] = { "bpf_",        "__bpf_",     "__traceiter_",
-						"__schedule",  "schedule",   "preempt_schedule",
-						"perf_trace_", "trampoline_" };
-
-	for (size_t i = 0; name && i < ARRAY_LEN(prefixes); i++)
-		if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
-			return true;
-	return false;
-}
-
-/* Return addresses, all but the innermost. */
-static void put_kernel(struct symbolizer *symbolizer, const uint64_t *addresses, uint32_t count,
-		       struct buf *out)
-{
-	bool is_inside = false; /* past the scheduler */
-
-	if (count && !symbolizer->kernel_read) {
-		symbol_kernel_read(&symbolizer->kernel);
-		symbolizer->kernel_read = true;
-	}
-	for (uint32_t i = 0; i < count; i++) {
-		struct frame frame = { .kind = FRAME_KERNEL,
-				       .address = addresses[i],
-				       .module = STR("[kernel]") };
-		const char *name = symbol_table_find(&symbolizer->kernel, addresses[i] - (i > 0));
-
-		symbolizer->stats.frames++;
-		symbolizer->stats.unnamed += !name;
-		if (!is_inside && is_scheduler(name))
-			continue;
-		is_inside = true;
-		frame.name = name ? str_of(name) : (struct str){ 0 };
-		frame_put(out, &frame);
-	}
 }
 
 /* In place of the frames that are missing, why they are. */
@@ -518,6 +417,72 @@ static void take_python(struct symbolizer *symbolizer, struct process *process,
 		close(memory_fd);
 }
 
+/* ---- bounds */
+
+static size_t process_bytes(const struct process *process)
+{
+	return sizeof(*process) + symbol_maps_bytes(&process->maps) +
+	       symbol_jit_bytes(&process->jit);
+}
+
+static size_t bytes_of(const struct symbolizer *symbolizer)
+{
+	size_t bytes = symbol_files_bytes(symbolizer->files) +
+		       symbol_table_bytes(&symbolizer->kernel.table) +
+		       python_codes_bytes(&symbolizer->codes) + map_bytes(&symbolizer->processes);
+	struct process **slot;
+	size_t cursor = 0;
+	const void *key;
+
+	while ((slot = map_next(&symbolizer->processes, &cursor, &key)))
+		bytes += process_bytes(*slot);
+	return bytes;
+}
+
+/* The names of run-time code first, then the process itself: of the one that nobody has asked for
+ * for the longest. False: only `kept` is left. */
+static bool drop_oldest_process(struct symbolizer *symbolizer, const struct process *kept,
+				bool names_only)
+{
+	struct process *oldest = NULL, **slot;
+	size_t cursor = 0;
+	const void *key;
+
+	while ((slot = map_next(&symbolizer->processes, &cursor, &key))) {
+		if (*slot == kept || (names_only && symbol_jit_bytes(&(*slot)->jit) == 0))
+			continue;
+		if (!oldest || (*slot)->asked_ns < oldest->asked_ns)
+			oldest = *slot;
+	}
+	if (!oldest)
+		return false;
+	if (names_only)
+		symbol_jit_fini(&oldest->jit);
+	else
+		symbolizer_forget(symbolizer, oldest->pid);
+	return true;
+}
+
+/* Everything can be read again, at some cost, but what is of a process that is gone: that goes
+ * last. */
+static void make_room(struct symbolizer *symbolizer, const struct process *kept)
+{
+	size_t most = symbolizer->limit_bytes;
+
+	if (bytes_of(symbolizer) <= most)
+		return;
+	while (bytes_of(symbolizer) > most && drop_oldest_process(symbolizer, kept, true))
+		;
+	while (bytes_of(symbolizer) > most && symbol_files_drop(symbolizer->files))
+		;
+	if (bytes_of(symbolizer) > most)
+		symbol_kernel_drop(&symbolizer->kernel);
+	if (bytes_of(symbolizer) > most)
+		python_codes_clear(&symbolizer->codes);
+	while (bytes_of(symbolizer) > most && drop_oldest_process(symbolizer, kept, false))
+		;
+}
+
 void symbolizer_put(struct symbolizer *symbolizer, const struct event_stack *stack, uint64_t now_ns,
 		    struct buf *out)
 {
@@ -529,7 +494,8 @@ void symbolizer_put(struct symbolizer *symbolizer, const struct event_stack *sta
 	symbol_merge_clear(&symbolizer->merge);
 	while (first_kernel > 0 && addresses[first_kernel - 1] >= FIRST_KERNEL)
 		first_kernel--;
-	put_kernel(symbolizer, addresses + first_kernel, count - first_kernel, out);
+	symbol_kernel_put(&symbolizer->kernel, addresses + first_kernel, count - first_kernel,
+			  now_ns, out);
 	while (first_python < first_kernel && !PYTHON_IS_WORD(addresses[first_python]))
 		first_python++;
 	for (uint32_t i = 0; i < first_python && process; i++)
@@ -539,12 +505,13 @@ void symbolizer_put(struct symbolizer *symbolizer, const struct event_stack *sta
 			    first_kernel - first_python);
 	symbol_merge_put(&symbolizer->merge, out);
 	put_end(stack->header.flags, out);
+	make_room(symbolizer, process);
 }
 
 void symbolizer_stats(const struct symbolizer *symbolizer, struct symbolizer_stats *out_stats)
 {
 	*out_stats = symbolizer->stats;
-	out_stats->files_bytes = symbol_files_bytes(symbolizer->files) + symbolizer->jit_bytes +
-				 symbol_table_bytes(&symbolizer->kernel) + symbolizer->codes.bytes +
-				 map_bytes(&symbolizer->codes.known);
+	out_stats->frames += symbolizer->kernel.frames;
+	out_stats->unnamed += symbolizer->kernel.unnamed;
+	out_stats->bytes = bytes_of(symbolizer);
 }

@@ -22,9 +22,10 @@ struct symbolizer_stats {
 	uint64_t unnamed;     /* told as module+0x1234 */
 	uint64_t unknown;     /* in no mapping that we know */
 	uint64_t jit_unnamed; /* code made at run time; its runtime may name it yet */
-	uint64_t files_bytes; /* of cached symbols */
+	uint64_t bytes;       /* of all that is kept */
 };
 
+/* `limit_bytes`: of all that is kept; what is read anew takes more for a moment. */
 int symbolizer_new(size_t limit_bytes, struct symbolizer **out_symbolizer);
 void symbolizer_free(struct symbolizer *symbolizer);
 
@@ -32,6 +33,12 @@ void symbolizer_free(struct symbolizer *symbolizer);
 void symbolizer_on_maps(struct symbolizer *symbolizer,
 			void (*on_maps)(uint32_t pid, const struct symbol_maps *maps, void *arg),
 			void *arg);
+
+/* Each time that the kernel's functions have been read: all of them, sorted. They are read at once
+ * by symbolizer_look_at_kernel, and not kept then; and when names are asked for. */
+void symbolizer_on_kernel(struct symbolizer *symbolizer,
+			  void (*on_read)(const struct symbol_table *table, void *arg), void *arg);
+void symbolizer_look_at_kernel(struct symbolizer *symbolizer, uint64_t now_ns);
 
 /* `now_ns` everywhere: CLOCK_MONOTONIC. Looks at the process now, while it is there.
  * False: it did so a moment ago, ask again later. */

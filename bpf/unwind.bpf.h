@@ -10,7 +10,7 @@
 #include "bpf/maps.bpf.h"
 #include "bpf/unwind.h"
 
-/* Rows of all files: 8 MB. A file that does not fit has none, and stacks end in it; the worker
+/* Rows of all files: 8 MB by default. A file that does not fit has none, and stacks end in it; the worker
  * counts it. Likewise for the two below. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

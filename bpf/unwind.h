@@ -12,11 +12,14 @@
 #include <linux/types.h>
 #endif
 
-#define UNWIND_ROWS      (1u << 20)
-#define UNWIND_PAGES     (1u << 16)
-#define UNWIND_MAPPINGS  (1u << 14)
-#define UNWIND_PROCESSES 4096
-#define UNWIND_PAGE_BITS 16
+#define UNWIND_ROWS        (1u << 20) /* unless the operator gives more or less memory */
+#define UNWIND_LEAST_ROWS  (1u << 17)
+#define UNWIND_MAX_ROWS    (1u << 26)
+#define UNWIND_ROWS_A_PAGE 512u
+#define UNWIND_PAGES       (1u << 16)
+#define UNWIND_MAPPINGS    (1u << 14)
+#define UNWIND_PROCESSES   4096
+#define UNWIND_PAGE_BITS   16
 
 /* Where the frame of the caller begins (the canonical frame address, CFA). */
 enum unwind_cfa {

@@ -26,7 +26,7 @@
 
 /* A file's place in the tables; without pages, its code is walked by frame pointers. */
 struct file {
-	struct symbol_file_key key;
+	uint32_t keys; /* that lead to it; with the last one it goes */
 	struct sections_load loads[SECTIONS_MAX_LOADS];
 	uint32_t load_count;
 	uint32_t first_row, row_count;
@@ -45,11 +45,12 @@ struct process {
 
 struct unwind_load {
 	int processes_fd;        /* the caller's */
+	uint32_t row_places;     /* that the map of rows has */
 	struct unwind_row *rows; /* mapped, as the next two */
 	struct unwind_page *pages;
 	struct unwind_mapping *mappings;
 	struct unwind_extents row_extents, page_extents, mapping_extents;
-	struct map files;     /* symbol_file_key -> struct file *, owned */
+	struct map files;     /* symbol_file_key -> struct file *; copies have the same one */
 	struct map processes; /* pid -> struct process */
 	uint32_t last_owner;  /* given to a process's mappings; never 0 */
 	struct unwind_load_stats stats;
@@ -73,6 +74,15 @@ static void *map_array(int fd, size_t bytes)
 	return array == MAP_FAILED ? NULL : array;
 }
 
+static uint32_t entries_of(int map_fd)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t bytes = sizeof(info);
+
+	return map_fd >= 0 && bpf_obj_get_info_by_fd(map_fd, &info, &bytes) == 0 ? info.max_entries
+										 : 0;
+}
+
 int unwind_load_new(const struct unwind_load_fds *fds, struct unwind_load **out_load)
 {
 	struct unwind_load *load = calloc(1, sizeof(*load));
@@ -80,10 +90,11 @@ int unwind_load_new(const struct unwind_load_fds *fds, struct unwind_load **out_
 	if (!load)
 		return -ENOMEM;
 	load->processes_fd = fds->processes;
-	load->rows = map_array(fds->rows, UNWIND_ROWS * sizeof(*load->rows));
+	load->row_places = entries_of(fds->rows);
+	load->rows = map_array(fds->rows, load->row_places * sizeof(*load->rows));
 	load->pages = map_array(fds->pages, UNWIND_PAGES * sizeof(*load->pages));
 	load->mappings = map_array(fds->mappings, UNWIND_MAPPINGS * sizeof(*load->mappings));
-	unwind_extents_init(&load->row_extents, UNWIND_ROWS);
+	unwind_extents_init(&load->row_extents, load->row_places);
 	unwind_extents_init(&load->page_extents, UNWIND_PAGES);
 	unwind_extents_init(&load->mapping_extents, UNWIND_MAPPINGS);
 	map_init(&load->files, sizeof(struct symbol_file_key), sizeof(struct file *), 0);
@@ -111,14 +122,15 @@ void unwind_load_free(struct unwind_load *load)
 	}
 	cursor = 0;
 	while ((file = map_next(&load->files, &cursor, &key)))
-		free(*file);
+		if (--(*file)->keys == 0)
+			free(*file);
 	map_fini(&load->files);
 	map_fini(&load->processes);
 	unwind_extents_fini(&load->row_extents);
 	unwind_extents_fini(&load->page_extents);
 	unwind_extents_fini(&load->mapping_extents);
 	if (load->rows)
-		munmap(load->rows, UNWIND_ROWS * sizeof(*load->rows));
+		munmap(load->rows, load->row_places * sizeof(*load->rows));
 	if (load->pages)
 		munmap(load->pages, UNWIND_PAGES * sizeof(*load->pages));
 	if (load->mappings)
@@ -128,31 +140,34 @@ void unwind_load_free(struct unwind_load *load)
 
 /* ---- files */
 
-static void drop_file(struct unwind_load *load, struct file *file)
+static void free_file(struct unwind_load *load, struct file *file)
 {
-	struct symbol_file_key key = file->key;
-
 	if (file->row_count)
 		unwind_extents_give(&load->row_extents, file->first_row);
 	if (file->page_count)
 		unwind_extents_give(&load->page_extents, file->first_page);
-	map_delete(&load->files, &key);
 	free(file);
 }
 
 /* Files that nobody maps any more. */
 static void drop_unused(struct unwind_load *load)
 {
-	struct file *unused[64], **file;
+	struct symbol_file_key unused[64];
 	size_t cursor = 0, count = 0;
+	struct file **slot;
 	const void *key;
 
-	while (count < ARRAY_LEN(unused) && (file = map_next(&load->files, &cursor, &key))) {
-		if ((*file)->users == 0)
-			unused[count++] = *file;
+	while (count < ARRAY_LEN(unused) && (slot = map_next(&load->files, &cursor, &key))) {
+		if ((*slot)->users == 0)
+			memcpy(&unused[count++], key, sizeof(unused[0]));
 	}
-	while (count)
-		drop_file(load, unused[--count]);
+	while (count) {
+		struct file *file = *(struct file **)map_get(&load->files, &unused[--count]);
+
+		map_delete(&load->files, &unused[count]);
+		if (--file->keys == 0)
+			free_file(load, file);
+	}
 }
 
 static int take(struct unwind_load *load, struct unwind_extents *extents, uint32_t count,
@@ -228,6 +243,35 @@ static int read_file(struct unwind_load *load, struct file *file, int fd)
 	return rc;
 }
 
+/* The same code at the same places, under the same rules: as they were read, whatever the file says
+ * that it is. */
+static bool is_copy(const struct unwind_load *load, const struct file *a, const struct file *b)
+{
+	return a->row_count && a->row_count == b->row_count && a->page_count == b->page_count &&
+	       a->base_page == b->base_page && a->moves_stacks == b->moves_stacks &&
+	       a->load_count == b->load_count &&
+	       memcmp(a->loads, b->loads, sizeof(a->loads)) == 0 &&
+	       memcmp(&a->python, &b->python, sizeof(a->python)) == 0 &&
+	       memcmp(&load->rows[a->first_row], &load->rows[b->first_row],
+		      a->row_count * sizeof(*load->rows)) == 0;
+}
+
+/* `file`, or, if there is one like it, that one; the other is freed. */
+static struct file *unite(struct unwind_load *load, struct file *file)
+{
+	struct file **slot;
+	size_t cursor = 0;
+	const void *key;
+
+	while ((slot = map_next(&load->files, &cursor, &key))) {
+		if (!is_copy(load, *slot, file))
+			continue;
+		free_file(load, file);
+		return *slot;
+	}
+	return file;
+}
+
 static struct file *add_file(struct unwind_load *load, const struct symbol_file_key *key, int fd)
 {
 	struct file *file = calloc(1, sizeof(*file)), **slot;
@@ -235,15 +279,21 @@ static struct file *add_file(struct unwind_load *load, const struct symbol_file_
 
 	if (load->files.count >= MAX_FILES)
 		drop_unused(load);
-	slot = file && load->files.count < MAX_FILES ? map_put(&load->files, key) : NULL;
-	if (!slot) {
+	if (!file || load->files.count >= MAX_FILES) {
 		free(file);
 		return NULL;
 	}
-	*slot = file;
-	file->key = *key;
 	if (read_file(load, file, fd) < 0)
 		load->stats.files_refused++;
+	file = unite(load, file);
+	slot = map_put(&load->files, key);
+	if (slot) {
+		*slot = file;
+		file->keys++;
+	} else if (file->keys == 0) {
+		free_file(load, file);
+		file = NULL;
+	}
 	load->stats.build_ns += mono_ns() - started_ns;
 	return file;
 }

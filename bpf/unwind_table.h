@@ -13,7 +13,7 @@
 #include "bpf/symbol_sections.h"
 #include "bpf/unwind.h"
 
-#define UNWIND_TABLE_MAX_ROWS UNWIND_ROWS
+#define UNWIND_TABLE_MAX_ROWS (1u << 22) /* of one file */
 
 struct unwind_place {
 	uint64_t address;      /* the file's own */

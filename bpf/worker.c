@@ -169,7 +169,7 @@ static void open_stacks(struct worker *worker)
 	programs_tables(worker->programs, &tables);
 	if (worker->options->stacks_per_s &&
 	    stack_worker_start(programs_stacks_fd(worker->programs), &tables, worker->socket_fd,
-			       &worker->stacks) < 0)
+			       worker->options->symbol_bytes, &worker->stacks) < 0)
 		tell_note(worker, "stacks are not named: the thread for it could not start");
 }
 
@@ -268,7 +268,7 @@ static void tell_stats(struct worker *worker)
 		message.stats.frames = named.frames;
 		message.stats.frames_unnamed = named.unnamed;
 		message.stats.frames_unknown = named.unknown;
-		message.stats.symbol_bytes = named.files_bytes;
+		message.stats.symbol_bytes = named.bytes;
 		message.stats.unwind_processes = walked.processes;
 		message.stats.unwind_files = walked.files;
 		message.stats.unwind_refused = walked.files_refused;

@@ -16,6 +16,7 @@
 #include "bpf/perf_events.h"
 #include "bpf/sched.skel.h"
 #include "bpf/sched_raw.skel.h"
+#include "bpf/unwind.h"
 #include "bpf/unwind_load.h"
 #include "bpf/worker_log.h"
 #include "collector/base/macros.h"
@@ -85,6 +86,15 @@ static uint32_t count_sets(const struct probe_options *options)
 	return sets;
 }
 
+/* Rows of unwind tables: whole pages of them, for they are mapped. */
+static uint32_t count_rows(const struct probe_options *options)
+{
+	uint32_t rows =
+		MIN(options->table_bytes / (uint32_t)sizeof(struct unwind_row), UNWIND_MAX_ROWS);
+
+	return MAX(rows & ~(UNWIND_ROWS_A_PAGE - 1), UNWIND_LEAST_ROWS);
+}
+
 static void set_knobs(struct worker_knobs *knobs, const struct programs_options *options,
 		      const struct btf *kernel)
 {
@@ -127,6 +137,9 @@ static int set_sizes(struct programs *programs, const struct probe_options *opti
 	if (status == 0)
 		status = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "threads"),
 						  count_sets(options) * TABLE_WAYS);
+	if (status == 0 && options->table_bytes)
+		status = bpf_map__set_max_entries(
+			bpf_object__find_map_by_name(object, "unwind_rows"), count_rows(options));
 	if (status == 0)
 		status = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "drafts"),
 						  programs->cpus);

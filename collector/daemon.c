@@ -125,6 +125,8 @@ static void start_probe(struct daemon *daemon)
 		.tick_hz = (uint32_t)daemon->config->tick_hz,
 		.max_processes = (uint32_t)daemon->config->max_processes,
 		.thread_bytes = (uint32_t)daemon->plan.thread_bytes,
+		.symbol_bytes = (uint32_t)daemon->plan.symbol_bytes,
+		.table_bytes = (uint32_t)daemon->plan.table_bytes,
 		.rescan_ms = (uint32_t)daemon->config->rescan_ms,
 		.stacks_per_s = (uint32_t)daemon->config->stacks_per_s,
 		.stack_wait_us = (uint32_t)daemon->config->stack_wait_us,

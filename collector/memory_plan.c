@@ -40,9 +40,11 @@ struct memory_plan memory_plan(const struct config *config)
 		.in_flight_bytes = in_flight ? in_flight : limit / 8,
 		.correlator_bytes = limit / 2,
 		.ledger_bytes = limit / 32,
-		.index_bytes = MIN(INDEX_BYTES, limit / 16),
+		.index_bytes = MIN(INDEX_BYTES, limit / 32),
 		.stack_bytes = limit / 32,
 		.thread_bytes = MIN(limit / 32, (size_t)UINT32_MAX),
+		.symbol_bytes = MIN(limit / 16, (size_t)UINT32_MAX),
+		.table_bytes = MIN(limit / 32, (size_t)UINT32_MAX),
 	};
 }
 

@@ -16,6 +16,8 @@ struct memory_plan {
 	size_t index_bytes;      /* youngest index run of the store */
 	size_t stack_bytes;      /* names of stacks */
 	size_t thread_bytes;     /* the kernel's table of tracked threads */
+	size_t symbol_bytes;     /* symbols of files, run-time code and the kernel: the probe's */
+	size_t table_bytes;      /* unwind tables: the kernel's map of them */
 };
 
 struct memory_plan memory_plan(const struct config *config);

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "bpf/python_code.h"
+#include "bpf/python_described.h"
 #include "bpf/symbol_merge.h"
 #include "collector/base/frame.h"
 #include "collector/base/macros.h"
@@ -49,6 +50,114 @@ static void lines_are_found_in_every_form(void **state)
 			 9);
 	assert_int_equal(python_line(PYTHON_LINES_LOCATIONS, locations, sizeof(locations), 7, 9),
 			 7);
+}
+
+/* ---- how versions from 3.13 on describe themselves: the parts' words, up to the text's */
+
+struct description {
+	uint32_t version;
+	unsigned interpreter, thread, frame, code, others; /* words of each part */
+	unsigned thread_id;                                /* its word of the thread's part */
+};
+
+static const struct description descriptions[] = {
+	{ 0x030d, 13, 9, 6, 10, 20, 5 },
+	{ 0x030e, 16, 9, 8, 11, 24, 5 },
+	{ 0x030f, 16, 15, 8, 11, 25, 7 },
+	{ 0x0310, 19, 16, 9, 12, 30, 8 },
+};
+
+static void put_part(uint64_t **at, unsigned words, const uint64_t *known, unsigned count)
+{
+	for (unsigned i = 0; i < words; i++)
+		(*at)[i] = i < count ? known[i] : 900 + 16 * i;
+	*at += words;
+}
+
+/* A runtime at 4096, an interpreter at 8192 and a thread's state at 12288. */
+static int described_memory(const struct description *description, uint64_t *words)
+{
+	const uint64_t head[] = { 0, (uint64_t)description->version << 16, 0, 315600, 784, 808 };
+	const uint64_t interpreter[] = { 225672, 7280, 7272, 7336 };
+	const uint64_t frame[] = { 88, 8, 0, 56, 80, 74, 64, 0 };
+	const uint64_t code[] = { 216, 112, 120, 128, 136, 68, 52, 96, 104, 208 };
+	const uint64_t tail[] = { 40, 16, 32, 64, 32, 16, 40 };
+	uint64_t thread[16] = { 824, 0, 8, 16, 72 }, *at = words, value = 8192;
+	uint64_t id[] = { 0x7f0000001000, 77 };
+	int fd = memfd_create("described", MFD_CLOEXEC);
+
+	for (unsigned i = 5; i < description->thread_id; i++)
+		thread[i] = 80 + 8 * (i - 5); /* other pointers, side by side */
+	thread[description->thread_id] = 152;
+	thread[description->thread_id + 1] = 160;
+	put_part(&at, 6, head, ARRAY_LEN(head));
+	put_part(&at, description->interpreter, interpreter, ARRAY_LEN(interpreter));
+	put_part(&at, description->thread, thread, description->thread_id + 2);
+	put_part(&at, description->frame, frame, 6);
+	put_part(&at, description->code, code, ARRAY_LEN(code));
+	put_part(&at, description->others, NULL, 0);
+	put_part(&at, ARRAY_LEN(tail), tail, ARRAY_LEN(tail));
+	assert_true(at <= words + PYTHON_DESCRIBED_WORDS);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, words, 8 * PYTHON_DESCRIBED_WORDS, 4096),
+			 8 * PYTHON_DESCRIBED_WORDS);
+	assert_int_equal(pwrite(fd, "xdebugpy", 8, 4096), 8);
+	assert_int_equal(pwrite(fd, &value, 8, 4096 + 808), 8);
+	value = 12288;
+	assert_int_equal(pwrite(fd, &value, 8, 8192 + 7336), 8);
+	value = 0x7f0000002000; /* a frame, where no id is */
+	for (unsigned i = 5; i < description->thread_id; i++)
+		assert_int_equal(pwrite(fd, &value, 8, 12288 + (off_t)thread[i]), 8);
+	assert_int_equal(pwrite(fd, id, sizeof(id), 12288 + 152), sizeof(id));
+	return fd;
+}
+
+static void versions_that_describe_themselves_are_read(void **state)
+{
+	const struct python_place place = { .runtime = 4096, .module = MODULE };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(descriptions); i++) {
+		uint64_t words[PYTHON_DESCRIBED_WORDS] = { 0 };
+		int fd = described_memory(&descriptions[i], words);
+		struct python_layout layout;
+
+		assert_int_equal(python_layout_read(fd, &place, &layout), 0);
+		assert_int_equal(layout.version, descriptions[i].version);
+		assert_int_equal(layout.kernel.interpreters, 4096 + 808);
+		assert_int_equal(layout.kernel.thread_id, 152);
+		assert_int_equal(layout.kernel.thread_frame, 72);
+		assert_int_equal(layout.kernel.frame_mark, 74);
+		assert_int_equal(layout.kernel.code_start, 208);
+		assert_int_equal(layout.code_qualname, 128);
+		assert_int_equal(layout.text_state, 32);
+		assert_int_equal(layout.text_compact, 56);
+		assert_int_equal(layout.bytes_value, 32);
+		close(fd);
+	}
+}
+
+/* Whichever of its words says something else: an error, or offsets within their structures. */
+static void a_description_that_makes_no_sense_is_refused(void **state)
+{
+	const struct python_place place = { .runtime = 4096, .module = MODULE };
+	uint64_t words[PYTHON_DESCRIBED_WORDS] = { 0 };
+	int fd = described_memory(&descriptions[1], words);
+
+	(void)state;
+	for (unsigned i = 1; i < PYTHON_DESCRIBED_WORDS; i++) {
+		const uint64_t wrong = UINT64_MAX - 7;
+		struct python_layout layout;
+
+		assert_int_equal(pwrite(fd, &wrong, 8, 4096 + 8 * (off_t)i), 8);
+		if (python_layout_read(fd, &place, &layout) == 0) {
+			assert_true(layout.kernel.frame_bytes < PYTHON_FRAME_BYTES);
+			assert_true(layout.kernel.frame_mark < PYTHON_FRAME_BYTES);
+			assert_true(layout.code_qualname < 4096);
+		}
+		assert_int_equal(pwrite(fd, &words[i], 8, 4096 + 8 * (off_t)i), 8);
+	}
+	close(fd);
 }
 
 /* ---- memory with one code object of 3.11 */
@@ -268,6 +377,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_version_is_told_by_the_name),
 		cmocka_unit_test(lines_are_found_in_every_form),
+		cmocka_unit_test(versions_that_describe_themselves_are_read),
+		cmocka_unit_test(a_description_that_makes_no_sense_is_refused),
 		cmocka_unit_test(names_outlive_the_process_but_not_the_code),
 		cmocka_unit_test(memory_that_lies_names_nothing),
 		cmocka_unit_test(python_frames_take_the_place_of_the_calls_that_run_them),
