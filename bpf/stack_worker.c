@@ -172,7 +172,8 @@ static void note_python(struct stack_worker *worker, uint32_t pid, const struct 
 		return;
 	worker->told_python = true;
 	snprintf(message.text, sizeof(message.text),
-		 "process %u runs a Python whose frames are not read (those of CPython 3.7 and later are): "
+		 "process %u runs a Python whose frames are not read (those of CPython 3.7 and "
+		 "later are): "
 		 "its stacks show the interpreter's own functions (%s)",
 		 pid, place->module);
 	probe_packet_send(worker->socket_fd, &message, -1, -1);

@@ -10,8 +10,8 @@
 #include "bpf/maps.bpf.h"
 #include "bpf/unwind.h"
 
-/* Rows of all files: 8 MB by default. A file that does not fit has none, and stacks end in it; the worker
- * counts it. Likewise for the two below. */
+/* Rows of all files: 8 MB by default. A file that does not fit has none, and stacks end in it; the
+ * worker counts it. Likewise for the two below. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);

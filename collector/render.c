@@ -166,12 +166,14 @@ static void put_no_figures(struct json *json, const struct ledger *ledger)
 static void put_waker(struct json *json, const struct ledger_waker *waker)
 {
 	static const char *const kinds[] = {
-		[WAKER_THREAD] = "thread",   [WAKER_TIMER] = "timer",   [WAKER_DISK] = "disk",
-		[WAKER_NETWORK] = "network", [WAKER_KERNEL] = "kernel",
+		[WAKER_THREAD] = "thread",      [WAKER_TIMER] = "timer",   [WAKER_DISK] = "disk",
+		[WAKER_NETWORK] = "network",    [WAKER_KERNEL] = "kernel", [HOLDER_HELD] = "held",
+		[HOLDER_RELEASED] = "released",
 	};
+	const char *kind = waker->kind < ARRAY_LEN(kinds) ? kinds[waker->kind] : NULL;
 
 	json_object(json, NULL);
-	json_text(json, "kind", waker->kind < ARRAY_LEN(kinds) ? kinds[waker->kind] : "thread");
+	json_text(json, "kind", kind ? kind : "thread");
 	json_str(json, "comm", fixed(waker->comm, sizeof(waker->comm)));
 	json_uint(json, "pid", waker->pid);
 	json_uint(json, "tid", waker->tid);
@@ -214,6 +216,7 @@ static void put_stack(struct json *json, uint64_t stack, const struct render_nam
 void render_wait(struct json *json, const char *key, const struct ledger_wait *wait,
 		 const struct render_names *names)
 {
+	unsigned wakers = ledger_count_wakers(wait);
 	struct buf text;
 
 	buf_init(&text, 0);
@@ -230,7 +233,11 @@ void render_wait(struct json *json, const char *key, const struct ledger_wait *w
 	put_lock(json, &wait->target);
 	put_stack(json, wait->stack, names);
 	json_array(json, "wakers");
-	for (unsigned i = 0; i < wait->waker_count && i < LEDGER_MAX_WAKERS; i++)
+	for (unsigned i = 0; i < wakers; i++)
+		put_waker(json, &wait->wakers[i]);
+	json_end(json);
+	json_array(json, "holders");
+	for (unsigned i = wakers; i < wait->waker_count && i < LEDGER_MAX_WAKERS; i++)
 		put_waker(json, &wait->wakers[i]);
 	json_end(json);
 	json_end(json);

@@ -295,14 +295,15 @@ const struct ledger_wait *trace_events_wait(const struct trace_events *events,
 /* Who ended all of a wait. */
 static const struct ledger_waker *sole(const struct ledger_wait *wait)
 {
+	unsigned count = ledger_count_wakers(wait);
 	uint64_t ended_ns = 0;
 
-	for (unsigned i = 0; i < wait->waker_count; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		if (!is_same_waker(&wait->wakers[0], &wait->wakers[i]))
 			return NULL;
 		ended_ns += wait->wakers[i].ns;
 	}
-	return wait->waker_count && ended_ns == wait->ns ? &wait->wakers[0] : NULL;
+	return count && ended_ns == wait->ns ? &wait->wakers[0] : NULL;
 }
 
 const struct ledger_waker *trace_events_waker(const struct trace_events *events,

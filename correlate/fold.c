@@ -38,14 +38,18 @@ static void extend(struct fold *fold, uint64_t start, uint64_t end)
 	fold->last_ns = MAX(fold->last_ns, end);
 }
 
-static void add_wait(struct fold *fold, const struct slice *before, uint8_t reason, uint64_t ns)
+static void add_wait(struct fold *fold, const struct slice *before, uint64_t ns)
 {
 	struct fold_wait *wait = NULL;
+	int32_t syscall;
+	uint8_t reason = (uint8_t)reason_of_slice(before, &syscall);
+
+	fold->split.blocked_ns[reason] += ns;
 
 	for (uint32_t i = 0; i < fold->wait_count && !wait; i++) {
 		struct fold_wait *w = &fold->waits[i];
 
-		if (w->reason == reason && w->syscall == before->syscall &&
+		if (w->reason == reason && w->syscall == syscall &&
 		    target_eq(&w->target, before->target))
 			wait = w;
 	}
@@ -59,7 +63,7 @@ static void add_wait(struct fold *fold, const struct slice *before, uint8_t reas
 
 		wait = &fold->waits[fold->wait_count++];
 		wait->reason = reason;
-		wait->syscall = is_rest ? -1 : before->syscall;
+		wait->syscall = is_rest ? -1 : syscall;
 		if (!is_rest)
 			wait->target = *before->target;
 	}
@@ -78,7 +82,6 @@ static void fold_off_cpu(struct fold *fold, const struct slice *before, const st
 {
 	uint64_t start = slice->prev_out_ns, end = slice->in_ns;
 	uint64_t woken = slice->waking_ns ? slice->waking_ns : end;
-	uint8_t reason;
 
 	if (start >= end)
 		return;
@@ -90,11 +93,9 @@ static void fold_off_cpu(struct fold *fold, const struct slice *before, const st
 		fold->split.runnable_ns += end - start;
 		fold->preempted_ns += end - start;
 	} else {
-		reason = (uint8_t)reason_of_slice(before);
-		fold->split.blocked_ns[reason] += woken - start;
 		fold->split.runnable_ns += end - woken;
 		fold->throttled_ns += slice->flags & EVENT_THROTTLED ? end - woken : 0;
-		add_wait(fold, before, reason, woken - start);
+		add_wait(fold, before, woken - start);
 	}
 }
 

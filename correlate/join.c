@@ -346,6 +346,7 @@ void join_fini(struct join *join)
 	free(join->lanes);
 	free(join->segments);
 	free(join->waits);
+	free(join->holds);
 	arena_fini(&join->arena);
 }
 

@@ -68,12 +68,22 @@ struct node {
 	uint8_t none_cause;
 };
 
+/* Who had a lock while somebody waited for it. */
+struct hold {
+	uint64_t from_ns, to_ns;
+	struct event_waker who;
+	uint8_t kind; /* HOLDER_HELD or HOLDER_RELEASED */
+};
+
 /* What stands in the slices of a lane, both of which outlive it. */
 struct wait {
 	const struct slice *before; /* ends with it, and tells what for */
 	const struct slice *after; /* NULL: it goes on; else tells who ended it, with EVENT_WAKER */
 	uint64_t raw_ns;
+	int32_t decided_by; /* as ledger_wait.syscall */
 	uint8_t reason;
+	uint8_t hold_count; /* of join->holds */
+	uint32_t first_hold;
 };
 
 /* Where the arrays of a ledger grow: as large as they may become, hence one for all ledgers. */
@@ -124,6 +134,8 @@ struct join {
 	uint64_t *segment_max_end; /* of the sorted segments */
 	struct wait *waits;
 	uint32_t wait_count, wait_cap;
+	struct hold *holds;
+	uint32_t hold_count, hold_cap;
 	struct arena arena;
 	struct meaning *meaning; /* in the arena */
 	uint64_t from_ns, to_ns; /* of all nodes */
@@ -195,6 +207,10 @@ bool company_is_there(const struct join *join, const struct thread *thread, uint
 /* When the trace has settled: others will know of its claims, and who was settled without is
  * settled again. */
 void company_note(struct join *join);
+
+/* holder.c: who had the lock that a wait is for, as far as wake-ups show. */
+void holder_find(struct join *join, const struct lane *lane, uint64_t from_ns, uint64_t to_ns,
+		 struct wait *wait);
 
 /* overlay.c: lanes into segments, sorted by start. */
 void join_overlay(struct join *join);

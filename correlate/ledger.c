@@ -229,16 +229,21 @@ void ledger_target_text(const struct event_target *target, struct buf *out)
 
 void ledger_decided_by(const struct ledger_wait *wait, struct buf *out)
 {
-	const char *name = reason_syscall_name(wait->syscall);
+	bool is_kernel = wait->syscall >= LEDGER_KERNEL_IN_CALL;
+	int32_t call = is_kernel ? wait->syscall & ~LEDGER_KERNEL_IN_CALL : wait->syscall;
+	const char *name = reason_syscall_name(call);
 
 	if (wait->reason == REASON_FAULT)
 		buf_append_text(out, "page fault");
-	else if (wait->reason == REASON_SIGNAL && !reason_syscall_waits_for_signal(wait->syscall))
+	else if (wait->syscall == LEDGER_KERNEL_NO_CALL)
+		buf_append_text(out, "kernel frames");
+	else if (wait->reason == REASON_SIGNAL && !is_kernel &&
+		 !reason_syscall_waits_for_signal(call))
 		buf_append_text(out, "state T"); /* stopped or traced, in whatever call */
-	else if (wait->syscall < 0)
+	else if (call < 0)
 		buf_append_text(out, "state D");
 	else if (name)
-		buf_printf(out, "syscall %s", name);
+		buf_printf(out, "%ssyscall %s", is_kernel ? "kernel frames in " : "", name);
 	else
-		buf_printf(out, "syscall %d", wait->syscall);
+		buf_printf(out, "%ssyscall %d", is_kernel ? "kernel frames in " : "", call);
 }

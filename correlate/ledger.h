@@ -44,6 +44,11 @@ enum ledger_grade {
 	GRADE_EXACT = 4,
 };
 
+/* What decided a wait's reason: the number of a system call, -1: none, or the kernel's frames, in a
+ * call (its number and this bit) or outside of any. */
+#define LEDGER_KERNEL_IN_CALL (1 << 20)
+#define LEDGER_KERNEL_NO_CALL (-2)
+
 #define LEDGER_EXACT_NS   2000 /* an `exact` ledger misplaces at most this much */
 #define LEDGER_MAX_WAITS  64
 #define LEDGER_MAX_WAKERS 8
@@ -60,12 +65,18 @@ struct ledger_split {
 	uint64_t unknown_ns;
 };
 
+/* Of a lock's wait, in place of an event_waker_kind: not who ended it, but who had the lock. */
+enum ledger_holder_kind {
+	HOLDER_HELD = 8, /* all of these ns: it was woken for the lock, or its tid stood in it */
+	HOLDER_RELEASED = 9, /* it let go of it at their end; since when it had it is not known */
+};
+
 struct ledger_waker {
 	uint32_t pid, tid;
-	uint8_t kind; /* enum event_waker_kind */
+	uint8_t kind; /* enum event_waker_kind, or enum ledger_holder_kind */
 	char comm[EVENT_COMM_BYTES];
 	struct event_tag tag; /* the span it carried; zero: none */
-	uint64_t ns;          /* of the waits that it ended */
+	uint64_t ns;          /* of the waits that it ended, or during which it held the lock */
 };
 
 /* Waits of one (reason, target, system call, stack). Inclusive of descendants; `self_ns` is the
@@ -73,14 +84,14 @@ struct ledger_waker {
 struct ledger_wait {
 	uint8_t reason; /* enum ledger_reason */
 	uint8_t waker_count;
-	int32_t syscall; /* what decided the reason; -1: none */
+	int32_t syscall; /* what decided the reason, see LEDGER_KERNEL_IN_CALL */
 	uint32_t count;
 	uint64_t ns;
 	uint64_t self_ns;
 	uint64_t longest_ns;
 	uint64_t stack; /* an id, or enum event_no_stack */
 	struct event_target target;
-	struct ledger_waker wakers[LEDGER_MAX_WAKERS]; /* by ns, most first */
+	struct ledger_waker wakers[LEDGER_MAX_WAKERS]; /* then holders; each by ns, most first */
 };
 
 enum ledger_item_kind {
@@ -208,4 +219,21 @@ const char *ledger_verdict_name(enum ledger_verdict verdict);
 /* "10.0.0.5:5432", "futex 0x7f..", "pipe 1234"; appends nothing for TARGET_NONE. */
 void ledger_target_text(const struct event_target *target, struct buf *out);
 /* "syscall recvfrom", "page fault", "state D" */
+static inline bool ledger_is_holder(const struct ledger_waker *waker)
+{
+	return waker->kind >= HOLDER_HELD;
+}
+
+/* Those that come first. */
+static inline unsigned ledger_count_wakers(const struct ledger_wait *wait)
+{
+	unsigned count = 0;
+
+	while (count < wait->waker_count && count < LEDGER_MAX_WAKERS &&
+	       !ledger_is_holder(&wait->wakers[count]))
+		count++;
+	return count;
+}
+
+/* What decided a wait's reason, as text. */
 void ledger_decided_by(const struct ledger_wait *wait, struct buf *out);

@@ -66,8 +66,9 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 	blocked.state = STATE_BLOCKED;
 	wait = join_add_wait(join, &blocked.wait);
 	if (wait) {
-		*wait = (struct wait){ before, after, woken - start,
-				       (uint8_t)reason_of_slice(before) };
+		*wait = (struct wait){ .before = before, .after = after, .raw_ns = woken - start };
+		wait->reason = (uint8_t)reason_of_slice(before, &wait->decided_by);
+		holder_find(join, lane, start, woken, wait);
 		overlay_emit_chain(join, &blocked, start, woken, owner);
 	}
 	overlay_emit_chain(join, &like, woken, until, owner);

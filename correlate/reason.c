@@ -162,15 +162,28 @@ static const enum ledger_reason of_kernel[] = {
 	[KERNEL_WAIT_IO_URING] = REASON_IO_URING,
 };
 
-enum ledger_reason reason_of_slice(const struct slice *slice)
+/* KERNEL_WAIT_UNKNOWN: the kernel's frames were not asked, told nothing, or have no say. */
+static uint32_t kernel_says(const struct slice *slice, enum ledger_reason reason)
 {
-	bool iowait = slice->flags & EVENT_IOWAIT;
-	enum ledger_reason reason = reason_of(slice->state, slice->syscall, iowait, slice->target);
 	uint32_t wait = (slice->flags & EVENT_KERNEL_WAIT) >> EVENT_KERNEL_WAIT_SHIFT;
 
-	if (wait == KERNEL_WAIT_UNKNOWN || wait >= ARRAY_LEN(of_kernel) || iowait ||
+	if (wait >= ARRAY_LEN(of_kernel) || slice->flags & EVENT_IOWAIT ||
 	    slice->state & (STATE_STOPPED | STATE_TRACED))
+		return KERNEL_WAIT_UNKNOWN;
+	return reason == REASON_OTHER || slice->state & STATE_UNINTERRUPTIBLE ? wait
+									      : KERNEL_WAIT_UNKNOWN;
+}
+
+enum ledger_reason reason_of_slice(const struct slice *slice, int32_t *out_syscall)
+{
+	enum ledger_reason reason =
+		reason_of(slice->state, slice->syscall, slice->flags & EVENT_IOWAIT, slice->target);
+	uint32_t wait = kernel_says(slice, reason);
+
+	*out_syscall = slice->syscall;
+	if (wait == KERNEL_WAIT_UNKNOWN || of_kernel[wait] == reason)
 		return reason;
-	return reason == REASON_OTHER || slice->state & STATE_UNINTERRUPTIBLE ? of_kernel[wait]
-									      : reason;
+	*out_syscall =
+		slice->syscall < 0 ? LEDGER_KERNEL_NO_CALL : slice->syscall | LEDGER_KERNEL_IN_CALL;
+	return of_kernel[wait];
 }

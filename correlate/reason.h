@@ -21,8 +21,8 @@ enum ledger_reason reason_of(uint32_t state, int32_t syscall, bool iowait,
 
 /* The same of a slice, whose flags may say what the kernel's stack told: that decides where all
  * else leaves the reason open, and where a call waits uninterruptibly for something that is not its
- * own business. */
-enum ledger_reason reason_of_slice(const struct slice *slice);
+ * own business. `*out_syscall`: as ledger_wait.syscall. */
+enum ledger_reason reason_of_slice(const struct slice *slice, int32_t *out_syscall);
 
 /* Static text; NULL: no such system call. */
 const char *reason_syscall_name(int32_t syscall);

@@ -180,7 +180,7 @@ static void account(struct sweep *sweep, uint64_t start, uint64_t end)
 	if (s->state == STATE_RUNNING && s->stack >= STACK_FIRST_ID)
 		sweep_stack_add(ledger, s->stack, ns, is_self);
 	if (s->state == STATE_BLOCKED)
-		sweep_wait_add(sweep, s, ns, is_self);
+		sweep_wait_add(sweep, s, start, end, is_self);
 	if (s->state == STATE_RUNNABLE && s->why == WHY_PREEMPTED)
 		ledger->preempted_ns += ns;
 	if (s->state == STATE_RUNNABLE && s->why == WHY_THROTTLED)

@@ -41,7 +41,8 @@ struct wait_key {
 };
 
 struct ledger_wait *sweep_wait_find(struct ledger *ledger, const struct wait_key *key);
-void sweep_wait_add(struct sweep *sweep, const struct segment *s, uint64_t ns, bool is_self);
+void sweep_wait_add(struct sweep *sweep, const struct segment *s, uint64_t start, uint64_t end,
+		    bool is_self);
 void sweep_wait_link_servers(struct sweep *sweep);
 void sweep_wait_sort(struct ledger *ledger);
 

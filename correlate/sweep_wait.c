@@ -44,26 +44,28 @@ struct ledger_wait *sweep_wait_find(struct ledger *ledger, const struct wait_key
 	return found;
 }
 
-static void note_waker(struct ledger_wait *to, const struct event_waker *waker, uint64_t ns)
+static void note_waker(struct ledger_wait *to, const struct event_waker *waker, uint8_t kind,
+		       uint64_t ns)
 {
+	/* of a lock's wait, half of the places are for who held it */
+	unsigned most = to->reason == REASON_LOCK ? LEDGER_MAX_WAKERS / 2 : LEDGER_MAX_WAKERS;
+	unsigned like = 0;
 	struct ledger_waker *w;
 
 	for (uint8_t i = 0; i < to->waker_count; i++) {
 		w = &to->wakers[i];
-		if (w->tid == waker->tid && w->kind == waker->kind &&
-		    tag_eq(&w->tag, &waker->tag)) {
+		if (w->tid == waker->tid && w->kind == kind && tag_eq(&w->tag, &waker->tag)) {
 			w->ns += ns;
 			return;
 		}
+		like += ledger_is_holder(w) == (kind >= HOLDER_HELD);
 	}
-	if (to->waker_count == LEDGER_MAX_WAKERS)
+	if (like == most)
 		return;
 	w = &to->wakers[to->waker_count++];
-	*w = (struct ledger_waker){ .pid = waker->pid,
-				    .tid = waker->tid,
-				    .kind = waker->kind,
-				    .tag = waker->tag,
-				    .ns = ns };
+	*w = (struct ledger_waker){
+		.pid = waker->pid, .tid = waker->tid, .kind = kind, .tag = waker->tag, .ns = ns
+	};
 	memcpy(w->comm, waker->comm, sizeof(w->comm));
 }
 
@@ -92,13 +94,27 @@ static void link_waker(struct sweep *sweep, const struct event_waker *waker, uin
 		note_link(sweep->ledger, &waker->tag, 0, ns);
 }
 
-void sweep_wait_add(struct sweep *sweep, const struct segment *s, uint64_t ns, bool is_self)
+static void note_holders(struct sweep *sweep, const struct wait *wait, uint64_t start, uint64_t end,
+			 struct ledger_wait *to)
+{
+	for (uint32_t i = 0; i < wait->hold_count; i++) {
+		const struct hold *hold = &sweep->join->holds[wait->first_hold + i];
+		uint64_t from = MAX(start, hold->from_ns), until = MIN(end, hold->to_ns);
+
+		if (from < until)
+			note_waker(to, &hold->who, hold->kind, until - from);
+	}
+}
+
+void sweep_wait_add(struct sweep *sweep, const struct segment *s, uint64_t start, uint64_t end,
+		    bool is_self)
 {
 	const struct wait *wait = &sweep->join->waits[s->wait];
 	const struct slice *before = wait->before, *after = wait->after;
-	const struct wait_key key = { before->target, before->stack, before->syscall,
+	const struct wait_key key = { before->target, before->stack, wait->decided_by,
 				      wait->reason };
 	struct ledger_wait *to = sweep_wait_find(sweep->ledger, &key);
+	uint64_t ns = end - start;
 
 	to->ns += ns;
 	to->self_ns += is_self ? ns : 0;
@@ -108,9 +124,10 @@ void sweep_wait_add(struct sweep *sweep, const struct segment *s, uint64_t ns, b
 		sweep->wait_seen_ns = s->since_ns;
 	}
 	if (after && after->flags & EVENT_WAKER) {
-		note_waker(to, after->waker, ns);
+		note_waker(to, after->waker, after->waker->kind, ns);
 		link_waker(sweep, after->waker, ns);
 	}
+	note_holders(sweep, wait, start, end, to);
 }
 
 void sweep_wait_link_servers(struct sweep *sweep)
@@ -149,9 +166,13 @@ static int by_waker_ns(const void *a, const void *b)
 {
 	const struct ledger_waker *x = a, *y = b;
 
+	if (ledger_is_holder(x) != ledger_is_holder(y))
+		return ledger_is_holder(x) ? 1 : -1;
 	if (x->ns != y->ns)
 		return x->ns > y->ns ? -1 : 1;
-	return x->tid < y->tid ? -1 : x->tid > y->tid;
+	if (x->tid != y->tid)
+		return x->tid < y->tid ? -1 : 1;
+	return x->kind < y->kind ? -1 : x->kind > y->kind;
 }
 
 void sweep_wait_sort(struct ledger *ledger)

@@ -158,13 +158,32 @@ static bool is_loopback(const struct event_target *target)
 		memcmp(target->address, last_of_inet6, sizeof(last_of_inet6)) == 0);
 }
 
+/* Who surely had the lock for most of the wait. */
+static const struct ledger_waker *main_holder(const struct ledger_wait *wait)
+{
+	for (unsigned i = ledger_count_wakers(wait); i < wait->waker_count; i++) {
+		const struct ledger_waker *holder = &wait->wakers[i];
+
+		if (holder->kind == HOLDER_HELD && holder->comm[0] &&
+		    is_more_than(holder->ns, 50, wait->ns))
+			return holder;
+	}
+	return NULL;
+}
+
 /* Who ended most of the wait, if that is a thread: a network softirq runs on whoever's back it
  * finds, except over loopback. */
 static void put_waker(struct buf *out, const struct ledger_wait *wait)
 {
-	const struct ledger_waker *waker = &wait->wakers[0];
+	const struct ledger_waker *waker = &wait->wakers[0], *holder = main_holder(wait);
 
-	if (wait->waker_count == 0 || waker->comm[0] == 0 || !is_more_than(waker->ns, 50, wait->ns))
+	if (holder) {
+		buf_append_text(out, ", held by ");
+		put_clean(out, holder->comm, sizeof(holder->comm));
+		return;
+	}
+	if (ledger_count_wakers(wait) == 0 || waker->comm[0] == 0 ||
+	    !is_more_than(waker->ns, 50, wait->ns))
 		return;
 	if (waker->kind != WAKER_THREAD &&
 	    !(waker->kind == WAKER_NETWORK && is_loopback(&wait->target)))

@@ -60,6 +60,24 @@ static void put_waker(const struct term *term, const struct json_value *waker, s
 		buf_printf(out, " in span %s", span);
 }
 
+/* Of a lock: who had it the longest, and how that is known. */
+static void put_holder(const struct term *term, const struct json_value *holder, struct buf *out)
+{
+	const char *span = json_read_text(holder, "span_id");
+	char ns[16];
+
+	if (!holder)
+		return;
+	term_duration(json_read_uint(holder, "ns"), ns);
+	buf_append_text(out, strcmp(json_read_text(holder, "kind"), "held") == 0 ? ", held by "
+										 : ", let go by ");
+	term_text(term, json_read_text(holder, "comm"), 16, false, out);
+	buf_printf(out, "/%" PRIu64, json_read_uint(holder, "tid"));
+	if (*span)
+		buf_printf(out, " in span %s", span);
+	buf_printf(out, " (%s)", ns);
+}
+
 static void put_wait(const struct term *term, const struct span_row *row,
 		     const struct json_value *wait, struct buf *out)
 {
@@ -77,6 +95,7 @@ static void put_wait(const struct term *term, const struct span_row *row,
 		buf_printf(out, "%" PRIu64 " times, longest %s  ", count, longest);
 	term_text(term, json_read_text(wait, "decided_by"), 32, false, out);
 	put_waker(term, json_read_at(json_read_get(wait, "wakers"), 0), out);
+	put_holder(term, json_read_at(json_read_get(wait, "holders"), 0), out);
 	buf_append_byte(out, '\n');
 }
 

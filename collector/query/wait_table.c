@@ -71,7 +71,7 @@ static void add_wait(struct wait_sum *sum, const struct ledger *ledger,
 		memcpy(sum->trace_id, ledger->trace_id, TRACE_ID_BYTES);
 		memcpy(sum->span_id, ledger->span_id, SPAN_ID_BYTES);
 	}
-	for (unsigned i = 0; i < MIN(wait->waker_count, LEDGER_MAX_WAKERS); i++)
+	for (unsigned i = 0; i < ledger_count_wakers(wait); i++)
 		add_waker(sum, &wait->wakers[i]);
 }
 

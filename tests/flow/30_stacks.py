@@ -66,10 +66,16 @@ def check_flame(daemon, facts, span):
     assert flame(daemon, facts, format="svg").lstrip().startswith("<"), "no SVG"
 
 
-def check_waits(daemon, channel, subject, word):
+def whole_sleep(daemon, channel, subject, word):
+    """A span that has a stack of its sleep down to the thread's first function: tables come a moment later."""
     facts = make_span(channel, subject, word)
     span, waits = named(daemon, facts, word, "waits")
     asleep = [wait for wait in waits if wait["reason"] == "sleep"]
+    return (facts, span, asleep) if asleep[0]["stack"] and asleep[0]["stack"][-1] in FIRST else None
+
+
+def check_waits(daemon, channel, subject, word):
+    facts, span, asleep = wait_for(lambda: whole_sleep(daemon, channel, subject, word), f"a whole stack of {word}")
     stack = asleep[0]["stack"]
     print(subject.name, word, " < ".join(stack))
     assert in_order(WORDS[word], stack), (subject.name, word, stack)

@@ -9,7 +9,7 @@ import threading
 import time
 
 from daemon import Daemon, run, skip, wait_for
-from ledgers import settled_spans
+from ledgers import measured_spans
 from service import Subject, wait_until_published
 from stacks import ask_for_span, in_order
 
@@ -25,7 +25,7 @@ def stack_of(daemon, channel, subject, word):
     facts = ask_for_span(channel, subject, word, "chain")
 
     def look():
-        waits = settled_spans(daemon, facts["trace"])[word]["waits"]
+        waits = measured_spans(daemon, facts["trace"])[word]["waits"]
         stack = max(waits, key=lambda wait: wait["ns"])["stack"]
         return stack if USER[word] in stack else None
 
@@ -47,13 +47,14 @@ def check_restarted(daemon, channel, subject, wish):
         stopper.start()
         facts = ask_for_span(channel, subject, "long", "chain")
         stopper.join()
-        waits = [wait for wait in settled_spans(daemon, facts["trace"])["long"]["waits"]
-                 if wait["decided_by"] == "syscall restart_syscall"]
+        waits = [wait for wait in measured_spans(daemon, facts["trace"])["long"]["waits"]
+                 if wait["decided_by"].endswith("syscall restart_syscall")]
         return max(waits, key=lambda wait: wait["ns"], default=None)  # none: it was stopped too late
 
     wait = wait_for(look, "a sleep that is interrupted")
     print(wish, "long", wait["reason"], wait["ns"], " < ".join(wait["stack"]))
     assert wait["reason"] == ("other" if wish == "never" else "sleep"), (wish, wait)
+    assert wait["decided_by"].startswith("kernel frames in ") == (wish != "never"), (wish, wait)
 
 
 def check(wish):

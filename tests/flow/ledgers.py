@@ -86,3 +86,13 @@ def settled_spans(daemon, trace_id):
     trace = wait_for(lambda: daemon.settled(trace_id), "the trace to settle")
     spans = sorted(trace["spans"], key=lambda span: (span["parent_span_id"] != "", span["start_unix_ns"]))
     return {span["name"]: span for span in spans}
+
+
+def measured_spans(daemon, trace_id):
+    """The same once all of them have figures: a span of whom nobody knows yet is settled without, and soon again."""
+
+    def look():
+        spans = settled_spans(daemon, trace_id)
+        return spans if all(span["ledger"]["grade"] != "none" for span in spans.values()) else None
+
+    return wait_for(look, f"figures of trace {trace_id}")

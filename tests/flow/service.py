@@ -83,7 +83,7 @@ def wait_until_published(daemon, pid, by=""):
 # In the service.
 
 
-def trace_to(endpoint, compression=grpc.Compression.NoCompression, writer=True):
+def trace_to(endpoint, compression=grpc.Compression.NoCompression, writer=True, name="subject"):
     """The unmodified SDK, exporting to `endpoint`, with the writer of deploy/instrument/python or without."""
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
@@ -94,7 +94,7 @@ def trace_to(endpoint, compression=grpc.Compression.NoCompression, writer=True):
         import spanwise_context
 
         assert spanwise_context.install()
-    provider = TracerProvider(resource=Resource.create({"service.name": "subject"}))
+    provider = TracerProvider(resource=Resource.create({"service.name": name}))
     provider.add_span_processor(BatchSpanProcessor(
         OTLPSpanExporter(endpoint=endpoint, insecure=True, compression=compression)))
     return provider

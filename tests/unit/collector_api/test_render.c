@@ -118,7 +118,7 @@ static void render(const struct store_span *stored, unsigned parts, struct buf *
 	"\"decided_by\":\"syscall "                                                                \
 	"recvfrom\",\"lock\":null,\"stack_id\":\"\",\"stack\":[],\"wakers\":["                     \
 	"{\"kind\":\"thread\",\"comm\":\"postgres\",\"pid\":7,\"tid\":8,\"trace_id\":\"\","        \
-	"\"span_id\":\"\",\"ns\":9}]}],\"code\":[],\"links\":[]"
+	"\"span_id\":\"\",\"ns\":9}],\"holders\":[]}],\"code\":[],\"links\":[]"
 
 static void a_ledger_becomes_exactly_this(void **state)
 {

@@ -183,6 +183,11 @@ static void what_decided_a_reason_is_named(void **unused)
 	assert_decided(REASON_FAULT, -1, "page fault");
 	assert_decided(REASON_FAULT, SYS_futex, "page fault");
 	assert_decided(REASON_OTHER, -1, "state D");
+	assert_decided(REASON_PIPE, SYS_ioctl | LEDGER_KERNEL_IN_CALL,
+		       "kernel frames in syscall ioctl");
+	assert_decided(REASON_SIGNAL, SYS_read | LEDGER_KERNEL_IN_CALL,
+		       "kernel frames in syscall read");
+	assert_decided(REASON_LOCK, LEDGER_KERNEL_NO_CALL, "kernel frames");
 	assert_decided(REASON_SIGNAL, SYS_pause, "syscall pause");
 	assert_decided(REASON_SIGNAL, SYS_read, "state T");
 	assert_decided(REASON_SIGNAL, -1, "state T");

@@ -200,16 +200,21 @@ static void the_kernels_stack_decides_what_is_open(void **state)
 		int32_t syscall;
 		uint32_t flags, wait;
 		enum ledger_reason reason;
+		int32_t decided_by;
 	} cases[] = {
-		{ S, 16, 0, KERNEL_WAIT_PIPE, REASON_PIPE },    /* ioctl */
-		{ S, 219, 0, KERNEL_WAIT_SLEEP, REASON_SLEEP }, /* restart_syscall */
-		{ S, 16, 0, KERNEL_WAIT_UNKNOWN, REASON_OTHER },
-		{ S, 232, 0, KERNEL_WAIT_LOCK, REASON_POLL }, /* epoll_wait says itself */
-		{ D, -1, 0, KERNEL_WAIT_LOCK, REASON_LOCK },  /* a fault, at the map's lock */
-		{ D, 202, 0, KERNEL_WAIT_NET, REASON_NET },   /* a futex's page on NFS */
-		{ D, 0, EVENT_IOWAIT, KERNEL_WAIT_LOCK, REASON_DISK },
-		{ 4, 16, 0, KERNEL_WAIT_LOCK, REASON_SIGNAL }, /* stopped */
+		{ S, 16, 0, KERNEL_WAIT_PIPE, REASON_PIPE, 16 | LEDGER_KERNEL_IN_CALL }, /* ioctl */
+		{ S, 219, 0, KERNEL_WAIT_SLEEP, REASON_SLEEP, 219 | LEDGER_KERNEL_IN_CALL },
+		{ S, 16, 0, KERNEL_WAIT_UNKNOWN, REASON_OTHER, 16 },
+		{ S, 232, 0, KERNEL_WAIT_LOCK, REASON_POLL, 232 }, /* epoll_wait says itself */
+		/* a fault, at the map's lock */
+		{ D, -1, 0, KERNEL_WAIT_LOCK, REASON_LOCK, LEDGER_KERNEL_NO_CALL },
+		/* a futex's page on NFS */
+		{ D, 202, 0, KERNEL_WAIT_NET, REASON_NET, 202 | LEDGER_KERNEL_IN_CALL },
+		{ D, 202, 0, KERNEL_WAIT_LOCK, REASON_LOCK, 202 }, /* they agree */
+		{ D, 0, EVENT_IOWAIT, KERNEL_WAIT_LOCK, REASON_DISK, 0 },
+		{ 4, 16, 0, KERNEL_WAIT_LOCK, REASON_SIGNAL, 16 }, /* stopped */
 	};
+	int32_t decided_by;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -219,7 +224,8 @@ static void the_kernels_stack_decides_what_is_open(void **state)
 			.flags = cases[i].flags | cases[i].wait << EVENT_KERNEL_WAIT_SHIFT,
 		};
 
-		assert_int_equal(reason_of_slice(&slice), cases[i].reason);
+		assert_int_equal(reason_of_slice(&slice, &decided_by), cases[i].reason);
+		assert_int_equal(decided_by, cases[i].decided_by);
 	}
 }
 

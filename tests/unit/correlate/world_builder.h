@@ -41,8 +41,10 @@ struct builder {
 	uint64_t drawn_ns[BUILDER_MAX_LEDGER]; /* the sum of its slices */
 	size_t count;
 	uint64_t trace;
-	uint64_t steal_ns;  /* so much of the next slice, a hypervisor steals */
-	uint64_t stolen_ns; /* ... so far: the scheduler's clock stood still */
+	uint64_t steal_ns;          /* so much of the next slice, a hypervisor steals */
+	uint64_t stolen_ns;         /* ... so far: the scheduler's clock stood still */
+	struct event_target target; /* of the wait that the next slice ends with; kind 0: none */
+	struct event_waker waker;   /* who ended that before the next slice; tid 0: nobody */
 };
 
 /* Slices follow each other without a hole. */
@@ -122,6 +124,16 @@ static inline struct event_tag builder_tag(const struct builder *b, uint64_t spa
 	return tag;
 }
 
+static inline void builder_tail(struct event_slice *slice, uint32_t flag, bool is_there,
+				const void *tail, size_t bytes)
+{
+	if (!is_there)
+		return;
+	slice->header.flags |= flag;
+	memcpy((char *)slice + slice->header.bytes, tail, bytes);
+	slice->header.bytes = (uint16_t)(slice->header.bytes + bytes);
+}
+
 /* The thread came on at `in` (woken at `waking`, 0: not) and leaves at `out`, publishing `span`
  * then. */
 static inline void builder_slice(struct builder *b, struct builder_thread *t, uint64_t waking,
@@ -131,6 +143,7 @@ static inline void builder_slice(struct builder *b, struct builder_thread *t, ui
 	struct {
 		struct event_slice slice;
 		struct event_tag tags[2];
+		uint8_t room[sizeof(struct event_target) + sizeof(struct event_waker)];
 	} record;
 	struct event_tag tag_in = builder_tag(b, t->span), tag_out = builder_tag(b, span);
 	struct event_slice *s = &record.slice;
@@ -170,6 +183,10 @@ static inline void builder_slice(struct builder *b, struct builder_thread *t, ui
 		s->header.flags |= EVENT_TAG_IN_NONE;
 	}
 	s->header.bytes = (uint16_t)(sizeof(*s) + tails * sizeof(struct event_tag));
+	builder_tail(s, EVENT_TARGET, b->target.kind, &b->target, sizeof(b->target));
+	builder_tail(s, EVENT_WAKER, b->waker.tid, &b->waker, sizeof(b->waker));
+	memset(&b->target, 0, sizeof(b->target));
+	memset(&b->waker, 0, sizeof(b->waker));
 	assert_int_equal(correlator_record(b->correlator, &s->header), 0);
 	t->out_ns = out;
 	t->span = span;

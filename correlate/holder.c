@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who held a lock while a thread waited for it. The kernel tells who woke whom, so the chain of
+ * wakings is followed back: who woke us was itself woken for that lock, and had it since.
+ *
+ *   we wait             |-------------------------------------->|
+ *   the chain                  A wakes B      B wakes C         C wakes us
+ *   held by             |...A..|......B.......|.......C.........|
+ *
+ * That B was woken for the lock, and then woke the next one, says that it had the lock from the one
+ * moment to the other (HOLDER_HELD); so does its tid in the lock. One that took the lock without
+ * waiting for it is seen when it lets go: since when it had it is not known (HOLDER_RELEASED). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/base/macros.h"
+#include "correlate/join.h"
+
+#define LEAST_WAIT_NS 20000 /* of what is shorter, the waker is told alone; ... */
+#define LEAST_PART    100   /* ... and of what is less than this part of the trace */
+#define MAX_LINKS     16    /* of a chain */
+
+/* The last time before `before_ns` that somebody gave the lock to a thread. */
+struct handover {
+	uint64_t time_ns;
+	struct event_waker by;
+};
+
+static bool is_lock(const struct event_target *target)
+{
+	return target->kind == TARGET_FUTEX || target->kind == TARGET_FUTEX_SHARED;
+}
+
+/* Whatever owner its word told at the time. */
+static bool is_same(const struct event_target *a, const struct event_target *b)
+{
+	return a->kind == b->kind && a->id == b->id &&
+	       memcmp(a->address, b->address, sizeof(a->address)) == 0;
+}
+
+static bool find_handover(struct thread *thread, const struct event_target *lock, uint64_t from_ns,
+			  uint64_t before_ns, struct handover *out)
+{
+	struct timeline_cursor cursor;
+	const struct event_target *awaited = &slice_none.target;
+	const struct slice *slice;
+	bool found = false, preempted = false;
+
+	timeline_seek(&thread->timeline, from_ns, &cursor);
+	if (cursor.chunk && cursor.chunk->older) /* what the first one waited for stands there */
+		timeline_back(&cursor);
+	while ((slice = timeline_next(&cursor)) && slice->prev_out_ns < before_ns) {
+		if (slice->flags & EVENT_WAKER && slice->waker->kind == WAKER_THREAD &&
+		    !slice->gap && !preempted && slice->waking_ns < before_ns &&
+		    is_same(awaited, lock)) {
+			*out = (struct handover){ slice->waking_ns, *slice->waker };
+			found = true;
+		}
+		awaited = slice->target;
+		preempted = slice->flags & EVENT_PREEMPTED;
+	}
+	return found;
+}
+
+/* That thread, be it gone since; NULL: not followed. */
+static struct thread *thread_of(const struct model *model, const struct event_target *lock,
+				const struct lane *lane, const struct event_waker *waker)
+{
+	struct process *process = waker->pid == lane->process->pid
+					  ? lane->process
+					  : world_find_process(model, waker->pid);
+	struct thread **slot = map_get(&model->thread_by_tid, &waker->tid), *thread;
+
+	/* an address is another lock in another process */
+	if (!process || (lock->kind == TARGET_FUTEX && process != lane->process))
+		return NULL;
+	if (slot && (*slot)->process == process)
+		return *slot;
+	for (thread = process->threads; thread; thread = thread->next)
+		if (thread->tid == waker->tid)
+			break;
+	return thread;
+}
+
+/* The word that the waiter saw as it began: it counts as its own pid namespace does. */
+static bool is_owner(const struct lane *lane, const struct event_target *lock,
+		     const struct event_waker *waker)
+{
+	return lock->aux && lock->aux == waker->tid && lane->process->ns_pid == lane->process->pid;
+}
+
+static void add_hold(struct join *join, struct wait *wait, const struct hold *hold)
+{
+	if (hold->from_ns >= hold->to_ns)
+		return;
+	if (!join_grow((void **)&join->holds, join->hold_count, &join->hold_cap,
+		       sizeof(*join->holds))) {
+		join->out_of_memory = true;
+		return;
+	}
+	join->holds[join->hold_count++] = *hold;
+	wait->hold_count++;
+}
+
+void holder_find(struct join *join, const struct lane *lane, uint64_t from_ns, uint64_t to_ns,
+		 struct wait *wait)
+{
+	const struct event_target *lock = wait->before->target;
+	struct hold hold = { .to_ns = to_ns };
+
+	if (wait->reason != REASON_LOCK || !is_lock(lock) || !wait->after ||
+	    !(wait->after->flags & EVENT_WAKER) || wait->after->waker->kind != WAKER_THREAD ||
+	    to_ns - from_ns <
+		    MAX((uint64_t)LEAST_WAIT_NS, (join->to_ns - join->from_ns) / LEAST_PART))
+		return;
+	wait->first_hold = join->hold_count;
+	hold.who = *wait->after->waker;
+	for (unsigned i = 0; i < MAX_LINKS && hold.to_ns > from_ns; i++) {
+		struct thread *thread = thread_of(join->model, lock, lane, &hold.who);
+		struct handover got = { 0 };
+		bool is_known = thread && thread != lane->thread &&
+				find_handover(thread, lock, from_ns, hold.to_ns, &got);
+
+		hold.kind =
+			is_known || is_owner(lane, lock, &hold.who) ? HOLDER_HELD : HOLDER_RELEASED;
+		hold.from_ns = MAX(got.time_ns, from_ns);
+		add_hold(join, wait, &hold);
+		hold.to_ns = hold.from_ns;
+		hold.who = got.by;
+	}
+}

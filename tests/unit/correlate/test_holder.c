@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Three threads and a lock: who had it while the last of them waited. Times are ms. */
+#include "tests/unit/correlate/world_builder.h"
+
+#define SYS_FUTEX 202
+#define OTHER_PID 20
+
+enum tids { A = 11, B = 12, C = 13 };
+
+struct world {
+	struct builder b;
+	struct builder_thread a_thread, b_thread, c_thread;
+	uint32_t dies; /* EVENT_DEAD: the next slice is its thread's last one */
+};
+
+static const struct event_target the_lock = { .kind = TARGET_FUTEX, .id = 0x7f0000001040 };
+
+static void start(struct world *world, uint32_t b_pid)
+{
+	builder_init(&world->b);
+	world->dies = 0;
+	world->a_thread = (struct builder_thread){ .pid = BUILDER_PID, .tid = A };
+	world->b_thread = (struct builder_thread){ .pid = b_pid, .tid = B };
+	world->c_thread = (struct builder_thread){ .pid = BUILDER_PID, .tid = C };
+	builder_warm_up(&world->b, &world->a_thread);
+}
+
+/* A slice that begins at `in` (the waker woke it then, if any) and ends in a wait for `lock`. */
+static void slice(struct world *world, struct builder_thread *thread, uint64_t in, uint64_t out,
+		  uint32_t waker, uint64_t span, const struct event_target *lock)
+{
+	/* who carries another trace is no lane of ours */
+	world->b.trace = thread == &world->c_thread ? 1 : 2;
+	if (lock)
+		world->b.target = *lock;
+	world->b.waker =
+		(struct event_waker){ .pid = waker == B ? world->b_thread.pid : BUILDER_PID,
+				      .tid = waker,
+				      .comm = "worker",
+				      .tag = builder_tag(&world->b, waker) };
+	builder_slice(&world->b, thread, waker ? in * MS : 0, in * MS, out * MS, span, world->dies,
+		      SYS_FUTEX);
+	world->dies = 0;
+}
+
+/* A has the lock up to 1040, then B; C, which carries span 1, waits for it from 1010 to 1100. */
+static void play(struct world *world, const struct event_target *b_lock,
+		 const struct event_target *c_lock)
+{
+	slice(world, &world->b_thread, 980, 1000, 0, B, b_lock);
+	slice(world, &world->c_thread, 1000, 1010, 0, 1, c_lock);
+	world->dies = EVENT_DEAD; /* as its thread may: it is remembered */
+	slice(world, &world->b_thread, 1040, 1100, A, B, NULL);
+	slice(world, &world->c_thread, 1100, 1110, B, 1, NULL);
+	builder_span(&world->b, 1, 0, 1001 * MS, 1109 * MS);
+	builder_clock(&world->b, 1300 * MS);
+	correlator_settle_all(world->b.correlator);
+}
+
+static const struct ledger_wait *the_wait(const struct world *world)
+{
+	const struct ledger *ledger = builder_ledger(&world->b, 1);
+	const struct ledger_wait *wait = &world->b.first_wait[ledger - world->b.ledgers];
+
+	assert_int_equal(wait->reason, REASON_LOCK);
+	assert_int_equal(wait->ns, 90 * MS);
+	assert_int_equal(ledger_count_wakers(wait), 1);
+	assert_int_equal(wait->wakers[0].tid, B);
+	assert_int_equal(wait->wakers[0].ns, 90 * MS);
+	return wait;
+}
+
+static void check_holder(const struct ledger_wait *wait, unsigned index, uint8_t kind, uint32_t tid,
+			 uint64_t ms)
+{
+	const struct ledger_waker *holder = &wait->wakers[1 + index];
+	const uint64_t span = tid;
+
+	assert_true(1 + index < wait->waker_count);
+	assert_int_equal(holder->kind, kind);
+	assert_int_equal(holder->tid, tid);
+	assert_int_equal(holder->ns, ms * MS);
+	assert_memory_equal(holder->tag.span_id, &span, sizeof(span));
+}
+
+static void finish(struct world *world, const struct ledger_wait *wait, unsigned holders)
+{
+	assert_int_equal(wait->waker_count, 1 + holders);
+	correlator_free(world->b.correlator);
+}
+
+static void who_was_woken_for_it_held_it_and_who_was_not_let_go_of_it(void **state)
+{
+	const struct ledger_wait *wait;
+	struct world world;
+
+	(void)state;
+	start(&world, BUILDER_PID);
+	play(&world, &the_lock, &the_lock);
+	wait = the_wait(&world);
+	check_holder(wait, 0, HOLDER_HELD, B, 60);
+	check_holder(wait, 1, HOLDER_RELEASED, A, 30);
+	finish(&world, wait, 2);
+}
+
+static void a_tid_that_stands_in_the_lock_is_its_holder(void **state)
+{
+	struct event_target owned = the_lock;
+	const struct ledger_wait *wait;
+	struct world world;
+
+	(void)state;
+	owned.aux = A;
+	start(&world, BUILDER_PID);
+	play(&world, &the_lock, &owned);
+	wait = the_wait(&world);
+	check_holder(wait, 1, HOLDER_HELD, A, 30);
+	finish(&world, wait, 2);
+}
+
+static void of_another_lock_nothing_is_concluded(void **state)
+{
+	struct event_target other = the_lock;
+	const struct ledger_wait *wait;
+	struct world world;
+
+	(void)state;
+	other.id += 64;
+	start(&world, BUILDER_PID);
+	play(&world, &other, &the_lock);
+	wait = the_wait(&world);
+	check_holder(wait, 0, HOLDER_RELEASED, B, 90);
+	finish(&world, wait, 1);
+}
+
+static const struct event_target the_shared_lock = { .kind = TARGET_FUTEX_SHARED,
+						     .id = 0x40,
+						     .address = { 7, 7 } };
+
+static void a_shared_lock_is_followed_into_other_processes(void **state)
+{
+	const struct event_process process = { .pid = OTHER_PID,
+					       .ns_pid = OTHER_PID,
+					       .publish = PUBLISH_TAGS };
+	const struct ledger_wait *wait;
+	struct world world;
+
+	(void)state;
+	start(&world, OTHER_PID);
+	assert_int_equal(correlator_process(world.b.correlator, &process), 0);
+	play(&world, &the_shared_lock, &the_shared_lock);
+	wait = the_wait(&world);
+	check_holder(wait, 0, HOLDER_HELD, B, 60);
+	check_holder(wait, 1, HOLDER_RELEASED, A, 30);
+	finish(&world, wait, 2);
+}
+
+/* An address is another lock in another process. */
+static void a_private_lock_is_not(void **state)
+{
+	const struct event_process process = { .pid = OTHER_PID,
+					       .ns_pid = OTHER_PID,
+					       .publish = PUBLISH_TAGS };
+	const struct ledger_wait *wait;
+	struct world world;
+
+	(void)state;
+	start(&world, OTHER_PID);
+	assert_int_equal(correlator_process(world.b.correlator, &process), 0);
+	play(&world, &the_lock, &the_lock);
+	wait = the_wait(&world);
+	check_holder(wait, 0, HOLDER_RELEASED, B, 90);
+	finish(&world, wait, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_was_woken_for_it_held_it_and_who_was_not_let_go_of_it),
+		cmocka_unit_test(a_tid_that_stands_in_the_lock_is_its_holder),
+		cmocka_unit_test(of_another_lock_nothing_is_concluded),
+		cmocka_unit_test(a_shared_lock_is_followed_into_other_processes),
+		cmocka_unit_test(a_private_lock_is_not),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
