@@ -208,6 +208,7 @@ int main(int argc, char **argv)
 		.ring_bytes = RING_BYTES,
 		.tick_hz = 99,
 		.max_processes = 1024,
+		.thread_bytes = 8u << 20,
 		.rescan_ms = 500,
 		.stacks_per_s = 10000,
 		.stack_wait_us = 100,
