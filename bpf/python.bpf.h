@@ -26,6 +26,7 @@ struct python_walk {
 	struct python_process at;
 	__u64 thread_pointer;
 	__u64 interpreter, state, frame;
+	__u64 print;                         /* of python_print */
 	__u64 words[PYTHON_FRAME_BYTES / 8]; /* the frame itself */
 	__u32 last;                          /* place of the last one appended */
 	__u32 count;
@@ -176,6 +177,29 @@ static __always_inline void python_stack(struct task_struct *task, __u32 pid, __
 	for (__u32 step = 0; step < PYTHON_MAX_FRAMES; step++)
 		if (python_step())
 			break;
+}
+
+/* Of a thread's innermost frame and its caller, which move without a change of the native stack:
+ * what tells them from others. `hint`: as above; 0: it runs no Python, or none that was found yet.
+ */
+__noinline int python_print(__u32 pid, __u64 hint)
+{
+	struct python_process *process =
+		hint && !(hint & 1) ? bpf_map_lookup_elem(&python_processes, &pid) : 0;
+	struct python_walk *walk = process ? python_walk_scratch() : 0;
+	__u64 frame, above;
+
+	if (!walk)
+		return 0;
+	frame = python_pointer(hint + process->thread_frame);
+	if (process->indirect_frame != PYTHON_DIRECT)
+		frame = python_pointer(frame + process->indirect_frame);
+	above = python_pointer(frame + process->frame_previous);
+	walk->print = frame ^ python_pointer(frame + process->frame_code) << 1 ^
+		      python_pointer(frame + process->frame_place) << 3 ^
+		      python_pointer(above + process->frame_code) << 5 ^
+		      python_pointer(above + process->frame_place) << 7;
+	return 1;
 }
 
 static __always_inline void python_inherit(__u32 parent_pid, __u32 child_pid)

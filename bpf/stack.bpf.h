@@ -44,22 +44,38 @@ struct stack_memo {
 	__u64 id;
 };
 
+/* `*due_ns`: when what was spent will have been paid for; `least_ns`: how much must not be ahead.
+ */
+static __always_inline bool stack_pay(__u64 *due_ns, __u64 now_ns, __u64 least_ns, __u64 price_ns)
+{
+	struct event_counters *count = this_cpu_counters();
+	__u64 from_ns = *due_ns > now_ns ? *due_ns : now_ns;
+
+	if (from_ns - now_ns > least_ns)
+		return false;
+	*due_ns = from_ns + price_ns;
+	if (count)
+		count->stacks++;
+	return true;
+}
+
 /* Is there budget for one more on this CPU? While less than half of the burst is spent, always;
  * after that only for a thread that has waited long without one. */
 static __always_inline bool stack_is_due(__u64 now_ns, __u64 unseen_ns)
 {
-	struct worker_cpu *cpu = this_cpu();
-	__u64 due_ns = cpu->stack_due_ns > now_ns ? cpu->stack_due_ns : now_ns;
-	__u64 ahead_ns = due_ns - now_ns;
-	struct event_counters *count = this_cpu_counters();
+	return stack_pay(&this_cpu()->stack_due_ns, now_ns,
+			 unseen_ns < knobs.stack_wait_ns ? STACK_BURST_NS / 2 : STACK_BURST_NS,
+			 knobs.stack_interval_ns);
+}
 
-	if (ahead_ns > STACK_BURST_NS ||
-	    (ahead_ns > STACK_BURST_NS / 2 && unseen_ns < knobs.stack_wait_ns))
-		return false;
-	cpu->stack_due_ns = due_ns + knobs.stack_interval_ns;
-	if (count)
-		count->stacks++;
-	return true;
+/* Where a thread has not been before, a stack tells more than where it is again and again: that has
+ * a quarter more of budget to itself. */
+#define STACK_SPARE_PRICE 4
+
+static __always_inline bool stack_is_spared(__u64 now_ns)
+{
+	return stack_pay(&this_cpu()->stack_spare_ns, now_ns, STACK_BURST_NS,
+			 (__u64)STACK_SPARE_PRICE * knobs.stack_interval_ns);
 }
 
 static __always_inline __u64 stack_mix(__u64 hash, __u64 value)
@@ -71,10 +87,11 @@ static __always_inline __u64 stack_mix(__u64 hash, __u64 value)
 
 #define STACK_PRINT_WORDS 32
 #define STACK_PRINT_STEP  16ull
+#define STACK_CODE_BITS   21 /* below 2 MiB no linker puts code */
 
-/* Of where the thread is: its registers, its system call, and the top of its stack, in which its
- * innermost frames lie. 0: not readable. */
-__noinline int stack_print(void)
+/* Of where the thread is: its registers, its system call, the top of its stack, in which its
+ * innermost frames lie, and its innermost Python frame. 0: not readable. */
+__noinline int stack_print(__u32 pid, __u64 python)
 {
 	struct unwind_walk *walk = unwind_scratch();
 	void *registers = task_registers(task_current());
@@ -88,8 +105,18 @@ __noinline int stack_print(void)
 	print = stack_mix(print, FIELD(struct pt_regs, registers, ip));
 	print = stack_mix(print, FIELD(struct pt_regs, registers, bp));
 	print = stack_mix(print, FIELD(struct pt_regs, registers, orig_ax));
-	for (int i = 0; i < STACK_PRINT_WORDS; i++)
-		print = stack_mix(print, walk->stack.addresses[i]);
+	for (int i = 0; i < STACK_PRINT_WORDS; i++) {
+		__u64 word = walk->stack.addresses[i];
+
+		/* what cannot be a return address may well change from turn to turn */
+		if (word >> STACK_CODE_BITS && !(word >> UNWIND_USER_BITS))
+			print = stack_mix(print, word);
+	}
+	if (python_print(pid, python)) {
+		struct python_walk *frames = python_walk_scratch();
+
+		print = frames ? stack_mix(print, frames->print) : print;
+	}
 	walk->print = print & ~(STACK_PRINT_STEP - 1);
 	return 0;
 }
@@ -102,20 +129,25 @@ static __always_inline __u32 stack_wait_flags(const struct stack_memo *memo)
 
 /* Without budget: a thread that waits where it waited before, for the same span, has the stack that
  * it had. 0: it is elsewhere, and has none. */
-static __always_inline __u64 stack_recall(const struct stack_memo *memo, __u64 span)
+static __always_inline __u64 stack_recall(const struct stack_memo *memo, __u32 pid, __u64 span)
 {
 	struct unwind_walk *walk = unwind_scratch();
 	__u64 print = memo->print & ~(STACK_PRINT_STEP - 1);
-	struct event_counters *count = this_cpu_counters();
 
 	if (walk && print && memo->span == span) {
-		stack_print();
+		stack_print(pid, memo->python);
 		if (walk->print == print)
 			return memo->id;
 	}
+	return 0;
+}
+
+static __always_inline void stack_count_missed(void)
+{
+	struct event_counters *count = this_cpu_counters();
+
 	if (count)
 		count->stack_budget++;
-	return 0;
 }
 
 /* The same addresses in the same address space, and the same end, have the same id. */
@@ -253,7 +285,6 @@ __noinline int stack_walk(__u32 pid)
 
 	if (!walk)
 		return 0;
-	stack_print();
 	unwind_stack(walk, task, pid);
 	walk->stack.header.flags = walk->end;
 	python_stack(task, pid, &walk->python);
@@ -289,6 +320,7 @@ static __always_inline __u64 stack_take(void *context, __u32 pid, __u32 tid,
 	if (!walk)
 		return STACK_NOT_TAKEN;
 	walk->python = memo->python;
+	stack_print(pid, memo->python); /* before the walk, for it works in its place */
 	stack_walk(pid);
 	if (with_kernel)
 		wait = stack_add_kernel(context, &walk->stack);

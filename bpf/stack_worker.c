@@ -53,6 +53,7 @@ struct stack_worker {
 	bool stopping;
 	struct process_news news[MAX_NEWS];
 	uint32_t news_count;
+	atomic_bool has_news; /* without the lock */
 	struct symbolizer_stats stats;
 	struct unwind_load_stats walked;
 };
@@ -127,24 +128,6 @@ static bool is_sound(const struct event_stack *stack, size_t bytes)
 				stack->count * sizeof(stack->addresses[0]);
 }
 
-static int on_stack(void *arg, void *data, size_t bytes)
-{
-	struct stack_worker *worker = arg;
-	const struct event_stack *stack = data;
-	uint64_t pending;
-
-	if (!is_sound(stack, bytes) || is_told(worker, stack->id))
-		return 0;
-	buf_clear(&worker->frames);
-	pending = count_open(worker);
-	symbolizer_put(worker->symbolizer, stack, worker->now_ns, &worker->frames);
-	if (count_open(worker) != pending)
-		tell_again_soon(worker, stack->id);
-	if (buf_error(&worker->frames) == 0)
-		send(worker, stack);
-	return 0;
-}
-
 /* ---- the thread */
 
 /* Asks for it at the end of a nap. The same news twice is once. Lost news cost nothing but an early
@@ -160,6 +143,7 @@ static void tell(struct stack_worker *worker, struct process_news news)
 		is_known = worker->news[i].pid == news.pid && worker->news[i].change == news.change;
 	if (!is_known && worker->news_count < MAX_NEWS)
 		worker->news[worker->news_count++] = news;
+	atomic_store(&worker->has_news, true);
 	pthread_mutex_unlock(&worker->lock);
 }
 
@@ -250,9 +234,31 @@ static void take_news(struct stack_worker *worker)
 	count = worker->news_count;
 	memcpy(news, worker->news, count * sizeof(*news));
 	worker->news_count = 0;
+	atomic_store(&worker->has_news, false);
 	pthread_mutex_unlock(&worker->lock);
 	for (uint32_t i = 0; i < count; i++)
 		take(worker, &news[i]);
+}
+
+static int on_stack(void *arg, void *data, size_t bytes)
+{
+	struct stack_worker *worker = arg;
+	const struct event_stack *stack = data;
+	uint64_t pending;
+
+	if (atomic_load(
+		    &worker->has_news)) /* a new process does not wait for the names of others */
+		take_news(worker);
+	if (!is_sound(stack, bytes) || is_told(worker, stack->id))
+		return 0;
+	buf_clear(&worker->frames);
+	pending = count_open(worker);
+	symbolizer_put(worker->symbolizer, stack, worker->now_ns, &worker->frames);
+	if (count_open(worker) != pending)
+		tell_again_soon(worker, stack->id);
+	if (buf_error(&worker->frames) == 0)
+		send(worker, stack);
+	return 0;
 }
 
 /* false: it is over. */

@@ -247,7 +247,7 @@ static __always_inline void thread_note_stack(void *context, struct draft *draft
 					      struct thread *thread, __u32 state)
 {
 	const struct event_slice *slice = &draft->record->slice;
-	__u64 id;
+	__u64 id = 0;
 
 	if (!knobs.stack_interval_ns || !thread->has_tag)
 		return;
@@ -255,14 +255,17 @@ static __always_inline void thread_note_stack(void *context, struct draft *draft
 		return;
 	__u64 span = ((const __u64 *)(const void *)&thread->tag)[2];
 
-	if (stack_is_due(slice->out_ns, thread->unseen_ns)) {
+	bool is_due = stack_is_due(slice->out_ns, thread->unseen_ns);
+
+	if (!is_due)
+		id = stack_recall(&thread->memo, slice->pid, span);
+	if (is_due || (!id && stack_is_spared(slice->out_ns))) {
 		thread->memo.span = span;
 		id = stack_take(context, slice->pid, slice->tid, &thread->memo,
 				stack_wants_kernel(slice, draft->flags));
-	} else {
-		id = stack_recall(&thread->memo, span);
 	}
 	if (!id) {
+		stack_count_missed();
 		draft->flags |= EVENT_STACK_BUDGET;
 		return;
 	}

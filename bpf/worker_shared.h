@@ -60,8 +60,9 @@ struct worker_cpu {
 	__u8 has_last;    /* last_next is known */
 	__u8 wants_clock; /* the next tick reads the clocks (clock.bpf.h) */
 	__u8 pad[6];
-	__u64 stack_due_ns; /* when the stacks taken so far will have been paid for */
-	__u64 pad_line[5];
+	__u64 stack_due_ns;   /* when the stacks taken so far will have been paid for */
+	__u64 stack_spare_ns; /* ... those of places that a thread was not at before */
+	__u64 pad_line[4];
 };
 
 struct worker_shared {

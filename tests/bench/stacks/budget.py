@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "flow"))
 os.environ.setdefault("SPANWISE", os.path.join(ROOT, "build", "release", "spanwise"))
 
 from daemon import Daemon, export, request, wait_for  # noqa: E402
-from ledgers import settled_spans  # noqa: E402
+from ledgers import measured_spans  # noqa: E402
 
 IDS = bytes([1] + 15 * [0]), bytes([1] + 7 * [0])  # those of publish.c
 SECONDS = 4
@@ -64,7 +64,7 @@ def measure(folder, rate):
         time.sleep(SECONDS / 2)
         end = time.time_ns()
         export(channel, request([(*IDS, b"", "waits", start, end)], service="budget"))
-        span = settled_spans(daemon, IDS[0].hex())["waits"]
+        span = measured_spans(daemon, IDS[0].hex())["waits"]
         process.stdin.close()
         process.wait()
     waits = span["waits"]
