@@ -69,6 +69,21 @@ static void put_pprof_line(const struct flame_writing *writing, struct pprof_wri
 	pprof_writer_sample(writer, frames, count, values, &label, 1);
 }
 
+/* The file that the program begins in: of the first stack that reaches so far. */
+static struct str binary_of(const struct flame_writing *writing)
+{
+	for (size_t i = 0; i < writing->count; i++) {
+		const struct stack_names *names =
+			stacks_find(writing->stacks, writing->lines[i].key.stack);
+		const struct frame *last =
+			names && names->count ? &names->frames[names->count - 1] : NULL;
+
+		if (last && last->kind == FRAME_NATIVE && str_eq(last->name, STR("_start")))
+			return last->module;
+	}
+	return (struct str){ 0 };
+}
+
 int flame_write_pprof(struct flame_writing *writing)
 {
 	const struct flame *flame = writing->flame;
@@ -79,6 +94,7 @@ int flame_write_pprof(struct flame_writing *writing)
 		.period_unit = STR("nanoseconds"),
 		.period = 1,
 		.comment = str_of(writing->title),
+		.binary = binary_of(writing),
 	};
 	struct pprof_writer *writer = pprof_writer_new(&head);
 	struct buf plain;

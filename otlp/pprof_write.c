@@ -183,6 +183,7 @@ struct pprof_writer *pprof_writer_new(const struct pprof_head *head)
 	map_init(&writer->locations, sizeof(struct location_key), sizeof(uint64_t), 3);
 	map_init(&writer->mappings, sizeof(uint32_t), sizeof(uint64_t), 3);
 	put_head(writer, head);
+	mapping_id(writer, head->binary);
 	return writer;
 }
 

@@ -31,6 +31,7 @@ struct pprof_head {
 	int64_t period;          /* 0: not sampled by a period */
 	struct str default_type; /* the type shown first; empty: the last */
 	struct str comment;
+	struct str binary; /* the program's own file, whose mapping comes first; empty: any */
 };
 
 struct pprof_frame {

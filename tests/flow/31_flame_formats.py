@@ -145,6 +145,7 @@ def pprof(daemon, facts, total):
                                            text=True, timeout=400, env={**os.environ, "PPROF_TMPDIR": FOLDER}).stdout
     top = run_it("-top", "-nodecount=1000", "-unit=ns")
     assert f"{total['all']}ns" in top.replace(" total", ""), top
+    assert top.startswith("File: python"), top.splitlines()[0]
     lock = next(line for line in top.splitlines() if line.endswith("[lock]"))
     assert lock.split()[0] == f"{total['lock']}ns", (lock, total)
     raw = run_it("-raw")
