@@ -80,6 +80,7 @@ struct profile_notes {
 	double waiting_share; /* > 0: so much of it ends where threads wait, so it is no CPU
 				 profile */
 	bool is_truncated;    /* the file ends in the middle */
+	bool is_of_spans;     /* stacks of requests alone: no idle thread is among them */
 };
 
 struct profile {

@@ -109,6 +109,7 @@ static int prepare_tree(struct diagnosis *diagnosis)
 {
 	const struct profile_tally *all = &diagnosis->all;
 	bool drop_idle = counts_waiting(diagnosis->kind) &&
+			 !diagnosis->profile->notes.is_of_spans &&
 			 all->topic_total[TOPIC_IDLE] + all->topic_total[TOPIC_AWAIT] > 0;
 	bool drop_jit = diagnosis_is_warming_up(diagnosis);
 	int rc;

@@ -75,27 +75,28 @@ static bool is_process_name(const struct profile_tally *tally, const struct prof
 	       tally->topics[frame_of(tally, found->path[1])] & starts;
 }
 
-/* Others call it, too, or it is a part of its caller's text: it decides nothing here. */
+/* Others call it, too: it decides nothing here. */
 static bool is_shared(const struct profile_tally *tally, uint32_t node)
 {
-	uint32_t frame = frame_of(tally, node);
-
-	return tally->inclusive[frame] > tally->cum[node] * SHARED ||
-	       profile_tally_has(tally, frame, TOPIC_CLOSURE);
+	return tally->inclusive[frame_of(tally, node)] > tally->cum[node] * SHARED;
 }
 
-/* The caller of one's own that holds the same as a helper that others call, too, or as a part of
- * its text. */
+/* The caller of one's own that holds hardly more than a helper that others call, too, or than a
+ * part of its own text. */
 static unsigned skip_shared(const struct profile_tally *tally, const struct profile_dominant *found,
 			    unsigned at)
 {
 	double most = tally->cum[found->path[at]] * HELPER_SLACK;
+	bool is_closure = profile_tally_has(tally, frame_of(tally, found->path[at]), TOPIC_CLOSURE);
 
-	if (!is_shared(tally, found->path[at]))
+	if (!is_closure && !is_shared(tally, found->path[at]))
 		return at;
 	for (unsigned i = at; i-- > 0 && tally->cum[found->path[i]] <= most;) {
-		if (profile_dominant_is_own(tally, found->path[i]) &&
-		    !is_shared(tally, found->path[i]))
+		uint32_t node = found->path[i];
+
+		if (profile_dominant_is_own(tally, node) &&
+		    !profile_tally_has(tally, frame_of(tally, node), TOPIC_CLOSURE) &&
+		    (is_closure || !is_shared(tally, node)))
 			return i;
 	}
 	return at;
@@ -167,13 +168,27 @@ static uint32_t choose_code(const struct profile_tally *tally, const struct prof
 	return found->path[own + 1];
 }
 
+/* An interpreter, or a library without symbols, calls one with: that name says more. */
+static unsigned first_named(const struct profile_tally *tally, const struct profile_dominant *found,
+			    unsigned at)
+{
+	uint32_t nameless = TOPIC_BIT(TOPIC_UNKNOWN) | TOPIC_BIT(TOPIC_PLUMBING);
+	double least = tally->cum[found->path[at]] / RUN_SLACK;
+
+	for (unsigned i = at; i < found->depth && tally->cum[found->path[i]] >= least; i++) {
+		if (!(tally->topics[frame_of(tally, found->path[i])] & nameless))
+			return i;
+	}
+	return at;
+}
+
 /* For waits: the call that leaves one's own code. */
 static uint32_t choose_call(const struct profile_tally *tally, const struct profile_dominant *found)
 {
 	unsigned start = run_start(tally, found, CALL_SLACK), own = last_own(tally, found);
 
 	if (own + 1 < found->depth && own + 1 >= start)
-		return found->path[own + 1];
+		return found->path[first_named(tally, found, own + 1)];
 	if (own == found->depth || own + 1 < start)
 		return found->path[start];
 	return found->path[own];
@@ -269,7 +284,7 @@ uint32_t profile_dominant_self(const struct profile_tally *tally)
 	uint32_t best = PROFILE_NONE;
 
 	for (uint32_t i = 0; i < tally->profile->frame_count; i++) {
-		if (tally->self[i] > 0 &&
+		if (tally->self[i] > 0 && !profile_tally_has(tally, i, TOPIC_NO_STACK) &&
 		    (best == PROFILE_NONE || tally->self[i] > tally->self[best]))
 			best = i;
 	}

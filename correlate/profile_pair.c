@@ -30,6 +30,7 @@ static void measure(const struct diagnosis *on, const struct diagnosis *off, dou
 	out->waiting_ns = MAX(off->tree.total - recorded, 0.0);
 	sum = out->on_ns + out->waiting_ns + recorded;
 	out->is_wall_told = wall_ns > 0;
+	out->is_of_spans = on->profile->notes.is_of_spans;
 	out->wall_ns = out->is_wall_told ? wall_ns : sum;
 	out->missing_ns = MAX(out->wall_ns - sum, 0.0);
 	out->surplus_ns = MAX(sum - out->wall_ns, 0.0);
@@ -68,6 +69,8 @@ static void say_partition(struct profile_pair *pair)
 		put_ns(out, pair->runnable_ns - pair->missing_ns);
 		buf_append_text(out, " ready without a CPU");
 	}
+	if (!pair->is_wall_told && pair->is_of_spans)
+		return;
 	if (!pair->is_wall_told) {
 		buf_append_text(
 			out, "; give the wall time with --wall to check that nothing is missing");

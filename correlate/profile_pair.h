@@ -14,6 +14,7 @@ struct profile_pair {
 	double missing_ns;  /* of it: recorded by neither */
 	double surplus_ns;  /* both together exceed the wall by this */
 	bool is_wall_told;
+	bool is_of_spans; /* stored ones, of which the ledgers tell the wall */
 	enum profile_rule_id rule;
 	struct buf verdict;   /* one line */
 	struct buf partition; /* one line */

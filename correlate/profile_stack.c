@@ -114,12 +114,14 @@ struct sort {
 static uint64_t key_at(const struct sort *sort, uint32_t stack, uint32_t depth)
 {
 	const struct profile_stack *of = &sort->profile->stacks[stack];
-	const uint32_t *frames = sort->profile->path + of->start;
 	uint64_t key = 0;
 
-	for (unsigned i = 0; i < sort->key_frames; i++)
-		key = key << sort->frame_bits |
-		      (depth + i < of->count ? (uint64_t)frames[depth + i] + 1 : 0);
+	for (unsigned i = 0; i < sort->key_frames; i++) {
+		bool is_there = depth + i < of->count; /* there may be no path at all */
+		uint32_t frame = is_there ? sort->profile->path[of->start + depth + i] : 0;
+
+		key = key << sort->frame_bits | (is_there ? (uint64_t)frame + 1 : 0);
+	}
 	return key;
 }
 

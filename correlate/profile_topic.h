@@ -26,9 +26,11 @@ enum profile_topic {
 	TOPIC_COPY,
 	TOPIC_RUNNABLE, /* ready, without a CPU */
 	TOPIC_SLEEP,
-	TOPIC_PARKED,  /* at the leaf: a thread that is off the CPU */
-	TOPIC_CLOSURE, /* stands in the text of another function */
-	TOPIC_CHANNEL, /* hands something over: whoever is at the other end is late */
+	TOPIC_PARKED,   /* at the leaf: a thread that is off the CPU */
+	TOPIC_PLUMBING, /* between one's own code and what it calls: an interpreter's frames */
+	TOPIC_NO_STACK, /* stands for a stack that was not taken */
+	TOPIC_CLOSURE,  /* stands in the text of another function */
+	TOPIC_CHANNEL,  /* hands something over: whoever is at the other end is late */
 	TOPIC_KERNEL,
 	TOPIC_EXCEPTION,
 	TOPIC_SYMBOLIZE,

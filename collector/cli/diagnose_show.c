@@ -180,8 +180,11 @@ void diagnose_show_pair(const struct profile_pair *pair, struct diagnosis *on,
 
 	put_text(term, "verdict", &pair->verdict, out);
 	put_text(term, "wall", &pair->partition, out);
-	put_findings(larger, term, out);
-	put_below(larger, term, out);
+	/* where nobody's code is at fault, none is named */
+	if (pair->rule != RULE_PAIR_STARVED && pair->rule != RULE_PAIR_GAP) {
+		put_findings(larger, term, out);
+		put_below(larger, term, out);
+	}
 	buf_append_byte(out, '\n');
 	profile_picture_text(larger, term, out);
 }

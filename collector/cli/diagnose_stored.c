@@ -50,6 +50,8 @@ static int fetch_side(struct client *client, const char *selection, bool on_cpu,
 	if (rc == 0)
 		rc = profile_file_parse(buf_str(&body), &plain, 0, out, NULL, &message);
 	if (rc == 0) { /* the daemon's stacks weigh nanoseconds */
+		out->notes.is_of_spans = true;
+		out->types[0].is_unit_guessed = false;
 		out->types[0].unit = PROFILE_NS;
 		out->types[0].factor = 1;
 	}

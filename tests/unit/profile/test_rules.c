@@ -101,6 +101,9 @@ static const struct expectation expectations[] = {
 	{ RULE_LOCK_WAIT, PROFILE_OFF_CPU, /* Go books at the unlock: not "waits in Unlock" */
 	  "main.worker;main.count;sync.(*Mutex).Unlock 900\n", "sync.(*Mutex).Unlock",
 	  "main;handle;recv 900\n", PROFILE_OFF_CPU },
+	{ RULE_DOMINANT_WAIT, PROFILE_OFF_CPU, /* spanwise writes a file before its function */
+	  "database.py: Database.query;socket.py: SocketIO.readinto;recv 900\n",
+	  "socket.py: SocketIO.readinto", "main;time.Sleep 900\n", PROFILE_OFF_CPU },
 	{ RULE_CHANNEL_WAIT, PROFILE_OFF_CPU, "main;main.acquire;runtime.chansend1 900\n",
 	  "runtime.chansend1", "main;handle;recv 900\n", PROFILE_OFF_CPU },
 	{ RULE_CHANNEL_WAIT, PROFILE_THREADS,
