@@ -313,14 +313,17 @@ static bool is_waiting(const struct slice *slice)
 		 (EVENT_PREEMPTED | EVENT_TICK | EVENT_DEAD | EVENT_TAG_OUT_UNKNOWN));
 }
 
-/* Where the tag could not be read, or the switch was not reported, nothing was seen. */
+/* Where the tag could not be read, or the switch was not reported, nothing was seen; nor before a
+ * slice that follows lost ones. */
 static void observe_tags(struct model *model, struct thread *thread, const struct slice *slice)
 {
 	const uint32_t told = EVENT_TAG_SAME | EVENT_TAG_IN | EVENT_TAG_IN_NONE;
 	bool knows_in = slice->flags & told || !(thread->last_flags & EVENT_TAG_OUT_UNKNOWN);
 
+	knows_in = knows_in && !(slice->gap && slice->flags & EVENT_IN_LOST);
 	if (knows_in)
-		trace_observe(model, thread, slice->tag_in, slice->prev_out_ns);
+		trace_observe(model, thread, slice->tag_in,
+			      slice->gap ? slice->in_ns : slice->prev_out_ns);
 	if (knows_in && !(slice->flags & EVENT_IN_LOST))
 		trace_observe_on(model, thread, slice->tag_in, slice->in_ns);
 	if (slice->flags & EVENT_TAG_OUT_UNKNOWN)

@@ -34,7 +34,7 @@ TURNS.update({PYTHON + name: turns for name, turns in {
 EXACT_MODE = "/exact"  # behind a scenario's name: its writer runs in exact mode
 TURNS.update({name + EXACT_MODE: TURNS[name] for name in (
     "event-loop", "hand-over", "ends-elsewhere", "migrating", "back-to-back", "nested", "thread-each", "fork",
-    "unexported", "python", *(PYTHON + style for style in ("event-loop", "hand-over", "ends-elsewhere", "thread-each")))})
+    "unexported", "pool", "coroutines", "gathered", "root-within", "python", *(PYTHON + style for style in ("event-loop", "hand-over", "ends-elsewhere", "thread-each")))})
 COARSE = "/ms"  # exported by an SDK whose clock tells milliseconds
 TURNS.update({name + COARSE: TURNS[name] for name in ("nested", "sleep", "fan-out")})
 LENGTHS = (50e3, 500e3, 5e6, 50e6, float("inf"))  # ns, up to

@@ -181,28 +181,45 @@ static void a_change_that_was_interrupted_counts_from_the_next_slice_on(void **s
 }
 
 /* A service reads the clock, then attaches; it detaches, then reads the clock. */
-static void the_way_into_a_span_and_out_of_it_is_the_spans(void **state)
+static void play_ways(struct builder *b, uint64_t way_ns)
 {
-	static const struct turn ways[] = {
+	const struct turn ways[] = {
 		{ 1001 * MS, A },
-		{ 1003 * MS + 20 * US, B },
-		{ 1006 * MS - 20 * US, A },
+		{ 1003 * MS + way_ns, B },
+		{ 1006 * MS - way_ns, A },
 	};
 	struct builder_thread t;
+
+	begin(b, &t);
+	tell(b, t.tid, ways, 3, 1);
+	builder_slice(b, &t, 1000 * MS, 1000 * MS, 1010 * MS, A, EVENT_TOLD | EVENT_CHANGED, -1);
+	builder_slice(b, &t, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
+	builder_span(b, A, 0, 1001 * MS, 1010 * MS);
+	builder_span(b, B, A, 1003 * MS, 1006 * MS);
+	builder_clock(b, 3000 * MS);
+	correlator_settle_all(b->correlator);
+	assert_int_equal(builder_ledger(b, B)->cpu_ns, 3 * MS);
+	assert_int_equal(builder_ledger(b, A)->cpu_self_ns, 6 * MS);
+}
+
+static void the_way_into_a_span_and_out_of_it_is_the_spans(void **state)
+{
 	struct builder b;
 
 	(void)state;
-	begin(&b, &t);
-	tell(&b, t.tid, ways, 3, 1);
-	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1010 * MS, A, EVENT_TOLD | EVENT_CHANGED, -1);
-	builder_slice(&b, &t, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
-	builder_span(&b, A, 0, 1001 * MS, 1010 * MS);
-	builder_span(&b, B, A, 1003 * MS, 1006 * MS);
-	builder_clock(&b, 3000 * MS);
-	correlator_settle_all(b.correlator);
-	assert_int_equal(builder_ledger(&b, B)->cpu_ns, 3 * MS);
-	assert_int_equal(builder_ledger(&b, A)->cpu_self_ns, 6 * MS);
+	play_ways(&b, 3 * US);
 	assert_int_equal(builder_ledger(&b, B)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
+/* What lies so far apart may be nothing to do with each other: a coroutine was made, and waited. */
+static void a_long_way_is_in_doubt(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	play_ways(&b, 20 * US);
+	assert_in_range(builder_ledger(&b, B)->uncertain_ns, 40 * US, 60 * US);
 	correlator_free(b.correlator);
 }
 
@@ -257,6 +274,7 @@ int main(void)
 		cmocka_unit_test(what_does_not_fit_the_slice_is_refused),
 		cmocka_unit_test(a_change_that_was_interrupted_counts_from_the_next_slice_on),
 		cmocka_unit_test(the_way_into_a_span_and_out_of_it_is_the_spans),
+		cmocka_unit_test(a_long_way_is_in_doubt),
 		cmocka_unit_test(the_way_into_a_span_that_takes_turns_is_in_doubt),
 		cmocka_unit_test(turns_keep_their_figures_when_they_leave_the_timeline),
 	};

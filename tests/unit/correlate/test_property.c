@@ -290,7 +290,7 @@ static void seeds_that_once_failed_do_not_any_more(void **state)
 		{ 203449, check_losses },  { 204145, check_losses },  { 206523, check_losses },
 		{ 207301, check_losses },  { 208508, check_losses },  { 40548, check_no_lie },
 		{ 1000047, check_losses }, { 1005261, check_losses }, { 1005351, check_losses },
-		{ 1005462, check_losses },
+		{ 1005462, check_losses }, { 1002437, check_losses }, { 3004163, check_losses },
 	};
 	unsigned wrong = 0;
 
