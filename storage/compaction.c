@@ -9,7 +9,7 @@
 #include "storage/part_list.h"
 #include "storage/repack.h"
 #include "storage/rollup_merge.h"
-#include "storage/stack_store.h"
+#include "storage/stack_pack.h"
 #include "storage/store_errno.h"
 #include "storage/trace_merge.h"
 
@@ -258,7 +258,7 @@ static int step(struct store *store)
 	if (rc == 0 && !work->has_begun)
 		rc = copy_operations(work);
 	if (rc == 0 && !work->has_begun)
-		rc = stack_store_copy(work->from, &work->reading, work->to, &work->txn);
+		rc = stack_pack_copy(work->from, &work->reading, work->to, &work->txn);
 	if (rc < 0)
 		return rc;
 	work->has_begun = true;

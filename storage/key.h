@@ -6,8 +6,8 @@
  *   by_operation  run:4  kind:4  operation:4  minute:4  seq:4    first entry of a chunk
  *   operations    id:4                                           service, operation, kind
  *   rollup        level:4  run:4  minute:4  operation:4          a cell; see rollup_table.h
- *   stacks        id:8                                           its frames
- *   frames        hash:8                                         one frame
+ *   stacks        id:8                                           its frames; packed: some
+ *   frames        hash:8; packed: number:4                       one frame; packed: some
  *   about         name                                           "part", "log", "spilled",
  * "rolled", "filter"
  */

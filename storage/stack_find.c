@@ -5,16 +5,21 @@
 #include <stdlib.h>
 
 #include "collector/base/macros.h"
+#include "storage/stack_pack.h"
 #include "storage/stack_store.h"
 #include "storage/store.h"
 #include "storage/view.h"
 
-static int look_in(struct view *view, size_t index, uint64_t id, struct buf *out_frames)
+static int look_in(struct store_stacks *stacks, size_t index, uint64_t id, struct buf *out_frames)
 {
+	const struct part *part = stacks->view->parts[index].part;
 	const struct txn *txn = NULL;
-	int rc = view_txn(view, index, &txn);
+	int rc = view_txn(stacks->view, index, &txn);
 
-	return rc < 0 ? rc : stack_store_get(view->parts[index].part, txn, id, out_frames);
+	if (rc < 0)
+		return rc;
+	return part->is_closed ? stack_pack_get(part, txn, stacks->groups, id, out_frames)
+			       : stack_store_get(part, txn, id, out_frames);
 }
 
 static int open_view(struct store_stacks *stacks)
@@ -23,8 +28,10 @@ static int open_view(struct store_stacks *stacks)
 
 	if (stacks->view)
 		return 0;
+	if (!stacks->groups)
+		stacks->groups = calloc(1, sizeof(*stacks->groups));
 	stacks->view = calloc(1, sizeof(*stacks->view));
-	rc = stacks->view ? view_open(stacks->store, stacks->view) : -ENOMEM;
+	rc = stacks->view && stacks->groups ? view_open(stacks->store, stacks->view) : -ENOMEM;
 	if (rc < 0) {
 		free(stacks->view);
 		stacks->view = NULL;
@@ -92,7 +99,7 @@ int store_stack(struct store_stacks *stacks, uint64_t id, struct buf *out_frames
 
 		if (at >= count)
 			continue;
-		rc = look_in(stacks->view, at, id, out_frames);
+		rc = look_in(stacks, at, id, out_frames);
 		if (rc == 0)
 			stacks->last = at;
 	}
@@ -105,6 +112,10 @@ void store_stacks_fini(struct store_stacks *stacks)
 {
 	if (stacks->view)
 		view_close(stacks->view);
+	if (stacks->groups)
+		stack_groups_fini(stacks->groups);
 	free(stacks->view);
+	free(stacks->groups);
 	stacks->view = NULL;
+	stacks->groups = NULL;
 }

@@ -74,27 +74,3 @@ int stack_store_get(const struct part *part, const struct txn *txn, uint64_t id,
 	}
 	return rc;
 }
-
-static int copy_database(const struct txn *reading, MDB_dbi from, struct txn *writing, MDB_dbi to)
-{
-	struct str key, value;
-	struct cursor cursor;
-	int rc = cursor_open(reading, from, &cursor);
-
-	if (rc < 0)
-		return rc;
-	for (rc = cursor_first(&cursor, &key, &value); rc == 0 && !writing->error;
-	     rc = cursor_next(&cursor, &key, &value))
-		txn_append(writing, to, key, value);
-	cursor_close(&cursor);
-	return writing->error ? writing->error : rc == -ENOENT ? 0 : rc;
-}
-
-int stack_store_copy(const struct part *from, const struct txn *reading, const struct part *to,
-		     struct txn *writing)
-{
-	int rc;
-
-	rc = copy_database(reading, from->frames, writing, to->frames);
-	return rc < 0 ? rc : copy_database(reading, from->stacks, writing, to->stacks);
-}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The stacks that a part's ledgers name: each distinct stack and frame once.
+/* The stacks that an open part's ledgers name: each distinct stack and frame once. For those of a
+ * packed part see stack_pack.h.
  *
  *   stacks   id:8          -> the keys of its frames, 8 bytes each, innermost first
  *   frames   hash:8        -> one frame, as collector/base/frame.h encodes it
@@ -22,7 +23,3 @@ bool stack_store_has(const struct part *part, const struct txn *txn, uint64_t id
 /* Appends its frames. -ENOENT: not in this part. */
 int stack_store_get(const struct part *part, const struct txn *txn, uint64_t id,
 		    struct buf *out_frames);
-
-/* Everything into a part that is being made. */
-int stack_store_copy(const struct part *from, const struct txn *reading, const struct part *to,
-		     struct txn *writing);

@@ -192,8 +192,9 @@ struct store_stacks {
 	struct store *store;   /* borrowed */
 	uint64_t near_unix_ns; /* when the ledger that names them was made, roughly: looked at first
 				*/
-	struct view *view;     /* owned; NULL: not needed yet */
-	size_t last;           /* the part that had one */
+	struct view *view;     /* owned, as the next; NULL: not needed yet */
+	struct stack_groups *groups;
+	size_t last; /* the part that had one */
 };
 
 /* Appends the frames of a stack that some ledger names. -ENOENT: not stored. */

@@ -82,14 +82,16 @@ static void new_span_id(uint64_t number, const uint8_t *old, uint8_t out_id[SPAN
 
 #define FUNCTIONS 3000u
 
+/* As those of a Python service: the outer half is the way to one of some dozen handlers. */
 bool sample_find_stack(uint64_t id, struct buf *out_frames, void *arg)
 {
 	unsigned count = 12 + mix(id) % 32;
 
 	(void)arg;
 	for (unsigned i = 0; i < count; i++) {
-		/* The outer ones are the same for many. */
-		uint64_t number = mix(mix(id >> i) + i) % FUNCTIONS;
+		bool is_outer = i > count / 2;
+		uint64_t way = is_outer ? id % 40 : id;
+		uint64_t number = mix(mix(way) + (is_outer ? count - i : i)) % FUNCTIONS;
 		char name[64], module[64];
 
 		snprintf(name, sizeof(name), "function_of_some_length_%llu",
