@@ -85,6 +85,30 @@ def covered():
     assert daemon.stop() == 0, daemon.log()
 
 
+def pages(daemon, now):
+    """Spans that come in between two pages, of the very same start as well, neither repeat nor hide others."""
+    def send(first, start):
+        with daemon.channel() as channel:
+            export(channel, request([(number.to_bytes(16, "big"), number.to_bytes(8, "big"), b"", "GET /page", start, start + 10**6)
+                                     for number in range(first, first + 12)], service="pages"))
+
+    send(2000, now - SECOND)
+    for sort in "start", "wall":
+        path, seen = f"/api/v1/spans?service=pages&limit=9&sort={sort}", []
+        page = daemon.get(path)[1]
+        before = {f"{number:016x}" for number in range(2000, 2012)}
+        for first in range(3000, 9000, 1000):
+            seen += [span["span_id"] for span in page["spans"]]
+            if not page["next_cursor"]:
+                break
+            if first < 5000:
+                send(first + (sort == "wall") * 10000, now - SECOND * (first % 2000 // 1000))
+            page = daemon.get(f"{path}&cursor={page['next_cursor']}")[1]
+        else:
+            raise AssertionError(f"{sort}: no end of pages")
+        assert len(seen) == len(set(seen)) and before <= set(seen), (sort, seen)
+
+
 def cors():
     """Pages of the named origins may ask; others, and those that only claim our name, may not."""
     daemon = Daemon("--probe=off", "--api-cors-origins=https://a.example, https://b.example")
@@ -176,6 +200,7 @@ def main():
         refused = ask("/api/v1/spans", wrong)
         assert refused["error"]["code"] == "bad_parameter", (wrong, refused)
 
+    pages(daemon, now)
     status, headers, body = fetch(daemon, "/api/v1/operations", **{"Accept-Encoding": "gzip"})
     assert status == 200 and headers["Content-Encoding"] == "gzip" and json.loads(gzip.decompress(body))
     assert fetch(daemon, "/api/v1/operations", **{"If-None-Match": headers["ETag"]})[0] == 304
