@@ -208,7 +208,7 @@ struct sample *sample_open(const char *path)
 	int rc = record_reader_open(path, &reader);
 
 	if (rc < 0 || !sample)
-		die("the recording cannot be opened");
+		die("the recording cannot be opened; one of another version must be made again");
 	arena_init(&sample->arena, 0);
 	map_init(&sample->by_id, TRACE_ID_BYTES, sizeof(uint32_t), 0);
 	while ((rc = record_next(reader, &entry)) > 0) {
