@@ -26,7 +26,8 @@ struct packing {
 	const struct part *from, *to;
 	const struct txn *reading;
 	struct txn *writing;
-	struct map numbers; /* hash -> number */
+	struct map numbers;             /* hash -> number */
+	struct compress_packer *packer; /* owned */
 	struct buf frames, stacks;
 	uint32_t frame_count, stack_count;
 	uint8_t first_id[8];
@@ -39,10 +40,11 @@ static void put_value(struct packing *packing, MDB_dbi dbi, struct str key, stru
 	uint64_t sum;
 
 	buf_init(&value, 0);
+	wire_put_varint(&value, plain->len);
 	if (!txn->error)
 		txn->error = buf_error(plain);
 	if (!txn->error)
-		txn->error = compress_zstd(buf_str(plain), ZSTD_LEVEL, &value);
+		txn->error = compress_pack(packing->packer, buf_str(plain), &value);
 	if (!txn->error) {
 		sum = checksum(key, buf_str(&value));
 		buf_append(&value, &sum, sizeof(sum));
@@ -122,6 +124,11 @@ int stack_pack_copy(const struct part *from, const struct txn *reading, const st
 
 	if (rc < 0)
 		return rc;
+	packing.packer = compress_packer_new(ZSTD_LEVEL);
+	if (!packing.packer) {
+		cursor_close(&cursor);
+		return -ENOMEM;
+	}
 	map_init(&packing.numbers, HASH_BYTES, sizeof(uint32_t), from->seed);
 	for (rc = cursor_first(&cursor, &id, &hashes); rc == 0;
 	     rc = cursor_next(&cursor, &id, &hashes)) {
@@ -135,6 +142,7 @@ int stack_pack_copy(const struct part *from, const struct txn *reading, const st
 		put_stacks(&packing);
 	if (rc == 0 && packing.frame_count % STACK_PACK_FRAMES)
 		put_frames(&packing);
+	compress_packer_free(packing.packer);
 	map_fini(&packing.numbers);
 	buf_fini(&packing.frames);
 	buf_fini(&packing.stacks);
@@ -145,17 +153,25 @@ int stack_pack_copy(const struct part *from, const struct txn *reading, const st
 
 static int unpack(struct str key, struct str value, struct buf *out)
 {
-	uint64_t sum;
+	struct wire_reader reader;
+	uint64_t sum, len;
+	char *room;
 	int rc;
 
 	if (value.len < sizeof(sum))
 		return -EBADMSG;
 	value.len -= sizeof(sum);
 	memcpy(&sum, value.data + value.len, sizeof(sum));
-	if (sum != checksum(key, value))
+	reader = wire_read(value);
+	if (sum != checksum(key, value) || !wire_get_varint(&reader, &len) || len > MAX_BYTES)
 		return -EBADMSG;
-	rc = compress_unzstd(value, out);
-	return rc == -EMSGSIZE ? -EBADMSG : rc;
+	room = buf_reserve(out, (size_t)len + 1);
+	if (!room)
+		return -ENOMEM;
+	rc = compress_unpack((struct str){ reader.at, (size_t)(reader.end - reader.at) }, room,
+			     (size_t)len);
+	out->len = rc == 0 ? (size_t)len : 0;
+	return rc;
 }
 
 static void empty(struct stack_group *group)
@@ -181,7 +197,7 @@ static int fill(struct stack_group *group, const struct part *part, const struct
 
 	key_put32(key, first);
 	empty(group);
-	buf_init(&group->bytes, MAX_BYTES);
+	buf_init(&group->bytes, 0);
 	rc = txn_get(txn, part->frames, key_str(key, sizeof(key)), &value);
 	if (rc == 0)
 		rc = unpack(key_str(key, sizeof(key)), value, &group->bytes);
@@ -282,7 +298,7 @@ int stack_pack_get(const struct part *part, const struct txn *txn, struct stack_
 	if (rc < 0)
 		return rc;
 	key_put64(wanted, id);
-	buf_init(&stacks, MAX_BYTES);
+	buf_init(&stacks, 0);
 	rc = seek(&cursor, key_str(wanted, sizeof(wanted)), &key, &value);
 	if (rc == 0)
 		rc = unpack(key, value, &stacks);

@@ -6,7 +6,7 @@
  *
  *   stack := id:8, length:varint, the numbers of its frames, each as the step from the one before
  *
- * A value is zstd, then its checksum. Errors as in store.h. */
+ * A value is its length unpacked (varint), zstd, and a checksum. Errors as in store.h. */
 #pragma once
 
 #include <stdint.h>
