@@ -5,7 +5,7 @@ to the thread's first function, and every flame graph of it adds up to its ledge
 import os
 
 from daemon import Daemon, export, request, run, skip, wait_for
-from ledgers import blocked, settled_spans
+from ledgers import blocked, measured_spans
 from service import Subject, wait_until_published
 
 FOLDER = os.path.join(os.environ.get("FLOW_FORMS", ""), "glibc")
@@ -37,7 +37,7 @@ def named(daemon, facts, word, of):
     """The entries of the span that have a stack, once its names are there."""
 
     def look():
-        span = settled_spans(daemon, facts["trace"])[word]
+        span = measured_spans(daemon, facts["trace"])[word]
         entries = [entry for entry in span[of] if entry["stack"]]
         return span, entries if all("names lost" not in entry.get("no_stack", "") for entry in span[of]) else None
 

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 
 from daemon import Daemon, run, skip, wait_for
-from ledgers import settled_spans
+from ledgers import measured_spans
 from service import Subject, wait_until_published
 from stacks import ask_for_span, in_order, wait_until_walked, whole_stack
 
@@ -54,7 +54,7 @@ def check_gone(daemon, channel):
         facts = ask_for_span(channel, subject, "sort", "chain")
 
     def look():
-        waits = settled_spans(daemon, facts["trace"])["sort"]["waits"]
+        waits = measured_spans(daemon, facts["trace"])["sort"]["waits"]
         return max(waits, key=lambda wait: wait["ns"])["stack"]
 
     stack = wait_for(look, "the stack of a process that is gone")

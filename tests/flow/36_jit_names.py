@@ -11,7 +11,7 @@ import tempfile
 import time
 
 from daemon import Daemon, export, request, run, skip, wait_for
-from ledgers import settled_spans
+from ledgers import measured_spans
 from service import Subject
 from stacks import in_order
 
@@ -85,7 +85,7 @@ def check(folder, mode, command, wanted, names_of, ready=lambda subject: None):
         export(channel, request([(*IDS, b"", "page", facts[0]["start"], facts[-1]["end"])], service="page"))
 
         def find():
-            return [entry["stack"] for entry in settled_spans(daemon, IDS[0].hex())["page"]["code"]
+            return [entry["stack"] for entry in measured_spans(daemon, IDS[0].hex())["page"]["code"]
                     if in_order(wanted, names_of(entry["stack"]))]
 
         stack = wait_for(find, "the span's code")[0]

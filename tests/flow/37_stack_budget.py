@@ -7,7 +7,7 @@ import os
 from collections import Counter
 
 from daemon import Daemon, run, skip, wait_for
-from ledgers import settled_spans
+from ledgers import measured_spans
 from service import Subject, wait_until_published
 from stacks import ask_for_span, in_order
 
@@ -15,7 +15,7 @@ PROGRAM = os.path.join(os.environ.get("FLOW_FORMS", ""), "glibc", "chain_O2")
 
 
 def check_weights(daemon, facts, word):
-    span = settled_spans(daemon, facts["trace"])[word]
+    span = measured_spans(daemon, facts["trace"])[word]
     sums = Counter()
     for wait in span["waits"]:
         sums[wait["reason"]] += wait["ns"]
@@ -49,11 +49,11 @@ def main():
         def budgeted():
             """The loop's waits, and another span's; None as long as the first of them finds no budget or no tables."""
             loop, other = (ask_for_span(channel, subject, word, "chain") for word in ("loop", "sort"))
-            waits = settled_spans(daemon, loop["trace"])["loop"]["waits"]
+            waits = measured_spans(daemon, loop["trace"])["loop"]["waits"]
             found = [wait for wait in waits if in_order(["wait_for_row", "repeat_rows", "main"], wait["stack"])]
             if not found or found[0]["count"] < 19:
                 return None
-            return waits, settled_spans(daemon, other["trace"])["sort"]["waits"]
+            return waits, measured_spans(daemon, other["trace"])["sort"]["waits"]
 
         waits, others = wait_for(budgeted, "a loop of which each wait has a stack")
         print("loop:", [(wait["count"], wait["ns"], wait["stack"][:5]) for wait in waits])

@@ -4,7 +4,7 @@
 import time
 
 from daemon import export, request, wait_for
-from ledgers import settled_spans
+from ledgers import measured_spans
 
 
 def in_order(wanted, stack):
@@ -26,7 +26,7 @@ def entries_of(daemon, channel, subject, word, of):
     facts = ask_for_span(channel, subject, word, "chain")
     deadline = time.monotonic() + 15
     while True:
-        entries = settled_spans(daemon, facts["trace"])[word][of]
+        entries = measured_spans(daemon, facts["trace"])[word][of]
         is_lost = any("names lost" in entry.get("no_stack", "") for entry in entries)
         if not is_lost or time.monotonic() > deadline:
             return None if is_lost else entries
