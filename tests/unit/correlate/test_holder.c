@@ -137,19 +137,25 @@ static const struct event_target the_shared_lock = { .kind = TARGET_FUTEX_SHARED
 						     .id = 0x40,
 						     .address = { 7, 7 } };
 
-static void a_shared_lock_is_followed_into_other_processes(void **state)
+/* B is of another process. */
+static const struct ledger_wait *play_apart(struct world *world, const struct event_target *lock)
 {
 	const struct event_process process = { .pid = OTHER_PID,
 					       .ns_pid = OTHER_PID,
 					       .publish = PUBLISH_TAGS };
-	const struct ledger_wait *wait;
+
+	start(world, OTHER_PID);
+	assert_int_equal(correlator_process(world->b.correlator, &process), 0);
+	play(world, lock, lock);
+	return the_wait(world);
+}
+
+static void a_shared_lock_is_followed_into_other_processes(void **state)
+{
 	struct world world;
+	const struct ledger_wait *wait = play_apart(&world, &the_shared_lock);
 
 	(void)state;
-	start(&world, OTHER_PID);
-	assert_int_equal(correlator_process(world.b.correlator, &process), 0);
-	play(&world, &the_shared_lock, &the_shared_lock);
-	wait = the_wait(&world);
 	check_holder(wait, 0, HOLDER_HELD, B, 60);
 	check_holder(wait, 1, HOLDER_RELEASED, A, 30);
 	finish(&world, wait, 2);
@@ -158,17 +164,10 @@ static void a_shared_lock_is_followed_into_other_processes(void **state)
 /* An address is another lock in another process. */
 static void a_private_lock_is_not(void **state)
 {
-	const struct event_process process = { .pid = OTHER_PID,
-					       .ns_pid = OTHER_PID,
-					       .publish = PUBLISH_TAGS };
-	const struct ledger_wait *wait;
 	struct world world;
+	const struct ledger_wait *wait = play_apart(&world, &the_lock);
 
 	(void)state;
-	start(&world, OTHER_PID);
-	assert_int_equal(correlator_process(world.b.correlator, &process), 0);
-	play(&world, &the_lock, &the_lock);
-	wait = the_wait(&world);
 	check_holder(wait, 0, HOLDER_RELEASED, B, 90);
 	finish(&world, wait, 1);
 }
