@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* Reading task_struct and its kin across kernel versions: every difference is here, and only here.
  *
- * The programs are built twice. With BTF-typed tracepoints a field is a plain load. Where these
- * cannot be loaded, raw tracepoints do the same through probe reads (SPANWISE_RAW_TP). */
+ * The programs are built three times. With BTF-typed tracepoints a field is a plain load, and one
+ * behind an untyped pointer, too, where the kernel can cast it (6.2; a program that only names the
+ * cast is not loaded by an older one: SPANWISE_NO_CAST). Where typed programs cannot be loaded, raw
+ * tracepoints do the same through probe reads (SPANWISE_RAW_TP). */
 #pragma once
 
 #include "bpf/vmlinux.h"
@@ -51,24 +53,15 @@ struct task_struct___throttled {
 } __attribute__((preserve_access_index));
 
 /* A pointer read from memory, as one that can be loaded through. */
-extern void *bpf_rdonly_cast(const void *pointer, __u32 btf_id) __ksym __weak;
+extern void *bpf_rdonly_cast(const void *pointer, __u32 btf_id) __ksym;
 
 /* FIELD(struct file, pointer, f_inode): a field behind an untyped pointer, 1 ns by a typed load
  * where the kernel can (6.2), 8 ns by a probe read elsewhere. */
-#ifdef SPANWISE_RAW_TP
+#if defined(SPANWISE_RAW_TP) || defined(SPANWISE_NO_CAST)
 #define FIELD(type, pointer, field) BPF_CORE_READ((type *)(pointer), field)
 #else
 #define FIELD(type, pointer, field)                                                                \
-	({                                                                                         \
-		typeof(((type *)0)->field) value_;                                                 \
-		if (knobs.has_rdonly_cast) {                                                       \
-			type *typed_ = bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(type));    \
-			value_ = typed_->field;                                                    \
-		} else {                                                                           \
-			value_ = BPF_CORE_READ((type *)(pointer), field);                          \
-		}                                                                                  \
-		value_;                                                                            \
-	})
+	(((type *)bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(type)))->field)
 #endif
 
 static __always_inline struct task_struct *task_current(void)

@@ -136,6 +136,20 @@ static int watch(struct worker *worker, int fd, uint32_t events)
 	return epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, fd, &interest) < 0 ? -errno : 0;
 }
 
+/* They do the same, and cost more at each switch. */
+static void tell_raw(struct worker *worker)
+{
+	char text[sizeof(((struct probe_message *)0)->text)];
+
+	if (!(programs_features(worker->programs) & PROBE_RAW_TP))
+		return;
+	snprintf(text, sizeof(text),
+		 "raw tracepoints are used, which cost more at each switch: this kernel does not "
+		 "load the typed programs (%.150s)",
+		 programs_why_raw(worker->programs));
+	tell_note(worker, text);
+}
+
 /* Without these a dlopen is noticed by the next rescan only. */
 static void open_mappings(struct worker *worker)
 {
@@ -180,6 +194,7 @@ static int open_all(struct worker *worker, char *why, size_t why_bytes)
 
 	if (status < 0)
 		return status;
+	tell_raw(worker);
 	snprintf(why, why_bytes, "the probe's worker could not start: out of memory or files");
 	worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (worker->epoll_fd < 0)

@@ -16,19 +16,22 @@
 #include "bpf/perf_events.h"
 #include "bpf/sched.skel.h"
 #include "bpf/sched_raw.skel.h"
+#include "bpf/sched_uncast.skel.h"
 #include "bpf/unwind.h"
 #include "bpf/unwind_load.h"
 #include "bpf/worker_log.h"
 #include "collector/base/macros.h"
 
 struct programs {
-	struct sched_bpf *typed;   /* owned; one of the two is NULL */
-	struct sched_raw_bpf *raw; /* owned */
+	struct sched_bpf *typed; /* owned, as the next two; one of the three is not NULL */
+	struct sched_uncast_bpf *uncast;
+	struct sched_raw_bpf *raw;
 	struct bpf_object *object; /* borrowed from that one */
 	struct worker_shared *shared;
 	struct bpf_link **links; /* owned */
 	size_t link_count;
 	uint32_t features;
+	char why_raw[200];
 	unsigned cpus;
 	int descriptors_fd, records_fd, counters_fd, control_fd, stacks_fd;
 };
@@ -108,8 +111,6 @@ static void set_knobs(struct worker_knobs *knobs, const struct programs_options 
 	knobs->lose_switches = options->probe.lose_switches;
 	knobs->set_mask = count_sets(&options->probe) - 1;
 	knobs->has_prev_state = kernel_passes_prev_state(kernel);
-	knobs->has_rdonly_cast =
-		btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
 }
 
 /* What this kernel does not have must not keep the rest from loading. */
@@ -157,21 +158,45 @@ static int set_sizes(struct programs *programs, const struct probe_options *opti
 
 /* ---- loading: typed tracepoints, or else raw ones */
 
+static int prepare(struct programs *programs, struct bpf_object *object, struct worker_knobs *knobs,
+		   const struct programs_options *options, const struct btf *kernel)
+{
+	programs->object = object;
+	set_knobs(knobs, options, kernel);
+	skip_missing_hooks(object, kernel);
+	return set_sizes(programs, &options->probe);
+}
+
 static int load_typed(struct programs *programs, const struct programs_options *options,
 		      const struct btf *kernel)
 {
 	programs->typed = sched_bpf__open();
 	if (!programs->typed)
 		return -errno;
-	programs->object = programs->typed->obj;
-	set_knobs(&programs->typed->rodata->knobs, options, kernel);
-	skip_missing_hooks(programs->object, kernel);
-	int status = set_sizes(programs, &options->probe);
+	int status = prepare(programs, programs->typed->obj, &programs->typed->rodata->knobs,
+			     options, kernel);
 
 	if (status == 0)
 		status = sched_bpf__load(programs->typed);
 	if (status == 0)
 		programs->shared = &programs->typed->bss->shared;
+	return status;
+}
+
+/* Before 6.2 (a35b9af4ec2c). */
+static int load_uncast(struct programs *programs, const struct programs_options *options,
+		       const struct btf *kernel)
+{
+	programs->uncast = sched_uncast_bpf__open();
+	if (!programs->uncast)
+		return -errno;
+	int status = prepare(programs, programs->uncast->obj, &programs->uncast->rodata->knobs,
+			     options, kernel);
+
+	if (status == 0)
+		status = sched_uncast_bpf__load(programs->uncast);
+	if (status == 0)
+		programs->shared = &programs->uncast->bss->shared;
 	return status;
 }
 
@@ -181,9 +206,8 @@ static int load_raw(struct programs *programs, const struct programs_options *op
 	programs->raw = sched_raw_bpf__open();
 	if (!programs->raw)
 		return -errno;
-	programs->object = programs->raw->obj;
-	set_knobs(&programs->raw->rodata->knobs, options, kernel);
-	int status = set_sizes(programs, &options->probe);
+	int status = prepare(programs, programs->raw->obj, &programs->raw->rodata->knobs, options,
+			     kernel);
 
 	if (status == 0)
 		status = sched_raw_bpf__load(programs->raw);
@@ -196,13 +220,21 @@ static int load_raw(struct programs *programs, const struct programs_options *op
 static int load(struct programs *programs, const struct programs_options *options,
 		const struct btf *kernel)
 {
-	int status = options->force_raw ? -ENOTSUP : load_typed(programs, options, kernel);
+	bool has_cast = btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+	int status = options->force_raw ? -ENOTSUP
+		     : has_cast         ? load_typed(programs, options, kernel)
+					: load_uncast(programs, options, kernel);
 
 	/* Without the right to load anything, another attempt only blurs the reason. */
 	if (status == 0 || status == -EPERM || status == -ENOMEM)
 		return status;
 	sched_bpf__destroy(programs->typed);
 	programs->typed = NULL;
+	sched_uncast_bpf__destroy(programs->uncast);
+	programs->uncast = NULL;
+	snprintf(programs->why_raw, sizeof(programs->why_raw), "%s",
+		 options->force_raw ? "as asked for" : worker_log_last());
+	worker_log_capture();
 	int raw_status = load_raw(programs, options, kernel);
 
 	return raw_status == 0 || options->force_raw ? raw_status : status;
@@ -369,6 +401,7 @@ void programs_close(struct programs *programs)
 		bpf_link__destroy(programs->links[i]);
 	free(programs->links);
 	sched_bpf__destroy(programs->typed);
+	sched_uncast_bpf__destroy(programs->uncast);
 	sched_raw_bpf__destroy(programs->raw);
 	free(programs);
 }
@@ -376,6 +409,11 @@ void programs_close(struct programs *programs)
 uint32_t programs_features(const struct programs *programs)
 {
 	return programs->features;
+}
+
+const char *programs_why_raw(const struct programs *programs)
+{
+	return programs->why_raw;
 }
 
 unsigned programs_cpus(const struct programs *programs)

@@ -30,6 +30,8 @@ void programs_close(struct programs *programs);
 
 /* Bits of enum probe_feature. */
 uint32_t programs_features(const struct programs *programs);
+/* With PROBE_RAW_TP: what kept the typed programs from loading. */
+const char *programs_why_raw(const struct programs *programs);
 unsigned programs_cpus(const struct programs *programs);
 
 /* Descriptors of maps; ours. */

@@ -32,12 +32,11 @@ enum tag_desk_user {
 
 /* Set by the worker before loading; the verifier drops the branches that they rule out. */
 struct worker_knobs {
-	__u8 has_prev_state;  /* sched_switch passes the state of prev (5.18, fa2c3254d7cf) */
-	__u8 has_rdonly_cast; /* kfunc bpf_rdonly_cast (6.2, a35b9af4ec2c) */
-	__u8 no_targets;      /* for the bench: what does each part cost? */
+	__u8 has_prev_state; /* sched_switch passes the state of prev (5.18, fa2c3254d7cf) */
+	__u8 no_targets;     /* for the bench: what does each part cost? */
 	__u8 no_wakers;
 	__u8 kernel_stacks; /* enum kernel_stacks */
-	__u8 pad[3];
+	__u8 pad[4];
 	/* Stacks: 0 ns between two on one CPU: none are taken. In a burst, only threads that have
 	 * waited so long without one get one. */
 	__u32 stack_interval_ns;
