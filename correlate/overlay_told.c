@@ -89,11 +89,12 @@ static uint64_t way_ns(const struct join *join, const struct lane *lane, const s
 	return 0;
 }
 
-/* Of one that takes turns nobody can say whether it began with its start or its first turn; nor of
- * any other, when these are far apart. */
+/* Of one that takes turns nobody can say whether it began with its start or its first turn; nor,
+ * where others do, of any, when these are far apart. */
 enum confidence told_trust(const struct join *join, const struct lane *lane,
 			   const struct slice *slice, int32_t index)
 {
+	bool takes_turns = join_takes_turns(join, lane->process);
 	uint64_t way;
 
 	if (carries(join, lane, slice, index))
@@ -101,7 +102,10 @@ enum confidence told_trust(const struct join *join, const struct lane *lane,
 	way = way_ns(join, lane, slice, index);
 	if (!way)
 		return CANNOT;
-	return way <= CHANGE_SURE_NS && is_carried_once(join, lane, index) ? SURE : DOUBTFUL;
+	return way <= (takes_turns ? CHANGE_SURE_NS : CHANGE_WAY_NS) &&
+			       is_carried_once(join, lane, index)
+		       ? SURE
+		       : DOUBTFUL;
 }
 
 static int32_t meeting(const struct join *join, int32_t a, int32_t b)

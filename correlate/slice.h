@@ -25,7 +25,7 @@
 /* More than the way of any SDK from a span's start to its attach, or from detach to end. */
 #define CHANGE_WAY_NS 200000ull
 
-/* So much may lie between a start and its attach without meaning anything. */
+/* So much may lie between a start and its attach where spans take turns, and mean nothing. */
 #define CHANGE_SURE_NS 4000ull
 
 /* The thread's reading of the clock may differ so much from the kernel's. */

@@ -343,6 +343,8 @@ static void root_within(void)
 			sleep_between(20 * US, 500 * US);
 		truth_leave(inner);
 		truth_end(inner);
+		outer->cpu_ns -= inner->cpu_ns; /* which is another trace's */
+		outer->cpu_slack_ns += inner->cpu_slack_ns;
 	}
 	truth_close(outer);
 }

@@ -180,8 +180,21 @@ static void a_change_that_was_interrupted_counts_from_the_next_slice_on(void **s
 	correlator_free(b.correlator);
 }
 
+/* Two traces, the first one twice. */
+static void take_turns(struct builder *b, struct builder_thread *t)
+{
+	for (uint64_t i = 0; i < 4; i++) {
+		const struct turn turn = { (950 + i) * MS, i < 3 ? 7 + i % 2 : 0 };
+
+		b->trace = 50 + i % 2;
+		tell(b, t->tid, &turn, 1, i == 0);
+	}
+	b->trace = 1;
+	builder_slice(b, t, 949 * MS, 949 * MS, 955 * MS, 0, EVENT_TOLD | EVENT_CHANGED, FUTEX);
+}
+
 /* A service reads the clock, then attaches; it detaches, then reads the clock. */
-static void play_ways(struct builder *b, uint64_t way_ns)
+static void play_ways(struct builder *b, uint64_t way_ns, bool with_turns)
 {
 	const struct turn ways[] = {
 		{ 1001 * MS, A },
@@ -191,6 +204,8 @@ static void play_ways(struct builder *b, uint64_t way_ns)
 	struct builder_thread t;
 
 	begin(b, &t);
+	if (with_turns)
+		take_turns(b, &t);
 	tell(b, t.tid, ways, 3, 1);
 	builder_slice(b, &t, 1000 * MS, 1000 * MS, 1010 * MS, A, EVENT_TOLD | EVENT_CHANGED, -1);
 	builder_slice(b, &t, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
@@ -207,18 +222,18 @@ static void the_way_into_a_span_and_out_of_it_is_the_spans(void **state)
 	struct builder b;
 
 	(void)state;
-	play_ways(&b, 3 * US);
+	play_ways(&b, 20 * US, false);
 	assert_int_equal(builder_ledger(&b, B)->grade, GRADE_EXACT);
 	correlator_free(b.correlator);
 }
 
-/* What lies so far apart may be nothing to do with each other: a coroutine was made, and waited. */
-static void a_long_way_is_in_doubt(void **state)
+/* There it may be nothing to do with it: a coroutine was made, and waited for its turn. */
+static void a_long_way_is_in_doubt_where_spans_take_turns(void **state)
 {
 	struct builder b;
 
 	(void)state;
-	play_ways(&b, 20 * US);
+	play_ways(&b, 20 * US, true);
 	assert_in_range(builder_ledger(&b, B)->uncertain_ns, 40 * US, 60 * US);
 	correlator_free(b.correlator);
 }
@@ -274,7 +289,7 @@ int main(void)
 		cmocka_unit_test(what_does_not_fit_the_slice_is_refused),
 		cmocka_unit_test(a_change_that_was_interrupted_counts_from_the_next_slice_on),
 		cmocka_unit_test(the_way_into_a_span_and_out_of_it_is_the_spans),
-		cmocka_unit_test(a_long_way_is_in_doubt),
+		cmocka_unit_test(a_long_way_is_in_doubt_where_spans_take_turns),
 		cmocka_unit_test(the_way_into_a_span_that_takes_turns_is_in_doubt),
 		cmocka_unit_test(turns_keep_their_figures_when_they_leave_the_timeline),
 	};
