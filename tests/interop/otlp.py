@@ -361,7 +361,7 @@ def tokens(daemon):
 
 
 def tls(daemon):
-    """Exporters over TLS, which choose their HTTP by ALPN; over gRPC also with a certificate of their own."""
+    """Exporters over TLS, which choose their HTTP by ALPN, with a certificate of their own; and without it nothing comes in."""
     del daemon
     with tempfile.TemporaryDirectory() as folder:
         certificates.make_ca(folder, "ca")
@@ -370,12 +370,13 @@ def tls(daemon):
         files = [f"--{port}-tls-{option}={folder}/server.{end}" for port in ("grpc", "http") for option, end in (("cert", "pem"), ("key", "key"))]
         own = {"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": f"{folder}/client.pem", "OTEL_EXPORTER_OTLP_CLIENT_KEY": f"{folder}/client.key"}
         names = [name for name in SDKS if name != "rust"]  # ours is built without TLS
-        with flow_daemon(*files, f"--grpc-tls-client-ca={folder}/ca.pem") as guarded:
+        files += [f"--{port}-tls-client-ca={folder}/ca.pem" for port in ("grpc", "http")]
+        with flow_daemon(*files) as guarded:
             for name in names:
                 program, _ = SDKS[name]
                 command, where = program()
                 for protocol in ("grpc", "proto"):
-                    variables = sdk_environment(guarded, protocol, **(own if protocol == "grpc" else {}), NODE_EXTRA_CA_CERTS=f"{folder}/ca.pem",
+                    variables = sdk_environment(guarded, protocol, **own, NODE_EXTRA_CA_CERTS=f"{folder}/ca.pem",
                                                 OTEL_EXPORTER_OTLP_CERTIFICATE=f"{folder}/ca.pem")
                     for key in ("OTEL_EXPORTER_OTLP_INSECURE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # the last two go before it in Python
                         variables.pop(key, None)
@@ -383,7 +384,11 @@ def tls(daemon):
                     before = accepted(guarded)
                     sh(*command, env=variables, cwd=where, timeout=60)
                     assert accepted(guarded) == before + 2, (name, protocol, guarded.log())
-    return "TLS, and mTLS over gRPC: " + ", ".join(names)
+                    for key in own:
+                        variables.pop(key)
+                    sh(*command, env=variables, cwd=where, ok=False, timeout=60)
+                    assert accepted(guarded) == before + 2, (name, protocol, "came in without a certificate")
+    return "mTLS, by gRPC and HTTP: " + ", ".join(names)
 
 
 CHECKS = {"h2spec": h2spec, "curl": curl, "grpcurl": grpcurl, "ghz": ghz, "telemetrygen": telemetrygen, "collector": through_collector,
