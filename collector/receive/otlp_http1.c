@@ -14,6 +14,8 @@
 #include "collector/receive/otlp_protocol.h"
 #include "otlp/otlp_response.h"
 
+/* Answers that are not yet taken, in bytes: who asks on and on waits for them. */
+#define MOST_ANSWERS  ((size_t)64 << 10)
 #define RETRY_BUSY_MS 1000
 
 enum state { READING, WORKING, ENDED };
@@ -241,7 +243,8 @@ static void advance(struct http1_export *export)
 	uint64_t fed = export->fed_ms;
 
 	export->is_busy = true;
-	while (export->state == READING && (export->pending.len || export->has_body)) {
+	while (export->state == READING && export->out.len < MOST_ANSWERS &&
+	       (export->pending.len || export->has_body)) {
 		if (!export->has_begun)
 			export->began_ms = fed;
 		if (!step(export))
@@ -302,6 +305,7 @@ static int pull(void *state, struct buf *out)
 
 	buf_append_str(out, buf_str(&export->out));
 	buf_fini(&export->out);
+	advance(export);
 	return buf_error(out);
 }
 
@@ -309,7 +313,8 @@ static bool wants_read(const void *state)
 {
 	const struct http1_export *export = state;
 
-	return !export->is_held && export->pending.len == 0; /* what is pipelined waits outside */
+	/* what is pipelined waits outside */
+	return !export->is_held && export->pending.len == 0 && export->out.len < MOST_ANSWERS;
 }
 
 static bool is_done(const void *state)
