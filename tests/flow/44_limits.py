@@ -20,8 +20,9 @@ def connect(daemon):
     return client
 
 
-def connections():
-    daemon = Daemon("--probe=off", "--max-connections=3")
+def connections(threads):
+    """The limit is one for all threads: a place that comes free on one is taken on another."""
+    daemon = Daemon("--probe=off", "--max-connections=3", f"--network-threads={threads}")
     idle = [connect(daemon) for _ in range(3)]
     for client in idle:
         assert client.recv(9)  # our SETTINGS: it has been accepted
@@ -90,7 +91,8 @@ def bytes_in_flight():
 
 
 def main():
-    connections()
+    connections(threads=1)
+    connections(threads=3)
     descriptors()
     bytes_in_flight()
 

@@ -90,8 +90,8 @@ def serial(address, context):
 
 
 def everything(tokens):
-    """gRPC with mTLS, HTTP with TLS and tokens, the API with TLS and tokens."""
-    daemon = Daemon("--probe=off", *guards("grpc", client_ca="ca.pem"), *guards("http", tokens=tokens),
+    """gRPC with mTLS, HTTP with TLS and tokens, the API with TLS and tokens; certificates and tokens are read again for all threads."""
+    daemon = Daemon("--probe=off", "--network-threads=3", *guards("grpc", client_ca="ca.pem"), *guards("http", tokens=tokens),
                     *guards("api", tokens=tokens))
     grpc_over_tls(daemon, 1, client="client")
     for client in (None, "stranger"):
