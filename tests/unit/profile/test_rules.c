@@ -183,6 +183,41 @@ static void stacks_that_end_in_waits_are_told_from_cpu_time(void **state)
 	}
 }
 
+static void what_was_taken_for_another_kind_is_said(void **state)
+{
+	struct diagnosis diagnosis;
+	struct profile profile;
+
+	(void)state;
+	build_profile(&profile, "main;handle;sql.Query;runtime.gopark 90\nmain;handle;encode 10\n");
+	profile.notes.waiting_share = 0.9;
+	assert_int_equal(diagnosis_init(&diagnosis, &profile, 0, PROFILE_OFF_CPU), 0);
+	assert_non_null(find_rule(&diagnosis, RULE_WAITS_NOT_CPU));
+	diagnosis_fini(&diagnosis);
+	profile.notes.waiting_share = 0;
+	assert_int_equal(diagnosis_init(&diagnosis, &profile, 0, PROFILE_OFF_CPU), 0);
+	assert_null(find_rule(&diagnosis, RULE_WAITS_NOT_CPU));
+	diagnosis_fini(&diagnosis);
+	profile_fini(&profile);
+}
+
+/* A span's own stacks hold no idle thread, whatever they look like. */
+static void stacks_of_spans_are_not_idle(void **state)
+{
+	struct diagnosis diagnosis;
+	struct profile profile;
+
+	(void)state;
+	build_profile(&profile,
+		      "start_thread;pool_worker;epoll_wait 900\nstart_thread;handle;recv 100\n");
+	profile.notes.is_of_spans = true;
+	assert_int_equal(diagnosis_init(&diagnosis, &profile, 0, PROFILE_OFF_CPU), 0);
+	assert_null(find_rule(&diagnosis, RULE_IDLE_POOL));
+	assert_true(diagnosis.tree.total == 1000);
+	diagnosis_fini(&diagnosis);
+	profile_fini(&profile);
+}
+
 static void only_what_can_be_saved_is_advised(void **state)
 {
 	struct diagnosis diagnosis;
@@ -270,6 +305,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_rule_speaks_where_it_should_and_only_there),
 		cmocka_unit_test(stacks_that_end_in_waits_are_told_from_cpu_time),
+		cmocka_unit_test(what_was_taken_for_another_kind_is_said),
+		cmocka_unit_test(stacks_of_spans_are_not_idle),
 		cmocka_unit_test(only_what_can_be_saved_is_advised),
 		cmocka_unit_test(every_rule_has_a_name_of_its_own_and_a_sentence),
 		cmocka_unit_test(a_recursive_function_never_holds_more_than_all),
