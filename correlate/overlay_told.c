@@ -89,23 +89,36 @@ static uint64_t way_ns(const struct join *join, const struct lane *lane, const s
 	return 0;
 }
 
+/* Spans take turns there, or another one of the trace is open meanwhile, that may have its own. */
+static bool may_wait(const struct join *join, const struct lane *lane, const struct slice *slice,
+		     int32_t index)
+{
+	const struct node *node = &join->nodes[index];
+	int32_t found[OVERLAY_MAX_SPANS];
+	uint32_t count = join_overlapping(join, lane->process, MAX(slice->in_ns, node->a_ns),
+					  MIN(slice->out_ns, node->b_ns), found, OVERLAY_MAX_SPANS);
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (!node_is_below(join, found[i], index) && !node_is_below(join, index, found[i]))
+			return true;
+	}
+	return join_takes_turns(join, lane->process);
+}
+
 /* Of one that takes turns nobody can say whether it began with its start or its first turn; nor,
  * where others do, of any, when these are far apart. */
 enum confidence told_trust(const struct join *join, const struct lane *lane,
 			   const struct slice *slice, int32_t index)
 {
-	bool takes_turns = join_takes_turns(join, lane->process);
-	uint64_t way;
+	uint64_t way, most;
 
 	if (carries(join, lane, slice, index))
 		return SURE;
 	way = way_ns(join, lane, slice, index);
 	if (!way)
 		return CANNOT;
-	return way <= (takes_turns ? CHANGE_SURE_NS : CHANGE_WAY_NS) &&
-			       is_carried_once(join, lane, index)
-		       ? SURE
-		       : DOUBTFUL;
+	most = may_wait(join, lane, slice, index) ? CHANGE_SURE_NS : CHANGE_WAY_NS;
+	return way <= most && is_carried_once(join, lane, index) ? SURE : DOUBTFUL;
 }
 
 static int32_t meeting(const struct join *join, int32_t a, int32_t b)
