@@ -55,6 +55,18 @@ static unsigned run_start(const struct profile_tally *tally, const struct profil
 	return at;
 }
 
+/* The same, but below where a thread begins: that tells nothing. */
+static unsigned run_below_entry(const struct profile_tally *tally,
+				const struct profile_dominant *found)
+{
+	unsigned at = run_start(tally, found, RUN_SLACK);
+
+	while (at + 1 < found->depth &&
+	       profile_tally_has(tally, frame_of(tally, found->path[at]), TOPIC_ENTRY))
+		at++;
+	return at;
+}
+
 /* Not one's own, or a thread's loop. */
 static bool is_outer_frame(const struct profile_tally *tally, uint32_t node)
 {
@@ -158,7 +170,7 @@ static uint32_t choose_code(const struct profile_tally *tally, const struct prof
 	uint32_t node;
 
 	if (own == found->depth)
-		return found->path[run_start(tally, found, RUN_SLACK)];
+		return found->path[run_below_entry(tally, found)];
 	node = found->path[own];
 	if (tally->cum[node] < tally->total * WHOLE_PROGRAM || own + 1 == found->depth)
 		return decider(tally, found, own);
