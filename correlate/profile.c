@@ -183,8 +183,8 @@ const char *profile_noun(const struct profile_type *type)
 	case PROFILE_THREADS:
 		return strncmp(type->name, "goroutine", 9) == 0 ? "goroutines" : "threads";
 	case PROFILE_INUSE:
-	case PROFILE_ALLOC:
-		return "objects";
+	case PROFILE_ALLOC: /* or bytes, if the file does not tell */
+		return type->is_unit_guessed ? NULL : "objects";
 	case PROFILE_OFF_CPU:
 		return type->is_unit_guessed ? NULL : "events";
 	default:

@@ -116,6 +116,7 @@ static int merge_all(struct profile *to, const struct diff_input *inputs, unsign
 		rc = profile_add_type(to, str_of(type->name), STR("count"));
 		to->types[i].unit = type->unit;
 		to->types[i].kind = type->kind;
+		to->types[i].is_unit_guessed = type->is_unit_guessed;
 	}
 	for (unsigned i = 0; rc == 0 && i < count; i++)
 		rc = merge_one(to, inputs[i].profile,

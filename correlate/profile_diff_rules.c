@@ -462,6 +462,17 @@ static void say_noise(struct profile_diff *diff)
 				 noisy, noisy == 1 ? " differs" : "s differ", DIFF_SIGMAS);
 }
 
+static void say_unit(struct profile_diff *diff)
+{
+	const struct profile_type *type = &diff->merged.types[0];
+
+	if ((diff->kind == PROFILE_INUSE || diff->kind == PROFILE_ALLOC) && type->is_unit_guessed &&
+	    type->unit == PROFILE_COUNT)
+		profile_diff_say(diff, RULE_UNKNOWN_UNIT, FINDING_CAVEAT, NULL,
+				 "the files do not tell whether these are bytes or objects: say it "
+				 "with --unit");
+}
+
 void profile_diff_judge(struct profile_diff *diff)
 {
 	if (diff->kind == PROFILE_ALLOC)
@@ -472,4 +483,5 @@ void profile_diff_judge(struct profile_diff *diff)
 		judge_time(diff);
 	say_durations(diff);
 	say_noise(diff);
+	say_unit(diff);
 }

@@ -101,8 +101,10 @@ static void unknown_unit(struct diagnosis *d)
 {
 	const struct profile_type *type = &d->profile->types[d->type];
 
+	bool counts = d->kind == PROFILE_CPU || d->kind == PROFILE_WALL;
+
 	if (!type->is_unit_guessed || type->unit != PROFILE_COUNT ||
-	    !(d->kind == PROFILE_OFF_CPU ? d->all.total > 0 : d->all.total >= MANY_SAMPLES))
+	    !(counts ? d->all.total >= MANY_SAMPLES : d->all.total > 0))
 		return;
 	diagnosis_say(d, RULE_UNKNOWN_UNIT, FINDING_CAVEAT, PROFILE_NONE, d->all.total,
 		      "the file does not tell the unit of its values: say it with --unit (ns, us, "

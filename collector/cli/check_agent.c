@@ -120,6 +120,7 @@ static bool read_percent(const char *name, const char *text, double *out)
 	if (!text)
 		return true;
 	*out = strtod(text, &end);
+	end += *end == '%';
 	if (end != text && !*end && *out > 0 && *out <= 10000)
 		return true;
 	fprintf(stderr, "spanwise: %s: '%s' is no percentage\n", name, text);

@@ -13,7 +13,8 @@
 #include "collector/flame_svg.h"
 #include "correlate/profile_diff.h"
 
-#define ROWS 12
+#define ROWS           12
+#define AMOUNT_COLUMNS 14
 
 struct request {
 	struct diagnose_options options;
@@ -42,9 +43,9 @@ static void put_amount(struct buf *out, int columns, const struct profile_diff *
 static void put_row(const struct profile_diff *diff, const struct diff_entry *entry,
 		    struct buf *out)
 {
-	put_amount(out, 12, diff, entry->values[0], false);
-	put_amount(out, 12, diff, entry->values[diff->count - 1], false);
-	put_amount(out, 12, diff, entry->change, true);
+	put_amount(out, AMOUNT_COLUMNS, diff, entry->values[0], false);
+	put_amount(out, AMOUNT_COLUMNS, diff, entry->values[diff->count - 1], false);
+	put_amount(out, AMOUNT_COLUMNS, diff, entry->change, true);
 	buf_printf(out, "%9.1f %%  ", diff->whole > 0 ? 100 * entry->change / diff->whole : 0);
 	profile_diff_put_name(diff, entry, out);
 	if (profile_diff_is_noise(entry))
@@ -82,7 +83,8 @@ static void show(const struct profile_diff *diff, const struct request *request,
 		 struct buf *out)
 {
 	put_findings(diff, &request->term, out);
-	buf_printf(out, "\n%12s%12s%12s%11s  function\n", "base", "current", "change", "share");
+	buf_printf(out, "\n%*s%*s%*s%11s  function\n", AMOUNT_COLUMNS, "base", AMOUNT_COLUMNS,
+		   "current", AMOUNT_COLUMNS, "change", "share");
 	for (size_t i = 0; i < MIN(diff->entry_count, (size_t)rows); i++) {
 		if (diff->entries[i].change != 0)
 			put_row(diff, &diff->entries[i], out);

@@ -79,7 +79,7 @@ def heap():
 
 
 def agents():
-    text = spanwise("check-config", "--agent", "agent.yaml", "--measured", "12", status=1)
+    text = spanwise("check-config", "--agent", "agent.yaml", "--measured", "12%", status=1)
     expect(text, "over the budget of 5.0 %: 12.0 %", "lower the sampling rate from 1000 to 100 Hz",
            "resolve symbols asynchronously", "cutting it to 8 would corrupt the stacks", "uploading every 1 s is cheap")
     assert text.index("sampling rate") < text.index("symbols asynchronously") < text.index("uploading")

@@ -77,6 +77,21 @@ static void retained_memory_is_a_leak_and_tuning_no_answer(void **state)
 	end(&comparison);
 }
 
+static void what_has_no_unit_is_neither_bytes_nor_objects(void **state)
+{
+	struct comparison comparison = { 0 };
+
+	(void)state;
+	add(&comparison, "heap", "count", "main;log;strings.Join 50\nmain;index 100\n");
+	add(&comparison, "heap", "count", "main;log;strings.Join 460\nmain;index 190\n");
+	comparison.profiles[0].types[0].is_unit_guessed = true;
+	comparison.profiles[1].types[0].is_unit_guessed = true;
+	assert_int_equal(compare(&comparison, &plain), 0);
+	assert_true(speaks(&comparison, RULE_LEAK, "retains memory: +410 (82.0 %"));
+	assert_true(speaks(&comparison, RULE_UNKNOWN_UNIT, "--unit"));
+	end(&comparison);
+}
+
 static void diff_base_takes_percent_of_the_base(void **state)
 {
 	const struct diff_options of_base = { .is_diff_base = true };
@@ -257,6 +272,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(retained_memory_is_a_leak_and_tuning_no_answer),
+		cmocka_unit_test(what_has_no_unit_is_neither_bytes_nor_objects),
 		cmocka_unit_test(diff_base_takes_percent_of_the_base),
 		cmocka_unit_test(memory_that_is_freed_again_is_churn),
 		cmocka_unit_test(a_leak_is_a_line_and_a_saw_tooth_is_none),
