@@ -179,7 +179,7 @@ static void code_waker(struct pack_lists *lists, struct coder *coder, void *entr
 
 	code_step(coder, &lists->last_pid, &waker->pid);
 	code_step(coder, &lists->last_tid, &waker->tid);
-	coder_byte(coder, COLUMN_LISTS, &waker->kind, WAKER_KERNEL);
+	coder_byte(coder, COLUMN_LISTS, &waker->kind, HOLDER_RELEASED);
 	coder_byte(coder, COLUMN_LISTS, &len, sizeof(waker->comm) - 1);
 	coder_raw(coder, COLUMN_LISTS, waker->comm, len);
 }

@@ -176,6 +176,13 @@ static void draw_slices(struct ledger *ledger)
 	}
 }
 
+/* All that a ledger may have: who woke, and who held a lock. */
+static uint8_t draw_waker(void)
+{
+	return below(3) ? (uint8_t)below(WAKER_KERNEL + 1)
+			: (uint8_t)(HOLDER_HELD + below(HOLDER_RELEASED - HOLDER_HELD + 1));
+}
+
 static void draw_waits(struct ledger *ledger, const struct block_span *row)
 {
 	static const uint64_t stacks[] = { 0, 1, 2, 3, 16, 17, 1ull << 63 };
@@ -186,6 +193,8 @@ static void draw_waits(struct ledger *ledger, const struct block_span *row)
 
 		wait->reason = (uint8_t)below(REASON_COUNT);
 		wait->syscall = below(2) ? -1 : (int32_t)below(500);
+		if (below(3) == 0)
+			wait->syscall += LEDGER_KERNEL_IN_CALL;
 		wait->stack = stacks[below(ARRAY_LEN(stacks))];
 		wait->count = below(2) ? 1 : (uint32_t)wide();
 		wait->ns = wide();
@@ -199,7 +208,7 @@ static void draw_waits(struct ledger *ledger, const struct block_span *row)
 		for (unsigned k = 0; k < wait->waker_count; k++) {
 			wait->wakers[k] = (struct ledger_waker){ .pid = below(3),
 								 .tid = below(9),
-								 .kind = (uint8_t)below(3),
+								 .kind = draw_waker(),
 								 .tag = draw_tag(row),
 								 .ns = wide() };
 			snprintf(wait->wakers[k].comm, EVENT_COMM_BYTES, "worker %u", below(3));
