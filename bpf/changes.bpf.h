@@ -37,12 +37,13 @@ struct {
 	__type(value, struct changes_draft);
 } changes_drafts SEC(".maps");
 
+/* Added up, not or-ed, which a compiler does where it can: verifiers before 6.13 see no bound in
+ * that. */
 static __always_inline __u32 changes_bytes(__u32 count)
 {
 	__u32 bytes = EVENT_CHANGES_BYTES(count) - EVENT_CHANGES_BYTES(0);
 
-	barrier_var(
-		bytes); /* added to, not or-ed with: verifiers before 6.13 see no bound in that */
+	barrier_var(bytes);
 	return bytes + EVENT_CHANGES_BYTES(0);
 }
 

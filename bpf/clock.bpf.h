@@ -48,8 +48,9 @@ static __always_inline void clock_tell(struct bpf_perf_event_data *context)
 	if (bpf_perf_prog_read_value(context, &value, sizeof(value)))
 		return;
 	clock.after_ns = bpf_ktime_get_ns();
-	bpf_probe_read_kernel(&clock.sched_ns, sizeof(clock.sched_ns),
-			      (char *)own.event +
-				      bpf_core_field_offset(struct perf_event, hw.prev_count));
+	if (bpf_probe_read_kernel(&clock.sched_ns, sizeof(clock.sched_ns),
+				  (char *)own.event +
+					  bpf_core_field_offset(struct perf_event, hw.prev_count)))
+		return;
 	clock_emit(&clock);
 }

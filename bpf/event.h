@@ -18,15 +18,14 @@
 #define EVENT_MAX_CPUS   512
 
 enum event_kind {
-	EVENT_SLICE = 1, /* struct event_slice */
-	EVENT_FORK = 2,  /* struct event_life */
-	EVENT_EXEC = 3,  /* struct event_life */
-	EVENT_EXIT = 4,  /* struct event_life */
-	EVENT_STACK = 5, /* struct event_stack: to the worker, in a ring of its own */
-	EVENT_UNFOLLOWED =
-		7,         /* struct event_life: no place for a thread; at each of its switches */
-	EVENT_CHANGES = 6, /* struct event_changes: before the slice that it concerns */
-	EVENT_CLOCK = 8,   /* struct event_clock */
+	EVENT_SLICE = 1,      /* struct event_slice */
+	EVENT_FORK = 2,       /* struct event_life */
+	EVENT_EXEC = 3,       /* struct event_life */
+	EVENT_EXIT = 4,       /* struct event_life */
+	EVENT_STACK = 5,      /* struct event_stack: to the worker, in a ring of its own */
+	EVENT_CHANGES = 6,    /* struct event_changes: before the slice that it concerns */
+	EVENT_UNFOLLOWED = 7, /* struct event_life: a thread has no place; at its switches */
+	EVENT_CLOCK = 8,      /* struct event_clock */
 };
 
 /* Flags of a slice. The first ones announce tails, in this order. */
