@@ -83,18 +83,20 @@ tag_find_variable(__u64 thread_pointer, const struct tag_variable *variable, __u
 }
 
 /* Elastic's agent: ids beside flags, none of them aligned. */
-__noinline int tag_read_elastic(__u64 address, struct tag_record *out_record)
+__noinline int tag_read_elastic(__u64 address, struct tag_desk *desk, struct tag_record *out_record)
 {
-	struct tag_elastic elastic;
-
-	if (!out_record || bpf_probe_read_user(&elastic, sizeof(elastic), (void *)address))
-		return TAG_IS_FAULTING;
-	if (!elastic.valid)
-		return TAG_IS_INVALID;
-	if (!elastic.has_trace)
+	if (!desk || !out_record)
 		return TAG_IS_NONE;
-	__builtin_memcpy(out_record->trace_id, elastic.trace_id, sizeof(elastic.trace_id));
-	__builtin_memcpy(out_record->span_id, elastic.span_id, sizeof(elastic.span_id));
+	struct tag_elastic *elastic = &desk->elastic;
+
+	if (bpf_probe_read_user(elastic, sizeof(*elastic), (void *)address))
+		return TAG_IS_FAULTING;
+	if (!elastic->valid)
+		return TAG_IS_INVALID;
+	if (!elastic->has_trace)
+		return TAG_IS_NONE;
+	__builtin_memcpy(out_record->trace_id, elastic->trace_id, sizeof(elastic->trace_id));
+	__builtin_memcpy(out_record->span_id, elastic->span_id, sizeof(elastic->span_id));
 	return labels_judge(out_record);
 }
 
@@ -115,7 +117,7 @@ __noinline int tag_read_form(__u64 address, const struct tag_descriptor *descrip
 		return TAG_IS_FAULTING;
 	if (!pointer)
 		return TAG_IS_NONE;
-	return descriptor->form == TAG_FORM_ELASTIC ? tag_read_elastic(pointer, out_record)
+	return descriptor->form == TAG_FORM_ELASTIC ? tag_read_elastic(pointer, desk, out_record)
 						    : tag_read_labels(pointer, desk, out_record);
 }
 

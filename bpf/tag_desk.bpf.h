@@ -22,6 +22,7 @@ struct tag_desk {
 	struct tag_near near;
 	struct label label;
 	struct tag_nodejs node;
+	struct tag_elastic elastic;
 	__u64 words[4];
 	__u8 bytes[24];
 };

@@ -101,7 +101,8 @@ static __always_inline int label_trace(struct tag_desk *desk, struct tag_record 
 	return outcome;
 }
 
-/* Takes an id from the desk's label, if that names one. Only faults are told. */
+/* Takes an id from the desk's label, if that names one. Only faults are told. The bounds of its
+ * length are two comparisons: in one for both, verifiers before 6.13 see none. */
 __noinline int label_take(struct tag_desk *desk, struct tag_record *record)
 {
 	__u64 name, bytes;
@@ -111,8 +112,7 @@ __noinline int label_take(struct tag_desk *desk, struct tag_record *record)
 	bytes = desk->label.key_bytes;
 	if (bytes < 6)
 		return TAG_IS_NONE;
-	barrier_var(
-		bytes); /* one comparison for both bounds, and a verifier before 6.13 sees none */
+	barrier_var(bytes);
 	if (bytes > 8)
 		return TAG_IS_NONE;
 	desk->words[0] = 0;

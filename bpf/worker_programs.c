@@ -221,23 +221,23 @@ static int load(struct programs *programs, const struct programs_options *option
 		const struct btf *kernel)
 {
 	bool has_cast = btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
-	int status = options->force_raw ? -ENOTSUP
-		     : has_cast         ? load_typed(programs, options, kernel)
-					: load_uncast(programs, options, kernel);
+	int status;
 
+	if (options->form == PROGRAMS_RAW)
+		return load_raw(programs, options, kernel);
+	status = has_cast && options->form != PROGRAMS_UNCAST
+			 ? load_typed(programs, options, kernel)
+			 : load_uncast(programs, options, kernel);
 	/* Without the right to load anything, another attempt only blurs the reason. */
-	if (status == 0 || status == -EPERM || status == -ENOMEM)
+	if (status == 0 || status == -EPERM || status == -ENOMEM || options->form != PROGRAMS_ANY)
 		return status;
 	sched_bpf__destroy(programs->typed);
 	programs->typed = NULL;
 	sched_uncast_bpf__destroy(programs->uncast);
 	programs->uncast = NULL;
-	snprintf(programs->why_raw, sizeof(programs->why_raw), "%s",
-		 options->force_raw ? "as asked for" : worker_log_last());
+	snprintf(programs->why_raw, sizeof(programs->why_raw), "%s", worker_log_last());
 	worker_log_capture();
-	int raw_status = load_raw(programs, options, kernel);
-
-	return raw_status == 0 || options->force_raw ? raw_status : status;
+	return load_raw(programs, options, kernel) == 0 ? 0 : status;
 }
 
 /* ---- attaching */

@@ -17,9 +17,17 @@ struct bpf_object;
 struct programs;
 struct unwind_load_fds;
 
+/* Which of the objects (task.bpf.h) is loaded; for tests, all but the first. */
+enum programs_form {
+	PROGRAMS_ANY = 0, /* typed, or raw where the kernel does not load those */
+	PROGRAMS_TYPED,   /* with casts where the kernel has them */
+	PROGRAMS_UNCAST,
+	PROGRAMS_RAW,
+};
+
 struct programs_options {
 	struct probe_options probe;
-	bool force_raw; /* for tests: raw tracepoints even where typed ones would load */
+	enum programs_form form;
 	bool no_targets, no_wakers; /* for the bench: leave these tails out */
 };
 

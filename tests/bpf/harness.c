@@ -14,19 +14,29 @@
 
 #include <cmocka.h>
 
-static bool force_raw;
+static enum programs_form form;
+
+/* None falls back to another. */
+static enum programs_form form_of(const char *variant)
+{
+	if (strcmp(variant, "typed") == 0)
+		return PROGRAMS_TYPED;
+	if (strcmp(variant, "uncast") == 0)
+		return PROGRAMS_UNCAST;
+	return strcmp(variant, "raw") == 0 ? PROGRAMS_RAW : PROGRAMS_ANY;
+}
 
 void harness_init(struct harness *harness, int argc, char **argv)
 {
 	*harness = (struct harness){ .subject = argc > 2 ? argv[2] : "bpf_subject" };
-	force_raw = argc > 1 && strcmp(argv[1], "raw") == 0;
+	form = form_of(argc > 1 ? argv[1] : "");
 	if (geteuid() != 0) {
 		printf("skipped: needs root\n");
 		exit(77);
 	}
 	struct programs_options options = {
 		.probe = { .ring_bytes = 65536, .max_processes = 4, .thread_bytes = 1 << 20 },
-		.force_raw = force_raw,
+		.form = form,
 	};
 	char why[512];
 	int status = programs_open(&options, why, sizeof(why), &harness->programs);
@@ -43,7 +53,7 @@ void harness_init(struct harness *harness, int argc, char **argv)
 
 static void open_all(struct harness *harness, const struct probe_options *probe)
 {
-	struct programs_options options = { .probe = *probe, .force_raw = force_raw };
+	struct programs_options options = { .probe = *probe, .form = form };
 	uint32_t ring_bytes = probe->ring_bytes;
 	char why[512] = "";
 
