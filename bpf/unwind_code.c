@@ -294,6 +294,16 @@ static void recall(struct machine *machine)
 		machine->rule = machine->saved[--machine->saved_count];
 }
 
+/* A register that has a value instead of a place: the frame pointer is lost by that. */
+static void step_value(struct machine *machine, struct unwind_reader *code, uint8_t op)
+{
+	set_lost(machine, unwind_read_uleb(code) == REGISTER_FP ? REGISTER_FP : 0);
+	if (op == 0x16)
+		read_block(code);
+	else
+		unwind_read_uleb(code);
+}
+
 /* Those that do not advance. */
 static void step_extended(struct machine *machine, struct unwind_reader *code, uint8_t op)
 {
@@ -345,13 +355,8 @@ static void step_extended(struct machine *machine, struct unwind_reader *code, u
 		return;
 	case 0x14: /* val_offset */
 	case 0x15: /* val_offset_sf */
-		set_lost(machine, unwind_read_uleb(code) == REGISTER_FP ? REGISTER_FP : 0);
-		unwind_read_uleb(code);
-		return;
 	case 0x16: /* val_expression */
-		set_lost(machine, unwind_read_uleb(code) == REGISTER_FP ? REGISTER_FP : 0);
-		read_block(code);
-		return;
+		return step_value(machine, code, op);
 	case 0x2e: /* GNU_args_size */
 		unwind_read_uleb(code);
 		return;
