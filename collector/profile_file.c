@@ -238,7 +238,7 @@ static int parse(struct source *source, const struct profile_format *format,
 		if (rc == 0)
 			rc = format->is_whole ? feed_whole(source, format, parser, block)
 					      : feed_blocks(source, format, parser, block);
-		if (rc == 0)
+		if (rc == 0 && format->end)
 			rc = format->end(parser);
 	} while (rc == 1);
 	parser->profile->notes.is_truncated |= source->is_cut;

@@ -27,7 +27,7 @@ struct profile_format {
 	/* As everything here: 0 or negative errno; -EBADMSG with a message: not this format. */
 	int (*begin)(struct profile_parser *parser);
 	int (*feed)(struct profile_parser *parser, struct str bytes);
-	/* All bytes were fed. 1: feed the file once more. */
+	/* All bytes were fed. 1: feed the file once more. May be NULL. */
 	int (*end)(struct profile_parser *parser);
 	void (*free)(struct profile_parser *parser);
 };

@@ -377,12 +377,6 @@ static int feed(struct profile_parser *parser, struct str text)
 	return rc;
 }
 
-static int end(struct profile_parser *parser)
-{
-	(void)parser;
-	return 0;
-}
-
 static void free_state(struct profile_parser *parser)
 {
 	struct state *state = parser->state;
@@ -410,6 +404,5 @@ const struct profile_format profile_speedscope = {
 	.looks_like = looks_like,
 	.begin = begin,
 	.feed = feed,
-	.end = end,
 	.free = free_state,
 };
