@@ -42,6 +42,15 @@ TOLERATED_NS = 2000  # beyond uncertain_ns; the truth's own slack comes on top
 EXACT = ("exact", "bounded")
 
 
+def wait_until_found(daemon, process):
+    deadline = time.monotonic() + 30
+    while not any(one["pid"] == process.pid for one in daemon.get("/api/v1/status")["probe"]["publishing"]):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise SystemExit("the program did not publish a context within 30 s")
+        time.sleep(0.02)
+
+
 def run_scenario(name, turns, daemon, build):
     """Runs the program and exports what it did. Returns its spans."""
     service = f"truth-{name}"
@@ -57,8 +66,12 @@ def run_scenario(name, turns, daemon, build):
         command = [sys.executable, Path(__file__).with_name("truth_styles.py"), name.removeprefix(PYTHON), str(turns), service]
     else:
         command = [build / "tests/bench/accuracy/truth_scenarios", name, str(turns), service]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=120, env=environment)
-    header, *spans = map(json.loads, done.stdout.splitlines())
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        wait_until_found(daemon, process)
+        told, _ = process.communicate("\n", timeout=120)
+    if process.returncode:
+        raise SystemExit(f"{name} ended with {process.returncode}")
+    header, *spans = map(json.loads, told.splitlines())
     for span in spans if coarse else ():
         span["start_ns"], span["end_ns"] = (span[edge] // 10**6 * 10**6 for edge in ("start_ns", "end_ns"))
     if not name.startswith("python"):

@@ -36,6 +36,11 @@ def make_provider(service):
     return provider
 
 
+def wait_until_found():
+    """New processes are not what is measured: a line on stdin says when to begin."""
+    sys.stdin.readline()
+
+
 class Truth:
     def __init__(self, service):
         provider = make_provider(service)
@@ -82,7 +87,7 @@ def main():
         truth.span("child", lambda: (spin(), truth.sleep(0.001)))
         spin()
 
-    time.sleep(1.5)
+    wait_until_found()
     for _ in range(turns):
         truth.span("request", request)
     truth.provider.shutdown()

@@ -12,7 +12,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from truth import edge, make_provider
+from truth import edge, make_provider, wait_until_found
 from opentelemetry import context, trace
 
 numbers = random.Random(42)
@@ -255,7 +255,7 @@ def main():
     provider = make_provider(service)
     Span.tracer, Span.await_ns = provider.get_tracer("truth"), cost_of_await()
     pool, one = ThreadPoolExecutor(4), ThreadPoolExecutor(1)
-    time.sleep(1.5)
+    wait_until_found()
     for _ in range(turns):
         STYLES[style]()
     provider.shutdown()
