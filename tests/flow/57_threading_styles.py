@@ -21,7 +21,7 @@ SLACK_NS = 100_000
 
 def start(name):
     return subprocess.Popen([os.environ["FLOW_TRUTH"], name, str(TURNS[name]), "truth-" + name], text=True,
-                            env={**os.environ, "TRUTH_WAITS": "1"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 def export_spans(channel, spans, **resource):

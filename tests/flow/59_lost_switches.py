@@ -20,7 +20,7 @@ ONE_IN = 40
 def run_truth(daemon, name):
     """The program's spans, exported."""
     program = subprocess.Popen([os.environ["FLOW_TRUTH"], name, str(TURNS[name]), "lossy-" + name], text=True,
-                               env={**os.environ, "TRUTH_WAITS": "1"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     wait_for(lambda: any(process["pid"] == program.pid for process in daemon.status()["probe"]["publishing"]),
              f"{name} to be seen publishing")
     header, *truths = map(json.loads, program.communicate("!")[0].splitlines())

@@ -22,6 +22,8 @@ class GoodClient(threading.Thread):
         super().__init__(daemon=True)
         self.target, self.over, self.sent, self.failed, self.most_mib = daemon, False, 0, [], 0
         self.start()
+        self.has_sent_more()
+        self.first_mib = rss_mib(daemon)
 
     def run(self):
         with self.target.channel() as channel, dial(self.target.http) as plain:
@@ -47,6 +49,21 @@ class GoodClient(threading.Thread):
         sent = self.sent
         wait_for(lambda: self.failed or self.sent > sent + 4, "the good client to be served")
         assert not self.failed, self.failed
+
+    def judge(self, attack, began):
+        """Nobody but the attacker has noticed it."""
+        self.has_sent_more()
+        print(f"{attack.__name__:28} {time.monotonic() - began:5.1f} s {self.most_mib:5} MiB {len(self.target.lines):3} lines", flush=True)
+        assert self.most_mib < self.first_mib + 64, (attack.__name__, self.first_mib, self.most_mib)
+
+    def leave(self, most_lines):
+        """Nothing is left of the attacks, and the log was not flooded."""
+        self.over = True
+        self.join(timeout=60)
+        assert not self.failed and self.sent > 20, self.failed
+        assert len(self.target.lines) < most_lines, self.target.log()
+        wait_for(lambda: self.target.metric("spanwise_memory_part_bytes", 'part="in_flight"') == 0, "nothing in flight")
+        assert self.target.stop() == 0, self.target.log()
 
 
 def rss_mib(daemon):
