@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Python's functions stand in the stacks by name, in their order, and not the interpreter's own: for every CPython on
-this machine, whether it has symbols or not."""
+this machine, whether it has symbols or not; or for those that FLOW_PYTHONS names."""
 
 import glob
 import os
@@ -34,8 +34,11 @@ FIRST = ("_start", "__clone3", "clone3", "__clone", "clone", "start_thread")
 def interpreters():
     """path -> version, each version once."""
     found = {}
-    names = ["/usr/bin/python3", *map(shutil.which, (f"python3.{minor}" for minor in range(7, 14)))]
-    for path in names + glob.glob(os.path.expanduser("~/.pyenv/versions/3.*/bin/python3")):
+    names = ["/usr/bin/python3", *map(shutil.which, (f"python3.{minor}" for minor in range(7, 16)))]
+    names += glob.glob(os.path.expanduser("~/.pyenv/versions/3.*/bin/python3"))
+    if "FLOW_PYTHONS" in os.environ:  # by tests/interop/pythons
+        names = os.environ["FLOW_PYTHONS"].split(":")
+    for path in names:
         told = path and subprocess.run([path, "-c", "import sys, platform; print(platform.python_implementation(), "
                                         "*sys.version_info[:3], sys.executable)"], capture_output=True, text=True)
         if not told or told.returncode != 0 or not told.stdout.startswith("CPython"):
