@@ -265,18 +265,35 @@ def svg(daemon, facts, total):
     assert any(text.text and text.text.startswith("lock ") for text in tree.iter(space + "text")), "no legend"
     browser = tool("chromium")
     if browser:
-        in_browser(browser, path)
+        print("in the browser:", in_browser("flame_browser.js", browser, path))
 
 
-def in_browser(browser, path):
-    """As a file in a browser: the script of FLAME_TOOLS drives it and says what it saw."""
-    node, script = tool("node"), os.path.join(os.path.dirname(os.path.abspath(__file__)), "flame_browser.js")
+def in_browser(script, browser, *arguments):
+    """What a script of this folder saw, that drives the browser by what is in FLAME_TOOLS; None: that is not there."""
+    node, script = tool("node"), os.path.join(os.path.dirname(os.path.abspath(__file__)), script)
     modules = os.path.join(TOOLS, "node_modules")
-    if node and os.path.isdir(modules):
-        said = subprocess.run([node, script, browser, path], capture_output=True, text=True, timeout=120,
-                              env={**os.environ, "NODE_PATH": modules})
-        assert said.returncode == 0, said.stdout + said.stderr
-        print("in the browser:", said.stdout.strip())
+    if not node or not os.path.isdir(modules):
+        return None
+    said = subprocess.run([node, script, browser, *arguments], capture_output=True, text=True, timeout=180,
+                          env={**os.environ, "NODE_PATH": modules})
+    assert said.returncode == 0, said.stdout + said.stderr
+    return said.stdout.strip()
+
+
+def speedscope_page(daemon, facts, total):
+    """speedscope itself: what its importers make of four formats."""
+    browser, page = tool("chromium"), tool("index.html", "package/dist/release/index.html")
+    forms = ("speedscope", "collapsed", "pprof", "perfetto")
+    said = browser and page and in_browser("flame_speedscope.js", browser, os.path.dirname(page),
+                                           *(fetch(daemon, facts, form)[0] for form in forms))
+    for form, line in zip(forms, (said or "").splitlines()):
+        rows = {row[2]: row for row in json.loads(line)["rows"] if len(row) == 3}
+        print("in speedscope:", form, len(rows), "functions")
+        if form == "perfetto":  # a track at a time, the first one
+            assert len(rows) > 1, line
+            continue
+        share = float(rows["[lock]"][1].split("(")[1].strip("<%)"))
+        assert abs(share - 100 * total["lock"] / total["all"]) < 0.6, (form, rows["[lock]"], total)
 
 
 def slowest_locks(daemon, asked):
@@ -384,6 +401,7 @@ def main():
         otlp(daemon, first, traces[0], totals[0])
         perfetto(daemon, first, traces[0], totals[0])
         svg(daemon, first, totals[0])
+        speedscope_page(daemon, first, totals[0])
         differences(daemon, asked, totals)
         stories(daemon, first, traces[0])
     assert daemon.stop() == 0, daemon.log()
