@@ -216,11 +216,13 @@ static __always_inline int tag_read(struct task_struct *current, struct tag_read
 /* Takes over what the process's descriptor says. Rare, hence not inline. */
 static __noinline int tag_renew_reader(struct tag_reader *reader, __u32 pid)
 {
+	/* Before the descriptor: one that is replaced meanwhile is taken over at the next hook. */
+	__u32 generation = *(volatile __u32 *)&shared.generation;
 	struct tag_descriptor *descriptor = bpf_map_lookup_elem(&descriptors, &pid);
 
 	if (!reader)
 		return 0;
-	reader->generation = shared.generation;
+	reader->generation = generation;
 	reader->is_plain = descriptor && descriptor->is_plain;
 	reader->has_changes = descriptor && descriptor->has_changes;
 	if (reader->is_plain)
