@@ -218,7 +218,6 @@ enum ledger_verdict ledger_judge(const struct ledger *ledger, const struct ledge
 const char *ledger_verdict_name(enum ledger_verdict verdict);
 /* "10.0.0.5:5432", "futex 0x7f..", "pipe 1234"; appends nothing for TARGET_NONE. */
 void ledger_target_text(const struct event_target *target, struct buf *out);
-/* "syscall recvfrom", "page fault", "state D" */
 static inline bool ledger_is_holder(const struct ledger_waker *waker)
 {
 	return waker->kind >= HOLDER_HELD;
@@ -235,5 +234,5 @@ static inline unsigned ledger_count_wakers(const struct ledger_wait *wait)
 	return count;
 }
 
-/* What decided a wait's reason, as text. */
+/* What decided a wait's reason, as text: "syscall recvfrom", "page fault", "state D". */
 void ledger_decided_by(const struct ledger_wait *wait, struct buf *out);
