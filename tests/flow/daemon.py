@@ -24,6 +24,8 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 
 BINARY = os.environ.get("SPANWISE") or sys.exit("SPANWISE must name the binary")
 PATIENCE_S = 60
+LAST_LINES = 40
+started = []
 
 
 def skip(reason):
@@ -63,6 +65,7 @@ class Daemon:
              "--api=127.0.0.1:0", "--data=" + self.data, *arguments],
             stderr=subprocess.PIPE, text=True, errors="replace", env={**os.environ, **(environment or {})})
         atexit.register(self.kill)
+        started.append(self)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         if wait:
@@ -120,6 +123,12 @@ class Daemon:
             if line.split("{")[0].split(" ")[0] == name and label in line:
                 total += float(line.rsplit(" ", 1)[1])
         return total
+
+    def tell(self):
+        """What it said last, and what it knows: for whoever reads why a scenario failed."""
+        print("its log:", *self.lines[-LAST_LINES:], sep="\n")
+        if self.process.poll() is None and getattr(self, "api", None):
+            print("its status:", json.dumps(self.status()))
 
     def kill(self):
         if self.process.poll() is None:
@@ -187,5 +196,7 @@ def run(main):
         raise
     except BaseException:
         traceback.print_exc()
+        for daemon in started:
+            daemon.tell()
         sys.exit(1)
     print("passed")
