@@ -48,8 +48,9 @@ static int on_begin_frame(nghttp2_session *http2, const nghttp2_frame_hd *hd, vo
 	(void)http2;
 	if (hd->type != NGHTTP2_HEADERS || hd->stream_id % 2 == 0)
 		return 0;
-	if (grpc_seen_has_ended(&session->seen, hd->stream_id) &&
-	    !find_stream(session, hd->stream_id)) /* else nghttp2 knows what to do */
+	if (find_stream(session, hd->stream_id)) /* nghttp2 knows what to do */
+		return 0;
+	if (grpc_seen_has_ended(&session->seen, hd->stream_id))
 		return grpc_session_condemn(session, "stream_closed", NGHTTP2_STREAM_CLOSED);
 	if (grpc_seen_was_left_out(&session->seen, hd->stream_id))
 		return grpc_session_condemn(session, "stream_id_too_small", NGHTTP2_PROTOCOL_ERROR);

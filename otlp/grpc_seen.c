@@ -50,7 +50,7 @@ void grpc_seen_end(struct grpc_seen *seen, int32_t id)
 
 bool grpc_seen_was_left_out(const struct grpc_seen *seen, int32_t id)
 {
-	return is_remembered(seen, id) && !has(seen->opened, id);
+	return id <= seen->newest && (!is_remembered(seen, id) || !has(seen->opened, id));
 }
 
 bool grpc_seen_has_ended(const struct grpc_seen *seen, int32_t id)

@@ -3,7 +3,8 @@
  *
  * A peer may leave ids out, but not use one of those later (RFC 9113, 5.1.1); and what it has ended
  * stays ended (5.1). nghttp2 keeps no record of closed streams and lets both pass. Ids of clients
- * are odd. Those further back than GRPC_SEEN_IDS streams are forgotten: nothing is said of them. */
+ * are odd. Of those further back than GRPC_SEEN_IDS streams it is only known that they are too old
+ * to begin: whoever has one still open must be asked first. */
 #pragma once
 
 #include <stdbool.h>
@@ -45,5 +46,6 @@ bool grpc_frame_heads_is_waiting(const struct grpc_frame_heads *heads);
  * that is. `out_id`: the stream of the DATA frame; 0: there was none. */
 size_t grpc_frame_heads_next(struct grpc_frame_heads *heads, struct str bytes, int32_t *out_id);
 
+/* Never opened, or too far back to know: it cannot be opened any more. */
 bool grpc_seen_was_left_out(const struct grpc_seen *seen, int32_t id);
 bool grpc_seen_has_ended(const struct grpc_seen *seen, int32_t id);

@@ -277,8 +277,16 @@ static void note_beginning(struct grpc_session *session, bool was_waiting, uint6
 		session->begun_ms = session->now_ms;
 }
 
+/* Its data has come, or never will. */
+static bool is_over(const struct grpc_session *session, int32_t id)
+{
+	return (grpc_seen_has_ended(&session->seen, id) ||
+		grpc_seen_was_left_out(&session->seen, id)) &&
+	       !nghttp2_session_get_stream_user_data(session->http2, id);
+}
+
 /* Stops behind the head of each DATA frame, when all before it is known: data for a stream that the
- * peer has ended would be dropped without a word. */
+ * peer has ended, or left out, would be dropped without a word. */
 static void receive(struct grpc_session *session, struct str bytes)
 {
 	bool was_waiting = grpc_frame_heads_is_waiting(&session->heads);
@@ -289,8 +297,7 @@ static void receive(struct grpc_session *session, struct str bytes)
 		size_t len = grpc_frame_heads_next(&session->heads, bytes, &id);
 
 		feed_http2(session, (struct str){ bytes.data, len });
-		if (session->phase == OPEN && id && grpc_seen_has_ended(&session->seen, id) &&
-		    !nghttp2_session_get_stream_user_data(session->http2, id))
+		if (session->phase == OPEN && id && is_over(session, id))
 			grpc_session_condemn(session, "stream_closed", NGHTTP2_STREAM_CLOSED);
 		bytes.data += len;
 		bytes.len -= len;

@@ -15,12 +15,11 @@
 #include "otlp/otlp_schema.h"
 
 #define INT64_BEYOND 0x1p63
-#define MAX_REPEATS  16 /* whole sub-messages that a later member of the same name replaces */
 
 struct decoder {
 	struct json_scan scan;
 	struct buf *out; /* borrowed */
-	unsigned repeats;
+	uint32_t mended; /* strings with half of a surrogate pair */
 };
 
 /* Where a member's bytes stand in the output; start == end: it has not come. */
@@ -74,6 +73,7 @@ static bool read_text(struct decoder *decoder, const struct otlp_member *member)
 
 	if (!json_scan_string(&decoder->scan, &text))
 		return false;
+	decoder->mended += decoder->scan.is_mended;
 	wire_put_bytes(decoder->out, member->number, text);
 	return true;
 }
@@ -282,16 +282,16 @@ static const struct otlp_member *find_member(const struct otlp_member *members, 
 	return NULL;
 }
 
-/* Takes out what the same member brought before. */
-static bool forget(struct decoder *decoder, struct place *places, size_t index)
+/* Takes out what the same member brought before: the last one counts. What is moved for that came
+ * since, and lies before this member from then on: it is not moved for it again. So repetitions
+ * cost no more than their text, however many there are. */
+static void forget(struct decoder *decoder, struct place *places, size_t index)
 {
 	struct place gone = places[index];
 	size_t len = gone.end - gone.start;
 
 	if (len == 0 || decoder->out->error)
-		return true;
-	if (++decoder->repeats > MAX_REPEATS)
-		return fail(decoder, "too many members of the same name");
+		return;
 	memmove(decoder->out->data + gone.start, decoder->out->data + gone.end,
 		decoder->out->len - gone.end);
 	decoder->out->len -= len;
@@ -302,7 +302,6 @@ static bool forget(struct decoder *decoder, struct place *places, size_t index)
 		}
 	}
 	places[index] = (struct place){ 0 };
-	return true;
 }
 
 static bool read_member(struct decoder *decoder, const struct otlp_member *members, struct str key,
@@ -316,8 +315,8 @@ static bool read_member(struct decoder *decoder, const struct otlp_member *membe
 		return json_scan_skip(&decoder->scan);
 	if (json_scan_peek(&decoder->scan) == JSON_NULL)
 		return json_scan_null(&decoder->scan);
-	if (member->shape >= OTLP_MESSAGE && !forget(decoder, places, index))
-		return false;
+	if (member->shape >= OTLP_MESSAGE)
+		forget(decoder, places, index);
 	places[index].start = decoder->out->len;
 	if (!read_value(decoder, member))
 		return false;
@@ -337,7 +336,7 @@ static bool read_members(struct decoder *decoder, const struct otlp_member *memb
 	return !decoder->out->error && !decoder->scan.error;
 }
 
-int otlp_json_to_protobuf(struct str json, struct buf *out, struct buf *out_problem)
+static int convert(struct str json, struct buf *out, struct buf *out_problem, uint32_t *out_mended)
 {
 	struct decoder decoder = { .out = out };
 	int rc;
@@ -346,6 +345,7 @@ int otlp_json_to_protobuf(struct str json, struct buf *out, struct buf *out_prob
 	if (read_members(&decoder, otlp_traces_members))
 		json_scan_finish(&decoder.scan);
 	rc = json_scan_fini(&decoder.scan);
+	*out_mended = decoder.mended;
 	if (buf_error(out)) /* reading stopped there, in the middle of things */
 		return buf_error(out);
 	if (rc < 0 && out_problem)
@@ -354,17 +354,28 @@ int otlp_json_to_protobuf(struct str json, struct buf *out, struct buf *out_prob
 	return rc;
 }
 
+int otlp_json_to_protobuf(struct str json, struct buf *out, struct buf *out_problem)
+{
+	uint32_t mended;
+
+	return convert(json, out, out_problem, &mended);
+}
+
 int otlp_json_decode(struct str json, size_t max_bytes, const struct otlp_limits *limits,
 		     struct span_batch **out_batch, struct buf *out_problem)
 {
 	struct buf request;
+	uint32_t mended;
 	int rc;
 
 	buf_init(&request, max_bytes);
-	rc = otlp_json_to_protobuf(json, &request, out_problem);
+	rc = convert(json, &request, out_problem, &mended);
 	if (rc < 0) {
 		buf_fini(&request);
 		return rc;
 	}
-	return otlp_decode(request.data, request.len, limits, out_batch);
+	rc = otlp_decode(request.data, request.len, limits, out_batch);
+	if (rc == 0)
+		(*out_batch)->mended_count += mended;
+	return rc;
 }

@@ -163,6 +163,7 @@ static void put_utf8(struct buf *out, uint32_t c)
 static bool put_code_point(struct json_scan *scan)
 {
 	int32_t high = hex4(scan->at, scan->end), low;
+	bool was_mended = scan->is_mended;
 	uint32_t c = (uint32_t)high;
 
 	if (high < 0)
@@ -170,12 +171,14 @@ static bool put_code_point(struct json_scan *scan)
 	scan->at += 4;
 	if (high >= 0xd800 && high <= 0xdfff) {
 		c = REPLACEMENT;
+		scan->is_mended = true;
 		low = scan->end - scan->at >= 6 && scan->at[0] == '\\' && scan->at[1] == 'u'
 			      ? hex4(scan->at + 2, scan->end)
 			      : -1;
 		if (high < 0xdc00 && low >= 0xdc00 && low <= 0xdfff) {
 			c = 0x10000 + ((uint32_t)(high - 0xd800) << 10) + (uint32_t)(low - 0xdc00);
 			scan->at += 6;
+			scan->is_mended = was_mended;
 		}
 	}
 	put_utf8(&scan->text, c);
@@ -217,6 +220,7 @@ bool json_scan_string(struct json_scan *scan, struct str *out_text)
 	if (next_byte(scan) != '"')
 		return json_scan_fail(scan, "expected a string");
 	scan->at++;
+	scan->is_mended = false;
 	buf_clear(&scan->text);
 	for (;;) {
 		const char *piece = scan->at;

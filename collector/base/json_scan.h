@@ -38,6 +38,7 @@ struct json_scan {
 	int error;           /* -EBADMSG or -ENOMEM */
 	unsigned depth;
 	bool is_first;   /* nothing has been read in the innermost array or object */
+	bool is_mended;  /* the last string had half of a surrogate pair: U+FFFD stands there */
 	struct buf text; /* owned: the last string that had escapes */
 };
 

@@ -204,7 +204,7 @@ static void refuse_broken(struct http1_export *export)
 	} else {
 		export->complaint = error.text;
 	}
-	if (export->http.is_foreign)
+	if (export->http.is_foreign && !export->has_served)
 		export->state = ENDED; /* no answer that it would understand */
 	else
 		refuse(export, error, false);

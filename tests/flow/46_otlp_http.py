@@ -161,6 +161,8 @@ def wire(daemon):
         text = talk(daemon, head("Connection: close", *twice, length=0))
         assert text.startswith("HTTP/1.1 400 ") and "twice" in text, text
     assert talk(daemon, b"\x16\x03\x01\x02\x00") == "", "a client that begins TLS is not left waiting"
+    text = talk(daemon, head(length=0) + b"garbage\r\n\r\n")
+    assert re.findall(r"HTTP/1.1 (\d+)", text) == ["200", "400"], "who spoke HTTP before is told what is wrong"
 
 
 def half_closed(daemon):

@@ -119,6 +119,11 @@ def json_that_is_taken(daemon):
     one = span(start_time_unix_nano="77", trace_state="a=b")
     assert post(daemon, json.dumps(document(one))) == (200, b"{}")
     assert stored(daemon, one)["startTimeUnixNano"] == "1" and "traceState" not in stored(daemon, one)
+    # A name that comes again: the last one counts, however often it does.
+    one = span(attributes=of({"intValue": 1}))
+    text = json.dumps(document(one)).replace('"attributes"', '"attributes": [{"key": "gone"}], "attributes"')
+    again = ",".join(['"scopeSpans":[{"spans":[{"name":"gone"}]}]'] * 1000)
+    assert post(daemon, text.replace('"scopeSpans"', again + ',"scopeSpans"')) == (200, b"{}") and stored(daemon, one)["attributes"] == of({"intValue": "1"})
     one = span()
     assert post(daemon, json.dumps({"resource_spans": document(one)["resourceSpans"]})) == (200, b"{}") and not stored(daemon, one)
 
@@ -129,6 +134,10 @@ def text_that_is_none(daemon):
     status, answer = post(daemon, json.dumps(document(one)).encode().replace(b'"A"', b'"caf\xe9\xff"'))
     assert status == 200 and "mended" in json.loads(answer)["partialSuccess"]["errorMessage"], answer
     assert "rejectedSpans" not in json.loads(answer)["partialSuccess"] and stored(daemon, one)["name"] == "caf??"
+    one = span(attributes=of({"stringValue": "B"}))
+    status, answer = post(daemon, json.dumps(document(one)).replace('"B"', '"\\ud83d\\ude00 \\ude00"'))
+    assert status == 200 and "mended" in json.loads(answer)["partialSuccess"]["errorMessage"], answer
+    assert stored(daemon, one)["attributes"] == of({"stringValue": "\U0001f600 \ufffd"})
     number = next(numbers)
     body = request([one_span(number, "ABCD")]).SerializeToString().replace(b"ABCD", b"\xc3\x28\xed\xa0")
     status, response = call(daemon, body)

@@ -88,6 +88,22 @@ def even_stream(peer):
     has_ended(peer)
 
 
+def left_out_stream(peer):
+    """Ids that were passed over, of late and long ago, and data for one."""
+    peer.call(9)
+    peer.finish(9)
+    peer.call(2 ** 31 - 1)
+    peer.send(open_call(7))
+    has_ended(peer, "stream_id_too_small")
+
+
+def data_of_none(peer):
+    peer.call(9)
+    peer.finish(9)
+    peer.send(frame(DATA, 0, 7, message(b"")))
+    has_ended(peer, "stream_closed")
+
+
 def lone_continuation(peer):
     peer.send(frame(CONTINUATION, END_HEADERS, 1, CALL))
     has_ended(peer)
@@ -131,8 +147,8 @@ def pings_unread(peer):
             break
 
 
-ON_HTTP2 = (window_updates, unknown_frames, priorities_of_one, table_sizes, goaways, zero_increments, pushed, even_stream, lone_continuation,
-            interleaved, tiny_frames_asked_for, long_frame, many_trailers, slow_trailers, pings_unread)
+ON_HTTP2 = (window_updates, unknown_frames, priorities_of_one, table_sizes, goaways, zero_increments, pushed, even_stream, left_out_stream,
+            data_of_none, lone_continuation, interleaved, tiny_frames_asked_for, long_frame, many_trailers, slow_trailers, pings_unread)
 
 
 def answer_to(daemon, text):

@@ -276,18 +276,37 @@ static void nesting_is_limited_in_what_is_known_and_what_is_not(void **state)
 	buf_fini(&text);
 }
 
-static void too_many_repeated_members_are_refused(void **state)
+static void however_often_a_member_comes_the_last_counts(void **state)
 {
 	struct buf text = { 0 };
 	struct span_batch *batch;
 
 	(void)state;
 	buf_append_text(&text, "{\"resourceSpans\":[{}]");
-	for (int i = 0; i < 100; i++)
-		buf_append_text(&text, ",\"resourceSpans\":[{}]");
-	buf_append_text(&text, "}");
-	assert_int_equal(otlp_json_decode(buf_str(&text), 0, NULL, &batch, NULL), -EBADMSG);
+	for (int i = 0; i < 100000; i++)
+		buf_append_text(&text, ",\"resourceSpans\":[{},{}]");
+	buf_append_text(&text, ",\"resourceSpans\":[{},{},{}]}");
+	assert_int_equal(otlp_json_decode(buf_str(&text), 0, NULL, &batch, NULL), 0);
+	assert_int_equal(batch->resource_count, 3);
+	otlp_batch_free(batch);
 	buf_fini(&text);
+}
+
+static void half_a_surrogate_pair_is_mended_and_counted(void **state)
+{
+	struct span_batch *batch;
+
+	(void)state;
+	assert_int_equal(otlp_json_decode(STR(LONE("{" IDS ",\"name\":\"\\ud83d\\ude00\"}")), 0,
+					  NULL, &batch, NULL),
+			 0);
+	assert_int_equal(batch->mended_count, 0);
+	otlp_batch_free(batch);
+	assert_int_equal(otlp_json_decode(STR(LONE("{" IDS ",\"name\":\"\\ude00\\ud83d\"}")), 0,
+					  NULL, &batch, NULL),
+			 0);
+	assert_int_equal(batch->mended_count, 1);
+	otlp_batch_free(batch);
 }
 
 static void limits_and_memory_are_reported(void **state)
@@ -320,7 +339,8 @@ int main(void)
 		cmocka_unit_test(a_bad_id_rejects_its_span_alone),
 		cmocka_unit_test(what_is_not_otlp_json_is_refused_with_its_place),
 		cmocka_unit_test(nesting_is_limited_in_what_is_known_and_what_is_not),
-		cmocka_unit_test(too_many_repeated_members_are_refused),
+		cmocka_unit_test(however_often_a_member_comes_the_last_counts),
+		cmocka_unit_test(half_a_surrogate_pair_is_mended_and_counted),
 		cmocka_unit_test(limits_and_memory_are_reported),
 	};
 
