@@ -17,7 +17,7 @@ static struct grpc_error error_of(enum grpc_status status, const char *text)
 static struct grpc_error out_of_memory(void)
 {
 	return (struct grpc_error){ .status = GRPC_UNAVAILABLE,
-				    .text = "no memory for this request",
+				    .text = "no memory for this request; try again",
 				    .retry_delay_ms = RETRY_DELAY_MS };
 }
 

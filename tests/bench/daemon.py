@@ -31,16 +31,16 @@ def cpu_ns_of(pid):
 
 
 class Daemon:
-    def __init__(self, build=RELEASE, options=()):
+    def __init__(self, build=RELEASE, options=(), data=None):
         if not (build / "spanwise").exists():
             raise SystemExit(f"{build}/spanwise is missing: use the bench's `run`, which builds it")
         self.folder = Path(tempfile.mkdtemp(prefix="spanwise-bench."))
         self.log = self.folder / "serve.log"
         command = [build / "spanwise", "serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--api", "127.0.0.1:0",
-                   "--data", self.folder / "data", *options]
+                   "--data", data or self.folder / "data", *options]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        self.grpc = self.api = None
+        self.grpc = self.http = self.api = None
 
     def __enter__(self):
         deadline = time.monotonic() + 60
@@ -52,7 +52,7 @@ class Daemon:
             for line in self.log.read_text().splitlines():
                 if line.startswith("ready "):
                     pairs = dict(pair.split("=", 1) for pair in line.split()[1:])
-                    self.grpc, self.api = pairs["grpc"], pairs["api"]
+                    self.grpc, self.http, self.api = pairs["grpc"], pairs["http"], pairs["api"]
             time.sleep(0.05)
         return self
 

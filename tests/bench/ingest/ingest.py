@@ -22,6 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import span_template  # noqa: E402
+from overload import overload  # noqa: E402
 from daemon import RELEASE  # noqa: E402
 from servers import Memory, Spanwise, collectors, idle_cpu_share  # noqa: E402
 
@@ -111,7 +112,7 @@ def main():
     parser.add_argument("--probe", default="on" if os.geteuid() == 0 else "off", help="off: without the kernel's records")
     parser.add_argument("--serve", default="", help="further options of the daemon, as --network-threads=2")
     parser.add_argument("--collector", default="build", help="none; build: from its Go modules, once; or the path of a binary")
-    parser.add_argument("--only", default="table,paced,full")
+    parser.add_argument("--only", default="table,paced,full,overload")
     parser.add_argument("--publisher", type=int, default=0, metavar="SWITCHES",
                         help="a process publishes a context beside it, and switches so often a second")
     arguments = parser.parse_args()
@@ -130,6 +131,8 @@ def main():
             print(f"as fast as it goes, for {FULL_S} s:")
             with spanwise:
                 bench.measure(spanwise, FULL_SIZE, seconds=FULL_S)
+        if "overload" in only:
+            overload(bench, spanwise.options)
 
 
 if __name__ == "__main__":

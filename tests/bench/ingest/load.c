@@ -3,11 +3,12 @@
  * came of it. One thread, many connections and streams; little CPU, so that the server gets the
  * rest.
  *
- *   load TEMPLATE HOST:PORT batches=600 seconds=0 connections=4 streams=8 gzip=0 rate=0
+ *   load TEMPLATE HOST:PORT batches=600 seconds=0 connections=4 streams=8 gzip=0 rate=0 http=0
  *
  * TEMPLATE is made by span_template.py. `rate` is in spans a second; 0: as fast as it goes. It ends
  * after so many batches or seconds. A stream that is refused comes again after a second, as
- * RetryInfo says. Prints one line of JSON. */
+ * RetryInfo says; what is due meanwhile goes by the others, and what has no stream is held back.
+ * With `http` it is OTLP/HTTP, by HTTP/2. Prints one line of JSON. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,11 +24,15 @@
 #include <unistd.h>
 
 #include "collector/base/macros.h"
+#include "otlp/grpc_frame.h"
 #include "otlp/grpc_session.h"
+#include "otlp/otlp_http.h"
 #include "tests/bench/ingest/batch.h"
 
 #define MAX_CONNECTIONS  64
 #define MAX_STREAMS      256 /* of one connection */
+#define MAX_REASONS      8
+#define REASON_BYTES     80
 #define PATIENCE_MS      60000
 #define RETRY_NS         NS_PER_SEC
 #define BATCHES_A_SECOND 100000 /* at most, where only the time is limited */
@@ -39,8 +44,9 @@ struct call {
 	uint64_t start_ns;
 	uint64_t not_before_ns; /* refused: comes again then */
 	int status;             /* grpc-status; -1: not come */
-	bool has_details;
+	bool has_details;       /* RetryInfo, or Retry-After */
 	bool is_running;
+	char reason[REASON_BYTES];
 };
 
 struct connection {
@@ -51,13 +57,20 @@ struct connection {
 	unsigned running;
 };
 
+/* What refusals said, and how many said it. */
+struct reason {
+	char text[REASON_BYTES];
+	unsigned count;
+};
+
 struct load {
 	struct batch_template template;
 	struct connection connections[MAX_CONNECTIONS];
 	struct buf *packed; /* with gzip: all batches, made before the clock starts */
 	unsigned batches, seconds, connection_count, streams, rate;
-	bool gzip;
+	bool gzip, http;
 	unsigned started, acknowledged, refused, unexplained, failed;
+	struct reason reasons[MAX_REASONS];
 	uint64_t begun_ns;
 	double *latencies_ms;
 };
@@ -82,6 +95,8 @@ static void make_body(struct buf *out)
 {
 	if (!batch_make(&load.template, load.gzip, out))
 		die("a batch");
+	if (load.http)
+		buf_consume(out, GRPC_FRAME_PREFIX_BYTES);
 }
 
 static void pack_all(void)
@@ -122,11 +137,12 @@ static void start_call(struct call *call)
 	const nghttp2_nv fields[] = {
 		field(":method", "POST"),
 		field(":scheme", "http"),
-		field(":path", GRPC_TRACE_EXPORT),
+		field(":path", load.http ? OTLP_HTTP_TRACES : GRPC_TRACE_EXPORT),
 		field(":authority", "localhost"),
 		field("te", "trailers"),
-		field("content-type", "application/grpc"),
-		field("grpc-encoding", load.gzip ? "gzip" : "identity"),
+		field("content-type", load.http ? "application/x-protobuf" : "application/grpc"),
+		field(load.http ? "content-encoding" : "grpc-encoding",
+		      load.gzip ? "gzip" : "identity"),
 	};
 	nghttp2_data_provider provider = { .source.ptr = call, .read_callback = read_body };
 
@@ -140,6 +156,7 @@ static void start_call(struct call *call)
 	call->sent = 0;
 	call->status = -1;
 	call->has_details = false;
+	call->reason[0] = '\0';
 	call->is_running = true;
 	call->connection->running++;
 	call->start_ns = now_ns();
@@ -148,25 +165,68 @@ static void start_call(struct call *call)
 		die("submit");
 }
 
-static int on_header(nghttp2_session *http2, const nghttp2_frame *frame, const uint8_t *name,
+static void keep_reason(struct call *call, const uint8_t *text, size_t len)
+{
+	snprintf(call->reason, sizeof(call->reason), "%.*s", (int)MIN(len, sizeof(call->reason)),
+		 (const char *)text);
+}
+
+static int status_of_http(const char *value)
+{
+	int status = atoi(value);
+
+	return status == 200 ? GRPC_OK : status == 503 ? GRPC_UNAVAILABLE : GRPC_UNKNOWN;
+}
+
+static int on_header(nghttp2_session *http2, const nghttp2_frame *frame, const uint8_t *name_text,
 		     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
 		     void *user_data)
 {
 	struct call *call = nghttp2_session_get_stream_user_data(http2, frame->hd.stream_id);
+	struct str name = { (const char *)name_text, name_len };
 
-	(void)value_len;
 	(void)flags;
 	(void)user_data;
-	if (call && str_eq((struct str){ (const char *)name, name_len }, STR("grpc-status")))
+	if (!call)
+		return 0;
+	if (load.http && str_eq(name, STR(":status")))
+		call->status = status_of_http((const char *)value);
+	else if (str_eq(name, STR("grpc-status")))
 		call->status = atoi((const char *)value);
-	else if (call && str_eq((struct str){ (const char *)name, name_len },
-				STR("grpc-status-details-bin")))
+	else if (str_eq(name, STR("grpc-message")))
+		keep_reason(call, value, value_len);
+	else if (str_eq(name, load.http ? STR("retry-after") : STR("grpc-status-details-bin")))
 		call->has_details = true;
 	return 0;
 }
 
+/* OTLP/HTTP: a google.rpc.Status says why; `code`, which is one byte, comes before `message`. */
+static int on_data(nghttp2_session *http2, uint8_t flags, int32_t id, const uint8_t *data,
+		   size_t len, void *user_data)
+{
+	struct call *call = nghttp2_session_get_stream_user_data(http2, id);
+
+	(void)flags;
+	(void)user_data;
+	if (load.http && call && call->status != GRPC_OK && len > 4 && data[2] == 0x12)
+		keep_reason(call, data + 4, MIN(len - 4, (size_t)data[3]));
+	return 0;
+}
+
+static void count_reason(const char *text)
+{
+	struct reason *reason = load.reasons;
+
+	while (reason < &load.reasons[MAX_REASONS - 1] && reason->count &&
+	       strcmp(reason->text, text) != 0)
+		reason++;
+	memcpy(reason->text, text, REASON_BYTES);
+	reason->count++;
+}
+
 static void take_refusal(struct call *call)
 {
+	count_reason(call->reason);
 	load.refused++;
 	load.unexplained += !call->has_details;
 	call->not_before_ns = now_ns() + RETRY_NS;
@@ -338,17 +398,31 @@ static int compare(const void *a, const void *b)
 	return *left < *right ? -1 : *left > *right;
 }
 
+/* How many were due at that pace. */
+static uint64_t due_batches(uint64_t took_ns)
+{
+	uint64_t ns = load.seconds ? MIN(took_ns, load.seconds * NS_PER_SEC) : took_ns;
+
+	return load.rate ? (uint64_t)((double)ns / 1e9 * load.rate / load.template.spans)
+			 : load.started;
+}
+
 static void report(uint64_t took_ns)
 {
 	unsigned n = load.acknowledged;
 	double *ms = load.latencies_ms;
 
 	qsort(ms, n, sizeof(*ms), compare);
-	printf("{\"acknowledged_spans\":%" PRIu64
+	printf("{\"acknowledged_spans\":%" PRIu64 ",\"due_batches\":%" PRIu64 ",\"sent_batches\":%u"
 	       ",\"refused_batches\":%u,\"unexplained_batches\":%u,"
-	       "\"failed_batches\":%u,\"seconds\":%.3f,\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n",
-	       (uint64_t)n * load.template.spans, load.refused, load.unexplained, load.failed,
-	       (double)took_ns / 1e9, n ? ms[n / 2] : 0, n ? ms[(size_t)n * 99 / 100] : 0);
+	       "\"failed_batches\":%u,\"seconds\":%.3f,\"p50_ms\":%.3f,\"p99_ms\":%.3f"
+	       ",\"reasons\":{",
+	       (uint64_t)n * load.template.spans, due_batches(took_ns), load.started, load.refused,
+	       load.unexplained, load.failed, (double)took_ns / 1e9, n ? ms[n / 2] : 0,
+	       n ? ms[(size_t)n * 99 / 100] : 0);
+	for (size_t i = 0; i < MAX_REASONS && load.reasons[i].count; i++)
+		printf("%s\"%s\":%u", i ? "," : "", load.reasons[i].text, load.reasons[i].count);
+	puts("}}");
 }
 
 static void take_option(const char *text)
@@ -367,6 +441,8 @@ static void take_option(const char *text)
 		load.rate = value;
 	else if (sscanf(text, "gzip=%u", &value) == 1)
 		load.gzip = value != 0;
+	else if (sscanf(text, "http=%u", &value) == 1)
+		load.http = value != 0;
 	else
 		die(text);
 }
@@ -387,6 +463,7 @@ int main(int argc, char **argv)
 	if (!load.latencies_ms || nghttp2_session_callbacks_new(&callbacks) != 0)
 		die("memory");
 	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
 	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
 	if (load.gzip)
 		pack_all();

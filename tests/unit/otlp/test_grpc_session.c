@@ -348,7 +348,7 @@ static void over_the_budget_is_unavailable(void **state)
 	peer_pump(peer);
 	second = peer_call(peer, GRPC_TRACE_EXPORT, buf_str(&frame));
 	peer_pump(peer);
-	assert_refused(second, GRPC_UNAVAILABLE, "no memory for this request");
+	assert_refused(second, GRPC_UNAVAILABLE, "no memory for this request; try again");
 	assert_string_equal(second->pushback, "1000");
 	peer_more(peer, first, STR(""), true);
 	peer_serve(peer, STR(""));
