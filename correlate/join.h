@@ -86,12 +86,14 @@ struct wait {
 	uint32_t first_hold;
 };
 
+#define PICTURE_ROOM (4 * LEDGER_MAX_SLICES) /* before the picture is thinned out */
+
 /* Where the arrays of a ledger grow: as large as they may become, hence one for all ledgers. */
 struct ledger_room {
 	struct ledger_wait waits[LEDGER_MAX_WAITS];
 	struct ledger_item items[LEDGER_MAX_ITEMS];
 	struct ledger_link links[LEDGER_MAX_LINKS];
-	struct ledger_slice slices[LEDGER_MAX_SLICES];
+	struct ledger_slice slices[PICTURE_ROOM];
 	struct ledger_stack stacks[LEDGER_MAX_STACKS];
 };
 

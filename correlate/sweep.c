@@ -43,102 +43,6 @@ static const struct segment *decide(const struct sweep *sweep)
 	return best;
 }
 
-static bool is_alike(const struct ledger_slice *a, const struct ledger_slice *b)
-{
-	return a->state == b->state && a->reason == b->reason && a->tid == b->tid;
-}
-
-static void join_slices(struct ledger *ledger, uint32_t first)
-{
-	struct ledger_slice *slices = ledger->slices;
-
-	slices[first].ns += slices[first + 1].ns;
-	ledger->slice_count--;
-	memmove(&slices[first + 1], &slices[first + 2],
-		(ledger->slice_count - first - 1) * sizeof(*slices));
-}
-
-/* The first of the shortest of all LEDGER_MAX_SLICES. Of a long span most slices are shorter than
- * all that were kept: that shows without a look at these. */
-static uint32_t find_shortest(struct sweep *sweep)
-{
-	const struct ledger_slice *slices = sweep->ledger->slices;
-	uint64_t least[4] = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX };
-	uint32_t last = LEDGER_MAX_SLICES - 1, shortest = 0;
-
-	if (slices[last].ns < sweep->least_slice_ns)
-		return last;
-	for (uint32_t i = 0; i < last - 3; i += 4) { /* no branch that a CPU has to guess */
-		least[0] = MIN(least[0], slices[i].ns);
-		least[1] = MIN(least[1], slices[i + 1].ns);
-		least[2] = MIN(least[2], slices[i + 2].ns);
-		least[3] = MIN(least[3], slices[i + 3].ns);
-	}
-	for (uint32_t i = last - 3; i < last; i++)
-		least[0] = MIN(least[0], slices[i].ns);
-	least[0] = MIN(MIN(least[0], least[1]), MIN(least[2], least[3]));
-	while (slices[shortest].ns != least[0])
-		shortest++;
-	sweep->least_slice_ns = slices[shortest].ns;
-	return slices[last].ns < slices[shortest].ns ? last : shortest;
-}
-
-/* The shortest goes to its longer neighbour, so that the picture has no hole. */
-static void make_room(struct sweep *sweep)
-{
-	struct ledger *ledger = sweep->ledger;
-	struct ledger_slice *slices = ledger->slices;
-	uint32_t shortest = find_shortest(sweep), first;
-
-	first = shortest + 1 == ledger->slice_count ||
-				(shortest && slices[shortest - 1].ns > slices[shortest + 1].ns)
-			? shortest - 1
-			: shortest;
-	if (first == shortest) {
-		slices[first].state = slices[first + 1].state;
-		slices[first].reason = slices[first + 1].reason;
-		slices[first].tid = slices[first + 1].tid;
-	}
-	join_slices(ledger, first);
-	if (first && is_alike(&slices[first - 1], &slices[first]))
-		join_slices(ledger, first - 1);
-	else if (first + 1 < ledger->slice_count && is_alike(&slices[first], &slices[first + 1]))
-		join_slices(ledger, first);
-	ledger->slices_truncated = true;
-}
-
-static bool extends_last(struct ledger *ledger, uint64_t ns, uint32_t tid, uint8_t state,
-			 uint8_t reason)
-{
-	struct ledger_slice *last =
-		ledger->slice_count ? &ledger->slices[ledger->slice_count - 1] : NULL;
-
-	if (!last || last->tid != tid || last->state != state || last->reason != reason)
-		return false;
-	last->ns += ns;
-	return true;
-}
-
-void sweep_note_slice(struct sweep *sweep, uint64_t start, uint64_t end, const struct segment *s,
-		      uint8_t state)
-{
-	uint8_t reason = state == STATE_BLOCKED ? sweep->join->waits[s->wait].reason : 0;
-	struct ledger *ledger = sweep->ledger;
-	uint32_t tid = s ? s->thread->tid : 0;
-
-	if (extends_last(ledger, end - start, tid, state, reason))
-		return;
-	if (ledger->slice_count == LEDGER_MAX_SLICES)
-		make_room(sweep);
-	if (extends_last(ledger, end - start, tid, state, reason))
-		return;
-	if (ledger->slice_count)
-		sweep->least_slice_ns =
-			MIN(sweep->least_slice_ns, ledger->slices[ledger->slice_count - 1].ns);
-	ledger->slices[ledger->slice_count++] =
-		(struct ledger_slice){ start + sweep->offset_ns, end - start, tid, state, reason };
-}
-
 static void add_state(struct ledger_split *split, uint8_t state, uint8_t reason, uint64_t ns)
 {
 	switch (state) {
@@ -185,7 +89,7 @@ static void account(struct sweep *sweep, uint64_t start, uint64_t end)
 		ledger->preempted_ns += ns;
 	if (s->state == STATE_RUNNABLE && s->why == WHY_THROTTLED)
 		ledger->throttled_ns += ns;
-	sweep_note_slice(sweep, start, end, s, s->state);
+	sweep_picture_add(sweep, start, end, s, s->state);
 }
 
 /* CPU time counts on every lane, also where another one decides. */
@@ -434,11 +338,7 @@ void sweep_node(struct join *join, int32_t index, struct ledger_room *room,
 		struct ledger *out_ledger)
 {
 	const struct node *node = &join->nodes[index];
-	struct sweep sweep = { .join = join,
-			       .ledger = out_ledger,
-			       .node = node,
-			       .index = index,
-			       .least_slice_ns = UINT64_MAX };
+	struct sweep sweep = { .join = join, .ledger = out_ledger, .node = node, .index = index };
 
 	begin(&sweep);
 	if (out_ledger->none_cause)
@@ -457,6 +357,7 @@ void sweep_node(struct join *join, int32_t index, struct ledger_room *room,
 	sweep_wait_link_servers(&sweep);
 	sweep_wait_sort(out_ledger);
 	sweep_stack_finish(out_ledger);
+	sweep_picture_finish(out_ledger);
 	cap_uncertain(&sweep);
 	grade(&sweep);
 	assert(ledger_adds_up(out_ledger));

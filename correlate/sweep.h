@@ -21,16 +21,17 @@ struct sweep {
 	uint32_t active_count;
 	uint64_t first_seen_ns;
 	uint64_t wait_seen_ns;             /* start of the wait counted last */
-	uint64_t least_slice_ns;           /* no slice of the picture but the last one is shorter */
 	struct sweep_list children, calls; /* their edges split what is elsewhere */
 	uint64_t offset_ns;                /* Unix minus monotonic, at the span's start */
 	uint64_t start_ns;                 /* what lies before was folded */
 	bool folded_lanes; /* on several threads: how they overlapped is not known any more */
 };
 
-/* sweep.c: a piece of the span's own timeline; `s` NULL: on no lane. */
-void sweep_note_slice(struct sweep *sweep, uint64_t start, uint64_t end, const struct segment *s,
-		      uint8_t state);
+/* sweep_picture.c: a piece of the span's own timeline, the next one in time; `s` NULL: on no lane.
+ */
+void sweep_picture_add(struct sweep *sweep, uint64_t start, uint64_t end, const struct segment *s,
+		       uint8_t state);
+void sweep_picture_finish(struct ledger *ledger);
 
 /* sweep_wait.c: who waited for what, and who ended it. */
 struct wait_key {

@@ -181,10 +181,10 @@ void sweep_elsewhere_add(struct sweep *sweep, uint64_t start, uint64_t end)
 		if (unwatched) {
 			sweep->ledger->all.unknown_ns += until - start;
 			sweep->ledger->self.unknown_ns += until - start;
-			sweep_note_slice(sweep, start, until, NULL, STATE_UNKNOWN);
+			sweep_picture_add(sweep, start, until, NULL, STATE_UNKNOWN);
 		} else {
 			account_elsewhere(sweep, start, until);
-			sweep_note_slice(sweep, start, until, NULL, STATE_ELSEWHERE);
+			sweep_picture_add(sweep, start, until, NULL, STATE_ELSEWHERE);
 		}
 		start = until;
 	}
