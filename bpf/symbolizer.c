@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "bpf/python_code.h"
+#include "bpf/symbol_end.h"
 #include "bpf/symbol_file.h"
 #include "bpf/symbol_jit.h"
 #include "bpf/symbol_kernel.h"
@@ -332,23 +333,25 @@ static void take_native(struct symbolizer *symbolizer, const struct process *pro
 			    process && process->python ? process->python->module : NULL);
 }
 
-/* In place of the frames that are missing, why they are. */
-static void put_end(uint32_t end, struct buf *out)
+static uint32_t trim(struct symbolizer *symbolizer, struct process *process,
+		     const uint64_t *addresses, uint32_t count, uint64_t now_ns, uint32_t *end)
 {
-	static const char *const texts[STACK_ENDS] = {
-		[STACK_TOO_DEEP] = "[truncated: too deep]",
-		[STACK_NO_RULE] = "[truncated: code without unwind rules]",
-		[STACK_NO_FILE] = "[truncated: code in no file]",
-		[STACK_UNREADABLE] = "[truncated: memory not readable]",
-		[STACK_BROKEN] = "[truncated: broken frame]",
-		[STACK_WITHOUT_TABLES] = "[truncated: unwind tables not read yet]",
-	};
-	struct frame frame = { .kind = FRAME_UNKNOWN };
+	uint32_t was = *end, kept = symbol_end_trim(&process->maps, addresses, count, end);
 
-	if (end >= STACK_ENDS || !texts[end])
-		return;
-	frame.name = str_of(texts[end]);
-	frame_put(out, &frame);
+	if (kept == count || process->read_ns + REREAD_NS > now_ns)
+		return kept;
+	read_maps(symbolizer, process, now_ns);
+	*end = was;
+	return symbol_end_trim(&process->maps, addresses, count, end);
+}
+
+/* What "returns" to a function's first instruction was called by nobody: makecontext, for one, has
+ * put it on the stack. */
+static const char *function_at(const struct symbol_table *functions, uint64_t vaddr)
+{
+	const char *name = symbol_table_find(functions, vaddr);
+
+	return name ? name : symbol_table_find(functions, vaddr + 1);
 }
 
 static void take_user(struct symbolizer *symbolizer, struct process *process, uint64_t word,
@@ -378,7 +381,7 @@ static void take_user(struct symbolizer *symbolizer, struct process *process, ui
 	if (file && symbol_file_vaddr(file, at - mapping->start + mapping->offset, &vaddr) == 0) {
 		frame.kind = FRAME_NATIVE;
 		frame.address = vaddr;
-		frame.name = demangled(symbolizer, symbol_table_find(&file->functions, vaddr));
+		frame.name = demangled(symbolizer, function_at(&file->functions, vaddr));
 	} else if (mapping->inode) {
 		frame.kind = FRAME_NATIVE;
 		frame.address = at - mapping->start + mapping->offset;
@@ -489,7 +492,7 @@ void symbolizer_put(struct symbolizer *symbolizer, const struct event_stack *sta
 	struct process *process = process_of(symbolizer, stack->pid, now_ns);
 	const uint64_t *addresses = (const uint64_t *)stack->addresses;
 	uint32_t count = MIN(stack->count, (uint32_t)EVENT_MAX_FRAMES);
-	uint32_t first_kernel = count, first_python = 0;
+	uint32_t first_kernel = count, first_python = 0, native, end = stack->header.flags;
 
 	symbol_merge_clear(&symbolizer->merge);
 	while (first_kernel > 0 && addresses[first_kernel - 1] >= FIRST_KERNEL)
@@ -498,13 +501,15 @@ void symbolizer_put(struct symbolizer *symbolizer, const struct event_stack *sta
 			  now_ns, out);
 	while (first_python < first_kernel && !PYTHON_IS_WORD(addresses[first_python]))
 		first_python++;
-	for (uint32_t i = 0; i < first_python && process; i++)
+	native = process ? trim(symbolizer, process, addresses, first_python, now_ns, &end) : 0;
+	symbolizer->stats.unknown += first_python - native;
+	for (uint32_t i = 0; i < native; i++)
 		take_user(symbolizer, process, addresses[i], now_ns);
 	if (process && process->python)
 		take_python(symbolizer, process, addresses + first_python,
 			    first_kernel - first_python);
 	symbol_merge_put(&symbolizer->merge, out);
-	put_end(stack->header.flags, out);
+	symbol_end_put(end, out);
 	make_room(symbolizer, process);
 }
 

@@ -249,7 +249,7 @@ static __always_inline void thread_note_stack(void *context, struct draft *draft
 	const struct event_slice *slice = &draft->record->slice;
 	__u64 id = 0;
 
-	if (!knobs.stack_interval_ns || !thread->has_tag)
+	if (!knobs.stack_interval_ns || !thread->has_tag || draft->flags & EVENT_DEAD)
 		return;
 	if (!state && !(draft->flags & EVENT_TICK) && slice->out_ns - slice->in_ns < LONG_SLICE_NS)
 		return;

@@ -154,6 +154,15 @@ static __always_inline bool unwind_ends(struct unwind_walk *walk, enum event_sta
 /* A frame pointer of 0 marks the outermost frame (System V ABI); one that was lost is odd. */
 #define UNWIND_LOST_FP 1
 
+/* No code lies in the first page, nor beyond what a process has of the addresses. */
+#define UNWIND_FIRST_CODE 4096
+#define UNWIND_USER_BITS  47
+
+static __always_inline bool unwind_is_code(__u64 pc)
+{
+	return pc >= UNWIND_FIRST_CODE && !(pc >> UNWIND_USER_BITS);
+}
+
 static __always_inline bool unwind_read(__u64 address, void *out, __u32 bytes)
 {
 	return bpf_probe_read_user(out, bytes, (void *)address) == 0;
@@ -215,6 +224,8 @@ static __always_inline bool unwind_apply(struct unwind_walk *walk, const struct 
 		return unwind_ends(walk, STACK_UNREADABLE);
 	if (!pc)
 		return unwind_ends(walk, STACK_COMPLETE);
+	if (!unwind_is_code(pc))
+		return unwind_ends(walk, STACK_BROKEN);
 	if (row->fp == UNWIND_FP_AT_CFA && !unwind_read(cfa + (__s64)row->fp_offset, &fp, 8))
 		return unwind_ends(walk, STACK_UNREADABLE);
 	if (row->fp == UNWIND_FP_AT_FP && !unwind_read(walk->fp + (__s64)row->fp_offset, &fp, 8))
@@ -246,16 +257,12 @@ static __always_inline bool unwind_may_move(struct unwind_walk *walk)
 	return walk->mapping.flags & UNWIND_MOVES_STACKS && walk->moves++ < UNWIND_MOVES_MOST;
 }
 
-/* No code lies in the first page, nor beyond what a process has of the addresses. */
-#define UNWIND_FIRST_CODE 4096
-#define UNWIND_USER_BITS  47
-
 /* By the frame pointer, where the code keeps one: [rbp] is the caller's, [rbp + 8] its address. */
 static __always_inline bool unwind_chain(struct unwind_walk *walk)
 {
 	__u64 frame[2];
 
-	if (!walk->fp)
+	if (!walk->fp || walk->fp == walk->pc) /* Boost's contexts begin so */
 		return unwind_ends(walk, STACK_COMPLETE);
 	if (walk->fp & 7 || (walk->fp < walk->sp && !unwind_may_move(walk)))
 		return unwind_ends(walk, STACK_BROKEN);
@@ -263,7 +270,7 @@ static __always_inline bool unwind_chain(struct unwind_walk *walk)
 		return unwind_ends(walk, STACK_UNREADABLE);
 	if (!frame[1])
 		return unwind_ends(walk, STACK_COMPLETE);
-	if (frame[1] < UNWIND_FIRST_CODE || frame[1] >> UNWIND_USER_BITS)
+	if (!unwind_is_code(frame[1]))
 		return unwind_ends(walk, STACK_BROKEN);
 	walk->sp = walk->fp + 16;
 	walk->fp = frame[0];

@@ -9,7 +9,8 @@
 #include "bpf/unwind_code.h"
 #include "collector/base/macros.h"
 
-#define LEAST_FUNCTIONS 8 /* a file with fewer has them for its startup code alone */
+#define LEAST_FUNCTIONS 8  /* a file with fewer has them for its startup code alone */
+#define MAX_PADDING     16 /* bytes between functions that are none */
 
 /* ---- rows */
 
@@ -52,6 +53,20 @@ static bool says_the_same(const struct unwind_row *a, const struct unwind_row *b
 	       a->fp_offset == b->fp_offset;
 }
 
+/* No call stands in what pads functions: what "returns" to behind it was put on the stack by
+ * makecontext and its like, for a stack that begins there. */
+static void stop_in_padding(struct unwind_table *table)
+{
+	for (uint32_t i = 0; i + 1 < table->count; i++) {
+		struct unwind_place *place = &table->places[i];
+
+		if (place->row.cfa == UNWIND_CHAIN &&
+		    place[1].address - place->address < MAX_PADDING)
+			place->row = (struct unwind_row){ .pc_low = place->row.pc_low,
+							  .cfa = UNWIND_STOP };
+	}
+}
+
 /* Of several at one address the last one holds; neighbours that agree become one, unless a page
  * begins between them. */
 static void finish(struct unwind_table *table)
@@ -70,6 +85,7 @@ static void finish(struct unwind_table *table)
 		table->places[kept++] = *place;
 	}
 	table->count = kept;
+	stop_in_padding(table);
 }
 
 /* ---- records */

@@ -70,8 +70,18 @@ def check(daemon, channel, gdb, name):
             print(name, word, len(ours), "frames:", " < ".join(ours))
             assert own(ours) == own(theirs), (name, word, ours, theirs)
             assert len(ours) == len(theirs), (name, word, ours, theirs)
+        if "chain_O" in name:
+            check_context(daemon, channel, subject, name)
         for word, function in TICKS.get(name, {}).items():
             check_ticks(daemon, channel, subject, name, word, function)
+
+
+def check_context(daemon, channel, subject, name):
+    """On a stack that makecontext made: it begins there, which debuggers do not know."""
+    stack = whole_stack(daemon, channel, subject, "context")
+    print(name, "context", " < ".join(stack))
+    assert own(stack) == ["wait_for_row", "query_rows", "context_rows"], (name, stack)
+    assert stack[-2] == "context_rows" and ("libc" in stack[-1] or stack[-1] == "__start_context"), (name, stack)
 
 
 def check_ticks(daemon, channel, subject, name, word, function):

@@ -9,6 +9,7 @@
  *   frame    the same below a frame whose size is known only then, and one that is aligned
  *   signal   the same below a signal's handler
  *   thread   the same on another thread
+ *   context  context_rows > query_rows > wait_for_row, on a stack of its own
  *   vfork    handle_report > start_child, until the child is done with our memory
  *   spin     handle_report > render_page, on the CPU
  *   clock    handle_report > clock_rows, mostly in the vDSO
@@ -29,6 +30,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define SPIN_NS  60000000
@@ -159,6 +161,26 @@ NOINLINE void clock_rows(void)
 		STAY();
 }
 
+static void context_rows(void)
+{
+	query_rows();
+	STAY();
+}
+
+NOINLINE void switch_rows(void)
+{
+	static char stack[65536];
+	ucontext_t here, there;
+
+	getcontext(&there);
+	there.uc_stack.ss_sp = stack;
+	there.uc_stack.ss_size = sizeof(stack);
+	there.uc_link = &here;
+	makecontext(&there, context_rows, 0);
+	swapcontext(&here, &there);
+	STAY();
+}
+
 NOINLINE void start_child(void)
 {
 	if (vfork() == 0) {
@@ -209,6 +231,8 @@ NOINLINE void handle_report(const char *word)
 		render_page();
 	else if (strcmp(word, "clock") == 0)
 		clock_rows();
+	else if (strcmp(word, "context") == 0)
+		switch_rows();
 #ifdef CHAIN_LINKED
 	else if (strcmp(word, "library") == 0)
 		linked_rows();

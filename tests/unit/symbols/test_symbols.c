@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "bpf/kernel_waits.h"
+#include "bpf/symbol_end.h"
 #include "bpf/symbol_jitdump.h"
 #include "bpf/symbol_kernel.h"
 #include "bpf/symbol_maps.h"
@@ -276,6 +277,39 @@ static void own_functions_have_names(void **state)
 	buf_fini(&frames);
 }
 
+static uint32_t trimmed(uint32_t end, uint32_t count, uint32_t wanted_end)
+{
+	char code[] = "1000-3000 r-xp 00000000 08:01 7      /usr/lib/library.so";
+	const uint64_t addresses[] = { 0x1100, 0x1200 | STACK_SIGNAL, 0x9000, 0x1300 };
+	struct symbol_maps maps = { 0 };
+	uint32_t kept;
+
+	assert_int_equal(symbol_maps_take(&maps, code), 0);
+	kept = symbol_end_trim(&maps, addresses, count, &end);
+	assert_int_equal(end, wanted_end);
+	symbol_maps_fini(&maps);
+	return kept;
+}
+
+/* A whole stack stays as it is; so does where the thread was. */
+static void what_lies_in_no_mapping_is_no_caller(void **state)
+{
+	const uint64_t nowhere = 0x9000;
+	struct symbol_maps none = { 0 };
+	uint32_t end = STACK_NO_FILE;
+
+	(void)state;
+	assert_int_equal(trimmed(STACK_COMPLETE, 4, STACK_COMPLETE), 4);
+	assert_int_equal(trimmed(STACK_NO_FILE, 3, STACK_BROKEN), 2);
+	assert_int_equal(trimmed(STACK_UNREADABLE, 4, STACK_BROKEN), 2);
+	assert_int_equal(trimmed(STACK_WITHOUT_TABLES, 4, STACK_WITHOUT_TABLES), 2);
+	assert_int_equal(trimmed(STACK_NO_FILE, 2, STACK_WITHOUT_TABLES), 2); /* opened since */
+	assert_int_equal(trimmed(STACK_NO_RULE, 1, STACK_NO_RULE), 1);
+	assert_int_equal(trimmed(STACK_NO_FILE, 0, STACK_NO_FILE), 0);
+	assert_int_equal(symbol_end_trim(&none, &nowhere, 1, &end), 1);
+	assert_int_equal(end, STACK_NO_FILE);
+}
+
 /* Every prefix of an ELF file, and each with a byte changed: an error or a table, never a crash. */
 static void damaged_files_are_refused(void **state)
 {
@@ -330,6 +364,7 @@ int main(void)
 		cmocka_unit_test(a_damaged_jitdump_ends_where_it_is_damaged),
 		cmocka_unit_test(only_code_is_mapped),
 		cmocka_unit_test(own_functions_have_names),
+		cmocka_unit_test(what_lies_in_no_mapping_is_no_caller),
 		cmocka_unit_test(damaged_files_are_refused),
 		cmocka_unit_test(frames_that_are_none_are_refused),
 	};

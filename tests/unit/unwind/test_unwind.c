@@ -217,6 +217,29 @@ static void a_signal_is_walked_through(void **state)
 }
 
 /* Every byte of a table changed once, and all its beginnings: no crash, and sorted rows. */
+static void begin_here(void)
+{
+}
+
+/* What it puts on the new stack as the return address is the first instruction of a function that
+ * nobody calls: there the stack ends, whatever stands before that instruction. */
+static void a_context_that_was_made_begins_its_own_stack(void **state)
+{
+	static char stack[16384];
+	ucontext_t context;
+	uint64_t returns_to;
+
+	(void)state;
+	assert_int_equal(getcontext(&context), 0);
+	context.uc_stack.ss_sp = stack;
+	context.uc_stack.ss_size = sizeof(stack);
+	context.uc_link = NULL;
+	makecontext(&context, begin_here, 0);
+	returns_to = load((uint64_t)context.uc_mcontext.gregs[REG_RSP]);
+	assert_non_null(row_of(returns_to - 1));
+	assert_int_equal(row_of(returns_to - 1)->cfa, UNWIND_STOP);
+}
+
 static void damaged_tables_are_survived(void **state)
 {
 	struct sections sections;
@@ -292,6 +315,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stacks_are_those_of_the_compilers_unwinder),
 		cmocka_unit_test(a_signal_is_walked_through),
+		cmocka_unit_test(a_context_that_was_made_begins_its_own_stack),
 		cmocka_unit_test(damaged_tables_are_survived),
 		cmocka_unit_test(extents_are_given_out_once),
 	};
