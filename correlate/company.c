@@ -120,9 +120,10 @@ static const struct thread *only_thread(const struct join *join)
 	return only;
 }
 
-static bool may_have_run(const struct lane *lane, uint64_t time_ns)
+static bool may_have_run(const struct lane *lane, uint64_t time_ns, uint64_t cut_ns)
 {
-	return lane_on_cpu(lane, time_ns) || lane_lost_ns(lane, time_ns, time_ns + 1);
+	return lane_on_cpu_about(lane, time_ns, cut_ns) ||
+	       lane_lost_ns(lane, time_ns, time_ns + cut_ns + 1);
 }
 
 /* A span that was never seen is where it was placed, or, if that was a guess and nothing of its
@@ -136,7 +137,8 @@ static bool may_be_on(const struct join *join, const struct node *node, const st
 	if (join->sighting_count && node->parent >= 0 && !join_takes_turns(join, node->process))
 		return false;
 	return node->b_ns <= lane->thread->folded_until_ns || /* nobody can tell any more */
-	       (may_have_run(lane, node->a_ns) && may_have_run(lane, MAX(node->b_ns, 1) - 1));
+	       (may_have_run(lane, node->a_ns, node->cut_ns) &&
+		may_have_run(lane, MAX(node->b_ns, 1) - 1, node->cut_ns));
 }
 
 /* When the trace claims the thread: all the time that a span is open which was seen nowhere else;

@@ -31,6 +31,8 @@ void join_doubt_grain(struct join *join)
 		struct node *node = &join->nodes[i];
 		uint64_t grain = grain_of(node->span);
 
+		node->cut_ns = grain;
+		join->cut_ns = MAX(join->cut_ns, grain);
 		doubt(node, grain);
 		if (node->parent >= 0)
 			doubt(&join->nodes[node->parent], grain);

@@ -57,7 +57,8 @@ struct node {
 	uint64_t a_ns, b_ns;         /* CLOCK_MONOTONIC, half open */
 	uint64_t bound_ns;           /* error of these */
 	uint64_t skew_ns;            /* ... and what other clocks say against them */
-	uint64_t grain_ns;           /* ... and what a coarse clock cuts off, of its children too */
+	uint64_t cut_ns;             /* what a coarse clock may have cut off each of them */
+	uint64_t grain_ns;           /* ... and off its children's, too */
 	uint64_t uncertain_ns;       /* of its time, what may have been another's */
 	const struct stint *doubted; /* the last one of which it owns only a part */
 	int32_t sightings;           /* first one; -1: never observed */
@@ -141,6 +142,7 @@ struct join {
 	struct arena arena;
 	struct meaning *meaning; /* in the arena */
 	uint64_t from_ns, to_ns; /* of all nodes */
+	uint64_t cut_ns;         /* of any node, at most */
 	bool out_of_memory;
 	bool is_guessed; /* whose spans they are, of some */
 };
@@ -159,6 +161,9 @@ const struct sighting *join_sighting(const struct join *join, int32_t node,
 uint32_t lane_first_after(const struct lane *lane, uint64_t time_ns);
 /* The slice that is on the CPU at `time_ns`; NULL: none. */
 const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns);
+/* The first slice that is on the CPU within [time_ns, time_ns + cut_ns]: when a span may have begun
+ * or ended whose clock is coarse. */
+const struct slice *lane_on_cpu_about(const struct lane *lane, uint64_t time_ns, uint64_t cut_ns);
 /* How much of [from, to) lies between records of which some were lost, or where a rebuilt switch-in
  * may really have been: the thread may have done anything then. */
 uint64_t lane_lost_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns);

@@ -157,9 +157,14 @@ uint32_t lane_first_after(const struct lane *lane, uint64_t time_ns)
 
 const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns)
 {
+	return lane_on_cpu_about(lane, time_ns, 0);
+}
+
+const struct slice *lane_on_cpu_about(const struct lane *lane, uint64_t time_ns, uint64_t cut_ns)
+{
 	uint32_t index = lane_first_after(lane, time_ns);
 
-	if (index == lane->count || lane->slices[index].in_ns > time_ns)
+	if (index == lane->count || lane->slices[index].in_ns > time_ns + cut_ns)
 		return NULL;
 	return &lane->slices[index];
 }

@@ -12,19 +12,6 @@
 
 #define FEW_EDGES 16
 
-struct cut {
-	struct join *join;
-	const struct lane *lane;
-	const struct slice *slice;
-	int32_t owner_in,
-		owner_out; /* what the tags at both ends mean; -1: nothing of this trace */
-	const struct stint *stint;
-	uint64_t last_cpu_ns;
-	uint32_t count;
-	int32_t nodes[OVERLAY_MAX_SPANS];
-	uint8_t confidence[OVERLAY_MAX_SPANS];
-};
-
 int32_t overlay_climb(const struct join *join, int32_t index, uint64_t time_ns)
 {
 	while (index >= 0 && !node_is_active(&join->nodes[index], time_ns))
@@ -120,11 +107,6 @@ void overlay_emit_chain(struct join *join, const struct segment *like, uint64_t 
 	}
 }
 
-static bool has_in_chain(const struct join *join, int32_t tag_owner, int32_t node)
-{
-	return tag_owner >= 0 && node_is_below(join, tag_owner, node);
-}
-
 /* The thread ran at an edge of the span that lies beyond the slice. With nothing of the trace or an
  * ancestor as its tag it can have been on the way into, or out of, the span; with another one, it
  * may have put it aside. */
@@ -132,13 +114,14 @@ static enum confidence on_the_way(const struct cut *cut, int32_t node, int32_t t
 				  uint64_t edge_ns)
 {
 	const struct lane *lane = cut->lane;
+	uint64_t cut_ns = cut->join->nodes[node].cut_ns;
 	bool is_after_all = edge_ns >= lane->slices[lane->count - 1].out_ns;
 
 	if (is_after_all && tag_owner >= 0) /* the record that would tell may have been lost */
 		return SUSPENDED;
-	if (lane_lost_ns(lane, edge_ns, edge_ns + 1))
+	if (lane_lost_ns(lane, edge_ns, edge_ns + cut_ns + 1))
 		return SUSPENDED;
-	if (!lane_on_cpu(lane, edge_ns))
+	if (!lane_on_cpu_about(lane, edge_ns, cut_ns))
 		return CANNOT;
 	return tag_owner < 0 || node_is_below(cut->join, node, tag_owner) ? DOUBTFUL : SUSPENDED;
 }
@@ -158,13 +141,18 @@ static bool is_seen_beside(const struct cut *cut, const struct node *node)
 	return false;
 }
 
+static bool starts_in(const struct cut *cut, const struct node *node)
+{
+	return node->a_ns + node->cut_ns >= cut->slice->in_ns;
+}
+
 static enum confidence trust_observed(const struct cut *cut, int32_t index,
 				      const struct sighting *seen)
 {
 	const struct node *node = &cut->join->nodes[index];
-	bool at_in = has_in_chain(cut->join, cut->owner_in, index);
-	bool at_out = has_in_chain(cut->join, cut->owner_out, index);
-	bool starts_here = node->a_ns >= cut->slice->in_ns;
+	bool at_in = cut_has(cut->join, cut->owner_in, index);
+	bool at_out = cut_has(cut->join, cut->owner_out, index);
+	bool starts_here = starts_in(cut, node);
 	bool ends_here = node->b_ns <= cut->slice->out_ns;
 
 	if ((starts_here || at_in) && (ends_here || at_out))
@@ -188,15 +176,15 @@ static enum confidence trust(const struct cut *cut, int32_t index)
 		return told_trust(cut->join, cut->lane, cut->slice, index);
 	if (seen)
 		return trust_observed(cut, index, seen);
-	at_in = has_in_chain(cut->join, cut->owner_in, index);
-	at_out = has_in_chain(cut->join, cut->owner_out, index);
+	at_in = cut_has(cut->join, cut->owner_in, index);
+	at_out = cut_has(cut->join, cut->owner_out, index);
 	if (at_in && at_out &&
 	    node->sightings >= 0) /* a pool's thread, between two of its children */
 		return SUSPENDED;
 	if (at_in && at_out)
 		return !node->placed || node->placed == cut->lane ? SURE : SUSPENDED;
 	if (node->sightings < 0 && node->placed == cut->lane)
-		return (at_in || node->a_ns >= cut->slice->in_ns) &&
+		return (at_in || starts_in(cut, node)) &&
 				       (at_out || node->b_ns <= cut->slice->out_ns)
 			       ? SURE
 			       : DOUBTFUL;
@@ -349,91 +337,6 @@ static uint32_t edges_of(const struct cut *cut, uint64_t *edges)
 	return count;
 }
 
-/* It, or one below it, may own a part of the slice. */
-static bool is_concerned(const struct cut *cut, uint32_t which)
-{
-	for (uint32_t i = 0; i < cut->count; i++) {
-		if (cut->confidence[i] > SUSPENDED &&
-		    node_is_below(cut->join, cut->nodes[i], cut->nodes[which]))
-			return true;
-	}
-	return false;
-}
-
-/* What was stolen, or booked elsewhere, is uncertain for those that own only a part of the stint:
- * by no more than that part, unless it is the head, which has what was booked before the switch. */
-static void doubt_parts(struct cut *cut)
-{
-	const struct stint *stint = cut->stint;
-
-	for (uint32_t i = 0; i < cut->count; i++) {
-		struct node *node = &cut->join->nodes[cut->nodes[i]];
-		uint64_t part = MIN(node->b_ns, stint->out_ns) - MAX(node->a_ns, stint->in_ns);
-		bool is_whole = part == stint->out_ns - stint->in_ns;
-
-		if (node->doubted == stint || !is_concerned(cut, i) ||
-		    (is_whole && cut->count == 1))
-			continue;
-		node->doubted = stint;
-		node->uncertain_ns +=
-			node->a_ns > stint->in_ns ? MIN(stint->doubt_ns, part) : stint->doubt_ns;
-	}
-}
-
-/* It, or one below it, was seen on that lane, or nowhere. */
-static bool may_be_here(const struct join *join, const struct lane *lane, const int32_t *found,
-			uint32_t count, int32_t index)
-{
-	for (uint32_t i = 0; i < count; i++) {
-		if (node_is_below(join, found[i], index) &&
-		    (join->nodes[found[i]].sightings < 0 ||
-		     join_sighting(join, found[i], lane->thread)))
-			return true;
-	}
-	return false;
-}
-
-static uint64_t overlap_ns(const struct node *node, uint64_t from_ns, uint64_t to_ns)
-{
-	uint64_t start = MAX(node->a_ns, from_ns), end = MIN(node->b_ns, to_ns);
-
-	return end - MIN(start, end);
-}
-
-/* All who may have been there when the thread came in, unreported, are in doubt: it came before
- * or after the moment that was taken for it. */
-static void doubt_lost_in(struct join *join, const struct lane *lane, const struct slice *slice)
-{
-	const struct stint *stint = &lane->stints[slice->stint];
-	uint64_t in = slice->in_ns, from = in - stint->in_early_ns, to = in + stint->in_late_ns;
-	int32_t found[OVERLAY_MAX_SPANS];
-	uint32_t count = join_overlapping(join, lane->process, from, to, found, OVERLAY_MAX_SPANS);
-
-	for (uint32_t i = 0; i < count; i++) {
-		struct node *node = &join->nodes[found[i]];
-
-		if (may_be_here(join, lane, found, count, found[i]))
-			node->uncertain_ns +=
-				MAX(overlap_ns(node, from, in), overlap_ns(node, in, to));
-	}
-}
-
-/* The tag at an end of it could not be read: all who may have been there then are in doubt. */
-static void doubt_unknown(struct cut *cut, const struct slice *before)
-{
-	const struct slice *slice = cut->slice;
-	bool in_unknown = before && before->flags & EVENT_TAG_OUT_UNKNOWN;
-	bool out_unknown = slice->flags & EVENT_TAG_OUT_UNKNOWN;
-
-	for (uint32_t i = 0; (in_unknown || out_unknown) && i < cut->count; i++) {
-		struct node *node = &cut->join->nodes[cut->nodes[i]];
-
-		if ((in_unknown && node->a_ns < slice->in_ns) ||
-		    (out_unknown && node->b_ns > slice->out_ns))
-			node->uncertain_ns += overlap_ns(node, slice->in_ns, slice->out_ns);
-	}
-}
-
 static void cut_slice(struct join *join, const struct lane *lane, const struct slice *before,
 		      const struct slice *slice)
 {
@@ -464,8 +367,8 @@ static void cut_slice(struct join *join, const struct lane *lane, const struct s
 		if (edges[i] > edges[i - 1])
 			own_piece(&cut, edges[i - 1], edges[i]);
 	}
-	doubt_parts(&cut);
-	doubt_unknown(&cut, before);
+	overlay_doubt_parts(&cut);
+	overlay_doubt_unknown(&cut, before);
 }
 
 static void overlay_lane(struct join *join, const struct lane *lane)
@@ -482,7 +385,8 @@ static void overlay_lane(struct join *join, const struct lane *lane)
 		if (before && slice->hidden_ns)
 			overlay_wait_hidden(join, lane, before, slice);
 		if (slice->flags & EVENT_IN_LOST)
-			doubt_lost_in(join, lane, slice);
+			overlay_doubt_lost_in(join, lane, slice);
+		overlay_doubt_head(join, lane, slice);
 		cut_slice(join, lane, before, slice);
 		if (before && before->flags & SLICE_CHANGE)
 			told_doubt_change(join, lane, slice->in_ns, segment_count);

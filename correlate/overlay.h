@@ -10,6 +10,26 @@
  * slice: it may have come to it in between. Such a span owns nothing, but is in doubt. */
 enum confidence { CANNOT = 0, SUSPENDED, DOUBTFUL, SURE };
 
+/* One slice, and the spans that are open within it. */
+struct cut {
+	struct join *join;
+	const struct lane *lane;
+	const struct slice *slice;
+	int32_t owner_in,
+		owner_out; /* what the tags at both ends mean; -1: nothing of this trace */
+	const struct stint *stint;
+	uint64_t last_cpu_ns;
+	uint32_t count;
+	int32_t nodes[OVERLAY_MAX_SPANS];
+	uint8_t confidence[OVERLAY_MAX_SPANS];
+};
+
+/* The tag of one of the slice's ends is that of the node, or of one below it. */
+static inline bool cut_has(const struct join *join, int32_t tag_owner, int32_t node)
+{
+	return tag_owner >= 0 && node_is_below(join, tag_owner, node);
+}
+
 /* The node that a tag of that moment means; -1: nothing of this trace. */
 int32_t overlay_meaning(const struct join *join, const struct lane *lane,
 			const struct event_tag *tag, uint64_t time_ns);
@@ -22,6 +42,12 @@ void overlay_doubt(struct join *join, int32_t index, int32_t sure_ancestor, uint
  * may be seen before its span's start or after its end. */
 void overlay_emit_chain(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
 			int32_t index);
+
+/* overlay_doubt.c. */
+void overlay_doubt_parts(struct cut *cut);
+void overlay_doubt_unknown(struct cut *cut, const struct slice *before);
+void overlay_doubt_lost_in(struct join *join, const struct lane *lane, const struct slice *slice);
+void overlay_doubt_head(struct join *join, const struct lane *lane, const struct slice *slice);
 
 /* overlay_told.c, for slices with EVENT_TOLD, of a span that the thread was seen with. */
 enum confidence told_trust(const struct join *join, const struct lane *lane,

@@ -79,11 +79,13 @@ static uint64_t way_ns(const struct join *join, const struct lane *lane, const s
 	before = other_tag(lane, slice, -1);
 	after = other_tag(lane, slice, 1);
 	if (after && (!before || before->out_ns <= node->a_ns) && node->a_ns < after->in_ns &&
-	    carries(join, lane, after, index) && lane_on_cpu(lane, node->a_ns) &&
+	    carries(join, lane, after, index) &&
+	    lane_on_cpu_about(lane, node->a_ns, node->cut_ns) &&
 	    !is_elsewhere(join, lane, index, after->in_ns, true))
 		return after->in_ns - node->a_ns;
 	if (before && (!after || node->b_ns <= after->in_ns) && before->out_ns < node->b_ns &&
-	    carries(join, lane, before, index) && lane_on_cpu(lane, node->b_ns - 1) &&
+	    carries(join, lane, before, index) &&
+	    lane_on_cpu_about(lane, node->b_ns - 1, node->cut_ns) &&
 	    !is_elsewhere(join, lane, index, before->out_ns, false))
 		return node->b_ns - before->out_ns;
 	return 0;

@@ -19,8 +19,10 @@ static void doubt_wait(struct join *join, const struct lane *lane, uint64_t star
 	for (uint32_t i = 0; i < count; i++) {
 		const struct node *node = &join->nodes[found[i]];
 		const struct sighting *seen = join_sighting(join, found[i], lane->thread);
-		bool is_before = seen && seen->first_ns >= end && lane_on_cpu(lane, node->a_ns);
-		bool is_after = seen && seen->last_ns <= start && lane_on_cpu(lane, node->b_ns - 1);
+		bool is_before = seen && seen->first_ns >= end &&
+				 lane_on_cpu_about(lane, node->a_ns, node->cut_ns);
+		bool is_after = seen && seen->last_ns <= start &&
+				lane_on_cpu_about(lane, node->b_ns - 1, node->cut_ns);
 		bool is_placed = !seen && node->sightings < 0 && node->placed == lane;
 
 		if (is_unknown && (seen || node->sightings < 0))

@@ -65,8 +65,9 @@ static void consider(struct join *join, struct candidates *candidates, struct th
 
 	if (!lane || node->b_ns == 0)
 		return;
-	first = lane_on_cpu(lane, node->a_ns);
-	last = lane_on_cpu(lane, node->b_ns > node->a_ns ? node->b_ns - 1 : node->a_ns);
+	first = lane_on_cpu_about(lane, node->a_ns, node->cut_ns);
+	last = lane_on_cpu_about(lane, node->b_ns > node->a_ns ? node->b_ns - 1 : node->a_ns,
+				 node->cut_ns);
 	if (!first || !last || (!candidates->takes_busy && is_busy_elsewhere(join, first, index)))
 		return;
 	is_whole = is_unbroken(join, first, last, index);
@@ -108,7 +109,7 @@ static void consider_all_threads(struct join *join, struct candidates *candidate
  * be far from its parent. */
 static bool is_pinned(const struct join *join, const struct slice *slice, const struct node *node)
 {
-	bool is_within = slice->in_ns <= node->a_ns && node->b_ns <= slice->out_ns;
+	bool is_within = slice->in_ns <= node->a_ns + node->cut_ns && node->b_ns <= slice->out_ns;
 
 	return join_is_pinned(join, node->process, slice) &&
 	       (node->parent >= 0 || !is_within || slice->flags & EVENT_TOLD);
@@ -120,17 +121,18 @@ static bool cannot_have_carried(const struct join *join, const struct lane *lane
 				bool ignores_tags)
 {
 	const struct node *node = &join->nodes[index];
+	uint64_t end_ns = node->b_ns + node->cut_ns;
 
 	for (uint32_t i = lane_first_after(lane, node->a_ns); i < lane->count; i++) {
 		const struct slice *slice = &lane->slices[i];
 		uint64_t begin = slice->gap && i ? lane->slices[i - 1].out_ns : slice->in_ns;
 
-		if (begin >= node->b_ns)
+		if (begin >= end_ns)
 			return true;
 		if (slice->gap || ignores_tags || !is_pinned(join, slice, node))
 			return false;
 	}
-	return !lane->thread->running || lane->thread->last_out_ns >= node->b_ns;
+	return !lane->thread->running || lane->thread->last_out_ns >= end_ns;
 }
 
 static bool is_proved(struct join *join, const struct candidates *candidates, int32_t index)

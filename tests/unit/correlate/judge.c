@@ -91,16 +91,18 @@ unsigned judge_lies(const struct schedule *s, const struct outcome *outcome)
 	return lies;
 }
 
-/* A thread can have been there for all of the span's time, but not for longer. */
+/* A thread can have been there for all of the span's time, but not for longer; its edges, and those
+ * of its children, may be off by the grain. */
 static unsigned count_boundless(const struct schedule *s, const struct outcome *outcome)
 {
+	uint64_t edges_ns = SLACK_NS + outcome->grain_ns * s->span_count;
 	unsigned boundless = 0;
 
 	for (uint32_t i = 0; i < s->span_count; i++) {
 		const struct ledger *l = &outcome->spans[i].ledger;
 
 		boundless += outcome->spans[i].is_there &&
-			     l->uncertain_ns > l->wall_ns * s->thread_count + SLACK_NS;
+			     l->uncertain_ns > l->wall_ns * s->thread_count + edges_ns;
 	}
 	return boundless;
 }

@@ -20,7 +20,7 @@ struct player {
 	struct outcome *outcome;
 	struct correlator *correlator;
 	uint64_t *arrivals; /* of each span */
-	uint32_t next_record, next_clock;
+	uint32_t next_record, next_clock, next_fork;
 };
 
 /* ---- out */
@@ -83,7 +83,8 @@ static void feed_processes(struct player *player)
 			.publish = process->publishes ? PUBLISH_TAGS : PUBLISH_NOTHING,
 		};
 
-		correlator_process(player->correlator, &news);
+		if (!process->is_forked)
+			correlator_process(player->correlator, &news);
 	}
 }
 
@@ -106,6 +107,42 @@ static void feed_loss(struct player *player, uint64_t now_ns)
 	correlator_loss(player->correlator, from_ns, now_ns, count);
 }
 
+/* As BPF tells them: some at a time, before the slice. */
+static void feed_changes(struct player *player, const struct record *record)
+{
+	for (uint32_t at = 0; at < record->change_count; at += EVENT_MAX_CHANGES) {
+		uint32_t count = MIN(record->change_count - at, EVENT_MAX_CHANGES);
+		struct event_changes news = {
+			.header = { .kind = EVENT_CHANGES,
+				    .bytes = (uint16_t)EVENT_CHANGES_BYTES(count) },
+			.pid = record->slice.pid,
+			.tid = record->slice.tid,
+			.count = count,
+			.is_first = at == 0,
+		};
+
+		memcpy(news.changes, record->changes + at, count * sizeof(*news.changes));
+		correlator_record(player->correlator, &news.header);
+	}
+}
+
+static void feed_record(struct player *player, const struct record *record)
+{
+	feed_changes(player, record);
+	correlator_record(player->correlator, &record->slice.header);
+}
+
+/* All that were told before the next record. */
+static void feed_forks(struct player *player)
+{
+	const struct schedule *s = player->schedule;
+
+	for (; player->next_fork < s->fork_count &&
+	       s->forks[player->next_fork].first_record <= player->next_record;
+	     player->next_fork++)
+		correlator_record(player->correlator, &s->forks[player->next_fork].event.header);
+}
+
 static void feed_records(struct player *player, uint64_t now_ns)
 {
 	const struct schedule *s = player->schedule;
@@ -119,9 +156,17 @@ static void feed_records(struct player *player, uint64_t now_ns)
 
 		if (record->slice.out_ns > now_ns)
 			return;
+		feed_forks(player);
 		if (!record->is_dropped)
-			correlator_record(player->correlator, &record->slice.header);
+			feed_record(player, record);
 	}
+}
+
+static uint64_t exported_ns(const struct player *player, uint64_t time_ns)
+{
+	uint64_t unix_ns = SCHEDULE_EPOCH_NS + time_ns;
+
+	return unix_ns - (player->how->grain_ns ? unix_ns % player->how->grain_ns : 0);
 }
 
 static void feed_span(struct player *player, uint32_t index)
@@ -132,8 +177,8 @@ static void feed_span(struct player *player, uint32_t index)
 	char bytes[32];
 	struct span_resource resource = { .service_name = STR("shop"),
 					  .process_pid = process->says_pid ? process->pid : 0 };
-	struct span span = { .start_unix_ns = SCHEDULE_EPOCH_NS + from->start_ns,
-			     .end_unix_ns = SCHEDULE_EPOCH_NS + from->end_ns,
+	struct span span = { .start_unix_ns = exported_ns(player, from->start_ns),
+			     .end_unix_ns = exported_ns(player, from->end_ns),
 			     .name = STR("work"),
 			     .peer = STR("there"),
 			     .kind = from->kind };
@@ -225,7 +270,7 @@ static void run(struct player *player)
 
 struct outcome play(const struct schedule *schedule, const struct play *how)
 {
-	struct outcome outcome = { .span_count = schedule->span_count };
+	struct outcome outcome = { .span_count = schedule->span_count, .grain_ns = how->grain_ns };
 	struct player player = { .schedule = schedule, .how = how, .outcome = &outcome };
 	struct correlator_options options = {
 		.limit_bytes = 64 << 20,

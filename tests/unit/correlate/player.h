@@ -22,6 +22,7 @@ struct play {
 	uint64_t shuffle;                /* another number, another shuffle */
 	uint64_t reach_ns;               /* 0: 60 s */
 	uint64_t gap_from_ns, gap_to_ns; /* the probe was down */
+	uint64_t grain_ns;               /* of the clock that spans tell; 0: 1 */
 };
 
 /* The newest ledger of one span. */
@@ -36,6 +37,7 @@ struct outcome {
 	uint32_t span_count;
 	uint32_t wrong_sums; /* ledgers that did not add up */
 	uint32_t strangers;  /* ledgers of no span of ours */
+	uint64_t grain_ns;   /* as it was played */
 	struct correlator_stats stats;
 };
 

@@ -5,4 +5,4 @@ add_executable(test_correlate_property test_property.c schedule.c schedule_cast.
 target_link_libraries(test_correlate_property PRIVATE spanwise_flags spanwise_correlate
 	PkgConfig::CMOCKA)
 add_test(NAME unit/correlate/property COMMAND test_correlate_property)
-set_tests_properties(unit/correlate/property PROPERTIES TIMEOUT 120)
+set_tests_properties(unit/correlate/property PROPERTIES TIMEOUT 300)

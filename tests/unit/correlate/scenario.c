@@ -286,6 +286,44 @@ void scenario_traces_in_turns(struct schedule *s, uint32_t thread)
 	stir(s, thread);
 }
 
+/* What a forked child does: some of it before it shows a span of its own. */
+static void be_a_child(struct schedule *s, uint32_t child, int32_t parents_span)
+{
+	int32_t above = rng_chance(&s->rng, 50) ? parents_span : -1;
+	int32_t span;
+
+	stir(s, child);
+	if (rng_chance(&s->rng, 30))
+		on_span(s, child, OP_PUBLISH, -1);
+	for (uint64_t requests = rng_below(&s->rng, 3); requests > 0; requests--) {
+		span = schedule_span(s, s->threads[child].process, above);
+		begin(s, child, span);
+		stir(s, child);
+		block(s, child); /* or nobody could tell whose it is */
+		stir(s, child);
+		end(s, child, span, -1);
+		above = -1;
+		stir(s, child);
+	}
+	on_span(s, child, OP_PUBLISH, -1);
+	schedule_op(s, child, (struct op){ .kind = OP_EXIT });
+}
+
+void scenario_fork(struct schedule *s, uint32_t thread)
+{
+	int32_t root = schedule_span(s, s->threads[thread].process, -1);
+	uint32_t child = schedule_child(s, s->threads[thread].process);
+
+	work(s, thread);
+	begin(s, thread, root);
+	stir(s, thread);
+	schedule_op(s, thread, (struct op){ .kind = OP_FORK, .thread = child });
+	be_a_child(s, child, root);
+	stir(s, thread);
+	end(s, thread, root, -1);
+	stir(s, thread);
+}
+
 void scenario_idle(struct schedule *s, uint32_t thread)
 {
 	stir(s, thread);
@@ -320,6 +358,10 @@ static void one_request(struct schedule *s, const uint32_t *threads, unsigned co
 	uint32_t thread = threads[rng_below(&s->rng, count)];
 	uint32_t other = threads[rng_below(&s->rng, count)];
 
+	if (s->knobs.has_forks && rng_chance(&s->rng, 15)) {
+		scenario_fork(s, thread);
+		return;
+	}
 	switch (rng_below(&s->rng, 10)) {
 	case 0:
 		scenario_back_to_back(s, thread, (unsigned)rng_between(&s->rng, 1, 8));
@@ -364,6 +406,7 @@ void scenario_random(struct schedule *s, unsigned requests)
 	for (unsigned i = 0; i < count; i++)
 		threads[i] = schedule_thread(s, process);
 	remote = schedule_thread(s, server);
+	s->processes[process].is_exact = s->processes[server].is_exact = s->knobs.is_exact;
 	s->processes[process].says_pid = rng_chance(&s->rng, 80);
 	scenario_background(s, 2000 * MS);
 	for (unsigned i = 0; i < count; i++) {

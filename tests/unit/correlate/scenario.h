@@ -25,6 +25,9 @@ void scenario_unexported(struct schedule *schedule, uint32_t thread);
 void scenario_event_loop(struct schedule *schedule, uint32_t thread);
 /* Two traces that do. */
 void scenario_traces_in_turns(struct schedule *schedule, uint32_t thread);
+/* A child process is made within a span, and goes on by itself: for nobody, or with spans of its
+ * own, of which one may be below its parent's. */
+void scenario_fork(struct schedule *schedule, uint32_t thread);
 /* Work for no span. */
 void scenario_idle(struct schedule *schedule, uint32_t thread);
 /* Short runs and sleeps on each CPU, by another process that works for no span: so that each CPU's

@@ -154,6 +154,18 @@ static void append_tags(const struct schedule *s, struct true_thread *t, struct 
 	t->cut_tag_known = true;
 }
 
+/* What the thread logged itself goes with the record that ends the slice. */
+static uint32_t take_changes(const struct schedule *s, struct true_thread *t, struct record *record)
+{
+	if (!s->processes[t->process].is_exact)
+		return 0;
+	record->changes = t->changes;
+	record->change_count = t->change_count;
+	t->changes = NULL;
+	t->change_count = 0;
+	return record->change_count ? EVENT_TOLD | EVENT_CHANGED : EVENT_TOLD;
+}
+
 /* Closes the record being built: booked so far is what the last reading says. */
 static void emit_record(struct schedule *s, struct true_thread *t, uint32_t flags,
 			const struct wait_description *wait)
@@ -170,6 +182,7 @@ static void emit_record(struct schedule *s, struct true_thread *t, uint32_t flag
 	record->thread = (uint32_t)(t - s->threads);
 	record->in_ns = t->cut_in_ns;
 	flags |= s->knobs.tells_stolen ? 0 : EVENT_STOLEN_UNTOLD;
+	flags |= take_changes(s, t, record);
 	record->slice = (struct event_slice){
 		.header = { EVENT_SLICE, sizeof(record->slice), t->cut_flags | flags },
 		.pid = s->processes[t->process].pid,
@@ -381,6 +394,38 @@ static void set_flag(struct schedule *s, const struct true_thread *by, uint32_t 
 
 /* ---- the programs */
 
+/* The clock is read before the tag shows. */
+static void publish(const struct schedule *s, struct true_thread *t, int32_t span)
+{
+	t->published = span;
+	if (!s->processes[t->process].is_exact)
+		return;
+	t->changes = schedule_grow(t->changes, t->change_count, sizeof(*t->changes));
+	t->changes[t->change_count++] =
+		(struct event_change){ .time_ns = s->now_ns, .tag = schedule_tag(s, span) };
+}
+
+/* The child has its parent's memory, and so its tag; what it will do for that span is nobody's. */
+static void fork_child(struct schedule *s, const struct true_thread *parent,
+		       struct true_thread *child)
+{
+	struct fork_record record = {
+		.event = { .header = { .kind = EVENT_FORK, .bytes = sizeof(record.event) },
+			   .pid = s->processes[parent->process].pid,
+			   .tid = parent->tid,
+			   .other_pid = s->processes[child->process].pid,
+			   .time_ns = s->now_ns },
+		.first_record = s->record_count,
+	};
+
+	s->forks = schedule_grow(s->forks, s->fork_count, sizeof(record));
+	s->forks[s->fork_count++] = record;
+	child->state = THREAD_READY;
+	child->published = child->cut_tag = parent->published;
+	child->cut_tag_known = true;
+	child->ready_ns = s->now_ns + rng_scale(&s->rng, 0, MAX_LATENCY_NS);
+}
+
 /* One that takes no time. */
 static void do_instantly(struct schedule *s, struct true_thread *t, const struct op *op)
 {
@@ -407,7 +452,10 @@ static void do_instantly(struct schedule *s, struct true_thread *t, const struct
 		change_span(s, t);
 		break;
 	case OP_PUBLISH:
-		t->published = op->span;
+		publish(s, t, op->span);
+		break;
+	case OP_FORK:
+		fork_child(s, t, &s->threads[op->thread]);
 		break;
 	default:
 		assert(false); /* takes time */

@@ -47,6 +47,7 @@ enum op_kind {
 	OP_PUSH,    /* the thread works for `span` from now on */
 	OP_POP,     /* ... no longer */
 	OP_PUBLISH, /* `span`, or nothing (-1) */
+	OP_FORK,    /* `thread` is born, in a process of its own, and shows what this one shows */
 	OP_EXIT,
 };
 
@@ -54,7 +55,9 @@ struct op {
 	uint8_t kind;
 	uint8_t wait; /* enum wait_kind */
 	int32_t span;
-	uint32_t flag;
+	union {
+		uint32_t flag, thread;
+	};
 	uint64_t ns;
 };
 
@@ -81,9 +84,11 @@ struct true_process {
 	uint32_t pid;
 	bool publishes;
 	bool says_pid; /* its spans' resource names it */
+	bool is_exact; /* its threads log each change of their tag */
+	bool is_forked;
 };
 
-enum thread_state { THREAD_READY, THREAD_ON_CPU, THREAD_BLOCKED, THREAD_DONE };
+enum thread_state { THREAD_UNBORN, THREAD_READY, THREAD_ON_CPU, THREAD_BLOCKED, THREAD_DONE };
 
 /* The scheduler's clock is the time less what was taken from its CPU. It is read now and then: what
  * it books in between, it books from the last reading. */
@@ -121,6 +126,8 @@ struct true_thread {
 	bool cut_tag_known;
 	bool has_waker;
 	struct event_waker waker;
+	struct event_change *changes; /* owned: logged since the last record */
+	uint32_t change_count;
 };
 
 struct true_cpu {
@@ -141,6 +148,13 @@ struct record {
 	uint32_t thread;
 	uint64_t in_ns; /* also where the record says it was lost */
 	bool is_dropped;
+	struct event_change *changes; /* owned: told before it */
+	uint32_t change_count;
+};
+
+struct fork_record {
+	struct event_life event;
+	uint32_t first_record; /* that comes after it */
 };
 
 /* A tick that read both clocks. */
@@ -156,6 +170,8 @@ struct schedule_knobs {
 	bool has_delay;    /* tags follow their spans late */
 	bool tells_stolen; /* the kernel says what was stolen */
 	bool tells_clock;  /* ticks read both clocks */
+	bool is_exact;     /* threads of the services tell each change of their tag */
+	bool has_forks;    /* they fork within spans */
 };
 
 struct schedule {
@@ -170,8 +186,9 @@ struct schedule {
 	struct true_span *spans;
 	struct record *records;      /* by out_ns */
 	struct clock_record *clocks; /* by time, of each CPU */
+	struct fork_record *forks;   /* by time */
 	uint8_t *flags;              /* set */
-	uint32_t clock_count;
+	uint32_t clock_count, fork_count;
 	uint32_t process_count, thread_count, span_count, record_count, flag_count;
 };
 
@@ -180,6 +197,8 @@ void schedule_free(struct schedule *schedule);
 
 uint32_t schedule_process(struct schedule *schedule, bool publishes);
 uint32_t schedule_thread(struct schedule *schedule, uint32_t process);
+/* The only thread of a process of its own: it is born when a thread of `parent` forks it. */
+uint32_t schedule_child(struct schedule *schedule, uint32_t parent);
 int32_t schedule_span(struct schedule *schedule, uint32_t process, int32_t parent);
 uint32_t schedule_flag(struct schedule *schedule);
 void schedule_op(struct schedule *schedule, uint32_t thread, struct op op);

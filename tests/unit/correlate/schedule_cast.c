@@ -84,12 +84,16 @@ void schedule_free(struct schedule *s)
 	for (uint32_t i = 0; i < s->thread_count; i++) {
 		free(s->threads[i].ops);
 		free(s->threads[i].stretches);
+		free(s->threads[i].changes);
 	}
+	for (uint32_t i = 0; i < s->record_count; i++)
+		free(s->records[i].changes);
 	free(s->processes);
 	free(s->threads);
 	free(s->spans);
 	free(s->records);
 	free(s->clocks);
+	free(s->forks);
 	free(s->flags);
 	free(s);
 }
@@ -112,6 +116,7 @@ uint32_t schedule_thread(struct schedule *s, uint32_t process)
 		.tid = s->processes[process].pid + s->thread_count,
 		.process = process,
 		.pinned_cpu = -1,
+		.state = THREAD_READY,
 		.published = -1,
 		.waits_for = -1,
 		.cut_tag = -1,
@@ -119,6 +124,18 @@ uint32_t schedule_thread(struct schedule *s, uint32_t process)
 		.ready_ns = s->now_ns + rng_below(&s->rng, MS),
 	};
 	return s->thread_count++;
+}
+
+uint32_t schedule_child(struct schedule *s, uint32_t parent)
+{
+	uint32_t process = schedule_process(s, s->processes[parent].publishes);
+	uint32_t thread = schedule_thread(s, process);
+
+	s->processes[process].is_exact = s->processes[parent].is_exact;
+	s->processes[process].is_forked = true;
+	s->threads[thread].tid = s->processes[process].pid;
+	s->threads[thread].state = THREAD_UNBORN;
+	return thread;
 }
 
 int32_t schedule_span(struct schedule *s, uint32_t process, int32_t parent)

@@ -110,6 +110,80 @@ static unsigned check_no_lie(uint64_t seed)
 	return wrong;
 }
 
+static struct schedule *service_with(uint64_t seed, bool is_exact, bool has_forks)
+{
+	const struct schedule_knobs knobs = {
+		.cpus = 3,
+		.has_lag = seed & 1,
+		.has_steal = seed & 2,
+		.has_delay = seed & 4,
+		.tells_stolen = true,
+		.tells_clock = seed & 8,
+		.is_exact = is_exact,
+		.has_forks = has_forks,
+	};
+
+	return random_service(seed, knobs);
+}
+
+static unsigned check_play(struct schedule *s, const struct play *how)
+{
+	struct outcome outcome = play(s, how);
+	unsigned wrong = judge_flaws(s, &outcome) + judge_lies(s, &outcome);
+
+	outcome_free(&outcome);
+	schedule_free(s);
+	return wrong;
+}
+
+static unsigned check_grain(uint64_t seed)
+{
+	const struct play coarse = { .grain_ns = seed % 3 ? MS : US };
+
+	return check_play(seed % 2 ? hard_service(seed) : service_with(seed, true, true), &coarse);
+}
+
+static void coarse_clocks_make_no_lie(void **state)
+{
+	(void)state;
+	for_seeds(100, check_grain);
+}
+
+static unsigned check_exact_mode(uint64_t seed)
+{
+	return check_play(service_with(seed, true, false), &in_time);
+}
+
+static void exact_mode_does_not_lie(void **state)
+{
+	(void)state;
+	for_seeds(80, check_exact_mode);
+}
+
+static unsigned check_exact_folded(uint64_t seed)
+{
+	const struct play short_reach = { .order = PLAY_LATE, .reach_ns = 50 * MS };
+
+	return check_play(service_with(seed, true, seed & 16), &short_reach);
+}
+
+static void exact_mode_does_not_lie_when_folded(void **state)
+{
+	(void)state;
+	for_seeds(40, check_exact_folded);
+}
+
+static unsigned check_forks(uint64_t seed)
+{
+	return check_play(service_with(seed, seed & 16, true), &in_time);
+}
+
+static void forks_make_no_lie(void **state)
+{
+	(void)state;
+	for_seeds(80, check_forks);
+}
+
 static void no_vouched_figure_is_further_off_than_admitted(void **state)
 {
 	(void)state;
@@ -291,6 +365,8 @@ static void seeds_that_once_failed_do_not_any_more(void **state)
 		{ 207301, check_losses },  { 208508, check_losses },  { 40548, check_no_lie },
 		{ 1000047, check_losses }, { 1005261, check_losses }, { 1005351, check_losses },
 		{ 1005462, check_losses }, { 1002437, check_losses }, { 3004163, check_losses },
+		{ 123, check_grain },      { 195, check_grain },      { 285, check_grain },
+		{ 534, check_grain },      { 534, check_forks },
 	};
 	unsigned wrong = 0;
 
@@ -519,6 +595,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(spans_of_one_thread_with_waits_are_exact),
 		cmocka_unit_test(spans_within_one_slice_are_vouched_for_while_others_sleep),
 		cmocka_unit_test(no_vouched_figure_is_further_off_than_admitted),
+		cmocka_unit_test(coarse_clocks_make_no_lie),
+		cmocka_unit_test(exact_mode_does_not_lie),
+		cmocka_unit_test(exact_mode_does_not_lie_when_folded),
+		cmocka_unit_test(forks_make_no_lie),
 		cmocka_unit_test(the_same_inputs_give_the_same_bytes),
 		cmocka_unit_test(the_order_in_which_spans_come_does_not_matter),
 		cmocka_unit_test(a_late_root_revises_to_what_it_would_have_been),

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is uncertain of a slice however it is cut: what was stolen or booked elsewhere, switches
+ * that nobody reported, edges that a coarse clock has moved, tags that could not be read. */
+#include "collector/base/macros.h"
+#include "correlate/overlay.h"
+
+#define MOST_OF_STINT 64 /* slices of one that are looked at */
+
+/* It, or one below it, may own a part of the slice. */
+static bool is_concerned(const struct cut *cut, uint32_t which)
+{
+	for (uint32_t i = 0; i < cut->count; i++) {
+		if (cut->confidence[i] > SUSPENDED &&
+		    node_is_below(cut->join, cut->nodes[i], cut->nodes[which]))
+			return true;
+	}
+	return false;
+}
+
+static bool is_of_stint(const struct cut *cut, const struct slice *slice, int32_t index)
+{
+	int32_t in = overlay_meaning(cut->join, cut->lane, slice->tag_in, slice->in_ns);
+	int32_t out = overlay_meaning(cut->join, cut->lane, slice->tag_out, slice->out_ns);
+
+	return cut_has(cut->join, in, index) && cut_has(cut->join, out, index);
+}
+
+/* All slices of the stint show it, or one below it, at both ends. */
+static bool owns_stint(const struct cut *cut, int32_t index)
+{
+	const struct lane *lane = cut->lane;
+	uint32_t at = (uint32_t)(cut->slice - lane->slices), first = at, looked_at = 0;
+
+	while (first > 0 && lane->slices[first - 1].stint == cut->slice->stint &&
+	       at - first < MOST_OF_STINT)
+		first--;
+	for (; first < lane->count && lane->slices[first].stint == cut->slice->stint; first++) {
+		if (++looked_at > MOST_OF_STINT || !is_of_stint(cut, &lane->slices[first], index))
+			return false;
+	}
+	return true;
+}
+
+/* What was stolen, or booked elsewhere, is uncertain for those that own only a part of the stint:
+ * by no more than that part, unless it is the head, which has what was booked before the switch. */
+void overlay_doubt_parts(struct cut *cut)
+{
+	const struct stint *stint = cut->stint;
+
+	for (uint32_t i = 0; i < cut->count; i++) {
+		struct node *node = &cut->join->nodes[cut->nodes[i]];
+		uint64_t part = MIN(node->b_ns, stint->out_ns) - MAX(node->a_ns, stint->in_ns);
+		bool is_whole = part == stint->out_ns - stint->in_ns;
+
+		if (node->doubted == stint || !is_concerned(cut, i) ||
+		    (is_whole && cut->count == 1 && owns_stint(cut, cut->nodes[i])))
+			continue;
+		node->doubted = stint;
+		node->uncertain_ns +=
+			node->a_ns > stint->in_ns ? MIN(stint->doubt_ns, part) : stint->doubt_ns;
+	}
+}
+
+/* It, or one below it, was seen on that lane, or nowhere. */
+static bool may_be_here(const struct join *join, const struct lane *lane, const int32_t *found,
+			uint32_t count, int32_t index)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (node_is_below(join, found[i], index) &&
+		    (join->nodes[found[i]].sightings < 0 ||
+		     join_sighting(join, found[i], lane->thread)))
+			return true;
+	}
+	return false;
+}
+
+static uint64_t overlap_ns(const struct node *node, uint64_t from_ns, uint64_t to_ns)
+{
+	uint64_t start = MAX(node->a_ns, from_ns), end = MIN(node->b_ns, to_ns);
+
+	return end - MIN(start, end);
+}
+
+/* All who may have been there when the thread came in, unreported, are in doubt: it came before
+ * or after the moment that was taken for it. */
+void overlay_doubt_lost_in(struct join *join, const struct lane *lane, const struct slice *slice)
+{
+	const struct stint *stint = &lane->stints[slice->stint];
+	uint64_t in = slice->in_ns, from = in - stint->in_early_ns, to = in + stint->in_late_ns;
+	int32_t found[OVERLAY_MAX_SPANS];
+	uint32_t count = join_overlapping(join, lane->process, from, to, found, OVERLAY_MAX_SPANS);
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct node *node = &join->nodes[found[i]];
+
+		if (may_be_here(join, lane, found, count, found[i]))
+			node->uncertain_ns +=
+				MAX(overlap_ns(node, from, in), overlap_ns(node, in, to));
+	}
+}
+
+/* A coarse clock may have moved an edge from behind a switch-in to before it: then what was booked
+ * ahead of that switch went with it. */
+void overlay_doubt_head(struct join *join, const struct lane *lane, const struct slice *slice)
+{
+	const struct stint *stint = &lane->stints[slice->stint];
+	uint64_t in = slice->in_ns, from = in - MIN(join->cut_ns, in);
+	uint64_t head = stint_cpu_until(stint, in + 1);
+	int32_t found[OVERLAY_MAX_SPANS];
+	uint32_t count;
+
+	if (!join->cut_ns || in != stint->in_ns || head <= 1)
+		return;
+	count = join_overlapping(join, lane->process, from, in, found, OVERLAY_MAX_SPANS);
+	for (uint32_t i = 0; i < count; i++) {
+		struct node *node = &join->nodes[found[i]];
+		bool starts = node->a_ns + node->cut_ns > in && node->a_ns < in;
+		bool ends = node->b_ns + node->cut_ns > in && node->b_ns <= in;
+
+		if (starts || ends)
+			overlay_doubt(join, found[i], node->parent, head);
+	}
+}
+
+/* The tag at an end of it could not be read: all who may have been there then are in doubt. */
+void overlay_doubt_unknown(struct cut *cut, const struct slice *before)
+{
+	const struct slice *slice = cut->slice;
+	bool in_unknown = before && before->flags & EVENT_TAG_OUT_UNKNOWN;
+	bool out_unknown = slice->flags & EVENT_TAG_OUT_UNKNOWN;
+
+	for (uint32_t i = 0; (in_unknown || out_unknown) && i < cut->count; i++) {
+		struct node *node = &cut->join->nodes[cut->nodes[i]];
+
+		if ((in_unknown && node->a_ns < slice->in_ns) ||
+		    (out_unknown && node->b_ns > slice->out_ns))
+			node->uncertain_ns += overlap_ns(node, slice->in_ns, slice->out_ns);
+	}
+}
