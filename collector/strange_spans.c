@@ -82,15 +82,15 @@ void strange_spans_take(struct strange_spans *spans, struct ticket *ticket, uint
 		spans->on_done(ticket, spans->arg);
 		return;
 	}
-	strangers_confirm(spans->strangers, batch, causes, mono_ns);
+	ticket->is_watched = strangers_confirm(spans->strangers, batch, causes, mono_ns);
 	for (uint32_t i = 0; i < batch->span_count; i++)
 		marked[i] = !causes[batch->spans[i].resource];
 	feed_marked(spans, batch, marked, &ticket->strange);
-	if (!ticket->strange) {
+	if (!ticket->strange && !ticket->is_watched) {
 		spans->on_done(ticket, spans->arg);
 		return;
 	}
-	age_ns = real_ns - MIN(last_end_unix_ns(ticket->strange), real_ns);
+	age_ns = real_ns - MIN(last_end_unix_ns(batch), real_ns);
 	ticket->hold_until_ns = mono_ns + TOLD_AFTER_NS - MIN(age_ns, mono_ns + TOLD_AFTER_NS);
 	queue_push(&spans->held, &ticket->link);
 }
@@ -148,6 +148,32 @@ static void settle(struct strange_spans *spans, struct ticket *ticket)
 		spans->on_settled(batch, ticket->none_causes, spans->arg);
 }
 
+static bool has_seen_any(const struct strange_spans *spans, const struct span_batch *batch,
+			 uint32_t resource)
+{
+	for (uint32_t i = 0; i < batch->span_count; i++) {
+		if (batch->spans[i].resource == resource &&
+		    correlator_has_seen(spans->correlator, &batch->spans[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Is a thread known that carried a span of those that are watched? */
+static void watch(struct strange_spans *spans, const struct span_batch *batch, uint64_t drained_ns)
+{
+	for (uint32_t i = 0; i < batch->resource_count; i++) {
+		const struct span_resource *resource = &batch->resources[i];
+
+		if (!strangers_watch(spans->strangers, resource))
+			continue;
+		if (has_seen_any(spans, batch, i))
+			strangers_own(spans->strangers, resource);
+		else
+			strangers_miss(spans->strangers, resource, drained_ns);
+	}
+}
+
 void strange_spans_release(struct strange_spans *spans, uint64_t drained_ns)
 {
 	struct queue_link *link;
@@ -155,7 +181,10 @@ void strange_spans_release(struct strange_spans *spans, uint64_t drained_ns)
 	while ((link = pop(spans, drained_ns))) {
 		struct ticket *ticket = CONTAINER_OF(link, struct ticket, link);
 
-		settle(spans, ticket);
+		if (ticket->is_watched)
+			watch(spans, ticket->batch, drained_ns);
+		if (ticket->strange)
+			settle(spans, ticket);
 		spans->on_done(ticket, spans->arg);
 	}
 }

@@ -5,7 +5,8 @@
  * A thread that carried a span has shown so, at a switch or a tick, soon after the span's end. So a
  * batch is kept until the kernel has told of that time; then spans whose trace was seen on a
  * thread, or whose resource turns out to be of a process that publishes, are correlated after all:
- * their ledgers replace what was stored. The others are only counted. Engine thread. */
+ * their ledgers replace what was stored. The others are only counted. What is watched is correlated
+ * at once, and looked at as late. Engine thread. */
 #pragma once
 
 #include <stdbool.h>

@@ -15,7 +15,8 @@
 #define CLAIM_NS      (60 * NS_PER_SEC)  /* spans of a process may come so long after its end */
 #define PUBLISHED_NS  (120 * NS_PER_SEC) /* ... and those of one that has published */
 #define LOOKS         2                  /* reports of the worker: by then it has seen all */
-#define MAX_OWNED     16384              /* beyond that the engine finds out with each batch */
+#define WATCH_NS      (2 * NS_PER_SEC)   /* a resource's spans are looked for on threads so long */
+#define MAX_STANDINGS 16384              /* then all are forgotten, and found out again */
 #define SEEN_BITS     18                 /* batches remembered: more than come in 10 s one by one */
 
 enum watch { WATCH_UNKNOWN, WATCH_KERNEL, WATCH_NOTHING };
@@ -33,6 +34,19 @@ struct claim {
 	uint64_t published_until_ns; /* one that published did so until then, and some time more */
 };
 
+enum standing_kind {
+	STANDING_WATCHED, /* spans of it are correlated, and looked for on threads */
+	STANDING_STRANGE, /* none was found, by any who published */
+	STANDING_OWNED,   /* one was */
+};
+
+/* What is known of a resource that names no process known here. */
+struct standing {
+	uint64_t since_ns; /* watched */
+	uint32_t debuts;   /* STRANGE: nobody has begun to publish since */
+	uint8_t kind;
+};
+
 struct strangers {
 	pthread_mutex_t lock; /* of all */
 	enum watch watch;
@@ -44,7 +58,8 @@ struct strangers {
 	struct map neighbours;        /* pid -> struct neighbour */
 	struct map by_ns_pid;         /* -> struct claim */
 	struct map by_instance;       /* hash of an instance id -> struct claim */
-	struct map owned;             /* hash of a resource that was seen on a thread -> uint8_t */
+	struct map standings;         /* hash of a resource -> struct standing */
+	uint32_t debuts;              /* how often a process has begun to publish */
 	uint64_t swept_ns;
 	uint32_t *seen; /* owned: by hash, another hash of a batch's first span */
 };
@@ -64,9 +79,8 @@ int strangers_new(struct strangers **out_strangers)
 	map_init(&strangers->neighbours, sizeof(uint32_t), sizeof(struct neighbour), 1);
 	map_init(&strangers->by_ns_pid, sizeof(uint32_t), sizeof(struct claim), 1);
 	map_init(&strangers->by_instance, sizeof(uint64_t), sizeof(struct claim), 1);
-	map_init(&strangers->owned, sizeof(uint64_t), sizeof(uint8_t), 1);
+	map_init(&strangers->standings, sizeof(uint64_t), sizeof(struct standing), 1);
 	strangers->neighbours.max_count = MAX_PROCESSES;
-	strangers->owned.max_count = MAX_OWNED;
 	*out_strangers = strangers;
 	return 0;
 }
@@ -78,7 +92,7 @@ void strangers_free(struct strangers *strangers)
 	map_fini(&strangers->neighbours);
 	map_fini(&strangers->by_ns_pid);
 	map_fini(&strangers->by_instance);
-	map_fini(&strangers->owned);
+	map_fini(&strangers->standings);
 	pthread_mutex_destroy(&strangers->lock);
 	free(strangers->seen);
 	free(strangers);
@@ -193,6 +207,7 @@ static void meet(struct strangers *strangers, const struct event_process *proces
 		strangers->publishers -= known->publishes;
 		count(strangers, known, -1, now_ns + PUBLISHED_NS);
 	}
+	strangers->debuts += publishes && (!known || !known->publishes);
 	known = map_put(&strangers->neighbours, &process->pid);
 	strangers->publishers += publishes;
 	if (!known) { /* too many: one that publishes is counted for good */
@@ -282,9 +297,41 @@ static bool is_publishers(const struct map *claims, const void *key, uint64_t no
 	return claim && (claim->publishing || claim->published_until_ns > now_ns);
 }
 
-static uint64_t owned_key(const struct span_resource *resource)
+static struct standing *standing_of(const struct strangers *strangers,
+				    const struct span_resource *resource)
 {
-	return map_hash(resource->bytes.data, resource->bytes.len, 0);
+	uint64_t key = map_hash(resource->bytes.data, resource->bytes.len, 0);
+
+	return map_get(&strangers->standings, &key);
+}
+
+static void stand(struct strangers *strangers, const struct span_resource *resource,
+		  struct standing standing)
+{
+	uint64_t key = map_hash(resource->bytes.data, resource->bytes.len, 0);
+	struct standing *slot;
+
+	if (strangers->standings.count >= MAX_STANDINGS) {
+		map_fini(&strangers->standings);
+		map_init(&strangers->standings, sizeof(uint64_t), sizeof(struct standing), 1);
+	}
+	slot = map_put(&strangers->standings, &key);
+	if (slot)
+		*slot = standing;
+}
+
+/* Is it known that nobody who publishes makes its spans? If not, it is watched from now on. */
+static bool is_strange(struct strangers *strangers, const struct span_resource *resource,
+		       uint64_t now_ns)
+{
+	const struct standing *standing = standing_of(strangers, resource);
+	bool is_strange = standing && standing->kind == STANDING_STRANGE;
+
+	if (is_strange && standing->debuts == strangers->debuts)
+		return true;
+	if (!standing || is_strange)
+		stand(strangers, resource, (struct standing){ .since_ns = now_ns });
+	return false;
 }
 
 /* A process that publishes, or did, may have made spans of this resource: by what the resource says
@@ -295,7 +342,7 @@ static bool may_be_known(const struct strangers *strangers, const struct span_re
 	uint32_t ns_pid = (uint32_t)resource->process_pid;
 	uint64_t ids[] = { instance_of(resource->service_instance_id),
 			   instance_of(resource->runtime_id) };
-	uint64_t key = owned_key(resource);
+	const struct standing *standing = standing_of(strangers, resource);
 
 	if (resource->process_pid > 0 && is_publishers(&strangers->by_ns_pid, &ns_pid, now_ns))
 		return true;
@@ -303,24 +350,37 @@ static bool may_be_known(const struct strangers *strangers, const struct span_re
 		if (ids[i] && is_publishers(&strangers->by_instance, &ids[i], now_ns))
 			return true;
 	}
-	return map_get(&strangers->owned, &key);
+	return standing && standing->kind == STANDING_OWNED;
 }
 
-static uint8_t cause_of(const struct strangers *strangers, const struct span_resource *resource,
-			uint64_t now_ns)
+static bool names_neighbour(const struct strangers *strangers, const struct span_resource *resource)
 {
 	uint32_t ns_pid = (uint32_t)resource->process_pid;
-	const struct claim *claim;
+	const struct claim *claim = map_get(&strangers->by_ns_pid, &ns_pid);
+
+	return resource->process_pid > 0 && resource->process_pid <= UINT32_MAX && claim &&
+	       claim->count;
+}
+
+static uint8_t cause_of(struct strangers *strangers, const struct span_resource *resource,
+			uint64_t now_ns)
+{
+	bool alone = are_alone(strangers, now_ns);
 
 	if (strangers->watch == WATCH_NOTHING)
 		return NONE_NO_KERNEL;
-	if (!are_alone(strangers, now_ns) && may_be_known(strangers, resource, now_ns))
+	if (!alone && may_be_known(strangers, resource, now_ns))
 		return 0;
-	claim = map_get(&strangers->by_ns_pid, &ns_pid);
-	return resource->process_pid > 0 && resource->process_pid <= UINT32_MAX && claim &&
-			       claim->count
-		       ? NONE_NO_TAGS
-		       : NONE_NO_PROCESS;
+	if (names_neighbour(strangers, resource))
+		return NONE_NO_TAGS;
+	return alone || is_strange(strangers, resource, now_ns) ? NONE_NO_PROCESS : 0;
+}
+
+static bool is_watched(const struct strangers *strangers, const struct span_resource *resource)
+{
+	const struct standing *standing = standing_of(strangers, resource);
+
+	return standing && standing->kind == STANDING_WATCHED;
 }
 
 /* All who publish are known by name, as far as they have one. */
@@ -341,8 +401,8 @@ static void leave_out_named(const struct span_batch *batch, uint8_t *causes)
 
 uint8_t *strangers_judge(struct strangers *strangers, struct span_batch *batch, uint64_t now_ns)
 {
-	uint8_t *causes, any = 0;
-	bool alone;
+	bool alone, any = false;
+	uint8_t *causes;
 
 	if (batch->span_count == 0)
 		return NULL;
@@ -351,34 +411,62 @@ uint8_t *strangers_judge(struct strangers *strangers, struct span_batch *batch, 
 	alone = are_alone(strangers, now_ns);
 	if (!(alone || are_told_apart(strangers)) || is_seen(strangers, batch))
 		causes = NULL;
-	for (uint32_t i = 0; causes && i < batch->resource_count; i++)
+	for (uint32_t i = 0; causes && i < batch->resource_count; i++) {
 		causes[i] = cause_of(strangers, &batch->resources[i], now_ns);
+		any |= !causes[i] && is_watched(strangers, &batch->resources[i]);
+	}
 	pthread_mutex_unlock(&strangers->lock);
 	if (causes && !alone)
 		leave_out_named(batch, causes);
 	for (uint32_t i = 0; causes && i < batch->resource_count; i++)
-		any |= causes[i];
+		any |= causes[i] != 0;
 	return any ? causes : NULL;
 }
 
-void strangers_confirm(struct strangers *strangers, const struct span_batch *batch, uint8_t *causes,
+bool strangers_confirm(struct strangers *strangers, const struct span_batch *batch, uint8_t *causes,
 		       uint64_t now_ns)
 {
+	bool any = false;
+
 	pthread_mutex_lock(&strangers->lock);
 	for (uint32_t i = 0; i < batch->resource_count; i++) {
 		if (!are_told_apart(strangers) ||
 		    may_be_known(strangers, &batch->resources[i], now_ns))
 			causes[i] = 0;
+		any |= is_watched(strangers, &batch->resources[i]);
 	}
 	pthread_mutex_unlock(&strangers->lock);
+	return any;
+}
+
+bool strangers_watch(struct strangers *strangers, const struct span_resource *resource)
+{
+	bool watched;
+
+	pthread_mutex_lock(&strangers->lock);
+	watched = is_watched(strangers, resource);
+	pthread_mutex_unlock(&strangers->lock);
+	return watched;
 }
 
 void strangers_own(struct strangers *strangers, const struct span_resource *resource)
 {
-	uint64_t key = owned_key(resource);
+	pthread_mutex_lock(&strangers->lock);
+	stand(strangers, resource, (struct standing){ .kind = STANDING_OWNED });
+	pthread_mutex_unlock(&strangers->lock);
+}
+
+void strangers_miss(struct strangers *strangers, const struct span_resource *resource,
+		    uint64_t now_ns)
+{
+	struct standing *standing;
 
 	pthread_mutex_lock(&strangers->lock);
-	map_put(&strangers->owned, &key);
+	standing = standing_of(strangers, resource);
+	if (standing && standing->kind == STANDING_WATCHED &&
+	    now_ns >= standing->since_ns + WATCH_NS)
+		*standing =
+			(struct standing){ .debuts = strangers->debuts, .kind = STANDING_STRANGE };
 	pthread_mutex_unlock(&strangers->lock);
 }
 

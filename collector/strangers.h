@@ -4,8 +4,10 @@
  *
  * Such spans are settled by being stored (store.h: none_causes), and are not correlated. Where a
  * process publishes, and until long after it has gone, a resource is judged by what it says of
- * itself, and by whether a thread was seen with a span of it; the engine looks once more, when the
- * kernel has told all of the spans' time (strange_spans.h). A batch that seems to be sent again
+ * itself: whether it names a process that is known here. One that does not is correlated, and
+ * watched for some time: if no thread is seen with a span of it, it is a stranger until somebody
+ * else begins to publish. Even then the engine looks once more, when the kernel has told all of the
+ * spans' time (strange_spans.h). A batch that seems to be sent again
  * takes the long way, for that way drops duplicates. Any thread may call; times are
  * CLOCK_MONOTONIC. */
 #pragma once
@@ -32,12 +34,17 @@ void strangers_on_death(struct strangers *strangers);
 void strangers_without_kernel(struct strangers *strangers);
 
 /* By resource, in the batch's arena: why its spans will not have figures (enum ledger_none); 0:
- * they may. NULL: all may; or there is no memory. */
+ * they may. NULL: all may, and none is watched; or there is no memory. */
 uint8_t *strangers_judge(struct strangers *strangers, struct span_batch *batch, uint64_t now_ns);
 /* Whether nobody publishes: then what was judged holds. */
 bool strangers_remain(struct strangers *strangers, uint64_t now_ns);
-/* Where somebody does: clears the causes of resources that may have figures by now. */
-void strangers_confirm(struct strangers *strangers, const struct span_batch *batch, uint8_t *causes,
+/* Where somebody does: clears the causes of resources that may have figures by now. True: some
+ * resource is watched. */
+bool strangers_confirm(struct strangers *strangers, const struct span_batch *batch, uint8_t *causes,
 		       uint64_t now_ns);
+bool strangers_watch(struct strangers *strangers, const struct span_resource *resource);
 /* A thread was seen with a span of that resource. */
 void strangers_own(struct strangers *strangers, const struct span_resource *resource);
+/* None was, with any of a batch. */
+void strangers_miss(struct strangers *strangers, const struct span_resource *resource,
+		    uint64_t now_ns);

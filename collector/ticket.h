@@ -17,6 +17,7 @@ struct ticket {
 	uint8_t *none_causes;       /* in the batch's arena: strangers_judge; NULL: correlate it */
 	struct span_batch *strange; /* in its arena, or it: strange_spans.h looks at these ... */
 	uint64_t hold_until_ns;     /* ... when the kernel has told so far */
+	bool is_watched;            /* ... and whether threads were seen with spans of the others */
 	size_t bytes;               /* what it adds to what is in flight */
 	int result;                 /* of the commit: 0 or negative errno */
 	struct intake_reply reply;

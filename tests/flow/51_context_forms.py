@@ -42,11 +42,11 @@ def open_libraries(subjects):
             assert subject.ask("open " + subject.library) == "opened"
 
 
-def tell(channel, facts):
+def tell(channel, facts, service="maker"):
     """Exports the span as its program told it."""
     span = (bytes.fromhex(facts["trace"]), bytes.fromhex(facts["span"]), b"", "made by hand",
             facts["start"], facts["end"])
-    export(channel, request([span], service="maker"))
+    export(channel, request([span], service=service))
 
 
 def check(daemon, facts, what):
@@ -70,6 +70,14 @@ def check_words(daemon, channel, subjects, *words):
             tell(channel, facts)
         for subject, facts in told:
             check(daemon, facts, f"{subject.name}, {word}")
+
+
+def check_newcomers(daemon, channel, subjects):
+    """A resource that names no process, and was never heard of: its first answer is right already."""
+    for number, subject in enumerate(subjects):
+        facts = subject.ask("span")
+        tell(channel, facts, f"newcomer {number}")
+        check(daemon, facts, f"{subject.name}, as a newcomer")
 
 
 def check_exec(daemon, channel, libc):
@@ -100,6 +108,7 @@ def main():
         late = start_all()
         open_libraries(late)
         check_words(daemon, channel, late, "thread", "span", "fork")
+        check_newcomers(daemon, channel, late[:3])
         for libc in ("glibc", "musl"):
             check_exec(daemon, channel, libc)
     for subject in early + late:

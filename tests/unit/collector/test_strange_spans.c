@@ -7,6 +7,7 @@
 #define NOW       (1100 * MS)
 #define REAL_NOW  (BUILDER_EPOCH_NS + NOW)
 #define TICKS     (25 * MS)
+#define WATCH     (2000 * MS)
 #define MAX_SPANS 8
 
 struct fixture {
@@ -104,12 +105,32 @@ static void add(struct fixture *f, uint64_t trace, uint8_t id, uint32_t resource
 	span->end_unix_ns = BUILDER_EPOCH_NS + end;
 }
 
-static void take(struct fixture *f)
+static void take_watched(struct fixture *f)
 {
 	f->ticket = (struct ticket){ .batch = &f->batch };
 	f->ticket.none_causes = strangers_judge(f->strangers, &f->batch, NOW);
 	assert_non_null(f->ticket.none_causes);
 	strange_spans_take(&f->spans, &f->ticket, NOW, REAL_NOW);
+}
+
+/* Both resources have been watched, and nobody was seen with their spans. */
+static void make_strange(struct fixture *f)
+{
+	struct span span = { .span_id = { 200 } };
+	struct span_batch before = f->batch;
+
+	before.spans = &span;
+	before.span_count = 1;
+	assert_non_null(strangers_judge(f->strangers, &before, 0));
+	f->batch.arena = before.arena;
+	for (int i = 0; i < 2; i++)
+		strangers_miss(f->strangers, &f->resources[i], WATCH);
+}
+
+static void take(struct fixture *f)
+{
+	make_strange(f);
+	take_watched(f);
 }
 
 static void strangers_are_only_counted_when_the_kernel_has_told_of_their_time(void **state)
@@ -166,12 +187,53 @@ static void a_span_that_was_seen_takes_all_of_its_resource_along(void **state)
 	assert_int_equal(strangers_judge(f->strangers, &f->batch, NOW)[0], 0);
 }
 
+static void what_is_watched_is_correlated_at_once(void **state)
+{
+	struct fixture *f = *state;
+
+	add(f, 7, 9, 0, 1006 * MS);
+	take_watched(f);
+	assert_int_equal(f->correlated, 1);
+	assert_int_equal(f->done, 0);
+	strange_spans_release(&f->spans, NOW); /* too soon to call it strange */
+	assert_int_equal(f->done, 1);
+	assert_int_equal(f->settled, 0);
+	assert_true(strangers_watch(f->strangers, &f->resources[0]));
+}
+
+static void a_watched_resource_is_strange_once_it_was_looked_for_long_enough(void **state)
+{
+	struct fixture *f = *state;
+
+	add(f, 7, 9, 0, 1006 * MS);
+	take_watched(f);
+	strange_spans_release(&f->spans, NOW + WATCH);
+	assert_false(strangers_watch(f->strangers, &f->resources[0]));
+	f->sent[0].span_id[0] = 77; /* another batch */
+	assert_int_equal(strangers_judge(f->strangers, &f->batch, NOW)[0], NONE_NO_PROCESS);
+}
+
+static void a_watched_resource_of_a_span_that_was_seen_is_owned(void **state)
+{
+	struct fixture *f = *state;
+
+	add(f, 7, 9, 0, 1006 * MS);
+	add(f, 1, 1, 0, 1006 * MS);
+	take_watched(f);
+	strange_spans_release(&f->spans, NOW + WATCH);
+	assert_int_equal(f->correlated, 2);
+	assert_false(strangers_watch(f->strangers, &f->resources[0]));
+	f->sent[0].span_id[0] = 77;
+	assert_int_equal(strangers_judge(f->strangers, &f->batch, NOW)[0], 0);
+}
+
 static void a_process_that_is_met_meanwhile_gets_its_spans(void **state)
 {
 	struct fixture *f = *state;
 	struct event_process process = { .pid = 30, .ns_pid = 30, .publish = PUBLISH_TAGS };
 
 	f->resources[0].process_pid = 30;
+	make_strange(f);
 	add(f, 7, 9, 0, 1099 * MS);
 	f->ticket = (struct ticket){ .batch = &f->batch };
 	f->ticket.none_causes = strangers_judge(f->strangers, &f->batch, NOW);
@@ -190,6 +252,9 @@ int main(void)
 		TEST(a_clock_that_is_ahead_does_not_hold_a_batch_for_ever),
 		TEST(a_trace_that_was_seen_on_a_thread_is_correlated),
 		TEST(a_span_that_was_seen_takes_all_of_its_resource_along),
+		TEST(what_is_watched_is_correlated_at_once),
+		TEST(a_watched_resource_is_strange_once_it_was_looked_for_long_enough),
+		TEST(a_watched_resource_of_a_span_that_was_seen_is_owned),
 		TEST(a_process_that_is_met_meanwhile_gets_its_spans),
 	};
 

@@ -12,8 +12,9 @@
 #include "collector/strangers.h"
 #include "correlate/ledger.h"
 
-#define NOW  (1000 * NS_PER_SEC)
-#define LONG (121 * NS_PER_SEC) /* after the end of one that published */
+#define NOW   (1000 * NS_PER_SEC)
+#define LONG  (121 * NS_PER_SEC) /* after the end of one that published */
+#define WATCH (2 * NS_PER_SEC)
 
 static struct strangers *strangers;
 static uint8_t spans_sent;
@@ -31,10 +32,15 @@ static int tear_down(void **state)
 	return 0;
 }
 
+static struct str bytes_of(const int64_t *pid)
+{
+	return (struct str){ (const char *)pid, sizeof(*pid) };
+}
+
 /* Of a process with this pid (0: it does not say), sent as span number `id`; 0: not settled. */
 static uint8_t judge_span(uint8_t id, int64_t pid, uint64_t now_ns)
 {
-	struct span_resource resource = { .process_pid = pid };
+	struct span_resource resource = { .process_pid = pid, .bytes = bytes_of(&pid) };
 	struct span span = { .trace_id = { 1 }, .span_id = { id } };
 	struct span_batch batch = {
 		.spans = &span, .resources = &resource, .span_count = 1, .resource_count = 1
@@ -68,6 +74,15 @@ static void look_around(uint32_t publishing)
 	strangers_on_hello(strangers);
 	strangers_on_look(strangers, publishing);
 	strangers_on_look(strangers, publishing);
+}
+
+/* No thread was seen with its spans, so long. */
+static void miss(int64_t pid, uint64_t now_ns)
+{
+	struct span_resource resource = { .process_pid = pid, .bytes = bytes_of(&pid) };
+
+	assert_int_equal(judge(pid, now_ns - WATCH), 0);
+	strangers_miss(strangers, &resource, now_ns);
 }
 
 static void nothing_is_known_before_all_processes_were_looked_at(void **state)
@@ -112,6 +127,7 @@ static void one_that_publishes_ends_it_for_its_own_until_long_after_its_end(void
 	meet(12, PUBLISH_TAGS, 0, NOW);
 	meet(12, PUBLISH_TAGS, 0, NOW);
 	assert_int_equal(judge(12, NOW), 0);
+	miss(13, NOW);
 	assert_int_equal(judge(13, NOW), NONE_NO_PROCESS);
 	assert_false(strangers_remain(strangers, NOW));
 	meet(12, PUBLISH_TAGS, 1, NOW);
@@ -155,6 +171,8 @@ static void a_publisher_is_known_by_the_name_it_announces(void **state)
 	resource = (struct span_resource){ .runtime_id = STR("one") };
 	assert_int_equal(judge_resource(&resource, &span), 0);
 	resource = (struct span_resource){ .service_instance_id = STR("two"), .process_pid = 12 };
+	assert_int_equal(judge_resource(&resource, &span), 0);
+	strangers_miss(strangers, &resource, NOW + WATCH);
 	assert_int_equal(judge_resource(&resource, &span), NONE_NO_PROCESS);
 	span.process_id = 1;
 	assert_int_equal(judge_resource(&resource, &span), 0);
@@ -168,30 +186,77 @@ static void a_resource_that_was_seen_on_a_thread_takes_the_long_way(void **state
 	(void)state;
 	look_around(0);
 	meet(12, PUBLISH_TAGS, 0, NOW);
-	assert_int_equal(judge_resource(&resource, &span), NONE_NO_PROCESS);
-	strangers_own(strangers, &resource);
 	assert_int_equal(judge_resource(&resource, &span), 0);
+	strangers_own(strangers, &resource);
+	strangers_miss(strangers, &resource, NOW + WATCH);
+	assert_int_equal(judge_resource(&resource, &span), 0);
+	assert_false(strangers_watch(strangers, &resource));
+}
+
+static void a_resource_is_watched_before_it_is_called_strange(void **state)
+{
+	int64_t pid = 13;
+	struct span_resource resource = { .process_pid = pid, .bytes = bytes_of(&pid) };
+
+	(void)state;
+	look_around(0);
+	meet(12, PUBLISH_TAGS, 0, NOW);
+	assert_int_equal(judge(13, NOW), 0);
+	assert_true(strangers_watch(strangers, &resource));
+	strangers_miss(strangers, &resource, NOW + WATCH - 1);
+	assert_int_equal(judge(13, NOW), 0);
+	strangers_miss(strangers, &resource, NOW + WATCH);
+	assert_int_equal(judge(13, NOW), NONE_NO_PROCESS);
+	assert_false(strangers_watch(strangers, &resource));
+}
+
+static void whoever_begins_to_publish_may_own_what_was_strange(void **state)
+{
+	(void)state;
+	look_around(0);
+	meet(12, PUBLISH_TAGS, 0, NOW);
+	miss(13, NOW);
+	meet(12, PUBLISH_TAGS, 0, NOW);
+	assert_int_equal(judge(13, NOW), NONE_NO_PROCESS);
+	meet(14, PUBLISH_TAGS, 0, NOW);
+	assert_int_equal(judge(13, NOW), 0);
+	assert_int_equal(judge(13, NOW), 0);
+}
+
+static void more_resources_than_can_be_remembered_are_watched_anew(void **state)
+{
+	(void)state;
+	look_around(0);
+	meet(12, PUBLISH_TAGS, 0, NOW);
+	miss(13, NOW);
+	for (int64_t pid = 1000; pid < 1000 + 16384; pid++)
+		judge(pid, NOW);
+	assert_int_equal(judge(13, NOW), 0);
 }
 
 static void of_a_batch_each_resource_is_judged_alone(void **state)
 {
-	struct span_resource resources[] = { { .process_pid = 12 }, { .process_pid = 13 } };
+	struct span_resource resources[] = { { .process_pid = 12 },
+					     { .process_pid = 13 },
+					     { .process_pid = 14 } };
 	struct span span = { .trace_id = { 1 }, .span_id = { 222 } };
 	struct span_batch batch = {
-		.spans = &span, .resources = resources, .span_count = 1, .resource_count = 2
+		.spans = &span, .resources = resources, .span_count = 1, .resource_count = 3
 	};
 	uint8_t *causes;
 
 	(void)state;
 	look_around(1);
 	meet(12, PUBLISH_TAGS, 0, NOW);
+	meet(13, PUBLISH_NOTHING, 0, NOW);
 	arena_init(&batch.arena, 0);
 	causes = strangers_judge(strangers, &batch, NOW);
 	assert_non_null(causes);
 	assert_int_equal(causes[0], 0);
-	assert_int_equal(causes[1], NONE_NO_PROCESS);
+	assert_int_equal(causes[1], NONE_NO_TAGS);
+	assert_int_equal(causes[2], 0);
 	meet(13, PUBLISH_TAGS, 0, NOW);
-	strangers_confirm(strangers, &batch, causes, NOW);
+	assert_true(strangers_confirm(strangers, &batch, causes, NOW)); /* 14 is watched */
 	assert_int_equal(causes[1], 0);
 	arena_fini(&batch.arena);
 }
@@ -249,6 +314,9 @@ int main(void)
 		TEST(one_that_publishes_ends_it_for_its_own_until_long_after_its_end),
 		TEST(a_publisher_is_known_by_the_name_it_announces),
 		TEST(a_resource_that_was_seen_on_a_thread_takes_the_long_way),
+		TEST(a_resource_is_watched_before_it_is_called_strange),
+		TEST(whoever_begins_to_publish_may_own_what_was_strange),
+		TEST(more_resources_than_can_be_remembered_are_watched_anew),
 		TEST(of_a_batch_each_resource_is_judged_alone),
 		TEST(one_that_publishes_no_more_is_as_one_that_is_gone),
 		TEST(what_the_worker_counts_is_believed),
