@@ -19,6 +19,7 @@
 #include "collector/log.h"
 #include "collector/net/network.h"
 #include "collector/probe_watch.h"
+#include "collector/query/name_cache.h"
 #include "collector/self_watch.h"
 #include "collector/stack_book.h"
 #include "collector/strangers.h"
@@ -172,6 +173,7 @@ static void tear_down(struct daemon *daemon)
 	network_free(daemon->network);
 	strangers_free(daemon->strangers);
 	store_close(daemon->store);
+	name_cache_free(daemon->names);
 	stack_book_free(daemon->stacks);
 	probe_stop(daemon->probe);
 	if (daemon->has_handles) {
@@ -221,6 +223,11 @@ const struct config *daemon_config(const struct daemon *daemon)
 struct stack_book *daemon_stacks(const struct daemon *daemon)
 {
 	return daemon->stacks;
+}
+
+struct name_cache *daemon_names(const struct daemon *daemon)
+{
+	return daemon->names;
 }
 
 struct store *daemon_store(const struct daemon *daemon)

@@ -20,6 +20,7 @@
 #include "collector/net/network.h"
 #include "collector/privileges.h"
 #include "collector/probe_watch.h"
+#include "collector/query/name_cache.h"
 #include "collector/self_watch.h"
 #include "collector/stack_book.h"
 #include "collector/strangers.h"
@@ -143,6 +144,8 @@ static int open_store(struct daemon *daemon)
 	}
 	buf_init(&message, 0);
 	rc = stack_book_new(daemon->plan.stack_bytes, &daemon->stacks);
+	if (rc == 0)
+		rc = name_cache_new(daemon->plan.name_bytes, clock_mono_ns(), &daemon->names);
 	if (rc == 0)
 		rc = store_open(&options, clock_unix_ns(), &daemon->store, &message);
 	if (rc < 0)

@@ -41,6 +41,7 @@ struct daemon {
 	struct network *network;
 	struct http_server *http;
 	struct stack_book *stacks;
+	struct name_cache *names;
 	struct store *store;
 	struct writer *writer;
 	struct keeper *keeper;

@@ -44,7 +44,7 @@ static size_t frames_of(const struct flame_writing *writing, const struct flame_
 	if (leaf.len)
 		frames[count++] = (struct pprof_frame){ .name = leaf };
 	for (uint32_t i = 0; names && i < names->count && count < FLAME_STACK_MOST; i++)
-		frames[count++] = frame_of(&names->frames[i], names->texts[i]);
+		frames[count++] = frame_of(&names->frames[i]->frame, names->frames[i]->text);
 	if ((!names || names->count == 0) &&
 	    (key->state == STATE_RUNNING || key->state == STATE_BLOCKED))
 		frames[count++] = (struct pprof_frame){
@@ -76,7 +76,7 @@ static struct str binary_of(const struct flame_writing *writing)
 		const struct stack_names *names =
 			stacks_find(writing->stacks, writing->lines[i].key.stack);
 		const struct frame *last =
-			names && names->count ? &names->frames[names->count - 1] : NULL;
+			names && names->count ? &names->frames[names->count - 1]->frame : NULL;
 
 		if (last && last->kind == FRAME_NATIVE && str_eq(last->name, STR("_start")))
 			return last->module;

@@ -11,10 +11,11 @@ struct memory_plan {
 	size_t limit_bytes;
 	size_t ring_bytes;       /* the kernel's ring buffer: a power of two, <= 1/8 */
 	size_t in_flight_bytes;  /* requests, from their first byte until they are correlated */
-	size_t correlator_bytes; /* timelines, folds, unsettled traces: half */
+	size_t correlator_bytes; /* timelines, folds, unsettled traces: nearly half */
 	size_t ledger_bytes;     /* settled ledgers that wait for the writer */
 	size_t index_bytes;      /* youngest index run of the store */
-	size_t stack_bytes;      /* names of stacks */
+	size_t stack_bytes;      /* names of stacks, until they are stored */
+	size_t name_bytes;       /* ... that answers were given */
 	size_t thread_bytes;     /* the kernel's table of tracked threads */
 	size_t symbol_bytes;     /* symbols of files, run-time code and the kernel: the probe's */
 	size_t table_bytes;      /* unwind tables: the kernel's map of them */

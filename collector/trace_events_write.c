@@ -179,7 +179,7 @@ static void put_where(struct writing *writing, const struct ledger_wait *wait)
 
 	json_array(&writing->json, "stack");
 	for (uint32_t i = 0; names && i < names->count; i++)
-		json_str(&writing->json, NULL, names->texts[i]);
+		json_raw(&writing->json, NULL, names->frames[i]->quoted);
 	json_end(&writing->json);
 }
 

@@ -8,11 +8,7 @@
 #include "collector/base/macros.h"
 #include "collector/clock.h"
 #include "collector/daemon.h"
-#include "collector/query/plumbing.h"
 #include "collector/stack_book.h"
-
-#define MAX_BYTES  ((size_t)64 << 20)
-#define MAX_FRAMES 512
 
 #define WHERE_FRAMES 3
 
@@ -21,14 +17,14 @@ void stacks_init(struct stacks *stacks, struct daemon *daemon)
 	stacks->daemon = daemon;
 	stacks->stored = (struct store_stacks){ .store = daemon_store(daemon) };
 	map_init(&stacks->by_id, sizeof(uint64_t), sizeof(struct stack_names *), clock_mono_ns());
-	arena_init(&stacks->arena, MAX_BYTES);
+	name_hold_init(&stacks->hold, daemon_names(daemon));
 }
 
 void stacks_fini(struct stacks *stacks)
 {
 	store_stacks_fini(&stacks->stored);
 	map_fini(&stacks->by_id);
-	arena_fini(&stacks->arena);
+	name_hold_fini(&stacks->hold);
 }
 
 const char *stacks_none_text(uint64_t id)
@@ -43,59 +39,15 @@ const char *stacks_none_text(uint64_t id)
 	return id < ARRAY_LEN(texts) ? texts[id] : "[no stack: names lost]";
 }
 
-static struct str keep(struct arena *arena, struct str text)
-{
-	char *copy = arena_alloc(arena, text.len + 1);
-
-	if (!copy)
-		return (struct str){ 0 };
-	if (text.len)
-		memcpy(copy, text.data, text.len);
-	return (struct str){ copy, text.len };
-}
-
-static uint32_t count_frames(struct str bytes)
-{
-	struct wire_reader reader = wire_read(bytes);
-	struct frame frame;
-	uint32_t count = 0;
-
-	while (count < MAX_FRAMES && frame_next(&reader, &frame) == 1)
-		count++;
-	return count;
-}
-
-static bool fill(struct arena *arena, struct str bytes, struct stack_names *names)
-{
-	uint32_t count = count_frames(bytes);
-	struct frame *frames = arena_alloc(arena, count * sizeof(*frames) + 1);
-	struct str *texts = arena_alloc(arena, count * sizeof(*texts) + 1);
-	struct wire_reader reader = wire_read(bytes);
-	struct buf text;
-
-	buf_init(&text, 0);
-	for (uint32_t i = 0; frames && texts && i < count; i++) {
-		struct frame *frame = &frames[i];
-
-		frame_next(&reader, frame);
-		buf_clear(&text);
-		frame_text(frame, &text);
-		frame->name = keep(arena, frame->name);
-		frame->module = keep(arena, frame->module);
-		texts[names->count++] = keep(arena, buf_str(&text));
-	}
-	names->frames = frames;
-	names->texts = texts;
-	buf_fini(&text);
-	return frames && texts;
-}
-
 static const struct stack_names *read_names(struct stacks *stacks, uint64_t id)
 {
-	struct stack_names *names = NULL;
+	uint64_t unix_ns = stacks->stored.near_unix_ns;
+	const struct stack_names *names = name_cache_find(&stacks->hold, id, unix_ns);
 	struct buf bytes;
 	int rc;
 
+	if (names)
+		return names;
 	buf_init(&bytes, 0);
 	rc = store_stack(&stacks->stored, id, &bytes);
 	if (rc < 0) {
@@ -103,9 +55,7 @@ static const struct stack_names *read_names(struct stacks *stacks, uint64_t id)
 		rc = stack_book_find(id, &bytes, daemon_stacks(stacks->daemon)) ? 0 : rc;
 	}
 	if (rc == 0 && buf_error(&bytes) == 0)
-		names = arena_alloc(&stacks->arena, sizeof(*names));
-	if (names && !fill(&stacks->arena, buf_str(&bytes), names))
-		names = NULL;
+		names = name_cache_put(&stacks->hold, id, unix_ns, buf_str(&bytes));
 	buf_fini(&bytes);
 	return names;
 }
@@ -134,7 +84,7 @@ static uint32_t first_interpreted(const struct stack_names *names)
 	uint32_t i = 0;
 
 	while (i < names->count &&
-	       (names->frames[i].kind != FRAME_PYTHON || plumbing_is(&names->frames[i])))
+	       (names->frames[i]->frame.kind != FRAME_PYTHON || names->frames[i]->is_plumbing))
 		i++;
 	return i;
 }
@@ -147,7 +97,7 @@ static unsigned choose(const struct stack_names *names, uint32_t chosen[WHERE_FR
 	unsigned count = 0;
 
 	while (i < names->count && count < WHERE_FRAMES) {
-		if (plumbing_is(&names->frames[i])) {
+		if (names->frames[i]->is_plumbing) {
 			i++;
 			continue;
 		}
@@ -164,7 +114,7 @@ static void put_where(struct json *json, const struct stack_names *names)
 
 	json_array(json, "where");
 	for (unsigned i = 0; i < count; i++)
-		json_str(json, NULL, names->texts[chosen[i]]);
+		json_raw(json, NULL, names->frames[chosen[i]]->quoted);
 	json_end(json);
 }
 
@@ -178,7 +128,7 @@ struct str stacks_code(uint64_t id, void *arg)
 	chosen[0] = first_interpreted(names);
 	if (chosen[0] == names->count && choose(names, chosen) == 0)
 		return (struct str){ 0 };
-	return names->texts[chosen[0]];
+	return names->frames[chosen[0]]->text;
 }
 
 void stacks_put_json(struct json *json, const char *key, uint64_t id, void *arg)
@@ -187,7 +137,7 @@ void stacks_put_json(struct json *json, const char *key, uint64_t id, void *arg)
 
 	json_array(json, key);
 	for (uint32_t i = 0; names && i < names->count; i++)
-		json_str(json, NULL, names->texts[i]);
+		json_raw(json, NULL, names->frames[i]->quoted);
 	json_end(json);
 	put_where(json, names);
 	if (!names || names->count == 0)

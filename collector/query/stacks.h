@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The names of stacks, for one answer: from the store, or from what the probe told lately. Each
- * stack is looked up once. One thread. */
+/* The names of stacks, for one answer: those of earlier answers, from the store, or from what the
+ * probe told lately. Each stack is looked up once. One thread. */
 #pragma once
 
 #include <stdint.h>
 
-#include "collector/base/arena.h"
-#include "collector/base/frame.h"
 #include "collector/base/map.h"
+#include "collector/query/name_cache.h"
 #include "storage/store.h"
 
 struct daemon;
@@ -17,13 +16,7 @@ struct stacks {
 	struct daemon *daemon;      /* borrowed */
 	struct store_stacks stored; /* near_unix_ns: for whoever reads a span */
 	struct map by_id;           /* id -> const struct stack_names * */
-	struct arena arena;
-};
-
-struct stack_names {
-	uint32_t count;
-	const struct frame *frames; /* innermost first */
-	const struct str *texts;    /* what frame_text says of each */
+	struct name_hold hold;
 };
 
 void stacks_init(struct stacks *stacks, struct daemon *daemon);

@@ -23,7 +23,8 @@ static void shares_never_exceed_the_limit(void **state)
 
 		assert_true(plan.ring_bytes + plan.in_flight_bytes + plan.correlator_bytes +
 				    2 * plan.ledger_bytes + plan.index_bytes + plan.stack_bytes +
-				    plan.thread_bytes + plan.symbol_bytes + plan.table_bytes <=
+				    plan.name_bytes + plan.thread_bytes + plan.symbol_bytes +
+				    plan.table_bytes <=
 			    plan.limit_bytes);
 		assert_int_equal(plan.ring_bytes & (plan.ring_bytes - 1), 0);
 	}

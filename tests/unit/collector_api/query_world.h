@@ -14,6 +14,7 @@
 #include "collector/base/arena.h"
 #include "collector/daemon.h"
 #include "collector/engine.h"
+#include "collector/query/name_cache.h"
 #include "collector/stack_book.h"
 #include "collector/status.h"
 #include "correlate/rollup.h"
@@ -63,6 +64,16 @@ struct stack_book *daemon_stacks(const struct daemon *daemon)
 {
 	(void)daemon;
 	return NULL;
+}
+
+struct name_cache *daemon_names(const struct daemon *daemon)
+{
+	static struct name_cache *cache;
+
+	(void)daemon;
+	if (!cache)
+		assert_int_equal(name_cache_new((size_t)1 << 20, 1, &cache), 0);
+	return cache;
 }
 
 struct engine *daemon_engine(const struct daemon *daemon)
