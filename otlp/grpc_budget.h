@@ -2,20 +2,25 @@
 /* Memory of half-received requests: one budget for all connections of all threads, shared so that a
  * few greedy ones leave room for the others.
  *
- * A connection may hold twice what is left: n of them that want everything get 2/(2n+1) each, and
- * 1/(2n+1) stays free. One that is alone may have 4/5: the largest request that is taken must fit
- * in there, so that it passes sooner or later. Threads may share a budget, but not a connection. */
+ * Each connection has a part of its own: whoever asks for no more than that is never refused, also
+ * where others who came before give nothing back. Of the rest a connection may hold twice what is
+ * left: n of them that want everything get 2/(2n+1) each, and 1/(2n+1) stays free. One that is
+ * alone may have 4/5: the largest request that is taken must fit in there, so that it passes sooner
+ * or later. Where little is left, those who have more than their own must not be silent for long.
+ * Threads may share a budget, but not a connection. */
 #pragma once
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Whoever takes over a finished request counts on from there. */
 struct grpc_budget {
-	atomic_size_t used_bytes;
+	atomic_size_t used_bytes;      /* beyond each connection's own part */
 	atomic_size_t unsent_refusals; /* for want of it; they are not among used_bytes */
-	size_t limit_bytes;
+	size_t limit_bytes;            /* of used_bytes */
+	size_t own_bytes;              /* set aside for each connection that there may be */
 };
 
 /* What one connection has of it. */
@@ -52,12 +57,28 @@ static inline bool grpc_share_is_deaf(const struct grpc_share *share)
 	       atomic_load(&share->budget->unsent_refusals) > GRPC_BUDGET_REFUSALS;
 }
 
+/* What it has beyond its own part. */
+static inline size_t grpc_share_excess(const struct grpc_share *share)
+{
+	size_t own = share->budget->own_bytes;
+
+	return share->bytes > own ? share->bytes - own : 0;
+}
+
 /* A buffer of this connection was `from` bytes large and is `to` now. */
 static inline void grpc_share_move(struct grpc_share *share, size_t from, size_t to)
 {
+	size_t before, after;
+
+	if (!share->budget) {
+		share->bytes += to - from;
+		return;
+	}
+	before = grpc_share_excess(share);
 	share->bytes += to - from;
-	if (share->budget && to != from)
-		atomic_fetch_add_explicit(&share->budget->used_bytes, to - from,
+	after = grpc_share_excess(share);
+	if (after != before)
+		atomic_fetch_add_explicit(&share->budget->used_bytes, after - before,
 					  memory_order_relaxed);
 }
 
@@ -65,14 +86,28 @@ static inline void grpc_share_move(struct grpc_share *share, size_t from, size_t
 static inline bool grpc_share_is_over(const struct grpc_share *share)
 {
 	const struct grpc_budget *budget = share->budget;
-	size_t used;
+	size_t used, excess = budget ? grpc_share_excess(share) : 0;
 
-	if (!budget || share->bytes == 0)
+	if (excess == 0)
 		return false;
 	used = atomic_load_explicit(&budget->used_bytes, memory_order_relaxed);
 	if (used > budget->limit_bytes)
 		return true;
-	if (share->bytes == used)
-		return share->bytes > budget->limit_bytes / 5 * 4;
-	return share->bytes / 2 > budget->limit_bytes - used;
+	if (excess == used)
+		return excess > budget->limit_bytes / 5 * 4;
+	return excess / 2 > budget->limit_bytes - used;
+}
+
+#define GRPC_BUDGET_SHORT_MS 2000
+
+/* How long a request may stop coming: less where it keeps others from what they need. */
+static inline uint32_t grpc_share_patience_ms(const struct grpc_share *share, uint32_t ms)
+{
+	const struct grpc_budget *budget = share->budget;
+
+	if (ms <= GRPC_BUDGET_SHORT_MS || !budget || grpc_share_excess(share) == 0 ||
+	    atomic_load_explicit(&budget->used_bytes, memory_order_relaxed) <=
+		    budget->limit_bytes / 4 * 3)
+		return ms;
+	return GRPC_BUDGET_SHORT_MS;
 }

@@ -82,11 +82,23 @@ static void reset_stream(struct grpc_session *session, const struct grpc_stream 
 		  nghttp2_submit_rst_stream(session->http2, NGHTTP2_FLAG_NONE, stream->id, code));
 }
 
+/* What stopped coming, and takes memory that others want. */
+static bool is_in_the_way(const struct grpc_session *session, const struct grpc_stream *stream)
+{
+	uint32_t idle_ms = session->options.idle_ms;
+	uint32_t patience_ms = grpc_share_patience_ms(&session->share, idle_ms);
+
+	return patience_ms < idle_ms && stream->state == GRPC_STREAM_BODY && !stream->is_dialog &&
+	       session->now_ms - stream->last_data_ms > patience_ms;
+}
+
 static void tick_stream(struct grpc_session *session, struct grpc_stream *stream)
 {
 	struct grpc_error error =
 		grpc_stream_tick(stream, session->options.idle_ms, session->now_ms);
 
+	if (!error.status && is_in_the_way(session, stream))
+		error = grpc_stream_lacks_room(stream);
 	if (error.status)
 		grpc_session_refuse(session, stream, error);
 	else if (is_left_lying(session, stream) || goes_on_for_too_long(session, stream))

@@ -216,12 +216,15 @@ static void *run(void *arg)
 
 #define STREAMS_BYTES ((size_t)1 << 20) /* what a connection's other streams cost, and more */
 
-/* The largest request must fit into four fifths. */
-static size_t budget_bytes(const struct network *network)
+/* A quarter of what may be in flight is set aside, in equal parts for all connections. Of the rest
+ * the largest request must fit into four fifths. */
+static void fill_budget(struct network *network)
 {
 	size_t largest = (size_t)network->options.config->max_request_mib << 20;
+	size_t bytes = network->pool.limit_bytes;
 
-	return MAX(network->pool.limit_bytes, largest + largest / 4 + STREAMS_BYTES);
+	network->budget.own_bytes = bytes / 4 / network->options.max_connections;
+	network->budget.limit_bytes = MAX(bytes - bytes / 4, largest + largest / 4 + STREAMS_BYTES);
 }
 
 static int open_lane(struct network *network, struct lane *lane)
@@ -276,7 +279,7 @@ int network_new(const struct network_options *options, struct network **out_netw
 	*out_network = network;
 	network->options = *options;
 	network->pool.limit_bytes = options->plan->in_flight_bytes;
-	network->budget.limit_bytes = budget_bytes(network);
+	fill_budget(network);
 	network->lane_count = count;
 	network->drained.data = network;
 	rc = admission_new(options->max_connections,

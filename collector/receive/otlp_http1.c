@@ -376,10 +376,11 @@ static void shut_down(void *state, const char *reason, uint64_t now_ms)
 static const char *lateness(const struct http1_export *export, uint64_t now_ms)
 {
 	const struct otlp_timeouts *limits = &service_of(export)->timeouts;
+	uint64_t between_ms = grpc_share_patience_ms(&export->share, (uint32_t)limits->between_ms);
 
 	if (!export->has_body && now_ms - export->began_ms > limits->head_ms)
 		return "the headers did not come in time";
-	if (now_ms - export->fed_ms > limits->between_ms)
+	if (now_ms - export->fed_ms > between_ms)
 		return "the body did not come on";
 	if (now_ms - export->began_ms > limits->request_ms)
 		return "the request did not come in time";

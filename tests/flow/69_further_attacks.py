@@ -15,9 +15,11 @@ import time
 
 import zlib
 
+import grpc
+
 from certificates import make_ca, make_certificate
-from daemon import Daemon, one_span, request, run, temporary_folder, trace_id
-from frames import (CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS,
+from daemon import Daemon, export, one_span, request, run, temporary_folder, trace_id
+from frames import (ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS,
                     WINDOW_UPDATE, Peer, call_fields, frame, literal, message)
 from good_client import HEAD, GoodClient, dial
 
@@ -149,6 +151,26 @@ def pings_unread(peer):
 
 ON_HTTP2 = (window_updates, unknown_frames, priorities_of_one, table_sizes, goaways, zero_increments, pushed, even_stream, left_out_stream,
             data_of_none, lone_continuation, interleaved, tiny_frames_asked_for, long_frame, many_trailers, slow_trailers, pings_unread)
+
+
+def half_calls_everywhere(daemon):
+    """As many connections as there may be, nearly, each with as many calls as it may have, of which nothing more comes: all memory for
+    what is not whole is taken. A large request passes sooner or later, too: whoever stands still makes room for it."""
+    size = 128
+    peers = [Peer(daemon.grpc, answers=False) for _ in range(450)]
+    for peer in peers:
+        peer.send(frame(SETTINGS, ACK, 0) + b"".join(open_call(2 * i + 1) for i in range(size)))
+    large = request([one_span(8000 + i, "x" * 1000) for i in range(400)])
+    with daemon.channel() as channel:
+        while True:
+            try:
+                export(channel, large)
+                break
+            except grpc.RpcError as error:
+                assert error.code() == grpc.StatusCode.UNAVAILABLE, error
+                time.sleep(0.1)
+    for peer in peers:
+        peer.socket.close()
 
 
 def answer_to(daemon, text):
@@ -322,7 +344,7 @@ def json_edges(daemon):
     assert not wrong, wrong
 
 
-ON_BYTES = (smuggling, endless_requests, unread_answers, packed_nothing, wire_edges, json_edges)
+ON_BYTES = (half_calls_everywhere, smuggling, endless_requests, unread_answers, packed_nothing, wire_edges, json_edges)
 
 
 def secure_client(daemon, folder, **options):

@@ -49,6 +49,46 @@ static void the_greedy_leave_room_for_others(void **state)
 	}
 }
 
+/* Those who came first keep what they have, and more and more come: whoever is content with its own
+ * part has it. */
+static void what_is_ones_own_is_always_there(void **state)
+{
+	enum { OWN = 4 * STEP, COUNT = 1000 };
+	static struct grpc_share shares[COUNT + 1];
+	struct grpc_budget budget = { .limit_bytes = LIMIT, .own_bytes = OWN };
+
+	(void)state;
+	for (size_t i = 0; i <= COUNT; i++)
+		shares[i] = (struct grpc_share){ .budget = &budget };
+	for (size_t i = 0; i < COUNT; i++)
+		grab(&shares[i]);
+	assert_true(budget.used_bytes <= LIMIT);
+	assert_true(shares[COUNT - 1].bytes >= OWN);
+	assert_true(shares[COUNT - 1].bytes < OWN + STEP);
+	grpc_share_move(&shares[COUNT], 0, OWN);
+	assert_false(grpc_share_is_over(&shares[COUNT]));
+	grpc_share_move(&shares[COUNT], 0, STEP);
+	assert_true(grpc_share_is_over(&shares[COUNT]));
+	for (size_t i = 0; i <= COUNT; i++)
+		grpc_share_move(&shares[i], shares[i].bytes, 0);
+	assert_int_equal(budget.used_bytes, 0);
+}
+
+static void the_silent_have_less_time_when_it_is_short(void **state)
+{
+	struct grpc_budget budget = { .limit_bytes = LIMIT, .own_bytes = STEP };
+	struct grpc_share few = { .budget = &budget }, much = { .budget = &budget };
+
+	(void)state;
+	grpc_share_move(&few, 0, STEP);
+	grpc_share_move(&much, 0, LIMIT / 2);
+	assert_int_equal(grpc_share_patience_ms(&much, 30000), 30000);
+	grpc_share_move(&much, 0, LIMIT / 2);
+	assert_int_equal(grpc_share_patience_ms(&much, 30000), GRPC_BUDGET_SHORT_MS);
+	assert_int_equal(grpc_share_patience_ms(&much, 1000), 1000);
+	assert_int_equal(grpc_share_patience_ms(&few, 30000), 30000);
+}
+
 static void without_a_budget_nothing_is_too_much(void **state)
 {
 	struct grpc_share share = { 0 };
@@ -63,6 +103,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_alone_may_have_most),
 		cmocka_unit_test(the_greedy_leave_room_for_others),
+		cmocka_unit_test(what_is_ones_own_is_always_there),
+		cmocka_unit_test(the_silent_have_less_time_when_it_is_short),
 		cmocka_unit_test(without_a_budget_nothing_is_too_much),
 	};
 
