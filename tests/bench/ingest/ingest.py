@@ -34,27 +34,27 @@ FULL_SIZE, FULL_S = 512, 30
 
 @contextlib.contextmanager
 def publisher(arguments):
-    """A process with spans of its own, which nobody exports."""
+    """A process with spans of its own, which nobody exports. Yields the resource that is its."""
     if not arguments.publisher:
-        yield
+        yield None
         return
     program = [arguments.build / "tests/bench/memory/bench_memory_switches", str(arguments.publisher), "3600", "bench-publisher"]
     with subprocess.Popen(program, stdout=subprocess.DEVNULL) as process:
         try:
-            yield
+            yield {"service.name": "bench-publisher", "process.pid": process.pid}
         finally:
             process.terminate()
 
 
 class Bench:
-    def __init__(self, arguments, folder):
-        self.arguments, self.folder = arguments, folder
+    def __init__(self, arguments, folder, resource=None):
+        self.arguments, self.folder, self.resource = arguments, folder, resource
         self.load = arguments.build / "tests/bench/ingest/bench_ingest_load"
 
     def template(self, size):
         path = os.path.join(self.folder, f"{size}.spans")
         if not os.path.exists(path):
-            span_template.write(path, size)
+            span_template.write(path, size, self.resource)
         return path
 
     def send(self, server, size, **options):
@@ -76,7 +76,7 @@ class Bench:
         server.settle()
         idle, start = idle_cpu_share(server), server.times()
         if server.publishing():
-            print(f"{server.publishing()} processes of this node publish a context; these spans are of none of them")
+            print(f"{server.publishing()} processes of this node publish a context; these spans are of {'one' if self.resource else 'none'} of them")
         with Memory(server) as memory:
             result = self.send(server, size, **options)
             acknowledged = server.times() - start
@@ -115,11 +115,12 @@ def main():
     parser.add_argument("--only", default="table,paced,full,overload")
     parser.add_argument("--publisher", type=int, default=0, metavar="SWITCHES",
                         help="a process publishes a context beside it, and switches so often a second")
+    parser.add_argument("--own", action="store_true", help="the spans say that they are that process's, and are correlated")
     arguments = parser.parse_args()
     only = arguments.only.split(",")
     spanwise = Spanwise(arguments.build, [f"--probe={arguments.probe}", *arguments.serve.split()])
-    with tempfile.TemporaryDirectory() as folder, publisher(arguments):
-        bench = Bench(arguments, folder)
+    with tempfile.TemporaryDirectory() as folder, publisher(arguments) as resource:
+        bench = Bench(arguments, folder, resource if arguments.own else None)
         print(HEAD)
         if "table" in only:
             bench.table([spanwise, *collectors(arguments.collector)])

@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind, set_span_in_context
 
 SPANS_PER_TRACE = 5
 START = 0x5354_4152_5400_0000
+RESOURCE = {"service.name": "bench-shop", "process.pid": 4242, "host.name": "bench"}
 SERVER = {
     "http.request.method": "GET", "http.route": "/orders/{id}", "http.response.status_code": 200, "server.address": "shop.example.org",
     "server.port": 8443, "url.path": "/orders/4711/lines", "thread.id": 140737352000000,
@@ -35,10 +36,10 @@ KINDS = [("GET /orders/{id}", SpanKind.SERVER, SERVER), ("SELECT order_lines", S
          ("apply discounts", SpanKind.INTERNAL, INTERNAL), ("SELECT orders", SpanKind.CLIENT, CLIENT), ("render", SpanKind.INTERNAL, INTERNAL)]
 
 
-def finished_spans(count):
+def finished_spans(count, resource):
     """In the order in which a service ends them, but a trace's root first: load.c copies its ids."""
     memory = InMemorySpanExporter()
-    provider = TracerProvider(resource=Resource.create({"service.name": "bench-shop", "process.pid": 4242, "host.name": "bench"}))
+    provider = TracerProvider(resource=Resource.create(resource))
     provider.add_span_processor(SimpleSpanProcessor(memory))
     tracer = provider.get_tracer("bench", "1.0")
     for first in range(0, count, SPANS_PER_TRACE):
@@ -68,9 +69,9 @@ def places_of(body, message):
                 yield trace, own, parent, start, end, roots.setdefault(span.trace_id, number)
 
 
-def write(path, count):
+def write(path, count, resource=None):
     """Returns how many bytes a span has."""
-    message = encode_spans(finished_spans(count))
+    message = encode_spans(finished_spans(count, resource or RESOURCE))
     body = message.SerializeToString()
     places = list(places_of(body, message))
     assert len(places) == count, (len(places), count)
