@@ -148,13 +148,17 @@ static void settle(struct strange_spans *spans, struct ticket *ticket)
 		spans->on_settled(batch, ticket->none_causes, spans->arg);
 }
 
+/* True, or how many there are in `*out_count`. */
 static bool has_seen_any(const struct strange_spans *spans, const struct span_batch *batch,
-			 uint32_t resource)
+			 uint32_t resource, uint32_t *out_count)
 {
+	*out_count = 0;
 	for (uint32_t i = 0; i < batch->span_count; i++) {
-		if (batch->spans[i].resource == resource &&
-		    correlator_has_seen(spans->correlator, &batch->spans[i]))
+		if (batch->spans[i].resource != resource)
+			continue;
+		if (correlator_has_seen(spans->correlator, &batch->spans[i]))
 			return true;
+		(*out_count)++;
 	}
 	return false;
 }
@@ -164,13 +168,14 @@ static void watch(struct strange_spans *spans, const struct span_batch *batch, u
 {
 	for (uint32_t i = 0; i < batch->resource_count; i++) {
 		const struct span_resource *resource = &batch->resources[i];
+		uint32_t count;
 
 		if (!strangers_watch(spans->strangers, resource))
 			continue;
-		if (has_seen_any(spans, batch, i))
+		if (has_seen_any(spans, batch, i, &count))
 			strangers_own(spans->strangers, resource);
 		else
-			strangers_miss(spans->strangers, resource, drained_ns);
+			strangers_miss(spans->strangers, resource, count, drained_ns);
 	}
 }
 

@@ -15,7 +15,8 @@
 #define CLAIM_NS      (60 * NS_PER_SEC)  /* spans of a process may come so long after its end */
 #define PUBLISHED_NS  (120 * NS_PER_SEC) /* ... and those of one that has published */
 #define LOOKS         2                  /* reports of the worker: by then it has seen all */
-#define WATCH_NS      (2 * NS_PER_SEC)   /* a resource's spans are looked for on threads so long */
+#define WATCH_NS      (2 * NS_PER_SEC)   /* a resource's spans are looked for on threads so long, */
+#define WATCH_SPANS   10000              /* and so many of them: most may be too short to be seen */
 #define MAX_STANDINGS 16384              /* then all are forgotten, and found out again */
 #define SEEN_BITS     18                 /* batches remembered: more than come in 10 s one by one */
 
@@ -42,8 +43,9 @@ enum standing_kind {
 
 /* What is known of a resource that names no process known here. */
 struct standing {
-	uint64_t since_ns; /* watched */
-	uint32_t debuts;   /* STRANGE: nobody has begun to publish since */
+	uint64_t since_ns; /* WATCHED, and how many spans of it were not found */
+	uint32_t missed;
+	uint32_t debuts; /* STRANGE: nobody has begun to publish since */
 	uint8_t kind;
 };
 
@@ -457,16 +459,18 @@ void strangers_own(struct strangers *strangers, const struct span_resource *reso
 }
 
 void strangers_miss(struct strangers *strangers, const struct span_resource *resource,
-		    uint64_t now_ns)
+		    uint32_t spans, uint64_t now_ns)
 {
 	struct standing *standing;
 
 	pthread_mutex_lock(&strangers->lock);
 	standing = standing_of(strangers, resource);
-	if (standing && standing->kind == STANDING_WATCHED &&
-	    now_ns >= standing->since_ns + WATCH_NS)
-		*standing =
-			(struct standing){ .debuts = strangers->debuts, .kind = STANDING_STRANGE };
+	if (standing && standing->kind == STANDING_WATCHED) {
+		standing->missed += MIN(spans, WATCH_SPANS - standing->missed);
+		if (standing->missed == WATCH_SPANS && now_ns >= standing->since_ns + WATCH_NS)
+			*standing = (struct standing){ .debuts = strangers->debuts,
+						       .kind = STANDING_STRANGE };
+	}
 	pthread_mutex_unlock(&strangers->lock);
 }
 

@@ -45,6 +45,6 @@ bool strangers_confirm(struct strangers *strangers, const struct span_batch *bat
 bool strangers_watch(struct strangers *strangers, const struct span_resource *resource);
 /* A thread was seen with a span of that resource. */
 void strangers_own(struct strangers *strangers, const struct span_resource *resource);
-/* None was, with any of a batch. */
+/* None was, with any of so many. */
 void strangers_miss(struct strangers *strangers, const struct span_resource *resource,
-		    uint64_t now_ns);
+		    uint32_t spans, uint64_t now_ns);

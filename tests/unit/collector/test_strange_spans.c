@@ -8,6 +8,7 @@
 #define REAL_NOW  (BUILDER_EPOCH_NS + NOW)
 #define TICKS     (25 * MS)
 #define WATCH     (2000 * MS)
+#define SPANS     10000 /* that are missed before a resource is called strange */
 #define MAX_SPANS 8
 
 struct fixture {
@@ -124,7 +125,7 @@ static void make_strange(struct fixture *f)
 	assert_non_null(strangers_judge(f->strangers, &before, 0));
 	f->batch.arena = before.arena;
 	for (int i = 0; i < 2; i++)
-		strangers_miss(f->strangers, &f->resources[i], WATCH);
+		strangers_miss(f->strangers, &f->resources[i], SPANS, WATCH);
 }
 
 static void take(struct fixture *f)
@@ -207,6 +208,7 @@ static void a_watched_resource_is_strange_once_it_was_looked_for_long_enough(voi
 
 	add(f, 7, 9, 0, 1006 * MS);
 	take_watched(f);
+	strangers_miss(f->strangers, &f->resources[0], SPANS - 1, NOW);
 	strange_spans_release(&f->spans, NOW + WATCH);
 	assert_false(strangers_watch(f->strangers, &f->resources[0]));
 	f->sent[0].span_id[0] = 77; /* another batch */

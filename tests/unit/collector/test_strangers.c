@@ -15,6 +15,7 @@
 #define NOW   (1000 * NS_PER_SEC)
 #define LONG  (121 * NS_PER_SEC) /* after the end of one that published */
 #define WATCH (2 * NS_PER_SEC)
+#define SPANS 10000
 
 static struct strangers *strangers;
 static uint8_t spans_sent;
@@ -82,7 +83,7 @@ static void miss(int64_t pid, uint64_t now_ns)
 	struct span_resource resource = { .process_pid = pid, .bytes = bytes_of(&pid) };
 
 	assert_int_equal(judge(pid, now_ns - WATCH), 0);
-	strangers_miss(strangers, &resource, now_ns);
+	strangers_miss(strangers, &resource, SPANS, now_ns);
 }
 
 static void nothing_is_known_before_all_processes_were_looked_at(void **state)
@@ -172,7 +173,7 @@ static void a_publisher_is_known_by_the_name_it_announces(void **state)
 	assert_int_equal(judge_resource(&resource, &span), 0);
 	resource = (struct span_resource){ .service_instance_id = STR("two"), .process_pid = 12 };
 	assert_int_equal(judge_resource(&resource, &span), 0);
-	strangers_miss(strangers, &resource, NOW + WATCH);
+	strangers_miss(strangers, &resource, SPANS, NOW + WATCH);
 	assert_int_equal(judge_resource(&resource, &span), NONE_NO_PROCESS);
 	span.process_id = 1;
 	assert_int_equal(judge_resource(&resource, &span), 0);
@@ -188,7 +189,7 @@ static void a_resource_that_was_seen_on_a_thread_takes_the_long_way(void **state
 	meet(12, PUBLISH_TAGS, 0, NOW);
 	assert_int_equal(judge_resource(&resource, &span), 0);
 	strangers_own(strangers, &resource);
-	strangers_miss(strangers, &resource, NOW + WATCH);
+	strangers_miss(strangers, &resource, SPANS, NOW + WATCH);
 	assert_int_equal(judge_resource(&resource, &span), 0);
 	assert_false(strangers_watch(strangers, &resource));
 }
@@ -203,9 +204,11 @@ static void a_resource_is_watched_before_it_is_called_strange(void **state)
 	meet(12, PUBLISH_TAGS, 0, NOW);
 	assert_int_equal(judge(13, NOW), 0);
 	assert_true(strangers_watch(strangers, &resource));
-	strangers_miss(strangers, &resource, NOW + WATCH - 1);
+	strangers_miss(strangers, &resource, SPANS - 1, NOW + WATCH);
 	assert_int_equal(judge(13, NOW), 0);
-	strangers_miss(strangers, &resource, NOW + WATCH);
+	strangers_miss(strangers, &resource, SPANS, NOW + WATCH - 1);
+	assert_int_equal(judge(13, NOW), 0);
+	strangers_miss(strangers, &resource, SPANS, NOW + WATCH);
 	assert_int_equal(judge(13, NOW), NONE_NO_PROCESS);
 	assert_false(strangers_watch(strangers, &resource));
 }
