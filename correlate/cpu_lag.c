@@ -5,10 +5,10 @@
 
 #include "collector/base/macros.h"
 
-#define BACK_WINDOWS  2500   /* 10 s without a switch, and nothing is known */
-#define AGREE_WINDOWS 250    /* 1 s */
-#define ENOUGH        3      /* switches that agree */
-#define NOISE_NS      500    /* from one to the other, of those that were not late */
+#define BACK_WINDOWS  2500 /* 10 s without a switch, and nothing is known */
+#define AGREE_WINDOWS 250  /* 1 s */
+#define ENOUGH        3    /* switches that agree */
+#define NOISE_NS      CPU_LAG_NOISE_NS
 #define FRESH_NS      200    /* from the reading to the switch, of those that were not late */
 #define FEW           16     /* of a second that do not tell of the drift */
 #define MOST_DRIFT_NS 100000 /* a second, where nothing is known */
@@ -64,7 +64,7 @@ static void note_change(struct cpu_lag_cpu *cpu, uint32_t index)
 		cpu->memo.index_one = 0;
 }
 
-static void note_second(struct cpu_lag_cpu *cpu, uint64_t time_ns, int64_t raw)
+static struct cpu_lag_second *second_of(struct cpu_lag_cpu *cpu, uint64_t time_ns, int64_t raw)
 {
 	uint32_t index = (uint32_t)(time_ns / NS_PER_SEC);
 	struct cpu_lag_second *second = &cpu->seconds[index % CPU_LAG_SECONDS];
@@ -73,8 +73,7 @@ static void note_second(struct cpu_lag_cpu *cpu, uint64_t time_ns, int64_t raw)
 		*second = (struct cpu_lag_second){ raw, index + 1, 0 };
 		cpu->memo.index_one = 0;
 	}
-	second->least = MIN(second->least, raw);
-	second->count++;
+	return second;
 }
 
 static struct cpu_lag_cpu *make_cpu(struct cpu_lag *lag, uint32_t cpu)
@@ -84,28 +83,25 @@ static struct cpu_lag_cpu *make_cpu(struct cpu_lag *lag, uint32_t cpu)
 	return cpu < EVENT_MAX_CPUS ? lag->cpus[cpu] : NULL;
 }
 
-void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw, uint64_t most_ns)
+void cpu_lag_add_anew(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw,
+		      uint64_t most_ns)
 {
+	struct cpu_lag_cpu *of = make_cpu(lag, cpu);
 	uint32_t index = index_of(time_ns);
 	struct cpu_lag_window *window;
 
-	if (!make_cpu(lag, cpu) || index < lag->cpus[cpu]->newest)
+	if (!of || index < of->newest)
 		return; /* records of one CPU come in order */
-	lag->cpus[cpu]->newest = index;
-	note_change(lag->cpus[cpu], index);
-	note_second(lag->cpus[cpu], time_ns, raw);
-	window = &lag->cpus[cpu]->windows[index % CPU_LAG_WINDOWS];
+	of->newest = index;
+	note_change(of, index);
+	of->second = second_of(of, time_ns, raw);
+	window = &of->windows[index % CPU_LAG_WINDOWS];
 	if (window->index_one != index + 1)
-		*window = (struct cpu_lag_window){ raw, floor_before(lag->cpus[cpu], index),
-						   index + 1, 0 };
-	if (raw < window->least - NOISE_NS)
-		window->agree = 0;
-	window->least = MIN(window->least, raw);
-	if (time_ns != lag->cpus[cpu]->last_ns || !window->agree)
-		window->agree += raw <= window->least + NOISE_NS;
-	lag->cpus[cpu]->last_ns = time_ns;
-	if (most_ns < INT64_MAX)
-		window->floor = MAX(window->floor, raw - (int64_t)most_ns);
+		*window = (struct cpu_lag_window){ raw, floor_before(of, index), index + 1, 0 };
+	of->window = window;
+	of->window_from_ns = index * CPU_LAG_WINDOW_NS;
+	of->window_to_ns = of->window_from_ns + CPU_LAG_WINDOW_NS;
+	cpu_lag_count(of, time_ns, raw, most_ns);
 }
 
 /* ---- readings of both clocks */
@@ -190,14 +186,13 @@ static uint64_t parting(const struct cpu_lag_reading *before, const struct cpu_l
 	return 2 * (uint64_t)(both.highest - both.lowest) * ns / gap_ns;
 }
 
-bool cpu_lag_told(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, uint64_t until_ns,
-		  struct cpu_lag_range *out_base)
+bool cpu_lag_ask_told(struct cpu_lag_cpu *of, uint64_t time_ns, uint64_t until_ns,
+		      struct cpu_lag_range *out_base)
 {
-	struct cpu_lag_cpu *of = cpu_of(lag, cpu);
 	const struct cpu_lag_reading *before = NULL, *after = NULL;
 	uint64_t index, since, left;
 
-	if (!of || !of->reading_count)
+	if (!of->reading_count)
 		return false;
 	index = first_reading_after(of, time_ns);
 	if (index > of->reading_count - MIN(of->reading_count, CPU_LAG_READINGS))
@@ -208,12 +203,15 @@ bool cpu_lag_told(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, uin
 	left = after ? after->time_ns - time_ns : UINT64_MAX;
 	if (MIN(since, left) > NEAR_NS)
 		return false;
-	if (before && after && since + left <= APART_NS)
-		*out_base = enclose(before, after);
-	else if (since < left)
+	if (before && after && since + left <= APART_NS) {
+		of->between = (struct cpu_lag_between){ before->time_ns, after->time_ns,
+							enclose(before, after) };
+		*out_base = of->between.base;
+	} else if (since < left) {
 		*out_base = range_of(before, parting(before, after, since));
-	else
+	} else {
 		*out_base = range_of(after, parting(before, after, left));
+	}
 	return true;
 }
 
@@ -295,6 +293,7 @@ static const struct cpu_lag_memo *memo_of(struct cpu_lag_cpu *cpu, uint64_t time
 	if (memo->index_one == index + 1)
 		return memo;
 	memo->index_one = index + 1;
+	cpu->window_to_ns = 0; /* what is added now may change that */
 	memo->floor = MAX(floor_before(cpu, index), agreed_before(cpu, index));
 	memo->is_known = find_around(cpu, time_ns, &memo->lowest, &memo->highest);
 	return memo;

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "bpf/event.h"
@@ -24,6 +25,7 @@
 #define CPU_LAG_UNBOUND   UINT64_MAX
 #define CPU_LAG_SECONDS   64
 #define CPU_LAG_READINGS  8192 /* of a CPU: 80 s of ticks */
+#define CPU_LAG_NOISE_NS  500  /* from one switch to the other, of those that were not late */
 
 struct cpu_lag_window {
 	int64_t least;      /* of raw */
@@ -57,9 +59,20 @@ struct cpu_lag_range {
 	int64_t lowest, highest;
 };
 
+/* What two readings that are close tell of all moments between them, asked for last. to 0: not in
+ * use. */
+struct cpu_lag_between {
+	uint64_t from_ns, to_ns;
+	struct cpu_lag_range base;
+};
+
 struct cpu_lag_cpu {
+	struct cpu_lag_between between;
 	uint32_t newest;  /* the window that was added to last */
 	uint64_t last_ns; /* a switch is told twice, by who leaves and by who comes */
+	uint64_t window_from_ns, window_to_ns; /* of `newest`; to 0: look again */
+	struct cpu_lag_window *window;         /* that one, of windows */
+	struct cpu_lag_second *second;         /* ... and of seconds */
 	struct cpu_lag_memo memo;
 	struct cpu_lag_window windows[CPU_LAG_WINDOWS];
 	struct cpu_lag_second seconds[CPU_LAG_SECONDS];
@@ -73,17 +86,61 @@ struct cpu_lag {
 };
 
 void cpu_lag_fini(struct cpu_lag *lag);
+
+static inline void cpu_lag_count(struct cpu_lag_cpu *cpu, uint64_t time_ns, int64_t raw,
+				 uint64_t most_ns)
+{
+	struct cpu_lag_window *window = cpu->window;
+
+	if (raw < cpu->second->least)
+		cpu->second->least = raw;
+	cpu->second->count++;
+	if (raw < window->least - CPU_LAG_NOISE_NS)
+		window->agree = 0;
+	if (raw < window->least)
+		window->least = raw;
+	if (time_ns != cpu->last_ns || !window->agree)
+		window->agree += raw <= window->least + CPU_LAG_NOISE_NS;
+	cpu->last_ns = time_ns;
+	if (most_ns < INT64_MAX && raw - (int64_t)most_ns > window->floor)
+		window->floor = raw - (int64_t)most_ns;
+}
+
+/* In a window that nothing was added to since something was asked. */
+void cpu_lag_add_anew(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw,
+		      uint64_t most_ns);
+
 /* `most_ns`: what the lag is at most; CPU_LAG_UNBOUND: nobody knows. */
-void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw,
-		 uint64_t most_ns);
+static inline void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, int64_t raw,
+			       uint64_t most_ns)
+{
+	struct cpu_lag_cpu *of = cpu < EVENT_MAX_CPUS ? lag->cpus[cpu] : NULL;
+
+	if (!of || time_ns < of->window_from_ns || time_ns >= of->window_to_ns)
+		cpu_lag_add_anew(lag, cpu, time_ns, raw, most_ns);
+	else
+		cpu_lag_count(of, time_ns, raw, most_ns);
+}
 
 /* A tick read the scheduler's clock between these readings of the monotonic one. */
 void cpu_lag_read(struct cpu_lag *lag, uint32_t cpu, uint64_t before_ns, uint64_t sched_ns,
 		  uint64_t after_ns);
 
+bool cpu_lag_ask_told(struct cpu_lag_cpu *cpu, uint64_t time_ns, uint64_t until_ns,
+		      struct cpu_lag_range *out_base);
+
 /* The base at `time_ns`, by readings up to `until_ns`. false: there are none near it. */
-bool cpu_lag_told(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns, uint64_t until_ns,
-		  struct cpu_lag_range *out_base);
+static inline bool cpu_lag_told(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns,
+				uint64_t until_ns, struct cpu_lag_range *out_base)
+{
+	struct cpu_lag_cpu *of = cpu < EVENT_MAX_CPUS ? lag->cpus[cpu] : NULL;
+
+	if (!of || time_ns < of->between.from_ns || time_ns >= of->between.to_ns ||
+	    until_ns < of->between.to_ns)
+		return of && cpu_lag_ask_told(of, time_ns, until_ns, out_base);
+	*out_base = of->between.base;
+	return true;
+}
 
 /* The base at all moments before `time_ns` is at least this; INT64_MIN: nothing is known. */
 int64_t cpu_lag_floor(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns);

@@ -89,6 +89,7 @@ struct thread {
 	uint64_t last_in_ns, last_out_ns;
 	uint64_t last_exec_ns, last_stolen_ns;
 	uint32_t last_cpu, last_flags;
+	uint16_t last_bytes; /* of its record */
 	struct event_tag last_tag;
 	uint64_t inherited_until_ns; /* a forked child shows its parent's tag until then */
 	uint64_t folded_until_ns;
@@ -236,6 +237,13 @@ struct process *world_find_process(const struct model *model, uint32_t pid);
 struct process *world_make_process(struct model *model, uint32_t pid);
 void world_expire(struct model *model);
 void world_fini(struct model *model);
+
+/* Those of a thread that has ended are not found. */
+struct thread *world_find_thread(struct model *model, uint32_t tid);
+
+/* again.c: a slice that differs from the one before of its thread in its times alone, as most do.
+ * false: it is none, and nothing was done. */
+bool again_take(struct model *model, const struct event_slice *record);
 
 /* blind.c: threads that are not followed, for want of room. */
 int blind_note(struct model *model, const struct event_life *life);

@@ -25,7 +25,14 @@ enum packed_flag {
 	PACKED_WAKING = 1 << 9,
 	PACKED_STACK = 1 << 10, /* another stack */
 	PACKED_STOLEN = 1 << 11,
+	PACKED_SHORT = 1 << 12, /* like the one before but for its times, which fit a timeline_short
+				 */
 };
+
+/* The heads of such slices, as put() makes them. */
+#define SHORT_HEAD        ((PACKED_SHORT << 1 | 1) << 1)
+#define SHORT_WAKING_HEAD (((PACKED_SHORT | PACKED_WAKING) << 1 | 1) << 1)
+#define SHORT_BYTES       (2 + sizeof(struct timeline_short))
 
 /* Numbers take a byte for each seven bits, and the lowest bits of the first byte say how many bytes
  * follow: as many as there are zeros before the one. No loop, no branch that depends on the length
@@ -180,12 +187,41 @@ static uint8_t *pack(const struct slice *slice, struct slice *last, uint8_t *at)
 	return at;
 }
 
+/* `slice` becomes the one after it. */
+static void follow(struct slice *slice, const struct timeline_short *by, bool is_woken)
+{
+	uint64_t time = slice->out_ns;
+
+	slice->prev_out_ns = time;
+	time += by->waking;
+	slice->waking_ns = is_woken ? time : 0;
+	slice->in_ns = time + by->in;
+	slice->out_ns = slice->in_ns + by->length;
+	slice->booked_ns = (uint64_t)by->length + (uint64_t)(int64_t)by->booked;
+	slice->raw_lag_in = slice->raw_lag_out + by->lag_in;
+	slice->raw_lag_out = slice->raw_lag_in + by->lag_out;
+	slice->stolen_in_ns = slice->stolen_out_ns;
+	slice->hidden_ns = 0;
+	slice->gap = false;
+	slice->tag_in = slice->tag_out;
+}
+
 /* `slice` holds the one before and becomes this one. */
 static const uint8_t *unpack(const uint8_t *at, struct slice *slice)
 {
-	uint32_t differs = (uint32_t)get(&at);
 	uint64_t time = slice->out_ns;
+	uint32_t differs;
+	uint16_t head;
 
+	memcpy(&head, at, sizeof(head));
+	if (head == SHORT_WAKING_HEAD || head == SHORT_HEAD) {
+		struct timeline_short by;
+
+		memcpy(&by, at + sizeof(head), sizeof(by));
+		follow(slice, &by, head == SHORT_WAKING_HEAD);
+		return at + SHORT_BYTES;
+	}
+	differs = (uint32_t)get(&at);
 	if (differs & PACKED_FLAGS)
 		slice->flags = (uint32_t)get(&at);
 	if (differs & PACKED_NOT_CHAINED)
@@ -264,6 +300,23 @@ int timeline_append(struct timeline *timeline, const struct slice *slice, size_t
 		chunk->first_ns = slice->prev_out_ns ? slice->prev_out_ns : slice->in_ns;
 	chunk->last_ns = slice->out_ns;
 	return 0;
+}
+
+bool timeline_append_short(struct timeline *timeline, const struct timeline_short *by,
+			   bool is_woken)
+{
+	struct timeline_chunk *chunk = timeline->newest;
+	uint16_t head = is_woken ? SHORT_WAKING_HEAD : SHORT_HEAD;
+
+	if (!chunk || TIMELINE_CHUNK_BYTES - chunk->used < PACKED_MAX_BYTES)
+		return false;
+	memcpy(chunk->bytes + chunk->used, &head, sizeof(head));
+	memcpy(chunk->bytes + chunk->used + sizeof(head), by, sizeof(*by));
+	chunk->used += (uint32_t)SHORT_BYTES;
+	chunk->count++;
+	follow(&timeline->last, by, is_woken);
+	chunk->last_ns = timeline->last.out_ns;
+	return true;
 }
 
 struct timeline_chunk *timeline_take_oldest(struct timeline *timeline, const struct slice *last)

@@ -43,6 +43,17 @@ struct timeline {
 /* -ENOMEM: the slice is lost. `*out_bytes` grows by what was allocated. */
 int timeline_append(struct timeline *timeline, const struct slice *slice, size_t *out_bytes);
 
+/* A slice right after the last one, and like it but for its times. */
+struct timeline_short {
+	uint16_t waking, in, length; /* each from the one before it, the first from prev_out */
+	int16_t booked, lag_in,
+		lag_out; /* ... from the length, from the last raw_lag_out, from lag_in */
+};
+
+/* false: there is no room left in the chunk, or no slice in it: timeline_append makes another. */
+bool timeline_append_short(struct timeline *timeline, const struct timeline_short *by,
+			   bool is_woken);
+
 /* Takes the oldest chunk out, whose last slice this is; the caller frees it. NULL: empty. */
 struct timeline_chunk *timeline_take_oldest(struct timeline *timeline, const struct slice *last);
 void timeline_fini(struct timeline *timeline);

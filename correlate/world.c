@@ -48,7 +48,7 @@ static struct thread **recent_place(struct model *model, uint32_t tid)
 	return &model->recent[tid % RECENT_THREADS];
 }
 
-static struct thread *find_thread(struct model *model, uint32_t tid)
+struct thread *world_find_thread(struct model *model, uint32_t tid)
 {
 	struct thread **recent = recent_place(model, tid), **found;
 
@@ -131,7 +131,7 @@ static bool is_known(const struct model *model, const struct thread *thread)
 
 static struct thread *thread_of(struct model *model, const struct event_slice *record)
 {
-	struct thread *found = find_thread(model, record->tid);
+	struct thread *found = world_find_thread(model, record->tid);
 	struct process *process;
 
 	if (found && found->process->pid == record->pid &&
@@ -349,6 +349,8 @@ static int take_slice(struct model *model, const struct event_slice *record)
 		model->stats.slices_malformed++;
 		return -EBADMSG;
 	}
+	if (again_take(model, record))
+		return 0;
 	thread = thread_of(model, record);
 	if (!thread)
 		return -ENOMEM;
@@ -374,6 +376,7 @@ static int take_slice(struct model *model, const struct event_slice *record)
 	thread->last_stolen_ns = slice.stolen_out_ns;
 	thread->last_cpu = slice.cpu;
 	thread->last_flags = slice.flags;
+	thread->last_bytes = record->header.bytes;
 	thread->last_tag = *slice.tag_out;
 	thread->running = slice.flags & EVENT_TICK;
 	model->stats.slices++;
