@@ -118,6 +118,14 @@ struct meaning {
 	const struct event_tag *tag;
 	const struct thread *thread;
 	int32_t node;
+	bool is_seen; /* the node, on that thread */
+};
+
+/* The time asked for last in which no span begins or ends. */
+struct calm {
+	const struct process *process; /* NULL: none was asked for */
+	uint64_t from_ns, to_ns;
+	int32_t only; /* the node of that process that is open then; -1: none, or several */
 };
 
 struct join {
@@ -141,6 +149,8 @@ struct join {
 	uint32_t hold_count, hold_cap;
 	struct arena arena;
 	struct meaning *meaning; /* in the arena */
+	struct calm calm;
+	uint64_t *edges;         /* in the arena: all a_ns and b_ns, sorted; NULL: not asked yet */
 	uint64_t from_ns, to_ns; /* of all nodes */
 	uint64_t cut_ns;         /* of any node, at most */
 	bool out_of_memory;

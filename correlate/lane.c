@@ -46,8 +46,8 @@ static bool add_slice(struct lane *lane, const struct slice *slice, uint64_t beg
 {
 	struct slice *last = lane->count ? &lane->slices[lane->count - 1] : NULL;
 
-	if (last && last->in_ns >= lane->thread->folded_until_ns &&
-	    is_cut_for_nothing(last, slice)) {
+	if (last && last->flags & EVENT_TAG_OUT_UNKNOWN &&
+	    last->in_ns >= lane->thread->folded_until_ns && is_cut_for_nothing(last, slice)) {
 		extend(last, slice);
 		return true;
 	}

@@ -58,7 +58,8 @@ int32_t overlay_meaning(const struct join *join, const struct lane *lane,
 		return enclosing(join, lane, time_ns);
 	index = join->nodes[index].process == lane->process ? index : -1;
 	if (!lane->thread->inherited_until_ns)
-		*last = (struct meaning){ tag, lane->thread, index };
+		*last = (struct meaning){ tag, lane->thread, index,
+					  index >= 0 && join_sighting(join, index, lane->thread) };
 	return index;
 }
 
@@ -71,8 +72,8 @@ void overlay_doubt(struct join *join, int32_t index, int32_t sure_ancestor, uint
 	}
 }
 
-static void emit(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
-		 int32_t carrier)
+void overlay_emit(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
+		  int32_t carrier)
 {
 	struct segment *segment;
 
@@ -92,6 +93,11 @@ void overlay_emit_chain(struct join *join, const struct segment *like, uint64_t 
 {
 	struct segment piece = *like;
 
+	if (index >= 0 && join->nodes[index].a_ns <= start && end <= join->nodes[index].b_ns &&
+	    like->state != STATE_RUNNING) {
+		overlay_emit(join, like, start, end, index);
+		return;
+	}
 	while (start < end) {
 		int32_t owner = overlay_climb(join, index, start);
 		uint64_t until = owner >= 0 ? MIN(end, join->nodes[owner].b_ns) : end;
@@ -102,7 +108,7 @@ void overlay_emit_chain(struct join *join, const struct segment *like, uint64_t 
 		}
 		if (like->state == STATE_RUNNING)
 			piece.cpu_ns = until - start;
-		emit(join, &piece, start, until, owner);
+		overlay_emit(join, &piece, start, until, owner);
 		start = until;
 	}
 }
@@ -271,10 +277,7 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 		.state = STATE_RUNNING,
 		.thread = cut->lane->thread,
 		.since_ns = cut->slice->in_ns,
-		.stack = cut->slice->flags & (EVENT_TICK | EVENT_PREEMPTED) &&
-					 !(cut->slice->flags & SLICE_CHANGE)
-				 ? cut->slice->stack
-				 : 0,
+		.stack = overlay_stack_of(cut->slice),
 		.wait = -1,
 	};
 	uint64_t cpu = stint_cpu_until(cut->stint, end), ns;
@@ -291,7 +294,7 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 	if (confidence == DOUBTFUL)
 		overlay_doubt(cut->join, owner, sure_ancestor(cut, owner), ns);
 	doubt_company(cut, owner, start, end);
-	emit(cut->join, &like, start, end, owner);
+	overlay_emit(cut->join, &like, start, end, owner);
 }
 
 static int by_value(const void *a, const void *b)
@@ -386,8 +389,10 @@ static void overlay_lane(struct join *join, const struct lane *lane)
 			overlay_wait_hidden(join, lane, before, slice);
 		if (slice->flags & EVENT_IN_LOST)
 			overlay_doubt_lost_in(join, lane, slice);
-		overlay_doubt_head(join, lane, slice);
-		cut_slice(join, lane, before, slice);
+		if (join->cut_ns)
+			overlay_doubt_head(join, lane, slice);
+		if (!overlay_plain(join, lane, before, slice))
+			cut_slice(join, lane, before, slice);
 		if (before && before->flags & SLICE_CHANGE)
 			told_doubt_change(join, lane, slice->in_ns, segment_count);
 	}

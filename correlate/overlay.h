@@ -49,6 +49,30 @@ void overlay_doubt_unknown(struct cut *cut, const struct slice *before);
 void overlay_doubt_lost_in(struct join *join, const struct lane *lane, const struct slice *slice);
 void overlay_doubt_head(struct join *join, const struct lane *lane, const struct slice *slice);
 
+void overlay_emit(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
+		  int32_t carrier);
+
+/* overlay_plain.c: the one node of the process that is open all along, while no other is; -1: there
+ * is none, or more than one, or one begins or ends then. */
+int32_t overlay_ask_only(struct join *join, const struct process *process, uint64_t from_ns,
+			 uint64_t to_ns);
+static inline int32_t overlay_only(struct join *join, const struct process *process,
+				   uint64_t from_ns, uint64_t to_ns)
+{
+	const struct calm *calm = &join->calm;
+
+	if (calm->process == process && calm->from_ns <= from_ns && to_ns <= calm->to_ns)
+		return calm->only;
+	return overlay_ask_only(join, process, from_ns, to_ns);
+}
+
+/* A slice on a CPU that needs no cutting: one tag all along, of the only span that is open. false:
+ * it is another, and nothing was done. */
+bool overlay_plain(struct join *join, const struct lane *lane, const struct slice *before,
+		   const struct slice *slice);
+/* Of what it ran: where a tick found it, or who took its CPU. */
+uint64_t overlay_stack_of(const struct slice *slice);
+
 /* overlay_told.c, for slices with EVENT_TOLD, of a span that the thread was seen with. */
 enum confidence told_trust(const struct join *join, const struct lane *lane,
 			   const struct slice *slice, int32_t index);

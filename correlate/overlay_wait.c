@@ -56,7 +56,9 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 
 	if (after && (after->flags & EVENT_THROTTLED))
 		like.why = WHY_THROTTLED;
-	if (!(before->flags & EVENT_TOLD))
+	if (!(before->flags & EVENT_TOLD) &&
+	    (owner < 0 || before->flags & EVENT_TAG_OUT_UNKNOWN ||
+	     overlay_only(join, lane->process, start, until) != owner))
 		doubt_wait(join, lane, start, until, owner, before->flags & EVENT_TAG_OUT_UNKNOWN);
 	if (owner < 0)
 		return;

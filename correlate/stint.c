@@ -295,6 +295,24 @@ static uint64_t end_at_tick(struct stint *stint, const struct slice *tail, const
 	return MIN(lag, booked);
 }
 
+/* The ordinary one: a slice from switch to switch, of which the clock is told at both ends. */
+static bool make_plain(const struct cpu_lag *lag, uint64_t until_ns, const struct slice *slice,
+		       struct stint *stint)
+{
+	const uint32_t others = EVENT_IN_LOST | EVENT_TICK | EVENT_AFTER_TICK | EVENT_STOLEN_UNTOLD;
+
+	if (slice->flags & others || slice->in_ns >= slice->out_ns)
+		return false;
+	*stint = (struct stint){ .in_ns = slice->in_ns,
+				 .out_ns = slice->out_ns,
+				 .booked_ns = slice->booked_ns,
+				 .read_ns = slice->booked_ns,
+				 .until_ns = until_ns,
+				 .raw_in = slice->raw_lag_in,
+				 .ahead_ns = UINT64_MAX };
+	return measure_told(lag, stint, slice, slice);
+}
+
 /* `ahead_ns`: of what is booked here, how much ran before; then, of what is booked after it. */
 static void make(const struct join *join, const struct lane *lane, struct stint *stint,
 		 struct slice *head, struct slice *tail, uint64_t *ahead_ns)
@@ -302,6 +320,10 @@ static void make(const struct join *join, const struct lane *lane, struct stint 
 	const struct slice *end = lane->slices + lane->count;
 	uint64_t until_ns = join->to_ns + JOIN_AHEAD_NS;
 
+	if (head == tail && make_plain(&join->model->lag, until_ns, head, stint)) {
+		*ahead_ns = UINT64_MAX;
+		return;
+	}
 	*stint = (struct stint){ .ceiling = next_raw(tail, end, until_ns), .ahead_ns = *ahead_ns };
 	for (const struct slice *s = head; s <= tail; s++)
 		stint->booked_ns += s->booked_ns;

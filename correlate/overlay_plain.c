@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ordinary slice, of which nothing is in doubt: most are such, and take the short way. */
+#include <stdlib.h>
+
+#include "collector/base/macros.h"
+#include "correlate/overlay.h"
+
+static int by_value(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static const uint64_t *edges_of(struct join *join)
+{
+	uint32_t count = 0;
+
+	if (join->edges)
+		return join->edges;
+	join->edges = arena_alloc(&join->arena, (2 * join->count + 1) * sizeof(*join->edges));
+	for (uint32_t i = 0; join->edges && i < join->count; i++) {
+		join->edges[count++] = join->nodes[i].a_ns;
+		join->edges[count++] = join->nodes[i].b_ns;
+	}
+	if (count)
+		qsort(join->edges, count, sizeof(*join->edges), by_value);
+	return join->edges;
+}
+
+/* Without the memory for it no time is calm, and all take the long way. */
+static void find_calm(struct join *join, uint64_t time_ns, struct calm *calm)
+{
+	const uint64_t *edges = edges_of(join);
+	uint32_t low = 0, high = 2 * join->count;
+
+	calm->from_ns = calm->to_ns = time_ns;
+	if (!edges)
+		return;
+	while (low < high) { /* the first edge after that moment */
+		uint32_t middle = (low + high) / 2;
+
+		if (edges[middle] <= time_ns)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	calm->from_ns = low ? edges[low - 1] : 0;
+	calm->to_ns = low < 2 * join->count ? edges[low] : UINT64_MAX;
+}
+
+int32_t overlay_ask_only(struct join *join, const struct process *process, uint64_t from_ns,
+			 uint64_t to_ns)
+{
+	struct calm *calm = &join->calm;
+	int32_t found[2];
+
+	calm->process = process;
+	find_calm(join, from_ns, calm);
+	calm->only = -1;
+	if (join_overlapping(join, process, from_ns, from_ns + 1, found, ARRAY_LEN(found)) == 1)
+		calm->only = found[0];
+	return to_ns <= calm->to_ns ? calm->only : -1;
+}
+
+uint64_t overlay_stack_of(const struct slice *slice)
+{
+	bool is_told = slice->flags & (EVENT_TICK | EVENT_PREEMPTED);
+
+	return is_told && !(slice->flags & SLICE_CHANGE) ? slice->stack : 0;
+}
+
+static bool is_plain(const struct lane *lane, const struct slice *before, const struct slice *slice)
+{
+	return slice->tag_in == slice->tag_out &&
+	       !(slice->flags & (EVENT_TOLD | EVENT_TAG_OUT_UNKNOWN | EVENT_IN_LOST)) &&
+	       !(before && before->flags & EVENT_TAG_OUT_UNKNOWN) && !lane->takes_turns &&
+	       !lane->company_count;
+}
+
+bool overlay_plain(struct join *join, const struct lane *lane, const struct slice *before,
+		   const struct slice *slice)
+{
+	const struct stint *stint = &lane->stints[slice->stint];
+	const struct meaning *meaning = join->meaning;
+	int32_t owner;
+
+	if (!is_plain(lane, before, slice) || stint->in_ns != slice->in_ns ||
+	    stint->out_ns != slice->out_ns)
+		return false;
+	owner = overlay_meaning(join, lane, slice->tag_in, slice->in_ns);
+	if (owner < 0 || meaning->tag != slice->tag_in || meaning->thread != lane->thread ||
+	    !meaning->is_seen ||
+	    overlay_only(join, lane->process, slice->in_ns, slice->out_ns) != owner)
+		return false;
+	overlay_emit(join,
+		     &(struct segment){
+			     .state = STATE_RUNNING,
+			     .thread = lane->thread,
+			     .since_ns = slice->in_ns,
+			     .stack = overlay_stack_of(slice),
+			     .cpu_ns = stint_cpu_between(stint, slice->in_ns, slice->out_ns),
+			     .wait = -1,
+		     },
+		     slice->in_ns, slice->out_ns, owner);
+	return true;
+}
