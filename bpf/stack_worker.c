@@ -16,8 +16,10 @@
 #include <bpf/libbpf.h>
 
 #include "bpf/kernel_waits.h"
+#include "bpf/mono_clock.h"
 #include "bpf/probe.h"
 #include "bpf/probe_packet.h"
+#include "bpf/process_news.h"
 #include "bpf/symbol_open.h"
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
@@ -26,16 +28,8 @@
 #define TOLD_AGAIN_NS   (60 * NS_PER_SEC)
 #define NAMED_LATER_NS  (5 * NS_PER_SEC) /* told again so soon, if names may have come since */
 #define MAX_TOLD        65536
-#define MAX_NEWS        1024
 #define MAX_STACK_BYTES ((size_t)EVENT_MAX_FRAMES * 2200)
 #define SYMBOL_BYTES    ((size_t)16 << 20) /* unless told otherwise */
-
-enum process_change { PROCESS_MAPPED, PROCESS_OTHER_PROGRAM, PROCESS_GONE };
-
-struct process_news {
-	uint32_t pid;
-	enum process_change change;
-};
 
 struct stack_worker {
 	pthread_t thread;
@@ -51,20 +45,11 @@ struct stack_worker {
 	pthread_mutex_t lock; /* all down to the end */
 	pthread_cond_t wake;
 	bool stopping;
-	struct process_news news[MAX_NEWS];
-	uint32_t news_count;
+	struct process_news_list news;
 	atomic_bool has_news; /* without the lock */
 	struct symbolizer_stats stats;
 	struct unwind_load_stats walked;
 };
-
-static uint64_t mono_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
-}
 
 /* ---- one stack */
 
@@ -130,19 +115,14 @@ static bool is_sound(const struct event_stack *stack, size_t bytes)
 
 /* ---- the thread */
 
-/* Asks for it at the end of a nap. The same news twice is once. Lost news cost nothing but an early
- * look: the maps are read when a stack comes, too. */
+/* Asks for it at the end of a nap. Lost news cost nothing but an early look: the maps are read when
+ * a stack comes, too. */
 static void tell(struct stack_worker *worker, struct process_news news)
 {
-	bool is_known = false;
-
 	if (!worker)
 		return;
 	pthread_mutex_lock(&worker->lock);
-	for (uint32_t i = 0; i < worker->news_count && !is_known; i++)
-		is_known = worker->news[i].pid == news.pid && worker->news[i].change == news.change;
-	if (!is_known && worker->news_count < MAX_NEWS)
-		worker->news[worker->news_count++] = news;
+	process_news_put(&worker->news, news);
 	atomic_store(&worker->has_news, true);
 	pthread_mutex_unlock(&worker->lock);
 }
@@ -227,17 +207,15 @@ static void take(struct stack_worker *worker, const struct process_news *news)
 
 static void take_news(struct stack_worker *worker)
 {
-	static struct process_news news[MAX_NEWS]; /* one thread */
-	uint32_t count;
+	static struct process_news_list taken; /* one thread */
 
 	pthread_mutex_lock(&worker->lock);
-	count = worker->news_count;
-	memcpy(news, worker->news, count * sizeof(*news));
-	worker->news_count = 0;
+	taken = worker->news;
+	worker->news.count = 0;
 	atomic_store(&worker->has_news, false);
 	pthread_mutex_unlock(&worker->lock);
-	for (uint32_t i = 0; i < count; i++)
-		take(worker, &news[i]);
+	for (uint32_t i = 0; i < taken.count; i++)
+		take(worker, &taken.news[i]);
 }
 
 static int on_stack(void *arg, void *data, size_t bytes)

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bpf/mono_clock.h"
 #include "bpf/python_code.h"
 #include "bpf/symbol_end.h"
 #include "bpf/symbol_file.h"
@@ -26,7 +27,9 @@
 #define MAX_PROCESSES 4096
 #define HOLD_NS       (60 * NS_PER_SEC) /* a process that nobody asked for is forgotten */
 #define REREAD_NS     NS_PER_SEC
-#define MEET_NS       (200 * NS_PER_MS)
+#define MEET_NS       (10 * NS_PER_MS)  /* maps are read again on a hint: after so long, ... */
+#define MEET_COST     20                /* or so many times what it took, ... */
+#define MEET_MOST_NS  (200 * NS_PER_MS) /* or this, whichever is shorter */
 #define FIRST_KERNEL  (1ull << 63)
 
 struct process {
@@ -38,6 +41,7 @@ struct process {
 	struct symbol_jit jit;
 	struct python_layout *python; /* owned; NULL: it runs no Python that we know */
 	uint64_t read_ns;             /* when the maps were read last; 0: never */
+	uint64_t cost_ns;             /* ... and what was made of them: what it took */
 	uint64_t jit_ns;              /* ... what names its run-time code */
 	uint64_t asked_ns;
 };
@@ -139,6 +143,7 @@ static bool is_our_root(int directory_fd)
 static void read_maps(struct symbolizer *symbolizer, struct process *process, uint64_t now_ns)
 {
 	int fd = symbol_open_process(process->pid);
+	uint64_t started_ns = mono_ns();
 
 	process->read_ns = now_ns;
 	if (fd < 0)
@@ -149,6 +154,7 @@ static void read_maps(struct symbolizer *symbolizer, struct process *process, ui
 		symbolizer->on_maps(process->pid, &process->maps, symbolizer->arg);
 	/* a failure leaves what we knew */
 	close(fd);
+	process->cost_ns = mono_ns() - started_ns;
 }
 
 /* Those for whom nobody has asked for long; all else is bounded by their number. */
@@ -230,7 +236,8 @@ bool symbolizer_meet(struct symbolizer *symbolizer, uint32_t pid, uint64_t now_n
 
 	if (!process || process->read_ns == now_ns)
 		return true;
-	if (process->read_ns + MEET_NS > now_ns)
+	if (process->read_ns + MAX(MEET_NS, MIN(MEET_COST * process->cost_ns, MEET_MOST_NS)) >
+	    now_ns)
 		return false;
 	read_maps(symbolizer, process, now_ns);
 	return true;

@@ -298,8 +298,8 @@ __noinline int unwind_step(__u32 index)
 	__u32 place = unwind_find_row(walk, address);
 	struct unwind_row *found = place ? bpf_map_lookup_elem(&unwind_rows, &place) : 0;
 
-	if (!found)
-		return !unwind_ends(walk, walk->fp ? STACK_NO_RULE : STACK_COMPLETE);
+	if (!found) /* before or behind all that is described: made by other means, as in gaps */
+		return !unwind_chain(walk);
 	struct unwind_row row = *found;
 
 	if (row.cfa == UNWIND_SIGNAL)

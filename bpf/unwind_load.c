@@ -13,6 +13,7 @@
 
 #include <bpf/bpf.h>
 
+#include "bpf/mono_clock.h"
 #include "bpf/symbol_go.h"
 #include "bpf/symbol_open.h"
 #include "bpf/symbol_sections.h"
@@ -55,14 +56,6 @@ struct unwind_load {
 	uint32_t last_owner;  /* given to a process's mappings; never 0 */
 	struct unwind_load_stats stats;
 };
-
-static uint64_t mono_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
-}
 
 static void *map_array(int fd, size_t bytes)
 {
@@ -233,11 +226,11 @@ static int read_file(struct unwind_load *load, struct file *file, int fd)
 	file->load_count = sections.load_count;
 	python_symbols_find(&sections, &file->python);
 	file->moves_stacks = symbol_go_has_table(&sections);
-	if (!unwind_table_is_chained(&sections)) {
-		rc = unwind_table_read(&table, &sections);
-		if (rc == 0 && table.count)
-			rc = place_table(load, file, &table);
-	}
+	rc = unwind_table_read(&table, &sections);
+	if (rc == 0 && table.count)
+		rc = place_table(load, file, &table);
+	if (rc == -ENOENT) /* such a file keeps frame pointers */
+		rc = 0;
 	sections_close(&sections);
 	unwind_table_fini(&table);
 	return rc;

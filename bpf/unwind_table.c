@@ -9,8 +9,7 @@
 #include "bpf/unwind_code.h"
 #include "collector/base/macros.h"
 
-#define LEAST_FUNCTIONS 8  /* a file with fewer has them for its startup code alone */
-#define MAX_PADDING     16 /* bytes between functions that are none */
+#define MAX_PADDING 16 /* bytes between functions that are none */
 
 /* ---- rows */
 
@@ -272,11 +271,4 @@ const struct unwind_row *unwind_table_find(const struct unwind_table *table, uin
 			high = middle;
 	}
 	return low ? &table->places[low - 1].row : NULL;
-}
-
-int unwind_table_is_chained(const struct sections *sections)
-{
-	const Elf64_Shdr *header = sections_find(sections, ".eh_frame");
-
-	return !header || header->sh_size < LEAST_FUNCTIONS * 16;
 }

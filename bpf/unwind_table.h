@@ -36,7 +36,3 @@ void unwind_table_fini(struct unwind_table *table);
 
 /* The row in force at an address; NULL: none. For tests. */
 const struct unwind_row *unwind_table_find(const struct unwind_table *table, uint64_t address);
-
-/* Does the file keep frame pointers, for want of a table? Go's code does, and if C is linked to it
- * the table has that. */
-int unwind_table_is_chained(const struct sections *sections);
