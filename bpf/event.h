@@ -217,6 +217,8 @@ enum event_stack_end {
 	STACK_BROKEN = 5,         /* a frame that does not lie above the one before */
 	STACK_WITHOUT_TABLES = 6, /* the process's tables were not there yet: no more than
 					what keeps frame pointers */
+	STACK_WITHOUT_ROOM = 7,   /* code whose table found no room, and that keeps no frame
+					pointers */
 	STACK_ENDS,
 };
 

@@ -20,7 +20,7 @@ uint32_t symbol_end_trim(const struct symbol_maps *maps, const uint64_t *address
 		return count;
 	while (kept < count && is_mapped(maps, addresses[kept]))
 		kept++;
-	if (kept < count && *end != STACK_WITHOUT_TABLES)
+	if (kept < count && *end != STACK_WITHOUT_TABLES && *end != STACK_WITHOUT_ROOM)
 		*end = STACK_BROKEN;
 	else if (*end == STACK_NO_FILE && is_mapped(maps, addresses[count - 1]))
 		*end = STACK_WITHOUT_TABLES; /* it has been mapped since */
@@ -36,6 +36,7 @@ void symbol_end_put(uint32_t end, struct buf *out)
 		[STACK_UNREADABLE] = "[truncated: memory not readable]",
 		[STACK_BROKEN] = "[truncated: broken frame]",
 		[STACK_WITHOUT_TABLES] = "[truncated: unwind tables not read yet]",
+		[STACK_WITHOUT_ROOM] = "[truncated: no room for unwind tables]",
 	};
 	struct frame frame = { .kind = FRAME_UNKNOWN };
 

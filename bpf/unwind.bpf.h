@@ -252,6 +252,13 @@ static __always_inline bool unwind_rdi(struct unwind_walk *walk, const struct un
  * may lie anywhere to the other. In between it does so a few times at most. */
 #define UNWIND_MOVES_MOST 8
 
+/* Why a walk by frame pointers ends: whether there are any is not known. */
+static __always_inline bool unwind_strays(struct unwind_walk *walk, enum event_stack_end end)
+{
+	return unwind_ends(walk,
+			   walk->mapping.flags & UNWIND_WITHOUT_ROOM ? STACK_WITHOUT_ROOM : end);
+}
+
 static __always_inline bool unwind_may_move(struct unwind_walk *walk)
 {
 	return walk->mapping.flags & UNWIND_MOVES_STACKS && walk->moves++ < UNWIND_MOVES_MOST;
@@ -265,13 +272,13 @@ static __always_inline bool unwind_chain(struct unwind_walk *walk)
 	if (!walk->fp || walk->fp == walk->pc) /* Boost's contexts begin so */
 		return unwind_ends(walk, STACK_COMPLETE);
 	if (walk->fp & 7 || (walk->fp < walk->sp && !unwind_may_move(walk)))
-		return unwind_ends(walk, STACK_BROKEN);
+		return unwind_strays(walk, STACK_BROKEN);
 	if (!unwind_read(walk->fp, frame, sizeof(frame)))
-		return unwind_ends(walk, STACK_UNREADABLE);
+		return unwind_strays(walk, STACK_UNREADABLE);
 	if (!frame[1])
 		return unwind_ends(walk, STACK_COMPLETE);
 	if (!unwind_is_code(frame[1]))
-		return unwind_ends(walk, STACK_BROKEN);
+		return unwind_strays(walk, STACK_BROKEN);
 	walk->sp = walk->fp + 16;
 	walk->fp = frame[0];
 	walk->pc = frame[1];

@@ -69,6 +69,7 @@ struct unwind_mapping {
 
 enum unwind_mapping_flag {
 	UNWIND_MOVES_STACKS = 1, /* Go: a frame's caller may lie on another stack, below it */
+	UNWIND_WITHOUT_ROOM = 2, /* it has a table, for which there is no room */
 };
 
 /* A child process has its parent's until it is looked at itself. */

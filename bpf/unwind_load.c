@@ -32,8 +32,10 @@ struct file {
 	uint32_t load_count;
 	uint32_t first_row, row_count;
 	uint32_t first_page, page_count, base_page;
-	uint32_t users;    /* processes */
-	bool moves_stacks; /* UNWIND_MOVES_STACKS */
+	uint32_t wanted_rows; /* for which there was no room; 0: none */
+	uint64_t left;        /* as unwind_load.left when it was read */
+	uint32_t users;       /* processes */
+	bool moves_stacks;    /* UNWIND_MOVES_STACKS */
 	struct python_symbols python;
 };
 
@@ -53,6 +55,7 @@ struct unwind_load {
 	struct unwind_extents row_extents, page_extents, mapping_extents;
 	struct map files;     /* symbol_file_key -> struct file *; copies have the same one */
 	struct map processes; /* pid -> struct process */
+	uint64_t left;        /* how often a file lost its last process */
 	uint32_t last_owner;  /* given to a process's mappings; never 0 */
 	struct unwind_load_stats stats;
 };
@@ -207,8 +210,11 @@ static int place_table(struct unwind_load *load, struct file *file,
 		return rc;
 	file->row_count = table->count + 1;
 	rc = take(load, &load->page_extents, (uint32_t)(last - first + 1), &file->first_page);
-	if (rc < 0)
+	if (rc < 0) {
+		unwind_extents_give(&load->row_extents, file->first_row);
+		file->row_count = 0;
 		return rc;
+	}
 	file->page_count = (uint32_t)(last - first + 1);
 	write_rows(load, file, table);
 	return 0;
@@ -220,6 +226,7 @@ static int read_file(struct unwind_load *load, struct file *file, int fd)
 	struct sections sections;
 	int rc = sections_open(&sections, fd);
 
+	file->left = load->left;
 	if (rc < 0)
 		return rc;
 	memcpy(file->loads, sections.loads, sizeof(file->loads));
@@ -229,6 +236,7 @@ static int read_file(struct unwind_load *load, struct file *file, int fd)
 	rc = unwind_table_read(&table, &sections);
 	if (rc == 0 && table.count)
 		rc = place_table(load, file, &table);
+	file->wanted_rows = rc == -ENOSPC ? table.count + 1 : 0;
 	if (rc == -ENOENT) /* such a file keeps frame pointers */
 		rc = 0;
 	sections_close(&sections);
@@ -291,6 +299,14 @@ static struct file *add_file(struct unwind_load *load, const struct symbol_file_
 	return file;
 }
 
+/* Others may have left room for what found none. Who maps it already walks by it once its mappings
+ * are written again. */
+static void try_again(struct unwind_load *load, struct file *file, int fd)
+{
+	if (file->wanted_rows && file->left != load->left && read_file(load, file, fd) == 0)
+		load->stats.files_refused--;
+}
+
 static struct file *file_of(struct unwind_load *load, int fd)
 {
 	struct symbol_file_key key;
@@ -307,7 +323,10 @@ static struct file *file_of(struct unwind_load *load, int fd)
 		.size = (uint64_t)status.st_size,
 	};
 	slot = map_get(&load->files, &key);
-	return slot ? *slot : add_file(load, &key, fd);
+	if (!slot)
+		return add_file(load, &key, fd);
+	try_again(load, *slot, fd);
+	return *slot;
 }
 
 /* ---- processes */
@@ -354,6 +373,8 @@ static struct unwind_mapping place_of(const struct symbol_mapping *mapping, cons
 		return place;
 	if (file->moves_stacks)
 		place.flags = UNWIND_MOVES_STACKS;
+	if (file->wanted_rows)
+		place.flags |= UNWIND_WITHOUT_ROOM;
 	if (file->page_count == 0 || !bias_of(file, mapping, &bias))
 		return place;
 	place.bias = bias;
@@ -402,7 +423,7 @@ static struct file *open_and_find(struct unwind_load *load, int directory_fd, in
 static void release(struct unwind_load *load, struct process *process)
 {
 	for (uint32_t i = 0; i < process->file_count; i++)
-		process->files[i]->users--;
+		load->left += --process->files[i]->users == 0;
 	free(process->files);
 	free(process->python);
 	if (process->place.mapping_count)

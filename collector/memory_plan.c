@@ -29,14 +29,24 @@ static size_t ring_bytes(const struct config *config, size_t most)
 	return bytes;
 }
 
+/* Where programs of several languages run, their tables take 10 MB and more: up to twice their
+ * share is taken from what the ring leaves of its own. */
+static size_t table_bytes(size_t limit, size_t ring)
+{
+	size_t share = limit / 32;
+
+	return MIN(share + MIN(share, (limit / 8 - ring) / 2), (size_t)UINT32_MAX);
+}
+
 struct memory_plan memory_plan(const struct config *config)
 {
 	size_t limit = (size_t)config->memory_limit_mib * MIB;
 	size_t in_flight = (size_t)config->max_in_flight_mib * MIB;
+	size_t ring = ring_bytes(config, limit / 8);
 
 	return (struct memory_plan){
 		.limit_bytes = limit,
-		.ring_bytes = ring_bytes(config, limit / 8),
+		.ring_bytes = ring,
 		.in_flight_bytes = in_flight ? in_flight : limit / 8,
 		.correlator_bytes = limit / 2 - limit / 64,
 		.ledger_bytes = limit / 32,
@@ -45,7 +55,7 @@ struct memory_plan memory_plan(const struct config *config)
 		.name_bytes = limit / 64,
 		.thread_bytes = MIN(limit / 32, (size_t)UINT32_MAX),
 		.symbol_bytes = MIN(limit / 16, (size_t)UINT32_MAX),
-		.table_bytes = MIN(limit / 32, (size_t)UINT32_MAX),
+		.table_bytes = table_bytes(limit, ring),
 	};
 }
 

@@ -2,17 +2,21 @@
 /* Stacks as the kernel half walks them, against the compiler's unwinder in a program without frame
  * pointers. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <cmocka.h>
 
 #include "bpf/symbol_open.h"
+#include "bpf/unwind.h"
 #include "bpf/unwind_load.h"
 #include "harness.h"
 
@@ -155,11 +159,92 @@ static void without_tables_a_stack_is_its_innermost_frame(void **state)
 	harness_close(&harness);
 }
 
+/* ---- room for tables */
+
+#define FEW_ROWS 32768 /* for the C library, and for little else */
+
+static int make_map(enum bpf_map_type type, uint32_t value_bytes, uint32_t entries)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options,
+		    .map_flags = type == BPF_MAP_TYPE_ARRAY ? BPF_F_MMAPABLE : 0);
+	int fd = bpf_map_create(type, NULL, sizeof(uint32_t), value_bytes, entries, &options);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+/* Of all mappings that of one file; borrowed. */
+static struct symbol_maps only(const struct symbol_maps *all, const char *part)
+{
+	struct symbol_maps one = { 0 };
+
+	for (uint32_t i = 0; i < all->count && !one.count; i++)
+		if (strstr(all->mappings[i].path, part))
+			one = (struct symbol_maps){ .mappings = &all->mappings[i], .count = 1 };
+	assert_int_equal(one.count, 1);
+	return one;
+}
+
+static uint32_t flags_of(const struct unwind_load_fds *fds, uint32_t pid)
+{
+	struct unwind_process place;
+	struct unwind_mapping mapping;
+
+	assert_int_equal(bpf_map_lookup_elem(fds->processes, &pid, &place), 0);
+	assert_int_equal(bpf_map_lookup_elem(fds->mappings, &place.first_mapping, &mapping), 0);
+	return mapping.flags;
+}
+
+/* Two processes with the same mappings, of which each is said to have one file alone. */
+static void what_finds_no_room_says_so_and_has_it_once_others_left(void **state)
+{
+	struct unwind_load_fds fds = {
+		.rows = make_map(BPF_MAP_TYPE_ARRAY, sizeof(struct unwind_row), FEW_ROWS),
+		.pages = make_map(BPF_MAP_TYPE_ARRAY, sizeof(struct unwind_page), UNWIND_PAGES),
+		.mappings = make_map(BPF_MAP_TYPE_ARRAY, sizeof(struct unwind_mapping),
+				     UNWIND_MAPPINGS),
+		.processes = make_map(BPF_MAP_TYPE_HASH, sizeof(struct unwind_process), 16),
+	};
+	uint32_t first = (uint32_t)getpid(), second = (uint32_t)fork();
+	int directory_fd = symbol_open_process(first);
+	struct symbol_maps all = { 0 }, libc, own;
+	struct unwind_load_stats stats;
+	struct unwind_load *load;
+
+	(void)state;
+	if (second == 0) {
+		pause();
+		_exit(0);
+	}
+	assert_int_equal(symbol_maps_read(&all, directory_fd), 0);
+	libc = only(&all, "libc.so");
+	own = only(&all, "libbpf");
+	assert_int_equal(unwind_load_new(&fds, &load), 0);
+	assert_int_equal(unwind_load_process(load, first, &libc), 0);
+	assert_int_equal(flags_of(&fds, first), 0);
+	assert_int_equal(unwind_load_process(load, second, &own), 0);
+	assert_int_equal(flags_of(&fds, second), UNWIND_WITHOUT_ROOM);
+	unwind_load_stats(load, &stats);
+	assert_int_equal(stats.files_refused, 1);
+
+	unwind_load_forget(load, first);
+	assert_int_equal(unwind_load_process(load, second, &own), 0);
+	assert_int_equal(flags_of(&fds, second), 0);
+	unwind_load_stats(load, &stats);
+	assert_int_equal(stats.files_refused, 0);
+	unwind_load_free(load);
+	symbol_maps_fini(&all);
+	close(directory_fd);
+	kill((pid_t)second, SIGKILL);
+	waitpid((pid_t)second, NULL, 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_place_has_the_stack_that_it_knows),
 		cmocka_unit_test(without_tables_a_stack_is_its_innermost_frame),
+		cmocka_unit_test(what_finds_no_room_says_so_and_has_it_once_others_left),
 	};
 
 	harness_init(&harness, argc, argv);
