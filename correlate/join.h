@@ -87,10 +87,15 @@ struct wait {
 	uint32_t first_hold;
 };
 
-#define PICTURE_ROOM (4 * LEDGER_MAX_SLICES) /* before the picture is thinned out */
+#define SWEEP_MAX_LANES 1024                    /* that carry one span at the same instant */
+#define PICTURE_ROOM    (4 * LEDGER_MAX_SLICES) /* before the picture is thinned out */
 
-/* Where the arrays of a ledger grow: as large as they may become, hence one for all ledgers. */
+struct segment;
+
+/* Where the arrays of a ledger grow, and of a sweep: as large as they may become, hence one for all
+ * ledgers. */
 struct ledger_room {
+	const struct segment *active[SWEEP_MAX_LANES];
 	struct ledger_wait waits[LEDGER_MAX_WAITS];
 	struct ledger_item items[LEDGER_MAX_ITEMS];
 	struct ledger_link links[LEDGER_MAX_LINKS];

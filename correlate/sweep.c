@@ -21,25 +21,37 @@ static unsigned rank(uint8_t state)
 	return ranks[state];
 }
 
-static const struct segment *decide(const struct sweep *sweep)
+/* An instant at which both are there is the first one's. */
+static bool decides_over(const struct join *join, const struct segment *s,
+			 const struct segment *other)
+{
+	uint32_t depth, depth_other;
+
+	if (s->state != other->state)
+		return rank(s->state) > rank(other->state);
+	depth = join->nodes[s->carrier].depth;
+	depth_other = join->nodes[other->carrier].depth;
+	return depth != depth_other ? depth > depth_other : s->since_ns > other->since_ns;
+}
+
+/* Whom that instant is given to; those that have ended go. `*until_ns` is when the next one ends,
+ * if that is earlier. */
+static const struct segment *decide(struct sweep *sweep, uint64_t time, uint64_t *until_ns)
 {
 	const struct segment *best = NULL;
+	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < sweep->active_count; i++) {
 		const struct segment *s = sweep->active[i];
-		uint32_t depth = sweep->join->nodes[s->carrier].depth;
 
-		if (!best || rank(s->state) > rank(best->state)) {
-			best = s;
+		if (s->end_ns <= time)
 			continue;
-		}
-		if (s->state != best->state)
-			continue;
-		if (depth > sweep->join->nodes[best->carrier].depth ||
-		    (depth == sweep->join->nodes[best->carrier].depth &&
-		     s->since_ns > best->since_ns))
+		sweep->active[kept++] = s;
+		*until_ns = MIN(*until_ns, s->end_ns);
+		if (!best || decides_over(sweep->join, s, best))
 			best = s;
 	}
+	sweep->active_count = kept;
 	return best;
 }
 
@@ -64,9 +76,9 @@ static void add_state(struct ledger_split *split, uint8_t state, uint8_t reason,
 	}
 }
 
-static void account(struct sweep *sweep, uint64_t start, uint64_t end)
+/* `s` NULL: it is on no lane. */
+static void account(struct sweep *sweep, uint64_t start, uint64_t end, const struct segment *s)
 {
-	const struct segment *s = decide(sweep);
 	struct ledger *ledger = sweep->ledger;
 	uint64_t ns = end - start;
 	uint8_t reason;
@@ -124,17 +136,6 @@ static uint32_t first_segment(const struct join *join, uint64_t time)
 	return low;
 }
 
-static void drop_ended(struct sweep *sweep, uint64_t time)
-{
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < sweep->active_count; i++) {
-		if (sweep->active[i]->end_ns > time)
-			sweep->active[kept++] = sweep->active[i];
-	}
-	sweep->active_count = kept;
-}
-
 static const struct segment *next_of(const struct sweep *sweep, uint32_t *at)
 {
 	const struct join *join = sweep->join;
@@ -150,29 +151,41 @@ static const struct segment *next_of(const struct sweep *sweep, uint32_t *at)
 	return NULL;
 }
 
+static void take(struct sweep *sweep, const struct segment *s)
+{
+	if (sweep->active_count < SWEEP_MAX_LANES)
+		sweep->active[sweep->active_count++] = s;
+	add_cpu(sweep, s);
+}
+
+/* While a lane runs, it does not matter what others that do not are at. */
+static bool is_hidden(const struct sweep *sweep, const struct segment *s,
+		      const struct segment *best)
+{
+	return best && best->state == STATE_RUNNING && s->state != STATE_RUNNING &&
+	       sweep->active_count < SWEEP_MAX_LANES / 2;
+}
+
 static void run(struct sweep *sweep)
 {
 	uint32_t at = first_segment(sweep->join, sweep->start_ns);
-	const struct segment *next = next_of(sweep, &at);
-	uint64_t time = sweep->start_ns;
+	const struct segment *next = next_of(sweep, &at), *best;
+	uint64_t time = sweep->start_ns, until;
 
 	sweep->first_seen_ns = next ? next->start_ns : UINT64_MAX;
-	while (time < sweep->node->b_ns) {
-		uint64_t until = sweep->node->b_ns;
-
-		drop_ended(sweep, time);
-		for (; next && next->start_ns <= time; at++, next = next_of(sweep, &at)) {
-			if (sweep->active_count < SWEEP_MAX_LANES)
-				sweep->active[sweep->active_count++] = next;
-			add_cpu(sweep, next);
-		}
-		drop_ended(sweep, time);
+	for (; time < sweep->node->b_ns; time = until) {
+		until = sweep->node->b_ns;
+		for (; next && next->start_ns <= time; at++, next = next_of(sweep, &at))
+			take(sweep, next);
+		best = decide(sweep, time, &until);
+		if (best && best->state == STATE_RUNNING)
+			until = MIN(best->end_ns, sweep->node->b_ns);
+		for (; next && next->start_ns < until && is_hidden(sweep, next, best);
+		     at++, next = next_of(sweep, &at))
+			take(sweep, next);
 		if (next)
 			until = MIN(until, next->start_ns);
-		for (uint32_t i = 0; i < sweep->active_count; i++)
-			until = MIN(until, sweep->active[i]->end_ns);
-		account(sweep, time, until);
-		time = until;
+		account(sweep, time, until, best);
 	}
 }
 
@@ -338,7 +351,11 @@ void sweep_node(struct join *join, int32_t index, struct ledger_room *room,
 		struct ledger *out_ledger)
 {
 	const struct node *node = &join->nodes[index];
-	struct sweep sweep = { .join = join, .ledger = out_ledger, .node = node, .index = index };
+	struct sweep sweep = { .join = join,
+			       .ledger = out_ledger,
+			       .node = node,
+			       .index = index,
+			       .active = room->active };
 
 	begin(&sweep);
 	if (out_ledger->none_cause)

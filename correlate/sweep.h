@@ -4,8 +4,6 @@
 
 #include "correlate/join.h"
 
-#define SWEEP_MAX_LANES 1024 /* that carry one span at the same instant */
-
 /* Nodes by start, in the join's arena. */
 struct sweep_list {
 	int32_t *nodes;
@@ -17,7 +15,7 @@ struct sweep {
 	struct ledger *ledger;
 	const struct node *node;
 	int32_t index;
-	const struct segment *active[SWEEP_MAX_LANES];
+	const struct segment **active; /* room for SWEEP_MAX_LANES */
 	uint32_t active_count;
 	uint64_t first_seen_ns;
 	uint64_t wait_seen_ns;             /* start of the wait counted last */
