@@ -350,20 +350,23 @@ void join_fini(struct join *join)
 	arena_fini(&join->arena);
 }
 
-bool join_grow(void **array, uint32_t count, uint32_t *cap, size_t item_bytes)
+bool join_reserve(void **array, uint32_t count, uint32_t *cap, size_t item_bytes)
 {
-	uint32_t bigger;
 	void *moved;
 
-	if (count < *cap)
+	if (count <= *cap)
 		return true;
-	bigger = *cap ? 2 * *cap : 16;
-	moved = realloc(*array, bigger * item_bytes);
+	moved = realloc(*array, count * item_bytes);
 	if (!moved)
 		return false;
 	*array = moved;
-	*cap = bigger;
+	*cap = count;
 	return true;
+}
+
+bool join_grow(void **array, uint32_t count, uint32_t *cap, size_t item_bytes)
+{
+	return count < *cap || join_reserve(array, *cap ? 2 * *cap : 16, cap, item_bytes);
 }
 
 bool join_takes_turns(const struct join *join, const struct process *process)

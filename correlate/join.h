@@ -190,7 +190,8 @@ bool join_takes_turns(const struct join *join, const struct process *process);
  * trace it might be a task that was put aside.) */
 bool join_is_pinned(const struct join *join, const struct process *process,
 		    const struct slice *slice);
-/* Makes room for one more item. false: out of memory. */
+/* Makes room for so many items, or for one more. false: out of memory. */
+bool join_reserve(void **array, uint32_t count, uint32_t *cap, size_t item_bytes);
 bool join_grow(void **array, uint32_t count, uint32_t *cap, size_t item_bytes);
 struct wait *join_add_wait(struct join *join, int32_t *out_index);
 struct segment *join_add_segment(struct join *join);

@@ -6,6 +6,7 @@
 #include "correlate/join.h"
 
 #define SEEN_MARGIN_NS (50 * NS_PER_MS)
+#define MOST_RESERVED  1024
 #define SLICES_BEYOND  3 /* the trace's end: they tell of the clock then */
 
 /* A tick that found the tag being written tells nothing: the slice is taken as if it had not come.
@@ -90,6 +91,19 @@ static const struct slice *seek_lane(const struct lane *lane, uint64_t begin_ns,
 	return timeline_next(cursor);
 }
 
+/* Room for what the chunks hold from there on, as long as the trace lasts: so that a long lane does
+ * not move as it grows. */
+static bool reserve(const struct join *join, struct lane *lane, const struct timeline_chunk *chunk)
+{
+	uint32_t count = 2;
+
+	for (; chunk && chunk->first_ns <= join->to_ns && count < MOST_RESERVED;
+	     chunk = chunk->newer)
+		count += chunk->count;
+	return join_reserve((void **)&lane->slices, MIN(count, MOST_RESERVED), &lane->cap,
+			    sizeof(*lane->slices));
+}
+
 static bool unpack_lane(const struct join *join, struct lane *lane)
 {
 	const struct timeline *timeline = &lane->thread->timeline;
@@ -99,6 +113,8 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 	const struct slice *slice = seek_lane(lane, begin, margin, &cursor);
 	unsigned beyond = 0;
 
+	if (!reserve(join, lane, cursor.chunk))
+		return false;
 	if (cursor.chunk == timeline->oldest && timeline->before.slice.out_ns &&
 	    !add_slice(lane, &timeline->before.slice, 0, 0))
 		return false;

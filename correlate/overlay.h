@@ -66,8 +66,8 @@ static inline int32_t overlay_only(struct join *join, const struct process *proc
 	return overlay_ask_only(join, process, from_ns, to_ns);
 }
 
-/* A slice on a CPU that needs no cutting: one tag all along, of the only span that is open. false:
- * it is another, and nothing was done. */
+/* A slice on a CPU that needs no cutting: one tag, or none, all along while one span is open.
+ * false: it is another, and nothing was done. */
 bool overlay_plain(struct join *join, const struct lane *lane, const struct slice *before,
 		   const struct slice *slice);
 /* Of what it ran: where a tick found it, or who took its CPU. */

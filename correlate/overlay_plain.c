@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ordinary slice, of which nothing is in doubt: most are such, and take the short way. */
+/* The ordinary slice, with nothing to weigh: one tag all along, and one span open. Most are such,
+ * and take the short way; what comes out is the same. */
 #include <stdlib.h>
 
 #include "collector/base/macros.h"
@@ -72,34 +73,58 @@ uint64_t overlay_stack_of(const struct slice *slice)
 
 static bool is_plain(const struct lane *lane, const struct slice *before, const struct slice *slice)
 {
-	return slice->tag_in == slice->tag_out &&
+	const struct stint *stint = &lane->stints[slice->stint];
+
+	return slice->tag_in == slice->tag_out && !lane->company_count &&
 	       !(slice->flags & (EVENT_TOLD | EVENT_TAG_OUT_UNKNOWN | EVENT_IN_LOST)) &&
-	       !(before && before->flags & EVENT_TAG_OUT_UNKNOWN) && !lane->takes_turns &&
-	       !lane->company_count;
+	       !(before && before->flags & EVENT_TAG_OUT_UNKNOWN) && stint->in_ns == slice->in_ns &&
+	       stint->out_ns == slice->out_ns;
+}
+
+/* One that showed nothing: a span that the thread carried before and after it is in doubt, for it
+ * may have come back to it in between. */
+static bool doubt_idle(struct join *join, const struct lane *lane, const struct slice *slice)
+{
+	int32_t only = overlay_only(join, lane->process, slice->in_ns, slice->out_ns);
+	const struct node *node = only < 0 ? NULL : &join->nodes[only];
+	const struct sighting *seen;
+	uint64_t cpu_ns;
+
+	if (!node || node->cut_ns || node->a_ns >= slice->in_ns || node->b_ns <= slice->out_ns)
+		return false;
+	seen = join_sighting(join, only, lane->thread);
+	if (!seen || seen->first_ns >= slice->out_ns || seen->last_ns <= slice->in_ns)
+		return false;
+	cpu_ns = stint_cpu_between(&lane->stints[slice->stint], slice->in_ns, slice->out_ns);
+	overlay_doubt(join, only, -1, MAX(slice->out_ns - slice->in_ns, cpu_ns));
+	return true;
 }
 
 bool overlay_plain(struct join *join, const struct lane *lane, const struct slice *before,
 		   const struct slice *slice)
 {
-	const struct stint *stint = &lane->stints[slice->stint];
 	const struct meaning *meaning = join->meaning;
 	int32_t owner;
 
-	if (!is_plain(lane, before, slice) || stint->in_ns != slice->in_ns ||
-	    stint->out_ns != slice->out_ns)
+	if (!is_plain(lane, before, slice))
 		return false;
+	if (tag_is_none(slice->tag_in))
+		return doubt_idle(join, lane, slice);
 	owner = overlay_meaning(join, lane, slice->tag_in, slice->in_ns);
 	if (owner < 0 || meaning->tag != slice->tag_in || meaning->thread != lane->thread ||
 	    !meaning->is_seen ||
 	    overlay_only(join, lane->process, slice->in_ns, slice->out_ns) != owner)
 		return false;
+	if (lane->takes_turns) /* another trace may have had one that no tag tells of */
+		overlay_doubt(join, owner, -1, slice->out_ns - slice->in_ns);
 	overlay_emit(join,
 		     &(struct segment){
 			     .state = STATE_RUNNING,
 			     .thread = lane->thread,
 			     .since_ns = slice->in_ns,
 			     .stack = overlay_stack_of(slice),
-			     .cpu_ns = stint_cpu_between(stint, slice->in_ns, slice->out_ns),
+			     .cpu_ns = stint_cpu_between(&lane->stints[slice->stint], slice->in_ns,
+							 slice->out_ns),
 			     .wait = -1,
 		     },
 		     slice->in_ns, slice->out_ns, owner);

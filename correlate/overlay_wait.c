@@ -37,6 +37,20 @@ static void doubt_wait(struct join *join, const struct lane *lane, uint64_t star
 	}
 }
 
+/* No other span is open than the one that owns the wait; or, if none does, than one that the thread
+ * carried before and after it. */
+static bool is_clear(struct join *join, const struct lane *lane, uint64_t start, uint64_t end,
+		     int32_t owner)
+{
+	int32_t only = overlay_only(join, lane->process, start, end);
+	const struct sighting *seen;
+
+	if (only < 0 || owner >= 0)
+		return only >= 0 && only == owner;
+	seen = join_sighting(join, only, lane->thread);
+	return seen && seen->first_ns < end && seen->last_ns > start;
+}
+
 void overlay_wait_emit(struct join *join, const struct lane *lane, const struct slice *before,
 		       const struct slice *after, uint64_t until)
 {
@@ -57,8 +71,7 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 	if (after && (after->flags & EVENT_THROTTLED))
 		like.why = WHY_THROTTLED;
 	if (!(before->flags & EVENT_TOLD) &&
-	    (owner < 0 || before->flags & EVENT_TAG_OUT_UNKNOWN ||
-	     overlay_only(join, lane->process, start, until) != owner))
+	    (before->flags & EVENT_TAG_OUT_UNKNOWN || !is_clear(join, lane, start, until, owner)))
 		doubt_wait(join, lane, start, until, owner, before->flags & EVENT_TAG_OUT_UNKNOWN);
 	if (owner < 0)
 		return;
