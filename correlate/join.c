@@ -332,6 +332,8 @@ void join_learn(struct join *join)
 		if (node->sightings >= 0)
 			relearn_owner(join->model, node->span->resource_key, node->process);
 	}
+	for (uint32_t i = 0; i < join->lane_count && join->turns == TURNS_SEEN; i++)
+		turns_recount(join->model, join->lanes[i]->process);
 	join->trace->lesson = join->model->lesson;
 	company_note(join);
 }

@@ -133,6 +133,8 @@ struct calm {
 	int32_t only; /* the node of that process that is open then; -1: none, or several */
 };
 
+enum join_turns { TURNS_NOT_ASKED = 0, TURNS_NOT_SEEN, TURNS_SEEN };
+
 struct join {
 	struct model *model;
 	struct trace *trace;
@@ -159,6 +161,7 @@ struct join {
 	uint64_t from_ns, to_ns; /* of all nodes */
 	uint64_t cut_ns;         /* of any node, at most */
 	bool out_of_memory;
+	uint8_t turns;   /* enum join_turns: of interleave.c */
 	bool is_guessed; /* whose spans they are, of some */
 };
 
@@ -186,6 +189,8 @@ uint64_t lane_lost_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
 uint64_t lane_ran_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns);
 /* A thread of it put spans aside, at about that time. */
 bool join_takes_turns(const struct join *join, const struct process *process);
+/* interleave.c: or one put a span of this trace aside for another one of it, and came back. */
+bool join_has_turns(struct join *join);
 /* One tag of another trace at both ends, and nobody in the process puts spans aside. (Of the same
  * trace it might be a task that was put aside.) */
 bool join_is_pinned(const struct join *join, const struct process *process,

@@ -52,6 +52,7 @@ struct process {
 	uint64_t resumed_ns;        /* of the first one after the newest gap */
 	uint64_t gone_ns;
 	struct turns_period turns; /* of any of its threads */
+	uint32_t sightings;        /* spans seen on threads since the last turn that was seen */
 	struct turns_period blind; /* of blind.c; to 0: never */
 	uint64_t lesson;           /* the last one of relearn.c; it concerns traces ... */
 	uint64_t lesson_from_ns;   /* ... that were seen here since then */
@@ -302,6 +303,12 @@ static inline bool turns_may_show(const struct turns *turns, const struct observ
 	return known->last_ns < MAX(turns->other_ns, turns->idle_ns);
 }
 bool turns_taken(const struct turns_period *period, uint64_t from_ns, uint64_t to_ns);
+
+/* Another span was seen on a thread of it; or one came back to a span. */
+void turns_count(struct model *model, struct process *process);
+void turns_recount(struct model *model, struct process *process);
+/* So many were seen that, did its threads put spans aside, it would have shown. */
+bool turns_are_none(const struct process *process);
 
 /* observation.c: which threads carried which spans. add: false: out of memory. */
 void observations_init(struct model *model);

@@ -6,13 +6,21 @@
  * thread of the process could have carried any of it, that is proof; else the likeliest is taken
  * and the span is `inferred` (DESIGN 4, rule 6). */
 #include "collector/base/macros.h"
-#include "correlate/join.h"
+#include "correlate/overlay.h"
 
 #define PLACE_MAX_THREADS 512
 #define PLACE_MAX_COMPANY 512
 
+#define PLACE_MAX_LANES 16
+
 struct candidates {
-	bool takes_busy; /* ... ones too: an event loop may come to it between two others' turns */
+	struct lane *lanes[PLACE_MAX_LANES]; /* that ran at both edges; more are not remembered */
+	uint32_t lane_count;
+	bool is_many;           /* there were more */
+	const int32_t *company; /* nodes that overlap it */
+	uint32_t company_count;
+	bool takes_turns; /* a thread may carry two that are not each other's ancestors, in turns */
+	bool takes_busy;  /* ... ones too: an event loop may come to it between two others' turns */
 	struct lane *best;
 	bool best_is_whole; /* nothing that was seen between its edges speaks against it */
 	bool best_is_seen;  /* ... and descendants were: as good as seen itself */
@@ -44,6 +52,36 @@ static bool is_busy_elsewhere(const struct join *join, const struct slice *slice
 	       !node_is_below(join, owner, index);
 }
 
+/* All that was seen of it was seen on that thread. */
+static bool is_only_on(const struct join *join, int32_t index, const struct thread *thread)
+{
+	int32_t first = join->nodes[index].sightings;
+
+	return join->sightings[first].thread == thread && join->sightings[first].next < 0;
+}
+
+static bool is_related(const struct join *join, int32_t a, int32_t b)
+{
+	return node_is_below(join, a, b) || node_is_below(join, b, a);
+}
+
+/* The thread has another span of the trace meanwhile, above or below which this one is not: where
+ * nobody puts spans aside, it cannot have both. `is_sure`: it has that one for certain. */
+static bool is_occupied(const struct join *join, const struct candidates *candidates,
+			const struct lane *lane, int32_t index, bool is_sure)
+{
+	for (uint32_t i = 0; !candidates->takes_turns && i < candidates->company_count; i++) {
+		int32_t other = candidates->company[i];
+		const struct node *node = &join->nodes[other];
+		bool is_placed = node->placed == lane && !(is_sure && node->inferred);
+
+		if (!is_related(join, index, other) &&
+		    (node->sightings >= 0 ? is_only_on(join, other, lane->thread) : is_placed))
+			return true;
+	}
+	return false;
+}
+
 /* Between the slices of its edges the thread showed nothing but descendants. */
 static bool is_unbroken(const struct join *join, const struct slice *first,
 			const struct slice *last, int32_t index)
@@ -53,6 +91,17 @@ static bool is_unbroken(const struct join *join, const struct slice *first,
 			return false;
 	}
 	return true;
+}
+
+static void note_lane(struct candidates *candidates, struct lane *lane)
+{
+	for (uint32_t i = 0; i < candidates->lane_count; i++) {
+		if (candidates->lanes[i] == lane)
+			return;
+	}
+	candidates->is_many |= candidates->lane_count == PLACE_MAX_LANES;
+	if (!candidates->is_many)
+		candidates->lanes[candidates->lane_count++] = lane;
 }
 
 static void consider(struct join *join, struct candidates *candidates, struct thread *thread,
@@ -70,6 +119,9 @@ static void consider(struct join *join, struct candidates *candidates, struct th
 				 node->cut_ns);
 	if (!first || !last || (!candidates->takes_busy && is_busy_elsewhere(join, first, index)))
 		return;
+	if (is_occupied(join, candidates, lane, index, false))
+		return;
+	note_lane(candidates, lane);
 	is_whole = is_unbroken(join, first, last, index);
 	is_seen = is_whole && first != last;
 	candidates->has_rival |= candidates->best && candidates->best != lane && is_whole &&
@@ -151,7 +203,8 @@ static bool is_proved(struct join *join, const struct candidates *candidates, in
 		    (t->dead && t->last_out_ns < join->nodes[index].a_ns))
 			continue;
 		lane = ++looked_at > PLACE_MAX_THREADS ? NULL : join_lane(join, t);
-		if (!lane || !cannot_have_carried(join, lane, index, candidates->takes_busy))
+		if (!lane || (!cannot_have_carried(join, lane, index, candidates->takes_busy) &&
+			      !is_occupied(join, candidates, lane, index, true)))
 			return false;
 	}
 	return true;
@@ -186,39 +239,107 @@ static uint64_t ran_ns(struct join *join, const struct process *process, uint64_
 	return ran;
 }
 
-/* Its lane is its ancestors' too; and any other span of that time may have been put aside for it,
- * as far as somebody ran. */
-static void doubt_company(struct join *join, int32_t index)
+/* Any other span of that time may have been put aside for it, as far as somebody ran. */
+static void doubt_company(struct join *join, const struct candidates *candidates, int32_t index,
+			  uint64_t ran)
 {
 	const struct node *node = &join->nodes[index];
-	uint64_t ran = ran_ns(join, node->process, node->a_ns, node->b_ns);
-	int32_t found[PLACE_MAX_COMPANY];
-	uint32_t count = join_overlapping(join, node->process, node->a_ns, node->b_ns, found,
-					  PLACE_MAX_COMPANY);
 
-	for (uint32_t i = 0; i < count; i++) {
-		struct node *other = &join->nodes[found[i]];
+	for (uint32_t i = 0; i < candidates->company_count; i++) {
+		struct node *other = &join->nodes[candidates->company[i]];
 		uint64_t common = MIN(node->b_ns, other->b_ns) - MAX(node->a_ns, other->a_ns);
 
-		if (!node_is_below(join, found[i], index))
+		if (!node_is_below(join, candidates->company[i], index))
 			other->uncertain_ns += MIN(common, ran);
 	}
-	join->nodes[index].uncertain_ns += MIN(node->b_ns - node->a_ns, ran);
+}
+
+/* How far another's figures depend on which of the candidates had it: each of them ran all the
+ * time, so by no more than their CPU clocks differ; unless one of them worked for the other one by
+ * its tags, anyway. */
+static uint64_t matters_ns(const struct join *join, const struct candidates *candidates,
+			   int32_t index, int32_t other)
+{
+	const struct node *node = &join->nodes[index];
+	uint64_t least = UINT64_MAX, most = 0, doubt = 0;
+
+	for (uint32_t i = 0; i < candidates->lane_count; i++) {
+		const struct lane *lane = candidates->lanes[i];
+		const struct slice *slice = lane_on_cpu_about(lane, node->a_ns, node->cut_ns);
+		const struct stint *stint = &lane->stints[slice->stint];
+		uint64_t cpu = stint_cpu_between(stint, node->a_ns, node->b_ns);
+		int32_t in = overlay_meaning(join, lane, slice->tag_in, slice->in_ns);
+		int32_t out = overlay_meaning(join, lane, slice->tag_out, slice->out_ns);
+
+		if ((in >= 0 && node_is_below(join, in, other)) ||
+		    (out >= 0 && node_is_below(join, out, other)))
+			return UINT64_MAX;
+		doubt = MAX(doubt, stint->doubt_ns);
+		least = MIN(least, cpu);
+		most = MAX(most, cpu);
+	}
+	return most - MIN(least, most) + doubt;
+}
+
+/* Nobody puts spans aside: who had it had none that it is not above or below. */
+static void doubt_ancestors(struct join *join, const struct candidates *candidates, int32_t index,
+			    uint64_t ran)
+{
+	for (int32_t up = join->nodes[index].parent; up >= 0; up = join->nodes[up].parent) {
+		const struct node *node = &join->nodes[index];
+		struct node *above = &join->nodes[up];
+		uint64_t from = MAX(node->a_ns, above->a_ns), to = MIN(node->b_ns, above->b_ns);
+		uint64_t common = to - MIN(from, to);
+
+		above->uncertain_ns +=
+			MIN(MIN(common, ran), matters_ns(join, candidates, index, up));
+	}
+}
+
+static void doubt(struct join *join, const struct candidates *candidates, int32_t index)
+{
+	struct node *node = &join->nodes[index];
+	uint64_t ran = ran_ns(join, node->process, node->a_ns, node->b_ns);
+
+	node->uncertain_ns += MIN(node->b_ns - node->a_ns, ran);
+	if (candidates->takes_turns || candidates->is_many || !candidates->lane_count)
+		doubt_company(join, candidates, index, ran);
+	else
+		doubt_ancestors(join, candidates, index, ran);
+}
+
+/* First the thread that its parent had; then any. If all that could have had it have something
+ * else, somebody takes turns after all. */
+static void find_candidates(struct join *join, struct candidates *candidates, int32_t index)
+{
+	consider_parents_threads(join, candidates, index);
+	if (!candidates->best || !candidates->takes_turns)
+		consider_all_threads(join, candidates, index);
+	if (candidates->best)
+		return;
+	candidates->takes_turns = true;
+	consider_parents_threads(join, candidates, index);
+	if (!candidates->best)
+		consider_all_threads(join, candidates, index);
+	if (candidates->best)
+		return;
+	candidates->takes_busy = true;
+	consider_all_threads(join, candidates, index);
 }
 
 static void place(struct join *join, int32_t index)
 {
-	struct candidates candidates = { 0 };
 	struct node *node = &join->nodes[index];
+	int32_t company[PLACE_MAX_COMPANY];
+	struct candidates candidates = { .company = company };
 	struct lane *claimed;
 
-	consider_parents_threads(join, &candidates, index);
-	if (!candidates.best)
-		consider_all_threads(join, &candidates, index);
-	if (!candidates.best) {
-		candidates.takes_busy = true;
-		consider_all_threads(join, &candidates, index);
-	}
+	candidates.company_count = join_overlapping(join, node->process, node->a_ns, node->b_ns,
+						    company, PLACE_MAX_COMPANY);
+	candidates.takes_turns = candidates.company_count == PLACE_MAX_COMPANY ||
+				 join_takes_turns(join, node->process) ||
+				 !turns_are_none(node->process) || join_has_turns(join);
+	find_candidates(join, &candidates, index);
 	node->placed = candidates.best;
 	if ((candidates.best_is_seen && !candidates.has_rival) ||
 	    (candidates.best_is_whole && is_proved(join, &candidates, index)))
@@ -227,7 +348,7 @@ static void place(struct join *join, int32_t index)
 	claimed = claimed_lane(join, index);
 	if (claimed)
 		node->placed = claimed;
-	doubt_company(join, index);
+	doubt(join, &candidates, index);
 }
 
 static void place_under(struct join *join, uint32_t depth, bool *more)

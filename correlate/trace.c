@@ -87,8 +87,10 @@ struct observation *trace_observe(struct model *model, struct thread *thread,
 	trace->observed_ns = MAX(trace->observed_ns, time_ns);
 	o = trace_observation(model, trace, thread, tag->span_id);
 	turns_show(model, thread, tag, o, time_ns);
-	if (!o)
+	if (!o) {
 		o = observe_anew(model, trace, thread, tag, time_ns);
+		turns_count(model, thread->process);
+	}
 	if (!o)
 		return NULL;
 	o->last_ns = MAX(o->last_ns, time_ns);

@@ -10,7 +10,8 @@
 #include "collector/base/macros.h"
 #include "correlate/model.h"
 
-#define TURNS_HOLD_NS TRACE_HOLD_NS
+#define TURNS_HOLD_NS    TRACE_HOLD_NS
+#define ENOUGH_SIGHTINGS 200 /* an event loop shows a turn among the first tens */
 
 bool turns_taken(const struct turns_period *period, uint64_t from_ns, uint64_t to_ns)
 {
@@ -28,10 +29,29 @@ static bool extend(struct turns_period *period, uint64_t time_ns)
 	return is_new;
 }
 
+bool turns_are_none(const struct process *process)
+{
+	return process->sightings >= ENOUGH_SIGHTINGS;
+}
+
+void turns_count(struct model *model, struct process *process)
+{
+	if (process->sightings < ENOUGH_SIGHTINGS && ++process->sightings == ENOUGH_SIGHTINGS)
+		relearn_process(model, process, process->first_ns);
+}
+
+void turns_recount(struct model *model, struct process *process)
+{
+	if (turns_are_none(process))
+		relearn_process(model, process, process->first_ns);
+	process->sightings = 0;
+}
+
 static void note(struct model *model, struct thread *thread, uint64_t time_ns)
 {
 	bool is_new = extend(&thread->turns.period, time_ns);
 
+	thread->process->sightings = 0;
 	is_new |= extend(&thread->process->turns, time_ns);
 	if (is_new)
 		relearn_process(model, thread->process, time_ns - MIN(time_ns, TURNS_HOLD_NS));

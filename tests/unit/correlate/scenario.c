@@ -383,13 +383,19 @@ static void one_request(struct schedule *s, const uint32_t *threads, unsigned co
 		scenario_unexported(s, thread);
 		break;
 	case 6:
-		scenario_event_loop(s, thread);
+		if (s->knobs.has_no_turns)
+			scenario_fan_out(s, threads, count);
+		else
+			scenario_event_loop(s, thread);
 		break;
 	case 7:
 		scenario_idle(s, thread);
 		break;
 	case 8:
-		scenario_traces_in_turns(s, thread);
+		if (s->knobs.has_no_turns)
+			scenario_fan_out(s, threads, count);
+		else
+			scenario_traces_in_turns(s, thread);
 		break;
 	default:
 		scenario_nested(s, thread, (unsigned)rng_between(&s->rng, 1, 5));

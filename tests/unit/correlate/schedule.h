@@ -172,6 +172,7 @@ struct schedule_knobs {
 	bool tells_clock;  /* ticks read both clocks */
 	bool is_exact;     /* threads of the services tell each change of their tag */
 	bool has_forks;    /* they fork within spans */
+	bool has_no_turns; /* and never put a span aside for another one */
 };
 
 struct schedule {

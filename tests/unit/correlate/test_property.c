@@ -184,6 +184,41 @@ static void forks_make_no_lie(void **state)
 	for_seeds(80, check_forks);
 }
 
+static unsigned check_long(uint64_t seed, bool has_turns)
+{
+	const struct schedule_knobs knobs = {
+		.cpus = 3,
+		.has_lag = seed & 1,
+		.has_steal = seed & 2,
+		.has_delay = seed & 4,
+		.tells_stolen = true,
+		.tells_clock = seed & 8,
+		.has_no_turns = !has_turns,
+	};
+	struct schedule *s = schedule_new(seed, &knobs);
+
+	scenario_random(s, 200);
+	schedule_run(s);
+	return check_play(s, &in_time);
+}
+
+static unsigned check_long_pool(uint64_t seed)
+{
+	return check_long(seed, false);
+}
+
+static unsigned check_long_loops(uint64_t seed)
+{
+	return check_long(seed, true);
+}
+
+static void who_has_never_taken_turns_is_not_believed_too_much(void **state)
+{
+	(void)state;
+	for_seeds(20, check_long_pool);
+	for_seeds(20, check_long_loops);
+}
+
 static void no_vouched_figure_is_further_off_than_admitted(void **state)
 {
 	(void)state;
@@ -599,6 +634,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(exact_mode_does_not_lie),
 		cmocka_unit_test(exact_mode_does_not_lie_when_folded),
 		cmocka_unit_test(forks_make_no_lie),
+		cmocka_unit_test(who_has_never_taken_turns_is_not_believed_too_much),
 		cmocka_unit_test(the_same_inputs_give_the_same_bytes),
 		cmocka_unit_test(the_order_in_which_spans_come_does_not_matter),
 		cmocka_unit_test(a_late_root_revises_to_what_it_would_have_been),
