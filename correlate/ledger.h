@@ -132,8 +132,8 @@ struct ledger_slice {
 };
 
 /* Code found on a CPU by ticks, or when the CPU was taken away: the running time of the slices that
- * ended so. What ended otherwise stands behind STACK_NOT_TAKEN, so that they add up to running_ns.
- */
+ * ended so, and of those before and after them without a wait in between. The rest stands behind
+ * STACK_NOT_TAKEN, so that they add up to running_ns. */
 struct ledger_stack {
 	uint64_t stack; /* an id, or enum event_no_stack */
 	uint64_t ns;

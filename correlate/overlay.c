@@ -278,7 +278,7 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 		.state = STATE_RUNNING,
 		.thread = cut->lane->thread,
 		.since_ns = cut->slice->in_ns,
-		.stack = overlay_stack_of(cut->slice),
+		.stack = overlay_stack_of(cut->lane, cut->slice),
 		.wait = -1,
 	};
 	uint64_t cpu = stint_cpu_until(cut->stint, end), ns;

@@ -70,8 +70,10 @@ static inline int32_t overlay_only(struct join *join, const struct process *proc
  * false: it is another, and nothing was done. */
 bool overlay_plain(struct join *join, const struct lane *lane, const struct slice *before,
 		   const struct slice *slice);
-/* Of what it ran: where a tick found it, or who took its CPU. */
-uint64_t overlay_stack_of(const struct slice *slice);
+/* Of what it ran: where a tick found it, or who took its CPU; where nobody did, the look nearest to
+ * it that found the thread at work with the same tag, with no wait in between. 0: none. `slice` is
+ * the lane's. */
+uint64_t overlay_stack_of(const struct lane *lane, const struct slice *slice);
 
 /* overlay_told.c, for slices with EVENT_TOLD, of a span that the thread was seen with. */
 enum confidence told_trust(const struct join *join, const struct lane *lane,

@@ -6,6 +6,8 @@
 #include "collector/base/macros.h"
 #include "correlate/overlay.h"
 
+#define STACK_REACH 8 /* slices to either side, in which a look at the thread is sought */
+
 static int by_value(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -64,11 +66,44 @@ int32_t overlay_ask_only(struct join *join, const struct process *process, uint6
 	return to_ns <= calm->to_ns ? calm->only : -1;
 }
 
-uint64_t overlay_stack_of(const struct slice *slice)
+/* Where its end was looked at. */
+static uint64_t stack_told(const struct slice *slice)
 {
 	bool is_told = slice->flags & (EVENT_TICK | EVENT_PREEMPTED);
 
-	return is_told && !(slice->flags & SLICE_CHANGE) ? slice->stack : 0;
+	return is_told && !(slice->flags & SLICE_CHANGE) && slice->stack >= STACK_FIRST_ID
+		       ? slice->stack
+		       : 0;
+}
+
+/* Did the thread go on from one to the other, with nothing but a CPU to wait for and in one span?
+ */
+static bool goes_on(const struct slice *slice, const struct slice *after)
+{
+	return !slice->state && !after->gap && tag_eq(slice->tag_out, after->tag_in);
+}
+
+uint64_t overlay_stack_of(const struct lane *lane, const struct slice *slice)
+{
+	const struct slice *first = lane->slices, *end = lane->slices + lane->count, *at = slice;
+	uint64_t stack = stack_told(slice);
+
+	if (stack || !tag_eq(slice->tag_in, slice->tag_out))
+		return stack;
+	for (unsigned i = 0; i < STACK_REACH && !stack && at > first && goes_on(at - 1, at); i++) {
+		stack = stack_told(--at);
+		if (!tag_eq(at->tag_in, at->tag_out))
+			break;
+	}
+	at = slice;
+	for (unsigned i = 0; i < STACK_REACH && !stack && at + 1 < end && goes_on(at, at + 1);
+	     i++) {
+		at++;
+		if (!tag_eq(at->tag_in, at->tag_out))
+			break;
+		stack = stack_told(at);
+	}
+	return stack;
 }
 
 static bool is_plain(const struct lane *lane, const struct slice *before, const struct slice *slice)
@@ -122,7 +157,7 @@ bool overlay_plain(struct join *join, const struct lane *lane, const struct slic
 			     .state = STATE_RUNNING,
 			     .thread = lane->thread,
 			     .since_ns = slice->in_ns,
-			     .stack = overlay_stack_of(slice),
+			     .stack = overlay_stack_of(lane, slice),
 			     .cpu_ns = stint_cpu_between(&lane->stints[slice->stint], slice->in_ns,
 							 slice->out_ns),
 			     .wait = -1,
