@@ -143,7 +143,7 @@ enum event_target_kind {
 	TARGET_PIPE = 5,   /* id: inode */
 	TARGET_FILE = 6,   /* id: inode; aux: device; name: end of its name */
 	TARGET_CHAR = 7,   /* tty and the like; id: inode */
-	TARGET_ANON = 8,   /* eventfd, epoll, timerfd ...; id: 0 */
+	TARGET_ANON = 8,   /* eventfd, epoll, timerfd ...; id: 0; name: the kernel's, if told */
 	TARGET_SOCKET = 9, /* another family */
 	TARGET_CHILD = 10, /* id: pid as its parent counts; 0: any child */
 	TARGET_FUTEX_SHARED =
@@ -151,6 +151,11 @@ enum event_target_kind {
 		       address[0..7]: inode, [8..11]: device; aux: as for TARGET_FUTEX */
 };
 #define TARGET_NAME_BYTES 16 /* NUL terminated; of a longer name its end */
+
+/* Names of TARGET_ANON: the kernel's own, and one for polls of no descriptor. */
+#define TARGET_TIMERFD  "[timerfd]"
+#define TARGET_SIGNALFD "[signalfd]"
+#define TARGET_TIME     "[time]"
 
 struct event_target {
 	__u8 kind; /* enum event_target_kind */

@@ -17,6 +17,7 @@ enum target_syscall {
 	SYS_FUTEX = 202,
 	SYS_EPOLL_WAIT = 232,
 	SYS_WAITID = 247,
+	SYS_PSELECT6 = 270,
 	SYS_PPOLL = 271,
 	SYS_EPOLL_PWAIT = 281,
 	SYS_ACCEPT4 = 288,
@@ -223,13 +224,12 @@ static __always_inline void target_file(void *file, struct event_target *target)
 		bool anon = FIELD(struct super_block, filesystem, s_magic) == FILE_ANON_MAGIC;
 
 		target->kind = anon ? TARGET_ANON : TARGET_FILE;
-		if (anon) {
-			target->id = 0;
-			return;
-		}
 		struct dentry *entry = FIELD(struct file, file, f_path.dentry);
 
-		target->aux = FIELD(struct super_block, filesystem, s_dev);
+		if (anon)
+			target->id = 0;
+		else
+			target->aux = FIELD(struct super_block, filesystem, s_dev);
 		target_name(FIELD(struct dentry, entry, d_name.name),
 			    FIELD(struct dentry, entry, d_name.len), target);
 	}
@@ -251,13 +251,23 @@ static __always_inline void target_fd(struct task_struct *task, __u32 fd,
 		target_file(file, target);
 }
 
+/* poll and select of no descriptor at all: a way to sleep. */
+static __always_inline void target_time(struct event_target *target)
+{
+	target->kind = TARGET_ANON;
+	__builtin_memcpy(target->name, TARGET_TIME, sizeof(TARGET_TIME));
+}
+
 /* poll and ppoll of one descriptor: how libpq waits for its server. */
 static __always_inline void target_poll(struct task_struct *task, void *registers,
 					struct event_target *target)
 {
+	__u32 count = FIELD(struct pt_regs, registers, si);
 	__s32 fd = -1;
 
-	if (FIELD(struct pt_regs, registers, si) != 1)
+	if (!count)
+		target_time(target);
+	if (count != 1)
 		return;
 	if (!bpf_probe_read_user(&fd, sizeof(fd), (void *)FIELD(struct pt_regs, registers, di)) &&
 	    fd >= 0)
@@ -275,6 +285,9 @@ static __always_inline bool target_of(struct task_struct *task, void *registers,
 		target_fd(task, (__u32)FIELD(struct pt_regs, registers, di), target);
 	else if (syscall == SYS_POLL || syscall == SYS_PPOLL)
 		target_poll(task, registers, target);
+	else if ((syscall == SYS_SELECT || syscall == SYS_PSELECT6) &&
+		 !FIELD(struct pt_regs, registers, di))
+		target_time(target);
 	else if (syscall == SYS_EPOLL_WAIT || syscall == SYS_EPOLL_PWAIT ||
 		 syscall == SYS_EPOLL_PWAIT2)
 		target->kind = TARGET_ANON;

@@ -154,15 +154,34 @@ static void put_inet6(const struct event_target *target, struct buf *out)
 	put_peer(AF_INET, &inet4, out);
 }
 
-/* "NAME (inode)", as far as the kernel knows them; a name is whatever somebody called it. */
+/* A name is whatever somebody called it. */
+static void put_text(const char *name, size_t bytes, struct buf *out)
+{
+	for (size_t i = 0; i < bytes && name[i]; i++) {
+		unsigned char byte = (unsigned char)name[i];
+
+		buf_append(out, byte < ' ' || byte >= 0x7f ? "?" : &name[i], 1);
+	}
+}
+
+/* "NAME (inode)", as far as the kernel knows them. */
 static void put_name(const struct event_target *target, struct buf *out)
 {
-	for (size_t i = 0; i < sizeof(target->name) && target->name[i]; i++) {
-		unsigned char byte = (unsigned char)target->name[i];
-
-		buf_append(out, byte < ' ' || byte >= 0x7f ? "?" : &target->name[i], 1);
-	}
+	put_text(target->name, sizeof(target->name), out);
 	buf_append_text(out, target->name[0] ? " " : "");
+}
+
+/* "[eventfd]" is what the kernel calls one. */
+static void put_anon(const struct event_target *target, struct buf *out)
+{
+	size_t bytes = strnlen(target->name, sizeof(target->name));
+
+	if (!bytes)
+		buf_append_text(out, "eventfd or the like");
+	else if (target->name[0] == '[' && target->name[bytes - 1] == ']')
+		put_text(target->name + 1, bytes - 2, out);
+	else
+		put_text(target->name, bytes, out);
 }
 
 static void put_shared_futex(const struct event_target *target, struct buf *out)
@@ -210,7 +229,7 @@ void ledger_target_text(const struct event_target *target, struct buf *out)
 		buf_printf(out, "device %" PRIu64, id);
 		break;
 	case TARGET_ANON:
-		buf_append_text(out, "eventfd or the like");
+		put_anon(target, out);
 		break;
 	case TARGET_SOCKET:
 		buf_append_text(out, "socket");

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "correlate/reason.h"
 
+#include <string.h>
+
 #include "collector/base/macros.h"
 
 /* Raw bits of task->__state (include/linux/sched.h). A wait often carries others beside them, such
@@ -57,6 +59,16 @@ bool reason_syscall_waits_for_signal(int32_t syscall)
 	return find(syscall)->class == CLASS_SIGNAL;
 }
 
+static enum ledger_reason by_name(const struct event_target *target, enum ledger_reason fallback)
+{
+	if (strncmp(target->name, TARGET_TIMERFD, sizeof(target->name)) == 0 ||
+	    strncmp(target->name, TARGET_TIME, sizeof(target->name)) == 0)
+		return REASON_SLEEP;
+	if (strncmp(target->name, TARGET_SIGNALFD, sizeof(target->name)) == 0)
+		return REASON_SIGNAL;
+	return fallback;
+}
+
 /* `fallback`: when the target is missing or says nothing. */
 static enum ledger_reason by_target(const struct event_target *target, enum ledger_reason fallback)
 {
@@ -76,8 +88,9 @@ static enum ledger_reason by_target(const struct event_target *target, enum ledg
 		return REASON_LOCK;
 	case TARGET_CHILD:
 		return REASON_CHILD;
-	case TARGET_NONE:
 	case TARGET_ANON:
+		return by_name(target, fallback);
+	case TARGET_NONE:
 		break;
 	}
 	return fallback;

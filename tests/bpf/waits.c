@@ -24,9 +24,12 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -244,6 +247,44 @@ static void end_event(void)
 	eventfd_write(things.event, 1);
 }
 
+static void wait_timer(void)
+{
+	const struct itimerspec once = { .it_value.tv_nsec = WAIT_MS * 1000000 };
+	int fd = timerfd_create(CLOCK_MONOTONIC, 0);
+	uint64_t count;
+
+	must(fd >= 0 && timerfd_settime(fd, 0, &once, NULL) == 0);
+	must(read(fd, &count, sizeof(count)) == sizeof(count));
+	close(fd);
+}
+
+static void wait_signalfd(void)
+{
+	const struct itimerval once = { .it_value.tv_usec = WAIT_MS * 1000 };
+	struct signalfd_siginfo info;
+	sigset_t alarm;
+	int fd;
+
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	fd = signalfd(-1, &alarm, 0);
+	must(fd >= 0 && setitimer(ITIMER_REAL, &once, NULL) == 0);
+	must(read(fd, &info, sizeof(info)) == sizeof(info));
+	close(fd);
+}
+
+static void wait_poll_none(void)
+{
+	poll(NULL, 0, WAIT_MS);
+}
+
+static void wait_select_none(void)
+{
+	struct timeval time = { .tv_usec = WAIT_MS * 1000 };
+
+	select(0, NULL, NULL, NULL, &time);
+}
+
 static void wait_sleep(void)
 {
 	pause_ms(WAIT_MS);
@@ -370,6 +411,10 @@ static const struct step {
 	{ "fault", REASON_FAULT, forget_pages, wait_fault, NULL, false },
 	{ "io_uring", REASON_IO_URING, open_uring, wait_uring, NULL, false },
 	{ "event", REASON_OTHER, NULL, wait_event, end_event, false },
+	{ "timer", REASON_SLEEP, NULL, wait_timer, NULL, false },
+	{ "signalfd", REASON_SIGNAL, NULL, wait_signalfd, NULL, false },
+	{ "poll-none", REASON_SLEEP, NULL, wait_poll_none, NULL, false },
+	{ "select-none", REASON_SLEEP, NULL, wait_select_none, NULL, false },
 };
 #define STEPS (sizeof(steps) / sizeof(steps[0]))
 
@@ -553,6 +598,7 @@ int main(int argc, char **argv)
 	main_tid = (int)syscall(SYS_gettid);
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGALRM);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	setvbuf(stdout, NULL, _IOFBF, 65536);
 	things_open();

@@ -168,6 +168,11 @@ static void targets_read_as_people_name_them(void **unused)
 		"unix socket .s.PGSQL.5432 7");
 	assert_target((struct event_target){ .kind = TARGET_CHILD, .id = 42 }, "child 42");
 	assert_target((struct event_target){ .kind = TARGET_CHILD }, "any child");
+	assert_target((struct event_target){ .kind = TARGET_ANON }, "eventfd or the like");
+	assert_target((struct event_target){ .kind = TARGET_ANON, .name = TARGET_TIMERFD },
+		      "timerfd");
+	assert_target((struct event_target){ .kind = TARGET_ANON, .name = "inotify" }, "inotify");
+	assert_target((struct event_target){ .kind = TARGET_ANON, .name = "]" }, "]");
 	assert_target((struct event_target){ .kind = TARGET_FUTEX_SHARED,
 					     .id = 0x40,
 					     .address = { 12, [8] = 3 } },

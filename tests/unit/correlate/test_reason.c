@@ -91,6 +91,26 @@ static void one_polled_socket_is_the_network_and_several_are_poll(void **unused)
 	check(table, ARRAY_LEN(table));
 }
 
+static enum ledger_reason reason_of_anon(int32_t syscall, const char *name)
+{
+	struct event_target target = { .kind = TARGET_ANON };
+
+	strncpy(target.name, name, sizeof(target.name) - 1);
+	return reason_of(S, syscall, false, &target);
+}
+
+static void descriptors_of_timers_and_signals_and_of_nothing_tell_what_they_are(void **unused)
+{
+	(void)unused;
+	assert_int_equal(reason_of_anon(SYS_read, TARGET_TIMERFD), REASON_SLEEP);
+	assert_int_equal(reason_of_anon(SYS_poll, TARGET_TIMERFD), REASON_SLEEP);
+	assert_int_equal(reason_of_anon(SYS_read, TARGET_SIGNALFD), REASON_SIGNAL);
+	assert_int_equal(reason_of_anon(SYS_poll, TARGET_TIME), REASON_SLEEP);
+	assert_int_equal(reason_of_anon(SYS_pselect6, TARGET_TIME), REASON_SLEEP);
+	assert_int_equal(reason_of_anon(SYS_read, "[eventfd]"), REASON_OTHER);
+	assert_int_equal(reason_of_anon(SYS_epoll_wait, ""), REASON_POLL);
+}
+
 static void the_descriptor_decides_for_read_and_write(void **unused)
 {
 	static const int32_t calls[] = { SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_splice };
@@ -234,6 +254,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_that_mean_one_thing_need_no_target),
 		cmocka_unit_test(one_polled_socket_is_the_network_and_several_are_poll),
+		cmocka_unit_test(
+			descriptors_of_timers_and_signals_and_of_nothing_tell_what_they_are),
 		cmocka_unit_test(the_descriptor_decides_for_read_and_write),
 		cmocka_unit_test(iowait_outside_of_an_io_call_is_a_page_fault),
 		cmocka_unit_test(uninterruptible_waits_mean_more_than_the_call),
