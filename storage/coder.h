@@ -60,8 +60,11 @@
 	X(TEXT,           PACKED, "span messages without ids and times") \
 	X(DETAIL_AT,      PACKED, "where every sixteenth trace begins in the next columns") \
 	X(DETAIL,         PACKED, "waits, items, links: choices") \
-	X(DETAIL_KIND,    PACKED, "... numbers in the lists") \
+	X(DETAIL_KIND,    PACKED, "... kinds of waits, as numbers in their list") \
+	X(DETAIL_TEXT,    PACKED, "... texts, tags and links, as numbers in their lists") \
 	X(DETAIL_ID,      RANDOM, "... ids") \
+	X(WAKER_KIND,     PACKED, "... wakers, as numbers in their list") \
+	X(WAKER_ROW,      PACKED, "... the row of a waker's span, from this one") \
 	X(DETAIL_NS,      PACKED, "... durations") \
 	X(DETAIL_NS_BITS, RANDOM, "") \
 	X(STACK,          PACKED, "stacks: choices") \
@@ -71,7 +74,13 @@
 	X(SLICE,          PACKED, "slices: choices") \
 	X(SLICE_NS,       PACKED, "... durations and threads") \
 	X(SLICE_NS_BITS,  RANDOM, "") \
-	X(LISTS,          PACKED, "lists of stacks, targets, kinds of waits, wakers, texts") \
+	X(LIST_STACK,     PACKED, "lists: stacks") \
+	X(LIST_TARGET,    PACKED, "... targets") \
+	X(LIST_KIND,      PACKED, "... kinds of waits") \
+	X(LIST_KIND_OF,   PACKED, "... their stacks and targets, from the ones before") \
+	X(LIST_WAKER,     PACKED, "... wakers: process and thread, from the ones before") \
+	X(LIST_NAME,      PACKED, "... their names") \
+	X(LIST_TEXT,      PACKED, "... texts") \
 	X(LIST_ID,        RANDOM, "... ids")
 /* clang-format on */
 

@@ -82,7 +82,7 @@ static void code_row_tag(struct pack_ledger *at, uint32_t row, struct event_tag 
 	const struct pack_rows *rows = at->trace->rows;
 	uint64_t step = wire_zigzag((int64_t)row - (int64_t)at->member->row);
 
-	coder_number(at->coder, COLUMN_DETAIL_KIND, &step);
+	coder_number(at->coder, COLUMN_WAKER_ROW, &step);
 	step = at->member->row + (uint64_t)wire_unzigzag(step);
 	if (step >= rows->count) {
 		coder_fail(at->coder);
@@ -101,7 +101,7 @@ void pack_ledger_tag(struct pack_ledger *at, struct event_tag *tag)
 	if (form == TAG_ROW) {
 		code_row_tag(at, row, tag);
 	} else if (form == TAG_LISTED) {
-		pack_list_code(&at->trace->lists->tags, at->coder, tag);
+		pack_list_code(&at->trace->lists->tags, at->coder, COLUMN_DETAIL_TEXT, tag);
 	} else if (form == TAG_OWN_TRACE) {
 		memcpy(tag->trace_id, at->ledger->trace_id, TRACE_ID_BYTES);
 		coder_raw(at->coder, COLUMN_DETAIL_ID, tag->span_id, SPAN_ID_BYTES);

@@ -125,7 +125,7 @@ static void code_text(struct pack_ledger *at, char *text)
 	char padded[TEXT_BYTES] = { 0 };
 
 	memcpy(padded, text, strnlen(text, TEXT_BYTES - 1));
-	pack_list_code(&at->trace->lists->texts, at->coder, padded);
+	pack_list_code(&at->trace->lists->texts, at->coder, COLUMN_DETAIL_TEXT, padded);
 	memcpy(text, padded, TEXT_BYTES);
 }
 
@@ -192,7 +192,7 @@ static void code_link(struct pack_ledger *at, struct ledger_link *link)
 		waker = find_tagged(at->ledger, 0, &link->to, &number);
 		choice = waker ? number + 1 : 0;
 	}
-	coder_number32(at->coder, COLUMN_DETAIL_KIND, &choice);
+	coder_number32(at->coder, COLUMN_DETAIL_TEXT, &choice);
 	if (choice == 0) {
 		pack_ledger_tag(at, &link->to);
 	} else {

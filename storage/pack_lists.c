@@ -71,43 +71,51 @@ static uint32_t number_of(struct pack_list *list, struct coder *coder, const voi
 	return *place - 1;
 }
 
-static void code_number(struct pack_list *list, struct coder *coder, enum coder_column column,
-			void *entry)
+/* Reading: the entry with this number. */
+static void copy_entry(const struct pack_list *list, struct coder *coder, uint64_t number,
+		       void *entry)
 {
-	uint32_t number = coder->is_reading ? 0 : number_of(list, coder, entry);
-
-	coder_number32(coder, column, &number);
-	if (!coder->is_reading)
-		return;
 	if (number < list->count)
 		memcpy(entry, list->entries.data + number * list->entry_bytes, list->entry_bytes);
 	else
 		coder_fail(coder);
 }
 
-void pack_list_code(struct pack_list *list, struct coder *coder, void *entry)
+void pack_list_code(struct pack_list *list, struct coder *coder, enum coder_column column,
+		    void *entry)
 {
-	code_number(list, coder, COLUMN_DETAIL_KIND, entry);
+	uint32_t number = coder->is_reading ? 0 : number_of(list, coder, entry);
+
+	coder_number32(coder, column, &number);
+	if (coder->is_reading)
+		copy_entry(list, coder, number, entry);
+}
+
+/* A stack as a number: enum event_no_stack, or from STACK_FIRST_ID on its place in the list. */
+static uint64_t stack_number(struct pack_lists *lists, struct coder *coder, uint64_t stack)
+{
+	return coder->is_reading || stack < STACK_FIRST_ID
+		       ? stack
+		       : STACK_FIRST_ID + number_of(&lists->stacks, coder, &stack);
+}
+
+static uint64_t stack_of(const struct pack_lists *lists, struct coder *coder, uint64_t number)
+{
+	uint64_t stack = number;
+
+	if (number >= STACK_FIRST_ID)
+		copy_entry(&lists->stacks, coder, number - STACK_FIRST_ID, &stack);
+	return stack;
 }
 
 void pack_lists_stack(struct pack_lists *lists, struct coder *coder, enum coder_column column,
 		      uint64_t *stack)
 {
-	uint64_t number = *stack;
+	uint64_t number = stack_number(lists, coder, *stack);
 
-	if (!coder->is_reading && *stack >= STACK_FIRST_ID)
-		number = STACK_FIRST_ID + number_of(&lists->stacks, coder, stack);
 	coder_number(coder, column, &number);
-	if (!coder->is_reading)
-		return;
-	*stack = number;
-	if (number < STACK_FIRST_ID)
-		return;
-	number -= STACK_FIRST_ID;
-	if (number < lists->stacks.count)
-		memcpy(stack, lists->stacks.entries.data + number * sizeof(*stack), sizeof(*stack));
-	else
-		coder_fail(coder);
+	if (coder->is_reading)
+		*stack = stack_of(lists, coder, number);
 }
 
 /* Its number in the part, or 0 and the id. */
@@ -119,7 +127,7 @@ static void code_stack(struct pack_lists *lists, struct coder *coder, void *entr
 	memcpy(&id, entry, sizeof(id));
 	if (!coder->is_reading && stack_numbers_of(lists->stack_numbers, id, &number) < 0)
 		coder->error = -ENOMEM;
-	coder_number32(coder, COLUMN_LISTS, &number);
+	coder_number32(coder, COLUMN_LIST_STACK, &number);
 	if (number == 0)
 		coder_raw(coder, COLUMN_LIST_ID, &id, sizeof(id));
 	else if (coder->is_reading && !stack_numbers_id(lists->stack_ids, number, &id))
@@ -136,16 +144,46 @@ static void code_target(struct pack_lists *lists, struct coder *coder, void *ent
 	(void)lists;
 	while (len > 0 && target->address[len - 1] == 0)
 		len--;
-	coder_byte(coder, COLUMN_LISTS, &target->kind, TARGET_FUTEX_SHARED);
-	coder_number(coder, COLUMN_LISTS, &port);
-	coder_number32(coder, COLUMN_LISTS, &target->aux);
-	coder_number(coder, COLUMN_LISTS, &id);
-	coder_byte(coder, COLUMN_LISTS, &len, sizeof(target->address));
-	coder_raw(coder, COLUMN_LISTS, target->address, len);
+	coder_byte(coder, COLUMN_LIST_TARGET, &target->kind, TARGET_FUTEX_SHARED);
+	coder_number(coder, COLUMN_LIST_TARGET, &port);
+	coder_number32(coder, COLUMN_LIST_TARGET, &target->aux);
+	coder_number(coder, COLUMN_LIST_TARGET, &id);
+	coder_byte(coder, COLUMN_LIST_TARGET, &len, sizeof(target->address));
+	coder_raw(coder, COLUMN_LIST_TARGET, target->address, len);
 	if (port > UINT16_MAX)
 		coder_fail(coder);
 	target->port = (uint16_t)port;
 	target->id = id;
+}
+
+/* A number in another list: mostly the next that was not named yet. */
+static void code_next(struct coder *coder, uint64_t *next, uint64_t *number)
+{
+	int64_t step = (int64_t)(*number - *next);
+
+	coder_signed(coder, COLUMN_LIST_KIND_OF, &step);
+	*number = *next + (uint64_t)step;
+	if (*number >= *next && *number < UINT32_MAX)
+		*next = *number + 1;
+}
+
+static void code_stack_of_kind(struct pack_lists *lists, struct coder *coder, uint64_t *stack)
+{
+	uint64_t number = stack_number(lists, coder, *stack);
+
+	code_next(coder, &lists->next_stack, &number);
+	if (coder->is_reading)
+		*stack = stack_of(lists, coder, number);
+}
+
+static void code_target_of_kind(struct pack_lists *lists, struct coder *coder,
+				struct event_target *target)
+{
+	uint64_t number = coder->is_reading ? 0 : number_of(&lists->targets, coder, target);
+
+	code_next(coder, &lists->next_target, &number);
+	if (coder->is_reading)
+		copy_entry(&lists->targets, coder, number, target);
 }
 
 static void code_kind(struct pack_lists *lists, struct coder *coder, void *entry)
@@ -153,13 +191,13 @@ static void code_kind(struct pack_lists *lists, struct coder *coder, void *entry
 	struct pack_kind *kind = entry;
 	int64_t syscall = kind->syscall;
 
-	coder_byte(coder, COLUMN_LISTS, &kind->reason, REASON_COUNT - 1);
-	coder_signed(coder, COLUMN_LISTS, &syscall);
+	coder_byte(coder, COLUMN_LIST_KIND, &kind->reason, REASON_COUNT - 1);
+	coder_signed(coder, COLUMN_LIST_KIND, &syscall);
 	if (syscall < INT32_MIN || syscall > INT32_MAX)
 		coder_fail(coder);
 	kind->syscall = (int32_t)syscall;
-	pack_lists_stack(lists, coder, COLUMN_LISTS, &kind->stack);
-	code_number(&lists->targets, coder, COLUMN_LISTS, &kind->target);
+	code_stack_of_kind(lists, coder, &kind->stack);
+	code_target_of_kind(lists, coder, &kind->target);
 }
 
 /* Against the one before: threads of a process are numbered one after the other. */
@@ -167,7 +205,7 @@ static void code_step(struct coder *coder, uint32_t *before, uint32_t *number)
 {
 	int64_t step = (int64_t)*number - *before;
 
-	coder_signed(coder, COLUMN_LISTS, &step);
+	coder_signed(coder, COLUMN_LIST_WAKER, &step);
 	*number = *before + (uint32_t)step;
 	*before = *number;
 }
@@ -179,9 +217,9 @@ static void code_waker(struct pack_lists *lists, struct coder *coder, void *entr
 
 	code_step(coder, &lists->last_pid, &waker->pid);
 	code_step(coder, &lists->last_tid, &waker->tid);
-	coder_byte(coder, COLUMN_LISTS, &waker->kind, HOLDER_RELEASED);
-	coder_byte(coder, COLUMN_LISTS, &len, sizeof(waker->comm) - 1);
-	coder_raw(coder, COLUMN_LISTS, waker->comm, len);
+	coder_byte(coder, COLUMN_LIST_NAME, &waker->kind, HOLDER_RELEASED);
+	coder_byte(coder, COLUMN_LIST_NAME, &len, sizeof(waker->comm) - 1);
+	coder_raw(coder, COLUMN_LIST_NAME, waker->comm, len);
 }
 
 static void code_tag(struct pack_lists *lists, struct coder *coder, void *entry)
@@ -196,8 +234,8 @@ static void code_text(struct pack_lists *lists, struct coder *coder, void *entry
 	uint8_t len = (uint8_t)strnlen(text, PACK_TEXT_BYTES - 1);
 
 	(void)lists;
-	coder_byte(coder, COLUMN_LISTS, &len, PACK_TEXT_BYTES - 1);
-	coder_raw(coder, COLUMN_LISTS, text, len);
+	coder_byte(coder, COLUMN_LIST_TEXT, &len, PACK_TEXT_BYTES - 1);
+	coder_raw(coder, COLUMN_LIST_TEXT, text, len);
 }
 
 typedef void code_entry(struct pack_lists *lists, struct coder *coder, void *entry);
@@ -208,7 +246,7 @@ static void code_list(struct pack_lists *lists, struct coder *coder, struct pack
 	_Alignas(struct pack_kind) char entry[64];
 	uint32_t count = list->count;
 
-	coder_number32(coder, COLUMN_LISTS, &count);
+	coder_number32(coder, COLUMN_LIST_TEXT, &count);
 	for (uint32_t i = 0; i < count && !coder->error; i++) {
 		memset(entry, 0, sizeof(entry));
 		if (!coder->is_reading)
@@ -239,6 +277,8 @@ void pack_lists_code(struct pack_lists *lists, struct coder *coder)
 		}
 	}
 	lists->last_pid = lists->last_tid = 0;
+	lists->next_stack = STACK_FIRST_ID;
+	lists->next_target = 0;
 	code_list(lists, coder, &lists->stacks, code_stack);
 	code_list(lists, coder, &lists->targets, code_target);
 	code_list(lists, coder, &lists->kinds, code_kind);

@@ -41,6 +41,8 @@ struct pack_lists {
 	struct pack_list tags;       /* struct event_tag, of spans that are not in the block */
 	struct pack_list texts;      /* char[PACK_TEXT_BYTES], NUL padded */
 	uint32_t last_pid, last_tid; /* of the waker before, while they are coded */
+	/* What no kind of waits has named yet, while these are coded: */
+	uint64_t next_stack, next_target;
 	/* The part's numbers of stacks: */
 	struct stack_numbers *stack_numbers; /* writing; borrowed */
 	struct str stack_ids;                /* reading; borrowed */
@@ -53,7 +55,8 @@ void pack_lists_fini(struct pack_lists *lists);
 void pack_lists_code(struct pack_lists *lists, struct coder *coder);
 
 /* An entry as its number. -ENOMEM sticks in the coder, as all errors do. */
-void pack_list_code(struct pack_list *list, struct coder *coder, void *entry);
+void pack_list_code(struct pack_list *list, struct coder *coder, enum coder_column column,
+		    void *entry);
 /* A stack's id, or enum event_no_stack, as a number. */
 void pack_lists_stack(struct pack_lists *lists, struct coder *coder, enum coder_column column,
 		      uint64_t *stack);

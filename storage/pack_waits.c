@@ -12,7 +12,7 @@ static void code_waker(struct pack_ledger *at, struct ledger_waker *waker, uint6
 	struct pack_waker who = { .pid = waker->pid, .tid = waker->tid, .kind = waker->kind };
 
 	memcpy(who.comm, waker->comm, strnlen(waker->comm, sizeof(who.comm) - 1));
-	pack_list_code(&at->trace->lists->wakers, at->coder, &who);
+	pack_list_code(&at->trace->lists->wakers, at->coder, COLUMN_WAKER_KIND, &who);
 	waker->pid = who.pid;
 	waker->tid = who.tid;
 	waker->kind = who.kind;
@@ -77,7 +77,7 @@ static void code_kind(struct pack_ledger *at, struct ledger_wait *wait,
 	struct pack_kind kind = kind_of(like ? like : wait);
 
 	if (!like)
-		pack_list_code(&at->trace->lists->kinds, at->coder, &kind);
+		pack_list_code(&at->trace->lists->kinds, at->coder, COLUMN_DETAIL_KIND, &kind);
 	wait->target = kind.target;
 	wait->stack = kind.stack;
 	wait->syscall = kind.syscall;

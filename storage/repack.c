@@ -9,7 +9,7 @@
 #include "storage/operation_index.h"
 #include "storage/span_block.h"
 
-#define ZSTD_LEVEL    3
+#define ZSTD_LEVEL    6
 #define PACKED_ROWS   768u                  /* a packed block has about so many */
 #define PACKED_BYTES  ((uint64_t)512 << 10) /* ... or messages of so many bytes */
 #define STEP_HEADERS  4096u                 /* in one step of the first pass */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The stacks of a packed part, some dozens compressed together.
+/* The stacks of a packed part, some hundreds compressed together.
  *
  *   stacks   id:8 of the first        -> stacks in the order of their ids
  *   frames   number:4 of the first    -> frames in the order in which stacks name them
@@ -14,8 +14,8 @@
 #include "collector/base/buf.h"
 #include "storage/part.h"
 
-#define STACK_PACK_STACKS 64u
-#define STACK_PACK_FRAMES 48u
+#define STACK_PACK_STACKS 256u
+#define STACK_PACK_FRAMES 192u
 #define STACK_PACK_GROUPS 32u /* of frames, kept unpacked for one answer */
 
 struct stack_group {
