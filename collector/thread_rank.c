@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "collector/base/breath.h"
+
 /* As the kernel has it; not every libc does. */
 struct attributes {
 	uint32_t size;
@@ -33,6 +35,10 @@ void thread_rank_set(enum thread_rank rank)
 	/* The nice value that the operator chose stays. */
 	if (syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0) != 0)
 		return;
+	if (rank == THREAD_RANK_SCAN)
+		breath_begin();
+	else
+		breath_end();
 	attributes.policy = ranks[rank].policy;
 	attributes.slice_ns = ranks[rank].slice_ns;
 	(void)syscall(SYS_sched_setattr, 0, &attributes, 0);

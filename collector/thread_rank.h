@@ -3,7 +3,8 @@
  *
  * Not by weight, which would starve somebody on a machine at work, but by how long each may go on
  * before another has its turn (sched_setattr's slice, Linux 6.12; no privilege is needed). A kernel
- * that does not know it does as it always does. */
+ * that does not know it does as it always does. And what gives way to ingest pauses now and then
+ * (breath.h), for not all that wake up get their turn at once. */
 #pragma once
 
 enum thread_rank {

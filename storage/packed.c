@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/base/breath.h"
 #include "collector/base/macros.h"
 #include "storage/ledger_block.h"
 #include "storage/pack_figures.h"
@@ -73,10 +74,12 @@ static int walk_figures(struct packed *packed,
 		struct ledger ledger = { 0 };
 		bool has_ledger = false;
 
-		if (row % PACK_FIGURES_EVERY == 0)
+		if (row % PACK_FIGURES_EVERY == 0) {
 			coder_tell(coder, PACK_FIGURES_FIRST, PACK_FIGURES_COLUMNS,
 				   packed->figure_places +
 					   row / PACK_FIGURES_EVERY * PACK_FIGURES_COLUMNS);
+			breath_take();
+		}
 		pack_figures_code(&figures, coder, &packed->rows.spans[row], &ledger, &has_ledger);
 		if (has_ledger && !coder->error)
 			each(packed, row, &ledger);
@@ -417,6 +420,7 @@ static int read_trace(struct packed *packed, uint32_t trace)
 				      .arena = &packed->trace_arena };
 	int rc = gather(packed, trace);
 
+	breath_take();
 	if (rc < 0)
 		return rc;
 	arena_clear(&packed->trace_arena);

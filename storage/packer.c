@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "collector/base/breath.h"
 #include "collector/base/macros.h"
 #include "storage/ledger_block.h"
 #include "storage/pack_figures.h"
@@ -177,6 +178,7 @@ static int fetch_trace(struct packer *packer, const struct pack_rows *rows, uint
 	struct ledger *heads = (void *)packer->heads.data;
 	int rc = 0;
 
+	breath_take();
 	arena_clear(&packer->arena);
 	buf_clear(&packer->members);
 	for (uint32_t row = rows->firsts[trace]; row != BLOCK_NO_ROW && rc == 0;

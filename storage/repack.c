@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "collector/base/breath.h"
 #include "collector/base/macros.h"
 #include "storage/ledger_block.h"
 #include "storage/operation_index.h"
@@ -301,6 +302,7 @@ static int add_spans(struct repack *repack, uint64_t seq, const struct block *bl
 {
 	int rc = 0;
 
+	breath_take();
 	repack->commit_unix_ns = block->header->commit_unix_ns;
 	repack->source_bytes += block->header->plain_bytes;
 	for (uint32_t i = 0; i < block->header->row_count && rc == 0; i++) {

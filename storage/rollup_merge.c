@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "collector/base/breath.h"
 #include "collector/base/macros.h"
 
 #define STEP_CELLS   2000u              /* in one step: a few milliseconds */
@@ -40,6 +41,8 @@ static int gather(const struct rollup_entry *entry, const struct rollup_cell *yo
 {
 	struct rollup_table *table = arg;
 
+	if (!young)
+		breath_take();
 	return young ? rollup_table_merge(table, entry->key, young)
 		     : rollup_table_decode(table, entry->key, entry->bytes);
 }

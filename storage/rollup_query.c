@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "collector/base/breath.h"
 #include "collector/base/macros.h"
 #include "storage/rollups.h"
 #include "storage/summary.h"
@@ -215,6 +216,7 @@ static int on_cell(const struct rollup_entry *entry, const struct rollup_cell *y
 	rc = find_sum(gather, entry, &sum);
 	if (rc == 0 && young)
 		return merge_young(gather, sum, young);
+	breath_take();
 	if (rc == 0)
 		rc = rollup_cell_decode(&sum->cell, entry->bytes, examples);
 	return rc < 0 ? rc : note_candidates(gather, sum, examples);

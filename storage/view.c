@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "collector/base/breath.h"
+
 int view_open(struct store *store, struct view *out_view)
 {
 	struct view view = { 0 };
@@ -52,6 +54,7 @@ int view_block(struct view *view, size_t index, uint32_t seq, struct block *out_
 	const struct txn *txn = NULL;
 	int rc = view_txn(view, index, &txn);
 
+	breath_take();
 	return rc < 0 ? rc : part_block(view->parts[index].part, txn, seq, out_block);
 }
 

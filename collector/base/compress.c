@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <zstd.h>
 
+#include "collector/base/breath.h"
 #include "collector/base/macros.h"
 
 #define STEP_BYTES        ((size_t)64 << 10)
@@ -224,6 +225,7 @@ int compress_pack(struct compress_packer *packer, struct str plain, struct buf *
 	size_t bound = ZSTD_compressBound(plain.len), len;
 	char *room = buf_reserve(out, bound);
 
+	breath_take();
 	if (!room)
 		return buf_error(out);
 	len = ZSTD_compressCCtx(packer->context, room, bound, plain.data, plain.len, packer->level);
@@ -270,6 +272,7 @@ int compress_unpack(struct str packed, char *out, size_t len)
 {
 	ZSTD_DCtx *context = unpacker();
 
+	breath_take();
 	if (!context)
 		return -ENOMEM;
 	return ZSTD_decompressDCtx(context, out, len, packed.data, packed.len) == len ? 0

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "collector/base/arena.h"
+#include "collector/base/breath.h"
 #include "collector/base/hex.h"
 #include "collector/base/json.h"
 #include "collector/base/map.h"
@@ -74,6 +75,7 @@ static int on_span(const struct store_span *stored, void *arg)
 	gather->all_settled &= span.has_ledger && span.ledger.settled;
 	if (gather->only && memcmp(gather->only, span.span.span_id, SPAN_ID_BYTES) != 0)
 		return 0;
+	breath_take();
 	gather->stacks.stored.near_unix_ns = span.span.end_unix_ns;
 	json_init(&json, &gather->text);
 	render_span(&json, &span, gather->parts,
