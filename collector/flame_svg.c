@@ -186,13 +186,30 @@ static void put_tooltip(const struct layout *layout, const struct flame_frame *f
 	buf_fini(&text);
 }
 
+/* As many characters as there is room for; two dots say that there are more. */
+static void put_label(struct str name, double width, struct buf *out)
+{
+	size_t fits = (size_t)MAX((width - 4) / CHAR_WIDTH, 0.0), chars = 0, kept = 0;
+
+	for (size_t i = 0; i < name.len; i++) {
+		if (((uint8_t)name.data[i] & 0xc0) == 0x80) /* of the character before */
+			continue;
+		if (++chars == fits - 1)
+			kept = i;
+	}
+	if (chars > fits && fits < 3)
+		return;
+	xml_put_text(out, (struct str){ name.data, chars > fits ? kept : name.len });
+	if (chars > fits)
+		buf_append_text(out, "..");
+}
+
 static void put_frame(const struct layout *layout, size_t index, struct buf *out)
 {
 	const struct flame_frame *frame = &layout->flame->frames[index];
 	double x = WIDTH * layout->offset[index] / layout->total;
 	double width = WIDTH * frame->total / layout->total;
 	int y = (int)(layout->top + layout->depth[index] * ROW_HEIGHT);
-	size_t fits = width > 20 ? (size_t)((width - 4) / CHAR_WIDTH) : 0;
 
 	buf_printf(out, "<g class=\"%s%s\" data-x=\"%.4f\" data-w=\"%.4f\"><title>",
 		   frame->is_marked ? "f m" : "f",
@@ -202,7 +219,7 @@ static void put_frame(const struct layout *layout, size_t index, struct buf *out
 		   y, MAX(width - 0.3, 0.2), ROW_HEIGHT - 1);
 	put_colour(layout, frame, out);
 	buf_printf(out, "\"/><text x=\"%.2f\" y=\"%d\">", x + 3, y + ROW_HEIGHT - 5);
-	xml_put_text(out, (struct str){ frame->name.data, MIN(frame->name.len, fits) });
+	put_label(frame->name, width, out);
 	buf_append_text(out, "</text></g>\n");
 }
 

@@ -8,7 +8,7 @@
 	".n{font-size:13px;fill:#a00}.b{cursor:pointer;fill:#06c}.f{cursor:pointer}"               \
 	".f text{pointer-events:none}.f:hover rect{stroke:#000}.m "                                \
 	"rect{stroke:#c0f;stroke-width:2}"                                                         \
-	".k rect{fill-opacity:.6}.h rect{fill:#d0f;fill-opacity:1}"
+	".k rect{fill-opacity:.6}.p{opacity:.5}.h rect{fill:#d0f;fill-opacity:1}"
 
 /* Positions come from data-x and data-w (root coordinates, 1200 wide); rows never move. */
 #define FLAME_SVG_SCRIPT                                                                           \
@@ -17,6 +17,7 @@
 	"hits=document.getElementById('hits');\n"                                                  \
 	"function num(g,k){return parseFloat(g.getAttribute('data-'+k))}\n"                        \
 	"function name(g){return g.querySelector('title').textContent}\n"                          \
+	"function cut(n,c){return n.length<=c?n:c>2?n.slice(0,c-2)+'..':''}\n"                     \
 	"function row(g){return parseFloat(g.querySelector('rect').getAttribute('y'))}\n"          \
 	"function zoom(x,w,y){var k=W/w;all.forEach(function(g){var a=num(g,'x'),b=num(g,'w'),"    \
 	"r=g.querySelector('rect'),t=g.querySelector('text'),e=w*1e-6;"                            \
@@ -25,7 +26,7 @@
 	"var p=above?0:(a-x)*k,q=above?W:b*k;r.setAttribute('x',p);"                               \
 	"r.setAttribute('width',Math.max(q-.3,.2));t.setAttribute('x',p+3);"                       \
 	"var n=name(g),i=n.lastIndexOf(': ');n=i<0?n:n.slice(0,i);"                                \
-	"t.textContent=q>20?n.slice(0,Math.floor((q-4)/7)):''})}\n"                                \
+	"t.textContent=cut(n,Math.floor((q-4)/7));g.classList.toggle('p',above&&w<W)})}\n"         \
 	"function find(s){var sum=0,re;try{re=new RegExp(s,'i')}catch(e){re=null}"                 \
 	"var seen=[];all.forEach(function(g){var n=name(g),ok=s&&(re?re.test(n):n.indexOf(s)>=0);" \
 	"g.classList.toggle('h',!!ok);if(!ok)return;var a=num(g,'x'),b=num(g,'w');"                \

@@ -187,9 +187,12 @@ static const char *kind_state(unsigned kind)
 	return render_state_name(kind < KIND_BLOCKED ? states[kind] : STATE_BLOCKED);
 }
 
-/* The colours of the waterfall; entry i is kind i + 1, for CPU time goes by name. */
+#define CPU_COLOUR "#e8902a" /* amid the warm ones */
+
+/* The colours of the waterfall; entry i is kind i + 1. CPU time, whose colours go by name, is the
+ * last one: no frame has it. */
 static void describe_kinds(const struct flame_tree *tree,
-			   struct flame_svg_kind kinds[static KIND_COUNT - 1])
+			   struct flame_svg_kind kinds[static KIND_COUNT])
 {
 	for (unsigned kind = 1; kind < KIND_COUNT; kind++) {
 		const char *reason =
@@ -200,11 +203,16 @@ static void describe_kinds(const struct flame_tree *tree,
 		out->colour = bar_web_colour(bar_cell_of(kind_state(kind), reason));
 		out->total = (double)tree->nodes[FLAME_ROOT].kinds[kind];
 	}
+	kinds[KIND_COUNT - 1] = (struct flame_svg_kind){
+		.name = "on CPU",
+		.colour = CPU_COLOUR,
+		.total = (double)tree->nodes[FLAME_ROOT].kinds[KIND_RUNNING],
+	};
 }
 
 int flame_tree_draw(struct flame_tree *tree, const char *title, struct buf *out)
 {
-	struct flame_svg_kind kinds[KIND_COUNT - 1];
+	struct flame_svg_kind kinds[KIND_COUNT];
 	struct flame_svg picture = {
 		.title = title,
 		.unit = PROFILE_NS,

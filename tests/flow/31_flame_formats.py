@@ -262,7 +262,8 @@ def svg(daemon, facts, total):
     colours = {group.find(space + "title").text.split(":")[0]: group.find(space + "rect").get("fill")
                for group in tree.iter(space + "g")}
     assert colours["[lock]"] != colours["[net]"] and not colours["[lock]"].startswith("rgb("), colours
-    assert any(text.text and text.text.startswith("lock ") for text in tree.iter(space + "text")), "no legend"
+    legend = " ".join(text.text or "" for text in tree.iter(space + "text"))
+    assert "lock " in legend and "on CPU " in legend, legend
     browser = tool("chromium")
     if browser:
         print("in the browser:", in_browser("flame_browser.js", browser, path))

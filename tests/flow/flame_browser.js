@@ -28,6 +28,7 @@ async function use(page, file, screenshot) {
   await lock.click();
   assert((await widthOf(lock)) > 1190, "a click does not zoom");
   assert((await visible(page)) < all, "zooming hides nothing");
+  assert((await page.$$(".f.p")).length > 0, "what is around a zoomed frame is not faded");
   if (screenshot) await page.screenshot({ path: screenshot.replace(".png", "-zoomed.png") });
   await page.click("#reset");
   assert(Math.abs((await widthOf(lock)) - before) < 0.5 && (await visible(page)) === all, "reset does not restore");

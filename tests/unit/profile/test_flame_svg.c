@@ -38,6 +38,28 @@ static void names_cannot_leave_their_element(void **state)
 	buf_fini(&out);
 }
 
+/* Of 1200, of which a character takes 7. */
+static void a_long_name_is_cut_between_characters(void **state)
+{
+	struct flame_frame frames[] = {
+		{ STR("main"), FLAME_NO_PARENT, 1200, 0, false, 0 },
+		{ STR("gr\xc3\xb6\xc3\x9f\xc3\xa4\xc3\xb6_of"), 0, 46, 0, false,
+		  0 }, /* 8 letters, 6 fit */
+		{ STR("\xc3\xb6\xc3\xb6\xc3\xb6"), 0, 30, 0, false, 0 },
+		{ STR("narrow"), 0, 18, 0, false, 0 },
+	};
+	struct flame_svg flame = { .noun = "samples", .frames = frames, .count = 4 };
+	struct buf out = draw(&flame);
+
+	(void)state;
+	assert_non_null(strstr(out.data, ">gr\xc3\xb6\xc3\x9f..</text>"));
+	assert_non_null(strstr(out.data, ">\xc3\xb6\xc3\xb6\xc3\xb6</text>"));
+	assert_non_null(strstr(out.data, "narrow: 18 samples"));
+	assert_null(strstr(out.data, ">narrow</text>"));
+	assert_non_null(strstr(out.data, ">main</text>"));
+	buf_fini(&out);
+}
+
 static void width_is_the_share_and_the_largest_comes_first(void **state)
 {
 	struct flame_frame frames[] = {
@@ -113,6 +135,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_cannot_leave_their_element),
+		cmocka_unit_test(a_long_name_is_cut_between_characters),
 		cmocka_unit_test(width_is_the_share_and_the_largest_comes_first),
 		cmocka_unit_test(a_small_share_is_well_formed),
 		cmocka_unit_test(the_largest_change_has_the_fullest_colour),

@@ -44,6 +44,9 @@ static void names_are_those_of_the_source(void **state)
 		   "std::vector<int, std::allocator<int> >::push_back");
 	check_name("_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE",
 		   "core::fmt::Write::write_fmt");
+	check_name("_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE.llvm.15497395970735389417",
+		   "core::fmt::Write::write_fmt");
+	check_name("sort_rows.llvm.42", "sort_rows");
 	check_name("_RNvNtCs1234_7mycrate3foo3bar", "mycrate::foo::bar");
 	check_name("main.handleReport", "main.handleReport");
 	check_name("_Znonsense", "_Znonsense");
