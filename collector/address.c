@@ -73,6 +73,8 @@ int address_parse(const char *text, struct sockaddr_storage *out_address)
 	}
 	if (!split(text, host, &port))
 		return -EINVAL;
+	if (*text != '[' && strcmp(host, "localhost") == 0)
+		strcpy(host, "127.0.0.1");
 	memset(out_address, 0, sizeof(*out_address));
 	if (*text == '[' && inet_pton(AF_INET6, host, &in6.sin6_addr) == 1) {
 		in6.sin6_port = htons(port);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* "127.0.0.1:4317" and "[::1]:4317", to and from socket addresses. Numbers only, no names. And
- * "unix:/run/spanwise/otlp.sock". */
+/* "127.0.0.1:4317" and "[::1]:4317", to and from socket addresses. No names but one:
+ * "localhost:4317" is 127.0.0.1, whatever a resolver says. And "unix:/run/spanwise/otlp.sock". */
 #pragma once
 
 #include <stddef.h>

@@ -17,6 +17,7 @@ static void loopback_is_told_from_elsewhere(void **state)
 	assert_int_equal(address_check("127.0.0.1:4317"), ADDRESS_LOOPBACK);
 	assert_int_equal(address_check("127.9.9.9:0"), ADDRESS_LOOPBACK);
 	assert_int_equal(address_check("[::1]:65535"), ADDRESS_LOOPBACK);
+	assert_int_equal(address_check("localhost:4317"), ADDRESS_LOOPBACK);
 	assert_int_equal(address_check("unix:/run/spanwise/otlp.sock"), ADDRESS_UNIX);
 	assert_int_equal(address_check("unix:otlp.sock"), ADDRESS_INVALID);
 	assert_int_equal(address_check("0.0.0.0:4317"), ADDRESS_ELSEWHERE);
@@ -34,7 +35,8 @@ static void what_is_no_address_is_invalid(void **state)
 		"127.0.0.1:65536",
 		"127.0.0.1:-1",
 		"127.0.0.1:1x",
-		"localhost:4317",
+		"[localhost]:4317",
+		"localhost.example.org:4317",
 		"::1:4317",
 		"[::1]",
 		"[]:1",
