@@ -150,6 +150,9 @@ static struct grpc_error inflate_message(struct grpc_stream *stream,
 				"inflated message is larger than this server takes");
 	if (rc == -ENOMEM)
 		return out_of_memory();
+	if (rc == -EFBIG)
+		return error_of(GRPC_INTERNAL,
+				"zstd with a window of more than 8 MiB is not taken");
 	return error_of(GRPC_INTERNAL, "message is not what grpc-encoding says");
 }
 

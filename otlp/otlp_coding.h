@@ -17,6 +17,6 @@ enum otlp_coding {
 
 /* Inflates `packed` into `out`, which is to be freed on success only. -EMSGSIZE: more than
  * `max_bytes`, or more than 1 MiB and `max_ratio` (0: the default) times what came; -EBADMSG: not
- * what `coding` says, or something follows it; -ENOMEM. */
+ * what `coding` says, or something follows it; -EFBIG: a zstd window above 8 MiB; -ENOMEM. */
 int otlp_coding_undo(enum otlp_coding coding, struct str packed, size_t max_bytes, size_t max_ratio,
 		     struct buf *out);

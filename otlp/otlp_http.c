@@ -140,6 +140,9 @@ static struct grpc_error inflate_body(enum otlp_coding coding, struct str packed
 			       "the inflated body is larger than this server takes");
 	if (rc == -ENOMEM)
 		return no_memory();
+	if (rc == -EFBIG)
+		return refusal(400, GRPC_INVALID_ARGUMENT,
+			       "zstd with a window of more than 8 MiB is not taken");
 	return refusal(400, GRPC_INVALID_ARGUMENT, "the body is not what Content-Encoding says");
 }
 

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "collector/base/breath.h"
 #include "collector/base/macros.h"
@@ -170,6 +171,8 @@ static int unzstd_all(ZSTD_DStream *stream, struct str packed, struct buf *out)
 		if (!at)
 			return buf_error(out);
 		left = ZSTD_decompressStream(stream, &piece, &in);
+		if (ZSTD_getErrorCode(left) == ZSTD_error_frameParameter_windowTooLarge)
+			return -EFBIG;
 		if (ZSTD_isError(left))
 			return -EBADMSG;
 		if (!room && piece.pos)

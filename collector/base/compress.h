@@ -13,7 +13,7 @@ int compress_gzip(struct str plain, struct buf *out);
 /* The "deflate" of HTTP: zlib's format, or none around it, as some clients send. One stream. */
 int compress_inflate(struct str packed, struct buf *out);
 
-/* zstd frames. The same errors; a window above 8 MiB, which no level below 20 uses, is -EBADMSG.
+/* zstd frames. The same errors; a window above 8 MiB, which no level below 20 uses, is -EFBIG.
  * `level`: 1 is fast, 9 is small. */
 int compress_zstd(struct str plain, int level, struct buf *out);
 int compress_unzstd(struct str packed, struct buf *out);

@@ -279,6 +279,7 @@ def packed_nothing(daemon):
         head = HEAD + b"Connection: close\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (coding.encode(), len(body))
         answer = answer_to(daemon, head + body)
         assert re.match(rb"HTTP/1.1 (200|400|413) ", answer), (coding, body[:40], answer)
+        assert (b"window" in answer) == (body == zstd_frames(1)["window"]), answer
         with Peer(daemon.grpc) as peer:
             if coding == "deflate":
                 continue
