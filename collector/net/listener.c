@@ -18,6 +18,10 @@
 #define SILENCE_MS       10000 /* how long another may be silent: only when all places are taken */
 #define UNIX_SOCKET_MODE 0660
 
+/* Who is asked to leave takes a second or two, and others wait behind the one that waits. */
+#define LEAVING_AT_A_TIME 32
+#define ABOUT_AS_LONG_MS  1000
+
 static const char *const methods[] = { GRPC_TRACE_EXPORT, NULL };
 
 struct listener {
@@ -29,6 +33,7 @@ struct listener {
 	uv_timer_t tick;
 	struct otlp_conn *first; /* owned, each until on_gone */
 	size_t connections;
+	unsigned leaving; /* of these, to make room */
 	unsigned open_handles;
 	bool has_waiting; /* libuv holds an accepted socket and polls no further until we take it */
 	bool is_holding;
@@ -142,13 +147,34 @@ static void take_connection(struct listener *listener)
 		otlp_conn_hold(conn, true);
 }
 
+/* Those who have been silent for about as long as the one that was so for the longest. */
+static void ask_to_leave(struct listener *listener, uint64_t until_ms)
+{
+	uint64_t now_ms = uv_now(listener->options.loop);
+
+	for (struct otlp_conn *conn = listener->first, *next; conn; conn = next) {
+		bool is_stranger;
+
+		next = otlp_conn_link(conn)->next;
+		if (listener->leaving >= LEAVING_AT_A_TIME ||
+		    otlp_conn_useless_since_ms(conn, now_ms, &is_stranger) > until_ms ||
+		    is_stranger)
+			continue;
+		count(listener, METRIC_CONNECTIONS_EVICTED);
+		otlp_conn_link(conn)->is_evicted = true;
+		listener->leaving++;
+		otlp_conn_drain(conn);
+	}
+}
+
 /* When all places are taken, one that is of no use is given to somebody new: a stranger's, who has
- * not said anything sensible in a while, else that of a client who has been silent for long. */
+ * not said anything sensible in a while, else those of clients who have been silent for long. */
 static void make_room(struct listener *listener)
 {
-	struct otlp_conn *stranger = NULL, *idle = NULL;
+	struct otlp_conn *stranger = NULL;
 	uint64_t now_ms = uv_now(listener->options.loop);
-	uint64_t stranger_ms = now_ms - STRANGER_MS, idle_ms = now_ms - SILENCE_MS;
+	uint64_t stranger_ms = now_ms - STRANGER_MS, silent_ms = now_ms - SILENCE_MS;
+	uint64_t idle_ms = silent_ms;
 
 	for (struct otlp_conn *conn = listener->first; conn; conn = otlp_conn_link(conn)->next) {
 		bool is_stranger;
@@ -157,18 +183,16 @@ static void make_room(struct listener *listener)
 		if (is_stranger && since_ms < stranger_ms) {
 			stranger_ms = since_ms;
 			stranger = conn;
-		} else if (!is_stranger && since_ms < idle_ms) {
-			idle_ms = since_ms;
-			idle = conn;
+		} else if (!is_stranger) {
+			idle_ms = MIN(idle_ms, since_ms);
 		}
 	}
-	if (!stranger && !idle)
-		return;
-	count(listener, METRIC_CONNECTIONS_EVICTED);
-	if (stranger)
+	if (stranger) {
+		count(listener, METRIC_CONNECTIONS_EVICTED);
 		otlp_conn_stop(stranger);
-	else
-		otlp_conn_drain(idle);
+	} else if (idle_ms < silent_ms) {
+		ask_to_leave(listener, MIN(idle_ms + ABOUT_AS_LONG_MS, silent_ms));
+	}
 }
 
 static void take_waiting(struct listener *listener)
@@ -207,6 +231,8 @@ static void on_gone(struct otlp_conn *conn, void *arg)
 	const struct sockaddr_storage *peer = &otlp_conn_link(conn)->peer;
 
 	unlink_conn(listener, conn);
+	if (otlp_conn_link(conn)->is_evicted)
+		listener->leaving--;
 	if (peer->ss_family)
 		admission_leave_peer(listener->options.admission, peer);
 	admission_leave(listener->options.admission);

@@ -59,5 +59,6 @@ bool otlp_conn_peer(const struct otlp_conn *conn, struct sockaddr_storage *out_a
 struct otlp_conn_link {
 	struct otlp_conn *previous, *next;
 	struct sockaddr_storage peer; /* counted in its limit; ss_family 0: not counted */
+	bool is_evicted;              /* asked to leave, to make room */
 };
 struct otlp_conn_link *otlp_conn_link(struct otlp_conn *conn);

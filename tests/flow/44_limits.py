@@ -43,6 +43,25 @@ def connections(threads):
     assert daemon.stop() == 0, daemon.log()
 
 
+def silent_ones():
+    """All places are of clients who were served and said nothing since, and as many more of the kind wait: who comes behind them does not
+    wait for one after the other."""
+    daemon = Daemon("--probe=off", "--max-connections=128")
+    host, port = daemon.http.rsplit(":", 1)
+
+    def ask():
+        client = socket.create_connection((host, int(port)), timeout=60)
+        client.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n")
+        return client
+
+    silent = [ask() for _ in range(240)]
+    last = ask()
+    assert last.recv(4096).startswith(b"HTTP/1.1 200 "), "the last one is served"
+    for client in [*silent, last]:
+        client.close()
+    assert daemon.stop() == 0, daemon.log()
+
+
 def descriptors():
     if not shutil.which("prlimit"):
         return
@@ -93,6 +112,7 @@ def bytes_in_flight():
 def main():
     connections(threads=1)
     connections(threads=3)
+    silent_ones()
     descriptors()
     bytes_in_flight()
 
