@@ -267,19 +267,24 @@ static __always_inline bool unwind_may_move(struct unwind_walk *walk)
 /* By the frame pointer, where the code keeps one: [rbp] is the caller's, [rbp + 8] its address. */
 static __always_inline bool unwind_chain(struct unwind_walk *walk)
 {
-	__u64 frame[2];
+	__u64 at = walk->fp, frame[2];
 
 	if (!walk->fp || walk->fp == walk->pc) /* Boost's contexts begin so */
 		return unwind_ends(walk, STACK_COMPLETE);
 	if (walk->fp & 7 || (walk->fp < walk->sp && !unwind_may_move(walk)))
 		return unwind_strays(walk, STACK_BROKEN);
-	if (!unwind_read(walk->fp, frame, sizeof(frame)))
+	if (!unwind_read(at, frame, sizeof(frame)))
 		return unwind_strays(walk, STACK_UNREADABLE);
+	if (frame[0] == at + 8) { /* Go's crosscall2, which C calls, makes two of them */
+		at += 8;
+		if (!unwind_read(at, frame, sizeof(frame)))
+			return unwind_strays(walk, STACK_UNREADABLE);
+	}
 	if (!frame[1])
 		return unwind_ends(walk, STACK_COMPLETE);
 	if (!unwind_is_code(frame[1]))
 		return unwind_strays(walk, STACK_BROKEN);
-	walk->sp = walk->fp + 16;
+	walk->sp = at + 16;
 	walk->fp = frame[0];
 	walk->pc = frame[1];
 	walk->is_return = 1;

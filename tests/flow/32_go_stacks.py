@@ -52,11 +52,23 @@ def check(daemon, channel, path):
             calls = [at for at, frame in enumerate(stack) if frame.startswith("runtime.asmcgocall")]
             assert calls and calls[0] >= 4 and in_order(["main.callC", *ENDS], stack[calls[0]:]), (name, stack)
             assert stack[-1].startswith("runtime.goexit"), (name, stack)
+            check_callback(daemon, channel, subject, name)
         wanted = ["main.renderPage", *ENDS]
         code = whole_code(daemon, channel, subject, "spin", wanted)
         inside = sum(entry["ns"] for entry in code if in_order(wanted, entry["stack"]))
         print(name, f"spin: {inside} of {sum(entry['ns'] for entry in code)} ns in main.renderPage")
         assert inside > 0, (name, code)
+
+
+def check_callback(daemon, channel, subject, name):
+    """From Go through C, which keeps no frame pointers, back into Go."""
+    stack = whole_stack(daemon, channel, subject, "callback")
+    print(name, "callback", " < ".join(stack))
+    assert in_order(["main.waitForRow", "main.queryRows", "crosscall2", "runtime.asmcgocall", "main.callBack", *ENDS],
+                    [frame.removesuffix(".abi0") for frame in stack]), (name, stack)
+    calls = [at for at, frame in enumerate(stack) if frame.startswith(("crosscall2", "runtime.asmcgocall"))]
+    assert calls[1] - calls[0] >= 4, (name, stack)  # goQueryRows, and C functions of which the names are stripped
+    assert stack[-1].startswith("runtime.goexit"), (name, stack)
 
 
 def main():
