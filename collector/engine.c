@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "collector/base/breath.h"
 #include "collector/base/macros.h"
 #include "collector/clock.h"
 #include "collector/config.h"
@@ -339,6 +340,7 @@ static void *run(void *arg)
 	struct queue notes, tickets;
 
 	pthread_setname_np(pthread_self(), "engine");
+	breath_begin();
 	while (wait_for_news(engine, clock_mono_ns() + DRAIN_EVERY_NS, &notes, &tickets)) {
 		uint64_t now_ns;
 
@@ -393,6 +395,7 @@ int engine_start(const struct engine_options *options, struct engine **out_engin
 		.reach_ns = REACH_NS,
 		.max_trace_spans = MAX_TRACE_SPANS,
 		.on_ledgers = on_ledgers,
+		.pause = breath_take,
 		.arg = engine,
 	};
 	int rc;

@@ -25,6 +25,8 @@ struct correlator_options {
 	uint32_t max_trace_spans; /* further ones of a trace are graded partial */
 	/* A trace's ledgers, parents before children. Borrowed during the call. */
 	void (*on_ledgers)(const struct ledger *ledgers, size_t count, void *arg);
+	/* Called now and then in what lasts, that others may have the CPU; NULL: nothing. */
+	void (*pause)(void);
 	void *arg;
 };
 

@@ -222,6 +222,15 @@ struct model {
 	bool kernel;
 };
 
+#define MODEL_PAUSE_EVERY 64u /* traces */
+
+/* In a walk over all traces, of which there may be some 100,000; `seen`: how many came before. */
+static inline void model_pause(const struct model *model, unsigned seen)
+{
+	if (model->options.pause && seen % MODEL_PAUSE_EVERY == 0)
+		model->options.pause();
+}
+
 /* Of the newest gap; 0: there was none. */
 static inline uint64_t model_gap_end(const struct model *model)
 {

@@ -70,11 +70,13 @@ static bool concerns(const struct model *model, const struct trace *trace)
 
 bool relearn_revisit(struct model *model)
 {
+	unsigned seen = 0;
 	bool any = false;
 
 	if (model->lesson_told == model->lesson)
 		return false;
 	for (struct trace *trace = model->oldest; trace; trace = trace->newer) {
+		model_pause(model, seen++);
 		if (!trace->revision || trace->unsettled || trace->lesson == model->lesson ||
 		    !concerns(model, trace))
 			continue;

@@ -397,6 +397,7 @@ void trace_expire(struct model *model)
 {
 	size_t share = model->options.limit_bytes / 4;
 	struct trace *trace = model->oldest;
+	unsigned seen = 0;
 
 	while (trace) {
 		struct trace *newer = trace->newer;
@@ -408,5 +409,6 @@ void trace_expire(struct model *model)
 		    (is_short && trace->revision && is_over(model, trace, true)))
 			trace_free(model, trace);
 		trace = newer;
+		model_pause(model, seen++);
 	}
 }
