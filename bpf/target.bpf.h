@@ -3,7 +3,7 @@
  * Best effort: TARGET_NONE is a fair answer. */
 #pragma once
 
-#include "bpf/task.bpf.h"
+#include "bpf/futex.bpf.h"
 
 enum target_syscall {
 	SYS_READ = 0,
@@ -71,7 +71,6 @@ enum target_futex {
 	FUTEX_LOCK_PI = 6,
 	FUTEX_LOCK_PI2 = 13,
 	FUTEX_TIDS = 0x3fffffff, /* FUTEX_TID_MASK */
-	MAPPING_IS_SHARED = 8,   /* VM_SHARED */
 	WAITID_PID = 1,          /* P_PID */
 };
 
@@ -90,21 +89,6 @@ static __always_inline __u32 futex_owner(__u64 word, __u32 operation)
 	return mutex[0] == 2 && mutex[1] <= 1 && mutex[2] < WORKER_PIDS ? mutex[2] : 0;
 }
 
-/* What the word is to all processes that share it. Takes a microsecond: only for such. */
-static long target_mapping(struct task_struct *task, struct vm_area_struct *area, void *context)
-{
-	struct event_target *target = context;
-	struct file *file = BPF_CORE_READ(area, vm_file);
-
-	if (!file || !(BPF_CORE_READ(area, vm_flags) & MAPPING_IS_SHARED))
-		return 0;
-	target->kind = TARGET_FUTEX_SHARED;
-	target->id += (BPF_CORE_READ(area, vm_pgoff) << 12) - BPF_CORE_READ(area, vm_start);
-	*(__u64 *)target->address = BPF_CORE_READ(file, f_inode, i_ino);
-	*(__u32 *)(target->address + 8) = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
-	return 0;
-}
-
 static __always_inline void target_futex(void *registers, struct event_target *target)
 {
 	__u32 call = FIELD(struct pt_regs, registers, si);
@@ -112,13 +96,8 @@ static __always_inline void target_futex(void *registers, struct event_target *t
 	target->kind = TARGET_FUTEX;
 	target->id = FIELD(struct pt_regs, registers, di);
 	target->aux = futex_owner(target->id, call & FUTEX_CALL);
-	if (call & FUTEX_PRIVATE ||
-	    !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_find_vma))
-		return;
-	struct event_target shared = *target;
-
-	bpf_find_vma(bpf_get_current_task_btf(), target->id, target_mapping, &shared, 0);
-	*target = shared;
+	if (!(call & FUTEX_PRIVATE))
+		futex_share(target);
 }
 
 /* wait4(pid) and waitid(P_PID, pid); groups and the like are any child. */

@@ -184,7 +184,10 @@ struct vm_area_struct {
 	struct file *vm_file;
 };
 
-struct mm_struct;
+struct mm_struct {
+	int map_count;
+	unsigned long total_vm;
+};
 struct linux_binprm;
 struct irqaction;
 struct hrtimer;

@@ -121,6 +121,23 @@ static void end_shared(void)
 	syscall(SYS_futex, things.shared, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
+static void *sleep_a_while(void *arg)
+{
+	usleep(WAIT_MS * 1000);
+	return arg;
+}
+
+/* On a word of its own, by a call that others could share it with; twice on the same. */
+static void wait_join(void)
+{
+	for (int i = 0; i < 2; i++) {
+		pthread_t thread;
+
+		must(pthread_create(&thread, NULL, sleep_a_while, NULL) == 0);
+		pthread_join(thread, NULL);
+	}
+}
+
 static void wait_flock(void)
 {
 	flock(things.lock, LOCK_EX);
@@ -391,6 +408,7 @@ static const struct step {
 	{ "semaphore", REASON_LOCK, NULL, wait_semaphore, end_semaphore, false },
 	{ "shared", REASON_LOCK, NULL, wait_shared, end_shared, true },
 	{ "again", REASON_LOCK, NULL, wait_again, end_shared, true },
+	{ "join", REASON_LOCK, NULL, wait_join, NULL, false },
 	{ "tcp", REASON_NET, NULL, wait_tcp, end_tcp, false },
 	{ "poll-one", REASON_NET, NULL, wait_poll_one, end_tcp, false },
 	{ "accept", REASON_NET, NULL, wait_accept, end_accept, false },
