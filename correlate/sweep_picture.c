@@ -13,38 +13,31 @@ static bool is_alike(const struct ledger_slice *a, const struct ledger_slice *b)
 	return a->state == b->state && a->reason == b->reason && a->tid == b->tid;
 }
 
-/* The `rank`-th of the shortest lengths, from 0 on (Hoare's selection). */
-static uint64_t select_length(const struct ledger_slice *slices, uint32_t count, uint32_t rank)
+/* Lengths are told apart to a quarter of a power of two. */
+#define STEPS   4
+#define LENGTHS (64 * STEPS)
+
+static uint32_t length_of(const struct ledger_slice *slice)
 {
-	uint64_t ns[PICTURE_ROOM];
-	uint32_t low = 0, high = count - 1;
+	uint64_t ns = slice->ns | STEPS;
+	uint32_t power = 63 - (uint32_t)__builtin_clzll(ns);
+
+	return power * STEPS + ((ns >> (power - 2)) & (STEPS - 1));
+}
+
+/* The length at which `most` of the shortest end; `*out_of_it` of them have that one. */
+static uint32_t find_length(const struct ledger_slice *slices, uint32_t count, uint32_t most,
+			    uint32_t *out_of_it)
+{
+	uint16_t counts[LENGTHS] = { 0 };
+	uint32_t length = 0, shorter = 0;
 
 	for (uint32_t i = 0; i < count; i++)
-		ns[i] = slices[i].ns;
-	while (low < high) {
-		uint64_t pivot = ns[low + (high - low) / 2];
-		int64_t left = low, right = high;
-
-		while (left <= right) {
-			while (ns[left] < pivot)
-				left++;
-			while (ns[right] > pivot)
-				right--;
-			if (left <= right) {
-				uint64_t other = ns[left];
-
-				ns[left++] = ns[right];
-				ns[right--] = other;
-			}
-		}
-		if ((int64_t)rank <= right)
-			high = (uint32_t)right;
-		else if (rank >= left)
-			low = (uint32_t)left;
-		else
-			break;
-	}
-	return ns[rank];
+		counts[length_of(&slices[i])]++;
+	for (; shorter + counts[length] < most; length++)
+		shorter += counts[length];
+	*out_of_it = most - shorter;
+	return length;
 }
 
 /* Puts one behind the others; what is like the last one only makes that longer. */
@@ -58,22 +51,24 @@ static uint32_t put(struct ledger_slice *slices, uint32_t count, const struct le
 	return count + 1;
 }
 
-/* `most` of those that are no longer than `length_ns` go to their longer neighbours. */
-static uint32_t give_away(struct ledger_slice *slices, uint32_t count, uint64_t length_ns,
-			  uint32_t most)
+/* Those that are shorter than `length` go to their longer neighbours, and `of_it` of those that
+ * have it. */
+static uint32_t give_away(struct ledger_slice *slices, uint32_t count, uint32_t length,
+			  uint32_t of_it)
 {
 	uint64_t ahead_ns = 0; /* what the next one gets */
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
 		struct ledger_slice slice = slices[i];
-		bool goes = most && slice.ns <= length_ns;
+		uint32_t its = length_of(&slice);
+		bool goes = its < length || (its == length && of_it);
 		bool to_next = i + 1 < count && (!kept || slices[kept - 1].ns <= slices[i + 1].ns);
 
 		slice.start_unix_ns -= ahead_ns;
 		slice.ns += ahead_ns;
 		ahead_ns = 0;
-		most -= goes;
+		of_it -= goes && its == length;
 		if (goes && to_next)
 			ahead_ns = slice.ns;
 		else if (goes && kept)
@@ -90,10 +85,10 @@ static void thin_out(struct ledger *ledger)
 	uint32_t count = ledger->slice_count;
 
 	while (count > LEDGER_MAX_SLICES) {
-		uint32_t most = (count - LEDGER_MAX_SLICES + 1) / 2;
-		uint64_t length_ns = select_length(ledger->slices, count, most - 1);
+		uint32_t most = (count - LEDGER_MAX_SLICES + 1) / 2, of_it;
+		uint32_t length = find_length(ledger->slices, count, most, &of_it);
 
-		count = give_away(ledger->slices, count, length_ns, most);
+		count = give_away(ledger->slices, count, length, of_it);
 		ledger->slices_truncated = true;
 	}
 	ledger->slice_count = (uint16_t)count;
