@@ -9,7 +9,8 @@
 #include "otlp/grpc_http2.h"
 #include "otlp/otlp_http.h"
 
-#define OWN_FIELDS 2 /* :status, content-length */
+#define OWN_FIELDS    2 /* :status, content-length */
+#define RETRY_SLOW_MS 1000
 
 void grpc_http_note(struct grpc_stream *stream)
 {
@@ -44,6 +45,9 @@ struct grpc_error grpc_http_error(struct grpc_error error)
 	if (error.status == GRPC_UNIMPLEMENTED)
 		return (struct grpc_error){ GRPC_RESOURCE_EXHAUSTED,
 					    "the body is larger than this server takes", 413, 0 };
+	/* 408 and 504 would do, but not all exporters come again then. */
+	if (error.status == GRPC_DEADLINE_EXCEEDED)
+		return (struct grpc_error){ GRPC_UNAVAILABLE, error.text, 503, RETRY_SLOW_MS };
 	return error;
 }
 
@@ -98,7 +102,7 @@ int grpc_http_reply(nghttp2_session *http2, struct grpc_stream *stream,
 int grpc_http_refuse(nghttp2_session *http2, struct grpc_stream *stream, struct grpc_error error)
 {
 	enum otlp_form form = stream->is_json ? OTLP_JSON : OTLP_PROTOBUF;
-	struct http_field fields[2];
+	struct http_field fields[GRPC_HTTP_MAX_FIELDS];
 	struct grpc_http_reply reply = { .status = otlp_http_status(error), .fields = fields };
 	struct buf body = { 0 };
 	char seconds[12];
@@ -113,6 +117,9 @@ int grpc_http_refuse(nghttp2_session *http2, struct grpc_stream *stream, struct 
 		fields[reply.field_count++] =
 			(struct http_field){ STR("retry-after"), str_of(seconds) };
 	}
+	for (const char *const *hint = otlp_http_hints(reply.status); *hint; hint += 2)
+		fields[reply.field_count++] =
+			(struct http_field){ str_of(hint[0]), str_of(hint[1]) };
 	if (rc == 0)
 		rc = grpc_http_reply(http2, stream, &reply);
 	buf_fini(&body);

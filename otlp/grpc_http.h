@@ -10,7 +10,7 @@ void grpc_http_note(struct grpc_stream *stream);
 /* The headers of a plain request are complete: what is wrong with them, before the owner judges. */
 struct grpc_error grpc_http_begin(struct grpc_stream *stream, size_t max_body_bytes);
 
-/* What the body is refused with, when gRPC's framing would say `error`. */
+/* What the request is refused with, where a call of gRPC would be with `error`. */
 struct grpc_error grpc_http_error(struct grpc_error error);
 
 /* Answers with a google.rpc.Status in the encoding of the request, JSON or protobuf. Negative: the

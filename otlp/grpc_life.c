@@ -4,6 +4,7 @@
 
 #include "collector/base/macros.h"
 #include "otlp/grpc_dialog.h"
+#include "otlp/grpc_http.h"
 #include "otlp/grpc_session_state.h"
 #include "otlp/grpc_watch.h"
 
@@ -100,7 +101,8 @@ static void tick_stream(struct grpc_session *session, struct grpc_stream *stream
 	if (!error.status && is_in_the_way(session, stream))
 		error = grpc_stream_lacks_room(stream);
 	if (error.status)
-		grpc_session_refuse(session, stream, error);
+		grpc_session_refuse(session, stream,
+				    stream->is_http ? grpc_http_error(error) : error);
 	else if (is_left_lying(session, stream) || goes_on_for_too_long(session, stream))
 		reset_stream(session, stream, NGHTTP2_CANCEL);
 	else if (stream->stops_at_tick)

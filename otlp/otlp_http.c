@@ -227,6 +227,25 @@ const char *otlp_http_content_type(enum otlp_form form)
 	return form == OTLP_JSON ? "application/json" : "application/x-protobuf";
 }
 
+const char *const *otlp_http_hints(unsigned status)
+{
+	static const char *const none[] = { NULL }, *const allow[] = { "Allow", "POST", NULL };
+	static const char *const token[] = { "WWW-Authenticate", "Bearer", NULL };
+	static const char *const media[] = { "Accept", "application/x-protobuf, application/json",
+					     "Accept-Encoding", "gzip, zstd, deflate", NULL };
+
+	switch (status) {
+	case 401:
+		return token;
+	case 405:
+		return allow;
+	case 415:
+		return media;
+	default:
+		return none;
+	}
+}
+
 unsigned otlp_http_status(struct grpc_error error)
 {
 	if (error.http_status)

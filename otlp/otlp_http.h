@@ -60,5 +60,8 @@ int otlp_http_refused(enum otlp_form form, struct grpc_error error, struct buf *
 /* Content-Type of requests and answers. */
 const char *otlp_http_content_type(enum otlp_form form);
 
+/* What an answer with this status must say besides: name and value by turns, then NULL. */
+const char *const *otlp_http_hints(unsigned status);
+
 /* The HTTP status for a refusal that has none, as the specification maps them. */
 unsigned otlp_http_status(struct grpc_error error);

@@ -10,21 +10,6 @@ static bool is_preflight(const struct otlp_service *service, const struct otlp_g
 				    head->preflight_method);
 }
 
-static const char *lines_for(int status)
-{
-	switch (status) {
-	case 401:
-		return "WWW-Authenticate: Bearer\r\n";
-	case 405:
-		return "Allow: POST\r\n";
-	case 415:
-		return "Accept: application/x-protobuf, application/json\r\n"
-		       "Accept-Encoding: gzip, zstd, deflate\r\n";
-	default:
-		return "";
-	}
-}
-
 struct otlp_gate_verdict otlp_gate_check(const struct otlp_service *service,
 					 const struct otlp_gate_head *head,
 					 struct otlp_http_request *out_request)
@@ -80,7 +65,8 @@ static void put_cors(const struct otlp_service *service, const struct otlp_gate_
 void otlp_gate_put_headers(const struct otlp_service *service, const struct otlp_gate_head *head,
 			   int status, uint32_t retry_delay_ms, struct buf *out)
 {
-	buf_append_text(out, lines_for(status));
+	for (const char *const *hint = otlp_http_hints((unsigned)status); *hint; hint += 2)
+		buf_printf(out, "%s: %s\r\n", hint[0], hint[1]);
 	if (retry_delay_ms)
 		buf_printf(out, "Retry-After: %u\r\n", (retry_delay_ms + 999) / 1000);
 	put_cors(service, head, out);

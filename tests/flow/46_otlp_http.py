@@ -248,6 +248,23 @@ def cors():
     assert daemon.stop() == 0, daemon.log()
 
 
+def refused_on_http2():
+    """With the same hints as over HTTP/1: what may be sent instead, when to come again."""
+    daemon = Daemon("--probe=off", "--body-timeout-s=1")
+    plain = {"path": "/v1/traces", "content": PROTOBUF["Content-Type"], "te": None}
+    with Peer(daemon.http) as peer:
+        for stream, fields, status, name, value in (
+                (1, {":method": "PUT"}, "405", "allow", "POST"), (3, {"content": "text/plain"}, "415", "accept", "application/x-protobuf, application/json"),
+                (5, {"content_encoding": "br"}, "415", "accept-encoding", "gzip, zstd, deflate")):
+            peer.call(stream, b"", **{**plain, **fields})
+            answer = peer.finish(stream).fields()
+            assert (answer[":status"], answer.get(name)) == (status, value), answer
+        peer.call(7, b"x", ends=False, **plain)
+        answer = peer.finish(7)
+        assert (answer.status()[0], answer.fields().get("retry-after")) == ("503", "1") and answer.data.startswith(b"\x08\x0e"), answer.fields()
+    assert daemon.stop() == 0, daemon.log()
+
+
 def main():
     daemon = Daemon("--probe=off")
     for part in (encodings, partial, refusals, wire, half_closed, http2, sdk):
@@ -256,6 +273,7 @@ def main():
     assert daemon.metric("spanwise_receiver_accepted_spans_total", 'transport="http"') >= 30
     assert daemon.stop() == 0, daemon.log()
     cors()
+    refused_on_http2()
 
 
 run(main)
