@@ -20,6 +20,9 @@
 
 #define RETRY_EVERY_NS NS_PER_SEC
 #define LOOK_EVERY_NS  (5 * NS_PER_SEC)
+/* Nobody waits for ledgers: they wait for a batch to share its commit, but no longer than this. */
+#define LEDGERS_WAIT_NS (50 * NS_PER_MS)
+#define MANY_LEDGERS    8 /* of what may wait, so much: they do not wait any more */
 
 #define ROWS_BYTES ((size_t)256 << 10)
 
@@ -39,6 +42,7 @@ struct writer {
 	pthread_cond_t news;
 	struct queue tickets;
 	struct queue rows;
+	uint64_t rows_since_ns; /* when the first of them came */
 	size_t ledger_count;
 	size_t ledger_bytes;
 	uint64_t ledgers_written;
@@ -247,20 +251,47 @@ static void end_part(struct writer *writer)
 		LOG_LIMITED(LOG_WARNING, "store: a part could not be ended: %s", strerror(-rc));
 }
 
-/* Waits until there is something to write. After a failure, ledgers alone are no reason to hurry.
- * Returns false when it is over and nothing is left. */
+static bool has_many_ledgers(const struct writer *writer)
+{
+	return writer->ledger_bytes >= writer->options.max_ledger_bytes / MANY_LEDGERS;
+}
+
+/* Locked. After a failure, ledgers alone are no reason to hurry. */
+static bool is_due(const struct writer *writer, int last_error)
+{
+	if (writer->is_stopping || writer->tickets.first)
+		return true;
+	return !last_error && writer->rows.first &&
+	       (has_many_ledgers(writer) ||
+		clock_mono_ns() >= writer->rows_since_ns + LEDGERS_WAIT_NS);
+}
+
+/* Locked. */
+static uint64_t next_due_ns(const struct writer *writer, int last_error, uint64_t retry_ns)
+{
+	if (last_error)
+		return retry_ns;
+	return writer->rows.first
+		       ? MIN(writer->rows_since_ns + LEDGERS_WAIT_NS, writer->next_look_ns)
+		       : writer->next_look_ns;
+}
+
+/* Waits until there is something to write. Returns false when it is over and nothing is left. */
 static bool wait_for_group(struct writer *writer, int last_error, struct group *out_group)
 {
-	uint64_t until_ns = last_error ? clock_mono_ns() + RETRY_EVERY_NS : writer->next_look_ns;
-	struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_SEC),
-				  .tv_nsec = (long)(until_ns % NS_PER_SEC) };
+	uint64_t retry_ns = clock_mono_ns() + RETRY_EVERY_NS;
 	bool goes_on;
-	int rc = 0;
 
 	pthread_mutex_lock(&writer->lock);
-	while (rc == 0 && !writer->is_stopping && !writer->tickets.first &&
-	       (last_error || !writer->rows.first))
-		rc = pthread_cond_timedwait(&writer->news, &writer->lock, &until);
+	while (!is_due(writer, last_error)) {
+		uint64_t until_ns = next_due_ns(writer, last_error, retry_ns);
+		struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_SEC),
+					  .tv_nsec = (long)(until_ns % NS_PER_SEC) };
+
+		if (until_ns <= clock_mono_ns())
+			break;
+		pthread_cond_timedwait(&writer->news, &writer->lock, &until);
+	}
 	out_group->tickets = queue_take(&writer->tickets);
 	out_group->rows = queue_take(&writer->rows);
 	goes_on = !writer->is_stopping || out_group->tickets.first || out_group->rows.first;
@@ -416,11 +447,15 @@ static bool append(struct writer *writer, const struct ledger *ledgers, size_t c
 
 bool writer_ledgers(struct writer *writer, const struct ledger *ledgers, size_t count)
 {
-	bool is_taken;
+	bool is_taken, is_first;
 
 	pthread_mutex_lock(&writer->lock);
+	is_first = !writer->rows.first;
+	if (is_first)
+		writer->rows_since_ns = clock_mono_ns();
 	is_taken = append(writer, ledgers, count);
-	pthread_cond_signal(&writer->news);
+	if (is_first || has_many_ledgers(writer))
+		pthread_cond_signal(&writer->news);
 	pthread_mutex_unlock(&writer->lock);
 	return is_taken;
 }

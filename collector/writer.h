@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The one thread that writes to the store.
  *
- * What arrived while one commit ran is the next group: no timer, no tuning. A group that fails is
+ * What arrived while one commit ran is the next group: no timer, no tuning. Ledgers, which nobody
+ * waits for, do not begin one at once: each group costs a sync. A group that fails is
  * not acknowledged; its ledgers are kept and tried again each second, so that the writer resumes by
  * itself when the disk has room again. Any thread may call, unless a function says otherwise. */
 #pragma once
@@ -39,7 +40,8 @@ void writer_stop(struct writer *writer);
 /* Takes the ticket until on_written gives it back. */
 void writer_batch(struct writer *writer, struct ticket *ticket);
 
-/* Copies. Refused (false) when twice the limit is waiting, or memory is out. */
+/* Copies; written with the next batch, or some ms later. Refused (false) when twice the limit is
+ * waiting, or memory is out. */
 bool writer_ledgers(struct writer *writer, const struct ledger *ledgers, size_t count);
 bool writer_has_room(struct writer *writer);
 

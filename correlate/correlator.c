@@ -384,7 +384,7 @@ int correlator_peek(struct correlator *correlator, const uint8_t trace_id[TRACE_
 {
 	struct trace *trace = trace_find(&correlator->model, trace_id);
 
-	if (!trace || !trace->unsettled)
+	if (!trace || !trace->span_count)
 		return -ENOENT;
 	return compute(&correlator->model, trace, false, visit, arg);
 }

@@ -76,8 +76,8 @@ void correlator_kernel(struct correlator *correlator, bool available);
 void correlator_advance(struct correlator *correlator, uint64_t now_ns);
 void correlator_settle_all(struct correlator *correlator);
 
-/* Ledgers of a trace that is not settled yet, marked so, through `visit`. -ENOENT: nothing pending.
- */
+/* Ledgers of a trace, marked as not settled, through `visit`: of one that is not, or of which what
+ * came out may not be on disk yet. -ENOENT: it is not known. */
 int correlator_peek(struct correlator *correlator, const uint8_t trace_id[TRACE_ID_BYTES],
 		    void (*visit)(const struct ledger *ledgers, size_t count, void *arg),
 		    void *arg);
