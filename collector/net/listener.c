@@ -168,8 +168,9 @@ static void ask_to_leave(struct listener *listener, uint64_t until_ms)
 }
 
 /* When all places are taken, one that is of no use is given to somebody new: a stranger's, who has
- * not said anything sensible in a while, else those of clients who have been silent for long. */
-static void make_room(struct listener *listener)
+ * not said anything sensible in a while, else those of clients who have been silent for long.
+ * false: there is none here. */
+static bool evict(struct listener *listener)
 {
 	struct otlp_conn *stranger = NULL;
 	uint64_t now_ms = uv_now(listener->options.loop);
@@ -192,6 +193,19 @@ static void make_room(struct listener *listener)
 		otlp_conn_stop(stranger);
 	} else if (idle_ms < silent_ms) {
 		ask_to_leave(listener, MIN(idle_ms + ABOUT_AS_LONG_MS, silent_ms));
+	}
+	return stranger || idle_ms < silent_ms;
+}
+
+/* The other ports' clients may have all the places. */
+static void make_room(struct listener *listener)
+{
+	bool is_made = evict(listener);
+
+	for (size_t i = 0; i < listener->options.sibling_count && !is_made; i++) {
+		struct listener *sibling = listener->options.siblings[i];
+
+		is_made = sibling && sibling != listener && evict(sibling);
 	}
 }
 
@@ -225,6 +239,19 @@ static void on_connection(uv_stream_t *server, int status)
 			    listener->options.name);
 }
 
+/* A place is free: for those who wait at another port first, or this one's would always be faster.
+ */
+static void let_in(struct listener *listener)
+{
+	for (size_t i = 0; i < listener->options.sibling_count && !listener->is_stopping; i++) {
+		struct listener *sibling = listener->options.siblings[i];
+
+		if (sibling && sibling != listener)
+			take_waiting(sibling);
+	}
+	take_waiting(listener);
+}
+
 static void on_gone(struct otlp_conn *conn, void *arg)
 {
 	struct listener *listener = arg;
@@ -236,7 +263,7 @@ static void on_gone(struct otlp_conn *conn, void *arg)
 	if (peer->ss_family)
 		admission_leave_peer(listener->options.admission, peer);
 	admission_leave(listener->options.admission);
-	take_waiting(listener);
+	let_in(listener);
 	tell_drained(listener);
 	free_if_over(listener);
 }

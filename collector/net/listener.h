@@ -26,6 +26,9 @@ struct listener_options {
 	bool is_shared;          /* other loops listen on the same address */
 	struct tls_context *tls; /* NULL: plain */
 	struct admission *admission; /* shared by all listeners */
+	/* Those of the same loop, who give way to each other; NULL ones are passed over. */
+	struct listener *const *siblings;
+	size_t sibling_count;
 	struct otlp_service service; /* copied; http2.methods and .counters are the listener's */
 };
 

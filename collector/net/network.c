@@ -141,6 +141,8 @@ static int bind_port(struct lane *lane, int port)
 		.is_shared = network->lane_count > 1,
 		.tls = (port == GRPC ? network->options.grpc : network->options.http)->tls,
 		.admission = network->admission,
+		.siblings = lane->ports,
+		.sibling_count = PORTS,
 		.service = service_of(lane, port),
 	};
 	char address[CONFIG_ADDRESS_BYTES] = "";

@@ -9,6 +9,7 @@ import time
 import grpc
 
 from daemon import Daemon, export, one_span, request, run, trace_id, wait_for
+from frames import END_HEADERS, HEADERS, call_fields, frame, literal
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
@@ -58,6 +59,21 @@ def silent_ones():
     last = ask()
     assert last.recv(4096).startswith(b"HTTP/1.1 200 "), "the last one is served"
     for client in [*silent, last]:
+        client.close()
+    assert daemon.stop() == 0, daemon.log()
+
+
+def other_port():
+    """All places are taken by strangers at one port, and more of them wait there: who comes to the other port gets in."""
+    daemon = Daemon("--probe=off", "--max-connections=16", "--body-timeout-s=600")
+    crowd = [connect(daemon) for _ in range(32)]
+    for client in crowd:  # a call that does not go on
+        client.sendall(frame(HEADERS, END_HEADERS, 1, literal(call_fields())))
+    host, port = daemon.http.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=60) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+    for client in crowd:
         client.close()
     assert daemon.stop() == 0, daemon.log()
 
@@ -113,6 +129,7 @@ def main():
     connections(threads=1)
     connections(threads=3)
     silent_ones()
+    other_port()
     descriptors()
     bytes_in_flight()
 
