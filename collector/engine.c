@@ -11,6 +11,7 @@
 #include "collector/base/breath.h"
 #include "collector/base/macros.h"
 #include "collector/clock.h"
+#include "collector/clock_watch.h"
 #include "collector/config.h"
 #include "collector/kernel_feed.h"
 #include "collector/ledger_set.h"
@@ -29,7 +30,6 @@
 #define PUBLISH_EVERY_NS (250 * NS_PER_MS)
 #define PEEK_PATIENCE_NS (250 * NS_PER_MS)
 #define PEEKS_A_ROUND    8 /* ingest goes first */
-#define REACH_NS         (60 * NS_PER_SEC)
 #define MAX_TRACE_SPANS  10000
 
 enum note_kind { NOTE_HELLO, NOTE_ABSENT, NOTE_DIED, NOTE_PROCESS };
@@ -76,6 +76,7 @@ struct engine {
 	uint64_t next_clock_ns;
 	uint64_t next_publish_ns;
 	uint64_t clock_pairs;
+	struct clock_watch clock;
 	uint64_t ledgers_lost;
 	uint64_t settled_at_once; /* spans of batches that were settled by being stored */
 	bool is_loaded;
@@ -246,18 +247,27 @@ static void take_tickets(struct engine *engine, struct queue *tickets)
 	}
 }
 
-/* Each second, and right before spans: the map is sharp only between two readings. */
+static void tell_clock(struct engine *engine, const struct clock_pair *pair)
+{
+	tap_clock(&engine->tap, pair->mono_before_ns, pair->real_ns, pair->mono_after_ns);
+	engine->clock_pairs++;
+}
+
+/* Each second, and right before spans: the map is sharp only between two readings; and when it was
+ * set. */
 static void read_clock(struct engine *engine, uint64_t now_ns, bool have_spans)
 {
-	struct clock_pair pair;
+	struct clock_pair now, before;
+	enum clock_news news = clock_watch_look(&engine->clock, &now, &before);
 
-	if (now_ns < engine->next_clock_ns && !have_spans)
+	if (now_ns < engine->next_clock_ns && !have_spans && news == CLOCK_AS_BEFORE)
 		return;
-	pair = clock_read_pair();
-	tap_clock(&engine->tap, pair.mono_before_ns, pair.real_ns, pair.mono_after_ns);
+	if (news == CLOCK_WAS_SET_SINCE)
+		tell_clock(engine, &before);
+	tell_clock(engine, &now);
+	clock_watch_told(&engine->clock);
 	tap_flush(&engine->tap);
-	engine->real_offset_ns = pair.real_ns - pair.mono_after_ns;
-	engine->clock_pairs++;
+	engine->real_offset_ns = now.real_ns - now.mono_after_ns;
 	engine->next_clock_ns = now_ns + CLOCK_EVERY_NS;
 }
 
@@ -392,7 +402,7 @@ int engine_start(const struct engine_options *options, struct engine **out_engin
 	struct correlator_options correlator = {
 		.limit_bytes = memory_plan(options->config).correlator_bytes,
 		.settle_ns = options->config->settle_ms * NS_PER_MS,
-		.reach_ns = REACH_NS,
+		.reach_ns = options->config->reach_ms * NS_PER_MS,
 		.max_trace_spans = MAX_TRACE_SPANS,
 		.on_ledgers = on_ledgers,
 		.pause = breath_take,

@@ -53,6 +53,7 @@ static void fix_length(struct node *node, uint64_t bound_ns)
 	uint64_t claimed = node->a_ns + (node->span->end_unix_ns - node->span->start_unix_ns);
 
 	node->bound_ns = bound_ns;
+	node->skew_ns += node->span->backward_ns;
 	if (claimed > node->b_ns ? claimed - node->b_ns > bound_ns
 				 : node->b_ns - claimed > bound_ns)
 		node->skew_ns += claimed > node->b_ns ? claimed - node->b_ns : node->b_ns - claimed;

@@ -149,6 +149,7 @@ struct trace_span {
 	uint8_t span_id[SPAN_ID_BYTES];
 	uint8_t parent_id[SPAN_ID_BYTES];
 	uint64_t start_unix_ns, end_unix_ns;
+	uint64_t backward_ns;  /* so much before its start it claims to have ended: length 0 */
 	uint64_t resource_key; /* hash of what identifies the process */
 	int64_t process_pid;
 	int64_t thread_id;

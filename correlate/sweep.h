@@ -52,6 +52,8 @@ void sweep_stack_finish(struct ledger *ledger);
 /* sweep_elsewhere.c: time on no lane. */
 bool sweep_elsewhere_find_children(struct sweep *sweep);
 void sweep_elsewhere_add(struct sweep *sweep, uint64_t start, uint64_t end);
+/* That nobody can tell more of. */
+void sweep_elsewhere_uncovered(struct sweep *sweep, uint64_t ns);
 void sweep_elsewhere_doubt(struct sweep *sweep);
 
 /* sweep_fold.c: time that has left the timelines; sets start_ns. */

@@ -60,6 +60,16 @@ static struct ledger_item *find_item(struct ledger *ledger, uint8_t kind, const 
 	return item;
 }
 
+void sweep_elsewhere_uncovered(struct sweep *sweep, uint64_t ns)
+{
+	struct ledger_item *item = find_item(sweep->ledger, ITEM_UNCOVERED, NULL);
+
+	sweep->ledger->all.elsewhere_ns += ns;
+	sweep->ledger->self.elsewhere_ns += ns;
+	if (item)
+		item->ns += ns;
+}
+
 static int32_t server_below(const struct join *join, int32_t client)
 {
 	for (uint32_t i = 0; i < join->count; i++) {

@@ -115,9 +115,8 @@ static void miss_folded(struct sweep *sweep, uint64_t ns)
 {
 	struct ledger *ledger = sweep->ledger;
 
-	if (ns <= LEDGER_EXACT_NS) {
-		ledger->all.elsewhere_ns += ns;
-		ledger->self.elsewhere_ns += ns;
+	if (ns && ns <= LEDGER_EXACT_NS) {
+		sweep_elsewhere_uncovered(sweep, ns);
 		ledger->uncertain_ns += ns;
 	} else {
 		ledger->all.unknown_ns += ns;

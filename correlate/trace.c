@@ -207,6 +207,8 @@ static bool fill_span(struct trace_span *out, const struct span *span,
 	*out = (struct trace_span){
 		.start_unix_ns = span->start_unix_ns,
 		.end_unix_ns = MAX(span->end_unix_ns, span->start_unix_ns),
+		.backward_ns = span->backward_ns + span->start_unix_ns -
+			       MIN(span->end_unix_ns, span->start_unix_ns),
 		.resource_key = source->resource_key,
 		.process_pid = source->process_pid,
 		.process = source->process,

@@ -253,6 +253,7 @@ static int keep_span(struct span_batch *batch, struct draft *draft)
 	if (rc < 0)
 		return rc;
 	if (span->end_unix_ns < span->start_unix_ns) {
+		span->backward_ns = span->start_unix_ns - span->end_unix_ns;
 		span->end_unix_ns = span->start_unix_ns;
 		batch->clamped_count++;
 	}

@@ -48,6 +48,8 @@ struct span {
 	uint8_t parent_span_id[SPAN_ID_BYTES]; /* zero: a root */
 	uint64_t start_unix_ns;
 	uint64_t end_unix_ns; /* >= start: the decoder clamps and counts */
+	uint64_t
+		backward_ns; /* it claimed to end so much before its start; it has no length then */
 	struct str name;
 	struct str bytes;   /* the Span message, unknown fields included */
 	struct str peer;    /* server.address (or net.peer.name), for client spans */

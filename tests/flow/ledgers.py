@@ -22,7 +22,7 @@ def verdict_of(ledger):
     wall, running, runnable, elsewhere = total(ledger), *(ledger[key] for key in SPLIT[:3])
     waiting = sum(ledger["blocked_ns"].values())
     seen = max(running, runnable, waiting)
-    if ledger["unknown_ns"] > max(seen, elsewhere):
+    if not wall or ledger["unknown_ns"] > max(seen, elsewhere):
         return "none"
     if runnable * 100 > wall * 20 and runnable > waiting:
         return "starved"

@@ -4,8 +4,8 @@
  *
  *   DISK_SHIM_ROOT     only files below this folder are concerned
  *   DISK_SHIM_CONTROL  a file of lines `key value`, read again when it has changed:
- *                      sync_ms N, sync_errno N, write_errno N, clock_s N (added to CLOCK_REALTIME),
- *                      map_kib N (of databases opened from then on)
+ *                      sync_ms N, sync_errno N, write_errno N, clock_s N and clock_us N (added to
+ *                      CLOCK_REALTIME), map_kib N (of databases opened from then on)
  *   DISK_SHIM_JOURNAL  a folder: before a write, what it overwrites is noted there, and forgotten
  * when the file is synced. After kill -9, undoing what is noted gives the state after a power cut.
  *
@@ -27,7 +27,8 @@
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static long sync_ms, sync_errno, write_errno, clock_s, map_kib; /* under `lock`, as the next */
+static long sync_ms, sync_errno, write_errno, clock_s, clock_us,
+	map_kib; /* under `lock`, as the next */
 static struct timespec control_time;
 static ino_t control_inode;
 static _Thread_local bool is_inside;
@@ -68,18 +69,19 @@ static void read_control(void)
 	file = fopen(path, "re");
 	if (!file)
 		return;
-	sync_ms = sync_errno = write_errno = clock_s = map_kib = 0;
+	sync_ms = sync_errno = write_errno = clock_s = clock_us = map_kib = 0;
 	while (fscanf(file, "%31s %ld", key, &value) == 2) {
 		sync_ms = strcmp(key, "sync_ms") == 0 ? value : sync_ms;
 		sync_errno = strcmp(key, "sync_errno") == 0 ? value : sync_errno;
 		write_errno = strcmp(key, "write_errno") == 0 ? value : write_errno;
 		clock_s = strcmp(key, "clock_s") == 0 ? value : clock_s;
+		clock_us = strcmp(key, "clock_us") == 0 ? value : clock_us;
 		map_kib = strcmp(key, "map_kib") == 0 ? value : map_kib;
 	}
 	fclose(file);
 }
 
-/* One of the five, as the control file has it now. */
+/* One of the six, as the control file has it now. */
 static long setting(const long *which)
 {
 	bool was_inside = is_inside;
@@ -242,12 +244,25 @@ int fsync(int fd)
 	return before_sync(fd) < 0 ? -1 : after_sync(fd, real(fd));
 }
 
+static void add_us(struct timespec *time, long us)
+{
+	time->tv_sec += us / 1000000;
+	time->tv_nsec += us % 1000000 * 1000;
+	if (time->tv_nsec < 0) {
+		time->tv_sec--;
+		time->tv_nsec += 1000000000;
+	} else if (time->tv_nsec >= 1000000000) {
+		time->tv_sec++;
+		time->tv_nsec -= 1000000000;
+	}
+}
+
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
 	int rc = real_clock(clock, now);
 
 	if (rc == 0 && clock == CLOCK_REALTIME && !is_inside && getenv("DISK_SHIM_CONTROL"))
-		now->tv_sec += setting(&clock_s);
+		add_us(now, setting(&clock_s) * 1000000 + setting(&clock_us));
 	return rc;
 }
 

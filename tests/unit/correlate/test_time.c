@@ -117,7 +117,7 @@ static void a_step_back_within_a_span_is_admitted(void **state)
 }
 
 /* The clock went back by more than the span lasted. */
-static void a_span_that_ends_before_it_begins_has_no_length(void **state)
+static void a_span_that_ends_before_it_begins_has_no_length_and_vouches_for_nothing(void **state)
 {
 	struct builder b;
 
@@ -125,6 +125,8 @@ static void a_span_that_ends_before_it_begins_has_no_length(void **state)
 	play(&b, even, even(END), even(START));
 	assert_int_equal(builder_ledger(&b, 1)->wall_ns, 0);
 	assert_int_equal(builder_ledger(&b, 1)->all.running_ns, 0);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_INFERRED);
+	assert_true(builder_ledger(&b, 1)->uncertain_ns >= END - START);
 	correlator_free(b.correlator);
 }
 
@@ -279,7 +281,8 @@ int main(void)
 		cmocka_unit_test(a_slew_costs_little),
 		cmocka_unit_test(a_step_forward_within_a_span_is_admitted),
 		cmocka_unit_test(a_step_back_within_a_span_is_admitted),
-		cmocka_unit_test(a_span_that_ends_before_it_begins_has_no_length),
+		cmocka_unit_test(
+			a_span_that_ends_before_it_begins_has_no_length_and_vouches_for_nothing),
 		cmocka_unit_test(a_clock_of_milliseconds_is_admitted),
 		cmocka_unit_test(a_span_shorter_than_the_grain_is_not_called_sure),
 		cmocka_unit_test(a_clock_of_microseconds_is_admitted),

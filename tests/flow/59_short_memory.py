@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Timelines that reach back a part of a second only: spans that come later find what was summed up of them, or less.
+In every style no ledger that is vouched for is wrong, one thread's spans keep their figures, and what is not known
+any more is said to be so."""
+
+import os
+from collections import Counter
+
+from daemon import Daemon, run, skip
+from truths import VOUCHED, judge, run_truth
+
+# Each takes longer than the timelines reach, and exports at its end.
+TURNS = {"sleep": 25, "nested": 20, "back-to-back": 25, "unexported": 30, "thread-each": 25, "fan-out": 20,
+         "hand-over": 40, "ends-elsewhere": 40, "event-loop": 15, "fork": 20, "pool": 25, "across-threads": 20}
+ONE_THREAD = ("sleep", "nested", "unexported")
+
+
+def check(daemon):
+    told = {name: run_truth(daemon, name, turns, "short-" + name) for name, turns in TURNS.items()}
+    return {name: judge(daemon, name, truths) for name, truths in told.items()}
+
+
+def main():
+    daemon = Daemon("--settle-ms=500", "--reach-ms=100")
+    if os.geteuid() != 0 or not daemon.status()["kernel"]["available"]:
+        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    given = check(daemon)
+    assert daemon.status()["correlator"]["slices_folded"] > 0
+    one_thread = sum((given[name] for name in ONE_THREAD), Counter())
+    assert sum(one_thread[grade] for grade in VOUCHED) >= 0.5 * sum(one_thread.values()), given
+    assert daemon.stop() == 0, daemon.log()
+    print(dict(sum(given.values(), Counter())))
+
+
+run(main)
