@@ -22,9 +22,8 @@ SEEN = {"never": (), "needed": ("vfork",), "always": ("sleep", "vfork")}
 
 
 def stack_of(daemon, channel, subject, word):
-    facts = ask_for_span(channel, subject, word, "chain")
-
-    def look():
+    def look():  # the first may come before the program's tables
+        facts = ask_for_span(channel, subject, word, "chain")
         waits = measured_spans(daemon, facts["trace"])[word]["waits"]
         stack = max(waits, key=lambda wait: wait["ns"])["stack"]
         return stack if USER[word] in stack else None
