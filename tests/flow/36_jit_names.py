@@ -57,7 +57,8 @@ public class Page {
 JAVA_FLAGS = ("-XX:+PreserveFramePointer -XX:TieredStopAtLevel=1 -Xcomp -XX:CompileCommand=quiet "
               "'-XX:CompileCommand=compileonly,Page::*'")
 MODES = {"perf map": "--perf-basic-prof", "jitdump": "--perf-prof"}
-IDS = bytes([1] + 15 * [0]), bytes([1] + 7 * [0])  # those of publish.c
+PUBLISH_ID = os.getpid()  # nobody else on the machine is to publish the same
+IDS = PUBLISH_ID.to_bytes(16, "little"), bytes([1] + 7 * [0])  # those of publish.c
 
 
 def functions_of(stack):
@@ -117,7 +118,8 @@ def main():
     if not compiler:
         skip("no C compiler here")
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([compiler, "-shared", "-fPIC", "-o", os.path.join(folder, "publish.so"), PUBLISH], check=True)
+        subprocess.run([compiler, "-shared", "-fPIC", f"-DPUBLISH_ID={PUBLISH_ID}",
+                        "-o", os.path.join(folder, "publish.so"), PUBLISH], check=True)
         for name, text in ("page.js", PROGRAM), ("Page.java", JAVA):
             with open(os.path.join(folder, name), "w") as program:
                 program.write(text)
