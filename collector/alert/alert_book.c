@@ -124,11 +124,10 @@ static void drop(struct alert_book *book, struct alert *alert)
 	alert_entry_free(alert);
 }
 
-/* What follows from the figures alone need not be remembered. */
+/* Also that there is no data: a restart does not begin its time anew. */
 static bool is_kept(const struct alert_life *life)
 {
-	return life->state == ALERT_STATE_PENDING || life->state == ALERT_STATE_FIRING ||
-	       life->state == ALERT_STATE_RESOLVED;
+	return life->state != ALERT_STATE_INACTIVE;
 }
 
 static bool is_same(const struct alert_life *a, const struct alert_life *b)

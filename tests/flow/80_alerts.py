@@ -126,6 +126,11 @@ def firing(daemon):
     return next((alert for alert in alerts(daemon)["alerts"] if alert["status"] == "firing"), None)
 
 
+def since(daemon, rule):
+    """When it came into its state."""
+    return next(alert["since_unix_ns"] for alert in alerts(daemon, "?state=all")["alerts"] if alert["rule"] == rule)
+
+
 def check_alertmanager(manager, started):
     """One alert, told from others by its labels; sent again with a later end."""
     def only():
@@ -197,10 +202,12 @@ def main():
     check_test(daemon, config)
     # Down at first: the message is kept over a crash, and comes with the same id.
     wait_for(lambda: webhook.refused, "a first attempt")
+    silent_since = since(daemon, "silent")
     daemon.kill()
     daemon = Daemon("--config=" + config, data=data)
     after = wait_for(lambda: firing(daemon), "the alert to be known after a crash")
     assert after["id"] == alert["id"] and after["started_unix_ns"] == alert["started_unix_ns"], (alert, after)
+    assert since(daemon, "silent") == silent_since, "a restart begins no time anew"
     webhook.status = 200
     wait_for(lambda: webhook.taken, "the message to arrive")
     assert {message["id"] for message in webhook.refused + webhook.taken} == {alert["id"]}
