@@ -28,8 +28,8 @@ struct sum {
 	uint8_t kind;
 	uint64_t from_unix_ns;
 	struct rollup_cell cell;
-	struct rollup_example *candidates; /* in the arena; MAX_CANDIDATES */
-	unsigned candidate_count, next_candidate;
+	struct rollup_example *candidates; /* in the arena */
+	unsigned candidate_count, candidate_room, next_candidate;
 };
 
 /* An operation of the part at hand. */
@@ -172,21 +172,36 @@ static bool is_late(struct gather *gather)
 	       query->mono_ns() >= query->deadline_mono_ns;
 }
 
+/* Most of many operations have one or two. */
+static int make_candidate_room(struct gather *gather, struct sum *sum)
+{
+	unsigned room = sum->candidate_room ? MIN(4 * sum->candidate_room, MAX_CANDIDATES) : 2;
+	struct rollup_example *candidates;
+
+	if (sum->candidate_count < sum->candidate_room || sum->candidate_room == MAX_CANDIDATES)
+		return 0;
+	candidates = arena_alloc(&gather->arena, room * sizeof(*candidates));
+	if (!candidates)
+		return -ENOMEM;
+	if (sum->candidate_count)
+		memcpy(candidates, sum->candidates, sum->candidate_count * sizeof(*candidates));
+	sum->candidates = candidates;
+	sum->candidate_room = room;
+	return 0;
+}
+
 /* Typical spans of many minutes, and slow ones: the last so many, which are as good as any. */
 static int note_candidates(struct gather *gather, struct sum *sum,
 			   const struct rollup_example *examples)
 {
 	if (gather->query->by_ns)
 		return 0;
-	if (!sum->candidates)
-		sum->candidates =
-			arena_alloc(&gather->arena, MAX_CANDIDATES * sizeof(*sum->candidates));
-	if (!sum->candidates)
-		return -ENOMEM;
 	for (unsigned kind = 0; kind < ROLLUP_EXAMPLES; kind++) {
 		if (kind == ROLLUP_LOW_RATIO ||
 		    hex_is_zero(examples[kind].trace_id, TRACE_ID_BYTES))
 			continue;
+		if (make_candidate_room(gather, sum) < 0)
+			return -ENOMEM;
 		sum->candidates[sum->next_candidate++ % MAX_CANDIDATES] = examples[kind];
 		sum->candidate_count = MIN(sum->next_candidate, MAX_CANDIDATES);
 	}
