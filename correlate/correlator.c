@@ -24,6 +24,7 @@ int correlator_new(const struct correlator_options *options, struct correlator *
 		return -ENOMEM;
 	model = &correlator->model;
 	model->options = *options;
+	model->stats.reach_ns = options->reach_ns;
 	model->kernel = true;
 	clock_map_init(&model->clocks);
 	map_init(&model->process_by_pid, sizeof(uint32_t), sizeof(struct process *), 0);

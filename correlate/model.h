@@ -52,7 +52,8 @@ struct process {
 	uint64_t resumed_ns;        /* of the first one after the newest gap */
 	uint64_t gone_ns;
 	struct turns_period turns; /* of any of its threads */
-	uint32_t sightings;        /* spans seen on threads since the last turn that was seen */
+	uint32_t sightings;        /* spans seen on threads, from a minute after the last turn on */
+	uint64_t turned_ns;        /* that turn; 0: none */
 	struct turns_period blind; /* of blind.c; to 0: never */
 	uint64_t lesson;           /* the last one of relearn.c; it concerns traces ... */
 	uint64_t lesson_from_ns;   /* ... that were seen here since then */
@@ -315,7 +316,7 @@ static inline bool turns_may_show(const struct turns *turns, const struct observ
 bool turns_taken(const struct turns_period *period, uint64_t from_ns, uint64_t to_ns);
 
 /* Another span was seen on a thread of it; or one came back to a span. */
-void turns_count(struct model *model, struct process *process);
+void turns_count(struct model *model, struct process *process, uint64_t time_ns);
 void turns_recount(struct model *model, struct process *process);
 /* So many were seen that, did its threads put spans aside, it would have shown. */
 bool turns_are_none(const struct process *process);

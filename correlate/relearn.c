@@ -9,6 +9,8 @@
 #include "collector/base/macros.h"
 #include "correlate/model.h"
 
+#define REACH_MARGIN_NS NS_PER_SEC
+
 void relearn_process(struct model *model, struct process *process, uint64_t from_ns)
 {
 	bool is_told = process->lesson <= model->lesson_told;
@@ -68,6 +70,16 @@ static bool concerns(const struct model *model, const struct trace *trace)
 	return false;
 }
 
+/* Timelines still reach back to it: else what has left them would be unknown in the new ledgers. */
+static bool is_in_reach(const struct model *model, const struct trace *trace)
+{
+	uint64_t last = trace->observed_ns ? 0 : trace->news_ns;
+
+	for (const struct observation *o = trace->observations; o; o = o->next)
+		last = MAX(last, o->last_ns);
+	return last + model->stats.reach_ns > model->now_ns + REACH_MARGIN_NS;
+}
+
 bool relearn_revisit(struct model *model)
 {
 	unsigned seen = 0;
@@ -78,7 +90,7 @@ bool relearn_revisit(struct model *model)
 	for (struct trace *trace = model->oldest; trace; trace = trace->newer) {
 		model_pause(model, seen++);
 		if (!trace->revision || trace->unsettled || trace->lesson == model->lesson ||
-		    !concerns(model, trace))
+		    !concerns(model, trace) || !is_in_reach(model, trace))
 			continue;
 		trace_settle_again(model, trace->id);
 		any = true;

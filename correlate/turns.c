@@ -34,8 +34,10 @@ bool turns_are_none(const struct process *process)
 	return process->sightings >= ENOUGH_SIGHTINGS;
 }
 
-void turns_count(struct model *model, struct process *process)
+void turns_count(struct model *model, struct process *process, uint64_t time_ns)
 {
+	if (process->turned_ns && time_ns < process->turned_ns + TURNS_HOLD_NS)
+		return;
 	if (process->sightings < ENOUGH_SIGHTINGS && ++process->sightings == ENOUGH_SIGHTINGS)
 		relearn_process(model, process, process->first_ns);
 }
@@ -45,6 +47,7 @@ void turns_recount(struct model *model, struct process *process)
 	if (turns_are_none(process))
 		relearn_process(model, process, process->first_ns);
 	process->sightings = 0;
+	process->turned_ns = MAX(process->turned_ns, model->now_ns);
 }
 
 static void note(struct model *model, struct thread *thread, uint64_t time_ns)
@@ -52,6 +55,7 @@ static void note(struct model *model, struct thread *thread, uint64_t time_ns)
 	bool is_new = extend(&thread->turns.period, time_ns);
 
 	thread->process->sightings = 0;
+	thread->process->turned_ns = MAX(thread->process->turned_ns, time_ns);
 	is_new |= extend(&thread->process->turns, time_ns);
 	if (is_new)
 		relearn_process(model, thread->process, time_ns - MIN(time_ns, TURNS_HOLD_NS));
