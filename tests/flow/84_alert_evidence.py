@@ -71,7 +71,8 @@ def check_exemplars(daemon, alert):
         assert daemon.get("/api/v1/traces/" + one.labels["trace_id"])[0] == 200, one
     blocked = {sample.labels["reason"]: sample.value for sample in families["spanwise_span_blocked_seconds"].samples
                if sample.labels["operation"] == alert["operation"]}
-    assert blocked["sleep"] > COUNT * 0.03, blocked
+    # Who is held up on its way into a sleep sleeps less: its end was fixed before.
+    assert blocked["sleep"] > COUNT * 0.03 * 0.9, blocked
 
 
 def main():
