@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is learned of a process after its traces have settled. */
+#include "tests/unit/correlate/world_builder.h"
+
+#define FUTEX  202
+#define S      (1000 * MS)
+#define ENOUGH 250 /* spans seen on threads: that they take no turns is learned before */
+
+static struct builder_thread main_thread, worker;
+
+/* Span 1 of trace 1 runs from 1000 to 1010 ms, is told at `told` and settles. */
+static void settle_one(struct builder *b, uint64_t told)
+{
+	main_thread = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 };
+	worker = (struct builder_thread){ .pid = BUILDER_PID, .tid = 12 };
+	builder_init(b);
+	builder_clock(b, 500 * MS);
+	builder_warm_up(b, &main_thread);
+	builder_slice(b, &worker, 920 * MS, 920 * MS, 921 * MS, 0, 0, FUTEX);
+	builder_slice(b, &main_thread, 1000 * MS, 1000 * MS, 1001 * MS, 1, 0, FUTEX);
+	builder_slice(b, &main_thread, 1008 * MS, 1008 * MS, 1011 * MS, 0, 0, FUTEX);
+	correlator_advance(b->correlator, told);
+	builder_clock(b, told);
+	builder_span(b, 1, 0, 1000 * MS, 1010 * MS);
+	correlator_advance(b->correlator, told + 11 * S);
+	assert_int_equal(builder_ledger(b, 1)->grade, GRADE_EXACT);
+	assert_int_equal(builder_ledger(b, 1)->revision, 1);
+}
+
+/* The worker shows a span of `trace`. */
+static void show(struct builder *b, uint64_t trace, uint64_t at)
+{
+	b->trace = trace;
+	builder_slice(b, &worker, at, at, at + 100 * US, trace, 0, FUTEX);
+}
+
+static uint64_t show_many(struct builder *b, uint64_t first, uint64_t at)
+{
+	for (uint64_t i = 0; i < ENOUGH; i++, at += MS)
+		show(b, first + i, at);
+	return at;
+}
+
+static void a_lesson_settles_again_what_the_timelines_still_have(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	settle_one(&b, 2 * S);
+	correlator_advance(b.correlator, show_many(&b, 1000, 30 * S) + 2 * S);
+	assert_int_equal(builder_ledger(&b, 1)->revision, 2);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
+static void what_has_left_them_keeps_the_ledger_that_it_has(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	settle_one(&b, 20 * S);
+	correlator_advance(b.correlator, 65 * S);
+	correlator_advance(b.correlator, show_many(&b, 1000, 65 * S) + 2 * S);
+	assert_int_equal(builder_ledger(&b, 1)->revision, 1);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
+static void turns_now_and_then_do_not_settle_all_again_each_time(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	settle_one(&b, 2 * S);
+	for (uint64_t i = 1; i <= 10; i++) {
+		uint64_t at = show_many(&b, 1000 * i, (20 + 2 * i) * S);
+
+		show(&b, 1000 * i, at);
+		show(&b, 1000 * i + 1, at + MS);
+		show(&b, 1000 * i, at + 2 * MS);
+		correlator_advance(b.correlator, at + S);
+	}
+	assert_in_range(builder_ledger(&b, 1)->revision, 2, 3);
+	correlator_free(b.correlator);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_lesson_settles_again_what_the_timelines_still_have),
+		cmocka_unit_test(what_has_left_them_keeps_the_ledger_that_it_has),
+		cmocka_unit_test(turns_now_and_then_do_not_settle_all_again_each_time),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
