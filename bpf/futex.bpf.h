@@ -17,7 +17,7 @@
 
 /* What a page of an address space is to all who share it. */
 struct futex_page {
-	__u64 key;       /* of page, address space and time; 0: being written */
+	__u64 key;       /* of page, address space and time; 0: none */
 	__u64 to_offset; /* from the address of the word to its place in the file */
 	__u64 inode;
 	__u32 device;
@@ -26,9 +26,9 @@ struct futex_page {
 	__u8 pad[2];
 };
 
-/* key's hash -> page. What another one has pushed out is asked for again. */
+/* key's hash -> page, as this CPU was told. What another one has pushed out is asked for again. */
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, FUTEX_PAGES);
 	__type(key, __u32);
 	__type(value, struct futex_page);
@@ -59,30 +59,6 @@ static __always_inline __u64 futex_key(struct task_struct *task, __u64 address)
 	return stack_mix(key, bpf_ktime_get_ns() >> FUTEX_KEEP_SHIFT) | 1;
 }
 
-/* What was kept may be overwritten by another CPU meanwhile: then it is none. */
-static __always_inline bool futex_recall(volatile struct futex_page *kept, __u64 key,
-					 struct futex_page *out)
-{
-	if (kept->key != key)
-		return false;
-	out->to_offset = kept->to_offset;
-	out->inode = kept->inode;
-	out->device = kept->device;
-	out->is_shared = kept->is_shared;
-	return kept->key == key;
-}
-
-static __always_inline void futex_keep(volatile struct futex_page *kept, __u64 key,
-				       const struct futex_page *page)
-{
-	kept->key = 0;
-	kept->to_offset = page->to_offset;
-	kept->inode = page->inode;
-	kept->device = page->device;
-	kept->is_shared = page->is_shared;
-	kept->key = key;
-}
-
 /* Out of line, for it is rare: a word that others may share becomes the same for all of them. */
 static __noinline int futex_share(struct event_target *target)
 {
@@ -99,10 +75,13 @@ static __noinline int futex_share(struct event_target *target)
 	kept = bpf_map_lookup_elem(&futex_pages, &index);
 	if (!kept)
 		return 0;
-	if (!futex_recall(kept, key, &page)) {
+	if (kept->key == key) {
+		page = *kept;
+	} else {
 		bpf_find_vma(task, target->id, futex_mapping, &page, 0);
+		page.key = key;
 		if (page.is_known)
-			futex_keep(kept, key, &page);
+			*kept = page;
 	}
 	if (!page.is_shared)
 		return 0;
