@@ -6,9 +6,8 @@
 #include "collector/base/macros.h"
 #include "correlate/join.h"
 
-#define MOST_SIGHTINGS                                                                             \
-	4096 /* more are not looked at: they may take turns, for all that is known                 \
-	      */
+/* More are not looked at: they may take turns, for all that is known. */
+#define MOST_SIGHTINGS 4096
 
 static int by_first(const void *a, const void *b, void *arg)
 {

@@ -42,15 +42,15 @@ void overlay_doubt(struct join *join, int32_t index, int32_t sure_ancestor, uint
  * may be seen before its span's start or after its end. */
 void overlay_emit_chain(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
 			int32_t index);
+/* One that is `carrier`'s, whatever else is open. */
+void overlay_emit(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
+		  int32_t carrier);
 
 /* overlay_doubt.c. */
 void overlay_doubt_parts(struct cut *cut);
 void overlay_doubt_unknown(struct cut *cut, const struct slice *before);
 void overlay_doubt_lost_in(struct join *join, const struct lane *lane, const struct slice *slice);
 void overlay_doubt_head(struct join *join, const struct lane *lane, const struct slice *slice);
-
-void overlay_emit(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
-		  int32_t carrier);
 
 /* overlay_plain.c: the one node of the process that is open all along, while no other is; -1: there
  * is none, or more than one, or one begins or ends then. */
