@@ -18,7 +18,7 @@ import zlib
 import grpc
 
 from certificates import make_ca, make_certificate
-from daemon import Daemon, export, one_span, request, run, temporary_folder, trace_id
+from daemon import Daemon, export, one_span, request, run, temporary_folder, trace_id, wait_for
 from frames import (ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS,
                     WINDOW_UPDATE, Peer, call_fields, frame, literal, message)
 from good_client import HEAD, GoodClient, dial
@@ -162,13 +162,13 @@ def half_calls_everywhere(daemon):
         peer.send(frame(SETTINGS, ACK, 0) + b"".join(open_call(2 * i + 1) for i in range(size)))
     large = request([one_span(8000 + i, "x" * 1000) for i in range(400)])
     with daemon.channel() as channel:
-        while True:
+        def is_taken():
             try:
-                export(channel, large)
-                break
+                return export(channel, large)
             except grpc.RpcError as error:
                 assert error.code() == grpc.StatusCode.UNAVAILABLE, error
-                time.sleep(0.1)
+
+        wait_for(lambda: is_taken() is not None, "the large request to pass")
     for peer in peers:
         peer.socket.close()
 
