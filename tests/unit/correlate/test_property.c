@@ -99,33 +99,7 @@ static void name_processes(struct schedule *s)
 
 /* ---- claims */
 
-static unsigned check_no_lie(uint64_t seed)
-{
-	struct schedule *s = hard_service(seed);
-	struct outcome outcome = play(s, &in_time);
-	unsigned wrong = judge_flaws(s, &outcome) + judge_lies(s, &outcome);
-
-	outcome_free(&outcome);
-	schedule_free(s);
-	return wrong;
-}
-
-static struct schedule *service_with(uint64_t seed, bool is_exact, bool has_forks)
-{
-	const struct schedule_knobs knobs = {
-		.cpus = 3,
-		.has_lag = seed & 1,
-		.has_steal = seed & 2,
-		.has_delay = seed & 4,
-		.tells_stolen = true,
-		.tells_clock = seed & 8,
-		.is_exact = is_exact,
-		.has_forks = has_forks,
-	};
-
-	return random_service(seed, knobs);
-}
-
+/* Takes the schedule. */
 static unsigned check_play(struct schedule *s, const struct play *how)
 {
 	struct outcome outcome = play(s, how);
@@ -134,6 +108,32 @@ static unsigned check_play(struct schedule *s, const struct play *how)
 	outcome_free(&outcome);
 	schedule_free(s);
 	return wrong;
+}
+
+static unsigned check_no_lie(uint64_t seed)
+{
+	return check_play(hard_service(seed), &in_time);
+}
+
+static struct schedule_knobs knobs_of(uint64_t seed)
+{
+	return (struct schedule_knobs){
+		.cpus = 3,
+		.has_lag = seed & 1,
+		.has_steal = seed & 2,
+		.has_delay = seed & 4,
+		.tells_stolen = true,
+		.tells_clock = seed & 8,
+	};
+}
+
+static struct schedule *service_with(uint64_t seed, bool is_exact, bool has_forks)
+{
+	struct schedule_knobs knobs = knobs_of(seed);
+
+	knobs.is_exact = is_exact;
+	knobs.has_forks = has_forks;
+	return random_service(seed, knobs);
 }
 
 static unsigned check_grain(uint64_t seed)
@@ -186,17 +186,11 @@ static void forks_make_no_lie(void **state)
 
 static unsigned check_long(uint64_t seed, bool has_turns)
 {
-	const struct schedule_knobs knobs = {
-		.cpus = 3,
-		.has_lag = seed & 1,
-		.has_steal = seed & 2,
-		.has_delay = seed & 4,
-		.tells_stolen = true,
-		.tells_clock = seed & 8,
-		.has_no_turns = !has_turns,
-	};
-	struct schedule *s = schedule_new(seed, &knobs);
+	struct schedule_knobs knobs = knobs_of(seed);
+	struct schedule *s;
 
+	knobs.has_no_turns = !has_turns;
+	s = schedule_new(seed, &knobs);
 	scenario_random(s, 200);
 	schedule_run(s);
 	return check_play(s, &in_time);
