@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keeps the kernel half's unwind tables (unwind.h): each file's once, each process's mappings.
- *
- * A file's table is shared by all processes that map it, and goes when room is needed and nobody
- * does any more. What finds no room is walked by frame pointers, or ends a stack, and is counted.
- * One thread. Errors are negative errno. */
+/* Keeps what the kernel half unwinds by (unwind.h): the tables of files (unwind_files.h), and each
+ * process's mappings. What finds no room is walked by frame pointers, or ends a stack, and is
+ * counted. One thread. Errors are negative errno. */
 #pragma once
 
 #include <stddef.h>
@@ -11,6 +9,7 @@
 
 #include "bpf/python_layout.h"
 #include "bpf/symbol_maps.h"
+#include "bpf/unwind_files.h"
 
 struct unwind_load;
 
@@ -20,10 +19,8 @@ struct unwind_load_fds {
 };
 
 struct unwind_load_stats {
-	uint32_t files, processes;
-	uint32_t files_refused; /* damaged, or no room for them */
-	uint64_t rows;
-	uint64_t build_ns; /* spent on making tables */
+	struct unwind_files_stats files;
+	uint32_t processes;
 };
 
 /* -ENODEV: there are no such maps. */

@@ -285,10 +285,10 @@ static void tell_stats(struct worker *worker)
 		message.stats.frames_unknown = named.unknown;
 		message.stats.symbol_bytes = named.bytes;
 		message.stats.unwind_processes = walked.processes;
-		message.stats.unwind_files = walked.files;
-		message.stats.unwind_refused = walked.files_refused;
-		message.stats.unwind_rows = (uint32_t)walked.rows;
-		message.stats.unwind_build_ns = walked.build_ns;
+		message.stats.unwind_files = walked.files.files;
+		message.stats.unwind_refused = walked.files.refused;
+		message.stats.unwind_rows = (uint32_t)walked.files.rows;
+		message.stats.unwind_build_ns = walked.files.build_ns;
 	}
 	tell(worker, &message, -1, -1);
 }

@@ -225,13 +225,13 @@ static void what_finds_no_room_says_so_and_has_it_once_others_left(void **state)
 	assert_int_equal(unwind_load_process(load, second, &own), 0);
 	assert_int_equal(flags_of(&fds, second), UNWIND_WITHOUT_ROOM);
 	unwind_load_stats(load, &stats);
-	assert_int_equal(stats.files_refused, 1);
+	assert_int_equal(stats.files.refused, 1);
 
 	unwind_load_forget(load, first);
 	assert_int_equal(unwind_load_process(load, second, &own), 0);
 	assert_int_equal(flags_of(&fds, second), 0);
 	unwind_load_stats(load, &stats);
-	assert_int_equal(stats.files_refused, 0);
+	assert_int_equal(stats.files.refused, 0);
 	unwind_load_free(load);
 	symbol_maps_fini(&all);
 	close(directory_fd);
