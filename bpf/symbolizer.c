@@ -4,50 +4,27 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "bpf/mono_clock.h"
 #include "bpf/python_code.h"
 #include "bpf/symbol_end.h"
 #include "bpf/symbol_file.h"
-#include "bpf/symbol_jit.h"
 #include "bpf/symbol_kernel.h"
 #include "bpf/symbol_maps.h"
 #include "bpf/symbol_merge.h"
 #include "bpf/symbol_name.h"
 #include "bpf/symbol_open.h"
+#include "bpf/symbol_processes.h"
 #include "collector/base/frame.h"
 #include "collector/base/macros.h"
-#include "collector/base/map.h"
 
-#define MAX_PROCESSES 4096
-#define HOLD_NS       (60 * NS_PER_SEC) /* a process that nobody asked for is forgotten */
-#define REREAD_NS     NS_PER_SEC
-#define MEET_NS       (10 * NS_PER_MS)  /* maps are read again on a hint: after so long, ... */
-#define MEET_COST     20                /* or so many times what it took, ... */
-#define MEET_MOST_NS  (200 * NS_PER_MS) /* or this, whichever is shorter */
-#define FIRST_KERNEL  (1ull << 63)
-
-struct process {
-	uint32_t pid;
-	uint32_t ns_pid;
-	uid_t uid; /* the effective one */
-	bool root_is_ours;
-	struct symbol_maps maps;
-	struct symbol_jit jit;
-	struct python_layout *python; /* owned; NULL: it runs no Python that we know */
-	uint64_t read_ns;             /* when the maps were read last; 0: never */
-	uint64_t cost_ns;             /* ... and what was made of them: what it took */
-	uint64_t jit_ns;              /* ... what names its run-time code */
-	uint64_t asked_ns;
-};
+#define REREAD_NS    NS_PER_SEC
+#define FIRST_KERNEL (1ull << 63)
 
 struct symbolizer {
-	struct map processes; /* pid -> struct process *, owned */
+	struct symbol_processes processes;
 	struct symbol_files *files;
 	struct symbol_kernel kernel;
 	size_t limit_bytes; /* of all that is kept */
@@ -56,8 +33,6 @@ struct symbolizer {
 	struct python_codes codes;
 	struct symbol_merge merge; /* scratch, as the next */
 	struct buf name;
-	void (*on_maps)(uint32_t pid, const struct symbol_maps *maps, void *arg);
-	void *arg;
 	struct symbolizer_stats stats;
 };
 
@@ -74,7 +49,7 @@ int symbolizer_new(size_t limit_bytes, struct symbolizer **out_symbolizer)
 		free(symbolizer);
 		return rc;
 	}
-	map_init(&symbolizer->processes, sizeof(uint32_t), sizeof(struct process *), 0);
+	symbol_processes_init(&symbolizer->processes);
 	buf_init(&symbolizer->name, 0);
 	python_codes_init(&symbolizer->codes);
 	symbol_merge_init(&symbolizer->merge);
@@ -82,25 +57,11 @@ int symbolizer_new(size_t limit_bytes, struct symbolizer **out_symbolizer)
 	return 0;
 }
 
-static void free_process(struct process *process)
-{
-	symbol_maps_fini(&process->maps);
-	symbol_jit_fini(&process->jit);
-	free(process->python);
-	free(process);
-}
-
 void symbolizer_free(struct symbolizer *symbolizer)
 {
-	struct process **slot;
-	size_t cursor = 0;
-	const void *key;
-
 	if (!symbolizer)
 		return;
-	while ((slot = map_next(&symbolizer->processes, &cursor, &key)))
-		free_process(*slot);
-	map_fini(&symbolizer->processes);
+	symbol_processes_fini(&symbolizer->processes);
 	symbol_files_free(symbolizer->files);
 	symbol_kernel_fini(&symbolizer->kernel);
 	symbol_file_fini(&symbolizer->vdso);
@@ -110,99 +71,12 @@ void symbolizer_free(struct symbolizer *symbolizer)
 	free(symbolizer);
 }
 
-/* ---- processes */
-
-/* The last of its pids, one for each namespace; and whose it is. */
-static void read_status(struct process *process, int directory_fd)
-{
-	int fd = openat(directory_fd, "status", O_RDONLY | O_CLOEXEC);
-	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
-	char line[256];
-
-	process->ns_pid = process->pid;
-	if (!file)
-		return;
-	while (fgets(line, sizeof(line), file)) {
-		char *last = strrchr(line, '\t');
-
-		if (strncmp(line, "NSpid:", 6) == 0 && last)
-			process->ns_pid = (uint32_t)strtoul(last, NULL, 10);
-		sscanf(line, "Uid: %*u %u", &process->uid);
-	}
-	fclose(file);
-}
-
-static bool is_our_root(int directory_fd)
-{
-	struct stat its, ours;
-
-	return fstatat(directory_fd, "root/", &its, 0) == 0 && stat("/", &ours) == 0 &&
-	       its.st_dev == ours.st_dev && its.st_ino == ours.st_ino;
-}
-
-static void read_maps(struct symbolizer *symbolizer, struct process *process, uint64_t now_ns)
-{
-	int fd = symbol_open_process(process->pid);
-	uint64_t started_ns = mono_ns();
-
-	process->read_ns = now_ns;
-	if (fd < 0)
-		return;
-	read_status(process, fd);
-	process->root_is_ours = is_our_root(fd);
-	if (symbol_maps_read(&process->maps, fd) == 0 && symbolizer->on_maps)
-		symbolizer->on_maps(process->pid, &process->maps, symbolizer->arg);
-	/* a failure leaves what we knew */
-	close(fd);
-	process->cost_ns = mono_ns() - started_ns;
-}
-
-/* Those for whom nobody has asked for long; all else is bounded by their number. */
-static void expire(struct symbolizer *symbolizer, uint64_t now_ns)
-{
-	uint32_t old[64], count = 0;
-	struct process **slot;
-	size_t cursor = 0;
-	const void *key;
-
-	while (count < ARRAY_LEN(old) && (slot = map_next(&symbolizer->processes, &cursor, &key))) {
-		if ((*slot)->asked_ns + HOLD_NS < now_ns)
-			old[count++] = (*slot)->pid;
-	}
-	for (uint32_t i = 0; i < count; i++)
-		symbolizer_forget(symbolizer, old[i]);
-}
-
-static struct process *process_of(struct symbolizer *symbolizer, uint32_t pid, uint64_t now_ns)
-{
-	struct process **slot = map_get(&symbolizer->processes, &pid), *process;
-
-	if (!slot) {
-		expire(symbolizer, now_ns);
-		if (symbolizer->processes.count >= MAX_PROCESSES)
-			return NULL;
-		process = calloc(1, sizeof(*process));
-		slot = process ? map_put(&symbolizer->processes, &pid) : NULL;
-		if (!slot) {
-			free(process);
-			return NULL;
-		}
-		process->pid = pid;
-		*slot = process;
-	}
-	process = *slot;
-	process->asked_ns = now_ns;
-	if (process->read_ns == 0)
-		read_maps(symbolizer, process, now_ns);
-	return process;
-}
-
 void symbolizer_on_maps(struct symbolizer *symbolizer,
 			void (*on_maps)(uint32_t pid, const struct symbol_maps *maps, void *arg),
 			void *arg)
 {
-	symbolizer->on_maps = on_maps;
-	symbolizer->arg = arg;
+	symbolizer->processes.on_maps = on_maps;
+	symbolizer->processes.arg = arg;
 }
 
 void symbolizer_on_kernel(struct symbolizer *symbolizer,
@@ -221,8 +95,7 @@ void symbolizer_look_at_kernel(struct symbolizer *symbolizer, uint64_t now_ns)
 void symbolizer_python(struct symbolizer *symbolizer, uint32_t pid,
 		       const struct python_layout *layout)
 {
-	struct process **slot = map_get(&symbolizer->processes, &pid);
-	struct process *process = slot ? *slot : NULL;
+	struct symbol_process *process = symbol_processes_find(&symbolizer->processes, pid);
 
 	if (process && !process->python)
 		process->python = malloc(sizeof(*process->python));
@@ -232,32 +105,17 @@ void symbolizer_python(struct symbolizer *symbolizer, uint32_t pid,
 
 bool symbolizer_meet(struct symbolizer *symbolizer, uint32_t pid, uint64_t now_ns)
 {
-	struct process *process = process_of(symbolizer, pid, now_ns);
-
-	if (!process || process->read_ns == now_ns)
-		return true;
-	if (process->read_ns + MAX(MEET_NS, MIN(MEET_COST * process->cost_ns, MEET_MOST_NS)) >
-	    now_ns)
-		return false;
-	read_maps(symbolizer, process, now_ns);
-	return true;
+	return symbol_processes_meet(&symbolizer->processes, pid, now_ns);
 }
 
 void symbolizer_forget(struct symbolizer *symbolizer, uint32_t pid)
 {
-	struct process **slot = map_get(&symbolizer->processes, &pid);
-
-	if (!slot)
-		return;
-	free_process(*slot);
-	map_delete(&symbolizer->processes, &pid);
+	symbol_processes_forget(&symbolizer->processes, pid);
 }
-
-/* ---- one address */
 
 /* Of a process that is gone, the file may still be there: if its paths were ours. */
 static const struct symbol_file *open_and_read(struct symbolizer *symbolizer,
-					       const struct process *process,
+					       const struct symbol_process *process,
 					       struct symbol_mapping *mapping)
 {
 	const struct symbol_file *file = NULL;
@@ -281,7 +139,7 @@ static const struct symbol_file *open_and_read(struct symbolizer *symbolizer,
 }
 
 static const struct symbol_file *file_of(struct symbolizer *symbolizer,
-					 const struct process *process,
+					 const struct symbol_process *process,
 					 struct symbol_mapping *mapping)
 {
 	const struct symbol_file *file =
@@ -302,7 +160,7 @@ static const struct symbol_file *vdso_of(struct symbolizer *symbolizer)
 	return &symbolizer->vdso;
 }
 
-static const char *jit_name(struct symbolizer *symbolizer, struct process *process,
+static const char *jit_name(struct symbolizer *symbolizer, struct symbol_process *process,
 			    uint64_t address, uint64_t now_ns)
 {
 	const char *name = symbol_jit_find(&process->jit, address);
@@ -329,7 +187,7 @@ static struct str demangled(struct symbolizer *symbolizer, const char *name)
 	return buf_str(&symbolizer->name);
 }
 
-static void take_native(struct symbolizer *symbolizer, const struct process *process,
+static void take_native(struct symbolizer *symbolizer, const struct symbol_process *process,
 			const struct frame *frame)
 {
 	struct symbol_merge *merge = &symbolizer->merge;
@@ -340,14 +198,14 @@ static void take_native(struct symbolizer *symbolizer, const struct process *pro
 			    process && process->python ? process->python->module : NULL);
 }
 
-static uint32_t trim(struct symbolizer *symbolizer, struct process *process,
+static uint32_t trim(struct symbolizer *symbolizer, struct symbol_process *process,
 		     const uint64_t *addresses, uint32_t count, uint64_t now_ns, uint32_t *end)
 {
 	uint32_t was = *end, kept = symbol_end_trim(&process->maps, addresses, count, end);
 
 	if (kept == count || process->read_ns + REREAD_NS > now_ns)
 		return kept;
-	read_maps(symbolizer, process, now_ns);
+	symbol_processes_read(&symbolizer->processes, process, now_ns);
 	*end = was;
 	return symbol_end_trim(&process->maps, addresses, count, end);
 }
@@ -361,7 +219,7 @@ static const char *function_at(const struct symbol_table *functions, uint64_t va
 	return name ? name : symbol_table_find(functions, vaddr + 1);
 }
 
-static void take_user(struct symbolizer *symbolizer, struct process *process, uint64_t word,
+static void take_user(struct symbolizer *symbolizer, struct symbol_process *process, uint64_t word,
 		      uint64_t now_ns)
 {
 	uint64_t at = word & ~STACK_SIGNAL;
@@ -372,7 +230,7 @@ static void take_user(struct symbolizer *symbolizer, struct process *process, ui
 
 	symbolizer->stats.frames++;
 	if (!mapping && process->read_ns + REREAD_NS < now_ns) {
-		read_maps(symbolizer, process, now_ns);
+		symbol_processes_read(&symbolizer->processes, process, now_ns);
 		mapping = symbol_maps_find(&process->maps, at);
 	}
 	if (!mapping) {
@@ -404,7 +262,7 @@ static void take_user(struct symbolizer *symbolizer, struct process *process, ui
 }
 
 /* Python's own frames, which come last. */
-static void take_python(struct symbolizer *symbolizer, struct process *process,
+static void take_python(struct symbolizer *symbolizer, struct symbol_process *process,
 			const uint64_t *words, uint32_t count)
 {
 	struct symbol_merge *merge = &symbolizer->merge;
@@ -427,61 +285,24 @@ static void take_python(struct symbolizer *symbolizer, struct process *process,
 		close(memory_fd);
 }
 
-/* ---- bounds */
-
-static size_t process_bytes(const struct process *process)
-{
-	return sizeof(*process) + symbol_maps_bytes(&process->maps) +
-	       symbol_jit_bytes(&process->jit);
-}
-
 static size_t bytes_of(const struct symbolizer *symbolizer)
 {
-	size_t bytes = symbol_files_bytes(symbolizer->files) +
-		       symbol_table_bytes(&symbolizer->kernel.table) +
-		       python_codes_bytes(&symbolizer->codes) + map_bytes(&symbolizer->processes);
-	struct process **slot;
-	size_t cursor = 0;
-	const void *key;
-
-	while ((slot = map_next(&symbolizer->processes, &cursor, &key)))
-		bytes += process_bytes(*slot);
-	return bytes;
-}
-
-/* The names of run-time code first, then the process itself: of the one that nobody has asked for
- * for the longest. False: only `kept` is left. */
-static bool drop_oldest_process(struct symbolizer *symbolizer, const struct process *kept,
-				bool names_only)
-{
-	struct process *oldest = NULL, **slot;
-	size_t cursor = 0;
-	const void *key;
-
-	while ((slot = map_next(&symbolizer->processes, &cursor, &key))) {
-		if (*slot == kept || (names_only && symbol_jit_bytes(&(*slot)->jit) == 0))
-			continue;
-		if (!oldest || (*slot)->asked_ns < oldest->asked_ns)
-			oldest = *slot;
-	}
-	if (!oldest)
-		return false;
-	if (names_only)
-		symbol_jit_fini(&oldest->jit);
-	else
-		symbolizer_forget(symbolizer, oldest->pid);
-	return true;
+	return symbol_files_bytes(symbolizer->files) +
+	       symbol_table_bytes(&symbolizer->kernel.table) +
+	       python_codes_bytes(&symbolizer->codes) +
+	       symbol_processes_bytes(&symbolizer->processes);
 }
 
 /* Everything can be read again, at some cost, but what is of a process that is gone: that goes
  * last. */
-static void make_room(struct symbolizer *symbolizer, const struct process *kept)
+static void make_room(struct symbolizer *symbolizer, const struct symbol_process *kept)
 {
 	size_t most = symbolizer->limit_bytes;
 
 	if (bytes_of(symbolizer) <= most)
 		return;
-	while (bytes_of(symbolizer) > most && drop_oldest_process(symbolizer, kept, true))
+	while (bytes_of(symbolizer) > most &&
+	       symbol_processes_drop(&symbolizer->processes, kept, true))
 		;
 	while (bytes_of(symbolizer) > most && symbol_files_drop(symbolizer->files))
 		;
@@ -489,14 +310,16 @@ static void make_room(struct symbolizer *symbolizer, const struct process *kept)
 		symbol_kernel_drop(&symbolizer->kernel);
 	if (bytes_of(symbolizer) > most)
 		python_codes_clear(&symbolizer->codes);
-	while (bytes_of(symbolizer) > most && drop_oldest_process(symbolizer, kept, false))
+	while (bytes_of(symbolizer) > most &&
+	       symbol_processes_drop(&symbolizer->processes, kept, false))
 		;
 }
 
 void symbolizer_put(struct symbolizer *symbolizer, const struct event_stack *stack, uint64_t now_ns,
 		    struct buf *out)
 {
-	struct process *process = process_of(symbolizer, stack->pid, now_ns);
+	struct symbol_process *process =
+		symbol_processes_get(&symbolizer->processes, stack->pid, now_ns);
 	const uint64_t *addresses = (const uint64_t *)stack->addresses;
 	uint32_t count = MIN(stack->count, (uint32_t)EVENT_MAX_FRAMES);
 	uint32_t first_kernel = count, first_python = 0, native, end = stack->header.flags;
