@@ -99,8 +99,10 @@ int grpc_http_reply(nghttp2_session *http2, struct grpc_stream *stream,
 							stream->reply.len ? &provider : NULL));
 }
 
-int grpc_http_refuse(nghttp2_session *http2, struct grpc_stream *stream, struct grpc_error error)
+int grpc_http_refuse(struct grpc_session *session, struct grpc_stream *stream,
+		     const struct http_fields *request, struct grpc_error error)
 {
+	const struct grpc_session_options *options = &session->options;
 	enum otlp_form form = stream->is_json ? OTLP_JSON : OTLP_PROTOBUF;
 	struct http_field fields[GRPC_HTTP_MAX_FIELDS];
 	struct grpc_http_reply reply = { .status = otlp_http_status(error), .fields = fields };
@@ -120,8 +122,11 @@ int grpc_http_refuse(nghttp2_session *http2, struct grpc_stream *stream, struct 
 	for (const char *const *hint = otlp_http_hints(reply.status); *hint; hint += 2)
 		fields[reply.field_count++] =
 			(struct http_field){ str_of(hint[0]), str_of(hint[1]) };
+	if (options->refusal_fields)
+		reply.field_count +=
+			options->refusal_fields(request, &fields[reply.field_count], options->arg);
 	if (rc == 0)
-		rc = grpc_http_reply(http2, stream, &reply);
+		rc = grpc_http_reply(session->http2, stream, &reply);
 	buf_fini(&body);
 	return rc;
 }

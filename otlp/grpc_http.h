@@ -13,9 +13,10 @@ struct grpc_error grpc_http_begin(struct grpc_stream *stream, size_t max_body_by
 /* What the request is refused with, where a call of gRPC would be with `error`. */
 struct grpc_error grpc_http_error(struct grpc_error error);
 
-/* Answers with a google.rpc.Status in the encoding of the request, JSON or protobuf. Negative: the
- * stream cannot be answered. */
-int grpc_http_refuse(nghttp2_session *http2, struct grpc_stream *stream, struct grpc_error error);
+/* Answers with a google.rpc.Status in the encoding of the request, JSON or protobuf; `request`:
+ * what is left of its fields. Negative: the stream cannot be answered. */
+int grpc_http_refuse(struct grpc_session *session, struct grpc_stream *stream,
+		     const struct http_fields *request, struct grpc_error error);
 
 int grpc_http_reply(nghttp2_session *http2, struct grpc_stream *stream,
 		    const struct grpc_http_reply *reply);

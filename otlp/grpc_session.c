@@ -98,6 +98,7 @@ void grpc_session_refuse(struct grpc_session *session, struct grpc_stream *strea
 	const struct grpc_reply reply = { .status = error.status,
 					  .text = error.text,
 					  .retry_delay_ms = error.retry_delay_ms };
+	struct http_fields fields;
 
 	if (!stream->is_http) {
 		grpc_session_answer(session, stream, &reply,
@@ -106,11 +107,13 @@ void grpc_session_refuse(struct grpc_session *session, struct grpc_stream *strea
 					    : 0);
 		return;
 	}
+	fields = grpc_stream_take_fields(stream);
 	begin_reply(session, stream);
 	count_http_reply(session, otlp_http_status(error));
 	if (session->options.on_refused)
 		session->options.on_refused(otlp_http_status(error), session->options.arg);
-	end_reply(session, stream, grpc_http_refuse(session->http2, stream, error));
+	end_reply(session, stream, grpc_http_refuse(session, stream, &fields, error));
+	http_fields_fini(&fields);
 }
 
 static void fill_sizes(struct grpc_session_options *options)

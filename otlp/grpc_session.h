@@ -29,6 +29,9 @@
 
 #define GRPC_TRACE_EXPORT "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
+#define GRPC_HTTP_MAX_FIELDS   16
+#define GRPC_HTTP_OWNER_FIELDS 4
+
 /* What all sessions of one thread did; for /metrics. */
 struct grpc_counters {
 	uint64_t replies[GRPC_STATUS_COUNT]; /* by status, those of the session itself included */
@@ -61,6 +64,10 @@ struct grpc_session_options {
 	/* Judges the headers before the body is read; NULL: all pass. An error is the reply: gRPC's
 	 * status or, for plain HTTP, its http_status with a google.rpc.Status as body. */
 	struct grpc_error (*admit)(const struct http_fields *fields, bool is_http, void *arg);
+	/* What the session's own refusals of plain HTTP say besides, at most
+	 * GRPC_HTTP_OWNER_FIELDS; they may borrow from the request's fields. NULL: nothing. */
+	size_t (*refusal_fields)(const struct http_fields *request, struct http_field *out_fields,
+				 void *arg);
 	/* Plain HTTP was refused by the session itself; NULL: nobody counts. */
 	void (*on_refused)(unsigned http_status, void *arg);
 	void *arg;
@@ -99,8 +106,6 @@ struct grpc_http_reply {
 	size_t field_count;              /* at most GRPC_HTTP_MAX_FIELDS */
 	struct str body;                 /* borrowed for the call */
 };
-
-#define GRPC_HTTP_MAX_FIELDS 16
 
 struct grpc_session;
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "collector/intake.h"
+#include "collector/net/origins.h"
 #include "collector/net/tokens.h"
 #include "collector/receive/otlp_gate.h"
 #include "collector/receive/otlp_protocol.h"
@@ -271,6 +272,22 @@ static struct grpc_error admit(const struct http_fields *fields, bool is_http, v
 				    .text = "a valid bearer token is needed" };
 }
 
+/* Pages may read why they were refused, too. */
+static size_t refusal_fields(const struct http_fields *request, struct http_field *out_fields,
+			     void *arg)
+{
+	const struct otlp_service *service = arg;
+	struct str origin = http_fields_find(request, "origin");
+	size_t count = 0;
+
+	if (*service->cors_origins)
+		out_fields[count++] = (struct http_field){ STR("vary"), STR("Origin") };
+	if (origins_allow(service->cors_origins, origin))
+		out_fields[count++] =
+			(struct http_field){ STR("access-control-allow-origin"), origin };
+	return count;
+}
+
 static void on_refused(unsigned http_status, void *arg)
 {
 	otlp_service_count_http(arg, (int)http_status);
@@ -287,6 +304,7 @@ static int new_state(const struct otlp_owner *owner, uint64_t now_ms, void **out
 	http2->owner = *owner;
 	if (options.takes_http || owner->service->tokens)
 		options.admit = admit; /* else nobody looks at the fields */
+	options.refusal_fields = refusal_fields;
 	options.on_refused = on_refused;
 	options.arg = (void *)(uintptr_t)owner->service;
 	rc = grpc_session_new(&options, now_ms, &http2->session);

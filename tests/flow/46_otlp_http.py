@@ -229,7 +229,7 @@ def sdk(daemon):
 
 
 def cors():
-    daemon = Daemon("--probe=off", "--cors-origins=https://a.example, https://b.example", "--cors-headers=x-team")
+    daemon = Daemon("--probe=off", "--cors-origins=https://a.example, https://b.example", "--cors-headers=x-team", "--body-timeout-s=2")
     wish = {"Origin": "https://b.example", "Access-Control-Request-Method": "POST"}
     status, headers, body = post(daemon, None, wish, method="OPTIONS")
     assert (status, body) == (204, b"") and headers["Access-Control-Allow-Origin"] == "https://b.example"
@@ -243,6 +243,18 @@ def cors():
             assert (fields[":status"], fields["access-control-allow-origin"], fields["vary"]) == (wanted, "https://a.example", "Origin"), fields
         peer.call(5, body_of(3), path="/v1/traces", content=PROTOBUF["Content-Type"], te=None, origin="https://" + 300 * "a")
         assert "access-control-allow-origin" not in peer.finish(5).fields() and peer.finish(5).status()[0] == "200"
+        refused = {"path": "/v1/traces", "te": None, "origin": "https://a.example"}  # before the body, and while it comes
+        peer.call(7, b"x", ends=False, **{**refused, "content": "text/plain"})
+        peer.call(9, b"x", ends=False, **{**refused, "path": "/v1/logs", "content": PROTOBUF["Content-Type"]})
+        peer.call(11, b"x", ends=False, **{**refused, "content": PROTOBUF["Content-Type"], "content_length": "99999999"})
+        peer.call(13, b"x", ends=False, **{**refused, "content": PROTOBUF["Content-Type"]})
+        for stream, wanted in ((7, "415"), (9, "404"), (11, "413"), (13, "503")):
+            fields = peer.finish(stream).fields()
+            assert fields[":status"] == wanted and fields.get("access-control-allow-origin") == "https://a.example", fields
+            assert fields["vary"] == "Origin", fields
+        peer.call(15, b"x", ends=False, **{**refused, "content": "text/plain", "origin": "https://c.example"})
+        fields = peer.finish(15).fields()
+        assert (fields[":status"], fields["vary"]) == ("415", "Origin") and "access-control-allow-origin" not in fields, fields
     status, headers, _ = post(daemon, None, {**wish, "Origin": "https://c.example"}, method="OPTIONS")
     assert status == 405 and "Access-Control-Allow-Origin" not in headers
     assert daemon.stop() == 0, daemon.log()
