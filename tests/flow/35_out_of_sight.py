@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names are found of programs whose file is deleted, or lies in another mount and pid namespace, or that end at once
-after their span."""
+"""Names are found of programs whose file is deleted, or never was in a file system, or lies in another mount and pid
+namespace, or that end at once after their span."""
 
 import os
 import shutil
+import sys
 import tempfile
 
 from daemon import Daemon, run, skip, wait_for
@@ -15,6 +16,13 @@ PROGRAM = os.path.join(os.environ.get("FLOW_FORMS", ""), "glibc", "chain_O2")
 WANTED = ["wait_for_row", "query_rows", "handle_report", "make_span", "main"]
 # its file is seen by nobody but itself
 HIDDEN = """mount -t tmpfs none "$1" && cp "$2" "$1/hidden" && exec unshare --pid --fork --kill-child "$1/hidden" """
+
+# as loaders do that unpack themselves
+UNPACK = """import os, sys
+fd = os.memfd_create("unpacked")
+os.write(fd, open(sys.argv[1], "rb").read())
+os.execve(fd, ["unpacked"], os.environ)
+"""
 
 
 def check(daemon, channel, subject, what):
@@ -30,6 +38,12 @@ def check_deleted(daemon, channel, folder):
         os.unlink(path)
         wait_until_published(daemon, subject.pid)
         check(daemon, channel, subject, "deleted:")
+
+
+def check_in_memory(daemon, channel):
+    with Subject(sys.executable, "-c", UNPACK, PROGRAM) as subject:
+        wait_until_published(daemon, subject.pid)
+        check(daemon, channel, subject, "in memory:")
 
 
 def check_hidden(daemon, channel, folder):
@@ -73,6 +87,7 @@ def main():
         skip("no eBPF here: " + str(kernel["error"]))
     with tempfile.TemporaryDirectory() as folder, daemon.channel() as channel:
         check_deleted(daemon, channel, folder)
+        check_in_memory(daemon, channel)
         check_hidden(daemon, channel, folder)
         check_gone(daemon, channel)
     assert daemon.stop() == 0, daemon.log()
