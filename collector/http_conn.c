@@ -46,12 +46,12 @@ struct http_server {
 
 /* One client, from accept to the last byte.
  *
- *   READING --request complete--> WORKING --pool--> WRITING --keep-alive--> READING
+ *   READING --request complete--> WORKING --done--> WRITING --keep-alive--> READING
  *      |                                               |
  *      +--broken: answer it---------------------------> LINGERING --end of stream--> stop
  *
  * Anything may call conn_stop, any number of times. Memory goes when both handles have closed and
- * the pool has let go. */
+ * no thread is at its request. */
 enum conn_state { CONN_READING, CONN_WORKING, CONN_WRITING, CONN_LINGERING };
 
 struct http_conn {
@@ -59,7 +59,7 @@ struct http_conn {
 	struct http_conn *next, **back;
 	enum conn_state state;
 	bool stopping, keep_alive;
-	unsigned holders; /* transport, timer, and the request in the pool */
+	unsigned holders; /* transport, timer, and the request at work */
 	struct transport transport;
 	uv_timer_t timer;
 	struct query_job job;
@@ -68,12 +68,21 @@ struct http_conn {
 	struct buf out;
 };
 
-static void server_release(struct http_server *server)
+static void server_free(struct http_server *server)
 {
-	if (--server->holders)
-		return;
 	free(server->transport.read_buffer.base);
 	free(server);
+}
+
+static void on_lanes_closed(struct query_lanes *lanes)
+{
+	server_free(CONTAINER_OF(lanes, struct http_server, lanes));
+}
+
+static void server_release(struct http_server *server)
+{
+	if (--server->holders == 0)
+		query_lanes_close(&server->lanes, on_lanes_closed);
 }
 
 static void conn_release(struct http_conn *conn)
@@ -316,9 +325,11 @@ static void start_work(struct http_conn *conn)
 	conn->job.is_long = query_is_long(conn->http.request.path);
 	conn->job.run = on_query;
 	conn->job.done = on_query_done;
-	uv_timer_stop(&conn->timer);
+	if (query_lanes_start(&conn->server->lanes, &conn->job) < 0)
+		return answer_now(conn, 503, "Retry-After: 1\r\n", "no_threads",
+				  "the system gives no threads for queries");
 	conn->holders++;
-	query_lanes_start(&conn->server->lanes, &conn->job);
+	uv_timer_stop(&conn->timer);
 }
 
 static void answer_broken(struct http_conn *conn)
@@ -444,7 +455,6 @@ static struct http_server *server_new(const struct http_server_options *options)
 		return NULL;
 	}
 	server->daemon = options->daemon;
-	server->lanes.loop = options->loop;
 	server->tokens = options->tokens;
 	server->origins = options->origins;
 	server->is_local = address_check(options->address) == ADDRESS_LOOPBACK;
@@ -476,6 +486,11 @@ int http_server_start(const struct http_server_options *options, struct http_ser
 
 	if (!server)
 		return -ENOMEM;
+	rc = query_lanes_open(&server->lanes, options->loop);
+	if (rc < 0) {
+		server_free(server);
+		return rc;
+	}
 	rc = endpoint_bind(&server->endpoint, &endpoint, on_endpoint_closed, server,
 			   out_bound_address, bound_size);
 	server->endpoint.uv.handle.data = server;

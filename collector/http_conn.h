@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Serves the query API: transport <-> http1 <-> query.
  *
- * Loop thread only. Requests run on libuv's pool, never on the loop; each connection has one at a
- * time. Errors are negative errno. */
+ * Loop thread only. Requests run on threads of their own (query_lanes.h), never on the loop; each
+ * connection has one at a time. Errors are negative errno. */
 #pragma once
 
 #include <stddef.h>
@@ -18,7 +18,7 @@ struct tokens;
 #define HTTP_IDLE_MS         60000 /* between requests */
 #define HTTP_WRITE_MS        30000 /* until the client has taken its answer */
 #define HTTP_LINGER_MS       1000  /* for the client to read our last words before we close */
-#define HTTP_MAX_WORKING     64    /* requests in the pool and waiting for it; beyond it 429 */
+#define HTTP_MAX_WORKING     64    /* requests at work and waiting; beyond it 429 */
 #define HTTP_GZIP_BYTES      ((size_t)1024) /* shorter answers are not worth packing */
 
 struct http_server_options {
@@ -35,5 +35,5 @@ int http_server_start(const struct http_server_options *options, struct http_ser
 		      char *out_bound_address, size_t bound_size);
 
 /* Closes the listener and all connections, and frees the server when the last handle has closed and
- * the last request has come back from the pool: run the loop until then. Accepts NULL. */
+ * the last request has come back: run the loop until then. Accepts NULL. */
 void http_server_stop(struct http_server *server);

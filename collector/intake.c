@@ -14,6 +14,7 @@
 #include "collector/queue.h"
 #include "collector/strangers.h"
 #include "collector/ticket.h"
+#include "collector/wake.h"
 #include "collector/writer.h"
 #include "otlp/otlp_decode.h"
 
@@ -23,7 +24,7 @@ struct intake {
 	struct intake_options options;
 	struct writer *writer; /* borrowed */
 	struct engine *engine; /* borrowed */
-	uv_async_t wake;       /* tickets were written, or bytes came free */
+	struct wake wake;      /* tickets were written, or bytes came free */
 	size_t unanswered;
 	bool holds;
 	atomic_bool is_pressed; /* what `holds` is, for the engine thread */
@@ -55,7 +56,7 @@ static void weigh(struct intake *intake)
 	intake->options.on_pressure(hold, intake->options.arg);
 	/* The engine may have freed everything before it could see that we wait for it. */
 	if (hold)
-		uv_async_send(&intake->wake);
+		wake_send(&intake->wake);
 }
 
 static void free_ticket(struct ticket *ticket)
@@ -88,7 +89,7 @@ static void answer(const struct intake_reply *reply, const struct span_batch *ba
 static void finish(struct intake *intake, struct ticket *ticket, struct queue *stored)
 {
 	if (--intake->unanswered == 0)
-		uv_unref((uv_handle_t *)&intake->wake);
+		wake_hold_loop(&intake->wake, false);
 	answer(&ticket->reply, ticket->batch, ticket->result);
 	if (ticket->result == 0) {
 		queue_push(stored, &ticket->link);
@@ -98,9 +99,9 @@ static void finish(struct intake *intake, struct ticket *ticket, struct queue *s
 	free_ticket(ticket);
 }
 
-static void on_wake(uv_async_t *wake)
+static void on_wake(struct wake *wake)
 {
-	struct intake *intake = wake->data;
+	struct intake *intake = CONTAINER_OF(wake, struct intake, wake);
 	struct queue written, fed, stored = { 0 };
 	struct queue_link *link;
 
@@ -125,13 +126,12 @@ int intake_new(const struct intake_options *options, struct intake **out_intake)
 	if (!intake)
 		return -ENOMEM;
 	intake->options = *options;
-	intake->wake.data = intake;
-	rc = uv_async_init(options->loop, &intake->wake, on_wake);
+	rc = wake_init(&intake->wake, options->loop, on_wake);
 	if (rc < 0) {
 		free(intake);
 		return rc;
 	}
-	uv_unref((uv_handle_t *)&intake->wake);
+	wake_hold_loop(&intake->wake, false);
 	pthread_mutex_init(&intake->lock, NULL);
 	*out_intake = intake;
 	return 0;
@@ -143,9 +143,9 @@ void intake_connect(struct intake *intake, struct writer *writer, struct engine 
 	intake->engine = engine;
 }
 
-static void on_closed(uv_handle_t *handle)
+static void on_closed(struct wake *wake)
 {
-	struct intake *intake = handle->data;
+	struct intake *intake = CONTAINER_OF(wake, struct intake, wake);
 
 	assert(!intake->written.first);
 	free_all(&intake->fed);
@@ -156,7 +156,7 @@ static void on_closed(uv_handle_t *handle)
 void intake_free(struct intake *intake)
 {
 	if (intake)
-		uv_close((uv_handle_t *)&intake->wake, on_closed);
+		wake_close(&intake->wake, on_closed);
 }
 
 /* One batch alone is always let in: a request within the limits must pass sooner or later. */
@@ -191,7 +191,7 @@ void intake_submit(struct intake *intake, struct span_batch *batch,
 			strangers_judge(intake->options.strangers, batch, clock_mono_ns());
 	atomic_fetch_add(&intake->options.pool->in_flight_bytes, bytes);
 	if (intake->unanswered++ == 0)
-		uv_ref((uv_handle_t *)&intake->wake);
+		wake_hold_loop(&intake->wake, true);
 	weigh(intake);
 	writer_batch(intake->writer, ticket);
 }
@@ -207,7 +207,7 @@ void intake_on_written(struct ticket *ticket)
 
 void intake_on_group(struct intake *intake)
 {
-	uv_async_send(&intake->wake);
+	wake_send(&intake->wake);
 }
 
 /* Freed with the next answers, or when there is much. */
@@ -224,11 +224,11 @@ void intake_on_fed(struct ticket *ticket)
 		  intake->fed_bytes - ticket->bytes < MOST_FED_BYTES;
 	pthread_mutex_unlock(&intake->lock);
 	if (is_much)
-		uv_async_send(&intake->wake);
+		wake_send(&intake->wake);
 }
 
 void intake_on_room(struct intake *intake)
 {
 	if (atomic_load(&intake->is_pressed))
-		uv_async_send(&intake->wake);
+		wake_send(&intake->wake);
 }

@@ -28,10 +28,16 @@ static const struct {
 	[THREAD_RANK_SCAN] = { SCHED_BATCH, 20000000 },
 };
 
+/* Of this thread, + 1: two system calls for each query would be many. */
+static _Thread_local unsigned rank_before;
+
 void thread_rank_set(enum thread_rank rank)
 {
 	struct attributes attributes = { .size = sizeof(attributes) };
 
+	if (rank_before == rank + 1u)
+		return;
+	rank_before = rank + 1u;
 	/* The nice value that the operator chose stays. */
 	if (syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0) != 0)
 		return;

@@ -7,7 +7,7 @@
 
 #include "storage/store_errno.h"
 
-#define MAX_READERS 512 /* a thread of libuv's pool reads a part at most a few times at once */
+#define MAX_READERS 512 /* a thread of queries reads a part at most a few times at once */
 #define FILE_MODE   0600
 
 static int open_mdb(struct part_env *env, const struct part_env_options *options)

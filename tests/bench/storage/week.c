@@ -3,6 +3,7 @@
  * queries over it take. Run it by `tests/bench/storage/run`.
  *
  *   bench_week RECORDING SPANS [HOURS [FOLDER]]
+ *   bench_week RECORDING 0 HOURS FOLDER TRACES   asks a week again that stayed
  *
  * HOURS: 168; fewer for a quick look. FOLDER: where the week is made, and stays. */
 #include <setjmp.h>
@@ -95,12 +96,24 @@ static void fill(struct week *week, uint64_t total)
 	fprintf(stderr, "\n");
 }
 
+static void make(struct week *week, uint64_t total)
+{
+	fill(week, total);
+	printf("%llu spans in %llu traces and %llu parts\n", (unsigned long long)week->spans,
+	       (unsigned long long)week->traces, (unsigned long long)week->hours);
+	week_disk(week);
+	printf("packing: %.2f us CPU a span, %llu steps of at most %.1f ms CPU\n",
+	       (double)week->packing_cpu_ns / 1e3 / (double)week->spans,
+	       (unsigned long long)week->packing_steps, (double)week->packing_longest_ns / 1e6);
+}
+
 int main(int argc, char **argv)
 {
 	char *path = argc > 4 ? argv[4] : fixture_folder();
 	struct store_options options = fixture_options(path);
 	struct week week = { .start_ns = FIXTURE_T0,
-			     .hours = argc > 3 ? strtoull(argv[3], NULL, 10) : HOURS };
+			     .hours = argc > 3 ? strtoull(argv[3], NULL, 10) : HOURS,
+			     .traces = argc > 5 ? strtoull(argv[5], NULL, 10) : 0 };
 
 	if (argc < 3) {
 		fprintf(stderr, "usage: bench_week RECORDING SPANS [HOURS [FOLDER]]\n");
@@ -109,13 +122,8 @@ int main(int argc, char **argv)
 	options.max_bytes = 64ull << 30;
 	week.sample = sample_open(argv[1]);
 	week.store = fixture_open(&options);
-	fill(&week, strtoull(argv[2], NULL, 10));
-	printf("%llu spans in %llu traces and %llu parts\n", (unsigned long long)week.spans,
-	       (unsigned long long)week.traces, (unsigned long long)week.hours);
-	week_disk(&week);
-	printf("packing: %.2f us CPU a span, %llu steps of at most %.1f ms CPU\n",
-	       (double)week.packing_cpu_ns / 1e3 / (double)week.spans,
-	       (unsigned long long)week.packing_steps, (double)week.packing_longest_ns / 1e6);
+	if (week.traces == 0)
+		make(&week, strtoull(argv[2], NULL, 10));
 	week_ask(&week);
 	store_close(week.store);
 	sample_close(week.sample);
