@@ -18,6 +18,7 @@
 #define LEAST_WAIT_NS 20000 /* of what is shorter, the waker is told alone; ... */
 #define LEAST_PART    100   /* ... and of what is less than this part of the trace */
 #define MAX_LINKS     16    /* of a chain */
+#define LOOK_BACK     32u /* slices of a thread before the wait: if it was given the lock in them */
 
 /* The last time before `before_ns` that somebody gave the lock to a thread. */
 struct handover {
@@ -44,21 +45,22 @@ static bool find_handover(struct thread *thread, const struct event_target *lock
 	const struct event_target *awaited = &slice_none.target;
 	const struct slice *slice;
 	bool found = false, preempted = false;
+	uint32_t since = 0; /* slices that began before the wait */
 
-	timeline_seek(&thread->timeline, from_ns, &cursor);
-	if (cursor.chunk && cursor.chunk->older) /* what the first one waited for stands there */
-		timeline_back(&cursor);
+	timeline_seek_beyond(&thread->timeline, from_ns, LOOK_BACK + 1, &cursor);
 	while ((slice = timeline_next(&cursor)) && slice->prev_out_ns < before_ns) {
+		since += slice->prev_out_ns < from_ns;
 		if (slice->flags & EVENT_WAKER && slice->waker->kind == WAKER_THREAD &&
 		    !slice->gap && !preempted && slice->waking_ns < before_ns &&
 		    is_same(awaited, lock)) {
 			*out = (struct handover){ slice->waking_ns, *slice->waker };
 			found = true;
+			since = 0;
 		}
 		awaited = slice->target;
 		preempted = slice->flags & EVENT_PREEMPTED;
 	}
-	return found;
+	return found && since <= LOOK_BACK;
 }
 
 /* That thread, be it gone since; NULL: not followed. */

@@ -378,6 +378,18 @@ void timeline_seek(struct timeline *timeline, uint64_t from_ns, struct timeline_
 	out_cursor->only_this_chunk = false;
 }
 
+void timeline_seek_beyond(struct timeline *timeline, uint64_t from_ns, uint32_t count,
+			  struct timeline_cursor *out_cursor)
+{
+	uint32_t found = 0;
+
+	timeline_seek(timeline, from_ns, out_cursor);
+	while (found < count && out_cursor->chunk && out_cursor->chunk->older) {
+		timeline_back(out_cursor);
+		found += out_cursor->chunk->count;
+	}
+}
+
 void timeline_back(struct timeline_cursor *cursor)
 {
 	timeline_seek_chunk(cursor->chunk->older, cursor);

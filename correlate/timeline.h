@@ -69,6 +69,9 @@ struct timeline_cursor {
 /* From the last chunk that begins before `from_ns`, or the first one. Looks from where the last
  * seek ended: one trace is settled after the other. */
 void timeline_seek(struct timeline *timeline, uint64_t from_ns, struct timeline_cursor *out_cursor);
+/* As many slices further back, at least, where there are so many. */
+void timeline_seek_beyond(struct timeline *timeline, uint64_t from_ns, uint32_t count,
+			  struct timeline_cursor *out_cursor);
 /* To the begin of the chunk before the one that it is in, which must exist. */
 void timeline_back(struct timeline_cursor *cursor);
 void timeline_seek_chunk(const struct timeline_chunk *chunk, struct timeline_cursor *out_cursor);
