@@ -25,8 +25,9 @@ struct stretch {
 struct lane {
 	struct thread *thread;
 	struct process *process;
-	struct stint *stints; /* owned */
-	uint32_t stint_count;
+	struct stint *stints;      /* owned; each has the place of its first slice */
+	const struct cpu_lag *lag; /* borrowed: what the stints are measured with ... */
+	uint64_t until_ns;         /* ... and until when it may be asked */
 	struct slice *slices; /* owned; the first one may end before the trace begins: it gives the
 				 reason of the wait after it */
 	uint32_t count, cap;
@@ -220,7 +221,16 @@ static inline bool node_is_active(const struct node *node, uint64_t time_ns)
 void join_doubt_grain(struct join *join);
 
 /* stint.c: those of a lane. */
-bool stint_find(const struct join *join, struct lane *lane);
+bool stint_find(struct lane *lane);
+/* That of a slice of the lane. */
+const struct stint *lane_stint(const struct lane *lane, const struct slice *slice);
+/* CPU time of a whole slice. */
+static inline uint64_t lane_cpu_ns(const struct lane *lane, const struct slice *slice)
+{
+	if (slice->stint == STINT_PLAIN)
+		return slice->booked_ns;
+	return stint_cpu_between(&lane->stints[slice->stint], slice->in_ns, slice->out_ns);
+}
 
 /* place.c: finds threads for spans that were never observed. */
 void join_place(struct join *join);

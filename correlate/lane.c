@@ -147,9 +147,11 @@ struct lane *join_lane(struct join *join, struct thread *thread)
 	lane->thread = thread;
 	lane->process = thread->process;
 	lane->takes_turns = turns_taken(&thread->turns.period, join->from_ns, join->to_ns);
+	lane->lag = &join->model->lag;
+	lane->until_ns = join->to_ns + JOIN_AHEAD_NS;
 	lane->open_until_ns = thread->dead || !thread->seen ? 0 : join->model->now_ns;
 	join->lanes[join->lane_count++] = lane;
-	if (!unpack_lane(join, lane) || !stint_find(join, lane)) {
+	if (!unpack_lane(join, lane) || !stint_find(lane)) {
 		join->out_of_memory = true;
 		lane->count = 0;
 	}
@@ -190,7 +192,10 @@ static uint64_t earliest_in(const struct lane *lane, uint32_t index)
 {
 	const struct slice *slice = &lane->slices[index];
 	uint64_t before = index ? lane->slices[index - 1].out_ns : 0;
-	uint64_t error = slice->gap ? UINT64_MAX : lane->stints[slice->stint].in_early_ns;
+	uint64_t error = slice->stint == STINT_PLAIN ? 0 : lane_stint(lane, slice)->in_early_ns;
+
+	if (slice->gap)
+		error = UINT64_MAX;
 
 	return slice->in_ns - MIN(error, slice->in_ns - MIN(before, slice->in_ns));
 }

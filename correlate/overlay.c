@@ -352,7 +352,7 @@ static void cut_slice(struct join *join, const struct lane *lane, const struct s
 	cut.join = join;
 	cut.lane = lane;
 	cut.slice = slice;
-	cut.stint = &lane->stints[slice->stint];
+	cut.stint = lane_stint(lane, slice);
 	cut.count = join_overlapping(join, lane->process, slice->in_ns, slice->out_ns, cut.nodes,
 				     OVERLAY_MAX_SPANS);
 	if (!cut.count)
@@ -377,7 +377,8 @@ static void cut_slice(struct join *join, const struct lane *lane, const struct s
 
 static void overlay_lane(struct join *join, const struct lane *lane)
 {
-	for (uint32_t i = 0; i < lane->count; i++) {
+	for (uint32_t i = overlay_steady(join, lane, 0); i < lane->count;
+	     i = overlay_steady(join, lane, i + 1)) {
 		const struct slice *slice = &lane->slices[i];
 		const struct slice *before = i ? &lane->slices[i - 1] : NULL;
 		uint32_t segment_count = join->segment_count;

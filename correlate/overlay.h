@@ -70,10 +70,32 @@ static inline int32_t overlay_only(struct join *join, const struct process *proc
  * false: it is another, and nothing was done. */
 bool overlay_plain(struct join *join, const struct lane *lane, const struct slice *before,
 		   const struct slice *slice);
+/* overlay_steady.c: slices from `first` on that are alike. Returns the first one that is not. */
+uint32_t overlay_steady(struct join *join, const struct lane *lane, uint32_t first);
 /* Of what it ran: where a tick found it, or who took its CPU; where nobody did, the look nearest to
  * it that found the thread at work with the same tag, with no wait in between. 0: none. `slice` is
  * the lane's. */
 uint64_t overlay_stack_of(const struct lane *lane, const struct slice *slice);
+
+#define STACK_REACH 8 /* slices to either side, in which a look at the thread is sought */
+
+/* What is found from a slice on, that one not counted, and how far from it; stack 0: nothing. */
+struct look {
+	uint64_t stack;
+	uint32_t steps;
+};
+
+struct look overlay_look_back(const struct lane *lane, const struct slice *slice);
+struct look overlay_look_ahead(const struct lane *lane, const struct slice *slice);
+/* Where its end was looked at; 0: it was not. */
+static inline uint64_t overlay_stack_told(const struct slice *slice)
+{
+	bool is_told = slice->flags & (EVENT_TICK | EVENT_PREEMPTED);
+
+	return is_told && !(slice->flags & SLICE_CHANGE) && slice->stack >= STACK_FIRST_ID
+		       ? slice->stack
+		       : 0;
+}
 
 /* overlay_told.c, for slices with EVENT_TOLD, of a span that the thread was seen with. */
 enum confidence told_trust(const struct join *join, const struct lane *lane,

@@ -85,7 +85,7 @@ static uint64_t overlap_ns(const struct node *node, uint64_t from_ns, uint64_t t
  * or after the moment that was taken for it. */
 void overlay_doubt_lost_in(struct join *join, const struct lane *lane, const struct slice *slice)
 {
-	const struct stint *stint = &lane->stints[slice->stint];
+	const struct stint *stint = lane_stint(lane, slice);
 	uint64_t in = slice->in_ns, from = in - stint->in_early_ns, to = in + stint->in_late_ns;
 	int32_t found[OVERLAY_MAX_SPANS];
 	uint32_t count = join_overlapping(join, lane->process, from, to, found, OVERLAY_MAX_SPANS);
@@ -103,7 +103,7 @@ void overlay_doubt_lost_in(struct join *join, const struct lane *lane, const str
  * ahead of that switch went with it. */
 void overlay_doubt_head(struct join *join, const struct lane *lane, const struct slice *slice)
 {
-	const struct stint *stint = &lane->stints[slice->stint];
+	const struct stint *stint = lane_stint(lane, slice);
 	uint64_t in = slice->in_ns, from = in - MIN(join->cut_ns, in);
 	uint64_t head = stint_cpu_until(stint, in + 1);
 	int32_t found[OVERLAY_MAX_SPANS];

@@ -6,8 +6,6 @@
 #include "collector/base/macros.h"
 #include "correlate/overlay.h"
 
-#define STACK_REACH 8 /* slices to either side, in which a look at the thread is sought */
-
 static int by_value(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -66,16 +64,6 @@ int32_t overlay_ask_only(struct join *join, const struct process *process, uint6
 	return to_ns <= calm->to_ns ? calm->only : -1;
 }
 
-/* Where its end was looked at. */
-static uint64_t stack_told(const struct slice *slice)
-{
-	bool is_told = slice->flags & (EVENT_TICK | EVENT_PREEMPTED);
-
-	return is_told && !(slice->flags & SLICE_CHANGE) && slice->stack >= STACK_FIRST_ID
-		       ? slice->stack
-		       : 0;
-}
-
 /* Did the thread go on from one to the other, with nothing but a CPU to wait for and in one span?
  */
 static bool goes_on(const struct slice *slice, const struct slice *after)
@@ -83,37 +71,56 @@ static bool goes_on(const struct slice *slice, const struct slice *after)
 	return !slice->state && !after->gap && tag_eq(slice->tag_out, after->tag_in);
 }
 
-uint64_t overlay_stack_of(const struct lane *lane, const struct slice *slice)
+struct look overlay_look_back(const struct lane *lane, const struct slice *slice)
 {
-	const struct slice *first = lane->slices, *end = lane->slices + lane->count, *at = slice;
-	uint64_t stack = stack_told(slice);
+	const struct slice *at = slice;
+	struct look look = { 0 };
 
-	if (stack || !tag_eq(slice->tag_in, slice->tag_out))
-		return stack;
-	for (unsigned i = 0; i < STACK_REACH && !stack && at > first && goes_on(at - 1, at); i++) {
-		stack = stack_told(--at);
+	while (look.steps < STACK_REACH && !look.stack && at > lane->slices &&
+	       goes_on(at - 1, at)) {
+		look.steps++;
+		look.stack = overlay_stack_told(--at);
 		if (!tag_eq(at->tag_in, at->tag_out))
 			break;
 	}
-	at = slice;
-	for (unsigned i = 0; i < STACK_REACH && !stack && at + 1 < end && goes_on(at, at + 1);
-	     i++) {
+	return look;
+}
+
+struct look overlay_look_ahead(const struct lane *lane, const struct slice *slice)
+{
+	const struct slice *at = slice, *end = lane->slices + lane->count;
+	struct look look = { 0 };
+
+	while (look.steps < STACK_REACH && !look.stack && at + 1 < end && goes_on(at, at + 1)) {
+		look.steps++;
 		at++;
 		if (!tag_eq(at->tag_in, at->tag_out))
 			break;
-		stack = stack_told(at);
+		look.stack = overlay_stack_told(at);
 	}
+	return look;
+}
+
+uint64_t overlay_stack_of(const struct lane *lane, const struct slice *slice)
+{
+	uint64_t stack = overlay_stack_told(slice);
+
+	if (!stack && tag_eq(slice->tag_in, slice->tag_out))
+		stack = overlay_look_back(lane, slice).stack;
+	if (!stack && tag_eq(slice->tag_in, slice->tag_out))
+		stack = overlay_look_ahead(lane, slice).stack;
 	return stack;
 }
 
 static bool is_plain(const struct lane *lane, const struct slice *before, const struct slice *slice)
 {
-	const struct stint *stint = &lane->stints[slice->stint];
+	const struct stint *stint =
+		slice->stint == STINT_PLAIN ? NULL : &lane->stints[slice->stint];
 
 	return slice->tag_in == slice->tag_out && !lane->company_count &&
 	       !(slice->flags & (EVENT_TOLD | EVENT_TAG_OUT_UNKNOWN | EVENT_IN_LOST)) &&
-	       !(before && before->flags & EVENT_TAG_OUT_UNKNOWN) && stint->in_ns == slice->in_ns &&
-	       stint->out_ns == slice->out_ns;
+	       !(before && before->flags & EVENT_TAG_OUT_UNKNOWN) &&
+	       (!stint || (stint->in_ns == slice->in_ns && stint->out_ns == slice->out_ns));
 }
 
 /* One that showed nothing: a span that the thread carried before and after it is in doubt, for it
@@ -130,7 +137,7 @@ static bool doubt_idle(struct join *join, const struct lane *lane, const struct 
 	seen = join_sighting(join, only, lane->thread);
 	if (!seen || seen->first_ns >= slice->out_ns || seen->last_ns <= slice->in_ns)
 		return false;
-	cpu_ns = stint_cpu_between(&lane->stints[slice->stint], slice->in_ns, slice->out_ns);
+	cpu_ns = lane_cpu_ns(lane, slice);
 	overlay_doubt(join, only, -1, MAX(slice->out_ns - slice->in_ns, cpu_ns));
 	return true;
 }
@@ -158,8 +165,7 @@ bool overlay_plain(struct join *join, const struct lane *lane, const struct slic
 			     .thread = lane->thread,
 			     .since_ns = slice->in_ns,
 			     .stack = overlay_stack_of(lane, slice),
-			     .cpu_ns = stint_cpu_between(&lane->stints[slice->stint], slice->in_ns,
-							 slice->out_ns),
+			     .cpu_ns = lane_cpu_ns(lane, slice),
 			     .wait = -1,
 		     },
 		     slice->in_ns, slice->out_ns, owner);

@@ -266,7 +266,7 @@ static uint64_t matters_ns(const struct join *join, const struct candidates *can
 	for (uint32_t i = 0; i < candidates->lane_count; i++) {
 		const struct lane *lane = candidates->lanes[i];
 		const struct slice *slice = lane_on_cpu_about(lane, node->a_ns, node->cut_ns);
-		const struct stint *stint = &lane->stints[slice->stint];
+		const struct stint *stint = lane_stint(lane, slice);
 		uint64_t cpu = stint_cpu_between(stint, node->a_ns, node->b_ns);
 		int32_t in = overlay_meaning(join, lane, slice->tag_in, slice->in_ns);
 		int32_t out = overlay_meaning(join, lane, slice->tag_out, slice->out_ns);

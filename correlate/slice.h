@@ -46,8 +46,9 @@ struct slice {
 	uint32_t cpu;
 	uint32_t state;
 	int32_t syscall;
-	uint32_t stint; /* the join's: of its lane */
+	uint32_t stint; /* the join's: of its lane, or STINT_PLAIN */
 	bool gap;       /* records of this thread between the one before and this one were lost */
+	bool is_alike;  /* it is the one before in all but its times, which go on from there */
 	/* Borrowed, never NULL; where they are not told, one of slice_none. They stand in the
 	 * record, and then in the timeline's chunk. */
 	const struct event_tag *tag_in, *tag_out; /* zero: none */

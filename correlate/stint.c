@@ -295,39 +295,53 @@ static uint64_t end_at_tick(struct stint *stint, const struct slice *tail, const
 	return MIN(lag, booked);
 }
 
-/* The ordinary one: a slice from switch to switch, of which the clock is told at both ends. */
-static bool make_plain(const struct cpu_lag *lag, uint64_t until_ns, const struct slice *slice,
-		       struct stint *stint)
+/* The ordinary one: a slice from switch to switch. */
+static bool is_plain(const struct slice *slice, const struct slice *before)
 {
 	const uint32_t others = EVENT_IN_LOST | EVENT_TICK | EVENT_AFTER_TICK | EVENT_STOLEN_UNTOLD;
 
-	if (slice->flags & others || slice->in_ns >= slice->out_ns)
-		return false;
+	return !(slice->flags & others) && slice->in_ns < slice->out_ns &&
+	       !(before && before->flags & EVENT_TICK);
+}
+
+/* Mostly the clock is told at both ends of it. */
+static void make_plain(const struct lane *lane, struct stint *stint, struct slice *slice)
+{
 	*stint = (struct stint){ .in_ns = slice->in_ns,
 				 .out_ns = slice->out_ns,
 				 .booked_ns = slice->booked_ns,
 				 .read_ns = slice->booked_ns,
-				 .until_ns = until_ns,
+				 .until_ns = lane->until_ns,
 				 .raw_in = slice->raw_lag_in,
 				 .ahead_ns = UINT64_MAX };
-	return measure_told(lag, stint, slice, slice);
+	if (measure_told(lane->lag, stint, slice, slice))
+		return;
+	stint->ceiling = next_raw(slice, lane->slices + lane->count, lane->until_ns);
+	stint_make(lane->lag, lane->until_ns, slice, slice, stint);
+}
+
+const struct stint *lane_stint(const struct lane *lane, const struct slice *slice)
+{
+	uint32_t index = (uint32_t)(slice - lane->slices);
+
+	if (slice->stint == STINT_PLAIN) {
+		make_plain(lane, &lane->stints[index], &lane->slices[index]);
+		lane->slices[index].stint = index;
+	}
+	return &lane->stints[slice->stint];
 }
 
 /* `ahead_ns`: of what is booked here, how much ran before; then, of what is booked after it. */
-static void make(const struct join *join, const struct lane *lane, struct stint *stint,
-		 struct slice *head, struct slice *tail, uint64_t *ahead_ns)
+static void make(const struct lane *lane, struct stint *stint, struct slice *head,
+		 struct slice *tail, uint64_t *ahead_ns)
 {
 	const struct slice *end = lane->slices + lane->count;
-	uint64_t until_ns = join->to_ns + JOIN_AHEAD_NS;
 
-	if (head == tail && make_plain(&join->model->lag, until_ns, head, stint)) {
-		*ahead_ns = UINT64_MAX;
-		return;
-	}
-	*stint = (struct stint){ .ceiling = next_raw(tail, end, until_ns), .ahead_ns = *ahead_ns };
+	*stint = (struct stint){ .ceiling = next_raw(tail, end, lane->until_ns),
+				 .ahead_ns = *ahead_ns };
 	for (const struct slice *s = head; s <= tail; s++)
 		stint->booked_ns += s->booked_ns;
-	stint_make(&join->model->lag, until_ns, head, tail, stint);
+	stint_make(lane->lag, lane->until_ns, head, tail, stint);
 	*ahead_ns = UINT64_MAX;
 	if (tail + 1 < end && stint_goes_on(tail, tail + 1))
 		*ahead_ns = end_at_tick(stint, tail, end);
@@ -338,10 +352,10 @@ static void make(const struct join *join, const struct lane *lane, struct stint 
 /* A tick tells how far the thread's CPU clock was, if it is known when that was read. It comes at
  * any moment, and may find the clock half written: then it does not fit what is told before and
  * after. */
-static bool tells_clock(const struct join *join, const struct slice *slice,
+static bool tells_clock(const struct lane *lane, const struct slice *slice,
 			const struct slice *after)
 {
-	const struct cpu_lag *lag = &join->model->lag;
+	const struct cpu_lag *lag = lane->lag;
 	struct cpu_lag_range base;
 	int64_t least, most;
 
@@ -350,14 +364,14 @@ static bool tells_clock(const struct join *join, const struct slice *slice,
 	    slice->stolen_out_ns != after->stolen_in_ns ||
 	    slice->raw_lag_out != after->raw_lag_in || slice->stolen_out_ns > after->stolen_out_ns)
 		return false;
-	if (cpu_lag_told(lag, slice->cpu, slice->out_ns, join->to_ns + JOIN_AHEAD_NS, &base))
+	if (cpu_lag_told(lag, slice->cpu, slice->out_ns, lane->until_ns, &base))
 		return slice->raw_lag_out >= base.lowest &&
 		       base.highest - base.lowest <= CLOCK_KNOWN_NS;
 	return is_known(lag, slice->cpu, slice->out_ns, slice->raw_lag_out, &least, &most) &&
 	       most - least <= CLOCK_KNOWN_NS && slice->raw_lag_out >= least;
 }
 
-bool stint_find(const struct join *join, struct lane *lane)
+bool stint_find(struct lane *lane)
 {
 	uint64_t ahead_ns = UINT64_MAX;
 	uint32_t first = 0;
@@ -366,12 +380,18 @@ bool stint_find(const struct join *join, struct lane *lane)
 	if (!lane->stints)
 		return false;
 	for (uint32_t i = 0; i < lane->count; i++) {
-		lane->slices[i].stint = lane->stint_count;
-		if (i + 1 < lane->count && stint_goes_on(&lane->slices[i], &lane->slices[i + 1]) &&
-		    !tells_clock(join, &lane->slices[i], &lane->slices[i + 1]))
+		struct slice *slice = &lane->slices[i];
+
+		if (is_plain(slice, i ? slice - 1 : NULL)) {
+			slice->stint = STINT_PLAIN;
+			first = i + 1;
 			continue;
-		make(join, lane, &lane->stints[lane->stint_count++], &lane->slices[first],
-		     &lane->slices[i], &ahead_ns);
+		}
+		slice->stint = first;
+		if (i + 1 < lane->count && stint_goes_on(slice, slice + 1) &&
+		    !tells_clock(lane, slice, slice + 1))
+			continue;
+		make(lane, &lane->stints[first], &lane->slices[first], slice, &ahead_ns);
 		first = i + 1;
 	}
 	return true;

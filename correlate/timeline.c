@@ -203,6 +203,7 @@ static void follow(struct slice *slice, const struct timeline_short *by, bool is
 	slice->stolen_in_ns = slice->stolen_out_ns;
 	slice->hidden_ns = 0;
 	slice->gap = false;
+	slice->is_alike = true;
 	slice->tag_in = slice->tag_out;
 }
 
@@ -221,6 +222,7 @@ static const uint8_t *unpack(const uint8_t *at, struct slice *slice)
 		follow(slice, &by, head == SHORT_WAKING_HEAD);
 		return at + SHORT_BYTES;
 	}
+	slice->is_alike = false;
 	differs = (uint32_t)get(&at);
 	if (differs & PACKED_FLAGS)
 		slice->flags = (uint32_t)get(&at);
