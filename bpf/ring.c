@@ -9,18 +9,21 @@
 #include <unistd.h>
 
 #include "bpf/event_tails.h"
+#include "collector/base/macros.h"
 
 /* The kernel's head of each record: length with two flag bits, and an offset that is not for us. */
 #define RING_BUSY       (1u << 31) /* reserved, not yet committed */
 #define RING_DISCARD    (1u << 30)
 #define RING_HEAD_BYTES 8u
+#define RING_WRAP_BYTES                                                                            \
+	((size_t)128 << 10) /* the kernel's head, and event_header.bytes of 16 bits */
 
 struct ring {
 	size_t page_bytes;
 	size_t data_bytes;  /* a power of two */
 	uint64_t *consumer; /* the only page that we may write */
 	const uint64_t *producer;
-	const char *data; /* mapped twice in a row: no record wraps */
+	const char *data; /* its front is mapped once more behind its end: no record wraps */
 	const struct event_counters *counters;
 	size_t counters_bytes;
 	unsigned cpus;
@@ -40,6 +43,12 @@ static int map(void **out_address, size_t bytes, int protection, int fd, size_t 
 static size_t round_up(size_t bytes, size_t page_bytes)
 {
 	return (bytes + page_bytes - 1) / page_bytes * page_bytes;
+}
+
+/* A mapped page counts as resident each time: no more of the front than a record may need. */
+static size_t mapped_bytes(const struct ring *ring)
+{
+	return ring->page_bytes + ring->data_bytes + MIN(ring->data_bytes, RING_WRAP_BYTES);
 }
 
 int ring_open(int ring_fd, size_t ring_bytes, int counters_fd, unsigned cpus,
@@ -63,8 +72,7 @@ int ring_open(int ring_fd, size_t ring_bytes, int counters_fd, unsigned cpus,
 	if (status < 0)
 		goto close_ring;
 	ring->consumer = consumer;
-	status = map(&producer, ring->page_bytes + 2 * ring_bytes, PROT_READ, ring_fd,
-		     ring->page_bytes);
+	status = map(&producer, mapped_bytes(ring), PROT_READ, ring_fd, ring->page_bytes);
 	if (status < 0)
 		goto close_ring;
 	ring->producer = producer;
@@ -87,7 +95,7 @@ void ring_close(struct ring *ring)
 	if (ring->consumer)
 		munmap(ring->consumer, ring->page_bytes);
 	if (ring->producer)
-		munmap((void *)ring->producer, ring->page_bytes + 2 * ring->data_bytes);
+		munmap((void *)ring->producer, mapped_bytes(ring));
 	if (ring->counters)
 		munmap((void *)ring->counters, ring->counters_bytes);
 	free(ring);

@@ -17,6 +17,7 @@
 #include "collector/http_conn.h"
 #include "collector/keeper.h"
 #include "collector/log.h"
+#include "collector/memory_guard.h"
 #include "collector/net/network.h"
 #include "collector/probe_watch.h"
 #include "collector/query/name_cache.h"
@@ -164,6 +165,7 @@ static void tear_down(struct daemon *daemon)
 		network_join(daemon->network);
 	}
 	self_watch_free(daemon->self_watch);
+	memory_guard_stop(daemon->memory_guard);
 	alerter_stop(daemon->alerter);
 	probe_watch_free(daemon->watch);
 	engine_stop(daemon->engine);
@@ -258,6 +260,11 @@ struct probe_watch *daemon_probe(const struct daemon *daemon)
 struct self_watch *daemon_self_watch(const struct daemon *daemon)
 {
 	return daemon->self_watch;
+}
+
+struct memory_guard *daemon_memory_guard(const struct daemon *daemon)
+{
+	return daemon->memory_guard;
 }
 
 struct alerter *daemon_alerter(const struct daemon *daemon)

@@ -15,6 +15,7 @@ struct metrics;
 struct name_cache;
 struct network;
 struct probe_watch;
+struct memory_guard;
 struct self_watch;
 struct stack_book;
 struct store;
@@ -34,6 +35,7 @@ struct network *daemon_network(const struct daemon *daemon);
 struct probe_watch *daemon_probe(const struct daemon *daemon);
 struct alerter *daemon_alerter(const struct daemon *daemon);
 struct self_watch *daemon_self_watch(const struct daemon *daemon);
+struct memory_guard *daemon_memory_guard(const struct daemon *daemon);
 struct metrics *daemon_metrics(struct daemon *daemon);
 
 /* Accepting spans and queries: true from the line "ready" until a signal. */

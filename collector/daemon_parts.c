@@ -17,6 +17,7 @@
 #include "collector/http_conn.h"
 #include "collector/keeper.h"
 #include "collector/log.h"
+#include "collector/memory_guard.h"
 #include "collector/net/network.h"
 #include "collector/privileges.h"
 #include "collector/probe_watch.h"
@@ -267,6 +268,19 @@ static int start_watch(struct daemon *daemon)
 
 /* Ports before privileges go, the disk after that: what the daemon may not write must show now, not
  * when the next hour begins. */
+static int start_guard(struct daemon *daemon)
+{
+	struct memory_guard_options options = {
+		.plan = &daemon->plan,
+		.store = daemon->store,
+		.engine = daemon->engine,
+		.network = daemon->network,
+		.watch = daemon->watch,
+	};
+
+	return memory_guard_start(&options, &daemon->memory_guard);
+}
+
 int daemon_start_parts(struct daemon *daemon)
 {
 	int rc = guards_open(daemon->config, &daemon->guards);
@@ -295,5 +309,7 @@ int daemon_start_parts(struct daemon *daemon)
 	rc = start_watch(daemon);
 	if (rc == 0)
 		rc = self_watch_start(&daemon->loop, daemon, &daemon->self_watch);
+	if (rc == 0)
+		rc = start_guard(daemon);
 	return rc;
 }

@@ -49,6 +49,7 @@ struct daemon {
 	struct probe_watch *watch;
 	struct alerter *alerter;
 	struct self_watch *self_watch;
+	struct memory_guard *memory_guard;
 	struct forward *forward;
 
 	char api_address[CONFIG_ADDRESS_BYTES];

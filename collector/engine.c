@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,7 +70,10 @@ struct engine {
 	pthread_mutex_t services_lock;
 	struct services *services;
 
+	atomic_size_t limit_bytes; /* what the correlator is to take */
+
 	struct tap tap; /* engine thread only, from here on */
+	size_t told_limit_bytes;
 	struct kernel_feed feed;
 	struct strange_spans strange;
 	uint64_t real_offset_ns; /* of the last reading: Unix less CLOCK_MONOTONIC */
@@ -344,6 +348,16 @@ static void finish(struct engine *engine)
 		finish_peek(engine, peek, -ESHUTDOWN);
 }
 
+static void tell_limit(struct engine *engine)
+{
+	size_t bytes = atomic_load_explicit(&engine->limit_bytes, memory_order_relaxed);
+
+	if (bytes == engine->told_limit_bytes)
+		return;
+	engine->told_limit_bytes = bytes;
+	tap_limit(&engine->tap, bytes);
+}
+
 static void *run(void *arg)
 {
 	struct engine *engine = arg;
@@ -355,6 +369,7 @@ static void *run(void *arg)
 		uint64_t now_ns;
 
 		take_notes(engine, &notes);
+		tell_limit(engine);
 		now_ns = clock_mono_ns();
 		read_clock(engine, now_ns, tickets.first != NULL);
 		kernel_feed_drain(&engine->feed, now_ns);
@@ -413,6 +428,8 @@ int engine_start(const struct engine_options *options, struct engine **out_engin
 	if (!engine)
 		return -ENOMEM;
 	engine->options = *options;
+	engine->told_limit_bytes = correlator.limit_bytes;
+	atomic_init(&engine->limit_bytes, correlator.limit_bytes);
 	init_locks(engine);
 	rc = tap_init(&engine->tap, &correlator, options->config->record);
 	if (rc < 0)
@@ -504,6 +521,11 @@ void engine_process(struct engine *engine, const struct event_process *process)
 		return;
 	note->process = *process;
 	push(engine, &engine->notes, &note->link);
+}
+
+void engine_limit(struct engine *engine, size_t limit_bytes)
+{
+	atomic_store_explicit(&engine->limit_bytes, limit_bytes, memory_order_relaxed);
 }
 
 void engine_spans(struct engine *engine, struct queue tickets)

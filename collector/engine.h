@@ -54,6 +54,9 @@ void engine_hello(struct engine *engine, const struct probe_hello *hello, int ri
 void engine_probe_died(struct engine *engine);
 void engine_process(struct engine *engine, const struct event_process *process);
 
+/* What the correlator may take from now on. */
+void engine_limit(struct engine *engine, size_t limit_bytes);
+
 /* Takes the tickets until on_fed gives them back. Not before on_loaded. */
 void engine_spans(struct engine *engine, struct queue tickets);
 

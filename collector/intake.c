@@ -35,17 +35,16 @@ struct intake {
 	size_t fed_bytes;
 };
 
-static size_t hold_bytes(const struct intake *intake)
+static size_t limit_bytes(const struct intake *intake)
 {
-	return intake->options.pool->limit_bytes / 4 * 3;
+	return atomic_load_explicit(&intake->options.pool->limit_bytes, memory_order_relaxed);
 }
 
 /* Holds at three quarters, lets go below half: so that it does not flutter. */
 static void weigh(struct intake *intake)
 {
 	size_t bytes = atomic_load(&intake->options.pool->in_flight_bytes);
-	bool hold = bytes >
-		    (intake->holds ? intake->options.pool->limit_bytes / 2 : hold_bytes(intake));
+	bool hold = bytes > (intake->holds ? limit_bytes(intake) / 2 : limit_bytes(intake) / 4 * 3);
 
 	if (hold == intake->holds)
 		return;
@@ -164,7 +163,7 @@ static bool fits(const struct intake *intake, size_t bytes)
 {
 	size_t in_flight = atomic_load(&intake->options.pool->in_flight_bytes);
 
-	return in_flight == 0 || in_flight + bytes <= intake->options.pool->limit_bytes;
+	return in_flight == 0 || in_flight + bytes <= limit_bytes(intake);
 }
 
 void intake_submit(struct intake *intake, struct span_batch *batch,

@@ -24,7 +24,7 @@ struct writer;
 
 /* What is in flight, of all intakes together. */
 struct intake_pool {
-	size_t limit_bytes;
+	atomic_size_t limit_bytes;
 	atomic_size_t in_flight_bytes;
 };
 

@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "collector/base/macros.h"
 #include "collector/clock.h"
 #include "collector/log.h"
+#include "collector/nap.h"
 #include "collector/thread_rank.h"
 #include "storage/store.h"
 
@@ -19,9 +19,7 @@
 struct keeper {
 	struct store *store; /* borrowed */
 	pthread_t thread;
-	pthread_mutex_t lock; /* the next two */
-	pthread_cond_t news;
-	bool is_stopping;
+	struct nap nap;
 };
 
 /* How long to rest after it. */
@@ -36,30 +34,13 @@ static uint64_t keep(struct keeper *keeper)
 	return rc > 0 ? REST * (clock_mono_ns() - before_ns) : EVERY_NS;
 }
 
-/* False: it is over. */
-static bool rest(struct keeper *keeper, uint64_t ns)
-{
-	uint64_t until_ns = clock_mono_ns() + ns;
-	struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_SEC),
-				  .tv_nsec = (long)(until_ns % NS_PER_SEC) };
-	bool goes_on;
-	int rc = 0;
-
-	pthread_mutex_lock(&keeper->lock);
-	while (rc == 0 && !keeper->is_stopping)
-		rc = pthread_cond_timedwait(&keeper->news, &keeper->lock, &until);
-	goes_on = !keeper->is_stopping;
-	pthread_mutex_unlock(&keeper->lock);
-	return goes_on;
-}
-
 static void *run(void *arg)
 {
 	struct keeper *keeper = arg;
 
 	pthread_setname_np(pthread_self(), "keeper");
 	thread_rank_set(THREAD_RANK_SCAN);
-	while (rest(keeper, keep(keeper)))
+	while (nap_take(&keeper->nap, keep(keeper)))
 		;
 	return NULL;
 }
@@ -67,17 +48,12 @@ static void *run(void *arg)
 int keeper_start(struct store *store, struct keeper **out_keeper)
 {
 	struct keeper *keeper = calloc(1, sizeof(*keeper));
-	pthread_condattr_t monotonic;
 	int rc;
 
 	if (!keeper)
 		return -ENOMEM;
 	keeper->store = store;
-	pthread_mutex_init(&keeper->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&keeper->news, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	nap_init(&keeper->nap);
 	rc = -pthread_create(&keeper->thread, NULL, run, keeper);
 	if (rc < 0)
 		free(keeper);
@@ -90,12 +66,8 @@ void keeper_stop(struct keeper *keeper)
 {
 	if (!keeper)
 		return;
-	pthread_mutex_lock(&keeper->lock);
-	keeper->is_stopping = true;
-	pthread_cond_signal(&keeper->news);
-	pthread_mutex_unlock(&keeper->lock);
+	nap_end(&keeper->nap);
 	pthread_join(keeper->thread, NULL);
-	pthread_cond_destroy(&keeper->news);
-	pthread_mutex_destroy(&keeper->lock);
+	nap_fini(&keeper->nap);
 	free(keeper);
 }

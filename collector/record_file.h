@@ -33,6 +33,7 @@ enum record_kind {
 	RECORD_SETTLE_ALL = 9, /* nothing */
 	RECORD_LEDGER = 10,    /* ledger_encode: came out of what stands before */
 	RECORD_LOSS = 11,      /* u64 from, u64 to, u64 count */
+	RECORD_LIMIT = 12,     /* u64 limit_bytes, in place of the options' */
 	RECORD_KINDS,
 };
 

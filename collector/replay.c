@@ -158,7 +158,7 @@ static int feed_numbers(struct replay *replay, const struct record_entry *entry)
 {
 	static const size_t counts[RECORD_KINDS] = {
 		[RECORD_CLOCK] = 3,   [RECORD_GAP] = 2,  [RECORD_KERNEL] = 1,
-		[RECORD_ADVANCE] = 1, [RECORD_LOSS] = 3,
+		[RECORD_ADVANCE] = 1, [RECORD_LOSS] = 3, [RECORD_LIMIT] = 1,
 	};
 	uint64_t value[3];
 	int rc = numbers(entry->data, value, counts[entry->kind]);
@@ -173,6 +173,8 @@ static int feed_numbers(struct replay *replay, const struct record_entry *entry)
 		correlator_loss(replay->correlator, value[0], value[1], value[2]);
 	else if (entry->kind == RECORD_KERNEL)
 		correlator_kernel(replay->correlator, value[0]);
+	else if (entry->kind == RECORD_LIMIT)
+		correlator_limit(replay->correlator, value[0]);
 	else
 		correlator_advance(replay->correlator, value[0]);
 	return 0;
@@ -196,6 +198,7 @@ static int feed(struct replay *replay, const struct record_entry *entry)
 	case RECORD_GAP:
 	case RECORD_LOSS:
 	case RECORD_KERNEL:
+	case RECORD_LIMIT:
 	case RECORD_ADVANCE:
 		return feed_numbers(replay, entry);
 	case RECORD_SETTLE_ALL:

@@ -38,4 +38,5 @@ void snapshot_take(struct daemon *daemon, struct snapshot *out_snapshot)
 	alerter_stats(daemon_alerter(daemon), &out_snapshot->alerts);
 	out_snapshot->in_flight_bytes = network_in_flight_bytes(daemon_network(daemon));
 	out_snapshot->own_anonymous_bytes = anonymous_bytes();
+	memory_guard_snapshot(daemon_memory_guard(daemon), &out_snapshot->memory);
 }

@@ -6,6 +6,7 @@
 
 #include "collector/alert/alerter.h"
 #include "collector/engine.h"
+#include "collector/memory_guard.h"
 #include "collector/memory_plan.h"
 #include "collector/probe_watch.h"
 #include "collector/writer.h"
@@ -24,6 +25,7 @@ struct snapshot {
 	struct memory_plan plan;
 	uint64_t in_flight_bytes;
 	uint64_t own_anonymous_bytes; /* of this process, from /proc */
+	struct memory_guard_snapshot memory;
 };
 
 /* May block on the disk: for query workers. */

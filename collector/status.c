@@ -228,9 +228,15 @@ static void render_memory(const struct snapshot *snapshot, struct json *json)
 	json_uint(json, "used_bytes",
 		  snapshot->own_anonymous_bytes + snapshot->probe.stats.worker_rss_bytes +
 			  snapshot->probe.map_bytes);
+	json_uint(json, "resident_bytes", snapshot->memory.resident_bytes);
+	json_uint(json, "tidied", snapshot->memory.tidied);
 	json_uint(json, "collector_bytes", snapshot->own_anonymous_bytes);
 	json_uint(json, "probe_bytes", snapshot->probe.stats.worker_rss_bytes);
 	json_uint(json, "bpf_map_bytes", snapshot->probe.map_bytes);
+	json_object(json, "shares");
+	json_uint(json, "correlator", snapshot->memory.shares.correlator_bytes);
+	json_uint(json, "in_flight", snapshot->memory.shares.in_flight_bytes);
+	json_end(json);
 	json_object(json, "parts");
 	json_uint(json, "in_flight", snapshot->in_flight_bytes);
 	json_uint(json, "timelines", correlator->timeline_bytes);

@@ -161,6 +161,14 @@ void tap_kernel(struct tap *tap, bool available)
 	correlator_kernel(tap->correlator, available);
 }
 
+void tap_limit(struct tap *tap, size_t limit_bytes)
+{
+	uint64_t data = limit_bytes;
+
+	put(tap, RECORD_LIMIT, &data, sizeof(data));
+	correlator_limit(tap->correlator, limit_bytes);
+}
+
 void tap_advance(struct tap *tap, uint64_t now_ns)
 {
 	put(tap, RECORD_ADVANCE, &now_ns, sizeof(now_ns));

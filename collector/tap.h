@@ -28,6 +28,7 @@ void tap_clock(struct tap *tap, uint64_t mono_before_ns, uint64_t real_ns, uint6
 void tap_gap(struct tap *tap, uint64_t from_ns, uint64_t to_ns);
 void tap_loss(struct tap *tap, uint64_t from_ns, uint64_t to_ns, uint64_t count);
 void tap_kernel(struct tap *tap, bool available);
+void tap_limit(struct tap *tap, size_t limit_bytes);
 void tap_advance(struct tap *tap, uint64_t now_ns);
 void tap_settle_all(struct tap *tap);
 

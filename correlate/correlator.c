@@ -348,6 +348,11 @@ static void relieve(struct model *model)
 	}
 }
 
+void correlator_limit(struct correlator *correlator, size_t limit_bytes)
+{
+	correlator->model.options.limit_bytes = limit_bytes;
+}
+
 void correlator_advance(struct correlator *correlator, uint64_t now_ns)
 {
 	struct model *model = &correlator->model;

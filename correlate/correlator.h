@@ -71,6 +71,8 @@ void correlator_loss(struct correlator *correlator, uint64_t from_ns, uint64_t t
 		     uint64_t count);
 /* Whether kernel records can be had at all; without them every ledger is NONE_NO_KERNEL. */
 void correlator_kernel(struct correlator *correlator, bool available);
+/* options.limit_bytes from now on. */
+void correlator_limit(struct correlator *correlator, size_t limit_bytes);
 
 /* All records with out_ns <= now_ns have been handed in: settles what is due. */
 void correlator_advance(struct correlator *correlator, uint64_t now_ns);

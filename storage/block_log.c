@@ -13,8 +13,8 @@
 #include "storage/block.h"
 #include "storage/store_errno.h"
 
-#define BUFFER_BYTES ((size_t)1 << 20)    /* written when so much is there; kept from then on */
-#define FORGET_BYTES ((uint64_t)32 << 20) /* written; what was read meanwhile leaves our memory */
+#define BUFFER_BYTES ((size_t)1 << 20)   /* written when so much is there; kept from then on */
+#define FORGET_BYTES ((uint64_t)8 << 20) /* written; what was read meanwhile leaves our memory */
 #define FILE_MODE    0600
 
 static uint64_t align_up(uint64_t bytes)

@@ -201,6 +201,9 @@ struct store_stacks {
 int store_stack(struct store_stacks *stacks, uint64_t id, struct buf *out_frames);
 void store_stacks_fini(struct store_stacks *stacks);
 
+/* Gives the pages of all mapped files back to the kernel. Any thread. */
+int store_forget_pages(struct store *store);
+
 struct store_stats {
 	uint64_t parts, bytes, blocks, spans, ledgers;
 	uint64_t commits, sync_ns, oldest_unix_ns;

@@ -4,6 +4,7 @@
  *   store.c       opening, closing, numbers            commit.c      batches and ledgers in
  *   part_list.c   which parts live                     retention.c   parts out
  *   view.c        a reader's hold on them              compaction.c  parts packed
+ *   forget.c      mapped pages given back
  *   trace_view.c  by trace    search.c  by condition   unsettled.c   what a crash left open
  */
 #pragma once

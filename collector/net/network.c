@@ -223,7 +223,7 @@ static void *run(void *arg)
 static void fill_budget(struct network *network)
 {
 	size_t largest = (size_t)network->options.config->max_request_mib << 20;
-	size_t bytes = network->pool.limit_bytes;
+	size_t bytes = network->options.plan->in_flight_bytes;
 
 	network->budget.own_bytes = bytes / 4 / network->options.max_connections;
 	network->budget.limit_bytes = MAX(bytes - bytes / 4, largest + largest / 4 + STREAMS_BYTES);
@@ -280,7 +280,7 @@ int network_new(const struct network_options *options, struct network **out_netw
 		return -ENOMEM;
 	*out_network = network;
 	network->options = *options;
-	network->pool.limit_bytes = options->plan->in_flight_bytes;
+	atomic_init(&network->pool.limit_bytes, options->plan->in_flight_bytes);
 	fill_budget(network);
 	network->lane_count = count;
 	network->drained.data = network;
@@ -418,6 +418,11 @@ size_t network_connections(const struct network *network)
 size_t network_in_flight_bytes(const struct network *network)
 {
 	return atomic_load(&network->pool.in_flight_bytes);
+}
+
+void network_limit_in_flight(struct network *network, size_t bytes)
+{
+	atomic_store_explicit(&network->pool.limit_bytes, bytes, memory_order_relaxed);
 }
 
 void network_on_written(struct ticket *ticket, void *arg)

@@ -59,6 +59,7 @@ const char *network_http_address(const struct network *network);
 /* Any thread. */
 size_t network_connections(const struct network *network);
 size_t network_in_flight_bytes(const struct network *network);
+void network_limit_in_flight(struct network *network, size_t bytes);
 
 /* For writer_options and engine_options; any thread, `arg` is the network. */
 void network_on_written(struct ticket *ticket, void *arg);

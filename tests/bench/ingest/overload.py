@@ -94,6 +94,8 @@ def overload(bench, options):
               f" {reports[1]['p50_ms']:.0f} and {reports[1]['p99_ms']:.0f} ms")
         print(f"memory: at most {memory.counted} of {memory.limit} MiB (anonymous, and BPF maps), {memory.anonymous:.0f} MiB of it anonymous;"
               f" {memory.total:.0f} MiB resident, with mapped files; that each second: {memory.seconds}")
+        print(f"resident memory {'stayed below' if memory.total <= memory.limit else 'EXCEEDED'} the limit; pages and holes were given back"
+              f" {server.daemon.get('/api/v1/status')['memory']['tidied']} times")
         found = stored(server.daemon)
         again = restarted(bench, server)
         print(f"{wanted} spans acknowledged, {found} there, {again} after kill -9 and a new start")

@@ -17,6 +17,8 @@
 #include "collector/tap.h"
 #include "otlp/otlp_decode.h"
 
+#define FLAGS_OF_A_LOCAL_PARENT "\x85\x01\x00\x01\x00\x00" /* field 16, fixed32 */
+
 static char path[64];
 static unsigned ledgers;
 
@@ -51,9 +53,9 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static struct span_batch *one_span(uint8_t id)
+static struct span_batch *one_span(uint8_t id, uint8_t parent)
 {
-	uint8_t trace_id[16] = { id }, span_id[8] = { id };
+	uint8_t trace_id[16] = { id }, span_id[8] = { id }, parent_id[8] = { parent };
 	struct buf span, scope, resource, body;
 	struct span_batch *batch;
 
@@ -63,6 +65,10 @@ static struct span_batch *one_span(uint8_t id)
 	buf_init(&body, 0);
 	wire_put_bytes(&span, 1, (struct str){ (char *)trace_id, 16 });
 	wire_put_bytes(&span, 2, (struct str){ (char *)span_id, 8 });
+	if (parent) {
+		wire_put_bytes(&span, 4, (struct str){ (char *)parent_id, 8 });
+		buf_append(&span, FLAGS_OF_A_LOCAL_PARENT, 6);
+	}
 	wire_put_bytes(&span, 5, STR("GET /report"));
 	wire_put_fixed64(&span, 7, 1000 * NS_PER_SEC);
 	wire_put_fixed64(&span, 8, 1000 * NS_PER_SEC + id);
@@ -89,7 +95,7 @@ static void record_some(void)
 	tap_process(&tap, &process);
 	tap_clock(&tap, 10 * NS_PER_SEC, 1000 * NS_PER_SEC, 10 * NS_PER_SEC + 50);
 	for (uint8_t id = 1; id < 20; id++) {
-		struct span_batch *batch = one_span(id);
+		struct span_batch *batch = one_span(id, 0);
 
 		if (id % 2)
 			batch->body.len = 0; /* as from the store: made again from its parts */
@@ -113,6 +119,36 @@ static void a_replay_makes_the_same_ledgers(void **state)
 	assert_true(result.is_equal);
 	assert_int_equal(result.recorded, 19);
 	assert_int_equal(result.ledgers, 19);
+	replay_fini(&result);
+}
+
+/* Spans whose parents are missing are settled at once only because nothing may be kept. */
+static void a_limit_is_set_again(void **state)
+{
+	struct replay_options quiet = { 0 };
+	struct replay_result result;
+	struct tap tap;
+
+	(void)state;
+	assert_int_equal(tap_init(&tap, &options, path), 0);
+	tap_kernel(&tap, true);
+	tap_clock(&tap, 10 * NS_PER_SEC, 1000 * NS_PER_SEC, 10 * NS_PER_SEC + 50);
+	tap_advance(&tap, 10 * NS_PER_SEC);
+	for (uint8_t id = 1; id < 10; id++) {
+		struct span_batch *batch = one_span(id, 200);
+
+		tap_spans(&tap, batch);
+		otlp_batch_free(batch);
+	}
+	tap_advance(&tap, 10 * NS_PER_SEC + 100);
+	assert_int_equal(ledgers, 0);
+	tap_limit(&tap, 0);
+	tap_advance(&tap, 10 * NS_PER_SEC + 200);
+	assert_int_equal(ledgers, 9);
+	tap_fini(&tap);
+	assert_int_equal(replay_run(path, &quiet, &result), 0);
+	assert_true(result.is_equal);
+	assert_int_equal(result.ledgers, 9);
 	replay_fini(&result);
 }
 
@@ -197,6 +233,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_replay_makes_the_same_ledgers),
+		TEST(a_limit_is_set_again),
 		TEST(a_ledger_that_no_longer_comes_out_is_a_difference),
 		TEST(a_ledger_that_was_not_recorded_is_a_difference),
 		TEST(what_is_no_recording_is_refused),

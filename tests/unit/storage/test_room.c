@@ -2,6 +2,8 @@
 /* Parts go by age and by bytes, and nothing is lost or torn where there is no room. */
 #include "tests/unit/storage/store_context.h"
 
+#include <inttypes.h>
+
 static void parts_go_by_age(void **state)
 {
 	struct context *context = *state;
@@ -166,6 +168,43 @@ static void a_disk_that_has_room_again_is_used_again(void **state)
 	assert_int_equal(status, 0);
 }
 
+static uint64_t resident_file_bytes(void)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	uint64_t kib = 0;
+	char line[128];
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		sscanf(line, "RssFile: %" SCNu64, &kib);
+	fclose(file);
+	return kib << 10;
+}
+
+/* Some are of the programs and libraries, and the databases' lists are read again. */
+static void forget_what_was_read(struct context *context)
+{
+	struct store_stats stats;
+	uint64_t before;
+
+	expect_many(context, 3000);
+	store_stats(context->store, &stats);
+	before = resident_file_bytes();
+	assert_int_equal(store_forget_pages(context->store), 0);
+	assert_true(resident_file_bytes() < before - stats.bytes / 2);
+	expect_many(context, 3000);
+}
+
+static void pages_that_were_read_can_be_given_back(void **state)
+{
+	struct context *context = *state;
+
+	commit_many(context, 3000, FIXTURE_T0);
+	forget_what_was_read(context);
+	fixture_pack(context->store, FIXTURE_T0 + 2 * HOUR_NS);
+	forget_what_was_read(context);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -174,6 +213,7 @@ int main(void)
 		TEST(parts_go_by_bytes),
 		TEST(a_full_map_begins_a_new_part),
 		TEST(without_room_nothing_is_half_written),
+		TEST(pages_that_were_read_can_be_given_back),
 		TEST(a_disk_that_has_room_again_is_used_again),
 	};
 

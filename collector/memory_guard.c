@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/memory_guard.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "collector/base/macros.h"
+#include "collector/clock.h"
+#include "collector/engine.h"
+#include "collector/nap.h"
+#include "collector/net/network.h"
+#include "collector/probe_watch.h"
+#include "storage/store.h"
+
+#define LOOK_EVERY_NS (50 * NS_PER_MS)
+#define TIDY_EVERY_NS (250 * NS_PER_MS)
+#define KEEPER_BYTES  ((size_t)4 << 20) /* the probe's keeper: libraries, and nothing that grows */
+
+struct memory_guard {
+	struct memory_guard_options options;
+	pthread_t thread;
+	struct nap nap;
+	uint64_t next_tidy_ns; /* the thread's, as the next */
+	struct memory_shares shares;
+
+	pthread_mutex_t lock; /* of the next */
+	struct memory_guard_snapshot now;
+};
+
+/* By what it holds and not by its share: what has been freed shows only after a while. */
+static size_t weigh(size_t share, size_t whole, size_t held, size_t resident, size_t target)
+{
+	size_t over = resident > target ? resident - target : 0;
+
+	if (over)
+		return MAX(whole / MEMORY_GUARD_LEAST, held - MIN(held, over));
+	if (resident < target - target / MEMORY_GUARD_STEPS)
+		return MIN(whole, share + whole / MEMORY_GUARD_STEPS);
+	return share;
+}
+
+void memory_shares_weigh(const struct memory_plan *plan, const struct memory_look *look,
+			 struct memory_shares *shares)
+{
+	shares->correlator_bytes =
+		MIN(plan->correlator_bytes,
+		    weigh(shares->correlator_bytes, plan->correlator_bytes, look->correlator_bytes,
+			  look->resident_bytes, MEMORY_GUARD_TARGET(plan->limit_bytes)));
+	shares->in_flight_bytes =
+		MIN(plan->in_flight_bytes,
+		    weigh(shares->in_flight_bytes, plan->in_flight_bytes, look->in_flight_bytes,
+			  look->resident_bytes, MEMORY_GUARD_HIGH(plan->limit_bytes)));
+}
+
+/* Sanitizers take several times what we do; it is not ours. */
+static size_t own_resident_bytes(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	return 0;
+#else
+	FILE *file = fopen("/proc/self/statm", "re");
+	size_t all, resident = 0;
+
+	if (!file)
+		return 0;
+	if (fscanf(file, "%zu %zu", &all, &resident) != 2)
+		resident = 0;
+	fclose(file);
+	return resident * (size_t)sysconf(_SC_PAGESIZE);
+#endif
+}
+
+/* Of the BPF maps the ring is mapped by us and the tables by the worker: they are resident. */
+static size_t resident_bytes(const struct memory_guard *guard)
+{
+	const struct memory_plan *plan = guard->options.plan;
+	struct probe_watch_snapshot probe;
+	size_t mapped = plan->ring_bytes + plan->table_bytes;
+
+	probe_watch_snapshot(guard->options.watch, &probe);
+	if (!probe.stats.worker_rss_bytes)
+		return own_resident_bytes();
+	return own_resident_bytes() + probe.stats.worker_rss_bytes + KEEPER_BYTES +
+	       probe.map_bytes - MIN(probe.map_bytes, mapped);
+}
+
+static void look(const struct memory_guard *guard, struct memory_look *out_look)
+{
+	struct engine_snapshot engine;
+
+	engine_snapshot(guard->options.engine, &engine);
+	*out_look = (struct memory_look){
+		.resident_bytes = resident_bytes(guard),
+		.correlator_bytes = engine.correlator.timeline_bytes +
+				    engine.correlator.fold_bytes + engine.correlator.trace_bytes,
+		.in_flight_bytes = network_in_flight_bytes(guard->options.network),
+	};
+}
+
+static void tidy(struct memory_guard *guard)
+{
+	store_forget_pages(guard->options.store);
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+	pthread_mutex_lock(&guard->lock);
+	guard->now.tidied++;
+	pthread_mutex_unlock(&guard->lock);
+}
+
+static void hold(struct memory_guard *guard)
+{
+	const struct memory_plan *plan = guard->options.plan;
+	uint64_t now_ns = clock_mono_ns();
+	struct memory_look now;
+
+	look(guard, &now);
+	if (now_ns >= guard->next_tidy_ns) {
+		guard->next_tidy_ns = now_ns + TIDY_EVERY_NS;
+		if (now.resident_bytes > MEMORY_GUARD_TARGET(plan->limit_bytes)) {
+			tidy(guard);
+			look(guard, &now);
+		}
+		memory_shares_weigh(plan, &now, &guard->shares);
+		engine_limit(guard->options.engine, guard->shares.correlator_bytes);
+		network_limit_in_flight(guard->options.network, guard->shares.in_flight_bytes);
+	}
+	pthread_mutex_lock(&guard->lock);
+	guard->now.resident_bytes = now.resident_bytes;
+	guard->now.shares = guard->shares;
+	pthread_mutex_unlock(&guard->lock);
+}
+
+static void *run(void *arg)
+{
+	struct memory_guard *guard = arg;
+
+	pthread_setname_np(pthread_self(), "memory");
+	while (nap_take(&guard->nap, LOOK_EVERY_NS))
+		hold(guard);
+	return NULL;
+}
+
+int memory_guard_start(const struct memory_guard_options *options, struct memory_guard **out_guard)
+{
+	struct memory_guard *guard = calloc(1, sizeof(*guard));
+	int rc;
+
+	if (!guard)
+		return -ENOMEM;
+	guard->options = *options;
+	guard->shares = (struct memory_shares){ options->plan->correlator_bytes,
+						options->plan->in_flight_bytes };
+	guard->now.shares = guard->shares;
+	pthread_mutex_init(&guard->lock, NULL);
+	nap_init(&guard->nap);
+	rc = -pthread_create(&guard->thread, NULL, run, guard);
+	if (rc < 0)
+		free(guard);
+	else
+		*out_guard = guard;
+	return rc;
+}
+
+void memory_guard_stop(struct memory_guard *guard)
+{
+	if (!guard)
+		return;
+	nap_end(&guard->nap);
+	pthread_join(guard->thread, NULL);
+	nap_fini(&guard->nap);
+	pthread_mutex_destroy(&guard->lock);
+	free(guard);
+}
+
+void memory_guard_snapshot(struct memory_guard *guard, struct memory_guard_snapshot *out_snapshot)
+{
+	*out_snapshot = (struct memory_guard_snapshot){ 0 };
+	if (!guard)
+		return;
+	pthread_mutex_lock(&guard->lock);
+	*out_snapshot = guard->now;
+	pthread_mutex_unlock(&guard->lock);
+}
