@@ -66,18 +66,14 @@ static bool is_carried_once(const struct join *join, const struct lane *lane, in
 }
 
 /* 0: the span, whose tag the piece does not have, is not on the way into it, or out of it. Else how
- * long the way is. */
+ * long the way is. Whatever the thread shows there, be it another trace that it puts aside. */
 static uint64_t way_ns(const struct join *join, const struct lane *lane, const struct slice *slice,
 		       int32_t index)
 {
 	const struct node *node = &join->nodes[index];
-	int32_t owner = overlay_meaning(join, lane, slice->tag_in, slice->in_ns);
-	const struct slice *before, *after;
+	const struct slice *before = other_tag(lane, slice, -1);
+	const struct slice *after = other_tag(lane, slice, 1);
 
-	if (!tag_is_none(slice->tag_in) && (owner < 0 || !node_is_below(join, index, owner)))
-		return 0; /* another trace, or a span beside it */
-	before = other_tag(lane, slice, -1);
-	after = other_tag(lane, slice, 1);
 	if (after && (!before || before->out_ns <= node->a_ns) && node->a_ns < after->in_ns &&
 	    carries(join, lane, after, index) &&
 	    lane_on_cpu_about(lane, node->a_ns, node->cut_ns) &&

@@ -227,6 +227,34 @@ static void the_way_into_a_span_and_out_of_it_is_the_spans(void **state)
 	correlator_free(b.correlator);
 }
 
+/* As a handler does, in the middle of another trace's work. */
+static void the_way_is_the_spans_whatever_was_shown_before(void **state)
+{
+	static const struct turn turns_of_both[] = {
+		{ 1001 * MS, 7 },
+		{ 1003 * MS + 20 * US, B },
+		{ 1006 * MS - 20 * US, 7 },
+	};
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	for (uint32_t i = 0; i < 3; i++) {
+		b.trace = turns_of_both[i].span == 7 ? 50 : 1;
+		tell(&b, t.tid, &turns_of_both[i], 1, i == 0);
+	}
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1010 * MS, 7, EVENT_TOLD | EVENT_CHANGED, -1);
+	builder_slice(&b, &t, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
+	b.trace = 1;
+	builder_span(&b, B, 0, 1003 * MS, 1006 * MS);
+	builder_clock(&b, 3000 * MS);
+	correlator_settle_all(b.correlator);
+	assert_int_equal(refused(&b), 0);
+	assert_int_equal(builder_ledger(&b, B)->cpu_ns, 3 * MS);
+	correlator_free(b.correlator);
+}
+
 /* There it may be nothing to do with it: a coroutine was made, and waited for its turn. */
 static void a_long_way_is_in_doubt_where_spans_take_turns(void **state)
 {
@@ -289,6 +317,7 @@ int main(void)
 		cmocka_unit_test(what_does_not_fit_the_slice_is_refused),
 		cmocka_unit_test(a_change_that_was_interrupted_counts_from_the_next_slice_on),
 		cmocka_unit_test(the_way_into_a_span_and_out_of_it_is_the_spans),
+		cmocka_unit_test(the_way_is_the_spans_whatever_was_shown_before),
 		cmocka_unit_test(a_long_way_is_in_doubt_where_spans_take_turns),
 		cmocka_unit_test(the_way_into_a_span_that_takes_turns_is_in_doubt),
 		cmocka_unit_test(turns_keep_their_figures_when_they_leave_the_timeline),
