@@ -31,10 +31,16 @@ PYTHON = "python-"  # before the name of a style: on the unmodified SDK
 TURNS.update({PYTHON + name: turns for name, turns in {
     "nested": 40, "back-to-back": 40, "fan-out": 30, "hand-over": 60, "ends-elsewhere": 60, "thread-each": 30, "crowd": 1,
     "fork": 30, "unexported": 50, "event-loop": 25, "migrating": 60}.items()})
+SERVERS = {PYTHON + name: turns for name, turns in {
+    "executor": 40, "context-threads": 40, "to-thread": 20, "run-in-executor": 20, "nested-loops": 20, "loop-thread": 60,
+    "interrupted": 60, "never-current": 60, "forked-job": 20, "pool-fork": 40, "pool-spawn": 40, "prefork": 4,
+    "run-program": 20}.items()}
+TURNS.update(SERVERS)
 EXACT_MODE = "/exact"  # behind a scenario's name: its writer runs in exact mode
 TURNS.update({name + EXACT_MODE: TURNS[name] for name in (
     "event-loop", "hand-over", "ends-elsewhere", "migrating", "back-to-back", "nested", "thread-each", "fork",
-    "unexported", "pool", "coroutines", "gathered", "root-within", "python", *(PYTHON + style for style in ("event-loop", "hand-over", "ends-elsewhere", "thread-each")))})
+    "unexported", "pool", "coroutines", "gathered", "root-within", "python",
+    *(PYTHON + style for style in ("event-loop", "hand-over", "ends-elsewhere", "thread-each")), *SERVERS)})
 COARSE = "/ms"  # exported by an SDK whose clock tells milliseconds
 TURNS.update({name + COARSE: TURNS[name] for name in ("nested", "sleep", "fan-out")})
 LENGTHS = (50e3, 500e3, 5e6, 50e6, float("inf"))  # ns, up to
@@ -54,7 +60,8 @@ def wait_until_found(daemon, process):
 def run_scenario(name, turns, daemon, build):
     """Runs the program and exports what it did. Returns its spans."""
     service = f"truth-{name}"
-    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{daemon.grpc}"}
+    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{daemon.grpc}",
+                   "TRUTH_HTTP": f"http://{daemon.http}/v1/traces"}
     if name.endswith(EXACT_MODE):
         name = name.removesuffix(EXACT_MODE)
         environment["SPANWISE_EXACT_MODE"] = "1"
@@ -63,12 +70,17 @@ def run_scenario(name, turns, daemon, build):
     if name == "python":
         command = [sys.executable, Path(__file__).with_name("truth.py"), str(turns), service]
     elif name.startswith(PYTHON):
-        command = [sys.executable, Path(__file__).with_name("truth_styles.py"), name.removeprefix(PYTHON), str(turns), service]
+        program = Path(__file__).with_name("truth_servers.py" if name in SERVERS else "truth_styles.py")
+        command = [sys.executable, program, name.removeprefix(PYTHON), str(turns), service]
     else:
         command = [build / "tests/bench/accuracy/truth_scenarios", name, str(turns), service]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
         wait_until_found(daemon, process)
-        told, _ = process.communicate("\n", timeout=120)
+        try:
+            told, _ = process.communicate("\n", timeout=120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
     if process.returncode:
         raise SystemExit(f"{name} ended with {process.returncode}")
     header, *spans = map(json.loads, told.splitlines())
@@ -168,6 +180,8 @@ def compare(name, spans, found):
     result = Result(name)
     children = defaultdict(lambda: [0, 0])
     for span in spans:
+        if span.get("is_entry"):
+            continue  # of another process than its parent
         children[span["parent_id"]][0] += span["cpu_ns"]
         children[span["parent_id"]][1] += span["cpu_slack_ns"]
     missing = 0

@@ -30,9 +30,9 @@ def edge():
     return real, (before + after) // 2, (after - before + 1) // 2
 
 
-def make_provider(service):
+def make_provider(service, exporter=None):
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(insecure=True)))
+    provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter(insecure=True)))
     return provider
 
 

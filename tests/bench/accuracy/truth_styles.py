@@ -11,12 +11,13 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 
 from truth import edge, make_provider, wait_until_found
 from opentelemetry import context, trace
 
 numbers = random.Random(42)
-lock, local = threading.Lock(), threading.local()
+lock, local = threading.RLock(), threading.local()
 
 
 def between(least_us, most_us):
@@ -38,10 +39,14 @@ class Span:
         real = real or time.time_ns()
         above = trace.set_span_in_context(parent.span) if parent else context.Context()
         self.span = Span.tracer.start_span(name, context=above, start_time=real)
-        self.parent, of = parent, self.span.get_span_context()
+        self.parent = parent if isinstance(parent, Span) else None  # else it is another process's
+        of = self.span.get_span_context()
+        self.span_id, self.thread = of.span_id, None
+        Turns.carried[of.span_id] = [self]
         self.record = {"name": name, "start_ns": real, "waited_ns": 0, "cpu_ns": 0, "cpu_slack_ns": 0,
                        "trace_id": f"{of.trace_id:032x}", "span_id": f"{of.span_id:016x}",
-                       "parent_id": parent.record["span_id"] if parent else ""}
+                       "parent_id": parent.record["span_id"] if parent else "",
+                       "is_entry": parent is not self.parent}
         with lock:
             Span.made.append(self.record)
 
@@ -57,11 +62,15 @@ class Span:
                 span.record["cpu_slack_ns"] += slack_ns
             span = span.parent
 
+    def is_with(self, span):
+        """The thread carries both."""
+        return self is span or (self.beneath is not None and self.beneath.is_with(span))
+
     def enter(self, at=None):
         """From `at` on, where that is exported; else from the attach on: nothing comes between it and the clock."""
         carried = trace.set_span_in_context(self.span)
         real, self.entered, slack = at or edge()
-        self.token = context.attach(carried)
+        self.token, self.thread = context.attach(carried), threading.get_ident()
         if not at:  # no exported time says when
             slack += time.thread_time_ns() - self.entered
         self.charge(0, slack)
@@ -80,15 +89,68 @@ class Span:
 
     def end(self, real=None):
         self.record["end_ns"] = real or time.time_ns()
+        Turns.carried.pop(self.span_id)
         self.span.end(end_time=self.record["end_ns"])
 
-    def awaited(self, left, back):
-        """An await between these readings of the CPU clock, with the span attached; the SDK's context took it off
-        and put it on again."""
-        local.innermost = self.beneath
-        self.charge(left - self.entered, Span.await_ns)
-        self.beneath, local.innermost = getattr(local, "innermost", None), self
-        self.entered = back
+
+class Turns:
+    """What an event loop runs in a context is carried by the span of that context: the clock is read on both sides of
+    where the loop takes the context up, and puts it aside."""
+
+    run, carried = asyncio.Handle._run, {}  # by the id of the innermost one
+
+    @classmethod
+    def watch(cls):
+        asyncio.Handle._run = lambda handle: cls.take(handle)
+
+    @classmethod
+    def timed(cls, handle, carried):
+        """Runs it; returns two edges, as edge() has them but for the exported time."""
+        callback, within = handle._callback, []
+
+        def timed(*args):
+            within.append(time.thread_time_ns())
+            for span in carried:
+                span.entered = (before + within[0]) // 2
+            try:
+                return callback(*args)
+            finally:
+                within.append(time.thread_time_ns())
+
+        handle._callback = timed
+        before = time.thread_time_ns()
+        cls.run(handle)
+        after = time.thread_time_ns()
+        slack = (within[0] - before + after - within[1] + 1) // 2
+        return (before + within[0]) // 2, (after + within[1]) // 2, slack
+
+    @classmethod
+    def take(cls, handle):
+        outer, thread = getattr(local, "innermost", None), threading.get_ident()
+        carried = cls.carried.get(cls.span_id_of(handle._context), [])
+        if outer:  # a loop within another one's turn
+            carried = [span for span in carried if not outer.is_with(span)]
+        visited = carried[-1] if carried and carried[-1].thread != thread else None  # another thread has it, too
+        local.innermost = visited or outer
+        carried = carried if not visited else []
+        for span in carried:
+            span.beneath, local.innermost = local.innermost, span
+        entered, left, slack = cls.timed(handle, carried)
+        carried = []
+        while (span := local.innermost) not in (outer, visited):
+            carried.insert(0, span)
+            local.innermost = span.beneath
+            span.charge(left - span.entered, slack)
+        local.innermost = outer
+        if visited:
+            visited.charge(left - entered, slack)
+        if carried:
+            cls.carried[carried[-1].span_id] = carried
+
+    @staticmethod
+    def span_id_of(held):
+        """Without entering it, which would publish it."""
+        return trace.get_current_span(held.get(context._RUNTIME_CONTEXT._current_context)).get_span_context().span_id
 
 
 class opened:
@@ -131,9 +193,9 @@ def fan_out():
         list(pool.map(part, [root] * 4))
 
 
-def begun(name):
+def begun(name, parent=None):
     at = edge()
-    return Span(name, None, at[0]).enter(at)
+    return Span(name, parent, at[0]).enter(at)
 
 
 def carry_first(name):
@@ -209,10 +271,7 @@ def event_loop():
         span = begun("task")
         for _ in range(6):
             spin(between(5, 200))
-            pause = 0 if numbers.random() < 0.8 else between(20, 200)
-            left = time.thread_time_ns()
-            await asyncio.sleep(pause)
-            span.awaited(left, time.thread_time_ns())
+            await asyncio.sleep(0 if numbers.random() < 0.8 else between(20, 200))
         span.end(span.leave(is_end=True))
 
     async def tasks():
@@ -230,20 +289,6 @@ def migrating():
     os.sched_setaffinity(0, cpus)
 
 
-def cost_of_await():
-    """CPU time that a task's way out of its thread and in again takes, with the loop's in between: how far the truth
-    is off for each await, at most."""
-    async def measure():
-        costs = []
-        for _ in range(100):
-            began = time.thread_time_ns()
-            await asyncio.sleep(0.0001)  # its timer belongs to the task's context, too
-            costs.append(time.thread_time_ns() - began)
-        return int(statistics.median(costs))
-
-    return asyncio.run(measure())
-
-
 STYLES = {style.__name__.replace("_", "-"): style for style in (
     nested, back_to_back, fan_out, hand_over, ends_elsewhere, thread_each, crowd, unexported, event_loop, migrating)}
 STYLES["fork"] = forks
@@ -253,7 +298,8 @@ def main():
     global pool, one
     style, turns, service = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     provider = make_provider(service)
-    Span.tracer, Span.await_ns = provider.get_tracer("truth"), cost_of_await()
+    Span.tracer = provider.get_tracer("truth")
+    Turns.watch()
     pool, one = ThreadPoolExecutor(4), ThreadPoolExecutor(1)
     wait_until_found()
     for _ in range(turns):
