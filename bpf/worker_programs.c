@@ -127,32 +127,26 @@ static void skip_missing_hooks(struct bpf_object *object, const struct btf *kern
 
 static int set_sizes(struct programs *programs, const struct probe_options *options)
 {
-	struct bpf_object *object = programs->object;
-	int status = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "records"),
-					      options->ring_bytes);
+	const struct {
+		const char *map;
+		uint32_t entries; /* 0: as it was built */
+	} sizes[] = {
+		{ "records", options->ring_bytes },
+		{ "descriptors", options->max_processes },
+		{ "threads", count_sets(options) * TABLE_WAYS },
+		{ "unwind_rows", options->table_bytes ? count_rows(options) : 0 },
+		{ "drafts", programs->cpus },
+		{ "changes_drafts", programs->cpus },
+		{ "desks", programs->cpus * DESK_USERS },
+		{ "counters", programs->cpus },
+	};
+	int status = 0;
 
-	if (status == 0)
-		status = bpf_map__set_max_entries(
-			bpf_object__find_map_by_name(object, "descriptors"),
-			options->max_processes);
-	if (status == 0)
-		status = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "threads"),
-						  count_sets(options) * TABLE_WAYS);
-	if (status == 0 && options->table_bytes)
-		status = bpf_map__set_max_entries(
-			bpf_object__find_map_by_name(object, "unwind_rows"), count_rows(options));
-	if (status == 0)
-		status = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "drafts"),
-						  programs->cpus);
-	if (status == 0)
-		status = bpf_map__set_max_entries(
-			bpf_object__find_map_by_name(object, "changes_drafts"), programs->cpus);
-	if (status == 0)
-		status = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "desks"),
-						  programs->cpus * DESK_USERS);
-	if (status == 0)
-		status = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "counters"),
-						  programs->cpus);
+	for (size_t i = 0; status == 0 && i < ARRAY_LEN(sizes); i++)
+		if (sizes[i].entries)
+			status = bpf_map__set_max_entries(
+				bpf_object__find_map_by_name(programs->object, sizes[i].map),
+				sizes[i].entries);
 	return status;
 }
 
