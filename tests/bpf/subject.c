@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "publish.h"
+#include "task_state.h"
 
 static int64_t read_clock(clockid_t clock)
 {
@@ -59,20 +60,6 @@ static struct {
 	pthread_mutex_t mutex;
 	uint32_t word;
 } stage = { .mutex = PTHREAD_MUTEX_INITIALIZER };
-
-static char state_of(int tid)
-{
-	char path[64], text[512] = "";
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	int fd = open(path, O_RDONLY);
-	ssize_t bytes = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	char *end = bytes > 0 ? strrchr(text, ')') : NULL;
-
-	return end ? end[2] : '?';
-}
 
 static void *partner(void *arg)
 {

@@ -40,6 +40,7 @@
 
 #include "bpf/tag.h"
 #include "correlate/ledger.h"
+#include "tests/bpf/task_state.h"
 #include "tests/bpf/waits_things.h"
 
 #define WAIT_MS 6
@@ -438,12 +439,20 @@ static const struct step {
 
 static atomic_bool has_waited;
 
+/* However late the machine lets it come to its wait. */
+static void let_it_wait(void)
+{
+	while (state_of(main_tid) != 'S' && state_of(main_tid) != 'D')
+		pause_ms(1);
+	pause_ms(WAIT_MS);
+}
+
 static void *end_step(void *arg)
 {
 	const struct step *step = arg;
 
 	do {
-		pause_ms(WAIT_MS);
+		let_it_wait();
 		step->end();
 	} while (step->is_lost && !atomic_load(&has_waited));
 	return NULL;
@@ -478,7 +487,7 @@ static void play_reasons(void)
 	}
 }
 
-/* The holder keeps it from before the wait until WAIT_MS later. */
+/* The holder keeps it until the other has waited for WAIT_MS. */
 static atomic_int held;
 
 static void *hold(void *arg)
@@ -486,9 +495,9 @@ static void *hold(void *arg)
 	pthread_mutex_lock(&things.mutex);
 	flock(things.file, LOCK_EX);
 	atomic_store(&held, 1);
-	pause_ms(WAIT_MS);
+	let_it_wait();
 	pthread_mutex_unlock(&things.mutex);
-	pause_ms(WAIT_MS);
+	let_it_wait();
 	flock(things.file, LOCK_UN);
 	return arg;
 }
