@@ -77,6 +77,7 @@ enum event_kernel_wait {
 	KERNEL_WAIT_CHILD,
 	KERNEL_WAIT_SIGNAL,
 	KERNEL_WAIT_IO_URING,
+	KERNEL_WAIT_OTHER, /* none of these, though the call may be one for them */
 };
 /* Neither EVENT_TAG_OUT nor EVENT_TAG_OUT_UNKNOWN: the thread published nothing at out_ns. */
 
@@ -110,9 +111,12 @@ struct event_slice {
 	__u64 stolen_out_ns; /* ... in exec_start_out_ns */
 	__u32 cpu;
 	__u32 lost_before; /* records of this thread that found the ring full, since the last one */
-	__u32 state;       /* raw task state bits at out_ns; 0 when preempted */
+	__u32 state;       /* raw task state bits at out_ns; 0 when preempted. EVENT_STATE_FROZEN:
+			      by a cgroup of version 2, too, which has no state of its own */
 	__s32 syscall;     /* number at out_ns (x86-64), -1: not in a system call */
 };
+
+#define EVENT_STATE_FROZEN 0x8000u
 
 #define EVENT_MAX_CHANGES 64 /* of one record; a slice may have many */
 
@@ -135,21 +139,26 @@ struct event_changes {
 
 enum event_target_kind {
 	TARGET_NONE = 0,
-	TARGET_FUTEX =
-		1, /* id: user address of the futex word; aux: owner tid if one stands there */
-	TARGET_INET4 = 2,  /* address[0..3], port: the peer's; aux: own port */
-	TARGET_INET6 = 3,  /* address[0..15], port: the peer's; aux: own port */
-	TARGET_UNIX = 4,   /* id: inode; name: end of the path that it or its peer is bound to */
-	TARGET_PIPE = 5,   /* id: inode */
-	TARGET_FILE = 6,   /* id: inode; aux: device; name: end of its name */
-	TARGET_CHAR = 7,   /* tty and the like; id: inode */
-	TARGET_ANON = 8,   /* eventfd, epoll, timerfd ...; id: 0; name: the kernel's, if told */
-	TARGET_SOCKET = 9, /* another family */
+	TARGET_FUTEX = 1, /* id: user address of the futex word; aux: owner tid if one stands there;
+			     port: how many others it waits for at once */
+	TARGET_INET4 = 2, /* address[0..3], port: the peer's; aux: own port */
+	TARGET_INET6 = 3, /* address[0..15], port: the peer's; aux: own port */
+	TARGET_UNIX = 4,  /* id: inode; name: end of the path that it or its peer is bound to */
+	TARGET_PIPE = 5,  /* id: inode */
+	TARGET_FILE = 6,  /* id: inode; aux: device; name: end of its name. Of a call that was
+			     given a path: id and aux 0, name: end of the path */
+	TARGET_CHAR = 7,  /* tty and the like; id: inode */
+	TARGET_ANON = 8,  /* eventfd, epoll, timerfd, a file of the kernel's own ...; id: 0; name:
+			     the kernel's, if told */
+	TARGET_SOCKET = 9, /* another family; aux: its number */
 	TARGET_CHILD = 10, /* id: pid as its parent counts; 0: any child */
 	TARGET_FUTEX_SHARED =
-		11, /* the same for all processes that map it: id: offset in the file;
-		       address[0..7]: inode, [8..11]: device; aux: as for TARGET_FUTEX */
+		11,            /* the same for all processes that map it: id: offset in the file;
+				  address[0..7]: inode, [8..11]: device; aux: as for TARGET_FUTEX */
+	TARGET_SEMAPHORE = 12, /* of System V; id: the set's */
+	TARGET_QUEUE = 13,     /* of messages; id: System V's, name: of a POSIX one */
 };
+#define TARGET_LAST       TARGET_QUEUE
 #define TARGET_NAME_BYTES 16 /* NUL terminated; of a longer name its end */
 
 /* Names of TARGET_ANON: the kernel's own, and one for polls of no descriptor. */

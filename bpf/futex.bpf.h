@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* Futexes that several processes may share: the same lock has another address in each.
  *
- * Who joins a thread waits on such a one, too, though the word is the process's own. To ask the
- * kernel for the mapping locks it, and with interrupts off that lock is given back by an interrupt
- * to oneself: 10 us and more in a virtual machine. So what it says of a page is kept, for as long
- * as the process maps nothing else, and a second at most. */
+ * Who joins a thread waits on such a one, too, though the word is the process's own. So what its
+ * mapping says of a page is kept, for as long as the process maps nothing else, and a second at
+ * most. */
 #pragma once
 
+#include "bpf/mapping.bpf.h"
 #include "bpf/maps.bpf.h"
 #include "bpf/stack.bpf.h"
 
-#define FUTEX_PAGES       512
-#define FUTEX_PAGE_SHIFT  12
-#define FUTEX_KEEP_SHIFT  30 /* of the ns: about a second */
-#define MAPPING_IS_SHARED 8  /* VM_SHARED */
+#define FUTEX_PAGES      512
+#define FUTEX_PAGE_SHIFT 12
+#define FUTEX_KEEP_SHIFT 30 /* of the ns: about a second */
 
 /* What a page of an address space is to all who share it. */
 struct futex_page {
@@ -21,9 +20,8 @@ struct futex_page {
 	__u64 to_offset; /* from the address of the word to its place in the file */
 	__u64 inode;
 	__u32 device;
-	__u8 is_known;
 	__u8 is_shared;
-	__u8 pad[2];
+	__u8 pad[3];
 };
 
 /* key's hash -> page, as this CPU was told. What another one has pushed out is asked for again. */
@@ -34,19 +32,22 @@ struct {
 	__type(value, struct futex_page);
 } futex_pages SEC(".maps");
 
-static long futex_mapping(struct task_struct *task, struct vm_area_struct *area, void *context)
+/* false: not known now. */
+static __always_inline bool futex_look(__u64 address, struct futex_page *page)
 {
-	struct futex_page *page = context;
-	struct file *file = BPF_CORE_READ(area, vm_file);
+	struct mapping *mapping = mapping_find(address) ? mapping_scratch() : 0;
 
-	page->is_known = 1;
-	if (!file || !(BPF_CORE_READ(area, vm_flags) & MAPPING_IS_SHARED))
-		return 0;
+	if (!mapping)
+		return false;
+	struct file *file = mapping->file;
+
+	if (!file || !(mapping->flags & MAPPING_IS_SHARED))
+		return true;
 	page->is_shared = 1;
-	page->to_offset = (BPF_CORE_READ(area, vm_pgoff) << 12) - BPF_CORE_READ(area, vm_start);
+	page->to_offset = (mapping->page_offset << FUTEX_PAGE_SHIFT) - mapping->start;
 	page->inode = BPF_CORE_READ(file, f_inode, i_ino);
 	page->device = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
-	return 0;
+	return true;
 }
 
 static __always_inline __u64 futex_key(struct task_struct *task, __u64 address)
@@ -67,7 +68,7 @@ static __noinline int futex_share(struct event_target *target)
 	struct futex_page *kept;
 	__u64 key;
 
-	if (!target || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_find_vma))
+	if (!target)
 		return 0;
 	key = futex_key(task, target->id);
 	__u32 index = key >> 32 & (FUTEX_PAGES - 1);
@@ -78,9 +79,8 @@ static __noinline int futex_share(struct event_target *target)
 	if (kept->key == key) {
 		page = *kept;
 	} else {
-		bpf_find_vma(task, target->id, futex_mapping, &page, 0);
 		page.key = key;
-		if (page.is_known)
+		if (futex_look(target->id, &page))
 			*kept = page;
 	}
 	if (!page.is_shared)
@@ -90,4 +90,72 @@ static __noinline int futex_share(struct event_target *target)
 	*(__u64 *)target->address = page.inode;
 	*(__u32 *)(target->address + 8) = page.device;
 	return 0;
+}
+
+enum target_futex {
+	FUTEX_CALL = 0x7f, /* without FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME */
+	FUTEX_PRIVATE = 0x80,
+	FUTEX_WAIT = 0,
+	FUTEX_LOCK_PI = 6,
+	FUTEX_LOCK_PI2 = 13,
+	FUTEX_TIDS = 0x3fffffff, /* FUTEX_TID_MASK */
+};
+
+/* Whose tid stands there: in the word itself (priority inheritance), or two words on in a contended
+ * mutex of glibc: {lock == 2, count, owner}. Pid numbers are the process's own namespace's. */
+static __always_inline __u32 futex_owner(__u64 word, __u32 operation)
+{
+	__u32 mutex[3];
+
+	if (operation != FUTEX_WAIT && operation != FUTEX_LOCK_PI && operation != FUTEX_LOCK_PI2)
+		return 0;
+	if (bpf_probe_read_user(mutex, sizeof(mutex), (void *)word))
+		return 0;
+	if (operation != FUTEX_WAIT)
+		return mutex[0] & FUTEX_TIDS;
+	return mutex[0] == 2 && mutex[1] <= 1 && mutex[2] < WORKER_PIDS ? mutex[2] : 0;
+}
+
+static __always_inline void target_futex(void *registers, struct event_target *target)
+{
+	__u32 call = FIELD(struct pt_regs, registers, si);
+
+	target->kind = TARGET_FUTEX;
+	target->id = FIELD(struct pt_regs, registers, di);
+	target->aux = futex_owner(target->id, call & FUTEX_CALL);
+	if (!(call & FUTEX_PRIVATE))
+		futex_share(target);
+}
+
+/* futex_wait(word, value, mask, flags ...), since 6.7. */
+static __always_inline void target_futex2(void *registers, struct event_target *target)
+{
+	target->kind = TARGET_FUTEX;
+	target->id = FIELD(struct pt_regs, registers, di);
+	if (!(FIELD(struct pt_regs, registers, r10) & FUTEX_PRIVATE))
+		futex_share(target);
+}
+
+/* struct futex_waitv of the kernel's interface. */
+struct futex_waited {
+	__u64 value;
+	__u64 word;
+	__u32 flags;
+	__u32 reserved;
+};
+
+/* futex_waitv(words, count ...): the first of them stands for all. */
+static __always_inline void target_futexes(void *registers, struct event_target *target)
+{
+	void *words = (void *)FIELD(struct pt_regs, registers, di);
+	__u32 count = FIELD(struct pt_regs, registers, si);
+	struct futex_waited first;
+
+	if (!count || bpf_probe_read_user(&first, sizeof(first), words))
+		return;
+	target->kind = TARGET_FUTEX;
+	target->id = first.word;
+	target->port = count - 1;
+	if (!(first.flags & FUTEX_PRIVATE))
+		futex_share(target);
 }

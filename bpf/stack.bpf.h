@@ -270,7 +270,7 @@ static __always_inline bool stack_wants_kernel(const struct event_slice *slice, 
 {
 	if (knobs.kernel_stacks != KERNEL_STACKS_NEEDED || !slice->state)
 		return knobs.kernel_stacks == KERNEL_STACKS_ALWAYS;
-	if (flags & EVENT_IOWAIT)
+	if (flags & EVENT_IOWAIT || slice->state & EVENT_STATE_FROZEN)
 		return false;
 	if (slice->state & STATE_UNINTERRUPTIBLE)
 		return true;

@@ -162,6 +162,14 @@ static __always_inline bool task_is_throttled(struct task_struct *task)
 	return BPF_CORE_READ(task, se.cfs_rq, throttle_count) > 0;
 }
 
+/* Does a cgroup of version 2 hold it? It then sleeps like any other, wherever it was. Who waits for
+ * a vfork'ed child counts as held, too, but cannot be interrupted. */
+static __always_inline bool task_is_frozen(struct task_struct *task, __u32 state)
+{
+	return !(state & STATE_UNINTERRUPTIBLE) && bpf_core_field_exists(task->frozen) &&
+	       LOAD_BIT(task, frozen);
+}
+
 /* Not without CONFIG_FAIR_GROUP_SCHED. */
 static __always_inline bool task_tells_stolen(struct task_struct *task)
 {

@@ -218,11 +218,11 @@ static __always_inline void thread_note_tag(struct draft *draft, struct thread *
 static __always_inline void thread_note_target(struct draft *draft, struct thread *thread,
 					       struct task_struct *task, void *registers)
 {
-	__s32 syscall = draft->record->slice.syscall;
+	const struct event_slice *slice = &draft->record->slice;
 
-	if (knobs.no_targets || !thread->has_tag || syscall < 0)
+	if (knobs.no_targets || !thread->has_tag || slice->syscall < 0)
 		return;
-	if (target_of(task, registers, syscall, record_end(draft)))
+	if (target_of(task, registers, slice->syscall, slice->state, record_end(draft)))
 		record_tail(draft, EVENT_TARGET, sizeof(struct event_target));
 }
 
@@ -328,6 +328,8 @@ static __always_inline void thread_close(void *context, struct thread *thread,
 	if (state) {
 		if (LOAD_BIT(task, in_iowait))
 			draft.flags |= EVENT_IOWAIT;
+		if (task_is_frozen(task, state))
+			draft.record->slice.state |= EVENT_STATE_FROZEN;
 		thread_note_target(&draft, thread, task, registers);
 	}
 	thread_note_waker(&draft, thread);

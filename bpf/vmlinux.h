@@ -64,6 +64,7 @@ struct pt_regs {
 	unsigned long dx;
 	unsigned long si;
 	unsigned long di;
+	unsigned long r10;
 	unsigned long orig_ax;
 };
 
@@ -104,6 +105,7 @@ struct inode {
 	unsigned short i_mode;
 	struct super_block *i_sb;
 	unsigned long i_ino;
+	void *i_private;
 };
 
 struct qstr {
@@ -179,15 +181,48 @@ struct unix_sock {
 
 struct vm_area_struct {
 	unsigned long vm_start;
+	unsigned long vm_end;
 	unsigned long vm_flags;
 	unsigned long vm_pgoff;
 	struct file *vm_file;
 };
 
+/* 6.1 on: where a process's mappings are. */
+struct maple_tree {
+	void *ma_root;
+};
+
+struct maple_range_64 {
+	unsigned long pivot[15];
+	void *slot[16];
+};
+
+struct maple_arange_64 {
+	unsigned long pivot[9];
+	void *slot[10];
+};
+
 struct mm_struct {
+	struct maple_tree mm_mt;
 	int map_count;
 	unsigned long total_vm;
 };
+
+struct pipe_inode_info {
+	unsigned int head;
+	unsigned int tail;
+	unsigned int max_usage;
+};
+
+struct upid {
+	int nr;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[];
+};
+
 struct linux_binprm;
 struct irqaction;
 struct hrtimer;
@@ -211,6 +246,8 @@ struct task_struct {
 	struct sched_entity se;
 	struct mm_struct *mm;
 	unsigned in_iowait : 1;
+	unsigned frozen : 1;
+	struct pid *thread_pid;
 	pid_t pid;
 	pid_t tgid;
 	char comm[16];

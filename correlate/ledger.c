@@ -184,6 +184,13 @@ static void put_anon(const struct event_target *target, struct buf *out)
 		put_text(target->name, bytes, out);
 }
 
+/* Of futex_waitv(): any of them ends the wait. */
+static void put_others(const struct event_target *target, struct buf *out)
+{
+	if (target->port)
+		buf_printf(out, " or %u other%s", target->port, target->port > 1 ? "s" : "");
+}
+
 static void put_shared_futex(const struct event_target *target, struct buf *out)
 {
 	uint64_t inode;
@@ -193,6 +200,45 @@ static void put_shared_futex(const struct event_target *target, struct buf *out)
 	memcpy(&device, target->address + sizeof(inode), sizeof(device));
 	buf_printf(out, "shared futex %" PRIu64 "+0x%" PRIx64 " on %u:%u", inode,
 		   (uint64_t)target->id, device >> 20, device & 0xfffff);
+	put_others(target, out);
+}
+
+/* The kernel's own dev_t: 12 bits major, 20 bits minor. What was a path only has neither. */
+static void put_file(const struct event_target *target, struct buf *out)
+{
+	buf_append_text(out, "file ");
+	if (target->id == 0 && target->aux == 0) {
+		put_text(target->name, sizeof(target->name), out);
+		return;
+	}
+	put_name(target, out);
+	buf_printf(out, "%" PRIu64 " on %u:%u", (uint64_t)target->id, target->aux >> 20,
+		   target->aux & 0xfffff);
+}
+
+static void put_family(uint32_t family, struct buf *out)
+{
+	static const struct {
+		uint32_t family;
+		const char *name;
+	} names[] = { { AF_NETLINK, "netlink " },     { AF_PACKET, "packet " },
+		      { AF_VSOCK, "vsock " },         { AF_ALG, "crypto " },
+		      { AF_BLUETOOTH, "bluetooth " }, { AF_CAN, "CAN " } };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (names[i].family == family)
+			buf_append_text(out, names[i].name);
+	}
+	buf_append_text(out, "socket");
+}
+
+static void put_queue(const struct event_target *target, struct buf *out)
+{
+	buf_append_text(out, "queue ");
+	if (target->name[0])
+		put_text(target->name, sizeof(target->name), out);
+	else
+		buf_printf(out, "%" PRIu64, (uint64_t)target->id);
 }
 
 void ledger_target_text(const struct event_target *target, struct buf *out)
@@ -204,6 +250,7 @@ void ledger_target_text(const struct event_target *target, struct buf *out)
 		break;
 	case TARGET_FUTEX:
 		buf_printf(out, "futex 0x%" PRIx64, id);
+		put_others(target, out);
 		break;
 	case TARGET_INET4:
 		put_peer(AF_INET, target, out);
@@ -219,11 +266,8 @@ void ledger_target_text(const struct event_target *target, struct buf *out)
 	case TARGET_PIPE:
 		buf_printf(out, "pipe %" PRIu64, id);
 		break;
-	case TARGET_FILE: /* the kernel's own dev_t: 12 bits major, 20 bits minor */
-		buf_append_text(out, "file ");
-		put_name(target, out);
-		buf_printf(out, "%" PRIu64 " on %u:%u", id, target->aux >> 20,
-			   target->aux & 0xfffff);
+	case TARGET_FILE:
+		put_file(target, out);
 		break;
 	case TARGET_CHAR:
 		buf_printf(out, "device %" PRIu64, id);
@@ -232,7 +276,13 @@ void ledger_target_text(const struct event_target *target, struct buf *out)
 		put_anon(target, out);
 		break;
 	case TARGET_SOCKET:
-		buf_append_text(out, "socket");
+		put_family(target->aux, out);
+		break;
+	case TARGET_SEMAPHORE:
+		buf_printf(out, "semaphore set %" PRIu64, id);
+		break;
+	case TARGET_QUEUE:
+		put_queue(target, out);
 		break;
 	case TARGET_CHILD:
 		if (id)
@@ -256,6 +306,8 @@ void ledger_decided_by(const struct ledger_wait *wait, struct buf *out)
 		buf_append_text(out, "page fault");
 	else if (wait->syscall == LEDGER_KERNEL_NO_CALL)
 		buf_append_text(out, "kernel frames");
+	else if (wait->syscall == LEDGER_FROZEN)
+		buf_append_text(out, "frozen by a cgroup");
 	else if (wait->reason == REASON_SIGNAL && !is_kernel &&
 		 !reason_syscall_waits_for_signal(call))
 		buf_append_text(out, "state T"); /* stopped or traced, in whatever call */

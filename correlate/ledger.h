@@ -17,15 +17,15 @@
 
 /* X(symbol, name, meaning) */
 #define LEDGER_REASONS(X)                                                                          \
-	X(LOCK, "lock", "a futex: mutex, condition, semaphore, join")                              \
+	X(LOCK, "lock", "a mutex, condition, semaphore, join, file lock")                          \
 	X(NET, "net", "a socket")                                                                  \
 	X(DISK, "disk", "block or file system I/O")                                                \
-	X(POLL, "poll", "poll, select or epoll on several descriptors")                            \
+	X(POLL, "poll", "epoll; poll or select on several descriptors")                            \
 	X(SLEEP, "sleep", "asked for by the thread itself")                                        \
-	X(PIPE, "pipe", "a pipe, FIFO or terminal")                                                \
-	X(FAULT, "fault", "a page had to be read in")                                              \
+	X(PIPE, "pipe", "a pipe, FIFO, terminal or message queue")                                 \
+	X(FAULT, "fault", "a page had to be read in, or memory reclaimed")                         \
 	X(CHILD, "child", "waiting for a child process")                                           \
-	X(SIGNAL, "signal", "waiting for a signal, stopped, or traced")                            \
+	X(SIGNAL, "signal", "waiting for a signal; stopped, traced, frozen")                       \
 	X(IO_URING, "io_uring", "completions of io_uring")                                         \
 	X(OTHER, "other", "anything else; decided_by names the system call")
 
@@ -48,6 +48,7 @@ enum ledger_grade {
  * call (its number and this bit) or outside of any. */
 #define LEDGER_KERNEL_IN_CALL (1 << 20)
 #define LEDGER_KERNEL_NO_CALL (-2)
+#define LEDGER_FROZEN         (-3) /* a cgroup held it, in whatever call */
 
 #define LEDGER_EXACT_NS   2000 /* an `exact` ledger misplaces at most this much */
 #define LEDGER_MAX_WAITS  64

@@ -318,7 +318,7 @@ static void get_target(struct decoder *in, struct event_target *target)
 	uint8_t bits = get_byte(in, UINT8_MAX);
 
 	target->kind = bits & 0xf;
-	if (target->kind > TARGET_FUTEX_SHARED)
+	if (target->kind > TARGET_LAST)
 		fail(in, -EBADMSG);
 	if (bits & HAS_PORT)
 		target->port = (uint16_t)get(in, UINT16_MAX);

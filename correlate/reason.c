@@ -10,6 +10,8 @@
 #define STATE_UNINTERRUPTIBLE 0x2u
 #define STATE_STOPPED         0x4u
 #define STATE_TRACED          0x8u
+/* From outside, wherever it was. */
+#define STATE_HELD (STATE_STOPPED | STATE_TRACED | EVENT_STATE_FROZEN)
 
 /* What a system call waits for when it blocks. */
 enum class {
@@ -17,6 +19,7 @@ enum class {
 	CLASS_OTHER,
 	CLASS_FUTEX,
 	CLASS_LOCK,   /* file locks and SysV semaphores; they wait interruptibly */
+	CLASS_QUEUE,  /* of messages */
 	CLASS_POLL,   /* the target decides if there is but one */
 	CLASS_EPOLL,  /* several descriptors by nature */
 	CLASS_SOCKET, /* the descriptor must be a socket */
@@ -80,11 +83,13 @@ static enum ledger_reason by_target(const struct event_target *target, enum ledg
 		return REASON_NET;
 	case TARGET_PIPE:
 	case TARGET_CHAR:
+	case TARGET_QUEUE:
 		return REASON_PIPE;
 	case TARGET_FILE:
 		return REASON_DISK;
 	case TARGET_FUTEX:
 	case TARGET_FUTEX_SHARED:
+	case TARGET_SEMAPHORE:
 		return REASON_LOCK;
 	case TARGET_CHILD:
 		return REASON_CHILD;
@@ -94,6 +99,12 @@ static enum ledger_reason by_target(const struct event_target *target, enum ledg
 		break;
 	}
 	return fallback;
+}
+
+/* A regular file is always ready; what makes one wait for it is news of another kind. */
+static enum ledger_reason by_polled(const struct event_target *target)
+{
+	return target && target->kind == TARGET_FILE ? REASON_POLL : by_target(target, REASON_POLL);
 }
 
 /* io_schedule() waits for a block or a page. A call that does no I/O of its own can only have
@@ -123,8 +134,10 @@ static enum ledger_reason by_class(enum class class, bool uninterruptible,
 	case CLASS_FUTEX:
 	case CLASS_LOCK:
 		return REASON_LOCK;
+	case CLASS_QUEUE:
+		return REASON_PIPE;
 	case CLASS_POLL:
-		return by_target(target, REASON_POLL);
+		return by_polled(target);
 	case CLASS_EPOLL:
 		return REASON_POLL;
 	case CLASS_SOCKET:
@@ -159,7 +172,7 @@ enum ledger_reason reason_of(uint32_t state, int32_t syscall, bool iowait,
 {
 	enum class class = find(syscall)->class;
 
-	if (state & (STATE_STOPPED | STATE_TRACED))
+	if (state & STATE_HELD)
 		return REASON_SIGNAL;
 	if (iowait)
 		return by_iowait(class);
@@ -172,7 +185,7 @@ static const enum ledger_reason of_kernel[] = {
 	[KERNEL_WAIT_POLL] = REASON_POLL,         [KERNEL_WAIT_SLEEP] = REASON_SLEEP,
 	[KERNEL_WAIT_PIPE] = REASON_PIPE,         [KERNEL_WAIT_FAULT] = REASON_FAULT,
 	[KERNEL_WAIT_CHILD] = REASON_CHILD,       [KERNEL_WAIT_SIGNAL] = REASON_SIGNAL,
-	[KERNEL_WAIT_IO_URING] = REASON_IO_URING,
+	[KERNEL_WAIT_IO_URING] = REASON_IO_URING, [KERNEL_WAIT_OTHER] = REASON_OTHER,
 };
 
 /* KERNEL_WAIT_UNKNOWN: the kernel's frames were not asked, told nothing, or have no say. */
@@ -181,7 +194,7 @@ static uint32_t kernel_says(const struct slice *slice, enum ledger_reason reason
 	uint32_t wait = (slice->flags & EVENT_KERNEL_WAIT) >> EVENT_KERNEL_WAIT_SHIFT;
 
 	if (wait >= ARRAY_LEN(of_kernel) || slice->flags & EVENT_IOWAIT ||
-	    slice->state & (STATE_STOPPED | STATE_TRACED))
+	    slice->state & STATE_HELD)
 		return KERNEL_WAIT_UNKNOWN;
 	return reason == REASON_OTHER || slice->state & STATE_UNINTERRUPTIBLE ? wait
 									      : KERNEL_WAIT_UNKNOWN;
@@ -193,7 +206,7 @@ enum ledger_reason reason_of_slice(const struct slice *slice, int32_t *out_sysca
 		reason_of(slice->state, slice->syscall, slice->flags & EVENT_IOWAIT, slice->target);
 	uint32_t wait = kernel_says(slice, reason);
 
-	*out_syscall = slice->syscall;
+	*out_syscall = slice->state & EVENT_STATE_FROZEN ? LEDGER_FROZEN : slice->syscall;
 	if (wait == KERNEL_WAIT_UNKNOWN || of_kernel[wait] == reason)
 		return reason;
 	*out_syscall =

@@ -144,7 +144,7 @@ static void code_target(struct pack_lists *lists, struct coder *coder, void *ent
 	(void)lists;
 	while (len > 0 && target->address[len - 1] == 0)
 		len--;
-	coder_byte(coder, COLUMN_LIST_TARGET, &target->kind, TARGET_FUTEX_SHARED);
+	coder_byte(coder, COLUMN_LIST_TARGET, &target->kind, TARGET_LAST);
 	coder_number(coder, COLUMN_LIST_TARGET, &port);
 	coder_number32(coder, COLUMN_LIST_TARGET, &target->aux);
 	coder_number(coder, COLUMN_LIST_TARGET, &id);

@@ -177,6 +177,19 @@ static void targets_read_as_people_name_them(void **unused)
 					     .id = 0x40,
 					     .address = { 12, [8] = 3 } },
 		      "shared futex 12+0x40 on 0:3");
+	assert_target((struct event_target){ .kind = TARGET_FUTEX, .id = 0x40, .port = 1 },
+		      "futex 0x40 or 1 other");
+	assert_target((struct event_target){ .kind = TARGET_FUTEX, .id = 0x40, .port = 3 },
+		      "futex 0x40 or 3 others");
+	assert_target((struct event_target){ .kind = TARGET_FILE, .name = "b/settings.yml" },
+		      "file b/settings.yml");
+	assert_target((struct event_target){ .kind = TARGET_SOCKET, .aux = AF_NETLINK },
+		      "netlink socket");
+	assert_target((struct event_target){ .kind = TARGET_SOCKET, .aux = 250 }, "socket");
+	assert_target((struct event_target){ .kind = TARGET_SEMAPHORE, .id = 5 },
+		      "semaphore set 5");
+	assert_target((struct event_target){ .kind = TARGET_QUEUE, .id = 5 }, "queue 5");
+	assert_target((struct event_target){ .kind = TARGET_QUEUE, .name = "jobs" }, "queue jobs");
 	assert_target((struct event_target){ .kind = 200 }, "");
 }
 
@@ -193,6 +206,7 @@ static void what_decided_a_reason_is_named(void **unused)
 	assert_decided(REASON_SIGNAL, SYS_read | LEDGER_KERNEL_IN_CALL,
 		       "kernel frames in syscall read");
 	assert_decided(REASON_LOCK, LEDGER_KERNEL_NO_CALL, "kernel frames");
+	assert_decided(REASON_SIGNAL, LEDGER_FROZEN, "frozen by a cgroup");
 	assert_decided(REASON_SIGNAL, SYS_pause, "syscall pause");
 	assert_decided(REASON_SIGNAL, SYS_read, "state T");
 	assert_decided(REASON_SIGNAL, -1, "state T");

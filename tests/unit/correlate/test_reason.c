@@ -67,10 +67,47 @@ static void calls_that_mean_one_thing_need_no_target(void **unused)
 		{ S, SYS_recvfrom, false, NOFD, REASON_NET },
 		{ S, SYS_sendmsg, false, TARGET_UNIX, REASON_NET },
 		{ D, SYS_fsync, false, NOFD, REASON_DISK },
+		{ S, SYS_semop, false, NOFD, REASON_LOCK },
+		{ S, SYS_semtimedop, false, TARGET_SEMAPHORE, REASON_LOCK },
+		{ S, SYS_msgrcv, false, NOFD, REASON_PIPE },
+		{ S, SYS_msgsnd, false, TARGET_QUEUE, REASON_PIPE },
+		{ S, SYS_mq_timedreceive, false, TARGET_QUEUE, REASON_PIPE },
+		{ S, SYS_mq_timedsend, false, NOFD, REASON_PIPE },
 	};
 
 	(void)unused;
 	check(table, ARRAY_LEN(table));
+}
+
+/* Wherever it was: a lock that it had asked for is not what keeps it. */
+static void who_is_held_from_outside_waits_for_a_signal(void **unused)
+{
+	static const uint32_t states[] = { 0x4, 0x8, EVENT_STATE_FROZEN,
+					   S | FREEZ | EVENT_STATE_FROZEN };
+
+	(void)unused;
+	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+		const struct expectation table[] = {
+			{ states[i], -1, false, NOFD, REASON_SIGNAL },
+			{ states[i], SYS_futex, false, TARGET_FUTEX, REASON_SIGNAL },
+			{ states[i], SYS_read, false, TARGET_PIPE, REASON_SIGNAL },
+		};
+
+		check(table, ARRAY_LEN(table));
+	}
+}
+
+static void what_a_cgroup_froze_says_so(void **unused)
+{
+	static const struct event_target none;
+	const struct slice slice = { .state = S | EVENT_STATE_FROZEN,
+				     .syscall = SYS_futex,
+				     .target = &none };
+	int32_t syscall;
+
+	(void)unused;
+	assert_int_equal(reason_of_slice(&slice, &syscall), REASON_SIGNAL);
+	assert_int_equal(syscall, LEDGER_FROZEN);
 }
 
 static void one_polled_socket_is_the_network_and_several_are_poll(void **unused)
@@ -80,6 +117,10 @@ static void one_polled_socket_is_the_network_and_several_are_poll(void **unused)
 		{ S, SYS_ppoll, false, TARGET_INET6, REASON_NET },
 		{ S, SYS_poll, false, TARGET_UNIX, REASON_NET },
 		{ S, SYS_poll, false, TARGET_PIPE, REASON_PIPE },
+		{ S, SYS_select, false, TARGET_INET4, REASON_NET },
+		{ S, SYS_pselect6, false, TARGET_PIPE, REASON_PIPE },
+		{ S, SYS_poll, false, TARGET_CHILD, REASON_CHILD },
+		{ S, SYS_poll, false, TARGET_FILE, REASON_POLL },
 		{ S, SYS_poll, false, TARGET_ANON, REASON_POLL },
 		{ S, SYS_poll, false, NOFD, REASON_POLL },
 		{ S, SYS_ppoll, false, NOFD, REASON_POLL },
@@ -232,6 +273,7 @@ static void the_kernels_stack_decides_what_is_open(void **state)
 		{ D, 202, 0, KERNEL_WAIT_NET, REASON_NET, 202 | LEDGER_KERNEL_IN_CALL },
 		{ D, 202, 0, KERNEL_WAIT_LOCK, REASON_LOCK, 202 }, /* they agree */
 		{ D, 0, EVENT_IOWAIT, KERNEL_WAIT_LOCK, REASON_DISK, 0 },
+		{ D, 59, 0, KERNEL_WAIT_OTHER, REASON_OTHER, 59 | LEDGER_KERNEL_IN_CALL },
 		{ 4, 16, 0, KERNEL_WAIT_LOCK, REASON_SIGNAL, 16 }, /* stopped */
 	};
 	int32_t decided_by;
@@ -253,6 +295,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_that_mean_one_thing_need_no_target),
+		cmocka_unit_test(who_is_held_from_outside_waits_for_a_signal),
+		cmocka_unit_test(what_a_cgroup_froze_says_so),
 		cmocka_unit_test(one_polled_socket_is_the_network_and_several_are_poll),
 		cmocka_unit_test(
 			descriptors_of_timers_and_signals_and_of_nothing_tell_what_they_are),

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Calls that wait less often, and whose target takes more to be told: out of the way of the others.
+ */
+#pragma once
+
+#include "bpf/futex.bpf.h"
+#include "bpf/target_file.bpf.h"
+#include "bpf/unwind.bpf.h"
+
+enum target_syscall {
+	SYS_READ = 0,
+	SYS_POLL = 7,
+	SYS_SELECT = 23,
+	SYS_MSYNC = 26,
+	SYS_SENDFILE = 40,
+	SYS_CONNECT = 42,
+	SYS_WAIT4 = 61,
+	SYS_RECVMSG = 47,
+	SYS_SEMOP = 65,
+	SYS_MSGSND = 69,
+	SYS_MSGRCV = 70,
+	SYS_FSYNC = 74,
+	SYS_FDATASYNC = 75,
+	SYS_FUTEX = 202,
+	SYS_SEMTIMEDOP = 220,
+	SYS_EPOLL_WAIT = 232,
+	SYS_MQ_TIMEDSEND = 242,
+	SYS_MQ_TIMEDRECEIVE = 243,
+	SYS_WAITID = 247,
+	SYS_PSELECT6 = 270,
+	SYS_PPOLL = 271,
+	SYS_SPLICE = 275,
+	SYS_TEE = 276,
+	SYS_EPOLL_PWAIT = 281,
+	SYS_ACCEPT4 = 288,
+	SYS_RECVMMSG = 299,
+	SYS_SENDMMSG = 307,
+	SYS_PREADV2 = 327,
+	SYS_PWRITEV2 = 328,
+	SYS_EPOLL_PWAIT2 = 441,
+	SYS_FUTEX_WAITV = 449,
+	SYS_FUTEX_WAIT = 455,
+};
+
+/* poll and select of no descriptor at all: a way to sleep. */
+static __always_inline void target_time(struct event_target *target)
+{
+	target->kind = TARGET_ANON;
+	__builtin_memcpy(target->name, TARGET_TIME, sizeof(TARGET_TIME));
+}
+
+enum target_waitid {
+	WAITID_PID = 1,   /* P_PID */
+	WAITID_PIDFD = 3, /* P_PIDFD */
+};
+
+/* wait4(pid), waitid(P_PID, pid) and waitid(P_PIDFD, fd); groups and the like are any child. */
+static __always_inline void target_child(struct task_struct *task, void *registers, __u32 syscall,
+					 struct event_target *target)
+{
+	__s32 first = (__s32)FIELD(struct pt_regs, registers, di);
+	__s32 second = (__s32)FIELD(struct pt_regs, registers, si);
+
+	if (syscall == SYS_WAITID && first == WAITID_PIDFD)
+		target_fd(task, second, target);
+	if (target->kind == TARGET_CHILD)
+		return;
+	__builtin_memset(target, 0, sizeof(*target));
+	target->kind = TARGET_CHILD;
+	if (syscall == SYS_WAIT4)
+		target->id = first > 0 ? first : 0;
+	else
+		target->id = first == WAITID_PID ? second : 0;
+}
+
+/* ---- select */
+
+#define SELECT_WORDS 16 /* of a set: descriptors below 1024, as FD_SETSIZE */
+
+enum select_found {
+	SELECT_NONE = -1,
+	SELECT_SEVERAL = -2, /* or too many to look through */
+};
+
+/* Of a word that is a power of two. Without branches, which the verifier would follow one by one.
+ */
+static __always_inline __u32 select_bit(__u64 word)
+{
+	word -= 1; /* as many ones as there are zeros below */
+	word -= word >> 1 & 0x5555555555555555ull;
+	word = (word & 0x3333333333333333ull) + (word >> 2 & 0x3333333333333333ull);
+	word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0full;
+	return word * 0x0101010101010101ull >> 56;
+}
+
+static __always_inline __u64 select_word(__u64 set, __u32 index)
+{
+	__u64 word = 0;
+
+	if (set)
+		bpf_probe_read_user(&word, sizeof(word), (void *)(set + 8 * index));
+	return word;
+}
+
+/* The one that is waited for, in whichever sets, or enum select_found. */
+__noinline int select_one(__u64 count, __u64 in, __u64 out, __u64 except)
+{
+	__s32 found = SELECT_NONE;
+
+	if (count > 64 * SELECT_WORDS)
+		return SELECT_SEVERAL;
+	for (__u32 i = 0; i < SELECT_WORDS && 64 * i < count; i++) {
+		__u64 word = select_word(in, i) | select_word(out, i) | select_word(except, i);
+		__u64 beyond = 64 * (i + 1) - count;
+
+		if (64 * (i + 1) > count)
+			word &= ~0ull >> (beyond & 63);
+		if (!word)
+			continue;
+		if (found != SELECT_NONE || word & (word - 1))
+			return SELECT_SEVERAL;
+		found = (__s32)(select_bit(word) + 64 * i);
+	}
+	return found;
+}
+
+static __always_inline void target_select(struct task_struct *task, void *registers,
+					  struct event_target *target)
+{
+	__s32 fd = select_one(
+		FIELD(struct pt_regs, registers, di), FIELD(struct pt_regs, registers, si),
+		FIELD(struct pt_regs, registers, dx), FIELD(struct pt_regs, registers, r10));
+
+	if (fd == SELECT_NONE)
+		target_time(target);
+	else if (fd >= 0)
+		target_fd(task, fd, target);
+}
+
+/* ---- from one descriptor to another */
+
+/* Whether there is nothing to read, or no room. */
+static __always_inline bool pipe_holds_up(void *file, bool is_reader)
+{
+	struct pipe_inode_info *pipe = FIELD(struct file, file, private_data);
+	__u32 used = BPF_CORE_READ(pipe, head) - BPF_CORE_READ(pipe, tail);
+
+	return is_reader ? !used : used >= BPF_CORE_READ(pipe, max_usage);
+}
+
+/* splice(from, offset, to), tee(from, to), sendfile(to, from): whichever keeps it waiting. */
+static __always_inline void target_between(struct task_struct *task, void *registers, __u32 syscall,
+					   __u32 state, struct event_target *target)
+{
+	__u32 first = FIELD(struct pt_regs, registers, di);
+	__u32 second = FIELD(struct pt_regs, registers, si);
+
+	if (syscall == SYS_SPLICE)
+		second = FIELD(struct pt_regs, registers, dx);
+	void *from = file_of(task, syscall == SYS_SENDFILE ? second : first);
+	void *to = file_of(task, syscall == SYS_SENDFILE ? first : second);
+
+	if (!from || !to)
+		return;
+	bool waits_for_room = file_type(to) == FILE_FIFO ? pipe_holds_up(to, false)
+							 : file_type(from) != FILE_SOCKET;
+
+	if (file_type(from) == FILE_FIFO)
+		waits_for_room = !pipe_holds_up(from, true);
+	if (state & STATE_UNINTERRUPTIBLE)
+		waits_for_room = file_type(from) == FILE_FIFO || file_type(from) == FILE_SOCKET;
+	target_file(waits_for_room ? to : from, target);
+}
+
+/* ---- names that the caller gave */
+
+#define PATH_BYTES 512 /* a longer one is not looked at */
+
+/* The end of a text of the user's: what people know a file by. */
+static __noinline int target_path(__u64 path, struct event_target *target)
+{
+	struct unwind_walk *walk = unwind_scratch(); /* nobody walks yet */
+
+	if (!walk || !target)
+		return 0;
+	char *text = (char *)walk->stack.addresses;
+	long bytes = bpf_probe_read_user_str(text, PATH_BYTES, (void *)path);
+	__u32 cut = bytes > TARGET_NAME_BYTES ? bytes - TARGET_NAME_BYTES : 0;
+
+	if (bytes <= 1 || bytes == PATH_BYTES)
+		return 0;
+	target->kind = TARGET_FILE;
+	bpf_probe_read_kernel(target->name, TARGET_NAME_BYTES, text + (cut & (PATH_BYTES - 1)));
+	target->name[TARGET_NAME_BYTES - 1] = 0;
+	return 0;
+}
+
+/* Which argument is a path, counted from 0; -1: none. */
+static __always_inline int path_argument(__u32 syscall)
+{
+	switch (syscall) {
+	case 2:   /* open */
+	case 4:   /* stat */
+	case 6:   /* lstat */
+	case 21:  /* access */
+	case 59:  /* execve */
+	case 76:  /* truncate */
+	case 80:  /* chdir */
+	case 82:  /* rename */
+	case 83:  /* mkdir */
+	case 84:  /* rmdir */
+	case 85:  /* creat */
+	case 86:  /* link */
+	case 87:  /* unlink */
+	case 89:  /* readlink */
+	case 90:  /* chmod */
+	case 92:  /* chown */
+	case 137: /* statfs */
+	case 191: /* getxattr */
+		return 0;
+	case 88:  /* symlink */
+	case 257: /* openat */
+	case 258: /* mkdirat */
+	case 262: /* newfstatat */
+	case 263: /* unlinkat */
+	case 264: /* renameat */
+	case 265: /* linkat */
+	case 267: /* readlinkat */
+	case 269: /* faccessat */
+	case 280: /* utimensat */
+	case 316: /* renameat2 */
+	case 322: /* execveat */
+	case 332: /* statx */
+	case 437: /* openat2 */
+	case 439: /* faccessat2 */
+		return 1;
+	}
+	return -1;
+}
+
+/* connect(fd, address) to a unix socket whose queue is full: nobody has it yet. */
+static __noinline int target_connect(__u64 address, struct event_target *target)
+{
+	__u64 path = address + sizeof(unsigned short);
+	char first = 1;
+
+	bpf_probe_read_user(&first, 1, (void *)path);
+	if (!target || !first) /* an abstract name has no end */
+		return 0;
+	struct event_target named = { 0 };
+
+	target_path(path, &named);
+	__builtin_memcpy(target->name, named.name, sizeof(target->name));
+	return 0;
+}
+
+/* ---- all of them */
+
+/* The file that a range of memory is mapped from. */
+static __always_inline void target_mapped(__u64 address, struct event_target *target)
+{
+	struct mapping *mapping = mapping_find(address) ? mapping_scratch() : 0;
+
+	if (mapping && mapping->file)
+		target_file(mapping->file, target);
+}
+
+static __always_inline void target_queue(struct task_struct *task, __u32 fd,
+					 struct event_target *target)
+{
+	target_fd(task, fd, target);
+	target->kind = TARGET_QUEUE;
+	target->id = 0;
+	target->aux = 0;
+}
+
+__noinline int target_rare(__u32 syscall, __u32 state, struct event_target *target)
+{
+	struct task_struct *task = task_current();
+	void *registers = task_registers(task);
+	int path = path_argument(syscall);
+
+	if (!target)
+		return 0;
+	switch (syscall) {
+	case SYS_SELECT:
+	case SYS_PSELECT6:
+		target_select(task, registers, target);
+		break;
+	case SYS_WAIT4:
+	case SYS_WAITID:
+		target_child(task, registers, syscall, target);
+		break;
+	case SYS_FUTEX_WAIT:
+		target_futex2(registers, target);
+		break;
+	case SYS_FUTEX_WAITV:
+		target_futexes(registers, target);
+		break;
+	case SYS_SEMOP:
+	case SYS_SEMTIMEDOP:
+		target->kind = TARGET_SEMAPHORE;
+		target->id = (__u32)FIELD(struct pt_regs, registers, di);
+		break;
+	case SYS_MSGSND:
+	case SYS_MSGRCV:
+		target->kind = TARGET_QUEUE;
+		target->id = (__u32)FIELD(struct pt_regs, registers, di);
+		break;
+	case SYS_MQ_TIMEDSEND:
+	case SYS_MQ_TIMEDRECEIVE:
+		target_queue(task, FIELD(struct pt_regs, registers, di), target);
+		break;
+	case SYS_SPLICE:
+	case SYS_TEE:
+	case SYS_SENDFILE:
+		target_between(task, registers, syscall, state, target);
+		break;
+	case SYS_MSYNC:
+		target_mapped(FIELD(struct pt_regs, registers, di), target);
+		break;
+	}
+	/* Without interrupts by signals it is the disk; a FIFO or a lease waits otherwise. */
+	if (path >= 0 && state & STATE_UNINTERRUPTIBLE)
+		target_path(path ? FIELD(struct pt_regs, registers, si)
+				 : FIELD(struct pt_regs, registers, di),
+			    target);
+	return 0;
+}

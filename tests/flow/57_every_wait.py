@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A program that waits for everything one can wait for, each in a span, and knows what it was: 99 % of its blocked
+time is in the right class, and what it waited for and who ended it stand in the ledger."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+from daemon import Daemon, export, request, run, skip, temporary_folder, wait_for
+from ledgers import check_span, measured_spans
+
+PROGRAM = os.environ.get("FLOW_WAITS", "")
+SERVICE = "waits"
+# A wait of 12 ms at least; on a busy machine the thread may come late to it.
+ENOUGH_NS = 1_000_000
+# Where nothing may have to be waited for: a disk may be fast, and the kernel not busy.
+MAY_BE_SHORT = {"disk", "fault", "other"}
+
+
+def play(daemon, folder):
+    program = subprocess.Popen([PROGRAM, SERVICE, folder, *sys.argv[1:]], text=True, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE)
+    wait_for(lambda: any(process["pid"] == program.pid for process in daemon.status()["probe"]["publishing"]),
+             "the program to be seen publishing")
+    header, *lines = map(json.loads, program.communicate("!")[0].splitlines())
+    assert program.returncode == 0, program.returncode
+    spans = [line for line in lines if "span_id" in line]
+    with daemon.channel() as channel:
+        export(channel, request([(bytes.fromhex(span["trace_id"]), bytes.fromhex(span["span_id"]), b"", span["name"],
+                                  span["start_ns"], span["end_ns"]) for span in spans], service=SERVICE,
+                                **{"service.instance.id": header["instance_id"]}))
+    return spans, [line for line in lines if "span_id" not in line]
+
+
+def text_of(waits):
+    return [(wait["reason"], wait["target"], wait["decided_by"], wait["ns"],
+             [(waker["kind"], waker["comm"], waker["tid"]) for waker in wait["wakers"]]) for wait in waits]
+
+
+def check_waker(fact, wait):
+    """Who ended most of it."""
+    waker = max(wait["wakers"], key=lambda waker: waker["ns"], default=None)
+    if not waker or waker["ns"] * 2 < wait["ns"]:
+        return "has no waker"
+    if fact["waker"] != waker["kind"] or (fact["waker_tid"] and fact["waker_tid"] != waker["tid"]):
+        return f"was ended by {fact['waker']} {fact['waker_tid']}"
+    return None
+
+
+def judge(fact, span):
+    """(right ns, wrong ns, complaints)"""
+    blocked = span["ledger"]["blocked_ns"]
+    right = blocked.get(fact["reason"], 0)
+    wrong = sum(blocked.values()) - right
+    longest = max((wait for wait in span["waits"] if wait["reason"] == fact["reason"]),
+                  key=lambda wait: wait["ns"], default=None)
+    complaints = []
+    if right < (1 if fact["reason"] in MAY_BE_SHORT else ENOUGH_NS):
+        complaints.append(f"waited for {right} ns")
+    if right and fact["target"] and not re.fullmatch(fact["target"], longest["target"]):
+        complaints.append(f"is for {fact['target']}")
+    if right and fact["waker"]:
+        complaints.append(check_waker(fact, longest))
+    complaints = [complaint for complaint in complaints if complaint]
+    if complaints or wrong * 10 > right:
+        print(fact["name"], right, wrong, complaints, *text_of(span["waits"]), span["ledger"], sep="\n    ")
+    return right, wrong, complaints
+
+
+def main():
+    if os.geteuid() != 0:
+        skip("needs root for eBPF")
+    daemon = Daemon("--settle-ms=300")
+    kernel = daemon.status()["kernel"]
+    if not kernel["available"]:
+        skip("no eBPF here: " + str(kernel["error"]))
+    spans, facts = play(daemon, temporary_folder())
+    by_name = {span["name"]: span for span in spans}
+    right, wrong, complaints = 0, 0, []
+    for fact in facts:
+        if fact["missing"]:
+            print(fact["name"], "is missing here:", fact["missing"])
+            continue
+        span = measured_spans(daemon, by_name[fact["name"]]["trace_id"])[fact["name"]]
+        check_span(span, grades=("exact", "bounded", "inferred"))
+        here = judge(fact, span)
+        right, wrong = right + here[0], wrong + here[1]
+        complaints += [(fact["name"], complaint) for complaint in here[2]]
+    print(f"{right / 1e6:.0f} ms in the right class, {wrong / 1e6:.1f} ms in another")
+    assert not complaints, complaints
+    assert wrong * 100 <= right + wrong, (right, wrong)
+    assert daemon.stop() == 0, daemon.log()
+
+
+run(main)
