@@ -93,6 +93,21 @@ struct wait {
 
 struct segment;
 
+/* A stretch of it: sweep_picture_what. */
+struct picture_piece {
+	uint64_t what;
+	uint64_t ns;
+};
+
+/* sweep_picture.c. */
+struct picture {
+	uint64_t start_unix_ns;
+	uint32_t count;
+	bool is_truncated;
+	struct picture_piece pieces[PICTURE_ROOM];
+	uint8_t lengths[PICTURE_ROOM]; /* while it is thinned out */
+};
+
 /* Where the arrays of a ledger grow, and of a sweep: as large as they may become, hence one for all
  * ledgers. */
 struct ledger_room {
@@ -100,7 +115,8 @@ struct ledger_room {
 	struct ledger_wait waits[LEDGER_MAX_WAITS];
 	struct ledger_item items[LEDGER_MAX_ITEMS];
 	struct ledger_link links[LEDGER_MAX_LINKS];
-	struct ledger_slice slices[PICTURE_ROOM];
+	struct ledger_slice slices[LEDGER_MAX_SLICES];
+	struct picture picture;
 	struct ledger_stack stacks[LEDGER_MAX_STACKS];
 };
 
@@ -131,7 +147,8 @@ struct meaning {
 struct calm {
 	const struct process *process; /* NULL: none was asked for */
 	uint64_t from_ns, to_ns;
-	int32_t only; /* the node of that process that is open then; -1: none, or several */
+	int32_t only;  /* the node of that process that is open then; -1: none, or several */
+	bool is_empty; /* none */
 };
 
 enum join_turns { TURNS_NOT_ASKED = 0, TURNS_NOT_SEEN, TURNS_SEEN };

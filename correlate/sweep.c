@@ -101,7 +101,7 @@ static void account(struct sweep *sweep, uint64_t start, uint64_t end, const str
 		ledger->preempted_ns += ns;
 	if (s->state == STATE_RUNNABLE && s->why == WHY_THROTTLED)
 		ledger->throttled_ns += ns;
-	sweep_picture_add(sweep, start, end, s, s->state);
+	sweep_picture_add(sweep, ns, sweep_picture_what(s->state, reason, s->thread->tid));
 }
 
 /* CPU time counts on every lane, also where another one decides. */
@@ -145,7 +145,8 @@ static const struct segment *next_of(const struct sweep *sweep, uint32_t *at)
 
 		if (s->start_ns >= sweep->node->b_ns)
 			break;
-		if (s->end_ns > sweep->start_ns && node_is_below(join, s->carrier, sweep->index))
+		if (s->end_ns > sweep->start_ns &&
+		    (s->carrier == sweep->index || node_is_below(join, s->carrier, sweep->index)))
 			return s;
 	}
 	return NULL;
@@ -368,13 +369,14 @@ void sweep_node(struct join *join, int32_t index, struct ledger_room *room,
 	out_ledger->uncertain_ns = node->uncertain_ns + node->bound_ns + node->skew_ns;
 	sweep.offset_ns = node->span->start_unix_ns - node->a_ns;
 	sweep_fold_add(&sweep);
+	sweep_picture_begin(&sweep, &room->picture);
 	run(&sweep);
 	sweep_elsewhere_doubt(&sweep);
 	add_forked(&sweep);
 	sweep_wait_link_servers(&sweep);
 	sweep_wait_sort(out_ledger);
 	sweep_stack_finish(out_ledger);
-	sweep_picture_finish(out_ledger);
+	sweep_picture_finish(&sweep);
 	cap_uncertain(&sweep);
 	grade(&sweep);
 	assert(ledger_adds_up(out_ledger));

@@ -10,6 +10,19 @@ struct sweep_list {
 	uint32_t count;
 };
 
+#define SWEEP_MEMOS 8
+
+/* What was added to last, of a thread; `to` NULL: nothing yet. */
+struct wait_memo {
+	const struct event_target *target; /* borrowed, as the waker; NULL: nobody told of one */
+	const struct event_waker *waker;
+	uint64_t stack;
+	int32_t decided_by;
+	struct ledger_wait *to;
+	struct ledger_waker *who; /* NULL: not noted, as the link */
+	struct ledger_link *link;
+};
+
 struct sweep {
 	struct join *join;
 	struct ledger *ledger;
@@ -17,19 +30,26 @@ struct sweep {
 	int32_t index;
 	const struct segment **active; /* room for SWEEP_MAX_LANES */
 	uint32_t active_count;
+	struct picture *picture;
 	uint64_t first_seen_ns;
-	uint64_t wait_seen_ns;             /* start of the wait counted last */
-	struct sweep_list children, calls; /* their edges split what is elsewhere */
-	uint64_t offset_ns;                /* Unix minus monotonic, at the span's start */
-	uint64_t start_ns;                 /* what lies before was folded */
+	struct wait_memo memos[SWEEP_MEMOS]; /* by tid */
+	uint64_t wait_seen_ns;               /* start of the wait counted last */
+	struct sweep_list children, calls;   /* their edges split what is elsewhere */
+	uint64_t offset_ns;                  /* Unix minus monotonic, at the span's start */
+	uint64_t start_ns;                   /* what lies before was folded */
 	bool folded_lanes; /* on several threads: how they overlapped is not known any more */
 };
 
-/* sweep_picture.c: a piece of the span's own timeline, the next one in time; `s` NULL: on no lane.
- */
-void sweep_picture_add(struct sweep *sweep, uint64_t start, uint64_t end, const struct segment *s,
-		       uint8_t state);
-void sweep_picture_finish(struct ledger *ledger);
+/* sweep_picture.c: the span's own timeline, piece by piece from start_ns on. */
+void sweep_picture_begin(struct sweep *sweep, struct picture *picture);
+void sweep_picture_add(struct sweep *sweep, uint64_t ns, uint64_t what);
+void sweep_picture_finish(struct sweep *sweep);
+
+/* In which state it was, on which thread (0: none), and, where it was blocked, why. */
+static inline uint64_t sweep_picture_what(uint8_t state, uint8_t reason, uint32_t tid)
+{
+	return tid | (uint64_t)state << 32 | (uint64_t)reason << 40;
+}
 
 /* sweep_wait.c: who waited for what, and who ended it. */
 struct wait_key {

@@ -191,10 +191,12 @@ void sweep_elsewhere_add(struct sweep *sweep, uint64_t start, uint64_t end)
 		if (unwatched) {
 			sweep->ledger->all.unknown_ns += until - start;
 			sweep->ledger->self.unknown_ns += until - start;
-			sweep_picture_add(sweep, start, until, NULL, STATE_UNKNOWN);
+			sweep_picture_add(sweep, until - start,
+					  sweep_picture_what(STATE_UNKNOWN, 0, 0));
 		} else {
 			account_elsewhere(sweep, start, until);
-			sweep_picture_add(sweep, start, until, NULL, STATE_ELSEWHERE);
+			sweep_picture_add(sweep, until - start,
+					  sweep_picture_what(STATE_ELSEWHERE, 0, 0));
 		}
 		start = until;
 	}

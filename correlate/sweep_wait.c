@@ -44,54 +44,56 @@ struct ledger_wait *sweep_wait_find(struct ledger *ledger, const struct wait_key
 	return found;
 }
 
-static void note_waker(struct ledger_wait *to, const struct event_waker *waker, uint8_t kind,
-		       uint64_t ns)
+/* NULL: there is no room for another one. */
+static struct ledger_waker *find_waker(struct ledger_wait *of, const struct event_waker *waker,
+				       uint8_t kind)
 {
 	/* of a lock's wait, half of the places are for who held it */
-	unsigned most = to->reason == REASON_LOCK ? LEDGER_MAX_WAKERS / 2 : LEDGER_MAX_WAKERS;
+	unsigned most = of->reason == REASON_LOCK ? LEDGER_MAX_WAKERS / 2 : LEDGER_MAX_WAKERS;
 	unsigned like = 0;
 	struct ledger_waker *w;
 
-	for (uint8_t i = 0; i < to->waker_count; i++) {
-		w = &to->wakers[i];
-		if (w->tid == waker->tid && w->kind == kind && tag_eq(&w->tag, &waker->tag)) {
-			w->ns += ns;
-			return;
-		}
+	for (uint8_t i = 0; i < of->waker_count; i++) {
+		w = &of->wakers[i];
+		if (w->tid == waker->tid && w->kind == kind && tag_eq(&w->tag, &waker->tag))
+			return w;
 		like += ledger_is_holder(w) == (kind >= HOLDER_HELD);
 	}
 	if (like == most)
-		return;
-	w = &to->wakers[to->waker_count++];
+		return NULL;
+	w = &of->wakers[of->waker_count++];
 	*w = (struct ledger_waker){
-		.pid = waker->pid, .tid = waker->tid, .kind = kind, .tag = waker->tag, .ns = ns
+		.pid = waker->pid, .tid = waker->tid, .kind = kind, .tag = waker->tag
 	};
 	memcpy(w->comm, waker->comm, sizeof(w->comm));
+	return w;
 }
 
-static void note_link(struct ledger *ledger, const struct event_tag *to, uint8_t via, uint64_t ns)
+/* NULL: as above. */
+static struct ledger_link *find_link(struct ledger *ledger, const struct event_tag *to, uint8_t via)
 {
 	for (uint16_t i = 0; i < ledger->link_count; i++) {
-		if (ledger->links[i].via == via && tag_eq(&ledger->links[i].to, to)) {
-			ledger->links[i].ns += ns;
-			return;
-		}
+		if (ledger->links[i].via == via && tag_eq(&ledger->links[i].to, to))
+			return &ledger->links[i];
 	}
-	if (ledger->link_count < LEDGER_MAX_LINKS)
-		ledger->links[ledger->link_count++] = (struct ledger_link){ *to, via, ns };
+	if (ledger->link_count == LEDGER_MAX_LINKS)
+		return NULL;
+	ledger->links[ledger->link_count] = (struct ledger_link){ *to, via, 0 };
+	return &ledger->links[ledger->link_count++];
 }
 
-/* A waker that carried a span of somebody else. */
-static void link_waker(struct sweep *sweep, const struct event_waker *waker, uint64_t ns)
+/* To a waker that carried a span of somebody else; NULL: it did not. */
+static struct ledger_link *link_to(struct sweep *sweep, const struct event_waker *waker)
 {
 	int32_t index = -1;
 
 	if (tag_is_none(&waker->tag))
-		return;
+		return NULL;
 	if (memcmp(waker->tag.trace_id, sweep->join->trace->id, TRACE_ID_BYTES) == 0)
 		index = join_find(sweep->join, waker->tag.span_id);
-	if (index < 0 || !node_is_below(sweep->join, index, sweep->index))
-		note_link(sweep->ledger, &waker->tag, 0, ns);
+	if (index >= 0 && node_is_below(sweep->join, index, sweep->index))
+		return NULL;
+	return find_link(sweep->ledger, &waker->tag, 0);
 }
 
 static void note_holders(struct sweep *sweep, const struct wait *wait, uint64_t start, uint64_t end,
@@ -101,49 +103,81 @@ static void note_holders(struct sweep *sweep, const struct wait *wait, uint64_t 
 		const struct hold *hold = &sweep->join->holds[wait->first_hold + i];
 		uint64_t from = MAX(start, hold->from_ns), until = MIN(end, hold->to_ns);
 
-		if (from < until)
-			note_waker(to, &hold->who, hold->kind, until - from);
+		struct ledger_waker *who =
+			from < until ? find_waker(to, &hold->who, hold->kind) : NULL;
+
+		if (who)
+			who->ns += until - from;
 	}
 }
 
+static bool is_remembered(const struct wait_memo *memo, const struct wait *wait,
+			  const struct event_waker *waker)
+{
+	return memo->to && memo->target == wait->before->target && memo->waker == waker &&
+	       memo->stack == wait->before->stack && memo->decided_by == wait->decided_by &&
+	       memo->to->reason == wait->reason;
+}
+
+static void remember(struct sweep *sweep, struct wait_memo *memo, const struct wait *wait,
+		     const struct event_waker *waker)
+{
+	const struct wait_key key = { wait->before->target, wait->before->stack, wait->decided_by,
+				      wait->reason };
+
+	*memo = (struct wait_memo){ .target = key.target,
+				    .stack = key.stack,
+				    .decided_by = key.syscall,
+				    .waker = waker,
+				    .to = sweep_wait_find(sweep->ledger, &key) };
+	if (!waker)
+		return;
+	memo->who = find_waker(memo->to, waker, waker->kind);
+	memo->link = link_to(sweep, waker);
+}
+
+/* From one wait to the next of a thread, where it is added to is mostly the same. */
 void sweep_wait_add(struct sweep *sweep, const struct segment *s, uint64_t start, uint64_t end,
 		    bool is_self)
 {
 	const struct wait *wait = &sweep->join->waits[s->wait];
-	const struct slice *before = wait->before, *after = wait->after;
-	const struct wait_key key = { before->target, before->stack, wait->decided_by,
-				      wait->reason };
-	struct ledger_wait *to = sweep_wait_find(sweep->ledger, &key);
+	const struct slice *after = wait->after;
+	const struct event_waker *waker = after && after->flags & EVENT_WAKER ? after->waker : NULL;
+	struct wait_memo *memo = &sweep->memos[s->thread->tid % SWEEP_MEMOS];
 	uint64_t ns = end - start;
 
-	to->ns += ns;
-	to->self_ns += is_self ? ns : 0;
-	to->longest_ns = MAX(to->longest_ns, wait->raw_ns);
+	if (!is_remembered(memo, wait, waker))
+		remember(sweep, memo, wait, waker);
+	memo->to->ns += ns;
+	memo->to->self_ns += is_self ? ns : 0;
+	memo->to->longest_ns = MAX(memo->to->longest_ns, wait->raw_ns);
 	if (s->since_ns != sweep->wait_seen_ns) {
-		to->count++;
+		memo->to->count++;
 		sweep->wait_seen_ns = s->since_ns;
 	}
-	if (after && after->flags & EVENT_WAKER) {
-		note_waker(to, after->waker, after->waker->kind, ns);
-		link_waker(sweep, after->waker, ns);
-	}
-	note_holders(sweep, wait, start, end, to);
+	if (memo->who)
+		memo->who->ns += ns;
+	if (memo->link)
+		memo->link->ns += ns;
+	note_holders(sweep, wait, start, end, memo->to);
 }
 
 void sweep_wait_link_servers(struct sweep *sweep)
 {
 	for (uint32_t i = 0; i < sweep->children.count; i++) {
 		const struct node *child = &sweep->join->nodes[sweep->children.nodes[i]];
+		struct ledger_link *link;
 		struct event_tag tag;
 
 		if (child->process == sweep->node->process)
 			continue;
 		memcpy(tag.trace_id, sweep->join->trace->id, sizeof(tag.trace_id));
 		memcpy(tag.span_id, child->span->span_id, sizeof(tag.span_id));
-		note_link(sweep->ledger, &tag, 1,
-			  MIN(child->b_ns, sweep->node->b_ns) -
-				  MIN(MAX(child->a_ns, sweep->node->a_ns),
-				      MIN(child->b_ns, sweep->node->b_ns)));
+		link = find_link(sweep->ledger, &tag, 1);
+		if (link)
+			link->ns += MIN(child->b_ns, sweep->node->b_ns) -
+				    MIN(MAX(child->a_ns, sweep->node->a_ns),
+					MIN(child->b_ns, sweep->node->b_ns));
 	}
 }
 
