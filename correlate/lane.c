@@ -119,6 +119,8 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 	    !add_slice(lane, &timeline->before.slice, 0, 0))
 		return false;
 	for (; slice; slice = timeline_next(&cursor)) {
+		if (is_over_before(lane, slice, begin)) /* of which only the last is kept */
+			timeline_skip_alike(&cursor, begin);
 		if (!add_slice(lane, slice, begin, margin))
 			return false;
 		if (slice->prev_out_ns > join->to_ns + JOIN_AHEAD_NS)
@@ -126,6 +128,10 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 		if (slice->prev_out_ns > join->to_ns && !(slice->flags & EVENT_AFTER_TICK) &&
 		    ++beyond > SLICES_BEYOND)
 			break;
+		if (slice->out_ns >= MAX(begin, margin)) /* all that come now are kept */
+			lane->count += timeline_next_alike(&cursor, join->to_ns,
+							   lane->slices + lane->count,
+							   lane->cap - lane->count);
 	}
 	return true;
 }

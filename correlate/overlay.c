@@ -375,6 +375,16 @@ static void cut_slice(struct join *join, const struct lane *lane, const struct s
 	overlay_doubt_unknown(&cut, before);
 }
 
+/* Nothing was open then. */
+static bool is_beside(struct join *join, const struct lane *lane, const struct slice *before,
+		      const struct slice *slice)
+{
+	return !(slice->flags & EVENT_IN_LOST) && !join->cut_ns &&
+	       !(before && before->flags & SLICE_CHANGE) &&
+	       overlay_nobody(join, lane->process, before ? before->out_ns : slice->in_ns,
+			      slice->out_ns);
+}
+
 static void overlay_lane(struct join *join, const struct lane *lane)
 {
 	for (uint32_t i = overlay_steady(join, lane, 0); i < lane->count;
@@ -383,6 +393,8 @@ static void overlay_lane(struct join *join, const struct lane *lane)
 		const struct slice *before = i ? &lane->slices[i - 1] : NULL;
 		uint32_t segment_count = join->segment_count;
 
+		if (is_beside(join, lane, before, slice))
+			continue;
 		if (slice->gap)
 			overlay_wait_gap(join, lane, before, slice);
 		else if (before && slice->in_ns > before->out_ns)

@@ -66,6 +66,16 @@ static inline int32_t overlay_only(struct join *join, const struct process *proc
 	return overlay_ask_only(join, process, from_ns, to_ns);
 }
 
+/* No node of the process is open then, nor begins or ends. */
+static inline bool overlay_nobody(struct join *join, const struct process *process,
+				  uint64_t from_ns, uint64_t to_ns)
+{
+	const struct calm *calm = &join->calm;
+
+	return overlay_only(join, process, from_ns, to_ns) < 0 && calm->is_empty &&
+	       calm->from_ns <= from_ns && to_ns <= calm->to_ns;
+}
+
 /* A slice on a CPU that needs no cutting: one tag, or none, all along while one span is open.
  * false: it is another, and nothing was done. */
 bool overlay_plain(struct join *join, const struct lane *lane, const struct slice *before,

@@ -55,12 +55,13 @@ int32_t overlay_ask_only(struct join *join, const struct process *process, uint6
 {
 	struct calm *calm = &join->calm;
 	int32_t found[2];
+	uint32_t count;
 
 	calm->process = process;
 	find_calm(join, from_ns, calm);
-	calm->only = -1;
-	if (join_overlapping(join, process, from_ns, from_ns + 1, found, ARRAY_LEN(found)) == 1)
-		calm->only = found[0];
+	count = join_overlapping(join, process, from_ns, from_ns + 1, found, ARRAY_LEN(found));
+	calm->only = count == 1 ? found[0] : -1;
+	calm->is_empty = count == 0 && calm->from_ns < calm->to_ns;
 	return to_ns <= calm->to_ns ? calm->only : -1;
 }
 

@@ -39,6 +39,53 @@ static bool find_owner(struct join *join, const struct lane *lane, const struct 
 	       overlay_only(join, lane->process, slice->prev_out_ns, slice->out_ns) == *out_owner;
 }
 
+/* Without a tag, before the thread showed the span for the first time, or after the last: it can
+ * only be the span's if the thread ran at the edge that lies there. */
+static bool is_apart(const struct lane *lane, const struct node *node, const struct sighting *seen,
+		     const struct slice *slice)
+{
+	bool is_before = seen->first_ns >= slice->out_ns;
+	uint64_t edge_ns = is_before ? node->a_ns : node->b_ns - 1;
+
+	return (is_before || seen->last_ns <= slice->prev_out_ns) &&
+	       !lane_lost_ns(lane, edge_ns, edge_ns + 1) && !lane_on_cpu(lane, edge_ns);
+}
+
+/* A thread without a tag while one span is open: either it cannot have that, or it showed it before
+ * and will again, and may have come back to it in between. Returns the first slice of which that
+ * has to be asked anew. */
+static const struct slice *pass_idle(struct join *join, const struct lane *lane,
+				     const struct slice *first, const struct slice *last)
+{
+	int32_t only = overlay_only(join, lane->process, first->prev_out_ns, first->out_ns);
+	struct node *node = only < 0 ? NULL : &join->nodes[only];
+	const struct sighting *seen = node ? join_sighting(join, only, lane->thread) : NULL;
+	const struct slice *slice = first;
+	bool is_apart_all;
+	uint64_t doubt = 0;
+
+	if (!node || join->cut_ns || lane->company_count ||
+	    (!seen && node->sightings < 0 && node->placed == lane))
+		return first;
+	is_apart_all = !seen || is_apart(lane, node, seen, first);
+	for (; slice < last && is_round(slice, first) && node->a_ns < slice->in_ns &&
+	       slice->out_ns < node->b_ns && slice->out_ns <= join->calm.to_ns;
+	     slice++) {
+		bool is_between =
+			seen && seen->first_ns < slice->in_ns && seen->last_ns > slice->in_ns;
+
+		if (seen && (is_apart_all ? seen->first_ns < slice->out_ns &&
+						    seen->last_ns > slice->prev_out_ns
+					  : !is_between))
+			break;
+		if (is_between)
+			doubt += MAX(slice->out_ns - slice->in_ns, slice->booked_ns);
+	}
+	if (doubt)
+		overlay_doubt(join, only, -1, doubt);
+	return slice;
+}
+
 /* Room for so many items more. */
 static bool make_room(void **array, uint32_t count, uint32_t *cap, uint32_t more, size_t item_bytes)
 {
@@ -57,21 +104,28 @@ static bool make_rooms(struct join *join, uint32_t slices)
 	return false;
 }
 
-/* false: it is none. */
+/* false: there is nothing to lay over a span from `first` up to `end`. */
 static bool find(struct join *join, const struct lane *lane, uint32_t first, struct steady *out)
 {
 	const struct slice *slice = &lane->slices[first];
 	const struct slice *last = &lane->slices[MIN(lane->count, first + MOST_AT_ONCE)];
 
+	out->end = slice;
 	if (first == 0 || slice >= last || !is_round(slice, slice))
 		return false;
+	if (tag_is_none(slice->tag_out)) {
+		out->end = pass_idle(join, lane, slice, last);
+		return false;
+	}
 	*out = (struct steady){ .lane = lane, .first = slice, .end = slice };
 	if (!find_owner(join, lane, slice, &out->owner))
 		return false;
 	while (out->end < last && is_round(out->end, slice) && out->end->out_ns <= join->calm.to_ns)
 		out->end++;
-	if (!make_rooms(join, (uint32_t)(out->end - slice)))
+	if (!make_rooms(join, (uint32_t)(out->end - slice))) {
+		out->end = slice;
 		return false;
+	}
 	out->reason = (uint8_t)reason_of_slice(slice, &out->decided_by);
 	out->is_preempted = slice->flags & EVENT_PREEMPTED;
 	out->stack = overlay_stack_told(slice);
@@ -164,7 +218,7 @@ uint32_t overlay_steady(struct join *join, const struct lane *lane, uint32_t fir
 	struct steady steady;
 
 	if (!find(join, lane, first, &steady))
-		return first;
+		return (uint32_t)(steady.end - lane->slices);
 	for (const struct slice *slice = steady.first; slice < steady.end; slice++) {
 		put_off_cpu(join, &steady, slice);
 		put_on_cpu(join, &steady, slice);

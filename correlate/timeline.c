@@ -207,19 +207,27 @@ static void follow(struct slice *slice, const struct timeline_short *by, bool is
 	slice->tag_in = slice->tag_out;
 }
 
+/* false: what stands there is not alike. */
+static inline bool read_alike(const uint8_t *at, struct timeline_short *by, bool *is_woken)
+{
+	uint16_t head;
+
+	memcpy(&head, at, sizeof(head));
+	memcpy(by, at + sizeof(head), sizeof(*by));
+	*is_woken = head == SHORT_WAKING_HEAD;
+	return *is_woken || head == SHORT_HEAD;
+}
+
 /* `slice` holds the one before and becomes this one. */
 static const uint8_t *unpack(const uint8_t *at, struct slice *slice)
 {
 	uint64_t time = slice->out_ns;
+	struct timeline_short by;
 	uint32_t differs;
-	uint16_t head;
+	bool is_woken;
 
-	memcpy(&head, at, sizeof(head));
-	if (head == SHORT_WAKING_HEAD || head == SHORT_HEAD) {
-		struct timeline_short by;
-
-		memcpy(&by, at + sizeof(head), sizeof(by));
-		follow(slice, &by, head == SHORT_WAKING_HEAD);
+	if (read_alike(at, &by, &is_woken)) {
+		follow(slice, &by, is_woken);
 		return at + SHORT_BYTES;
 	}
 	slice->is_alike = false;
@@ -416,4 +424,39 @@ const struct slice *timeline_next(struct timeline_cursor *cursor)
 	cursor->at = (uint32_t)(after - cursor->chunk->bytes);
 	cursor->left--;
 	return &cursor->last;
+}
+
+void timeline_skip_alike(struct timeline_cursor *cursor, uint64_t time_ns)
+{
+	struct slice *last = &cursor->last;
+	struct timeline_short by;
+	bool is_woken;
+
+	while (cursor->left && read_alike(cursor->chunk->bytes + cursor->at, &by, &is_woken) &&
+	       last->out_ns + by.waking + by.in + by.length < time_ns) {
+		follow(last, &by, is_woken);
+		cursor->at += (uint32_t)SHORT_BYTES;
+		cursor->left--;
+	}
+}
+
+uint32_t timeline_next_alike(struct timeline_cursor *cursor, uint64_t until_ns, struct slice *out,
+			     uint32_t room)
+{
+	const struct slice *last = &cursor->last;
+	struct timeline_short by;
+	uint32_t count = 0;
+	bool is_woken;
+
+	while (count < room && cursor->left && last->out_ns <= until_ns &&
+	       read_alike(cursor->chunk->bytes + cursor->at, &by, &is_woken)) {
+		out[count] = *last;
+		follow(&out[count], &by, is_woken);
+		last = &out[count++];
+		cursor->at += (uint32_t)SHORT_BYTES;
+		cursor->left--;
+	}
+	if (count)
+		cursor->last = *last;
+	return count;
 }

@@ -77,3 +77,10 @@ void timeline_back(struct timeline_cursor *cursor);
 void timeline_seek_chunk(const struct timeline_chunk *chunk, struct timeline_cursor *out_cursor);
 /* The next slice, borrowed until the one after it; NULL: there is none. */
 const struct slice *timeline_next(struct timeline_cursor *cursor);
+/* Goes over those right after it that are alike, as long as they end before `time_ns`: what
+ * timeline_next gave becomes the last of them. */
+void timeline_skip_alike(struct timeline_cursor *cursor, uint64_t time_ns);
+/* Those right after it that are alike, at most `room`, as long as the one before does not end after
+ * `until_ns`. Returns how many. */
+uint32_t timeline_next_alike(struct timeline_cursor *cursor, uint64_t until_ns, struct slice *out,
+			     uint32_t room);
