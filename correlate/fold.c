@@ -268,13 +268,17 @@ void fold_oldest_chunk(struct model *model, struct thread *thread)
 	while ((next = timeline_next(&cursor))) {
 		struct slice slice = *next;
 
-		if (is_wanted(model, thread, &slice, &memo))
-			fold_slice(model, thread, &before, &slice, cursor);
-		before = slice;
 		model->stats.slices_folded++;
+		if (is_wanted(model, thread, &slice, &memo)) {
+			fold_slice(model, thread, &before, &slice, cursor);
+			before = slice;
+			continue;
+		}
+		model->stats.slices_folded += timeline_skip_alike(&cursor, UINT64_MAX);
+		before = cursor.last;
 	}
 	timeline_take_oldest(&thread->timeline, &cursor.last);
 	thread->folded_until_ns = before.out_ns;
-	model->stats.timeline_bytes -= sizeof(*chunk);
+	model->stats.timeline_bytes -= timeline_chunk_bytes(chunk);
 	free(chunk);
 }

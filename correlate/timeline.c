@@ -5,9 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The longest a packed slice can be: numbers, tails and what aligns them; and the word that is read
- * and written whole at the end of each number. */
-#define PACKED_MAX_BYTES (16 * 9 + 2 * 24 + 32 + 56 + 8 + 2 * 8 + 8)
+#include "collector/base/macros.h"
+
+/* Of each number a word is read and written whole. */
+#define WORD_BYTES 8
+
+/* The longest a packed slice can be: numbers, tails and what aligns them. */
+#define PACKED_MAX_BYTES (16 * 9 + 2 * 24 + 32 + 56 + 8 + 2 * 8 + WORD_BYTES)
 
 const struct slice_none slice_none;
 
@@ -276,39 +280,80 @@ static const uint8_t *unpack(const uint8_t *at, struct slice *slice)
 
 static struct timeline_chunk *add_chunk(struct timeline *timeline, size_t *out_bytes)
 {
-	struct timeline_chunk *chunk = malloc(sizeof(*chunk));
+	uint32_t room = timeline->newest ? MIN(2 * timeline->newest->room, TIMELINE_CHUNK_BYTES)
+					 : TIMELINE_FIRST_BYTES;
+	struct timeline_chunk *chunk = malloc(sizeof(*chunk) + room);
 
 	if (!chunk)
 		return NULL;
-	chunk->newer = NULL;
-	chunk->older = timeline->newest;
-	chunk->used = 0;
-	chunk->count = 0;
-	chunk->first_ns = 0;
-	chunk->last_ns = 0;
+	*chunk = (struct timeline_chunk){ .older = timeline->newest, .room = room };
 	if (timeline->newest)
 		timeline->newest->newer = chunk;
 	else
 		timeline->oldest = chunk;
 	timeline->newest = chunk;
 	timeline->last = slice_empty();
-	*out_bytes += sizeof(*chunk);
+	*out_bytes += timeline_chunk_bytes(chunk);
 	return chunk;
+}
+
+static bool has_room(const struct timeline_chunk *chunk, size_t bytes)
+{
+	return chunk && chunk->room - chunk->used >= bytes;
+}
+
+static void grow(struct timeline_chunk *chunk, size_t bytes, const struct slice *last)
+{
+	chunk->used += (uint32_t)bytes;
+	chunk->count++;
+	chunk->last_ns = last->out_ns;
+}
+
+/* Where the tail stands now that `from` stands at `to`. */
+static const void *moved(const void *tail, const uint8_t *from, size_t bytes, const uint8_t *to)
+{
+	size_t at = (uintptr_t)tail - (uintptr_t)from;
+
+	return at < bytes ? to + at : tail;
+}
+
+/* Towards the end of a chunk: how long the slice becomes is not known before. false: too long. */
+static bool append_last(struct timeline *timeline, const struct slice *slice)
+{
+	struct timeline_chunk *chunk = timeline->newest;
+	alignas(8) uint8_t room[PACKED_MAX_BYTES + 8];
+	uint8_t *from = room + chunk->used % 8, *to = chunk->bytes + chunk->used;
+	struct slice last = timeline->last;
+	size_t bytes = (size_t)(pack(slice, &last, from) - from);
+
+	if (!has_room(chunk, bytes + WORD_BYTES))
+		return false;
+	memcpy(to, from, bytes);
+	last.tag_in = moved(last.tag_in, from, bytes, to);
+	last.tag_out = moved(last.tag_out, from, bytes, to);
+	last.target = moved(last.target, from, bytes, to);
+	last.waker = moved(last.waker, from, bytes, to);
+	timeline->last = last;
+	grow(chunk, bytes, &last);
+	return true;
 }
 
 int timeline_append(struct timeline *timeline, const struct slice *slice, size_t *out_bytes)
 {
 	struct timeline_chunk *chunk = timeline->newest;
+	uint8_t *at;
 
-	if (!chunk || TIMELINE_CHUNK_BYTES - chunk->used < PACKED_MAX_BYTES)
+	if (!has_room(chunk, PACKED_MAX_BYTES)) {
+		if (chunk && append_last(timeline, slice))
+			return 0;
 		chunk = add_chunk(timeline, out_bytes);
+	}
 	if (!chunk)
 		return -ENOMEM;
-	chunk->used =
-		(uint32_t)(pack(slice, &timeline->last, chunk->bytes + chunk->used) - chunk->bytes);
-	if (chunk->count++ == 0)
+	if (chunk->count == 0)
 		chunk->first_ns = slice->prev_out_ns ? slice->prev_out_ns : slice->in_ns;
-	chunk->last_ns = slice->out_ns;
+	at = chunk->bytes + chunk->used;
+	grow(chunk, (size_t)(pack(slice, &timeline->last, at) - at), &timeline->last);
 	return 0;
 }
 
@@ -318,14 +363,12 @@ bool timeline_append_short(struct timeline *timeline, const struct timeline_shor
 	struct timeline_chunk *chunk = timeline->newest;
 	uint16_t head = is_woken ? SHORT_WAKING_HEAD : SHORT_HEAD;
 
-	if (!chunk || TIMELINE_CHUNK_BYTES - chunk->used < PACKED_MAX_BYTES)
+	if (!has_room(chunk, SHORT_BYTES + WORD_BYTES))
 		return false;
 	memcpy(chunk->bytes + chunk->used, &head, sizeof(head));
 	memcpy(chunk->bytes + chunk->used + sizeof(head), by, sizeof(*by));
-	chunk->used += (uint32_t)SHORT_BYTES;
-	chunk->count++;
 	follow(&timeline->last, by, is_woken);
-	chunk->last_ns = timeline->last.out_ns;
+	grow(chunk, SHORT_BYTES, &timeline->last);
 	return true;
 }
 
@@ -426,9 +469,10 @@ const struct slice *timeline_next(struct timeline_cursor *cursor)
 	return &cursor->last;
 }
 
-void timeline_skip_alike(struct timeline_cursor *cursor, uint64_t time_ns)
+uint32_t timeline_skip_alike(struct timeline_cursor *cursor, uint64_t time_ns)
 {
 	struct slice *last = &cursor->last;
+	uint32_t left = cursor->left;
 	struct timeline_short by;
 	bool is_woken;
 
@@ -438,6 +482,7 @@ void timeline_skip_alike(struct timeline_cursor *cursor, uint64_t time_ns)
 		cursor->at += (uint32_t)SHORT_BYTES;
 		cursor->left--;
 	}
+	return left - cursor->left;
 }
 
 uint32_t timeline_next_alike(struct timeline_cursor *cursor, uint64_t until_ns, struct slice *out,

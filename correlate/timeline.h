@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The recent slices of one thread, packed: about 20 bytes a cycle while tag, target and waker stay.
+/* The recent slices of one thread, packed: about 16 bytes a cycle while tag, target and waker stay.
  *
  * Slices are appended in time order into chunks; whole chunks leave at the old end. The first slice
- * of a chunk is written in full, so each chunk can be read alone. What is read borrows its tails
- * from the chunk. */
+ * of a chunk is written in full, so each chunk can be read alone. A thread's chunks become larger
+ * as it goes on. What is read borrows its tails from the chunk. */
 #pragma once
 
 #include <stdalign.h>
@@ -13,7 +13,8 @@
 
 #include "correlate/slice.h"
 
-#define TIMELINE_CHUNK_BYTES 1024
+#define TIMELINE_FIRST_BYTES 512
+#define TIMELINE_CHUNK_BYTES 2048
 
 struct timeline_chunk {
 	struct timeline_chunk *newer, *older;
@@ -21,8 +22,15 @@ struct timeline_chunk {
 	uint64_t last_ns;  /* out of the last one */
 	uint32_t used;
 	uint32_t count;
-	alignas(8) uint8_t bytes[TIMELINE_CHUNK_BYTES];
+	uint32_t room; /* of bytes */
+	alignas(8) uint8_t bytes[];
 };
+
+/* What it takes of memory. */
+static inline size_t timeline_chunk_bytes(const struct timeline_chunk *chunk)
+{
+	return sizeof(*chunk) + chunk->room;
+}
 
 /* With its own tails. */
 struct slice_kept {
@@ -78,8 +86,8 @@ void timeline_seek_chunk(const struct timeline_chunk *chunk, struct timeline_cur
 /* The next slice, borrowed until the one after it; NULL: there is none. */
 const struct slice *timeline_next(struct timeline_cursor *cursor);
 /* Goes over those right after it that are alike, as long as they end before `time_ns`: what
- * timeline_next gave becomes the last of them. */
-void timeline_skip_alike(struct timeline_cursor *cursor, uint64_t time_ns);
+ * timeline_next gave becomes the last of them. Returns how many. */
+uint32_t timeline_skip_alike(struct timeline_cursor *cursor, uint64_t time_ns);
 /* Those right after it that are alike, at most `room`, as long as the one before does not end after
  * `until_ns`. Returns how many. */
 uint32_t timeline_next_alike(struct timeline_cursor *cursor, uint64_t until_ns, struct slice *out,

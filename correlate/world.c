@@ -502,7 +502,7 @@ static bool is_spent(const struct model *model, const struct thread *thread)
 static void free_thread(struct model *model, struct thread *thread)
 {
 	for (struct timeline_chunk *c = thread->timeline.oldest; c; c = c->newer)
-		model->stats.timeline_bytes -= sizeof(*c);
+		model->stats.timeline_bytes -= timeline_chunk_bytes(c);
 	timeline_fini(&thread->timeline);
 	free(thread->company);
 	thread->process->refs--;
