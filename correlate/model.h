@@ -182,6 +182,7 @@ struct trace {
 			   */
 	uint64_t news_ns; /* when the last span came */
 	uint64_t observed_ns; /* last time seen in a thread */
+	uint64_t made_ns;
 	size_t bytes;
 };
 

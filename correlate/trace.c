@@ -30,6 +30,7 @@ static struct trace *find_or_make(struct model *model, const uint8_t id[TRACE_ID
 	}
 	memcpy(trace->id, id, TRACE_ID_BYTES);
 	trace->bytes = sizeof(*trace);
+	trace->made_ns = model->now_ns;
 	model->stats.trace_bytes += trace->bytes;
 	trace->older = model->newest;
 	if (model->newest)
@@ -394,7 +395,8 @@ static bool is_unsampled(const struct model *model, const struct trace *trace)
 }
 
 /* Settled traces stay for a while, in case a late span comes, and those of which none has come yet;
- * then, or when memory is short, they go. */
+ * then, or when memory is short, they go. Else those that were made within that while need not be
+ * looked at: they stand in the order in which they were made. */
 void trace_expire(struct model *model)
 {
 	size_t share = model->options.limit_bytes / 4;
@@ -406,6 +408,8 @@ void trace_expire(struct model *model)
 		bool is_short = model->stats.trace_bytes + model->stats.fold_bytes > share;
 		bool is_dropped = is_short && is_unsampled(model, trace);
 
+		if (!is_short && trace->made_ns + TRACE_HOLD_NS >= model->now_ns)
+			return;
 		model->stats.traces_unsampled += is_dropped;
 		if (is_dropped || is_over(model, trace, false) ||
 		    (is_short && trace->revision && is_over(model, trace, true)))
