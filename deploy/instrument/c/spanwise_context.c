@@ -211,6 +211,30 @@ static struct change *begin_change(void)
 	return change;
 }
 
+static bool shows(const struct record *record, const uint8_t *trace_id, const uint8_t *span_id,
+		  uint8_t trace_flags, uint8_t valid)
+{
+	if (record->valid != valid)
+		return false;
+	return !valid || (record->trace_flags == trace_flags &&
+			  memcmp(record->trace_id, trace_id, sizeof(record->trace_id)) == 0 &&
+			  memcmp(record->span_id, span_id, sizeof(record->span_id)) == 0);
+}
+
+/* What changes nothing is not logged. */
+static bool changes_nothing(const struct record *record, const uint8_t *trace_id,
+			    const uint8_t *span_id, uint8_t trace_flags, uint8_t valid)
+{
+	return !own.is_changing && shows(record, trace_id, span_id, trace_flags, valid);
+}
+
+/* A thread that has never shown a span, and shows none, has nothing to log, and readers find that
+ * it has not. */
+static inline bool stays_unseen(bool shows_span)
+{
+	return __builtin_expect(is_exact, 0) && !shows_span && !own.published;
+}
+
 /* `valid` 0: no span. The time is taken before anything shows, and the change counts before the
  * record is valid: a reader that finds it invalid goes by the log. A signal handler in the middle
  * publishes without the log, and a reader that looks just then sees that the two differ. */
@@ -220,6 +244,8 @@ static OUTLINE void publish_logged(struct record *record, const uint8_t *trace_i
 	bool is_nested = own.is_changing;
 	struct change *change = NULL;
 
+	if (changes_nothing(record, trace_id, span_id, trace_flags, valid))
+		return;
 	own.is_changing = true;
 	atomic_signal_fence(memory_order_seq_cst);
 	if (!is_nested)
@@ -263,7 +289,8 @@ static inline void publish(struct record *record, const uint8_t *trace_id, const
 
 OUTLINE void spanwise_publish(const uint8_t *trace_id, const uint8_t *span_id, uint8_t trace_flags)
 {
-	publish(own_record(), trace_id, span_id, trace_flags);
+	if (!stays_unseen(trace_id != NULL))
+		publish(own_record(), trace_id, span_id, trace_flags);
 }
 
 /* A signal handler may attach in the middle of an attach: it finds `valid` at 0 and leaves it so.
@@ -271,19 +298,24 @@ OUTLINE void spanwise_publish(const uint8_t *trace_id, const uint8_t *span_id, u
 OUTLINE void spanwise_attach(const uint8_t *trace_id, const uint8_t *span_id, uint8_t trace_flags,
 			     struct spanwise_token *out_previous)
 {
-	struct record *record = own_record();
+	struct record *record = &own.record;
 
+	if (!stays_unseen(trace_id != NULL))
+		record = own_record();
 	memcpy(out_previous->trace_id, record->trace_id, sizeof(record->trace_id));
 	memcpy(out_previous->span_id, record->span_id, sizeof(record->span_id));
 	out_previous->valid = record->valid;
 	out_previous->trace_flags = record->trace_flags;
-	publish(record, trace_id, span_id, trace_flags);
+	if (own.published)
+		publish(record, trace_id, span_id, trace_flags);
 }
 
 OUTLINE void spanwise_detach(const struct spanwise_token *previous)
 {
-	struct record *record = own_record();
+	struct record *record = stays_unseen(previous->valid) ? NULL : own_record();
 
+	if (!record)
+		return;
 	if (__builtin_expect(is_exact, 0)) {
 		publish_logged(record, previous->trace_id, previous->span_id, previous->trace_flags,
 			       previous->valid);

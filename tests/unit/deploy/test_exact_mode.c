@@ -76,14 +76,56 @@ static void each_change_is_logged_with_its_time(void **state)
 	attach(2, &inner);
 	spanwise_detach(&inner);
 	spanwise_publish(NULL, NULL, 0);
-	spanwise_detach(&outer);
-	assert_int_equal(log_of_this_thread()->written, first + 5);
-	assert_true(tells(first, 1) && tells(first + 1, 2) && tells(first + 2, 1));
-	assert_true(tells(first + 3, 0) && tells(first + 4, 0));
-	for (uint64_t i = first; i < first + 5; i++) {
+	assert_int_equal(log_of_this_thread()->written, first + 4);
+	assert_true(tells(first, 1) && tells(first + 1, 2));
+	assert_true(tells(first + 2, 1) && tells(first + 3, 0));
+	for (uint64_t i = first; i < first + 4; i++) {
 		assert_true(change(i)->time_ns >= before && change(i)->time_ns <= now_ns());
 		before = change(i)->time_ns;
 	}
+}
+
+static void what_changes_nothing_is_not_logged(void **state)
+{
+	struct spanwise_token outer, inner;
+	uint64_t written;
+
+	(void)state;
+	attach(1, &outer);
+	written = log_of_this_thread()->written;
+	attach(1, &inner);
+	spanwise_detach(&inner);
+	assert_int_equal(log_of_this_thread()->written, written);
+	spanwise_detach(&outer);
+	assert_int_equal(log_of_this_thread()->written, written + 1);
+	spanwise_attach(NULL, NULL, 0, &outer);
+	spanwise_detach(&outer);
+	assert_int_equal(log_of_this_thread()->written, written + 1);
+}
+
+static void *show_nothing(void *unused)
+{
+	struct spanwise_token token;
+
+	spanwise_attach(NULL, NULL, 0, &token);
+	spanwise_publish(NULL, NULL, 0);
+	spanwise_detach(&token);
+	assert_null(log_of_this_thread());
+	attach(2, &token);
+	assert_int_equal(token.valid, 0);
+	assert_int_equal(log_of_this_thread()->written, 1);
+	spanwise_detach(&token);
+	return unused;
+}
+
+/* ... nor is its log opened: readers know that it has shown nothing yet. */
+static void a_thread_without_a_span_stays_unseen(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, show_nothing, NULL), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
 static void the_ring_goes_round(void **state)
@@ -217,6 +259,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_change_is_logged_with_its_time),
+		cmocka_unit_test(what_changes_nothing_is_not_logged),
+		cmocka_unit_test(a_thread_without_a_span_stays_unseen),
 		cmocka_unit_test(the_ring_goes_round),
 		cmocka_unit_test(threads_take_over_the_rings_of_the_dead),
 		cmocka_unit_test(a_forked_child_goes_on_with_a_log_of_its_own),
