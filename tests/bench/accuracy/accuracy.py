@@ -39,8 +39,9 @@ TURNS.update(SERVERS)
 EXACT_MODE = "/exact"  # behind a scenario's name: its writer runs in exact mode
 TURNS.update({name + EXACT_MODE: TURNS[name] for name in (
     "event-loop", "hand-over", "ends-elsewhere", "migrating", "back-to-back", "nested", "thread-each", "fork",
-    "unexported", "pool", "coroutines", "gathered", "root-within", "python",
-    *(PYTHON + style for style in ("event-loop", "hand-over", "ends-elsewhere", "thread-each")), *SERVERS)})
+    "unexported", "pool", "coroutines", "gathered", "root-within")})
+PLAIN = "/plain"  # Python's is by default; without it
+TURNS.update({name + PLAIN: TURNS[name] for name in list(TURNS) if name.startswith("python")})
 COARSE = "/ms"  # exported by an SDK whose clock tells milliseconds
 TURNS.update({name + COARSE: TURNS[name] for name in ("nested", "sleep", "fan-out")})
 LENGTHS = (50e3, 500e3, 5e6, 50e6, float("inf"))  # ns, up to
@@ -62,9 +63,10 @@ def run_scenario(name, turns, daemon, build):
     service = f"truth-{name}"
     environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{daemon.grpc}",
                    "TRUTH_HTTP": f"http://{daemon.http}/v1/traces"}
-    if name.endswith(EXACT_MODE):
-        name = name.removesuffix(EXACT_MODE)
-        environment["SPANWISE_EXACT_MODE"] = "1"
+    for suffix, mode in ((EXACT_MODE, "1"), (PLAIN, "0")):
+        if name.endswith(suffix):
+            name = name.removesuffix(suffix)
+            environment["SPANWISE_EXACT_MODE"] = mode
     coarse = name.endswith(COARSE)
     name = name.removesuffix(COARSE)
     if name == "python":

@@ -26,10 +26,12 @@ _seen_resource = None  # of the SDK; the process context says what it says
 class SpanwiseRuntimeContext(ContextVarsRuntimeContext):
     """The SDK's own runtime context, which also publishes the span that becomes current."""
 
-    def __init__(self, variable=None):
+    def __init__(self, variable=None, exact_mode=None):
         super().__init__()
         if variable is not None:
             self._current_context = variable
+        if _is_exact(exact_mode):
+            _writer.exact_mode()
         _writer.watch(self._current_context, _find_span_key, _identify)
         # The C functions do all there is to do; shadowing the methods saves a call.
         self.attach = _writer.attach
@@ -37,16 +39,16 @@ class SpanwiseRuntimeContext(ContextVarsRuntimeContext):
         _publish_process_of_environment()
 
 
-def install(exact_mode=False):
+def install(exact_mode=None):
     """Publishes spans from now on. Any number of calls. False: another runtime context than the
-    default one is in use, and cannot be followed. exact_mode: also log each change with its time, as
-    SPANWISE_EXACT_MODE=1 in the environment does."""
+    default one is in use, and cannot be followed. exact_mode: also log each change with its time; if
+    it is not given, unless SPANWISE_EXACT_MODE=0 is in the environment. Once on, it stays on."""
     from opentelemetry import context
 
-    if exact_mode:
-        _writer.exact_mode()
     runtime = context._RUNTIME_CONTEXT
     if isinstance(runtime, SpanwiseRuntimeContext):
+        if exact_mode:
+            _writer.exact_mode()
         return True
     if type(runtime) is not ContextVarsRuntimeContext:
         _logger.warning(
@@ -55,8 +57,14 @@ def install(exact_mode=False):
         )
         return False
     # The same ContextVar: tokens that were handed out before stay good.
-    context._RUNTIME_CONTEXT = SpanwiseRuntimeContext(runtime._current_context)
+    context._RUNTIME_CONTEXT = SpanwiseRuntimeContext(runtime._current_context, exact_mode)
     return True
+
+
+def _is_exact(asked_for):
+    if asked_for is not None:
+        return asked_for
+    return os.environ.get("SPANWISE_EXACT_MODE") != "0"
 
 
 def published():

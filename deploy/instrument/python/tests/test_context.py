@@ -49,6 +49,17 @@ def in_child(check):
     return os.waitpid(child, 0)[1] == 0
 
 
+# What stands behind the record: a log, or nothing.
+LOGS = """
+import ctypes, spanwise_context
+spanwise_context.install()
+from opentelemetry.sdk.trace import TracerProvider
+with TracerProvider().get_tracer("x").start_as_current_span("y"):
+    record = ctypes.c_void_p.in_dll(ctypes.CDLL(spanwise_context._writer.__file__), "otel_thread_ctx_v1").value
+    assert (ctypes.string_at(record + 32, 8) == b"SPWCHNG1") == {}, ctypes.string_at(record + 32, 8)
+"""
+
+
 class Case(unittest.TestCase):
     def setUp(self):
         self.assertNothing()
@@ -284,6 +295,11 @@ class Processes(Case):
             "    assert spanwise_context.published()\n",
             OTEL_PYTHON_CONTEXT="spanwise_context",
         )
+
+    def test_changes_are_logged_unless_that_is_turned_off(self):
+        for mode, logs in (("", True), ("1", True), ("0", False)):
+            self.python("-c", LOGS.format(logs), SPANWISE_EXACT_MODE=mode)
+        self.python("-c", LOGS.format(False).replace("install()", "install(exact_mode=False)"))
 
     def python(self, *arguments, **environment):
         done = subprocess.run(
