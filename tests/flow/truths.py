@@ -5,7 +5,9 @@ up, and none that is vouched for is further off than it admits."""
 import json
 import os
 import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 from daemon import export, request, wait_for
 from ledgers import check_span
@@ -16,9 +18,12 @@ VOUCHED = GRADES[:2]
 SLACK_NS = 100_000
 
 
-def start_truth(daemon, name, turns, service, **options):
+SERVERS = Path(__file__).parents[1] / "bench/accuracy/truth_servers.py"
+
+
+def start_truth(daemon, name, turns, service, program=(os.environ.get("FLOW_TRUTH"),), **options):
     """The program, which waits for a byte to begin."""
-    program = subprocess.Popen([os.environ["FLOW_TRUTH"], name, str(turns), service], text=True,
+    program = subprocess.Popen([*program, name, str(turns), service], text=True,
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
     wait_for(lambda: any(process["pid"] == program.pid for process in daemon.status()["probe"]["publishing"]),
              f"{name} to be seen publishing")
@@ -35,6 +40,16 @@ def finish_truth(daemon, program, service):
                                  for t in truths], service=service,
                                 **{"service.instance.id": header["instance_id"]}))
     return truths
+
+
+def run_servers(daemon, name, turns, service, **environment):
+    """On the unmodified Python SDK, which exports by itself."""
+    program = start_truth(daemon, name, turns, service, (sys.executable, SERVERS), env={
+        **os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{daemon.grpc}",
+        "TRUTH_HTTP": f"http://{daemon.http}/v1/traces", **environment})
+    told, _ = program.communicate("\n", timeout=60)
+    assert program.returncode == 0, service
+    return [json.loads(line) for line in told.splitlines()[1:]]
 
 
 def run_truth(daemon, name, turns, service):

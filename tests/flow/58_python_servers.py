@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Python services of several threads and processes, as programs that know their CPU time: pools, contexts copied to
+threads, loops within loops and in other threads, prefork, programs, signal handlers. As the writer is by default, no
+ledger claims more than the program knows, and hardly any is less than sure; without exact mode, where no look tells
+of a thread's short turn with another's span, those that it tells of."""
+
+import os
+from collections import Counter
+
+from daemon import Daemon, run, skip
+from truths import VOUCHED, judge, run_servers
+
+TURNS = {"executor": 5, "context-threads": 5, "to-thread": 3, "run-in-executor": 3, "nested-loops": 3, "loop-thread": 5,
+         "interrupted": 4, "forked-job": 3, "pool-fork": 4, "pool-spawn": 4, "prefork": 1, "run-program": 2}
+# Forks and handlers that come and go within milliseconds: some are not found in time, some are doubted.
+SURE = set(TURNS) - {"forked-job", "pool-fork", "prefork", "interrupted"}
+WITHOUT = ("executor", "run-in-executor", "interrupted", "never-current", "forked-job", "pool-spawn", "run-program")
+DOUBTED = 0.1  # the first spans of threads that were not known yet
+
+
+def main():
+    daemon = Daemon("--settle-ms=300")
+    if os.geteuid() != 0 or not daemon.status()["kernel"]["available"]:
+        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    for name, turns in {**TURNS, "never-current": 5}.items():
+        grades = judge(daemon, name, run_servers(daemon, name, turns, "servers-" + name))
+        sure = sum(grades[grade] for grade in VOUCHED)
+        assert name not in SURE or sure >= (1 - DOUBTED) * sum(grades.values()), (name, grades)
+    without = Counter()
+    for name in WITHOUT:
+        without += judge(daemon, name, run_servers(daemon, name, 3, "plain-" + name, SPANWISE_EXACT_MODE="0"))
+    assert without["exact"], without
+    assert daemon.stop() == 0, daemon.log()
+
+
+run(main)
