@@ -176,6 +176,16 @@ static void tell(struct round *round, struct alert *alert, enum alert_change cha
 	book->options.on_event(alert, round->batch, book->options.arg);
 }
 
+/* When nothing is heard any more, an alert still says what it fired for. */
+static void note_verdict(struct alert *alert, const struct alert_verdict *verdict)
+{
+	if (verdict->judgement < ALERT_NO_DATA) {
+		alert->verdict = *verdict;
+		alert->has_figures = true;
+	}
+	alert->verdict.judgement = verdict->judgement;
+}
+
 /* Nobody sees an alert fire before it can say why. */
 static void step(struct round *round, struct alert *alert, const struct alert_row *row,
 		 const struct alert_verdict *verdict)
@@ -189,7 +199,7 @@ static void step(struct round *round, struct alert *alert, const struct alert_ro
 
 	pthread_mutex_lock(&book->lock);
 	alert->life = after;
-	alert->verdict = *verdict;
+	note_verdict(alert, verdict);
 	alert->round = book->round;
 	alert->window = input.window ? *input.window : (struct alert_measure){ 0 };
 	if (change == ALERT_FIRED) {

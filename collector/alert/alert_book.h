@@ -19,7 +19,9 @@ struct alert {
 	uint8_t kind;                  /* as of alert_subject */
 	uint64_t round;                /* the evaluation that looked at it last */
 	struct alert_life life;
-	struct alert_verdict verdict; /* of the last evaluation */
+	/* Of the last evaluation; figures and bounds of the last that had any. */
+	struct alert_verdict verdict;
+	bool has_figures;
 	struct alert_measure window;
 	char *evidence; /* owned: alert_evidence.h's object, of the last firing; NULL: none */
 };

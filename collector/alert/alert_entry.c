@@ -9,6 +9,8 @@
 #include "collector/base/json.h"
 #include "collector/base/json_read.h"
 
+#define FIGURE_DECIMALS 9 /* of a share; durations are whole ns */
+
 struct alert *alert_entry_new(const struct alert_rule *rule, const struct alert_subject *subject)
 {
 	struct alert *alert = calloc(1, sizeof(*alert));
@@ -75,6 +77,24 @@ void alert_entry_remove(const struct alert *alert, struct alert_batch *batch)
 	alert_batch_remove(batch, put_key(alert, key));
 }
 
+/* What it says before it is evaluated again. */
+static void put_figures(struct json *json, const struct alert *alert)
+{
+	unsigned count = alert->has_figures ? alert->rule->term_count : 0;
+
+	json_uint(json, "spans", alert->window.spans);
+	json_uint(json, "covered", alert->window.covered);
+	json_text(json, "when", alert->rule->when);
+	json_array(json, "figures");
+	for (unsigned i = 0; i < count; i++)
+		json_double(json, NULL, alert->verdict.figures[i], FIGURE_DECIMALS);
+	json_end(json);
+	json_array(json, "bounds");
+	for (unsigned i = 0; i < count; i++)
+		json_double(json, NULL, alert->verdict.bounds[i], FIGURE_DECIMALS);
+	json_end(json);
+}
+
 void alert_entry_put(const struct alert *alert, struct alert_batch *batch)
 {
 	struct json json;
@@ -93,6 +113,7 @@ void alert_entry_put(const struct alert *alert, struct alert_batch *batch)
 	json_time(&json, "fired_unix_ns", alert->life.fired_unix_ns);
 	json_time(&json, "ended_unix_ns", alert->life.ended_unix_ns);
 	json_time(&json, "better_unix_ns", alert->life.better_unix_ns);
+	put_figures(&json, alert);
 	if (alert->evidence)
 		json_text(&json, "evidence", alert->evidence);
 	json_end(&json);
@@ -113,6 +134,25 @@ static int state_of(const char *name)
 	return -1;
 }
 
+/* Those of a rule that asks something else now say nothing. */
+static void read_figures(const struct json_value *root, struct alert *alert)
+{
+	const struct json_value *figures = json_read_get(root, "figures");
+	const struct json_value *bounds = json_read_get(root, "bounds");
+	unsigned count = alert->rule->term_count;
+
+	alert->window.spans = json_read_uint(root, "spans");
+	alert->window.covered = json_read_uint(root, "covered");
+	if (json_read_count(figures) != count || json_read_count(bounds) != count ||
+	    strcmp(json_read_text(root, "when"), alert->rule->when) != 0)
+		return;
+	for (unsigned i = 0; i < count; i++) {
+		alert->verdict.figures[i] = json_read_as_double(json_read_at(figures, i));
+		alert->verdict.bounds[i] = json_read_as_double(json_read_at(bounds, i));
+	}
+	alert->has_figures = true;
+}
+
 static int read_life(const struct json_value *root, struct alert *alert)
 {
 	const char *evidence = json_read_text(root, "evidence");
@@ -127,6 +167,7 @@ static int read_life(const struct json_value *root, struct alert *alert)
 		.ended_unix_ns = json_read_uint(root, "ended_unix_ns"),
 		.better_unix_ns = json_read_uint(root, "better_unix_ns"),
 	};
+	read_figures(root, alert);
 	if (!*evidence)
 		return 0;
 	alert->evidence = strdup(evidence);

@@ -26,7 +26,7 @@ static void put_figure(struct buf *out, const struct alert_term *term, double va
 /* "ratio 6.2 % < 30 %, wall_p99 612 ms > 150 ms" */
 static void put_condition_text(struct buf *out, const struct alert *alert)
 {
-	for (unsigned i = 0; i < alert->rule->term_count; i++) {
+	for (unsigned i = 0; alert->has_figures && i < alert->rule->term_count; i++) {
 		const struct alert_term *term = &alert->rule->terms[i];
 
 		buf_append_text(out, i ? ", " : "");
@@ -124,6 +124,15 @@ static void put_labels(struct json *json, const struct alert *alert)
 	json_end(json);
 }
 
+/* null: it was never evaluated over enough data. */
+static void put_number(struct json *json, const char *key, const struct alert *alert, double value)
+{
+	if (alert->has_figures)
+		json_double(json, key, value, 4);
+	else
+		json_null(json, key);
+}
+
 static void put_condition(struct json *json, const struct alert *alert)
 {
 	json_array(json, "condition");
@@ -134,8 +143,8 @@ static void put_condition(struct json *json, const struct alert *alert)
 		alert_term_name(&alert->rule->terms[i], &name);
 		json_object(json, NULL);
 		json_str(json, "figure", buf_str(&name));
-		json_double(json, "value", alert->verdict.figures[i], 4);
-		json_double(json, "bound", alert->verdict.bounds[i], 4);
+		put_number(json, "value", alert, alert->verdict.figures[i]);
+		put_number(json, "bound", alert, alert->verdict.bounds[i]);
 		json_bool(json, "is_above", alert->rule->terms[i].is_above);
 		json_end(json);
 		buf_fini(&name);

@@ -206,7 +206,8 @@ def main():
     daemon.kill()
     daemon = Daemon("--config=" + config, data=data)
     after = wait_for(lambda: firing(daemon), "the alert to be known after a crash")
-    assert after["id"] == alert["id"] and after["started_unix_ns"] == alert["started_unix_ns"], (alert, after)
+    for told in "id", "started_unix_ns", "condition", "spans", "annotations":
+        assert after[told] == alert[told], (told, alert, after)
     assert since(daemon, "silent") == silent_since, "a restart begins no time anew"
     webhook.status = 200
     wait_for(lambda: webhook.taken, "the message to arrive")
