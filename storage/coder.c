@@ -248,26 +248,6 @@ uint64_t coder_read_number(struct coder *coder, enum coder_column column)
 	return 0;
 }
 
-void coder_number32(struct coder *coder, enum coder_column column, uint32_t *value)
-{
-	uint64_t wide = *value;
-
-	coder_number(coder, column, &wide);
-	if (wide > UINT32_MAX) {
-		coder_fail(coder);
-		wide = 0;
-	}
-	*value = (uint32_t)wide;
-}
-
-void coder_signed(struct coder *coder, enum coder_column column, int64_t *value)
-{
-	uint64_t wide = coder->is_reading ? 0 : wire_zigzag(*value);
-
-	coder_number(coder, column, &wide);
-	*value = wire_unzigzag(wide);
-}
-
 /* Bytes among what is read by bits: such a column has nothing else, so they lie at whole ones. */
 static void read_random(struct coder *coder, struct coder_state *state, void *bytes, size_t len)
 {
@@ -301,15 +281,6 @@ void coder_raw(struct coder *coder, enum coder_column column, void *bytes, size_
 	}
 }
 
-void coder_byte(struct coder *coder, enum coder_column column, uint8_t *value, uint8_t max)
-{
-	coder_raw(coder, column, value, 1);
-	if (*value > max) {
-		*value = 0;
-		coder_fail(coder);
-	}
-}
-
 #define HALF_BITS 32u
 
 /* At most HALF_BITS of them. */
@@ -334,7 +305,10 @@ static uint64_t get_bits(struct coder *coder, struct coder_state *state, unsigne
 		coder_fail(coder);
 		return 0;
 	}
-	memcpy(&word, state->start + at, MIN(sizeof(word), bytes - at));
+	if (bytes - at >= sizeof(word))
+		memcpy(&word, state->start + at, sizeof(word));
+	else
+		memcpy(&word, state->start + at, bytes - at);
 	word = word >> state->bit_count % 8 & ((1ull << count) - 1);
 	state->bit_count += count;
 	return word;

@@ -152,11 +152,43 @@ static inline void coder_number(struct coder *coder, enum coder_column column, u
 		*value = coder_read_number(coder, column);
 }
 
-void coder_number32(struct coder *coder, enum coder_column column, uint32_t *value);
-void coder_signed(struct coder *coder, enum coder_column column, int64_t *value);
-/* A byte of at most `max`. */
-void coder_byte(struct coder *coder, enum coder_column column, uint8_t *value, uint8_t max);
+static inline void coder_number32(struct coder *coder, enum coder_column column, uint32_t *value)
+{
+	uint64_t wide = *value;
+
+	coder_number(coder, column, &wide);
+	if (wide > UINT32_MAX) {
+		coder_fail(coder);
+		wide = 0;
+	}
+	*value = (uint32_t)wide;
+}
+
+static inline void coder_signed(struct coder *coder, enum coder_column column, int64_t *value)
+{
+	uint64_t wide = coder->is_reading ? 0 : wire_zigzag(*value);
+
+	coder_number(coder, column, &wide);
+	*value = wire_unzigzag(wide);
+}
+
 void coder_raw(struct coder *coder, enum coder_column column, void *bytes, size_t len);
+
+/* A byte of at most `max`. */
+static inline void coder_byte(struct coder *coder, enum coder_column column, uint8_t *value,
+			      uint8_t max)
+{
+	struct wire_reader *reader = &coder->columns[column].reader;
+
+	if (coder->is_reading && reader->at < reader->end)
+		*value = (uint8_t)*reader->at++;
+	else
+		coder_raw(coder, column, value, 1);
+	if (*value > max) {
+		*value = 0;
+		coder_fail(coder);
+	}
+}
 
 /* A number of many bits, like a duration, in `column` and the one behind it. */
 void coder_wide(struct coder *coder, enum coder_column column, uint64_t *value);

@@ -13,7 +13,7 @@ static void init(struct pack_list *list, size_t entry_bytes, uint64_t seed)
 
 void pack_lists_init(struct pack_lists *lists, uint64_t seed)
 {
-	init(&lists->stacks, sizeof(uint64_t), seed);
+	init(&lists->stacks, sizeof(struct pack_stack), seed);
 	init(&lists->targets, sizeof(struct event_target), seed);
 	init(&lists->kinds, sizeof(struct pack_kind), seed);
 	init(&lists->wakers, sizeof(struct pack_waker), seed);
@@ -94,18 +94,32 @@ void pack_list_code(struct pack_list *list, struct coder *coder, enum coder_colu
 /* A stack as a number: enum event_no_stack, or from STACK_FIRST_ID on its place in the list. */
 static uint64_t stack_number(struct pack_lists *lists, struct coder *coder, uint64_t stack)
 {
+	struct pack_stack entry = { .id = stack };
+
 	return coder->is_reading || stack < STACK_FIRST_ID
 		       ? stack
-		       : STACK_FIRST_ID + number_of(&lists->stacks, coder, &stack);
+		       : STACK_FIRST_ID + number_of(&lists->stacks, coder, &entry);
 }
 
+/* The part's list of ids is large and is looked at here and there: only for what is wanted. */
 static uint64_t stack_of(const struct pack_lists *lists, struct coder *coder, uint64_t number)
 {
-	uint64_t stack = number;
+	struct pack_stack entry = { .id = number };
 
-	if (number >= STACK_FIRST_ID)
-		copy_entry(&lists->stacks, coder, number - STACK_FIRST_ID, &stack);
-	return stack;
+	if (number < STACK_FIRST_ID)
+		return number;
+	copy_entry(&lists->stacks, coder, number - STACK_FIRST_ID, &entry);
+	if (entry.number && !stack_numbers_id(lists->stack_ids, (uint32_t)entry.number, &entry.id))
+		coder_fail(coder);
+	return entry.id;
+}
+
+void pack_lists_kind(struct pack_lists *lists, struct coder *coder, enum coder_column column,
+		     struct pack_kind *kind)
+{
+	pack_list_code(&lists->kinds, coder, column, kind);
+	if (coder->is_reading)
+		kind->stack = stack_of(lists, coder, kind->stack);
 }
 
 void pack_lists_stack(struct pack_lists *lists, struct coder *coder, enum coder_column column,
@@ -121,18 +135,16 @@ void pack_lists_stack(struct pack_lists *lists, struct coder *coder, enum coder_
 /* Its number in the part, or 0 and the id. */
 static void code_stack(struct pack_lists *lists, struct coder *coder, void *entry)
 {
+	struct pack_stack *stack = entry;
 	uint32_t number = 0;
-	uint64_t id;
 
-	memcpy(&id, entry, sizeof(id));
-	if (!coder->is_reading && stack_numbers_of(lists->stack_numbers, id, &number) < 0)
+	if (!coder->is_reading && stack_numbers_of(lists->stack_numbers, stack->id, &number) < 0)
 		coder->error = -ENOMEM;
 	coder_number32(coder, COLUMN_LIST_STACK, &number);
 	if (number == 0)
-		coder_raw(coder, COLUMN_LIST_ID, &id, sizeof(id));
-	else if (coder->is_reading && !stack_numbers_id(lists->stack_ids, number, &id))
-		coder_fail(coder);
-	memcpy(entry, &id, sizeof(id));
+		coder_raw(coder, COLUMN_LIST_ID, &stack->id, sizeof(stack->id));
+	if (coder->is_reading)
+		stack->number = number;
 }
 
 static void code_target(struct pack_lists *lists, struct coder *coder, void *entry)
@@ -173,7 +185,7 @@ static void code_stack_of_kind(struct pack_lists *lists, struct coder *coder, ui
 
 	code_next(coder, &lists->next_stack, &number);
 	if (coder->is_reading)
-		*stack = stack_of(lists, coder, number);
+		*stack = number;
 }
 
 static void code_target_of_kind(struct pack_lists *lists, struct coder *coder,
@@ -240,29 +252,41 @@ static void code_text(struct pack_lists *lists, struct coder *coder, void *entry
 
 typedef void code_entry(struct pack_lists *lists, struct coder *coder, void *entry);
 
-static void code_list(struct pack_lists *lists, struct coder *coder, struct pack_list *list,
-		      code_entry *code)
+/* Reading: zeros for the entries. Each takes a byte or more of its column: so a count cannot ask
+ * for more memory than there may be. */
+static bool make_room(struct coder *coder, struct pack_list *list, enum coder_column column,
+		      uint32_t count)
 {
-	_Alignas(struct pack_kind) char entry[64];
-	uint32_t count = list->count;
+	size_t bytes = count * list->entry_bytes;
 
-	coder_number32(coder, COLUMN_LIST_TEXT, &count);
-	for (uint32_t i = 0; i < count && !coder->error; i++) {
-		memset(entry, 0, sizeof(entry));
-		if (!coder->is_reading)
-			memcpy(entry, list->entries.data + i * list->entry_bytes,
-			       list->entry_bytes);
-		code(lists, coder, entry);
-		if (coder->is_reading)
-			buf_append(&list->entries, entry, list->entry_bytes);
-		if (buf_error(&list->entries))
-			coder->error = -ENOMEM;
+	if (count > coder_bytes_of(coder, column)) {
+		coder_fail(coder);
+	} else if (count && !buf_reserve(&list->entries, bytes)) {
+		coder->error = -ENOMEM;
+	} else if (count) {
+		memset(list->entries.data, 0, bytes);
+		list->entries.len = bytes;
 	}
-	list->count = count;
+	return !coder->error;
 }
 
-_Static_assert(sizeof(struct pack_kind) <= 64 && sizeof(struct pack_waker) <= 64, "an entry");
-_Static_assert(PACK_TEXT_BYTES <= 64 && sizeof(struct event_target) <= 64, "an entry");
+/* `column`: of which each entry has something. */
+static void code_list(struct pack_lists *lists, struct coder *coder, struct pack_list *list,
+		      enum coder_column column, code_entry *code)
+{
+	uint32_t count = list->count;
+	char *entry;
+
+	coder_number32(coder, COLUMN_LIST_TEXT, &count);
+	if (coder->error || (coder->is_reading && !make_room(coder, list, column, count)))
+		return;
+	entry = list->entries.data;
+	for (uint32_t i = 0; i < count && !coder->error; i++, entry += list->entry_bytes)
+		code(lists, coder, entry);
+	list->count = coder->error ? 0 : count;
+}
+
+_Static_assert(sizeof(struct pack_kind) % _Alignof(struct pack_kind) == 0, "entries in a row");
 
 void pack_lists_code(struct pack_lists *lists, struct coder *coder)
 {
@@ -271,18 +295,17 @@ void pack_lists_code(struct pack_lists *lists, struct coder *coder)
 		const struct pack_kind *kinds = (const void *)lists->kinds.entries.data;
 
 		for (uint32_t i = 0; i < lists->kinds.count && !coder->error; i++) {
-			if (kinds[i].stack >= STACK_FIRST_ID)
-				number_of(&lists->stacks, coder, &kinds[i].stack);
+			stack_number(lists, coder, kinds[i].stack);
 			number_of(&lists->targets, coder, &kinds[i].target);
 		}
 	}
 	lists->last_pid = lists->last_tid = 0;
 	lists->next_stack = STACK_FIRST_ID;
 	lists->next_target = 0;
-	code_list(lists, coder, &lists->stacks, code_stack);
-	code_list(lists, coder, &lists->targets, code_target);
-	code_list(lists, coder, &lists->kinds, code_kind);
-	code_list(lists, coder, &lists->wakers, code_waker);
-	code_list(lists, coder, &lists->tags, code_tag);
-	code_list(lists, coder, &lists->texts, code_text);
+	code_list(lists, coder, &lists->stacks, COLUMN_LIST_STACK, code_stack);
+	code_list(lists, coder, &lists->targets, COLUMN_LIST_TARGET, code_target);
+	code_list(lists, coder, &lists->kinds, COLUMN_LIST_KIND, code_kind);
+	code_list(lists, coder, &lists->wakers, COLUMN_LIST_WAKER, code_waker);
+	code_list(lists, coder, &lists->tags, COLUMN_LIST_ID, code_tag);
+	code_list(lists, coder, &lists->texts, COLUMN_LIST_TEXT, code_text);
 }

@@ -15,12 +15,17 @@ struct pack_list {
 	uint32_t count;
 };
 
+struct pack_stack {
+	uint64_t id;
+	uint64_t number; /* reading: of the part, in place of the id; 0: none */
+};
+
 #define PACK_TEXT_BYTES sizeof(((struct ledger_item *)0)->name)
 
 /* Zero padded, as they are compared as bytes. */
 struct pack_kind {
 	struct event_target target;
-	uint64_t stack;
+	uint64_t stack; /* in the list, when it is read: the number that stands for it */
 	int32_t syscall;
 	uint8_t reason;
 	uint8_t zero[3];
@@ -34,7 +39,7 @@ struct pack_waker {
 };
 
 struct pack_lists {
-	struct pack_list stacks;     /* uint64_t, none below STACK_FIRST_ID */
+	struct pack_list stacks;     /* struct pack_stack, no id below STACK_FIRST_ID */
 	struct pack_list targets;    /* struct event_target */
 	struct pack_list kinds;      /* struct pack_kind */
 	struct pack_list wakers;     /* struct pack_waker */
@@ -57,6 +62,8 @@ void pack_lists_code(struct pack_lists *lists, struct coder *coder);
 /* An entry as its number. -ENOMEM sticks in the coder, as all errors do. */
 void pack_list_code(struct pack_list *list, struct coder *coder, enum coder_column column,
 		    void *entry);
+void pack_lists_kind(struct pack_lists *lists, struct coder *coder, enum coder_column column,
+		     struct pack_kind *kind);
 /* A stack's id, or enum event_no_stack, as a number. */
 void pack_lists_stack(struct pack_lists *lists, struct coder *coder, enum coder_column column,
 		      uint64_t *stack);

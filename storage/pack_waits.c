@@ -77,7 +77,7 @@ static void code_kind(struct pack_ledger *at, struct ledger_wait *wait,
 	struct pack_kind kind = kind_of(like ? like : wait);
 
 	if (!like)
-		pack_list_code(&at->trace->lists->kinds, at->coder, COLUMN_DETAIL_KIND, &kind);
+		pack_lists_kind(at->trace->lists, at->coder, COLUMN_DETAIL_KIND, &kind);
 	wait->target = kind.target;
 	wait->stack = kind.stack;
 	wait->syscall = kind.syscall;

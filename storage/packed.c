@@ -272,7 +272,6 @@ static int read_texts(struct packed *packed)
 		return coder->error ? coder->error : -EBADMSG;
 	if (!buf_reserve(&packed->heap, (size_t)at + 1))
 		return -ENOMEM;
-	memset(packed->heap.data, 0, (size_t)at);
 	if (packed->words.bytes)
 		memcpy(packed->heap.data, coder->columns[COLUMN_STRING].start,
 		       (size_t)packed->words.bytes);
@@ -349,6 +348,17 @@ int packed_span(struct packed *packed, uint32_t row)
 	return coder->error;
 }
 
+/* What stands there does not matter, but how much there is does not depend on it. */
+static void pass_figures(struct packed *packed, struct pack_figures *figures, uint32_t until_row)
+{
+	struct ledger any = { 0 };
+	bool has_ledger = false;
+
+	while (figures->row < until_row && !packed->coder.error)
+		pack_figures_code(figures, &packed->coder, &packed->rows.spans[figures->row], &any,
+				  &has_ledger);
+}
+
 /* To the first row of a stride. Where it begins is found by reading what is before. */
 static void seek_figures(struct packed *packed, uint32_t stride)
 {
@@ -361,13 +371,7 @@ static void seek_figures(struct packed *packed, uint32_t stride)
 
 		coder_seek(coder, PACK_FIGURES_FIRST, PACK_FIGURES_COLUMNS,
 			   places + last * PACK_FIGURES_COLUMNS);
-		while (figures.row < (last + 1) * PACK_FIGURES_EVERY && !coder->error) {
-			struct ledger ledger = { 0 };
-			bool has_ledger = false;
-
-			pack_figures_code(&figures, coder, &packed->rows.spans[figures.row],
-					  &ledger, &has_ledger);
-		}
+		pass_figures(packed, &figures, (last + 1) * PACK_FIGURES_EVERY);
 		coder_tell(coder, PACK_FIGURES_FIRST, PACK_FIGURES_COLUMNS,
 			   places + (last + 1) * PACK_FIGURES_COLUMNS);
 		packed->known_places++;
@@ -383,12 +387,8 @@ static void read_figures_of(struct packed *packed, struct pack_member *member)
 	struct pack_figures figures = { .row = stride * PACK_FIGURES_EVERY };
 
 	seek_figures(packed, stride);
-	while (figures.row <= member->row && !coder->error) {
-		member->ledger = (struct ledger){ 0 };
-		member->has_ledger = false;
-		pack_figures_code(&figures, coder, &packed->rows.spans[figures.row],
-				  &member->ledger, &member->has_ledger);
-	}
+	pass_figures(packed, &figures, member->row);
+	pack_figures_code(&figures, coder, member->span, &member->ledger, &member->has_ledger);
 }
 
 /* The rows of a trace, with their figures. */

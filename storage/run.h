@@ -18,7 +18,7 @@
 #include "storage/txn.h"
 
 #define RUN_CHUNK_BYTES  ((size_t)16 << 10)
-#define RUN_PACKED_BYTES ((size_t)8192 - 16) /* two pages, less their header */
+#define RUN_PACKED_BYTES ((size_t)4096 - 16) /* a page less its header: all is read for one */
 #define RUN_ENTRY_BYTES  64                  /* at most */
 
 typedef void run_key_of(const void *entry, uint8_t out_key[KEY_ENTRY_BYTES]);

@@ -2,6 +2,7 @@
 #include "collector/base/buf.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,13 +61,31 @@ void buf_append_text(struct buf *buf, const char *text)
 	buf_append(buf, text, strlen(text));
 }
 
+/* In the room that is there: mostly it is enough. */
+static bool print_into_room(struct buf *buf, const char *format, va_list args)
+{
+	size_t room = buf->error || buf->limit_bytes ? 0 : buf->cap - buf->len;
+	int len = room ? vsnprintf(buf->data + buf->len, room, format, args) : -1;
+
+	if (len < 0 || (size_t)len >= room)
+		return false;
+	buf->len += (size_t)len;
+	return true;
+}
+
 void buf_vprintf(struct buf *buf, const char *format, va_list args)
 {
 	const size_t nul = buf->limit_bytes ? 1 : 0; /* written, but it does not stay */
 	va_list again;
+	bool is_done;
 	char *room;
 	int len;
 
+	va_copy(again, args);
+	is_done = print_into_room(buf, format, again);
+	va_end(again);
+	if (is_done)
+		return;
 	va_copy(again, args);
 	len = vsnprintf(NULL, 0, format, again);
 	va_end(again);
