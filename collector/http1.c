@@ -239,7 +239,7 @@ size_t http1_feed(struct http1 *http, struct str bytes)
 int http1_decode(struct str encoded, bool plus_is_space, struct buf *out)
 {
 	for (size_t i = 0; i < encoded.len; i++) {
-		int c = (unsigned char)encoded.data[i];
+		int c = (unsigned char)encoded.data[i], least = ' ';
 
 		if (c == '%') {
 			int high = encoded.len - i > 2 ? hex_digit(encoded.data[i + 1]) : -1;
@@ -248,11 +248,12 @@ int http1_decode(struct str encoded, bool plus_is_space, struct buf *out)
 			if (high < 0 || low < 0)
 				return -EINVAL;
 			c = high << 4 | low;
+			least = plus_is_space ? 1 : ' '; /* names of spans may have lines */
 			i += 2;
 		} else if (c == '+' && plus_is_space) {
 			c = ' ';
 		}
-		if (c < ' ' || c == 0x7f)
+		if (c < least || (c == 0x7f && least == ' '))
 			return -EINVAL;
 		buf_append_byte(out, (uint8_t)c);
 	}

@@ -80,13 +80,20 @@ void http1_next(struct http1 *http);
 struct str http1_header(const struct http1_request *request, const char *name);
 unsigned http1_count_header(const struct http1_request *request, const char *name);
 
-/* Whether `token` stands in a comma separated list with a weight above 0 (Accept-Encoding). */
-bool http1_accepts(struct str list, const char *token);
+/* The weight of `token` in a comma separated list (Accept, Accept-Encoding), in thousandths; 0: it
+ * is not there, or not wanted. */
+unsigned http1_weight(struct str list, const char *token);
+
+static inline bool http1_accepts(struct str list, const char *token)
+{
+	return http1_weight(list, token) != 0;
+}
 
 /* Whether If-None-Match names this weak ETag, or is a star. */
 bool http1_has_etag(struct str list, const char *etag);
 
-/* Replaces %XX; with `plus_is_space`, also '+'. -EINVAL: a bad escape, a NUL or a control. */
+/* Replaces %XX; with `plus_is_space`, as in a query, also '+', and controls may be escaped.
+ * -EINVAL: a bad escape, a NUL, a control. */
 int http1_decode(struct str encoded, bool plus_is_space, struct buf *out);
 
 struct http1_response {

@@ -269,33 +269,47 @@ void http1_parse_head(struct http1 *http, struct str head)
 		finish_head(http);
 }
 
-/* A weight of 0 means "not this one" (RFC 9110, 12.4.2). */
-static bool weighs_nothing(struct str parameters)
+#define WHOLE_WEIGHT 1000u
+
+/* "0.123" as 123; digits beyond three say nothing. */
+static unsigned thousandths(struct str text)
+{
+	unsigned value = 0, unit = WHOLE_WEIGHT;
+
+	for (size_t i = 0; i < text.len && unit; i++) {
+		if (i == 1 && text.data[i] == '.')
+			continue;
+		if (text.data[i] < '0' || text.data[i] > '9')
+			break;
+		value += (unsigned)(text.data[i] - '0') * unit;
+		unit /= 10;
+	}
+	return MIN(value, WHOLE_WEIGHT);
+}
+
+/* RFC 9110, 12.4.2: all of it, if none is given; 0 means "not this one". */
+static unsigned weight_in(struct str parameters)
 {
 	while (parameters.len) {
 		struct str parameter = trim(cut(&parameters, ';'));
-		bool is_weight = parameter.len > 2 && (parameter.data[0] | 32) == 'q' &&
-				 parameter.data[1] == '=';
 
-		if (!is_weight)
-			continue;
-		for (size_t i = 2; i < parameter.len; i++) {
-			if (parameter.data[i] != '0' && parameter.data[i] != '.')
-				return false;
-		}
-		return true;
+		if (parameter.len > 2 && (parameter.data[0] | 32) == 'q' &&
+		    parameter.data[1] == '=')
+			return thousandths((struct str){ parameter.data + 2, parameter.len - 2 });
 	}
-	return false;
+	return WHOLE_WEIGHT;
 }
 
-bool http1_accepts(struct str list, const char *token)
+unsigned http1_weight(struct str list, const char *token)
 {
+	unsigned weight = 0;
+
 	while (list.len) {
 		struct str parameters = cut(&list, ',');
 		struct str name = trim(cut(&parameters, ';'));
 
 		if (eq_nocase(name, token))
-			return !weighs_nothing(parameters);
+			weight = MAX(weight, weight_in(parameters));
 	}
-	return false;
+	return weight;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The daemon about itself. Each handler is declared by query.def's row. */
-#include <string.h>
-
 #include "collector/daemon.h"
+#include "collector/http1.h"
 #include "collector/query.h"
 #include "collector/status.h"
 
@@ -18,9 +17,8 @@ void health_query_status(struct query *query)
 
 void health_query_metrics(struct query *query)
 {
-	static const char type[] = "application/openmetrics-text";
-	bool is_open = query->accept.len &&
-		       memmem(query->accept.data, query->accept.len, type, sizeof(type) - 1);
+	unsigned weight = http1_weight(query->accept, "application/openmetrics-text");
+	bool is_open = weight && weight >= http1_weight(query->accept, "text/plain");
 
 	query->answer->content_type =
 		is_open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -33,6 +33,8 @@ def scrape(daemon, accept):
 def check_open(daemon):
     kind, text = scrape(daemon, "application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
     assert kind == "application/openmetrics-text; version=1.0.0; charset=utf-8", kind
+    for older in "text/plain;q=0.9, application/openmetrics-text;q=0.1", "application/openmetrics-text;q=0, */*":
+        assert scrape(daemon, older)[0].startswith("text/plain; version=0.0.4"), older
     lines = text.splitlines()
     assert text.endswith("# EOF\n") and lines.count("# EOF") == 1
     families, family = {}, None

@@ -329,6 +329,11 @@ static void weights_of_zero_are_a_no(void **state)
 	assert_false(http1_accepts(all("gzip; q=0.000, br"), "gzip"));
 	assert_false(http1_accepts(all("xgzip"), "gzip"));
 	assert_false(http1_accepts(all(""), "gzip"));
+	assert_int_equal(http1_weight(all("text/plain;q=0.25, */*"), "text/plain"), 250);
+	assert_int_equal(http1_weight(all("a/b;version=1;q=0.9"), "a/b"), 900);
+	assert_int_equal(http1_weight(all("a/b;q=0.1, a/b;version=1"), "a/b"), 1000);
+	assert_int_equal(http1_weight(all("a/b;q=7.5"), "a/b"), 1000);
+	assert_int_equal(http1_weight(all("a/b;q=x"), "a/b"), 0);
 }
 
 static int decode(const char *text, bool plus_is_space, char out[64])
@@ -358,7 +363,11 @@ static void escapes_are_decoded_strictly(void **state)
 	assert_int_not_equal(decode("%4", true, out), 0);
 	assert_int_not_equal(decode("%zz", true, out), 0);
 	assert_int_not_equal(decode("a%00b", true, out), 0);
-	assert_int_not_equal(decode("a%0ab", true, out), 0);
+	assert_int_not_equal(decode("a%0ab", false, out), 0);
+	assert_int_not_equal(decode("a%7fb", false, out), 0);
+	assert_int_not_equal(decode("a\nb", true, out), 0);
+	assert_int_equal(decode("a%0Ab%09%7f", true, out), 0);
+	assert_string_equal(out, "a\nb\t\x7f");
 }
 
 static void a_response_says_how_long_it_is(void **state)
