@@ -141,7 +141,9 @@ int ring_consume(struct ring *ring, unsigned max_records,
 
 size_t ring_backlog_bytes(const struct ring *ring)
 {
-	return (size_t)(__atomic_load_n(ring->producer, __ATOMIC_ACQUIRE) - *ring->consumer);
+	uint64_t consumed = __atomic_load_n(ring->consumer, __ATOMIC_ACQUIRE);
+
+	return (size_t)(__atomic_load_n(ring->producer, __ATOMIC_ACQUIRE) - consumed);
 }
 
 void ring_counters(const struct ring *ring, struct event_counters *out_sum)

@@ -25,7 +25,7 @@ void ring_close(struct ring *ring);
 int ring_consume(struct ring *ring, unsigned max_records,
 		 int (*visit)(const struct event_header *record, void *arg), void *arg);
 
-/* Unread bytes, of the size given at ring_open. */
+/* Unread bytes, of the size given at ring_open. Any thread. */
 size_t ring_backlog_bytes(const struct ring *ring);
 
 /* Sums over CPUs. */

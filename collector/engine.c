@@ -66,6 +66,8 @@ struct engine {
 	struct queue peeks;
 	bool is_stopping;
 	struct engine_snapshot published;
+	const struct ring *ring; /* the feed's, while it has one: whether the engine lags is for
+				  * others to see */
 
 	pthread_mutex_t services_lock;
 	struct services *services;
@@ -130,10 +132,8 @@ static void publish(struct engine *engine, uint64_t now_ns)
 		return;
 	engine->next_publish_ns = now_ns + PUBLISH_EVERY_NS;
 	kernel_feed_counters(&engine->feed, &now.kernel_counters, &now.ring_malformed);
-	if (engine->feed.ring) {
+	if (engine->feed.ring)
 		now.ring_bytes = engine->feed.ring_bytes;
-		now.ring_backlog_bytes = ring_backlog_bytes(engine->feed.ring);
-	}
 	if (engine->tap.writer)
 		now.record_bytes = record_bytes(engine->tap.writer);
 	correlator_stats(engine->tap.correlator, &now.correlator);
@@ -141,6 +141,7 @@ static void publish(struct engine *engine, uint64_t now_ns)
 	now.correlator.ledgers[GRADE_NONE] += engine->settled_at_once;
 	pthread_mutex_lock(&engine->lock);
 	engine->published = now;
+	engine->ring = engine->feed.ring;
 	pthread_mutex_unlock(&engine->lock);
 }
 
@@ -168,8 +169,18 @@ static void attach(struct engine *engine, const struct note *note)
 			 strerror(-rc));
 }
 
+/* Until it is published again. */
+static void hide_ring(struct engine *engine)
+{
+	pthread_mutex_lock(&engine->lock);
+	engine->ring = NULL;
+	pthread_mutex_unlock(&engine->lock);
+}
+
 static void take_note(struct engine *engine, const struct note *note)
 {
+	if (note->kind != NOTE_PROCESS)
+		hide_ring(engine);
 	switch (note->kind) {
 	case NOTE_HELLO:
 		attach(engine, note);
@@ -401,6 +412,7 @@ static void free_engine(struct engine *engine)
 {
 	assert(!engine->tickets.first && !engine->notes.first && !engine->peeks.first);
 	assert(!engine->strange.held.first);
+	hide_ring(engine);
 	kernel_feed_fini(&engine->feed);
 	tap_fini(&engine->tap);
 	services_free(engine->services);
@@ -589,6 +601,8 @@ void engine_snapshot(struct engine *engine, struct engine_snapshot *out_snapshot
 {
 	pthread_mutex_lock(&engine->lock);
 	*out_snapshot = engine->published;
+	if (engine->ring)
+		out_snapshot->ring_backlog_bytes = ring_backlog_bytes(engine->ring);
 	pthread_mutex_unlock(&engine->lock);
 }
 
