@@ -197,8 +197,9 @@ static void send_all(struct alert_courier *courier, struct alert_target *target)
 /* Returns how many messages are left for it. */
 static uint64_t serve(struct alert_courier *courier, struct alert_target *target)
 {
-	uint64_t now_ns = clock_mono_ns(), queued = 1;
+	uint64_t now_ns = clock_mono_ns(), queued;
 
+	queued = alert_outbox_count(&target->outbox, courier->options.kv);
 	while (queued && !atomic_load(&courier->is_stopping) && now_ns >= target->retry_ns) {
 		queued = send_first(courier, target);
 		now_ns = clock_mono_ns();

@@ -68,6 +68,22 @@ int alert_outbox_first(const struct alert_outbox *outbox, struct state_kv *kv,
 	return rc ? rc : buf_error(out_event);
 }
 
+static int on_counted(struct str key, struct str value, void *arg)
+{
+	(void)key;
+	(void)value;
+	++*(uint64_t *)arg;
+	return 0;
+}
+
+uint64_t alert_outbox_count(const struct alert_outbox *outbox, struct state_kv *kv)
+{
+	uint64_t count = 0;
+
+	(void)state_kv_each(kv, str_of(outbox->prefix), on_counted, &count);
+	return count;
+}
+
 int alert_outbox_remove(struct state_kv *kv, const char *key)
 {
 	const struct state_kv_change change = { str_of(key), { NULL, 0 }, true };

@@ -25,6 +25,8 @@ void alert_outbox_add(struct alert_outbox *outbox, struct str event, struct aler
 int alert_outbox_first(const struct alert_outbox *outbox, struct state_kv *kv,
 		       char out_key[ALERT_OUTBOX_KEY_BYTES], struct buf *out_event,
 		       uint64_t *out_count);
+/* As far as it can be read. */
+uint64_t alert_outbox_count(const struct alert_outbox *outbox, struct state_kv *kv);
 int alert_outbox_remove(struct state_kv *kv, const char *key);
 
 /* Removes the messages of other targets than these. Returns their number, or negative errno. */
