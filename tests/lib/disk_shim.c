@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* To be preloaded: a disk that is slow, fails, or loses what was not synced, databases that are
- * small, and a clock that jumps.
+ * small, a clock that jumps or is slow to read, and memory that leaks.
  *
  *   DISK_SHIM_ROOT     only files below this folder are concerned
  *   DISK_SHIM_CONTROL  a file of lines `key value`, read again when it has changed:
  *                      sync_ms N, sync_errno N, write_errno N, clock_s N and clock_us N (added to
- *                      CLOCK_REALTIME), map_kib N (of databases opened from then on)
+ *                      CLOCK_REALTIME), clock_ms N (which reading it takes), map_kib N (of
+ *                      databases opened from then on), leak_mib N
  *   DISK_SHIM_JOURNAL  a folder: before a write, what it overwrites is noted there, and forgotten
  * when the file is synced. After kill -9, undoing what is noted gives the state after a power cut.
  *
@@ -21,14 +22,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static long sync_ms, sync_errno, write_errno, clock_s, clock_us,
-	map_kib; /* under `lock`, as the next */
+static long sync_ms, sync_errno, write_errno, clock_s, clock_us, clock_ms, map_kib,
+	leak_mib; /* under `lock`, as the next */
+static size_t leaked;
+static void *leak;
 static struct timespec control_time;
 static ino_t control_inode;
 static _Thread_local bool is_inside;
@@ -52,6 +56,16 @@ static ssize_t real_pwrite(int fd, const void *data, size_t len, off_t offset)
 	return real(fd, data, len, offset);
 }
 
+static void leak_so_much(size_t bytes)
+{
+	if (leaked)
+		munmap(leak, leaked);
+	leaked = bytes;
+	leak = bytes ? mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0)
+		     : NULL;
+}
+
 static void read_control(void)
 {
 	const char *path = getenv("DISK_SHIM_CONTROL");
@@ -69,19 +83,23 @@ static void read_control(void)
 	file = fopen(path, "re");
 	if (!file)
 		return;
-	sync_ms = sync_errno = write_errno = clock_s = clock_us = map_kib = 0;
+	sync_ms = sync_errno = write_errno = clock_s = clock_us = clock_ms = map_kib = leak_mib = 0;
 	while (fscanf(file, "%31s %ld", key, &value) == 2) {
 		sync_ms = strcmp(key, "sync_ms") == 0 ? value : sync_ms;
 		sync_errno = strcmp(key, "sync_errno") == 0 ? value : sync_errno;
 		write_errno = strcmp(key, "write_errno") == 0 ? value : write_errno;
 		clock_s = strcmp(key, "clock_s") == 0 ? value : clock_s;
 		clock_us = strcmp(key, "clock_us") == 0 ? value : clock_us;
+		clock_ms = strcmp(key, "clock_ms") == 0 ? value : clock_ms;
 		map_kib = strcmp(key, "map_kib") == 0 ? value : map_kib;
+		leak_mib = strcmp(key, "leak_mib") == 0 ? value : leak_mib;
 	}
 	fclose(file);
+	if ((size_t)leak_mib << 20 != leaked)
+		leak_so_much((size_t)leak_mib << 20);
 }
 
-/* One of the six, as the control file has it now. */
+/* One of them, as the control file has it now. */
 static long setting(const long *which)
 {
 	bool was_inside = is_inside;
@@ -260,9 +278,14 @@ static void add_us(struct timespec *time, long us)
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
 	int rc = real_clock(clock, now);
+	long slow_ms;
 
-	if (rc == 0 && clock == CLOCK_REALTIME && !is_inside && getenv("DISK_SHIM_CONTROL"))
-		add_us(now, setting(&clock_s) * 1000000 + setting(&clock_us));
+	if (rc != 0 || clock != CLOCK_REALTIME || is_inside || !getenv("DISK_SHIM_CONTROL"))
+		return rc;
+	add_us(now, setting(&clock_s) * 1000000 + setting(&clock_us));
+	slow_ms = setting(&clock_ms);
+	if (slow_ms)
+		usleep((useconds_t)slow_ms * 1000);
 	return rc;
 }
 
