@@ -15,6 +15,7 @@
 #define RING_BUSY       (1u << 31) /* reserved, not yet committed */
 #define RING_DISCARD    (1u << 30)
 #define RING_HEAD_BYTES 8u
+#define HAND_BACK_PART  32u /* of the ring: so much is handed back at a time */
 #define RING_WRAP_BYTES                                                                            \
 	((size_t)128 << 10) /* the kernel's head, and event_header.bytes of 16 bits */
 
@@ -112,6 +113,7 @@ int ring_consume(struct ring *ring, unsigned max_records,
 {
 	uint64_t at = *ring->consumer;
 	uint64_t end = __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE);
+	uint64_t hand_back = at + ring->data_bytes / HAND_BACK_PART;
 	unsigned visited = 0;
 	bool stop = false;
 
@@ -132,8 +134,12 @@ int ring_consume(struct ring *ring, unsigned max_records,
 		} else {
 			ring->malformed++;
 		}
-		/* Handed back one by one, so that a long visit does not make the kernel drop. */
-		__atomic_store_n(ring->consumer, at, __ATOMIC_RELEASE);
+		/* Not all at the end, so that long visits do not make the kernel drop; nor one by
+		 * one, for each CPU that writes reads this word. */
+		if (at >= hand_back) {
+			__atomic_store_n(ring->consumer, at, __ATOMIC_RELEASE);
+			hand_back = at + ring->data_bytes / HAND_BACK_PART;
+		}
 	}
 	__atomic_store_n(ring->consumer, at, __ATOMIC_RELEASE);
 	return (int)visited;
