@@ -4,6 +4,8 @@
  * Nine in ten are, where threads are busy. What is told of each is then what was told of the one
  * before, so nothing is looked up, compared or written but the times. Whatever is out of the
  * ordinary goes the long way (world.c), and what comes out is the same. */
+#include <string.h>
+
 #include "collector/base/macros.h"
 #include "correlate/model.h"
 
@@ -33,31 +35,27 @@ static inline bool follows(const struct thread *thread, const struct event_slice
 	       thread->inherited_until_ns != UINT64_MAX;
 }
 
-static inline bool is_tail(const char **at, uint32_t flags, uint32_t flag, const void *last,
-			   size_t bytes)
+static inline size_t tail_bytes(const struct event_slice *record)
 {
-	const char *tail = *at;
-
-	if (!(flags & flag))
-		return true;
-	*at += bytes;
-	return words_eq(tail, last, bytes / 8);
+	return record->header.bytes - sizeof(*record);
 }
 
-/* What it says beside times: `last` is the slice before. */
-static inline bool is_alike(const struct event_slice *record, const struct slice *last)
+void again_note(struct thread *thread, const struct event_slice *record)
 {
-	const char *at = (const char *)(record + 1);
-	uint32_t flags = record->header.flags;
+	thread->last_bytes = record->header.bytes;
+	if (is_ordinary(record->header.flags) && tail_bytes(record) <= sizeof(thread->last_tails))
+		memcpy(thread->last_tails, record + 1, tail_bytes(record));
+}
 
+/* What it says beside times: `last` is the slice before. What tails there are, flags tell, which
+ * are the same. */
+static inline bool is_alike(const struct thread *thread, const struct event_slice *record,
+			    const struct slice *last)
+{
 	return record->cpu == last->cpu && record->state == last->state &&
 	       record->syscall == last->syscall && record->stolen_in_ns == last->stolen_out_ns &&
 	       record->stolen_out_ns == last->stolen_out_ns &&
-	       (flags & EVENT_TAG_OUT || tag_is_none(last->tag_out)) &&
-	       is_tail(&at, flags, EVENT_TAG_OUT, last->tag_out, sizeof(*last->tag_out)) &&
-	       is_tail(&at, flags, EVENT_TARGET, last->target, sizeof(*last->target)) &&
-	       is_tail(&at, flags, EVENT_WAKER, last->waker, sizeof(*last->waker)) &&
-	       is_tail(&at, flags, EVENT_STACK_ID, &last->stack, sizeof(last->stack));
+	       memcmp(record + 1, thread->last_tails, tail_bytes(record)) == 0;
 }
 
 /* A tag that the thread has shown before, and nothing of note is to be learned from it again. */
@@ -152,7 +150,7 @@ bool again_take(struct model *model, const struct event_slice *record)
 	raw_in = (int64_t)(record->in_ns - record->exec_start_in_ns - record->stolen_in_ns);
 	raw_out = (int64_t)(record->out_ns - record->exec_start_out_ns - record->stolen_out_ns);
 	if (!thread->timeline.newest || last->out_ns != thread->last_out_ns ||
-	    !is_alike(record, last) || !is_carried_on(thread, record) ||
+	    !is_alike(thread, record, last) || !is_carried_on(thread, record) ||
 	    !is_followed(model, thread->process, record->prev_out_ns) ||
 	    !make_short(record, last, raw_in, raw_out, &times) ||
 	    !timeline_append_short(&thread->timeline, &times, record->waking_ns))

@@ -79,6 +79,12 @@ struct company {
 	uint64_t folded_ns;      /* what had left the timeline when it settled */
 };
 
+/* Of an ordinary record: a tag, a target, a waker and a stack. */
+#define THREAD_TAIL_WORDS                                                                          \
+	((sizeof(struct event_tag) + sizeof(struct event_target) + sizeof(struct event_waker)) /   \
+		 sizeof(uint64_t) +                                                                \
+	 1)
+
 struct thread {
 	struct thread *next;     /* of the process */
 	struct process *process; /* borrowed; outlives its threads */
@@ -92,6 +98,7 @@ struct thread {
 	uint64_t last_exec_ns, last_stolen_ns;
 	uint32_t last_cpu, last_flags;
 	uint16_t last_bytes; /* of its record */
+	uint64_t last_tails[THREAD_TAIL_WORDS];
 	struct event_tag last_tag;
 	uint64_t inherited_until_ns; /* a forked child shows its parent's tag until then */
 	uint64_t folded_until_ns;
@@ -257,6 +264,8 @@ struct thread *world_find_thread(struct model *model, uint32_t tid);
 /* again.c: a slice that differs from the one before of its thread in its times alone, as most do.
  * false: it is none, and nothing was done. */
 bool again_take(struct model *model, const struct event_slice *record);
+/* ... and one that may be the one before. */
+void again_note(struct thread *thread, const struct event_slice *record);
 
 /* blind.c: threads that are not followed, for want of room. */
 int blind_note(struct model *model, const struct event_life *life);

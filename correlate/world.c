@@ -376,7 +376,7 @@ static int take_slice(struct model *model, const struct event_slice *record)
 	thread->last_stolen_ns = slice.stolen_out_ns;
 	thread->last_cpu = slice.cpu;
 	thread->last_flags = slice.flags;
-	thread->last_bytes = record->header.bytes;
+	again_note(thread, record);
 	thread->last_tag = *slice.tag_out;
 	thread->running = slice.flags & EVENT_TICK;
 	model->stats.slices++;
