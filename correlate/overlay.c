@@ -379,7 +379,9 @@ static void cut_slice(struct join *join, const struct lane *lane, const struct s
 static bool is_beside(struct join *join, const struct lane *lane, const struct slice *before,
 		      const struct slice *slice)
 {
-	return !(slice->flags & EVENT_IN_LOST) && !join->cut_ns &&
+	bool begins_lost = !before && slice->gap; /* what came before it is not known */
+
+	return !(slice->flags & EVENT_IN_LOST) && !join->cut_ns && !begins_lost &&
 	       !(before && before->flags & SLICE_CHANGE) &&
 	       overlay_nobody(join, lane->process, before ? before->out_ns : slice->in_ns,
 			      slice->out_ns);

@@ -6,13 +6,20 @@
 
 static struct builder_thread main_thread, worker;
 
+/* It comes with a span or with none, and leaves without. */
 static void slice_after_loss(struct builder *b, struct builder_thread *t, uint64_t at,
 			     uint32_t lost)
 {
-	struct event_slice s = {
+	struct {
+		struct event_slice slice;
+		struct event_tag tag;
+	} record = { .tag = builder_tag(b, t->span) };
+	uint32_t tag_flag = t->span ? EVENT_TAG_IN : EVENT_TAG_IN_NONE;
+
+	record.slice = (struct event_slice){
 		.header = { .kind = EVENT_SLICE,
-			    .bytes = sizeof(s),
-			    .flags = EVENT_TAG_IN_NONE | EVENT_STOLEN_UNTOLD },
+			    .bytes = (uint16_t)(t->span ? sizeof(record) : sizeof(record.slice)),
+			    .flags = tag_flag | EVENT_STOLEN_UNTOLD },
 		.pid = t->pid,
 		.tid = t->tid,
 		.prev_out_ns = t->out_ns + MS,
@@ -27,7 +34,7 @@ static void slice_after_loss(struct builder *b, struct builder_thread *t, uint64
 		.syscall = FUTEX,
 	};
 
-	assert_int_equal(correlator_record(b->correlator, &s.header), 0);
+	assert_int_equal(correlator_record(b->correlator, &record.slice.header), 0);
 }
 
 /* Two spans, 1000 to 1010 and 1100 to 1110 ms, on one thread; a worker sleeps since 920 ms. Two
@@ -96,12 +103,36 @@ static void whoever_has_come_since_owns_up_himself(void **state)
 	correlator_free(b.correlator);
 }
 
+/* It had the span when it was seen for the first time, after all of its own that was lost. */
+static void before_a_threads_first_record_it_may_have_run(void **state)
+{
+	struct builder_thread late = {
+		.pid = BUILDER_PID, .tid = 13, .span = 1, .out_ns = 1018 * MS
+	};
+	struct builder_thread early = { .pid = BUILDER_PID, .tid = 11 };
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	builder_clock(&b, 500 * MS);
+	builder_warm_up(&b, &early);
+	builder_slice(&b, &early, 1000 * MS, 1000 * MS, 1001 * MS, 1, 0, FUTEX);
+	builder_slice(&b, &early, 1011 * MS, 1011 * MS, 1012 * MS, 0, 0, FUTEX);
+	slice_after_loss(&b, &late, 1020 * MS, 2);
+	builder_span(&b, 1, 0, 1000 * MS, 1010 * MS);
+	builder_clock(&b, 3000 * MS);
+	correlator_settle_all(b.correlator);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_PARTIAL);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(while_a_thread_sleeps_on_it_may_have_run),
 		cmocka_unit_test(once_another_has_owned_up_it_has_not),
 		cmocka_unit_test(whoever_has_come_since_owns_up_himself),
+		cmocka_unit_test(before_a_threads_first_record_it_may_have_run),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
