@@ -6,13 +6,15 @@
 #include "collector/base/macros.h"
 #include "correlate/model.h"
 
-/* Timelines may take this share of the memory limit. */
-#define TIMELINE_SHARE(limit) ((limit) / 10 * 6)
-#define SILENT_HOLD_NS        (20 * NS_PER_SEC) /* of a process without records */
-#define GONE_HOLD_NS          (120 * NS_PER_SEC)
-#define LAST_SLICES_NS        NS_PER_SEC /* after the exit */
-#define REACH_STEPS           16
-#define MOST_STOLEN_NS        NS_PER_MS /* before a slice on another CPU that was not reported */
+/* Timelines may take this share of the memory limit, and up to the larger one what traces and folds
+ * leave, which never have more than the rest of the smaller. */
+#define TIMELINE_SHARE(limit)      ((limit) / 10 * 6)
+#define TIMELINE_MOST_SHARE(limit) ((limit) / 20 * 17)
+#define SILENT_HOLD_NS             (20 * NS_PER_SEC) /* of a process without records */
+#define GONE_HOLD_NS               (120 * NS_PER_SEC)
+#define LAST_SLICES_NS             NS_PER_SEC /* after the exit */
+#define REACH_STEPS                16
+#define MOST_STOLEN_NS             NS_PER_MS /* before a slice on another CPU that was not reported */
 
 struct process *world_find_process(const struct model *model, uint32_t pid)
 {
@@ -478,10 +480,19 @@ static void fold_until(struct model *model, uint64_t horizon_ns)
 	}
 }
 
+static size_t timeline_share(const struct model *model)
+{
+	size_t limit = model->options.limit_bytes;
+	size_t others = model->stats.trace_bytes + model->stats.fold_bytes;
+	size_t left = limit - MIN(others, limit);
+
+	return MAX(TIMELINE_SHARE(limit), MIN(TIMELINE_MOST_SHARE(limit), left));
+}
+
 /* Shortens the reach while the timelines exceed their share, and lets it grow back. */
 static void fold_old_slices(struct model *model)
 {
-	size_t share = TIMELINE_SHARE(model->options.limit_bytes);
+	size_t share = timeline_share(model);
 	uint64_t reach = model->options.reach_ns, step = MAX(reach / REACH_STEPS, 1);
 
 	fold_until(model, model->now_ns - MIN(model->now_ns, reach));
