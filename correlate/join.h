@@ -209,6 +209,9 @@ uint64_t lane_ran_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns);
 bool join_takes_turns(const struct join *join, const struct process *process);
 /* interleave.c: or one put a span of this trace aside for another one of it, and came back. */
 bool join_has_turns(struct join *join);
+/* lend.c: threads that carry another's span, beside it. */
+void lend_learn(struct join *join);
+bool lend_may_be(const struct join *join, const struct node *node);
 /* One tag of another trace at both ends, and nobody in the process puts spans aside. (Of the same
  * trace it might be a task that was put aside.) */
 bool join_is_pinned(const struct join *join, const struct process *process,

@@ -55,6 +55,7 @@ struct process {
 	uint32_t sightings;        /* spans seen on threads, from a minute after the last turn on */
 	uint64_t turned_ns;        /* that turn; 0: none */
 	struct turns_period blind; /* of blind.c; to 0: never */
+	struct turns_period lent;  /* of lend.c; to 0: never */
 	uint64_t lesson;           /* the last one of relearn.c; it concerns traces ... */
 	uint64_t lesson_from_ns;   /* ... that were seen here since then */
 	struct thread *threads;
@@ -323,6 +324,8 @@ static inline bool turns_may_show(const struct turns *turns, const struct observ
 {
 	return known->last_ns < MAX(turns->other_ns, turns->idle_ns);
 }
+/* true: nothing was known within a minute of it. */
+bool turns_extend(struct turns_period *period, uint64_t time_ns);
 bool turns_taken(const struct turns_period *period, uint64_t from_ns, uint64_t to_ns);
 
 /* Another span was seen on a thread of it; or one came back to a span. */

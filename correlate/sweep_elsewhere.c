@@ -247,19 +247,49 @@ static uint64_t may_have_run_ns(const struct sweep *sweep, const struct lane *la
 	return ran;
 }
 
-/* While a thread of the process ran with tags that do not pin it, it may have worked for the span.
- */
+/* Nothing of the span at either end, and nothing that pins it. */
+static bool may_hide(const struct sweep *sweep, const struct slice *slice)
+{
+	return !is_pinned(sweep, slice) && !is_ours(sweep, slice->tag_in) &&
+	       !is_ours(sweep, slice->tag_out);
+}
+
+/* How long a thread that carries others' spans may have carried this one, too, unseen. */
+static uint64_t may_have_lent_ns(const struct sweep *sweep, const struct lane *lane)
+{
+	uint64_t from = sweep->start_ns, to = sweep->node->b_ns, ran = 0;
+
+	if (!join_sighting(sweep->join, sweep->index, lane->thread))
+		return may_have_run_ns(sweep, lane);
+	for (uint32_t i = lane_first_after(lane, from); i < lane->count; i++) {
+		const struct slice *s = &lane->slices[i];
+		uint64_t start = MAX(s->in_ns, from), end = MIN(s->out_ns, to);
+
+		if (s->in_ns >= to)
+			break;
+		if (start < end && may_hide(sweep, s))
+			ran += end - start;
+	}
+	return ran;
+}
+
+/* While a thread of the process ran with tags that do not pin it, it may have worked for the span:
+ * where nobody is known to have, or, in a process whose threads carry others' spans, beside who
+ * has. */
 void sweep_elsewhere_doubt(struct sweep *sweep)
 {
-	uint64_t ran = 0;
+	bool is_lent = lend_may_be(sweep->join, sweep->node);
+	uint64_t ran = 0, lent = 0;
 
-	if (!sweep->ledger->all.elsewhere_ns)
+	if (!sweep->ledger->all.elsewhere_ns && !is_lent)
 		return;
 	for (struct thread *t = sweep->node->process->threads; t; t = t->next) {
 		const struct lane *lane = t->seen ? join_lane(sweep->join, t) : NULL;
 
-		if (lane)
+		if (lane && sweep->ledger->all.elsewhere_ns)
 			ran += may_have_run_ns(sweep, lane);
+		if (lane && is_lent)
+			lent += may_have_lent_ns(sweep, lane);
 	}
-	sweep->ledger->uncertain_ns += MIN(ran, sweep->ledger->all.elsewhere_ns);
+	sweep->ledger->uncertain_ns += MAX(MIN(ran, sweep->ledger->all.elsewhere_ns), lent);
 }

@@ -19,7 +19,7 @@ bool turns_taken(const struct turns_period *period, uint64_t from_ns, uint64_t t
 	       from_ns < period->to_ns + TURNS_HOLD_NS;
 }
 
-static bool extend(struct turns_period *period, uint64_t time_ns)
+bool turns_extend(struct turns_period *period, uint64_t time_ns)
 {
 	bool is_new = !turns_taken(period, time_ns, time_ns);
 
@@ -52,11 +52,11 @@ void turns_recount(struct model *model, struct process *process)
 
 static void note(struct model *model, struct thread *thread, uint64_t time_ns)
 {
-	bool is_new = extend(&thread->turns.period, time_ns);
+	bool is_new = turns_extend(&thread->turns.period, time_ns);
 
 	thread->process->sightings = 0;
 	thread->process->turned_ns = MAX(thread->process->turned_ns, time_ns);
-	is_new |= extend(&thread->process->turns, time_ns);
+	is_new |= turns_extend(&thread->process->turns, time_ns);
 	if (is_new)
 		relearn_process(model, thread->process, time_ns - MIN(time_ns, TURNS_HOLD_NS));
 }

@@ -364,6 +364,35 @@ static void late_attach(void)
 	truth_close_detached(span);
 }
 
+/* A second thread carries it, too, and makes no span of its own. */
+static void *carry_too(void *arg)
+{
+	struct truth_span *span = arg;
+	struct spanwise_token token;
+	uint64_t before = truth_cpu_ns(), within, left;
+
+	spanwise_attach(span->trace_id, span->span_id, 1, &token);
+	within = truth_cpu_ns();
+	spin_between(100 * US, 2 * MS);
+	left = truth_cpu_ns();
+	spanwise_detach(&token);
+	span->cpu_ns += left - within;
+	span->cpu_slack_ns += within - before + truth_cpu_ns() - left;
+	return NULL;
+}
+
+static void lent(void)
+{
+	struct truth_span *span = truth_open("request");
+	pthread_t thread;
+
+	scenario_check(pthread_create(&thread, NULL, carry_too, span) == 0, "thread");
+	spin_between(100 * US, 2 * MS);
+	pthread_join(thread, NULL);
+	spin_between(5 * US, 50 * US);
+	truth_close(span);
+}
+
 const struct scenario scenario_rough[] = {
 	{ .name = "pool", .turn = pooled },
 	{ .name = "across-threads", .turn = across },
@@ -375,5 +404,6 @@ const struct scenario scenario_rough[] = {
 	{ .name = "gathered", .turn = coroutines_together },
 	{ .name = "root-within", .turn = root_within },
 	{ .name = "late-attach", .turn = late_attach },
+	{ .name = "lent", .turn = lent },
 	{ .name = NULL },
 };

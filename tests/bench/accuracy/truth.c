@@ -245,6 +245,11 @@ uint64_t truth_now_ns(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
+uint64_t truth_cpu_ns(void)
+{
+	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 void truth_wait_begin(void)
 {
 	wait_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);

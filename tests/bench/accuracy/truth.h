@@ -65,8 +65,9 @@ void truth_print(void);
 /* Burns CPU for so long by the thread's CPU clock. */
 void truth_spin_ns(uint64_t ns);
 
-/* CLOCK_MONOTONIC. */
+/* CLOCK_MONOTONIC; the thread's CPU clock. */
 uint64_t truth_now_ns(void);
+uint64_t truth_cpu_ns(void);
 
 /* Numbers from a fixed seed for each thread: uniform, and uniform in the logarithm. */
 uint64_t truth_between(uint64_t least, uint64_t most);

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads that carry another thread's span, beside it. */
+#include "tests/unit/correlate/world_builder.h"
+
+#define FUTEX 202
+
+static void begin(struct builder *b, struct builder_thread *own, struct builder_thread *other)
+{
+	*own = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 };
+	*other = (struct builder_thread){ .pid = BUILDER_PID, .tid = 12 };
+	builder_init(b);
+	builder_clock(b, 500 * MS);
+	builder_warm_up(b, own);
+	builder_warm_up(b, other);
+}
+
+/* The root of trace `span`, 10 ms on its own thread, of whose first and last it runs. Another
+ * thread runs for 2 ms meanwhile, and shows `shown` when it leaves the CPU, 1 ms after it came. */
+static void request(struct builder *b, struct builder_thread *own, struct builder_thread *other,
+		    uint64_t span, uint64_t shown)
+{
+	uint64_t at = (900 + 100 * span) * MS;
+
+	b->trace = span;
+	builder_slice(b, own, at, at, at + MS, span, 0, FUTEX);
+	builder_slice(b, other, at + 2 * MS, at + 2 * MS, at + 3 * MS, shown, 0, FUTEX);
+	builder_slice(b, other, at + 4 * MS, at + 4 * MS, at + 5 * MS, 0, 0, FUTEX);
+	builder_slice(b, own, at + 9 * MS, at + 9 * MS, at + 11 * MS, 0, 0, FUTEX);
+	builder_span(b, span, 0, at, at + 10 * MS);
+}
+
+static void settle(struct builder *b)
+{
+	builder_clock(b, 3000 * MS);
+	correlator_advance(b->correlator, 3000 * MS);
+	correlator_settle_all(b->correlator);
+}
+
+/* What is learned later is learned for what was before, too. */
+static void who_was_seen_to_lend_may_do_so_unseen(void **state)
+{
+	struct builder_thread own, other;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &own, &other);
+	request(&b, &own, &other, 1, 0);
+	request(&b, &own, &other, 2, 2);
+	request(&b, &own, &other, 3, 0);
+	settle(&b);
+	assert_int_equal(builder_ledger(&b, 1)->cpu_ns, 2 * MS);
+	assert_in_range(builder_ledger(&b, 1)->uncertain_ns, 2 * MS, 2 * MS + 10 * US);
+	assert_in_range(builder_ledger(&b, 3)->uncertain_ns, 2 * MS, 2 * MS + 10 * US);
+	correlator_free(b.correlator);
+}
+
+static void who_was_not_is_not_suspected(void **state)
+{
+	struct builder_thread own, other;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &own, &other);
+	request(&b, &own, &other, 1, 0);
+	settle(&b);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_EXACT);
+	assert_int_equal(builder_ledger(&b, 1)->cpu_ns, 2 * MS);
+	correlator_free(b.correlator);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_was_seen_to_lend_may_do_so_unseen),
+		cmocka_unit_test(who_was_not_is_not_suspected),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
