@@ -150,6 +150,7 @@ static void tear_down(struct daemon *daemon)
 {
 	int rc;
 
+	memory_guard_stop(daemon->memory_guard); /* it speaks to all of them */
 	if (daemon->has_handles) {
 		network_stop(daemon->network);
 		http_server_stop(daemon->http);
@@ -165,7 +166,6 @@ static void tear_down(struct daemon *daemon)
 		network_join(daemon->network);
 	}
 	self_watch_free(daemon->self_watch);
-	memory_guard_stop(daemon->memory_guard);
 	alerter_stop(daemon->alerter);
 	probe_watch_free(daemon->watch);
 	engine_stop(daemon->engine);

@@ -275,6 +275,7 @@ static int start_guard(struct daemon *daemon)
 		.store = daemon->store,
 		.engine = daemon->engine,
 		.network = daemon->network,
+		.http = daemon->http,
 		.watch = daemon->watch,
 	};
 

@@ -40,6 +40,7 @@ struct http_server {
 	bool stopping;
 	unsigned holders; /* the listening handle and each connection */
 	unsigned conn_count;
+	size_t unsent_bytes; /* of answers */
 	struct query_lanes lanes;
 	struct http_conn *conns;
 };
@@ -66,6 +67,7 @@ struct http_conn {
 	struct http1 http;
 	struct buf pending; /* bytes after the request at work */
 	struct buf out;
+	size_t unsent_bytes;
 };
 
 static void server_free(struct http_server *server)
@@ -106,10 +108,17 @@ static void on_closed(void *arg)
 	conn_release(arg);
 }
 
+static void set_unsent(struct http_conn *conn, size_t bytes)
+{
+	conn->server->unsent_bytes += bytes - conn->unsent_bytes;
+	conn->unsent_bytes = bytes;
+}
+
 static void conn_stop(struct http_conn *conn)
 {
 	if (conn->stopping)
 		return;
+	set_unsent(conn, 0);
 	conn->stopping = true;
 	*conn->back = conn->next;
 	if (conn->next)
@@ -147,6 +156,7 @@ static void on_drained(void *arg)
 
 	if (conn->stopping || conn->state != CONN_WRITING)
 		return;
+	set_unsent(conn, 0);
 	if (!conn->keep_alive || conn->server->stopping)
 		return linger(conn);
 	http1_next(&conn->http);
@@ -160,6 +170,7 @@ static void start_writing(struct http_conn *conn)
 	if (buf_error(&conn->out))
 		return conn_stop(conn);
 	conn->state = CONN_WRITING;
+	set_unsent(conn, conn->out.len);
 	set_timeout(conn, HTTP_WRITE_MS);
 	if (transport_write(&conn->transport, &conn->out) < 0)
 		conn_stop(conn);
@@ -320,6 +331,12 @@ static void start_work(struct http_conn *conn)
 		metrics_add(daemon_metrics(conn->server->daemon), METRIC_API_ERRORS, 1);
 		return answer_now(conn, 429, "Retry-After: 1\r\n", "too_many_queries",
 				  "too many queries are waiting already: come again in a second");
+	}
+	if (conn->server->unsent_bytes > HTTP_MAX_UNSENT_BYTES) {
+		metrics_add(daemon_metrics(conn->server->daemon), METRIC_API_ERRORS, 1);
+		return answer_now(conn, 429, "Retry-After: 1\r\n", "answers_unread",
+				  "too much of other answers has not been read yet: come again in a"
+				  " second");
 	}
 	conn->state = CONN_WORKING;
 	conn->job.is_long = query_is_long(conn->http.request.path);
@@ -502,6 +519,11 @@ int http_server_start(const struct http_server_options *options, struct http_ser
 	}
 	*out_server = server;
 	return 0;
+}
+
+void http_server_limit_long(struct http_server *server, unsigned most)
+{
+	query_lanes_limit(&server->lanes, most);
 }
 
 void http_server_stop(struct http_server *server)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -11,20 +12,21 @@
 #include "collector/base/macros.h"
 #include "collector/clock.h"
 #include "collector/engine.h"
+#include "collector/http_conn.h"
 #include "collector/nap.h"
 #include "collector/net/network.h"
 #include "collector/probe_watch.h"
 #include "storage/store.h"
 
-#define LOOK_EVERY_NS (50 * NS_PER_MS)
-#define TIDY_EVERY_NS (250 * NS_PER_MS)
-#define KEEPER_BYTES  ((size_t)4 << 20) /* the probe's keeper: libraries, and nothing that grows */
+#define LOOK_EVERY_NS  (25 * NS_PER_MS)
+#define WEIGH_EVERY_NS (250 * NS_PER_MS)
+#define KEEPER_BYTES   ((size_t)4 << 20) /* the probe's keeper: libraries, and nothing that grows */
 
 struct memory_guard {
 	struct memory_guard_options options;
 	pthread_t thread;
 	struct nap nap;
-	uint64_t next_tidy_ns; /* the thread's, as the next */
+	uint64_t next_weigh_ns; /* the thread's, as the next */
 	struct memory_shares shares;
 
 	pthread_mutex_t lock; /* of the next */
@@ -54,6 +56,13 @@ void memory_shares_weigh(const struct memory_plan *plan, const struct memory_loo
 		MIN(plan->in_flight_bytes,
 		    weigh(shares->in_flight_bytes, plan->in_flight_bytes, look->in_flight_bytes,
 			  look->resident_bytes, MEMORY_GUARD_HIGH(plan->limit_bytes)));
+}
+
+unsigned memory_guard_queries(const struct memory_plan *plan, size_t resident_bytes)
+{
+	size_t left = plan->limit_bytes - MIN(plan->limit_bytes, resident_bytes);
+
+	return (unsigned)MAX(1, left / MEMORY_GUARD_QUERY(plan->limit_bytes));
 }
 
 /* Sanitizers take several times what we do; it is not ours. */
@@ -101,34 +110,49 @@ static void look(const struct memory_guard *guard, struct memory_look *out_look)
 	};
 }
 
-static void tidy(struct memory_guard *guard)
+static bool is_much(const struct memory_guard *guard, const struct memory_look *now)
 {
+	return now->resident_bytes > MEMORY_GUARD_TARGET(guard->options.plan->limit_bytes);
+}
+
+/* Pages of files come back within milliseconds where much is read. */
+static void forget_pages(struct memory_guard *guard, struct memory_look *now)
+{
+	if (!is_much(guard, now))
+		return;
 	store_forget_pages(guard->options.store);
-#ifdef __GLIBC__
-	malloc_trim(0);
-#endif
+	look(guard, now);
 	pthread_mutex_lock(&guard->lock);
 	guard->now.tidied++;
 	pthread_mutex_unlock(&guard->lock);
 }
 
+static void weigh_shares(struct memory_guard *guard, struct memory_look *now)
+{
+#ifdef __GLIBC__
+	if (is_much(guard, now)) {
+		malloc_trim(0);
+		look(guard, now);
+	}
+#endif
+	memory_shares_weigh(guard->options.plan, now, &guard->shares);
+	engine_limit(guard->options.engine, guard->shares.correlator_bytes);
+	network_limit_in_flight(guard->options.network, guard->shares.in_flight_bytes);
+}
+
 static void hold(struct memory_guard *guard)
 {
-	const struct memory_plan *plan = guard->options.plan;
 	uint64_t now_ns = clock_mono_ns();
 	struct memory_look now;
 
 	look(guard, &now);
-	if (now_ns >= guard->next_tidy_ns) {
-		guard->next_tidy_ns = now_ns + TIDY_EVERY_NS;
-		if (now.resident_bytes > MEMORY_GUARD_TARGET(plan->limit_bytes)) {
-			tidy(guard);
-			look(guard, &now);
-		}
-		memory_shares_weigh(plan, &now, &guard->shares);
-		engine_limit(guard->options.engine, guard->shares.correlator_bytes);
-		network_limit_in_flight(guard->options.network, guard->shares.in_flight_bytes);
+	forget_pages(guard, &now);
+	if (now_ns >= guard->next_weigh_ns) {
+		guard->next_weigh_ns = now_ns + WEIGH_EVERY_NS;
+		weigh_shares(guard, &now);
 	}
+	http_server_limit_long(guard->options.http,
+			       memory_guard_queries(guard->options.plan, now.resident_bytes));
 	pthread_mutex_lock(&guard->lock);
 	guard->now.resident_bytes = now.resident_bytes;
 	guard->now.shares = guard->shares;

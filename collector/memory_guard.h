@@ -6,7 +6,8 @@
  * were looked at stay. So a thread looks at the sum: beyond MEMORY_GUARD_TARGET of the limit pages
  * and holes are given back, then the correlator's share gives way (its oldest timelines are folded,
  * its oldest traces settled), and beyond MEMORY_GUARD_HIGH what may be in flight (peers are held
- * back, then refused). What gave way grows again when there is room. */
+ * back, then refused). Queries that read for long run one by one where little is left. What gave
+ * way grows again when there is room. */
 #pragma once
 
 #include <stddef.h>
@@ -15,14 +16,17 @@
 #include "collector/memory_plan.h"
 
 struct engine;
+struct http_server;
 struct network;
 struct probe_watch;
 struct store;
 
 #define MEMORY_GUARD_TARGET(limit) ((limit) / 16 * 13)
 #define MEMORY_GUARD_HIGH(limit)   ((limit) / 16 * 14)
-#define MEMORY_GUARD_LEAST         4  /* a share does not shrink below this part of it */
-#define MEMORY_GUARD_STEPS         16 /* in so many it grows back */
+#define MEMORY_GUARD_LEAST         4 /* a share does not shrink below this part of it */
+/* What one query that reads for long may take at once, of the limit. */
+#define MEMORY_GUARD_QUERY(limit) ((limit) / 4)
+#define MEMORY_GUARD_STEPS        16 /* in so many it grows back */
 
 /* What may be taken now, of the plan's shares. */
 struct memory_shares {
@@ -38,11 +42,15 @@ struct memory_look {
 void memory_shares_weigh(const struct memory_plan *plan, const struct memory_look *look,
 			 struct memory_shares *shares);
 
+/* Pure: how many queries that read for long may run at once. */
+unsigned memory_guard_queries(const struct memory_plan *plan, size_t resident_bytes);
+
 struct memory_guard_options {
 	const struct memory_plan *plan; /* borrowed, as all pointers; they outlive the guard */
 	struct store *store;
 	struct engine *engine;
 	struct network *network;
+	struct http_server *http;
 	struct probe_watch *watch;
 };
 

@@ -17,7 +17,7 @@ static struct query_job *take(struct query_lanes *lanes)
 {
 	if (lanes->quick.first)
 		return job_of(queue_pop(&lanes->quick));
-	if (lanes->lengthy_running >= MAX(lanes->thread_count, 2) - 1)
+	if (lanes->lengthy_running >= MIN(MAX(lanes->thread_count, 2) - 1, lanes->most_lengthy))
 		return NULL;
 	return job_of(queue_pop(&lanes->lengthy));
 }
@@ -76,7 +76,7 @@ int query_lanes_open(struct query_lanes *lanes, uv_loop_t *loop)
 {
 	int rc;
 
-	*lanes = (struct query_lanes){ .count = 0 };
+	*lanes = (struct query_lanes){ .most_lengthy = QUERY_THREADS };
 	rc = wake_init(&lanes->wake, loop, on_wake);
 	if (rc < 0)
 		return rc;
@@ -117,6 +117,15 @@ static int begin(struct query_lanes *lanes)
 		lanes->thread_count++;
 	pthread_mutex_unlock(&lanes->lock);
 	return lanes->thread_count ? 0 : -EAGAIN;
+}
+
+void query_lanes_limit(struct query_lanes *lanes, unsigned most_lengthy)
+{
+	pthread_mutex_lock(&lanes->lock);
+	if (most_lengthy > lanes->most_lengthy)
+		pthread_cond_broadcast(&lanes->has_work);
+	lanes->most_lengthy = MAX(most_lengthy, 1);
+	pthread_mutex_unlock(&lanes->lock);
 }
 
 int query_lanes_start(struct query_lanes *lanes, struct query_job *job)

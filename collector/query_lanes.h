@@ -27,7 +27,7 @@ struct query_lanes {
 	pthread_cond_t has_work;
 	struct queue quick, lengthy; /* that wait */
 	struct queue done;           /* that wait for the loop */
-	unsigned lengthy_running;
+	unsigned lengthy_running, most_lengthy;
 	bool is_closing;
 };
 
@@ -43,6 +43,10 @@ struct query_job {
 int query_lanes_open(struct query_lanes *lanes, uv_loop_t *loop);
 /* Nothing is at work. `lanes` stay where they are until `on_closed`. */
 void query_lanes_close(struct query_lanes *lanes, void (*on_closed)(struct query_lanes *lanes));
+
+/* So many of the lengthy lane may run at once from now on, one at least: any thread. What runs
+ * already goes on. */
+void query_lanes_limit(struct query_lanes *lanes, unsigned most_lengthy);
 
 /* `job` stays where it is until `done`. -EAGAIN: the system has no thread to give. */
 int query_lanes_start(struct query_lanes *lanes, struct query_job *job);

@@ -132,6 +132,17 @@ static void store(struct txn *txn, MDB_dbi dbi, uint32_t id, const struct operat
 	buf_fini(&value);
 }
 
+static bool has_no_number(const struct operations *operations,
+			  const struct operations_hash *service,
+			  const struct operations_record *record)
+{
+	const uint32_t *count = map_get(&operations->services, service);
+
+	return count_of(operations) >= OPERATIONS_MAX ||
+	       record->service.len + record->operation.len > OPERATIONS_NAME_BYTES ||
+	       (count && *count >= OPERATIONS_NUMBERED && record->kind != OPERATIONS_OTHER_KIND);
+}
+
 int operations_id(const struct operations_book *book, const struct operations_hash *service_hash,
 		  const struct operations_record *record, uint32_t *out_id)
 {
@@ -144,8 +155,7 @@ int operations_id(const struct operations_book *book, const struct operations_ha
 		*out_id = *known;
 		return 0;
 	}
-	if (count_of(operations) >= OPERATIONS_MAX ||
-	    record->service.len + record->operation.len > OPERATIONS_NAME_BYTES) {
+	if (has_no_number(operations, service_hash, record)) {
 		*out_id = 0;
 		return 0;
 	}

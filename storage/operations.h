@@ -16,8 +16,9 @@
 #include "storage/txn.h"
 
 #define OPERATIONS_MAX        65535
-#define OPERATIONS_NAME_BYTES 1024 /* longer ones (service and operation together) get number 0 */
-#define OPERATIONS_OF_SERVICE 2000 /* have rollups of their own; the rest are "(other)" */
+#define OPERATIONS_NAME_BYTES 1024  /* longer ones (service and operation together) get number 0 */
+#define OPERATIONS_NUMBERED   16384 /* of one service: others need numbers, too */
+#define OPERATIONS_OF_SERVICE 2000  /* have rollups of their own; the rest are "(other)" */
 #define OPERATIONS_OTHER      "(other)"
 #define OPERATIONS_OTHER_KIND 255
 

@@ -10,10 +10,12 @@
 #include "storage/summary.h"
 #include "storage/view.h"
 
-#define MINUTE_NS   (60 * NS_PER_SEC)
-#define ATTEMPTS    64     /* spills are rare */
-#define MAX_CELLS   65536u /* in one answer; beyond it -E2BIG: ask for less */
-#define CHECK_EVERY 256u   /* cells between two looks at the clock */
+#define MINUTE_NS (60 * NS_PER_SEC)
+#define ATTEMPTS  64 /* spills are rare */
+/* In one answer; beyond it operations are summed up as "(other)" of no service, and with slots of
+ * time it is -E2BIG: ask for less. */
+#define MAX_CELLS   65536u
+#define CHECK_EVERY 256u /* cells between two looks at the clock */
 
 #define MAX_CANDIDATES 32 /* for each operation, besides its cell's own examples */
 
@@ -88,11 +90,16 @@ static int learn_name(struct gather *gather, uint32_t id, const struct operation
 	return 0;
 }
 
+static struct operations_record other_record(void)
+{
+	return (struct operations_record){ .operation = STR(OPERATIONS_OTHER),
+					   .kind = OPERATIONS_OTHER_KIND };
+}
+
 /* Those without a number have no names either. */
 static int load_names(struct gather *gather, const struct part *part, const struct txn *txn)
 {
-	struct operations_record record = { .operation = STR(OPERATIONS_OTHER),
-					    .kind = OPERATIONS_OTHER_KIND };
+	struct operations_record record = other_record();
 	struct str key, value;
 	struct cursor cursor;
 	int rc = cursor_open(txn, part->operations, &cursor);
@@ -150,6 +157,16 @@ static int make_sum(struct gather *gather, const struct part_name *name, uint64_
 	return sum->service.data && sum->operation.data ? 0 : -ENOMEM;
 }
 
+/* For it there is always a place. */
+static int find_other(struct gather *gather, struct sum **out_sum)
+{
+	struct part_name other = { .record = other_record() };
+
+	other.hash = operations_hash(&gather->hashes, &other.record);
+	gather->sums.max_count = MAX_CELLS + 1;
+	return make_sum(gather, &other, 0, out_sum);
+}
+
 static int find_sum(struct gather *gather, const struct rollup_entry *entry, struct sum **out_sum)
 {
 	struct part_name *name = &gather->names[entry->key.operation];
@@ -160,6 +177,8 @@ static int find_sum(struct gather *gather, const struct rollup_entry *entry, str
 		return make_sum(gather, name, entry->key.minute * MINUTE_NS / by_ns, out_sum);
 	if (!name->sum)
 		rc = make_sum(gather, name, 0, &name->sum);
+	if (rc == -E2BIG)
+		rc = find_other(gather, &name->sum);
 	*out_sum = name->sum;
 	return rc;
 }

@@ -84,9 +84,10 @@ struct piece {
 struct operation_list {
 	struct store_rollup_query asked;
 	int sort; /* enum operation_sort */
+	size_t limit;
 	struct buf text;
-	struct buf pieces;
-	uint64_t spans;
+	struct buf pieces; /* fewer than twice the limit */
+	uint64_t spans, count;
 };
 
 enum operation_sort { SORT_WALL, SORT_COUNT, SORT_ERRORS, SORT_RATIO, SORT_BLOCKED, SORTS };
@@ -129,20 +130,6 @@ static uint64_t rank_of(const struct rollup_cell *cell, int sort)
 	}
 }
 
-static int on_rollup(const struct store_rollup *rollup, void *arg)
-{
-	struct operation_list *list = arg;
-	struct piece piece = { rank_of(rollup->cell, list->sort), list->text.len, 0 };
-	struct json json;
-
-	json_init(&json, &list->text);
-	operation_view_render(&json, rollup);
-	piece.len = list->text.len - piece.offset;
-	buf_append(&list->pieces, &piece, sizeof(piece));
-	list->spans += rollup_cell_sum(rollup->cell, ROLLUP_COUNT);
-	return buf_error(&list->text) ? buf_error(&list->text) : buf_error(&list->pieces);
-}
-
 /* Equals in the order of their text: service, then name. */
 static int compare_pieces(const void *a, const void *b, void *arg)
 {
@@ -155,23 +142,69 @@ static int compare_pieces(const void *a, const void *b, void *arg)
 	return memcmp(text + left->offset, text + right->offset, MIN(left->len, right->len));
 }
 
-static void put_operations(struct query *query, struct operation_list *list, size_t limit)
+static size_t piece_count(const struct operation_list *list)
+{
+	return list->pieces.len / sizeof(struct piece);
+}
+
+static void sort_pieces(struct operation_list *list)
+{
+	if (list->pieces.len)
+		qsort_r(list->pieces.data, piece_count(list), sizeof(struct piece), compare_pieces,
+			list);
+}
+
+/* Only the first ones stay: there may be many thousands. */
+static void prune(struct operation_list *list)
 {
 	struct piece *pieces = (void *)list->pieces.data;
-	size_t count = list->pieces.len / sizeof(*pieces);
+	struct buf kept;
+
+	buf_init(&kept, ANSWER_MAX_BYTES);
+	sort_pieces(list);
+	for (size_t i = 0; i < list->limit; i++) {
+		buf_append(&kept, list->text.data + pieces[i].offset, pieces[i].len);
+		pieces[i].offset = kept.len - pieces[i].len;
+	}
+	list->pieces.len = list->limit * sizeof(*pieces);
+	buf_fini(&list->text);
+	list->text = kept;
+}
+
+static int on_rollup(const struct store_rollup *rollup, void *arg)
+{
+	struct operation_list *list = arg;
+	struct piece piece = { rank_of(rollup->cell, list->sort), list->text.len, 0 };
 	struct json json;
 
-	if (count)
-		qsort_r(pieces, count, sizeof(*pieces), compare_pieces, list);
+	json_init(&json, &list->text);
+	operation_view_render(&json, rollup);
+	piece.len = list->text.len - piece.offset;
+	buf_append(&list->pieces, &piece, sizeof(piece));
+	list->spans += rollup_cell_sum(rollup->cell, ROLLUP_COUNT);
+	list->count++;
+	if (!buf_error(&list->text) && !buf_error(&list->pieces) &&
+	    piece_count(list) >= 2 * list->limit)
+		prune(list);
+	return buf_error(&list->text) ? buf_error(&list->text) : buf_error(&list->pieces);
+}
+
+static void put_operations(struct query *query, struct operation_list *list)
+{
+	const struct piece *pieces = (void *)list->pieces.data;
+	size_t shown = MIN(piece_count(list), list->limit);
+	struct json json;
+
+	sort_pieces(list);
 	json_init(&json, &query->answer->body);
 	json_object(&json, NULL);
 	json_array(&json, "operations");
-	for (size_t i = 0; i < MIN(count, limit); i++)
+	for (size_t i = 0; i < shown; i++)
 		json_raw(&json, NULL,
 			 (struct str){ list->text.data + pieces[i].offset, pieces[i].len });
 	json_end(&json);
 	json_uint(&json, "spans", list->spans);
-	json_uint(&json, "left_out", count - MIN(count, limit));
+	json_uint(&json, "left_out", list->count - shown);
 	json_end(&json);
 }
 
@@ -180,12 +213,11 @@ void operations_query(struct query *query)
 	struct operation_list list = { .sort = SORT_WALL };
 	struct params *params = query->params;
 	struct conditions conditions;
-	size_t limit;
 	int rc;
 
 	conditions_read_scope(&conditions, params);
 	list.sort = params_choice(params, "sort", sort_name, SORTS, SORT_WALL);
-	limit = params_uint(params, "limit", 1, MAX_OPERATIONS, DEFAULT_OPERATIONS);
+	list.limit = params_uint(params, "limit", 1, MAX_OPERATIONS, DEFAULT_OPERATIONS);
 	if (query_check(query) < 0)
 		return;
 	query->answer->has_etag = true;
@@ -196,7 +228,7 @@ void operations_query(struct query *query)
 	if (rc < 0)
 		answer_storage(query->answer, "the operations", rc);
 	else
-		put_operations(query, &list, limit);
+		put_operations(query, &list);
 	buf_fini(&list.text);
 	buf_fini(&list.pieces);
 }

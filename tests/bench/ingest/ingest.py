@@ -22,6 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import span_template  # noqa: E402
+from flood import flood  # noqa: E402
 from overload import overload  # noqa: E402
 from daemon import RELEASE  # noqa: E402
 from servers import Memory, Spanwise, collectors, idle_cpu_share  # noqa: E402
@@ -112,7 +113,7 @@ def main():
     parser.add_argument("--probe", default="on" if os.geteuid() == 0 else "off", help="off: without the kernel's records")
     parser.add_argument("--serve", default="", help="further options of the daemon, as --network-threads=2")
     parser.add_argument("--collector", default="build", help="none; build: from its Go modules, once; or the path of a binary")
-    parser.add_argument("--only", default="table,paced,full,overload")
+    parser.add_argument("--only", default="table,paced,full,overload,flood")
     parser.add_argument("--publisher", type=int, default=0, metavar="SWITCHES",
                         help="a process publishes a context beside it, and switches so often a second")
     parser.add_argument("--own", action="store_true", help="the spans say that they are that process's, and are correlated")
@@ -134,6 +135,8 @@ def main():
                 bench.measure(spanwise, FULL_SIZE, seconds=FULL_S)
         if "overload" in only:
             overload(bench, spanwise.options)
+        if "flood" in only:
+            flood(bench, spanwise.options)
 
 
 if __name__ == "__main__":

@@ -84,6 +84,15 @@ static void what_gave_way_grows_back(void **state)
 	assert_int_equal(shares.in_flight_bytes, whole.in_flight_bytes);
 }
 
+static void queries_that_read_for_long_need_room(void **state)
+{
+	(void)state;
+	assert_int_equal(memory_guard_queries(&plan, 90 * MIB), 2);
+	assert_int_equal(memory_guard_queries(&plan, 150 * MIB), 1);
+	assert_int_equal(memory_guard_queries(&plan, 1000 * MIB), 1);
+	assert_int_equal(memory_guard_queries(&plan, 0), 4);
+}
+
 static void near_the_target_nothing_flutters(void **state)
 {
 	struct memory_shares shares = { 60 * MIB, 20 * MIB }, same = after(207, 60, 20, shares);
@@ -100,6 +109,7 @@ int main(void)
 		cmocka_unit_test(then_less_may_be_in_flight),
 		cmocka_unit_test(a_part_is_always_left),
 		cmocka_unit_test(what_gave_way_grows_back),
+		cmocka_unit_test(queries_that_read_for_long_need_room),
 		cmocka_unit_test(near_the_target_nothing_flutters),
 	};
 

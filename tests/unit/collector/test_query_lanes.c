@@ -81,6 +81,17 @@ static struct state *start(void)
 	return &state;
 }
 
+static void ask_all(struct state *state, struct job jobs[LONG_ONES + QUICK_ONES])
+{
+	for (size_t i = 0; i < LONG_ONES + QUICK_ONES; i++) {
+		jobs[i] = (struct job){
+			.job = { .is_long = i < LONG_ONES, .run = run, .done = done },
+			.state = state,
+		};
+		assert_int_equal(query_lanes_start(&state->lanes, &jobs[i].job), 0);
+	}
+}
+
 /* All the long ones are asked first, and end only when every quick one has been answered. */
 static void quick_ones_never_wait_for_long_ones(void **cmocka)
 {
@@ -88,17 +99,26 @@ static void quick_ones_never_wait_for_long_ones(void **cmocka)
 	struct state *state = start();
 
 	(void)cmocka;
-	for (size_t i = 0; i < ARRAY_LEN(jobs); i++) {
-		jobs[i] = (struct job){
-			.job = { .is_long = i < LONG_ONES, .run = run, .done = done },
-			.state = state,
-		};
-		assert_int_equal(query_lanes_start(&state->lanes, &jobs[i].job), 0);
-	}
+	ask_all(state, jobs);
 	assert_int_equal(uv_run(&state->loop, UV_RUN_DEFAULT), 0);
 	assert_true(state->is_closed);
 	assert_int_equal(state->long_done, LONG_ONES);
 	assert_true(atomic_load(&state->most_running) < QUERY_THREADS);
+	assert_int_equal(uv_loop_close(&state->loop), 0);
+}
+
+/* As before, with one at a time. */
+static void where_little_is_left_long_ones_run_one_by_one(void **cmocka)
+{
+	static struct job jobs[LONG_ONES + QUICK_ONES];
+	struct state *state = start();
+
+	(void)cmocka;
+	query_lanes_limit(&state->lanes, 0);
+	ask_all(state, jobs);
+	assert_int_equal(uv_run(&state->loop, UV_RUN_DEFAULT), 0);
+	assert_int_equal(state->long_done, LONG_ONES);
+	assert_int_equal(atomic_load(&state->most_running), 1);
 	assert_int_equal(uv_loop_close(&state->loop), 0);
 }
 
@@ -174,6 +194,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(quick_ones_never_wait_for_long_ones),
+		cmocka_unit_test(where_little_is_left_long_ones_run_one_by_one),
 		cmocka_unit_test(lanes_without_a_query_close_and_had_no_thread),
 		cmocka_unit_test(nothing_that_was_sent_is_missed),
 	};
