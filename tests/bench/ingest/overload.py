@@ -18,6 +18,7 @@ from slow_disk import SlowDisk
 
 TIMES, SIZE, SECONDS, CAPACITY_S = 3, 512, 30, 10
 DISK_BYTES_A_S = 24 << 20
+COUNTED_AFTER_S = 1.5  # sessions hand in what they counted each second
 WIDE = {"connections": 16, "streams": 64}
 EXPLAINED = ("refused_batches", "unexplained_batches", "failed_batches", "sent_batches", "due_batches", "acknowledged_spans")
 BUSY, EXHAUSTED = ('spanwise_grpc_replies_total{code="UNAVAILABLE"}', 'spanwise_http_replies_total{code="503"}'), 'code="RESOURCE_EXHAUSTED"'
@@ -83,6 +84,7 @@ def overload(bench, options):
         half = {"rate": TIMES * rate // 2, "seconds": SECONDS, **WIDE}
         with Timeline(server) as memory:
             sums, reports = finish(start(bench, server.grpc, **half), start(bench, server.daemon.http, http=1, **half))
+        time.sleep(COUNTED_AFTER_S)
         refusals = sum(metric(server.daemon, name) for name in BUSY)
         exhausted = metric(server.daemon, EXHAUSTED)
         wanted = before["acknowledged_spans"] + sums["acknowledged_spans"]
