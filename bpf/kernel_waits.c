@@ -64,6 +64,7 @@ static const struct rule {
 	{ "inode_dio_wait*", KERNEL_WAIT_DISK },
 	{ "handle_userfault", KERNEL_WAIT_FAULT },
 	{ "do_swap_page", KERNEL_WAIT_FAULT },
+	{ "kvm_async_pf_task_wait*", KERNEL_WAIT_FAULT },
 	{ "try_to_free_*", KERNEL_WAIT_FAULT },
 	{ "mem_cgroup_handle_over_high", KERNEL_WAIT_FAULT },
 	{ "__mem_cgroup_handle_over_high", KERNEL_WAIT_FAULT },

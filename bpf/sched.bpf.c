@@ -139,3 +139,18 @@ int BPF_PROG(hrtimer_expire_exit)
 	interrupt_end(INTERRUPT_HRTIMER);
 	return 0;
 }
+
+/* Readers of perf's and BPF's buffers are woken there, whoever filled them. */
+HOOK("irq_work_entry")
+int BPF_PROG(irq_work_entry)
+{
+	interrupt_begin(INTERRUPT_WORK);
+	return 0;
+}
+
+HOOK("irq_work_exit")
+int BPF_PROG(irq_work_exit)
+{
+	interrupt_end(INTERRUPT_WORK);
+	return 0;
+}

@@ -56,8 +56,9 @@ static __always_inline void waker_note(struct event_waker *waker, struct task_st
 	waker->kind = waker_kind(this_cpu()->interrupts, LOAD(current, pid));
 	if (waker->kind != WAKER_THREAD && waker->kind != WAKER_NETWORK)
 		return;
-	if (waker->kind == WAKER_NETWORK && !task_is_calling(current))
-		return;
+	if (waker->kind == WAKER_NETWORK &&
+	    (LOAD(current, flags) & TASK_NOT_USER || !task_is_calling(current)))
+		return; /* ksoftirqd and the idle task send nothing themselves */
 	waker->pid = LOAD(current, tgid);
 	waker->tid = LOAD(current, pid);
 	task_copy_comm(current, waker->comm);

@@ -54,6 +54,8 @@ static const struct hook {
 	{ "irq_handler_exit", PROBE_INTERRUPTS, false },
 	{ "hrtimer_expire_entry", PROBE_INTERRUPTS, false },
 	{ "hrtimer_expire_exit", PROBE_INTERRUPTS, false },
+	{ "irq_work_entry", PROBE_INTERRUPTS, false },
+	{ "irq_work_exit", PROBE_INTERRUPTS, false },
 };
 
 /* ---- before loading */

@@ -50,6 +50,7 @@ struct worker_knobs {
 enum worker_interrupt {
 	INTERRUPT_DEVICE = 1 << 16,
 	INTERRUPT_HRTIMER = 1 << 17,
+	INTERRUPT_WORK = 1 << 18, /* what the kernel had put off until interrupts are allowed */
 };
 
 /* One CPU's, alone on its cache line. */

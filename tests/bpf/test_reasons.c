@@ -178,13 +178,13 @@ static void count_wakers(const char *name, size_t *out_ended, size_t *out_blamed
 
 static void innocent_threads_are_not_blamed(void **state)
 {
-	static const char *const names[] = { "timers", "disk", "network" };
-	size_t ended[3], blamed[3], all = 0, wrong = 0;
+	static const char *const names[] = { "timers", "disk", "network", "samples" };
+	size_t ended[4], blamed[4], all = 0, wrong = 0;
 
 	(void)state;
 	harness_open(&harness, 4u << 20, 99);
 	harness_run(&harness, "innocent");
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		count_wakers(names[i], &ended[i], &blamed[i]);
 		printf("  %-8s %4zu waits ended, %zu blamed on a spinning thread\n", names[i],
 		       ended[i], blamed[i]);

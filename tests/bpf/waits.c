@@ -4,9 +4,9 @@
  *   waits SCENARIO: prints "tls OFFSET", waits for a line, and prints for each wait a line
  *   "wait NAME TID SPAN BEFORE AFTER 0 0 REASON TARGET": what it was by an enum ledger_reason, and
  *   who or what it was for where the test wants to know. "reasons" plays each once. "innocent"
- * makes many short waits that timers, the disk and the network end, on a CPU where another thread
- * spins all the time: "tid spinner TID". "burn" takes 200 ms of CPU
- * time on one CPU, "crowd" does so beside a thread that wants the same one. */
+ * makes many short waits that timers, the disk, the network and the kernel's own work end, on a CPU
+ * where another thread spins all the time: "tid spinner TID". "burn" takes 200 ms of CPU time on
+ * one CPU, "crowd" does so beside a thread that wants the same one. */
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -37,6 +37,7 @@
 
 #include <linux/futex.h>
 #include <linux/io_uring.h>
+#include <linux/perf_event.h>
 
 #include "bpf/tag.h"
 #include "correlate/ledger.h"
@@ -526,9 +527,11 @@ static void pin(int cpu)
 }
 
 static atomic_bool is_over;
+static atomic_int spinner_tid;
 
 static void *spin(void *arg)
 {
+	atomic_store(&spinner_tid, (int)syscall(SYS_gettid));
 	pin((int)(intptr_t)arg);
 	publish(9000);
 	printf("tid spinner %ld\n", syscall(SYS_gettid));
@@ -560,6 +563,36 @@ static void wait_network(void)
 		wait_udp();
 }
 
+/* What a spinning thread is sampled for; the reader is woken in an interrupt of its own. */
+static struct perf_event_mmap_page *samples;
+static int sampler = -1;
+
+static void open_samples(void)
+{
+	struct perf_event_attr attributes = { .type = PERF_TYPE_SOFTWARE,
+					      .size = sizeof(attributes),
+					      .config = PERF_COUNT_SW_CPU_CLOCK,
+					      .sample_period = 300000,
+					      .exclude_kernel = 1,
+					      .wakeup_events = 1 };
+
+	sampler = (int)syscall(SYS_perf_event_open, &attributes, atomic_load(&spinner_tid), -1, -1,
+			       0);
+	must(sampler >= 0);
+	samples = mmap(NULL, 2 * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, sampler, 0);
+	must(samples != MAP_FAILED);
+}
+
+static void wait_samples(void)
+{
+	struct pollfd one = { .fd = sampler, .events = POLLIN };
+
+	for (int i = 0; i < 100; i++) {
+		samples->data_tail = samples->data_head;
+		poll(&one, 1, WAIT_MS);
+	}
+}
+
 static void send_often(void)
 {
 	struct timespec moment = { .tv_nsec = 300000 };
@@ -586,6 +619,8 @@ static void play_innocent(void)
 		_exit(0);
 	}
 	play("network", 202, REASON_NET, wait_network);
+	open_samples();
+	play("samples", 203, REASON_POLL, wait_samples);
 	atomic_store(&is_over, true);
 	for (int i = 0; i < 2; i++)
 		pthread_join(spinners[i], NULL);
