@@ -24,6 +24,8 @@ def play(daemon, folder):
                                stdout=subprocess.PIPE)
     wait_for(lambda: any(process["pid"] == program.pid for process in daemon.status()["probe"]["publishing"]),
              "the program to be seen publishing")
+    # the kernel's functions are known before the first process's tables
+    wait_for(lambda: daemon.status()["probe"]["stacks"]["processes"] >= 1, "the tables")
     header, *lines = map(json.loads, program.communicate("!")[0].splitlines())
     assert program.returncode == 0, program.returncode
     spans = [line for line in lines if "span_id" in line]

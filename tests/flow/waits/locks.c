@@ -63,7 +63,7 @@ static void *hold_plain(void *arg)
 	pthread_mutex_lock(&plain);
 	say_waker("thread", own_tid());
 	atomic_store(&is_held, 1);
-	pause_ms(2 * WAIT_MS);
+	await_wait();
 	pthread_mutex_unlock(&plain);
 	return arg;
 }
@@ -85,7 +85,7 @@ static void *hold_inheriting(void *arg)
 	pthread_mutex_lock(&inheriting);
 	say_waker("thread", own_tid());
 	atomic_store(&is_held, 1);
-	pause_ms(2 * WAIT_MS);
+	await_wait();
 	pthread_mutex_unlock(&inheriting);
 	return arg;
 }
@@ -113,7 +113,7 @@ static void *hold_robust(void *arg)
 	pthread_mutex_lock(&robust_local);
 	say_waker("thread", own_tid());
 	atomic_store(&is_held, 1);
-	pause_ms(2 * WAIT_MS);
+	await_wait();
 	return arg;
 }
 
@@ -140,7 +140,7 @@ static void *hold_readers(void *arg)
 	pthread_rwlock_rdlock(&readers);
 	say_waker("thread", own_tid());
 	atomic_store(&is_held, 1);
-	pause_ms(2 * WAIT_MS);
+	await_wait();
 	pthread_rwlock_unlock(&readers);
 	return arg;
 }
@@ -193,7 +193,7 @@ static void pass_barrier(void)
 static void *nap(void *arg)
 {
 	say_waker("thread", own_tid());
-	pause_ms(WAIT_MS);
+	await_wait();
 	return arg;
 }
 
@@ -253,7 +253,7 @@ static uint32_t *shared;
 
 static void wake_shared(void)
 {
-	pause_ms(2 * WAIT_MS);
+	await_wait();
 	*(volatile uint32_t *)shared = 1;
 	syscall(SYS_futex, shared, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
@@ -339,7 +339,7 @@ static void hold_posix_lock(void)
 
 	must(fcntl(own, F_SETLKW, &lock) == 0);
 	must(write(told[1], "x", 1) == 1);
-	pause_ms(2 * WAIT_MS);
+	await_wait();
 }
 
 static void before_posix_lock(void)

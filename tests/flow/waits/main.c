@@ -6,9 +6,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -67,6 +69,37 @@ int own_tid(void)
 	return (int)syscall(SYS_gettid);
 }
 
+static atomic_bool *begun; /* shared with children */
+static pid_t player;
+
+static bool is_asleep(void)
+{
+	char path[64], text[512] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)player);
+	int fd = open(path, O_RDONLY);
+	ssize_t bytes = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+	char *end = bytes > 0 ? strrchr(text, ')') : NULL;
+
+	if (fd >= 0)
+		close(fd);
+	return end && end[2] != 'R';
+}
+
+void await_begin(void)
+{
+	while (!atomic_load(begun))
+		pause_ms(1);
+}
+
+void await_wait(void)
+{
+	await_begin();
+	while (!is_asleep())
+		pause_ms(1);
+	pause_ms(WAIT_MS);
+}
+
 int run_child(void (*work)(void))
 {
 	fflush(stdout);
@@ -104,7 +137,7 @@ void make_cold(int fd)
 
 static void *end_it(void *step)
 {
-	pause_ms(WAIT_MS);
+	await_wait();
 	((const struct step *)step)->end();
 	return NULL;
 }
@@ -116,6 +149,7 @@ static void play(const struct step *step)
 	fact = &facts[fact_count++];
 	fact->name = step->name;
 	fact->reason = step->reason;
+	atomic_store(begun, false);
 	if (step->before)
 		step->before();
 	if (fact->missing[0])
@@ -123,6 +157,7 @@ static void play(const struct step *step)
 	fact->span = truth_open(step->name);
 	if (step->end)
 		must(pthread_create(&other, NULL, end_it, (void *)(uintptr_t)step) == 0);
+	atomic_store(begun, true);
 	step->wait();
 	truth_close(fact->span);
 	if (step->end)
@@ -148,6 +183,9 @@ int main(int argc, char **argv)
 	sigset_t set;
 
 	must(argc >= 3 && chdir(argv[2]) == 0);
+	player = getpid();
+	begun = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	must(begun != MAP_FAILED);
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	sigaddset(&set, SIGALRM);

@@ -23,7 +23,7 @@ static int process_fd, main_tid;
 
 static void sleep_a_while(void)
 {
-	pause_ms(2 * WAIT_MS);
+	await_wait();
 }
 
 static void before_child(void)
@@ -153,6 +153,7 @@ static void wait_signal_fd(void)
 
 static void stop_parent(void)
 {
+	await_begin();
 	kill(getppid(), SIGSTOP);
 	pause_ms(4 * WAIT_MS);
 	kill(getppid(), SIGCONT);
@@ -174,7 +175,7 @@ static void spin_through(void)
 
 static void trace_parent(void)
 {
-	pause_ms(2);
+	await_begin();
 	must(ptrace(PTRACE_SEIZE, main_tid, NULL, NULL) == 0);
 	must(ptrace(PTRACE_INTERRUPT, main_tid, NULL, NULL) == 0);
 	must(waitpid(main_tid, NULL, __WALL) == main_tid);
@@ -221,6 +222,7 @@ static char frozen[128];
 static void freeze_parent(void)
 {
 	move_to(root);
+	await_begin();
 	snprintf(cgroup, sizeof(cgroup), "%s", frozen);
 	if (!put("freezer.state", "FROZEN"))
 		put("cgroup.freeze", "1");

@@ -9,7 +9,9 @@
 #define WAIT_MS 12
 #define PAGE    4096
 
-/* One wait. The other thread ends it WAIT_MS after it began, if it does not end by itself. */
+/* One wait. The other thread ends it WAIT_MS after it is seen to wait, if it does not end by
+ * itself.
+ */
 struct step {
 	const char *name;
 	const char *reason;
@@ -31,6 +33,10 @@ void say_waker(const char *kind, int tid);
 void say_missing(const char *why);
 
 void must(bool done);
+/* For those who end the wait, also in child processes: until it has begun; until the thread sleeps
+ * in it, and WAIT_MS more. */
+void await_begin(void);
+void await_wait(void);
 void pause_ms(long ms);
 int own_tid(void);
 /* A child process that runs `work` and ends. */
