@@ -143,6 +143,8 @@ static void code_stack(struct pack_lists *lists, struct coder *coder, void *entr
 	coder_number32(coder, COLUMN_LIST_STACK, &number);
 	if (number == 0)
 		coder_raw(coder, COLUMN_LIST_ID, &stack->id, sizeof(stack->id));
+	else if (coder->is_reading && number > stack_numbers_count(lists->stack_ids))
+		coder_fail(coder);
 	if (coder->is_reading)
 		stack->number = number;
 }

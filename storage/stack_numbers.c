@@ -68,7 +68,7 @@ int stack_numbers_load(const struct txn *txn, MDB_dbi about, struct str *out_ids
 
 bool stack_numbers_id(struct str ids, uint32_t number, uint64_t *out_id)
 {
-	if (number == 0 || number > ids.len / sizeof(*out_id))
+	if (number == 0 || number > stack_numbers_count(ids))
 		return false;
 	memcpy(out_id, ids.data + (number - 1) * sizeof(*out_id), sizeof(*out_id));
 	return true;

@@ -28,5 +28,10 @@ void stack_numbers_put(struct stack_numbers *stacks, struct txn *txn, MDB_dbi ab
 
 /* What was written; no bytes: there is none. -EBADMSG: damaged. */
 int stack_numbers_load(const struct txn *txn, MDB_dbi about, struct str *out_ids);
+static inline size_t stack_numbers_count(struct str ids)
+{
+	return ids.len / sizeof(uint64_t);
+}
+
 /* false: nothing has this number. */
 bool stack_numbers_id(struct str ids, uint32_t number, uint64_t *out_id);
