@@ -15,10 +15,10 @@
 #include "collector/clock_watch.h"
 #include "collector/config.h"
 #include "collector/kernel_feed.h"
-#include "collector/ledger_set.h"
 #include "collector/log.h"
 #include "collector/memory_plan.h"
 #include "collector/metrics_operations.h"
+#include "collector/peeks.h"
 #include "collector/queue.h"
 #include "collector/strange_spans.h"
 #include "collector/strangers.h"
@@ -29,8 +29,6 @@
 #define DRAIN_EVERY_NS   (10 * NS_PER_MS)
 #define CLOCK_EVERY_NS   NS_PER_SEC
 #define PUBLISH_EVERY_NS (250 * NS_PER_MS)
-#define PEEK_PATIENCE_NS (250 * NS_PER_MS)
-#define PEEKS_A_ROUND    8 /* ingest goes first */
 #define MAX_TRACE_SPANS  10000
 
 enum note_kind { NOTE_HELLO, NOTE_ABSENT, NOTE_DIED, NOTE_PROCESS };
@@ -43,27 +41,15 @@ struct note {
 	struct event_process process;
 };
 
-/* A query that waits; lives on its stack. */
-struct peek {
-	struct queue_link link;
-	const uint8_t *trace_id;
-	struct arena *arena;
-	struct ledger *ledgers;
-	size_t count;
-	int result;
-	bool is_done;
-};
-
 struct engine {
 	struct engine_options options;
 	pthread_t thread;
 
 	pthread_mutex_t lock; /* all down to the blank line */
 	pthread_cond_t news;
-	pthread_cond_t peeked;
 	struct queue tickets;
 	struct queue notes;
-	struct queue peeks;
+	struct peeks peeks;
 	bool is_stopping;
 	struct engine_snapshot published;
 	const struct ring *ring; /* the feed's, while it has one: whether the engine lags is for
@@ -286,48 +272,6 @@ static void read_clock(struct engine *engine, uint64_t now_ns, bool have_spans)
 	engine->next_clock_ns = now_ns + CLOCK_EVERY_NS;
 }
 
-static void on_peeked(const struct ledger *ledgers, size_t count, void *arg)
-{
-	struct peek *peek = arg;
-
-	peek->ledgers = ledger_set_copy(ledgers, count, peek->arena);
-	peek->count = count;
-	peek->result = peek->ledgers || count == 0 ? 0 : -ENOMEM;
-}
-
-static struct peek *next_peek(struct engine *engine)
-{
-	struct queue_link *link;
-
-	pthread_mutex_lock(&engine->lock);
-	link = queue_pop(&engine->peeks);
-	pthread_mutex_unlock(&engine->lock);
-	return link ? CONTAINER_OF(link, struct peek, link) : NULL;
-}
-
-static void finish_peek(struct engine *engine, struct peek *peek, int result)
-{
-	pthread_mutex_lock(&engine->lock);
-	if (result < 0)
-		peek->result = result;
-	peek->is_done = true;
-	pthread_cond_broadcast(&engine->peeked);
-	pthread_mutex_unlock(&engine->lock);
-}
-
-static void answer_peeks(struct engine *engine)
-{
-	for (int i = 0; i < PEEKS_A_ROUND; i++) {
-		struct peek *peek = next_peek(engine);
-
-		if (!peek)
-			return;
-		finish_peek(
-			engine, peek,
-			correlator_peek(engine->tap.correlator, peek->trace_id, on_peeked, peek));
-	}
-}
-
 /* Waits for news or the next drain, and takes what has come. Returns false when it is over. */
 static bool wait_for_news(struct engine *engine, uint64_t until_ns, struct queue *notes,
 			  struct queue *tickets)
@@ -339,7 +283,7 @@ static bool wait_for_news(struct engine *engine, uint64_t until_ns, struct queue
 
 	pthread_mutex_lock(&engine->lock);
 	while (rc == 0 && !engine->is_stopping && !engine->tickets.first && !engine->notes.first &&
-	       !engine->peeks.first)
+	       !engine->peeks.waiting.first)
 		rc = pthread_cond_timedwait(&engine->news, &engine->lock, &until);
 	*notes = queue_take(&engine->notes);
 	*tickets = queue_take(&engine->tickets);
@@ -350,13 +294,10 @@ static bool wait_for_news(struct engine *engine, uint64_t until_ns, struct queue
 
 static void finish(struct engine *engine)
 {
-	struct peek *peek;
-
 	kernel_feed_drain(&engine->feed, clock_mono_ns());
 	strange_spans_release(&engine->strange, UINT64_MAX);
 	tap_settle_all(&engine->tap);
-	while ((peek = next_peek(engine)))
-		finish_peek(engine, peek, -ESHUTDOWN);
+	peeks_end(&engine->peeks);
 }
 
 static void tell_limit(struct engine *engine)
@@ -388,7 +329,7 @@ static void *run(void *arg)
 		strange_spans_release(&engine->strange, engine->feed.drained_ns);
 		if (engine->is_loaded && engine->options.has_room(engine->options.arg))
 			tap_advance(&engine->tap, engine->feed.drained_ns);
-		answer_peeks(engine);
+		peeks_answer(&engine->peeks, engine->tap.correlator);
 		publish(engine, now_ns);
 	}
 	finish(engine);
@@ -402,22 +343,22 @@ static void init_locks(struct engine *engine)
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&engine->news, &monotonic);
-	pthread_cond_init(&engine->peeked, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	pthread_mutex_init(&engine->lock, NULL);
+	peeks_init(&engine->peeks, &engine->lock, &engine->news);
 	pthread_mutex_init(&engine->services_lock, NULL);
 }
 
 static void free_engine(struct engine *engine)
 {
-	assert(!engine->tickets.first && !engine->notes.first && !engine->peeks.first);
+	assert(!engine->tickets.first && !engine->notes.first);
 	assert(!engine->strange.held.first);
 	hide_ring(engine);
 	kernel_feed_fini(&engine->feed);
 	tap_fini(&engine->tap);
 	services_free(engine->services);
 	pthread_cond_destroy(&engine->news);
-	pthread_cond_destroy(&engine->peeked);
+	peeks_fini(&engine->peeks);
 	pthread_mutex_destroy(&engine->lock);
 	pthread_mutex_destroy(&engine->services_lock);
 	free(engine);
@@ -474,6 +415,7 @@ void engine_stop(struct engine *engine)
 		return;
 	pthread_mutex_lock(&engine->lock);
 	engine->is_stopping = true;
+	engine->peeks.is_over = true;
 	pthread_cond_signal(&engine->news);
 	pthread_mutex_unlock(&engine->lock);
 	pthread_join(engine->thread, NULL);
@@ -548,53 +490,10 @@ void engine_spans(struct engine *engine, struct queue tickets)
 	pthread_mutex_unlock(&engine->lock);
 }
 
-/* Takes a peek that nobody has begun back out of the queue. */
-static bool withdraw(struct engine *engine, struct peek *peek)
-{
-	struct queue others = { 0 };
-	struct queue_link *link;
-	bool found = false;
-
-	while ((link = queue_pop(&engine->peeks))) {
-		if (link == &peek->link)
-			found = true;
-		else
-			queue_push(&others, link);
-	}
-	engine->peeks = others;
-	return found;
-}
-
 int engine_peek(struct engine *engine, const uint8_t trace_id[TRACE_ID_BYTES], struct arena *arena,
 		struct ledger **out_ledgers, size_t *out_count)
 {
-	uint64_t until_ns = clock_mono_ns() + PEEK_PATIENCE_NS;
-	struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_SEC),
-				  .tv_nsec = (long)(until_ns % NS_PER_SEC) };
-	struct peek peek = { .trace_id = trace_id, .arena = arena };
-	int rc = 0;
-
-	pthread_mutex_lock(&engine->lock);
-	if (engine->is_stopping) {
-		pthread_mutex_unlock(&engine->lock);
-		return -ESHUTDOWN;
-	}
-	queue_push(&engine->peeks, &peek.link);
-	pthread_cond_signal(&engine->news);
-	while (!peek.is_done && rc == 0)
-		rc = pthread_cond_timedwait(&engine->peeked, &engine->lock, &until);
-	if (!peek.is_done && withdraw(engine, &peek)) {
-		peek.is_done = true;
-		peek.result = -ETIMEDOUT;
-	}
-	while (!peek.is_done) /* it is being answered: that does not take long */
-		pthread_cond_wait(&engine->peeked, &engine->lock);
-	pthread_mutex_unlock(&engine->lock);
-	if (peek.result < 0)
-		return peek.result;
-	*out_ledgers = peek.ledgers;
-	*out_count = peek.count;
-	return 0;
+	return peeks_ask(&engine->peeks, trace_id, arena, out_ledgers, out_count);
 }
 
 void engine_snapshot(struct engine *engine, struct engine_snapshot *out_snapshot)
