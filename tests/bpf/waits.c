@@ -37,14 +37,12 @@
 
 #include <linux/futex.h>
 #include <linux/io_uring.h>
-#include <linux/perf_event.h>
 
 #include "bpf/tag.h"
 #include "correlate/ledger.h"
 #include "tests/bpf/task_state.h"
+#include "tests/bpf/waits_play.h"
 #include "tests/bpf/waits_things.h"
-
-#define WAIT_MS 6
 
 static __thread struct {
 	struct tag_record *pointer;
@@ -52,7 +50,7 @@ static __thread struct {
 } own;
 static int main_tid;
 
-static void publish(uint64_t span)
+void publish(uint64_t span)
 {
 	own.record = (struct tag_record){ 0 };
 	memset(own.record.trace_id, 0xab, sizeof(own.record.trace_id));
@@ -177,12 +175,12 @@ static void end_accept(void)
 	close(fd);
 }
 
-static void wait_udp(void)
+void wait_udp(void)
 {
 	must(recv(things.udp[0], &byte, 1, 0) == 1);
 }
 
-static void end_udp(void)
+void end_udp(void)
 {
 	must(send(things.udp[1], &byte, 1, 0) == 1);
 }
@@ -319,7 +317,7 @@ static void wait_signal(void)
 	sigtimedwait(&set, NULL, &time);
 }
 
-static pid_t child;
+pid_t child;
 
 static void start_child(void)
 {
@@ -344,7 +342,7 @@ static void wait_vfork(void)
 	}
 }
 
-static void reap(void)
+void reap(void)
 {
 	waitpid(child, NULL, 0);
 }
@@ -357,7 +355,7 @@ static void wait_fsync(void)
 	}
 }
 
-static void forget_pages(void)
+void forget_pages(void)
 {
 	madvise(things.mapped, PAGES * PAGE_BYTES, MADV_DONTNEED);
 	fsync(things.file);
@@ -365,7 +363,7 @@ static void forget_pages(void)
 	posix_fadvise(things.file, 0, 0, POSIX_FADV_RANDOM);
 }
 
-static void wait_read(void)
+void wait_read(void)
 {
 	for (int i = 0; i < PAGES; i += 8)
 		must(pread(things.file, &byte, 1, i * PAGE_BYTES) == 1);
@@ -459,7 +457,7 @@ static void *end_step(void *arg)
 	return NULL;
 }
 
-static void play(const char *name, uint64_t span, enum ledger_reason reason, void (*wait)(void))
+void play(const char *name, uint64_t span, enum ledger_reason reason, void (*wait)(void))
 {
 	int64_t before_ns = now_ns();
 
@@ -513,142 +511,6 @@ static void play_held(void)
 	play("mutex", 90, REASON_LOCK, wait_mutex);
 	play("flock", 91, REASON_LOCK, wait_flock);
 	pthread_join(holder, NULL);
-}
-
-/* ---- beside threads that have nothing to do with it */
-
-static void pin(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET((size_t)cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
-static atomic_bool is_over;
-static atomic_int spinner_tid;
-
-static void *spin(void *arg)
-{
-	atomic_store(&spinner_tid, (int)syscall(SYS_gettid));
-	pin((int)(intptr_t)arg);
-	publish(9000);
-	printf("tid spinner %ld\n", syscall(SYS_gettid));
-	while (!atomic_load(&is_over))
-		;
-	return NULL;
-}
-
-static void wait_timers(void)
-{
-	struct timespec moment = { .tv_nsec = 300000 };
-
-	for (int i = 0; i < 150; i++)
-		clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
-}
-
-static void wait_disk(void)
-{
-	for (int round = 0; round < 2; round++) {
-		forget_pages();
-		wait_read();
-	}
-}
-
-/* The sender is another process: what it sends arrives by a softirq, on whoever runs then. */
-static void wait_network(void)
-{
-	for (int i = 0; i < 150; i++)
-		wait_udp();
-}
-
-/* What a spinning thread is sampled for; the reader is woken in an interrupt of its own. */
-static struct perf_event_mmap_page *samples;
-static int sampler = -1;
-
-static void open_samples(void)
-{
-	struct perf_event_attr attributes = { .type = PERF_TYPE_SOFTWARE,
-					      .size = sizeof(attributes),
-					      .config = PERF_COUNT_SW_CPU_CLOCK,
-					      .sample_period = 300000,
-					      .exclude_kernel = 1,
-					      .wakeup_events = 1 };
-
-	sampler = (int)syscall(SYS_perf_event_open, &attributes, atomic_load(&spinner_tid), -1, -1,
-			       0);
-	must(sampler >= 0);
-	samples = mmap(NULL, 2 * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, sampler, 0);
-	must(samples != MAP_FAILED);
-}
-
-static void wait_samples(void)
-{
-	struct pollfd one = { .fd = sampler, .events = POLLIN };
-
-	for (int i = 0; i < 100; i++) {
-		samples->data_tail = samples->data_head;
-		poll(&one, 1, WAIT_MS);
-	}
-}
-
-static void send_often(void)
-{
-	struct timespec moment = { .tv_nsec = 300000 };
-
-	for (int i = 0; i < 150; i++) {
-		clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
-		end_udp();
-	}
-}
-
-static void play_innocent(void)
-{
-	int cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
-	pthread_t spinners[2];
-
-	for (intptr_t i = 0; i < 2; i++)
-		pthread_create(&spinners[i], NULL, spin, (void *)(i % cpus));
-	play("timers", 200, REASON_SLEEP, wait_timers);
-	play("disk", 201, REASON_DISK, wait_disk);
-	fflush(stdout);
-	child = fork();
-	if (child == 0) {
-		send_often();
-		_exit(0);
-	}
-	play("network", 202, REASON_NET, wait_network);
-	open_samples();
-	play("samples", 203, REASON_POLL, wait_samples);
-	atomic_store(&is_over, true);
-	for (int i = 0; i < 2; i++)
-		pthread_join(spinners[i], NULL);
-	reap();
-}
-
-/* 200 ms of CPU time. */
-static void burn(void)
-{
-	struct timespec used;
-
-	do {
-		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-	} while (used.tv_nsec < 200000000 && used.tv_sec == 0);
-}
-
-static void play_burn(bool in_a_crowd)
-{
-	int cpu = sched_getcpu();
-	pthread_t spinner;
-
-	pin(cpu);
-	if (in_a_crowd)
-		pthread_create(&spinner, NULL, spin, (void *)(intptr_t)cpu);
-	play("burn", 300, 0, burn);
-	atomic_store(&is_over, true);
-	if (in_a_crowd)
-		pthread_join(spinner, NULL);
 }
 
 int main(int argc, char **argv)
