@@ -63,6 +63,9 @@ void buf_append_text(struct buf *buf, const char *text)
 
 /* In the room that is there: mostly it is enough. */
 static bool print_into_room(struct buf *buf, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
+
+static bool print_into_room(struct buf *buf, const char *format, va_list args)
 {
 	size_t room = buf->error || buf->limit_bytes ? 0 : buf->cap - buf->len;
 	int len = room ? vsnprintf(buf->data + buf->len, room, format, args) : -1;
