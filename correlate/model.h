@@ -256,6 +256,8 @@ int world_append(struct model *model, struct thread *thread, const struct slice 
 struct process *world_find_process(const struct model *model, uint32_t pid);
 /* Finds or makes it. NULL: out of memory. */
 struct process *world_make_process(struct model *model, uint32_t pid);
+/* No record is its any more: its id may name another one. */
+void world_forget_thread(struct model *model, struct thread *thread);
 void world_expire(struct model *model);
 void world_fini(struct model *model);
 

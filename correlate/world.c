@@ -6,15 +6,7 @@
 #include "collector/base/macros.h"
 #include "correlate/model.h"
 
-/* Timelines may take this share of the memory limit, and up to the larger one what traces and folds
- * leave, which never have more than the rest of the smaller. */
-#define TIMELINE_SHARE(limit)      ((limit) / 10 * 6)
-#define TIMELINE_MOST_SHARE(limit) ((limit) / 20 * 17)
-#define SILENT_HOLD_NS             (20 * NS_PER_SEC) /* of a process without records */
-#define GONE_HOLD_NS               (120 * NS_PER_SEC)
-#define LAST_SLICES_NS             NS_PER_SEC /* after the exit */
-#define REACH_STEPS                16
-#define MOST_STOLEN_NS             NS_PER_MS /* before a slice on another CPU that was not reported */
+#define MOST_STOLEN_NS NS_PER_MS /* before a slice on another CPU that was not reported */
 
 struct process *world_find_process(const struct model *model, uint32_t pid)
 {
@@ -62,7 +54,7 @@ struct thread *world_find_thread(struct model *model, uint32_t tid)
 	return found ? *found : NULL;
 }
 
-static void forget_thread(struct model *model, struct thread *thread)
+void world_forget_thread(struct model *model, struct thread *thread)
 {
 	struct thread **slot = map_get(&model->thread_by_tid, &thread->tid);
 
@@ -121,7 +113,7 @@ static void retire(struct model *model, uint32_t pid, uint64_t time_ns)
 		return;
 	mark_gone(model, pid, time_ns);
 	for (struct thread *thread = process->threads; thread; thread = thread->next)
-		forget_thread(model, thread);
+		world_forget_thread(model, thread);
 	map_delete(&model->process_by_pid, &pid);
 }
 
@@ -383,7 +375,7 @@ static int take_slice(struct model *model, const struct event_slice *record)
 	thread->running = slice.flags & EVENT_TICK;
 	model->stats.slices++;
 	if (slice.flags & EVENT_DEAD)
-		forget_thread(model, thread);
+		world_forget_thread(model, thread);
 	return 0;
 }
 
@@ -467,132 +459,4 @@ int world_process(struct model *model, const struct event_process *news)
 	copy_text(process->service_name, news->service_name, sizeof(process->service_name));
 	copy_text(process->container_id, news->container_id, sizeof(process->container_id));
 	return 0;
-}
-
-static void fold_until(struct model *model, uint64_t horizon_ns)
-{
-	for (struct process *process = model->processes; process; process = process->next) {
-		for (struct thread *thread = process->threads; thread; thread = thread->next) {
-			while (thread->timeline.oldest &&
-			       thread->timeline.oldest->last_ns < horizon_ns)
-				fold_oldest_chunk(model, thread);
-		}
-	}
-}
-
-static size_t timeline_share(const struct model *model)
-{
-	size_t limit = model->options.limit_bytes;
-	size_t others = model->stats.trace_bytes + model->stats.fold_bytes;
-	size_t left = limit - MIN(others, limit);
-
-	return MAX(TIMELINE_SHARE(limit), MIN(TIMELINE_MOST_SHARE(limit), left));
-}
-
-/* Shortens the reach while the timelines exceed their share, and lets it grow back. */
-static void fold_old_slices(struct model *model)
-{
-	size_t share = timeline_share(model);
-	uint64_t reach = model->options.reach_ns, step = MAX(reach / REACH_STEPS, 1);
-
-	fold_until(model, model->now_ns - MIN(model->now_ns, reach));
-	while (model->stats.timeline_bytes > share && reach > step) {
-		reach -= step;
-		fold_until(model, model->now_ns - MIN(model->now_ns, reach));
-	}
-	model->stats.reach_ns = reach;
-}
-
-static bool is_spent(const struct model *model, const struct thread *thread)
-{
-	return thread->dead && !thread->refs &&
-	       (!thread->timeline.oldest ||
-		thread->last_out_ns + model->options.reach_ns < model->now_ns);
-}
-
-static void free_thread(struct model *model, struct thread *thread)
-{
-	for (struct timeline_chunk *c = thread->timeline.oldest; c; c = c->newer)
-		model->stats.timeline_bytes -= timeline_chunk_bytes(c);
-	timeline_fini(&thread->timeline);
-	free(thread->company);
-	thread->process->refs--;
-	model->stats.threads--;
-	free(thread);
-}
-
-static void expire_threads(struct model *model, struct process *process)
-{
-	struct thread **link = &process->threads;
-
-	while (*link) {
-		struct thread *thread = *link;
-
-		if (process->gone && !thread->dead &&
-		    process->gone_ns + LAST_SLICES_NS < model->now_ns)
-			forget_thread(model, thread);
-		if (!is_spent(model, thread)) {
-			link = &thread->next;
-			continue;
-		}
-		*link = thread->next;
-		free_thread(model, thread);
-	}
-}
-
-static void forget_resources_of(struct model *model, const struct process *process)
-{
-	size_t cursor = 0;
-	const void *key;
-	struct resource_owner *owner;
-
-	while ((owner = map_next(&model->resources, &cursor, &key))) {
-		if (owner->process == process)
-			owner->process = NULL;
-	}
-}
-
-static void expire_processes(struct model *model)
-{
-	struct process **link = &model->processes;
-
-	while (*link) {
-		struct process *process = *link;
-
-		expire_threads(model, process);
-		if (!process->gone || process->refs ||
-		    process->gone_ns + (process->has_records ? GONE_HOLD_NS : SILENT_HOLD_NS) >
-			    model->now_ns) {
-			link = &process->next;
-			continue;
-		}
-		*link = process->next;
-		if (world_find_process(model, process->pid) == process)
-			map_delete(&model->process_by_pid, &process->pid);
-		forget_resources_of(model, process);
-		model->stats.processes--;
-		free(process);
-	}
-}
-
-void world_expire(struct model *model)
-{
-	fold_old_slices(model);
-	expire_processes(model);
-}
-
-void world_fini(struct model *model)
-{
-	while (model->processes) {
-		struct process *process = model->processes;
-
-		while (process->threads) {
-			struct thread *thread = process->threads;
-
-			process->threads = thread->next;
-			free_thread(model, thread);
-		}
-		model->processes = process->next;
-		free(process);
-	}
 }
