@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The query API and the command line on it; included by CMakeLists.txt beside it.
 list(APPEND SPANWISE_COLLECTOR_SOURCES
-	http1.c http1_head.c http1_respond.c http_conn.c http_host.c render.c query.c query_lanes.c
+	http1.c http1_head.c http1_respond.c http_answer.c http_conn.c http_host.c render.c query.c query_lanes.c
 	query/answer.c query/conditions.c query/health.c query/operation_view.c query/operations.c
 	query/compare.c query/name_cache.c query/openapi.c query/params.c query/plumbing.c query/search.c query/slowest.c query/stacks.c
 	query/trace.c query/trace_otlp.c query/wait_table.c query/waits.c query/when.c

@@ -2,18 +2,16 @@
 #include "collector/http_conn.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "collector/address.h"
 #include "collector/base/buf.h"
-#include "collector/base/compress.h"
 #include "collector/base/macros.h"
-#include "collector/base/map.h"
 #include "collector/daemon.h"
 #include "collector/http1.h"
+#include "collector/http_answer.h"
 #include "collector/http_host.h"
 #include "collector/log.h"
 #include "collector/metrics.h"
@@ -28,7 +26,6 @@
 #define MAX_PENDING_BYTES ((size_t)256 << 10) /* pipelined ahead of the answer */
 #define BACKLOG           128
 #define UNIX_SOCKET_MODE  0660
-#define ETAG_CHARS        48
 
 struct http_server {
 	struct daemon *daemon; /* borrowed */
@@ -177,74 +174,6 @@ static void start_writing(struct http_conn *conn)
 	buf_fini(&conn->out);
 }
 
-/* Weak: packed or not, it is the same answer. */
-static void make_etag(struct str body, char out_etag[ETAG_CHARS])
-{
-	snprintf(out_etag, ETAG_CHARS, "W/\"%016" PRIx64 "%zx\"", map_hash(body.data, body.len, 0),
-		 body.len);
-}
-
-static bool is_preflight(const struct http_conn *conn)
-{
-	const struct http1_request *request = &conn->http.request;
-
-	return origins_is_preflight(conn->server->origins, request->method,
-				    http1_header(request, "origin"),
-				    http1_header(request, "access-control-request-method"));
-}
-
-/* The answer's own lines, and what a browser must see before it shows the answer to a page. */
-static void put_headers(const struct http_conn *conn, const struct answer *answer, struct buf *out)
-{
-	const char *origins = conn->server->origins;
-	struct str origin = http1_header(&conn->http.request, "origin");
-
-	if (answer->headers)
-		buf_append_text(out, answer->headers);
-	origins_put(origins, origin, out);
-	if (is_preflight(conn))
-		origins_put_preflight("GET, HEAD", "authorization, if-none-match", out);
-	else if (origins_allow(origins, origin))
-		buf_append_text(out, "Access-Control-Expose-Headers: etag, retry-after\r\n");
-	buf_append(out, "", 1);
-}
-
-/* Pool thread, or any for `server` NULL: everything of the answer but sending it. */
-static void respond(const struct http_conn *conn, const struct answer *answer, struct buf *out)
-{
-	const struct http1_request *request = &conn->http.request;
-	struct http1_response response = {
-		.status = answer->status,
-		.content_type = answer->content_type,
-		.body = buf_str(&answer->body),
-	};
-	char etag[ETAG_CHARS];
-	struct buf packed, headers;
-
-	buf_init(&packed, 0);
-	buf_init(&headers, 0);
-	put_headers(conn, answer, &headers);
-	if (buf_error(&headers) == 0)
-		response.headers = headers.data;
-	if (answer->has_etag && answer->status == 200) {
-		make_etag(response.body, etag);
-		response.etag = etag;
-		if (http1_has_etag(http1_header(request, "if-none-match"), etag)) {
-			response.status = 304;
-			response.body.len = 0;
-		}
-	}
-	if (response.body.len >= HTTP_GZIP_BYTES &&
-	    http1_accepts(http1_header(request, "accept-encoding"), "gzip") &&
-	    compress_gzip(response.body, &packed) == 0) {
-		response.encoding = "gzip";
-		response.body = buf_str(&packed);
-	}
-	http1_respond(&response, conn->keep_alive, request->is_head, out);
-	buf_fini(&packed);
-	buf_fini(&headers);
-}
-
 /* What orchestrators ask, who have no token: nothing is told but that we live. */
 static bool is_public(struct str path)
 {
@@ -289,7 +218,7 @@ static void on_query(struct query_job *job)
 	struct answer answer;
 
 	answer_init(&answer);
-	if (is_preflight(conn) && is_for_us(conn))
+	if (http_answer_is_preflight(request, conn->server->origins) && is_for_us(conn))
 		answer = (struct answer){ .status = 204 };
 	else if (is_allowed(conn, &answer))
 		query_run(daemon, request->path, request->query, http1_header(request, "accept"),
@@ -297,7 +226,7 @@ static void on_query(struct query_job *job)
 	metrics_add(daemon_metrics(daemon), METRIC_API_REQUESTS, 1);
 	if (answer.status >= 400)
 		metrics_add(daemon_metrics(daemon), METRIC_API_ERRORS, 1);
-	respond(conn, &answer, &conn->out);
+	http_answer_put(&answer, request, conn->server->origins, conn->keep_alive, &conn->out);
 	answer_fini(&answer);
 }
 
@@ -319,7 +248,8 @@ static void answer_now(struct http_conn *conn, int status, const char *headers, 
 	answer_init(&answer);
 	answer.headers = headers;
 	answer_fail(&answer, status, code, "%s", message);
-	respond(conn, &answer, &conn->out);
+	http_answer_put(&answer, &conn->http.request, conn->server->origins, conn->keep_alive,
+			&conn->out);
 	answer_fini(&answer);
 	start_writing(conn);
 }
