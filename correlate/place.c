@@ -119,9 +119,11 @@ static void consider(struct join *join, struct candidates *candidates, struct th
 				 node->cut_ns);
 	if (!first || !last || (!candidates->takes_busy && is_busy_elsewhere(join, first, index)))
 		return;
+	if (is_occupied(join, candidates, lane, index, true))
+		return;
+	note_lane(candidates, lane); /* also one that is only guessed to have another */
 	if (is_occupied(join, candidates, lane, index, false))
 		return;
-	note_lane(candidates, lane);
 	is_whole = is_unbroken(join, first, last, index);
 	is_seen = is_whole && first != last;
 	candidates->has_rival |= candidates->best && candidates->best != lane && is_whole &&
@@ -254,31 +256,53 @@ static void doubt_company(struct join *join, const struct candidates *candidates
 	}
 }
 
-/* How far another's figures depend on which of the candidates had it: each of them ran all the
- * time, so by no more than their CPU clocks differ; unless one of them worked for the other one by
+/* CPU time of the lane while the span was open; false: it did not run all the time. */
+static bool ran_throughout(const struct lane *lane, const struct node *node, uint64_t *out_cpu_ns,
+			   uint64_t *out_doubt_ns)
+{
+	uint32_t at = lane_first_after(lane, node->a_ns);
+	uint64_t cpu = 0, doubt = 0;
+
+	for (uint32_t i = at; i < lane->count && lane->slices[i].in_ns < node->b_ns; i++) {
+		const struct slice *slice = &lane->slices[i];
+		const struct stint *stint = lane_stint(lane, slice);
+
+		if (i > at && (slice->gap || slice->in_ns > slice[-1].out_ns))
+			return false;
+		cpu += stint_cpu_between(stint, MAX(node->a_ns, slice->in_ns),
+					 MIN(node->b_ns, slice->out_ns));
+		doubt = MAX(doubt, stint->doubt_ns);
+	}
+	*out_cpu_ns = cpu;
+	*out_doubt_ns = doubt;
+	return true;
+}
+
+/* How far another's figures depend on which of the candidates had it: where each of them ran all
+ * the time, by no more than their CPU clocks differ; unless one of them worked for the other one by
  * its tags, anyway. */
 static uint64_t matters_ns(const struct join *join, const struct candidates *candidates,
 			   int32_t index, int32_t other)
 {
 	const struct node *node = &join->nodes[index];
-	uint64_t least = UINT64_MAX, most = 0, doubt = 0;
+	uint64_t least = UINT64_MAX, most = 0, most_doubt = 0;
 
 	for (uint32_t i = 0; i < candidates->lane_count; i++) {
 		const struct lane *lane = candidates->lanes[i];
 		const struct slice *slice = lane_on_cpu_about(lane, node->a_ns, node->cut_ns);
-		const struct stint *stint = lane_stint(lane, slice);
-		uint64_t cpu = stint_cpu_between(stint, node->a_ns, node->b_ns);
 		int32_t in = overlay_meaning(join, lane, slice->tag_in, slice->in_ns);
 		int32_t out = overlay_meaning(join, lane, slice->tag_out, slice->out_ns);
+		uint64_t cpu, doubt;
 
 		if ((in >= 0 && node_is_below(join, in, other)) ||
-		    (out >= 0 && node_is_below(join, out, other)))
+		    (out >= 0 && node_is_below(join, out, other)) ||
+		    !ran_throughout(lane, node, &cpu, &doubt))
 			return UINT64_MAX;
-		doubt = MAX(doubt, stint->doubt_ns);
+		most_doubt = MAX(most_doubt, doubt);
 		least = MIN(least, cpu);
 		most = MAX(most, cpu);
 	}
-	return most - MIN(least, most) + doubt;
+	return most - MIN(least, most) + most_doubt;
 }
 
 /* Nobody puts spans aside: who had it had none that it is not above or below. */

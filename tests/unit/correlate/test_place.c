@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Spans that were never seen, in a process that never puts a span aside. */
+#include "tests/unit/correlate/world_builder.h"
+
+#define FUTEX    202
+#define REQUESTS 200 /* before anybody believes that it does not */
+#define PARENT   1000
+#define FIRST    1001
+#define SECOND   1002
+
+/* Each in one go. */
+static void play_requests(struct builder *b, struct builder_thread *t)
+{
+	for (uint64_t i = 1; i <= REQUESTS; i++) {
+		uint64_t at = 1000 * MS + i * MS;
+
+		b->trace = i;
+		builder_slice(b, t, at, at, at + 200 * US, i, 0, FUTEX);
+		builder_slice(b, t, at + 300 * US, at + 300 * US, at + 500 * US, 0, 0, FUTEX);
+	}
+}
+
+/* Of two children at once, the one is guessed to be on either of two threads, and so the other one
+ * on what is left: it may as well be the other way round. One of them waits, for 400 us of the
+ * second one. */
+static void a_guess_leaves_the_next_one_as_open(void **state)
+{
+	struct builder_thread own = { .pid = BUILDER_PID, .tid = 11 },
+			      steady = { .pid = BUILDER_PID, .tid = 12 },
+			      other = { .pid = BUILDER_PID, .tid = 13 };
+	const struct ledger *l;
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	builder_clock(&b, 500 * MS);
+	builder_warm_up(&b, &own);
+	builder_warm_up(&b, &steady);
+	builder_warm_up(&b, &other);
+	play_requests(&b, &own);
+	builder_clock(&b, 1500 * MS);
+	correlator_advance(b.correlator, 1500 * MS);
+	b.trace = PARENT;
+	builder_slice(&b, &own, 2000 * MS, 2000 * MS, 2001 * MS, PARENT, 0, FUTEX);
+	builder_slice(&b, &steady, 2002 * MS, 2002 * MS, 2006 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &other, 2002 * MS, 2002 * MS, 2004200 * US, 0, 0, FUTEX);
+	builder_slice(&b, &other, 2004600 * US, 2004600 * US, 2006 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &own, 2007 * MS, 2007 * MS, 2008 * MS, 0, 0, FUTEX);
+	builder_span(&b, FIRST, PARENT, 2003 * MS, 2004 * MS);
+	builder_span(&b, SECOND, PARENT, 2003 * MS + US, 2005 * MS);
+	builder_span(&b, PARENT, 0, 2000 * MS + 500 * US, 2007 * MS + 500 * US);
+	builder_clock(&b, 4000 * MS);
+	correlator_advance(b.correlator, 4000 * MS);
+	correlator_settle_all(b.correlator);
+	l = builder_ledger(&b, PARENT);
+	assert_true(l->uncertain_ns >= 400 * US);
+	correlator_free(b.correlator);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_guess_leaves_the_next_one_as_open),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
