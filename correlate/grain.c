@@ -19,6 +19,30 @@ static uint64_t grain_of(const struct trace_span *span)
 	return 0;
 }
 
+/* Both edges of a span without length are one reading: that lies at a whole millisecond of a clock
+ * that tells microseconds once in a thousand. Others of the same resource tell better, if there are
+ * any. */
+static uint64_t grain_of_resource(const struct join *join, const struct trace_span *span)
+{
+	uint64_t grain = UINT64_MAX;
+
+	for (uint32_t i = 0; i < join->count && grain; i++) {
+		const struct trace_span *other = join->nodes[i].span;
+
+		if (other->start_unix_ns != other->end_unix_ns &&
+		    other->resource_key == span->resource_key)
+			grain = MIN(grain, grain_of(other));
+	}
+	return MIN(grain, grain_of(span));
+}
+
+static uint64_t grain_of_node(const struct join *join, const struct node *node)
+{
+	if (node->span->start_unix_ns == node->span->end_unix_ns && grain_of(node->span))
+		return grain_of_resource(join, node->span);
+	return grain_of(node->span);
+}
+
 static void doubt(struct node *node, uint64_t grain)
 {
 	node->uncertain_ns += grain;
@@ -29,7 +53,7 @@ void join_doubt_grain(struct join *join)
 {
 	for (uint32_t i = 0; i < join->count; i++) {
 		struct node *node = &join->nodes[i];
-		uint64_t grain = grain_of(node->span);
+		uint64_t grain = grain_of_node(join, node);
 
 		node->cut_ns = grain;
 		join->cut_ns = MAX(join->cut_ns, grain);

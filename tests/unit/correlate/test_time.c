@@ -41,12 +41,10 @@ static void read_clocks(struct builder *b, wall_clock clock, uint64_t from, uint
 		correlator_clock(b->correlator, at - 20, clock(at), at + 20);
 }
 
-static void play(struct builder *b, wall_clock clock, uint64_t start_unix, uint64_t end_unix)
+static void play_on(struct builder *b, wall_clock clock, uint64_t start_unix, uint64_t end_unix)
 {
 	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
 
-	builder_init(b);
-	read_clocks(b, clock, 100 * MS, 600 * MS);
 	builder_warm_up(b, &t);
 	builder_slice(b, &t, 0, 1000 * MS, 1002 * MS, 1, 0, RECVFROM);
 	builder_slice(b, &t, 1005 * MS, 1005 * MS, 1010 * MS, 0, 0, FUTEX);
@@ -55,6 +53,13 @@ static void play(struct builder *b, wall_clock clock, uint64_t start_unix, uint6
 	read_clocks(b, clock, 3100 * MS, 3100 * MS);
 	correlator_advance(b->correlator, 3100 * MS);
 	correlator_settle_all(b->correlator);
+}
+
+static void play(struct builder *b, wall_clock clock, uint64_t start_unix, uint64_t end_unix)
+{
+	builder_init(b);
+	read_clocks(b, clock, 100 * MS, 600 * MS);
+	play_on(b, clock, start_unix, end_unix);
 }
 
 static uint64_t distance(uint64_t a, uint64_t b)
@@ -185,6 +190,22 @@ static void a_clock_of_microseconds_is_admitted(void **state)
 	correlator_free(b.correlator);
 }
 
+/* Begun and ended at one reading, at a whole millisecond, as one in a thousand is. */
+static void a_span_without_length_has_the_grain_of_the_others(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	read_clocks(&b, even, 100 * MS, 600 * MS);
+	builder_span(&b, 2, 1, even(1003 * MS) / MS * MS - BUILDER_EPOCH_NS,
+		     even(1003 * MS) / MS * MS - BUILDER_EPOCH_NS);
+	play_on(&b, even, even(START + 7 * US) / US * US, even(END) / US * US);
+	assert_true(builder_ledger(&b, 2)->uncertain_ns <= 4 * US);
+	assert_true(builder_ledger(&b, 1)->uncertain_ns <= 6 * US);
+	correlator_free(b.correlator);
+}
+
 /* Its own share ends where the child's begins. */
 static void a_coarse_child_puts_its_parents_own_share_in_doubt(void **state)
 {
@@ -286,6 +307,7 @@ int main(void)
 		cmocka_unit_test(a_clock_of_milliseconds_is_admitted),
 		cmocka_unit_test(a_span_shorter_than_the_grain_is_not_called_sure),
 		cmocka_unit_test(a_clock_of_microseconds_is_admitted),
+		cmocka_unit_test(a_span_without_length_has_the_grain_of_the_others),
 		cmocka_unit_test(a_coarse_child_puts_its_parents_own_share_in_doubt),
 		cmocka_unit_test(stolen_time_is_no_cpu_time_and_in_doubt_for_parts),
 		cmocka_unit_test(a_suspend_within_a_span_is_admitted),
