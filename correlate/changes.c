@@ -100,6 +100,15 @@ static bool are_good(const struct thread *thread, const struct slice *slice,
 	return tag_eq(last, slice->tag_out) && (!log || are_within(thread, slice, log));
 }
 
+/* The first one shows after the thread has come: it left the CPU with the tag from before, and came
+ * back with it. */
+static uint64_t shown_at(const struct slice *slice, const struct event_change *change)
+{
+	uint64_t least = slice->in_ns + (slice->flags & EVENT_AFTER_TICK ? 0 : 1);
+
+	return MIN(MAX(change->time_ns, least), slice->out_ns);
+}
+
 /* The slice from `start` on becomes the rest; what was before is cut off. */
 static struct slice cut_off(struct slice *rest, uint64_t end, const struct event_tag *tag)
 {
@@ -130,7 +139,7 @@ static int append_pieces(struct model *model, struct thread *thread, struct slic
 
 	for (uint32_t i = 0; i < log->count; i++) {
 		const struct event_change *change = &log->changes[i];
-		uint64_t time = MIN(MAX(change->time_ns, slice->in_ns), slice->out_ns);
+		uint64_t time = shown_at(slice, change);
 		struct slice piece;
 
 		if (tag_eq(&change->tag, slice->tag_in))

@@ -154,30 +154,56 @@ static void what_does_not_fit_the_slice_is_refused(void **state)
 	refuses(turns, 5, EVENT_TOLD);
 }
 
-/* The clock was read, then the thread had to leave its CPU. */
-static void a_change_that_was_interrupted_counts_from_the_next_slice_on(void **state)
+/* The clock was read, then the thread had to leave its CPU: it came back as what it had left. */
+static void play_interrupted(struct builder *b, struct builder_thread *t)
 {
 	static const struct turn late[] = { { 1009 * MS + 999 * US, B } };
+
+	begin(b, t);
+	tell(b, t->tid, turns, 1, 1);
+	builder_slice(b, t, 1000 * MS, 1000 * MS, 1010 * MS, A,
+		      EVENT_TOLD | EVENT_CHANGED | EVENT_PREEMPTED, -1);
+	tell(b, t->tid, late, 1, 1);
+	builder_slice(b, t, 0, 1015 * MS, 1020 * MS, B, EVENT_TOLD | EVENT_CHANGED, -1);
+	builder_slice(b, t, 1030 * MS, 1030 * MS, 1031 * MS, 0, 0, FUTEX);
+}
+
+static void end_interrupted(struct builder *b, uint64_t now)
+{
+	builder_clock(b, now);
+	correlator_advance(b->correlator, now);
+	builder_span(b, A, 0, 1001 * MS, 1018 * MS);
+	builder_span(b, B, 0, 1010 * MS, 1018 * MS);
+	builder_clock(b, now + 500 * MS);
+	correlator_settle_all(b->correlator);
+	assert_int_equal(builder_ledger(b, A)->all.runnable_ns, 5 * MS);
+	assert_int_equal(builder_ledger(b, B)->all.runnable_ns, 0);
+	assert_int_equal(refused(b), 0);
+	correlator_free(b->correlator);
+}
+
+static void a_change_that_was_interrupted_counts_from_the_next_slice_on(void **state)
+{
 	struct builder_thread t;
 	struct builder b;
 
 	(void)state;
-	begin(&b, &t);
-	tell(&b, t.tid, turns, 1, 1);
-	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1010 * MS, A,
-		      EVENT_TOLD | EVENT_CHANGED | EVENT_PREEMPTED, -1);
-	tell(&b, t.tid, late, 1, 1);
-	builder_slice(&b, &t, 0, 1015 * MS, 1020 * MS, B, EVENT_TOLD | EVENT_CHANGED, -1);
-	builder_slice(&b, &t, 1030 * MS, 1030 * MS, 1031 * MS, 0, 0, FUTEX);
-	builder_span(&b, A, 0, 1001 * MS, 1018 * MS);
-	builder_span(&b, B, 0, 1010 * MS, 1018 * MS);
-	builder_clock(&b, 3000 * MS);
-	correlator_settle_all(b.correlator);
-	assert_int_equal(builder_ledger(&b, A)->all.running_ns, 9 * MS);
-	assert_int_equal(builder_ledger(&b, A)->all.runnable_ns, 5 * MS);
-	assert_int_equal(builder_ledger(&b, B)->all.running_ns, 3 * MS);
-	assert_int_equal(refused(&b), 0);
-	correlator_free(b.correlator);
+	play_interrupted(&b, &t);
+	end_interrupted(&b, 3000 * MS);
+	assert_in_range(builder_ledger(&b, A)->all.running_ns, 9 * MS, 9 * MS + 1);
+	assert_in_range(builder_ledger(&b, B)->all.running_ns, 3 * MS - 1, 3 * MS);
+}
+
+static void nor_does_it_when_it_has_left_the_timeline(void **state)
+{
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	play_interrupted(&b, &t);
+	for (uint64_t at = 2000 * MS; at < 130000 * MS; at += 100 * MS)
+		builder_slice(&b, &t, at, at, at + 100 * US, 0, EVENT_TOLD, FUTEX);
+	end_interrupted(&b, 130000 * MS);
 }
 
 /* Two traces, the first one twice. */
@@ -316,6 +342,7 @@ int main(void)
 		cmocka_unit_test(changes_of_an_earlier_slice_are_forgotten),
 		cmocka_unit_test(what_does_not_fit_the_slice_is_refused),
 		cmocka_unit_test(a_change_that_was_interrupted_counts_from_the_next_slice_on),
+		cmocka_unit_test(nor_does_it_when_it_has_left_the_timeline),
 		cmocka_unit_test(the_way_into_a_span_and_out_of_it_is_the_spans),
 		cmocka_unit_test(the_way_is_the_spans_whatever_was_shown_before),
 		cmocka_unit_test(a_long_way_is_in_doubt_where_spans_take_turns),
