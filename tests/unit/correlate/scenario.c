@@ -60,30 +60,43 @@ static void delay(struct schedule *s, uint32_t thread)
 			(struct op){ .kind = OP_RUN, .ns = rng_between(&s->rng, 1, DELAY_MAX_NS) });
 }
 
-static void take_up(struct schedule *s, uint32_t thread, int32_t span)
+/* Where no edge of the span tells since when the thread works for it, or how long, its tag says so,
+ * and nothing else does (DESIGN 4, rule 1). */
+static void publish(struct schedule *s, uint32_t thread, int32_t span)
 {
-	on_span(s, thread, OP_PUSH, span);
-	delay(s, thread);
-	on_span(s, thread, OP_PUBLISH, span);
+	struct op op = { .kind = OP_PUBLISH, .span = span };
+
+	if (s->knobs.has_delay) /* the clock was read before that for the log */
+		op.ns = rng_between(&s->rng, 1, DELAY_MAX_NS) / 2;
+	schedule_op(s, thread, op);
 }
 
-/* `back_to`: what the thread publishes then. */
-static void put_down(struct schedule *s, uint32_t thread, int32_t span, int32_t back_to)
+static void resume(struct schedule *s, uint32_t thread, int32_t span)
 {
-	on_span(s, thread, OP_PUBLISH, back_to);
-	delay(s, thread);
+	on_span(s, thread, OP_PUSH, span);
+	publish(s, thread, span);
+}
+
+static void put_aside(struct schedule *s, uint32_t thread, int32_t span, int32_t back_to)
+{
+	publish(s, thread, back_to);
 	on_span(s, thread, OP_POP, span);
 }
 
 static void begin(struct schedule *s, uint32_t thread, int32_t span)
 {
 	on_span(s, thread, OP_START, span);
-	take_up(s, thread, span);
+	on_span(s, thread, OP_PUSH, span);
+	delay(s, thread);
+	on_span(s, thread, OP_PUBLISH, span);
 }
 
+/* `back_to`: what the thread publishes then. */
 static void end(struct schedule *s, uint32_t thread, int32_t span, int32_t back_to)
 {
-	put_down(s, thread, span, back_to);
+	on_span(s, thread, OP_PUBLISH, back_to);
+	delay(s, thread);
+	on_span(s, thread, OP_POP, span);
 	on_span(s, thread, OP_END, span);
 }
 
@@ -183,12 +196,12 @@ void scenario_hand_over(struct schedule *s, uint32_t from, uint32_t to)
 	work(s, from);
 	block(s, from); /* a start that nobody saw is taken for that of the first thread seen */
 	stir(s, from);
-	put_down(s, from, span, -1);
+	put_aside(s, from, span, -1);
 	on_flag(s, from, OP_SET, handed, WAIT_FUTEX);
 	block(s, from);
 	on_flag(s, to, OP_WAIT, handed, WAIT_FUTEX);
 	work(s, to);
-	take_up(s, to, span);
+	resume(s, to, span);
 	stir(s, to);
 	end(s, to, span, -1);
 	stir(s, to);
@@ -252,12 +265,14 @@ static void take_turns(struct schedule *s, uint32_t thread, const int32_t tasks[
 
 		which = turns[which] < most ? which : 1 - which;
 		if (turns[which]++ == 0)
-			on_span(s, thread, OP_START, tasks[which]);
-		take_up(s, thread, tasks[which]);
+			begin(s, thread, tasks[which]);
+		else
+			resume(s, thread, tasks[which]);
 		stir(s, thread);
-		put_down(s, thread, tasks[which], idle);
 		if (turns[which] == most)
-			on_span(s, thread, OP_END, tasks[which]);
+			end(s, thread, tasks[which], idle);
+		else
+			put_aside(s, thread, tasks[which], idle);
 		if (rng_chance(&s->rng, 30))
 			block(s, thread);
 	}

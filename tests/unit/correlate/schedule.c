@@ -129,7 +129,7 @@ static void append_tail(struct record *record, uint32_t flag, const void *tail, 
 {
 	struct event_header *header = &record->slice.header;
 
-	memcpy((char *)&record->slice + header->bytes, tail, bytes);
+	memcpy(record->tails + header->bytes - sizeof(record->slice), tail, bytes);
 	header->bytes = (uint16_t)(header->bytes + bytes);
 	header->flags |= flag;
 }
@@ -394,15 +394,18 @@ static void set_flag(struct schedule *s, const struct true_thread *by, uint32_t 
 
 /* ---- the programs */
 
-/* The clock is read before the tag shows. */
-static void publish(const struct schedule *s, struct true_thread *t, int32_t span)
+/* The clock is read `early_ns` before the tag shows; in the same slice, and after all that the
+ * program read before. */
+static void publish(const struct schedule *s, struct true_thread *t, int32_t span,
+		    uint64_t early_ns)
 {
 	t->published = span;
+	t->read_ns = MAX(s->now_ns - early_ns, MAX(t->read_ns, t->cut_in_ns));
 	if (!s->processes[t->process].is_exact)
 		return;
 	t->changes = schedule_grow(t->changes, t->change_count, sizeof(*t->changes));
 	t->changes[t->change_count++] =
-		(struct event_change){ .time_ns = s->now_ns, .tag = schedule_tag(s, span) };
+		(struct event_change){ .time_ns = t->read_ns, .tag = schedule_tag(s, span) };
 }
 
 /* The child has its parent's memory, and so its tag; what it will do for that span is nobody's. */
@@ -434,11 +437,11 @@ static void do_instantly(struct schedule *s, struct true_thread *t, const struct
 		set_flag(s, t, op->flag);
 		break;
 	case OP_START:
-		s->spans[op->span].start_ns = s->now_ns;
+		s->spans[op->span].start_ns = t->read_ns = s->now_ns;
 		cut_stretches(s);
 		break;
 	case OP_END:
-		s->spans[op->span].end_ns = s->now_ns;
+		s->spans[op->span].end_ns = t->read_ns = s->now_ns;
 		cut_stretches(s);
 		break;
 	case OP_PUSH:
@@ -452,7 +455,7 @@ static void do_instantly(struct schedule *s, struct true_thread *t, const struct
 		change_span(s, t);
 		break;
 	case OP_PUBLISH:
-		publish(s, t, op->span);
+		publish(s, t, op->span, op->ns);
 		break;
 	case OP_FORK:
 		fork_child(s, t, &s->threads[op->thread]);

@@ -46,7 +46,7 @@ enum op_kind {
 	OP_END,     /* ... and ends */
 	OP_PUSH,    /* the thread works for `span` from now on */
 	OP_POP,     /* ... no longer */
-	OP_PUBLISH, /* `span`, or nothing (-1) */
+	OP_PUBLISH, /* `span`, or nothing (-1); logged as of `ns` ago */
 	OP_FORK,    /* `thread` is born, in a process of its own, and shows what this one shows */
 	OP_EXIT,
 };
@@ -106,6 +106,7 @@ struct true_thread {
 	int32_t stack[SCHEDULE_MAX_STACK];
 	uint32_t depth;
 	int32_t published;
+	uint64_t read_ns; /* when the program read the clock last, for an edge or its log */
 	/* the scheduler's view */
 	enum thread_state state;
 	uint32_t cpu;
