@@ -223,28 +223,18 @@ static bool is_pinned(const struct sweep *sweep, const struct slice *slice)
 	       (is_ours(sweep, slice->tag_in) && is_ours(sweep, slice->tag_out));
 }
 
-/* How long the thread may have worked for the span, for all that is known of it. One that has
- * carried it may come back to it between two looks at another's tag. */
-static uint64_t may_have_run_ns(const struct sweep *sweep, const struct lane *lane)
+/* Nothing that pins it. */
+static bool may_run(const struct sweep *sweep, const struct slice *slice)
 {
-	uint64_t from = sweep->start_ns, to = sweep->node->b_ns;
-	uint64_t folded = MIN(lane->thread->folded_until_ns, to);
-	uint64_t ran = folded - MIN(folded, from);
-	bool is_shared = join_sighting(sweep->join, sweep->index, lane->thread);
+	return !is_pinned(sweep, slice);
+}
 
-	from = MAX(from, folded);
-	ran += lane_lost_ns(lane, from, to);
-	for (uint32_t i = lane_first_after(lane, from); i < lane->count; i++) {
-		const struct slice *s = &lane->slices[i];
-		uint64_t start = MAX(s->in_ns, from), end = MIN(s->out_ns, to);
-
-		if (s->in_ns >= to)
-			break;
-		if (start < end &&
-		    (!is_pinned(sweep, s) || (is_shared && !(s->flags & EVENT_TOLD))))
-			ran += end - start;
-	}
-	return ran;
+/* ... nor was it told: a thread that has carried the span may come back to it between two looks at
+ * another's tag. */
+static bool may_come_back(const struct sweep *sweep, const struct slice *slice)
+{
+	(void)sweep;
+	return !(slice->flags & EVENT_TOLD);
 }
 
 /* Nothing of the span at either end, and nothing that pins it. */
@@ -254,23 +244,54 @@ static bool may_hide(const struct sweep *sweep, const struct slice *slice)
 	       !is_ours(sweep, slice->tag_out);
 }
 
+/* What is asked of a slice hangs on its tags and on whether it was told. */
+static bool is_asked_alike(const struct slice *slice, const struct slice *asked)
+{
+	return asked && slice->tag_in == asked->tag_in && slice->tag_out == asked->tag_out &&
+	       !((slice->flags ^ asked->flags) & EVENT_TOLD);
+}
+
+/* How long slices ran from then on of which `may` is true. */
+static uint64_t ran_ns(const struct sweep *sweep, const struct lane *lane, uint64_t from,
+		       bool (*may)(const struct sweep *sweep, const struct slice *slice))
+{
+	const struct slice *end = lane->slices + lane->count, *asked = NULL;
+	uint64_t to = sweep->node->b_ns, ran = 0;
+	bool answer = false;
+
+	for (const struct slice *s = lane->slices + lane_first_after(lane, from);
+	     s < end && s->in_ns < to; s++) {
+		uint64_t start = MAX(s->in_ns, from), until = MIN(s->out_ns, to);
+
+		if (start >= until)
+			continue;
+		if (!is_asked_alike(s, asked))
+			answer = may(sweep, s);
+		asked = s;
+		ran += answer ? until - start : 0;
+	}
+	return ran;
+}
+
+/* How long the thread may have worked for the span, for all that is known of it. */
+static uint64_t may_have_run_ns(const struct sweep *sweep, const struct lane *lane)
+{
+	uint64_t from = sweep->start_ns, to = sweep->node->b_ns;
+	uint64_t folded = MIN(lane->thread->folded_until_ns, to);
+	bool is_shared = join_sighting(sweep->join, sweep->index, lane->thread);
+	uint64_t ran = folded - MIN(folded, from);
+
+	from = MAX(from, folded);
+	return ran + lane_lost_ns(lane, from, to) +
+	       ran_ns(sweep, lane, from, is_shared ? may_come_back : may_run);
+}
+
 /* How long a thread that carries others' spans may have carried this one, too, unseen. */
 static uint64_t may_have_lent_ns(const struct sweep *sweep, const struct lane *lane)
 {
-	uint64_t from = sweep->start_ns, to = sweep->node->b_ns, ran = 0;
-
 	if (!join_sighting(sweep->join, sweep->index, lane->thread))
 		return may_have_run_ns(sweep, lane);
-	for (uint32_t i = lane_first_after(lane, from); i < lane->count; i++) {
-		const struct slice *s = &lane->slices[i];
-		uint64_t start = MAX(s->in_ns, from), end = MIN(s->out_ns, to);
-
-		if (s->in_ns >= to)
-			break;
-		if (start < end && may_hide(sweep, s))
-			ran += end - start;
-	}
-	return ran;
+	return ran_ns(sweep, lane, sweep->start_ns, may_hide);
 }
 
 /* While a thread of the process ran with tags that do not pin it, it may have worked for the span:
