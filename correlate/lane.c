@@ -72,20 +72,30 @@ static uint64_t first_seen(const struct join *join)
 	return first_ns;
 }
 
-/* To a chunk whose first slice is over before the trace begins, and in no stint with the one before
- * it; or to the chunk before: what comes out must not depend on where a chunk ends. Returns that
- * first slice. */
+/* It is over before the trace begins, and in no stint with the one before it: what comes before
+ * tells nothing. */
+static bool may_be_first(const struct lane *lane, const struct slice *slice, uint64_t begin_ns,
+			 uint64_t margin_ns)
+{
+	return slice->out_ns < margin_ns ||
+	       (is_over_before(lane, slice, begin_ns) && slice->prev_out_ns < slice->in_ns);
+}
+
+/* To a slice that may be the first: where a trace before began, or at the begin of a chunk, or of
+ * the chunk before: what comes out must not depend on where that is. Returns the slice. */
 static const struct slice *seek_lane(const struct lane *lane, uint64_t begin_ns, uint64_t margin_ns,
 				     struct timeline_cursor *cursor)
 {
+	struct timeline *timeline = &lane->thread->timeline;
+	const struct slice *first = timeline_seek_mark(timeline, MAX(margin_ns, begin_ns), cursor);
 	const struct timeline_chunk *chunk;
-	const struct slice *first;
 
-	timeline_seek(&lane->thread->timeline, MAX(margin_ns, begin_ns), cursor);
+	if (first && may_be_first(lane, first, begin_ns, margin_ns))
+		return first;
+	timeline_seek(timeline, MAX(margin_ns, begin_ns), cursor);
 	chunk = cursor->chunk;
 	first = timeline_next(cursor);
-	if (!chunk || !chunk->older || first->out_ns < margin_ns ||
-	    (is_over_before(lane, first, begin_ns) && first->prev_out_ns < first->in_ns))
+	if (!chunk || !chunk->older || may_be_first(lane, first, begin_ns, margin_ns))
 		return first;
 	timeline_back(cursor);
 	return timeline_next(cursor);
@@ -106,7 +116,7 @@ static bool reserve(const struct join *join, struct lane *lane, const struct tim
 
 static bool unpack_lane(const struct join *join, struct lane *lane)
 {
-	const struct timeline *timeline = &lane->thread->timeline;
+	struct timeline *timeline = &lane->thread->timeline;
 	uint64_t margin = join->from_ns > SEEN_MARGIN_NS ? join->from_ns - SEEN_MARGIN_NS : 0;
 	uint64_t begin = first_seen(join);
 	struct timeline_cursor cursor;
@@ -119,8 +129,10 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 	    !add_slice(lane, &timeline->before.slice, 0, 0))
 		return false;
 	for (; slice; slice = timeline_next(&cursor)) {
-		if (is_over_before(lane, slice, begin)) /* of which only the last is kept */
+		if (is_over_before(lane, slice, begin)) { /* of which only the last is kept */
 			timeline_skip_alike(&cursor, begin);
+			timeline_mark(timeline, &cursor);
+		}
 		if (!add_slice(lane, slice, begin, margin))
 			return false;
 		if (slice->prev_out_ns > join->to_ns + JOIN_AHEAD_NS)

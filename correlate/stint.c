@@ -304,6 +304,15 @@ static bool is_plain(const struct slice *slice, const struct slice *before)
 	       !(before && before->flags & EVENT_TICK);
 }
 
+/* It is as the one before it, which was plain. */
+static bool is_plain_again(const struct slice *slice)
+{
+	const struct slice *before = slice - 1;
+
+	return slice->is_alike && before->stint == STINT_PLAIN && slice->flags == before->flags &&
+	       slice->in_ns < slice->out_ns;
+}
+
 /* Mostly the clock is told at both ends of it. */
 static void make_plain(const struct lane *lane, struct stint *stint, struct slice *slice)
 {
@@ -382,7 +391,7 @@ bool stint_find(struct lane *lane)
 	for (uint32_t i = 0; i < lane->count; i++) {
 		struct slice *slice = &lane->slices[i];
 
-		if (is_plain(slice, i ? slice - 1 : NULL)) {
+		if ((i && is_plain_again(slice)) || is_plain(slice, i ? slice - 1 : NULL)) {
 			slice->stint = STINT_PLAIN;
 			first = i + 1;
 			continue;

@@ -191,6 +191,19 @@ static uint8_t *pack(const struct slice *slice, struct slice *last, uint8_t *at)
 	return at;
 }
 
+/* What stands in one after it that is alike, but for its times. */
+static struct slice like_after(const struct slice *slice)
+{
+	struct slice like = *slice;
+
+	like.stolen_in_ns = slice->stolen_out_ns;
+	like.hidden_ns = 0;
+	like.gap = false;
+	like.is_alike = true;
+	like.tag_in = slice->tag_out;
+	return like;
+}
+
 /* `slice` becomes the one after it. */
 static void follow(struct slice *slice, const struct timeline_short *by, bool is_woken)
 {
@@ -387,6 +400,8 @@ struct timeline_chunk *timeline_take_oldest(struct timeline *timeline, const str
 	timeline->before.slice.waker = &timeline->before.waker;
 	if (timeline->sought == chunk)
 		timeline->sought = NULL;
+	if (timeline->mark.chunk == chunk)
+		timeline->mark.chunk = NULL;
 	timeline->oldest = chunk->newer;
 	if (timeline->oldest)
 		timeline->oldest->older = NULL;
@@ -406,6 +421,7 @@ void timeline_fini(struct timeline *timeline)
 	}
 	timeline->newest = NULL;
 	timeline->sought = NULL;
+	timeline->mark.chunk = NULL;
 }
 
 void timeline_seek_chunk(const struct timeline_chunk *chunk, struct timeline_cursor *out_cursor)
@@ -429,6 +445,25 @@ void timeline_seek(struct timeline *timeline, uint64_t from_ns, struct timeline_
 	timeline->sought = chunk;
 	timeline_seek_chunk(chunk, out_cursor);
 	out_cursor->only_this_chunk = false;
+}
+
+void timeline_mark(struct timeline *timeline, const struct timeline_cursor *cursor)
+{
+	timeline->mark = *cursor;
+	timeline->mark.left = cursor->chunk->count - cursor->left; /* it may grow meanwhile */
+}
+
+const struct slice *timeline_seek_mark(const struct timeline *timeline, uint64_t from_ns,
+				       struct timeline_cursor *out_cursor)
+{
+	const struct timeline_cursor *mark = &timeline->mark;
+
+	if (!mark->chunk || mark->last.out_ns >= from_ns ||
+	    (mark->chunk->newer && mark->chunk->newer->first_ns < from_ns))
+		return NULL;
+	*out_cursor = *mark;
+	out_cursor->left = mark->chunk->count - mark->left;
+	return &out_cursor->last;
 }
 
 void timeline_seek_beyond(struct timeline *timeline, uint64_t from_ns, uint32_t count,
@@ -488,20 +523,36 @@ uint32_t timeline_skip_alike(struct timeline_cursor *cursor, uint64_t time_ns)
 uint32_t timeline_next_alike(struct timeline_cursor *cursor, uint64_t until_ns, struct slice *out,
 			     uint32_t room)
 {
-	const struct slice *last = &cursor->last;
+	const uint8_t *at = cursor->chunk->bytes + cursor->at;
+	struct slice like = like_after(&cursor->last);
+	uint64_t time = cursor->last.out_ns;
+	int64_t lag = cursor->last.raw_lag_out;
 	struct timeline_short by;
 	uint32_t count = 0;
 	bool is_woken;
 
-	while (count < room && cursor->left && last->out_ns <= until_ns &&
-	       read_alike(cursor->chunk->bytes + cursor->at, &by, &is_woken)) {
-		out[count] = *last;
-		follow(&out[count], &by, is_woken);
-		last = &out[count++];
-		cursor->at += (uint32_t)SHORT_BYTES;
-		cursor->left--;
+	room = MIN(room, cursor->left);
+	for (; count < room && time <= until_ns && read_alike(at, &by, &is_woken); count++) {
+		struct slice *slice = &out[count];
+
+		*slice = like;
+		slice->prev_out_ns = time;
+		time += by.waking;
+		slice->waking_ns = is_woken ? time : 0;
+		time += by.in;
+		slice->in_ns = time;
+		time += by.length;
+		slice->out_ns = time;
+		slice->booked_ns = (uint64_t)by.length + (uint64_t)(int64_t)by.booked;
+		lag += by.lag_in;
+		slice->raw_lag_in = lag;
+		lag += by.lag_out;
+		slice->raw_lag_out = lag;
+		at += SHORT_BYTES;
 	}
 	if (count)
-		cursor->last = *last;
+		cursor->last = out[count - 1];
+	cursor->at = (uint32_t)(at - cursor->chunk->bytes);
+	cursor->left -= count;
 	return count;
 }

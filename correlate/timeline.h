@@ -40,12 +40,21 @@ struct slice_kept {
 	struct event_waker waker;
 };
 
+struct timeline_cursor {
+	const struct timeline_chunk *chunk;
+	uint32_t at;
+	uint32_t left;
+	bool only_this_chunk;
+	struct slice last;
+};
+
 struct timeline {
 	struct timeline_chunk *oldest; /* owned */
 	struct timeline_chunk *newest;
 	const struct timeline_chunk *sought; /* the last seek's; NULL: none is known */
 	struct slice last; /* what the next one is written against; its tails are the chunk's */
-	struct slice_kept before; /* the last one that left at the old end; out_ns 0: none has */
+	struct slice_kept before;    /* the last one that left at the old end; out_ns 0: none has */
+	struct timeline_cursor mark; /* chunk NULL: none */
 };
 
 /* -ENOMEM: the slice is lost. `*out_bytes` grows by what was allocated. */
@@ -66,17 +75,15 @@ bool timeline_append_short(struct timeline *timeline, const struct timeline_shor
 struct timeline_chunk *timeline_take_oldest(struct timeline *timeline, const struct slice *last);
 void timeline_fini(struct timeline *timeline);
 
-struct timeline_cursor {
-	const struct timeline_chunk *chunk;
-	uint32_t at;
-	uint32_t left;
-	bool only_this_chunk;
-	struct slice last;
-};
-
 /* From the last chunk that begins before `from_ns`, or the first one. Looks from where the last
  * seek ended: one trace is settled after the other. */
 void timeline_seek(struct timeline *timeline, uint64_t from_ns, struct timeline_cursor *out_cursor);
+/* Notes where it stands, for a trace that begins after the slice that it read last. */
+void timeline_mark(struct timeline *timeline, const struct timeline_cursor *cursor);
+/* To the mark, if it is of the chunk that timeline_seek would find. Returns the slice that was read
+ * last there, which ends before `from_ns`; NULL: there is none, look from the chunk's begin on. */
+const struct slice *timeline_seek_mark(const struct timeline *timeline, uint64_t from_ns,
+				       struct timeline_cursor *out_cursor);
 /* As many slices further back, at least, where there are so many. */
 void timeline_seek_beyond(struct timeline *timeline, uint64_t from_ns, uint32_t count,
 			  struct timeline_cursor *out_cursor);
