@@ -350,6 +350,7 @@ void join_fini(struct join *join)
 	free(join->lanes);
 	free(join->segments);
 	free(join->waits);
+	free(join->rounds);
 	free(join->holds);
 	arena_fini(&join->arena);
 }

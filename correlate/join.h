@@ -31,8 +31,9 @@ struct lane {
 	struct slice *slices; /* owned; the first one may end before the trace begins: it gives the
 				 reason of the wait after it */
 	uint32_t count, cap;
-	bool takes_turns;     /* turns.c: no tag pins what it does on a CPU */
-	struct company claim; /* when the trace claims the thread; to 0: never */
+	uint32_t first_segment, segment_count; /* of the join's, while these stand by lanes */
+	bool takes_turns;                      /* turns.c: no tag pins what it does on a CPU */
+	struct company claim;                  /* when the trace claims the thread; to 0: never */
 	struct stretch
 		*company; /* within that, when others do, too: apart, in order; in the arena */
 	uint32_t company_count;
@@ -89,6 +90,7 @@ struct wait {
 };
 
 #define SWEEP_MAX_LANES 1024                    /* that carry one span at the same instant */
+#define SWEEP_FEW_LANES 8                       /* are swept side by side (sweep_lanes.c) */
 #define PICTURE_ROOM    (4 * LEDGER_MAX_SLICES) /* before the picture is thinned out */
 
 struct segment;
@@ -129,9 +131,31 @@ struct segment {
 	uint64_t stack;    /* of STATE_RUNNING: where a tick found it */
 	struct thread *thread;
 	int32_t carrier; /* node */
-	int32_t wait;    /* of STATE_BLOCKED */
-	uint8_t state;   /* enum ledger_state */
+	int32_t wait;    /* of STATE_BLOCKED; of SEGMENT_ROUNDS the place in join->rounds */
+	uint8_t state;   /* enum ledger_state, or SEGMENT_ROUNDS */
 	uint8_t why;     /* of STATE_RUNNABLE */
+};
+
+/* Not one stretch, but all those of slices that are alike. */
+#define SEGMENT_ROUNDS 255
+
+/* What a thread ran that nobody looked at there: found from a slice on, that one not counted, and
+ * how far from it; stack 0: nothing. */
+struct look {
+	uint64_t stack;
+	uint32_t steps;
+};
+
+/* Slices of a thread that goes round, all in one span, and what is the same for all of them. */
+struct rounds {
+	struct thread *thread;
+	const struct slice *first, *end; /* of its lane */
+	int32_t owner;
+	int32_t decided_by;
+	uint8_t reason;
+	bool is_preempted;
+	uint64_t stack;            /* that each of them tells; else, ... */
+	struct look behind, ahead; /* ... from the first and from the last one on, another's */
 };
 
 /* The tag that was asked for last, and the node with that id: from slice to slice it is the same.
@@ -167,7 +191,9 @@ struct join {
 	uint32_t lane_count, lane_cap;
 	struct segment *segments;
 	uint32_t segment_count, segment_cap;
-	uint64_t *segment_max_end; /* of the sorted segments */
+	uint64_t *segment_max_end; /* of the sorted segments; NULL: they stand by lanes */
+	struct rounds *rounds;
+	uint32_t rounds_count, rounds_cap;
 	struct wait *waits;
 	uint32_t wait_count, wait_cap;
 	struct hold *holds;
@@ -270,9 +296,33 @@ void company_note(struct join *join);
 void holder_find(struct join *join, const struct lane *lane, uint64_t from_ns, uint64_t to_ns,
 		 struct wait *wait);
 
-/* overlay.c: lanes into segments, sorted by start. */
+/* overlay.c: lanes into segments: by lanes where these are few, else sorted by start. */
 void join_overlay(struct join *join);
+/* segments.c: false: they do not stand by lanes one after the other, or there are many lanes. */
+bool segments_are_by_lanes(const struct join *join);
 void segments_sort(struct join *join);
+/* overlay_steady.c: rounds into stretches. */
+void rounds_spread(struct join *join);
+/* What of a slice of them was running. */
+uint64_t rounds_stack(const struct rounds *rounds, const struct slice *slice);
+/* Until when it was blocked before that slice. */
+static inline uint64_t rounds_woken_ns(const struct rounds *rounds, const struct slice *slice)
+{
+	uint64_t start = slice[-1].out_ns;
+
+	if (rounds->is_preempted)
+		return start;
+	return slice->waking_ns ? MIN(MAX(slice->waking_ns, start), slice->in_ns) : slice->in_ns;
+}
+
+static inline struct wait rounds_wait(const struct rounds *rounds, const struct slice *slice)
+{
+	return (struct wait){ .before = slice - 1,
+			      .after = slice,
+			      .raw_ns = rounds_woken_ns(rounds, slice) - slice[-1].out_ns,
+			      .decided_by = rounds->decided_by,
+			      .reason = rounds->reason };
+}
 
 /* sweep.c: the ledger of one node; its arrays grow in `room`, and then live in join->arena. */
 void sweep_node(struct join *join, int32_t index, struct ledger_room *room,

@@ -10,8 +10,7 @@
 #include "collector/base/macros.h"
 #include "correlate/overlay.h"
 
-#define FEW_EDGES     16
-#define MOST_RESERVED 1024 /* slices */
+#define FEW_EDGES 16
 
 int32_t overlay_climb(const struct join *join, int32_t index, uint64_t time_ns)
 {
@@ -424,25 +423,19 @@ static void add_lanes(struct join *join)
 	}
 }
 
-/* Mostly a slice makes a wait and three segments. What is not there now grows as it is needed. */
-static void reserve(struct join *join)
-{
-	uint32_t count = 0;
-
-	for (uint32_t i = 0; i < join->lane_count && count < MOST_RESERVED; i++)
-		count += join->lanes[i]->count;
-	count = MIN(count, MOST_RESERVED);
-	join_reserve((void **)&join->waits, count, &join->wait_cap, sizeof(*join->waits));
-	join_reserve((void **)&join->segments, 3 * count, &join->segment_cap,
-		     sizeof(*join->segments));
-}
-
 void join_overlay(struct join *join)
 {
 	add_lanes(join);
 	company_claim(join);
-	reserve(join);
-	for (uint32_t i = 0; i < join->lane_count; i++)
-		overlay_lane(join, join->lanes[i]);
+	for (uint32_t i = 0; i < join->lane_count; i++) {
+		struct lane *lane = join->lanes[i];
+
+		lane->first_segment = join->segment_count;
+		overlay_lane(join, lane);
+		lane->segment_count = join->segment_count - lane->first_segment;
+	}
+	if (segments_are_by_lanes(join))
+		return;
+	rounds_spread(join);
 	segments_sort(join);
 }

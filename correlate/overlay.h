@@ -89,12 +89,6 @@ uint64_t overlay_stack_of(const struct lane *lane, const struct slice *slice);
 
 #define STACK_REACH 8 /* slices to either side, in which a look at the thread is sought */
 
-/* What is found from a slice on, that one not counted, and how far from it; stack 0: nothing. */
-struct look {
-	uint64_t stack;
-	uint32_t steps;
-};
-
 struct look overlay_look_back(const struct lane *lane, const struct slice *slice);
 struct look overlay_look_ahead(const struct lane *lane, const struct slice *slice);
 /* Where its end was looked at; 0: it was not. */

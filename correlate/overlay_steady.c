@@ -2,23 +2,11 @@
 /* A thread that goes round: is off its CPU and runs, again and again, in one span and like the
  * time before but for its times. What is to be weighed of it is so for all rounds at once; what
  * comes out is the same as slice by slice (overlay_wait.c, overlay_plain.c). */
+#include <stdlib.h>
+
 #include "collector/base/macros.h"
 #include "correlate/overlay.h"
 #include "correlate/reason.h"
-
-#define MOST_AT_ONCE 256 /* slices that room is made for */
-
-/* Such slices, and what is the same for all of them. */
-struct steady {
-	const struct lane *lane;
-	const struct slice *first, *end;
-	int32_t owner;
-	int32_t decided_by;
-	uint8_t reason;
-	bool is_preempted;
-	uint64_t stack;            /* that each of them tells; else, ... */
-	struct look behind, ahead; /* ... from the first and from the last one on, another's */
-};
 
 static bool is_round(const struct slice *slice, const struct slice *first)
 {
@@ -86,46 +74,23 @@ static const struct slice *pass_idle(struct join *join, const struct lane *lane,
 	return slice;
 }
 
-/* Room for so many items more. */
-static bool make_room(void **array, uint32_t count, uint32_t *cap, uint32_t more, size_t item_bytes)
-{
-	return count + more <= *cap ||
-	       join_reserve(array, MAX(count + more, 2 * *cap), cap, item_bytes);
-}
-
-static bool make_rooms(struct join *join, uint32_t slices)
-{
-	if (make_room((void **)&join->segments, join->segment_count, &join->segment_cap, 3 * slices,
-		      sizeof(*join->segments)) &&
-	    make_room((void **)&join->waits, join->wait_count, &join->wait_cap, slices,
-		      sizeof(*join->waits)))
-		return true;
-	join->out_of_memory = true;
-	return false;
-}
-
-/* false: there is nothing to lay over a span from `first` up to `end`. */
-static bool find(struct join *join, const struct lane *lane, uint32_t first, struct steady *out)
+/* `out->end` at its first slice: there is nothing to lay over a span from there on. */
+static void find(struct join *join, const struct lane *lane, uint32_t first, struct rounds *out)
 {
 	const struct slice *slice = &lane->slices[first];
-	const struct slice *last = &lane->slices[MIN(lane->count, first + MOST_AT_ONCE)];
+	const struct slice *last = &lane->slices[lane->count];
 
-	out->end = slice;
+	*out = (struct rounds){ .thread = lane->thread, .first = slice, .end = slice };
 	if (first == 0 || slice >= last || !is_round(slice, slice))
-		return false;
+		return;
 	if (tag_is_none(slice->tag_out)) {
-		out->end = pass_idle(join, lane, slice, last);
-		return false;
+		out->first = out->end = pass_idle(join, lane, slice, last);
+		return;
 	}
-	*out = (struct steady){ .lane = lane, .first = slice, .end = slice };
 	if (!find_owner(join, lane, slice, &out->owner))
-		return false;
+		return;
 	while (out->end < last && is_round(out->end, slice) && out->end->out_ns <= join->calm.to_ns)
 		out->end++;
-	if (!make_rooms(join, (uint32_t)(out->end - slice))) {
-		out->end = slice;
-		return false;
-	}
 	out->reason = (uint8_t)reason_of_slice(slice, &out->decided_by);
 	out->is_preempted = slice->flags & EVENT_PREEMPTED;
 	out->stack = overlay_stack_told(slice);
@@ -133,95 +98,114 @@ static bool find(struct join *join, const struct lane *lane, uint32_t first, str
 		out->behind = overlay_look_back(lane, slice);
 		out->ahead = overlay_look_ahead(lane, out->end - 1);
 	}
-	return true;
 }
 
 /* As overlay_stack_of. */
-static uint64_t stack_of(const struct steady *steady, const struct slice *slice)
+uint64_t rounds_stack(const struct rounds *rounds, const struct slice *slice)
 {
-	if (steady->behind.stack &&
-	    steady->behind.steps + (uint64_t)(slice - steady->first) <= STACK_REACH)
-		return steady->behind.stack;
-	if (steady->ahead.stack &&
-	    steady->ahead.steps + (uint64_t)(steady->end - 1 - slice) <= STACK_REACH)
-		return steady->ahead.stack;
-	return steady->stack;
+	if (rounds->behind.stack &&
+	    rounds->behind.steps + (uint64_t)(slice - rounds->first) <= STACK_REACH)
+		return rounds->behind.stack;
+	if (rounds->ahead.stack &&
+	    rounds->ahead.steps + (uint64_t)(rounds->end - 1 - slice) <= STACK_REACH)
+		return rounds->ahead.stack;
+	return rounds->stack;
 }
 
-static inline void put(struct join *join, const struct segment *segment)
+static void put_blocked(struct join *join, const struct lane *lane, const struct rounds *rounds,
+			const struct slice *slice, struct segment *like)
 {
-	join->segments[join->segment_count] = *segment;
-	join->segment_count += segment->start_ns < segment->end_ns;
+	uint64_t start = slice[-1].out_ns, woken;
+	struct wait *wait = join_add_wait(join, &like->wait);
+
+	if (!wait)
+		return;
+	*wait = rounds_wait(rounds, slice);
+	woken = start + wait->raw_ns;
+	if (rounds->reason == REASON_LOCK)
+		holder_find(join, lane, start, woken, wait);
+	like->state = STATE_BLOCKED;
+	overlay_emit(join, like, start, woken, rounds->owner);
+	like->wait = -1;
+	like->state = STATE_RUNNABLE;
+	overlay_emit(join, like, woken, slice->in_ns, rounds->owner);
 }
 
-static inline struct segment segment_of(const struct steady *steady, uint64_t start, uint64_t end)
-{
-	return (struct segment){ .start_ns = start,
-				 .end_ns = end,
-				 .since_ns = start,
-				 .thread = steady->lane->thread,
-				 .carrier = steady->owner,
-				 .wait = -1 };
-}
-
-/* Returns until when. */
-static inline uint64_t put_blocked(struct join *join, const struct steady *steady,
-				   const struct slice *slice)
-{
-	uint64_t start = slice[-1].out_ns, until = slice->in_ns;
-	uint64_t woken = slice->waking_ns ? MIN(MAX(slice->waking_ns, start), until) : until;
-	struct wait *wait = &join->waits[join->wait_count];
-	struct segment segment = segment_of(steady, start, woken);
-
-	segment.wait = (int32_t)join->wait_count++;
-	segment.state = STATE_BLOCKED;
-	*wait = (struct wait){ .before = slice - 1,
-			       .after = slice,
-			       .raw_ns = woken - start,
-			       .decided_by = steady->decided_by,
-			       .reason = steady->reason };
-	if (steady->reason == REASON_LOCK)
-		holder_find(join, steady->lane, start, woken, wait);
-	put(join, &segment);
-	return woken;
-}
-
-static inline void put_off_cpu(struct join *join, const struct steady *steady,
-			       const struct slice *slice)
+static void put_round(struct join *join, const struct lane *lane, const struct rounds *rounds,
+		      const struct slice *slice)
 {
 	uint64_t start = slice[-1].out_ns;
-	struct segment segment;
+	struct segment like = { .thread = lane->thread,
+				.wait = -1,
+				.since_ns = start,
+				.state = STATE_RUNNABLE,
+				.why = rounds->is_preempted ? WHY_PREEMPTED : WHY_WOKEN };
 
-	if (slice->in_ns <= start)
-		return;
-	segment = segment_of(steady, start, slice->in_ns);
-	if (!steady->is_preempted)
-		segment.start_ns = put_blocked(join, steady, slice);
-	segment.state = STATE_RUNNABLE;
-	segment.why = steady->is_preempted ? WHY_PREEMPTED : WHY_WOKEN;
-	put(join, &segment);
+	if (rounds->is_preempted)
+		overlay_emit(join, &like, start, slice->in_ns, rounds->owner);
+	else if (slice->in_ns > start)
+		put_blocked(join, lane, rounds, slice, &like);
+	overlay_emit(join,
+		     &(struct segment){ .state = STATE_RUNNING,
+					.thread = lane->thread,
+					.wait = -1,
+					.since_ns = slice->in_ns,
+					.cpu_ns = slice->booked_ns,
+					.stack = rounds_stack(rounds, slice) },
+		     slice->in_ns, slice->out_ns, rounds->owner);
 }
 
-static inline void put_on_cpu(struct join *join, const struct steady *steady,
-			      const struct slice *slice)
+static void put_rounds(struct join *join, const struct lane *lane, const struct rounds *rounds)
 {
-	struct segment segment = segment_of(steady, slice->in_ns, slice->out_ns);
+	for (const struct slice *slice = rounds->first; slice < rounds->end; slice++)
+		put_round(join, lane, rounds, slice);
+}
 
-	segment.cpu_ns = slice->booked_ns;
-	segment.stack = stack_of(steady, slice);
-	segment.state = STATE_RUNNING;
-	put(join, &segment);
+/* Who had a lock is asked for each of its waits. */
+static bool keep(struct join *join, const struct lane *lane, const struct rounds *rounds)
+{
+	struct segment like = { .state = SEGMENT_ROUNDS,
+				.thread = lane->thread,
+				.wait = (int32_t)join->rounds_count };
+
+	if (rounds->reason == REASON_LOCK || rounds->first + 1 >= rounds->end ||
+	    !join_grow((void **)&join->rounds, join->rounds_count, &join->rounds_cap,
+		       sizeof(*join->rounds)))
+		return false;
+	join->rounds[join->rounds_count++] = *rounds;
+	overlay_emit(join, &like, rounds->first[-1].out_ns, rounds->end[-1].out_ns, rounds->owner);
+	return true;
 }
 
 uint32_t overlay_steady(struct join *join, const struct lane *lane, uint32_t first)
 {
-	struct steady steady;
+	struct rounds rounds;
 
-	if (!find(join, lane, first, &steady))
-		return (uint32_t)(steady.end - lane->slices);
-	for (const struct slice *slice = steady.first; slice < steady.end; slice++) {
-		put_off_cpu(join, &steady, slice);
-		put_on_cpu(join, &steady, slice);
+	find(join, lane, first, &rounds);
+	if (rounds.first < rounds.end && !keep(join, lane, &rounds))
+		put_rounds(join, lane, &rounds);
+	return (uint32_t)(rounds.end - lane->slices);
+}
+
+void rounds_spread(struct join *join)
+{
+	struct segment *together = join->segments;
+	uint32_t count = join->segment_count, lane = 0;
+
+	if (!join->rounds_count)
+		return;
+	join->segments = NULL;
+	join->segment_count = join->segment_cap = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct segment *s = &together[i];
+		struct segment *to;
+
+		while (join->lanes[lane]->thread != s->thread)
+			lane++;
+		if (s->state == SEGMENT_ROUNDS)
+			put_rounds(join, join->lanes[lane], &join->rounds[s->wait]);
+		else if ((to = join_add_segment(join)))
+			*to = *s;
 	}
-	return (uint32_t)(steady.end - lane->slices);
+	free(together);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Segments of all lanes, in the order of their starts. Each lane's are in order as they come, so
- * these few runs are merged. */
+/* Segments of all lanes, in the order of their starts. Each lane's are in order as they come: they
+ * are left so where there are few lanes (sweep_lanes.c), else these runs are merged. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +70,30 @@ static void sort(struct join *join)
 		other = from;
 	}
 	free(other);
+}
+
+static bool are_in_order(const struct segment *segments, uint32_t count)
+{
+	for (uint32_t i = 1; i < count; i++) {
+		if (segments[i].start_ns < segments[i - 1].end_ns)
+			return false;
+	}
+	return true;
+}
+
+bool segments_are_by_lanes(const struct join *join)
+{
+	uint32_t lanes = 0;
+
+	for (uint32_t i = 0; i < join->lane_count; i++) {
+		const struct lane *lane = join->lanes[i];
+
+		lanes += lane->segment_count > 0;
+		if (lanes > SWEEP_FEW_LANES ||
+		    !are_in_order(join->segments + lane->first_segment, lane->segment_count))
+			return false;
+	}
+	return true;
 }
 
 void segments_sort(struct join *join)

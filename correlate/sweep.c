@@ -11,29 +11,6 @@
 #include "collector/base/macros.h"
 #include "correlate/sweep.h"
 
-static unsigned rank(uint8_t state)
-{
-	static const unsigned ranks[] = {
-		[STATE_RUNNING] = 4, [STATE_RUNNABLE] = 3,  [STATE_BLOCKED] = 2,
-		[STATE_UNKNOWN] = 1, [STATE_ELSEWHERE] = 0,
-	};
-
-	return ranks[state];
-}
-
-/* An instant at which both are there is the first one's. */
-static bool decides_over(const struct join *join, const struct segment *s,
-			 const struct segment *other)
-{
-	uint32_t depth, depth_other;
-
-	if (s->state != other->state)
-		return rank(s->state) > rank(other->state);
-	depth = join->nodes[s->carrier].depth;
-	depth_other = join->nodes[other->carrier].depth;
-	return depth != depth_other ? depth > depth_other : s->since_ns > other->since_ns;
-}
-
 /* Whom that instant is given to; those that have ended go. `*until_ns` is when the next one ends,
  * if that is earlier. */
 static const struct segment *decide(struct sweep *sweep, uint64_t time, uint64_t *until_ns)
@@ -48,7 +25,7 @@ static const struct segment *decide(struct sweep *sweep, uint64_t time, uint64_t
 			continue;
 		sweep->active[kept++] = s;
 		*until_ns = MIN(*until_ns, s->end_ns);
-		if (!best || decides_over(sweep->join, s, best))
+		if (!best || sweep_decides_over(sweep->join, s, best))
 			best = s;
 	}
 	sweep->active_count = kept;
@@ -76,8 +53,8 @@ static void add_state(struct ledger_split *split, uint8_t state, uint8_t reason,
 	}
 }
 
-/* `s` NULL: it is on no lane. */
-static void account(struct sweep *sweep, uint64_t start, uint64_t end, const struct segment *s)
+void sweep_account(struct sweep *sweep, uint64_t start, uint64_t end, const struct segment *s,
+		   const struct wait *wait)
 {
 	struct ledger *ledger = sweep->ledger;
 	uint64_t ns = end - start;
@@ -89,14 +66,14 @@ static void account(struct sweep *sweep, uint64_t start, uint64_t end, const str
 		return;
 	}
 	is_self = s->carrier == sweep->index;
-	reason = s->state == STATE_BLOCKED ? sweep->join->waits[s->wait].reason : 0;
+	reason = s->state == STATE_BLOCKED ? wait->reason : 0;
 	add_state(&ledger->all, s->state, reason, ns);
 	if (is_self)
 		add_state(&ledger->self, s->state, reason, ns);
 	if (s->state == STATE_RUNNING && s->stack >= STACK_FIRST_ID)
 		sweep_stack_add(ledger, s->stack, ns, is_self);
 	if (s->state == STATE_BLOCKED)
-		sweep_wait_add(sweep, s, start, end, is_self);
+		sweep_wait_add(sweep, s, wait, start, end, is_self);
 	if (s->state == STATE_RUNNABLE && s->why == WHY_PREEMPTED)
 		ledger->preempted_ns += ns;
 	if (s->state == STATE_RUNNABLE && s->why == WHY_THROTTLED)
@@ -104,8 +81,7 @@ static void account(struct sweep *sweep, uint64_t start, uint64_t end, const str
 	sweep_picture_add(sweep, ns, sweep_picture_what(s->state, reason, s->thread->tid));
 }
 
-/* CPU time counts on every lane, also where another one decides. */
-static void add_cpu(struct sweep *sweep, const struct segment *s)
+void sweep_take(struct sweep *sweep, const struct segment *s)
 {
 	uint64_t start = MAX(s->start_ns, sweep->start_ns);
 	uint64_t end = MIN(s->end_ns, sweep->node->b_ns);
@@ -156,7 +132,7 @@ static void take(struct sweep *sweep, const struct segment *s)
 {
 	if (sweep->active_count < SWEEP_MAX_LANES)
 		sweep->active[sweep->active_count++] = s;
-	add_cpu(sweep, s);
+	sweep_take(sweep, s);
 }
 
 /* While a lane runs, it does not matter what others that do not are at. */
@@ -186,7 +162,8 @@ static void run(struct sweep *sweep)
 			take(sweep, next);
 		if (next)
 			until = MIN(until, next->start_ns);
-		account(sweep, time, until, best);
+		sweep_account(sweep, time, until, best,
+			      best && best->wait >= 0 ? &sweep->join->waits[best->wait] : NULL);
 	}
 }
 
@@ -370,7 +347,10 @@ void sweep_node(struct join *join, int32_t index, struct ledger_room *room,
 	sweep.offset_ns = node->span->start_unix_ns - node->a_ns;
 	sweep_fold_add(&sweep);
 	sweep_picture_begin(&sweep, &room->picture);
-	run(&sweep);
+	if (join->segment_max_end)
+		run(&sweep);
+	else
+		sweep_lanes(&sweep);
 	sweep_elsewhere_doubt(&sweep);
 	add_forked(&sweep);
 	sweep_wait_link_servers(&sweep);

@@ -40,6 +40,39 @@ struct sweep {
 	bool folded_lanes; /* on several threads: how they overlapped is not known any more */
 };
 
+/* Whom an instant is given to at which several states are there. */
+static inline unsigned sweep_rank(uint8_t state)
+{
+	static const uint8_t ranks[] = {
+		[STATE_RUNNING] = 4, [STATE_RUNNABLE] = 3,  [STATE_BLOCKED] = 2,
+		[STATE_UNKNOWN] = 1, [STATE_ELSEWHERE] = 0,
+	};
+
+	return ranks[state];
+}
+
+/* An instant at which both are there is the first one's. */
+static inline bool sweep_decides_over(const struct join *join, const struct segment *s,
+				      const struct segment *other)
+{
+	uint32_t depth, depth_other;
+
+	if (s->state != other->state)
+		return sweep_rank(s->state) > sweep_rank(other->state);
+	depth = join->nodes[s->carrier].depth;
+	depth_other = join->nodes[other->carrier].depth;
+	return depth != depth_other ? depth > depth_other : s->since_ns > other->since_ns;
+}
+
+/* sweep.c. Begins: CPU time counts on every lane, also where another one decides. */
+void sweep_take(struct sweep *sweep, const struct segment *s);
+/* The instants are its; `wait` of STATE_BLOCKED. `s` NULL: they are on no lane. */
+void sweep_account(struct sweep *sweep, uint64_t start, uint64_t end, const struct segment *s,
+		   const struct wait *wait);
+
+/* sweep_lanes.c: over segments that stand by lanes. */
+void sweep_lanes(struct sweep *sweep);
+
 /* sweep_picture.c: the span's own timeline, piece by piece from start_ns on. */
 void sweep_picture_begin(struct sweep *sweep, struct picture *picture);
 void sweep_picture_add(struct sweep *sweep, uint64_t ns, uint64_t what);
@@ -60,8 +93,8 @@ struct wait_key {
 };
 
 struct ledger_wait *sweep_wait_find(struct ledger *ledger, const struct wait_key *key);
-void sweep_wait_add(struct sweep *sweep, const struct segment *s, uint64_t start, uint64_t end,
-		    bool is_self);
+void sweep_wait_add(struct sweep *sweep, const struct segment *s, const struct wait *wait,
+		    uint64_t start, uint64_t end, bool is_self);
 void sweep_wait_link_servers(struct sweep *sweep);
 void sweep_wait_sort(struct ledger *ledger);
 

@@ -137,10 +137,9 @@ static void remember(struct sweep *sweep, struct wait_memo *memo, const struct w
 }
 
 /* From one wait to the next of a thread, where it is added to is mostly the same. */
-void sweep_wait_add(struct sweep *sweep, const struct segment *s, uint64_t start, uint64_t end,
-		    bool is_self)
+void sweep_wait_add(struct sweep *sweep, const struct segment *s, const struct wait *wait,
+		    uint64_t start, uint64_t end, bool is_self)
 {
-	const struct wait *wait = &sweep->join->waits[s->wait];
 	const struct slice *after = wait->after;
 	const struct event_waker *waker = after && after->flags & EVENT_WAKER ? after->waker : NULL;
 	struct wait_memo *memo = &sweep->memos[s->thread->tid % SWEEP_MEMOS];

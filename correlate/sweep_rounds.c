@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where all lanes of a span go round: from change to change with nothing but their times to look
+ * at. What comes out is the same as stretch by stretch (sweep_lanes.c). */
+#include "collector/base/macros.h"
+#include "correlate/sweep_lanes.h"
+
+/* One that goes round. */
+struct goer {
+	struct strand *strand;
+	const struct rounds *rounds;
+	const struct slice *slice; /* that ends next */
+	uint64_t woken_ns, in_ns, out_ns;
+	uint32_t depth;
+	bool is_counted; /* the slice's CPU time */
+	struct segment segment;
+	struct wait wait;
+};
+
+struct goers {
+	struct sweep *sweep;
+	uint64_t limit_ns; /* then somebody else begins, or one has gone its last round */
+	uint32_t count;
+	struct goer all[SWEEP_FEW_LANES];
+};
+
+static inline void stand_at(struct goers *goers, struct goer *goer, const struct slice *slice)
+{
+	goer->slice = slice;
+	goer->is_counted = false;
+	goer->in_ns = slice->in_ns;
+	goer->out_ns = slice->out_ns;
+	goer->woken_ns = rounds_woken_ns(goer->rounds, slice);
+	goer->wait.before = slice - 1;
+	goer->wait.after = slice;
+	goer->wait.raw_ns = goer->woken_ns - slice[-1].out_ns;
+	if (slice + 1 == goer->rounds->end)
+		goers->limit_ns = MIN(goers->limit_ns, slice->out_ns);
+}
+
+static void enter(struct goers *goers, struct strand *strand)
+{
+	const struct stretch_of *now = strand_now(strand);
+	struct goer *goer = &goers->all[goers->count++];
+
+	goer->strand = strand;
+	goer->rounds = now->rounds;
+	goer->segment = now->segment;
+	goer->segment.why = now->rounds->is_preempted ? WHY_PREEMPTED : WHY_WOKEN;
+	goer->depth = goers->sweep->join->nodes[now->segment.carrier].depth;
+	goer->wait = rounds_wait(now->rounds, now->slice);
+	stand_at(goers, goer, now->slice);
+	goer->is_counted = now->segment.state == STATE_RUNNING;
+}
+
+/* false: one of them is there that does not. */
+static bool find_all(struct goers *goers, struct strands *strands, uint64_t time_ns)
+{
+	goers->sweep = strands->sweep;
+	goers->count = 0;
+	goers->limit_ns = strands->sweep->node->b_ns;
+	for (uint32_t i = 0; i < strands->count; i++) {
+		struct strand *strand = &strands->all[i];
+		const struct stretch_of *now;
+
+		while (!strand->is_over && strand_next(strand)->segment.start_ns <= time_ns)
+			strand_go_on(strands->sweep, strand);
+		now = strand_now(strand);
+		if (strand->is_there && now->segment.end_ns > time_ns) {
+			if (!now->rounds || now->rounds != strand->rounds)
+				return false;
+			enter(goers, strand);
+		} else if (!strand->is_over) {
+			goers->limit_ns =
+				MIN(goers->limit_ns, strand_next(strand)->segment.start_ns);
+		}
+	}
+	return goers->count;
+}
+
+static inline void count_cpu(const struct goers *goers, struct goer *goer)
+{
+	struct segment whole = { .start_ns = goer->in_ns,
+				 .end_ns = goer->out_ns,
+				 .cpu_ns = goer->slice->booked_ns,
+				 .carrier = goer->segment.carrier,
+				 .state = STATE_RUNNING };
+
+	if (!goer->is_counted)
+		sweep_take(goers->sweep, &whole);
+	goer->is_counted = true;
+}
+
+/* ---- an instant */
+
+static inline uint8_t state_at(const struct goer *goer, uint64_t time_ns)
+{
+	if (time_ns >= goer->in_ns)
+		return STATE_RUNNING;
+	return time_ns >= goer->woken_ns ? STATE_RUNNABLE : STATE_BLOCKED;
+}
+
+static inline void set_state(struct goer *goer, uint8_t state)
+{
+	struct segment *s = &goer->segment;
+
+	s->state = state;
+	s->since_ns = state == STATE_RUNNING ? goer->in_ns : goer->slice[-1].out_ns;
+	s->start_ns = state == STATE_RUNNABLE ? goer->woken_ns : s->since_ns;
+	s->stack = state == STATE_RUNNING ? rounds_stack(goer->rounds, goer->slice) : 0;
+}
+
+static inline bool is_over(const struct goer *goer, const struct goer *other)
+{
+	const struct segment *s = &goer->segment, *o = &other->segment;
+
+	if (s->state != o->state)
+		return sweep_rank(s->state) > sweep_rank(o->state);
+	if (goer->depth != other->depth)
+		return goer->depth > other->depth;
+	return s->since_ns != o->since_ns ? s->since_ns > o->since_ns : strand_is_before(s, o);
+}
+
+/* When the state of one changes; while another one runs, when it runs itself. */
+static inline uint64_t change_of(const struct goer *goer, uint64_t time_ns, bool is_hidden)
+{
+	if (time_ns < goer->woken_ns && !is_hidden)
+		return goer->woken_ns;
+	if (time_ns < goer->in_ns)
+		return goer->in_ns;
+	return is_hidden && goer->slice + 1 < goer->rounds->end ? goer->slice[1].in_ns
+								: goer->out_ns;
+}
+
+static inline struct goer *decide(struct goers *goers, uint64_t time_ns)
+{
+	struct goer *best = NULL;
+
+	for (uint32_t i = 0; i < goers->count; i++) {
+		struct goer *goer = &goers->all[i];
+
+		set_state(goer, state_at(goer, time_ns));
+		if (!best || is_over(goer, best))
+			best = goer;
+	}
+	return best;
+}
+
+static inline uint64_t until_when(const struct goers *goers, const struct goer *best,
+				  uint64_t time_ns)
+{
+	bool runs = best->segment.state == STATE_RUNNING;
+	uint64_t until = runs ? best->out_ns : UINT64_MAX;
+
+	for (uint32_t i = 0; i < goers->count; i++) {
+		if (!runs || &goers->all[i] != best)
+			until = MIN(until, change_of(&goers->all[i], time_ns, runs));
+	}
+	return until;
+}
+
+/* Those whose slice is over go on to the next one. */
+static inline void go_round(struct goers *goers, uint64_t time_ns)
+{
+	for (uint32_t i = 0; i < goers->count; i++) {
+		struct goer *goer = &goers->all[i];
+
+		while (goer->out_ns <= time_ns && goer->slice + 1 < goer->rounds->end) {
+			count_cpu(goers, goer);
+			stand_at(goers, goer, goer->slice + 1);
+		}
+	}
+}
+
+/* ---- back to stretches */
+
+static void leave(const struct goers *goers, struct goer *goer, uint64_t time_ns)
+{
+	struct strand *strand = goer->strand;
+	struct stretch_of *now = strand_now(strand);
+	uint8_t state = state_at(goer, time_ns);
+
+	if (goer->in_ns < goers->sweep->node->b_ns && state == STATE_RUNNING)
+		count_cpu(goers, goer);
+	strand->rounds = goer->rounds;
+	strand_make(strand, goer->slice, state, now);
+	strand->slice = goer->slice;
+	strand->state = state == STATE_BLOCKED ? STATE_RUNNABLE : STATE_RUNNING;
+	if (state == STATE_RUNNING) {
+		strand->state = STATE_BLOCKED;
+		strand->rounds = ++strand->slice < goer->rounds->end ? goer->rounds : NULL;
+	}
+	strand_look_ahead(goers->sweep, strand);
+}
+
+uint64_t sweep_rounds(struct strands *strands, uint64_t time_ns)
+{
+	struct goers goers;
+
+	if (!find_all(&goers, strands, time_ns))
+		return time_ns;
+	for (;;) {
+		const struct goer *best = decide(&goers, time_ns);
+		uint64_t until = until_when(&goers, best, time_ns);
+
+		if (until >= goers.limit_ns)
+			break;
+		sweep_account(goers.sweep, time_ns, until, &best->segment, &best->wait);
+		time_ns = until;
+		go_round(&goers, time_ns);
+	}
+	for (uint32_t i = 0; i < goers.count; i++)
+		leave(&goers, &goers.all[i], time_ns);
+	return time_ns;
+}
