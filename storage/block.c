@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/base/macros.h"
 #include "storage/checksum.h"
 #include "storage/packed.h"
 #include "storage/summary.h"
 
 #define CHECKSUM_SEED 0x7370616e77697365ull
+#define HASHED_BYTES  ((size_t)16 << 10) /* copied, then hashed */
 
 static size_t row_bytes(const struct block_header *header)
 {
@@ -236,18 +238,35 @@ size_t block_draft_bytes(const struct block_draft *draft)
 	return draft->index.len + (size_t)draft->header.heap_bytes;
 }
 
+/* Copies the heap, and hashes it piece by piece, while they are in the cache. */
+static uint64_t write_heap(const struct block_draft *draft, char *heap)
+{
+	struct checksum checksum;
+	const char *hashed = heap;
+
+	checksum_begin(&checksum, CHECKSUM_SEED);
+	for (size_t i = 0; i < draft->heap_count; i++) {
+		for (struct str rest = draft->heap[i]; rest.len;) {
+			size_t piece = MIN(rest.len, HASHED_BYTES), whole;
+
+			memcpy(heap, rest.data, piece);
+			heap += piece;
+			rest.data += piece;
+			rest.len -= piece;
+			whole = (size_t)(heap - hashed) / CHECKSUM_STEP * CHECKSUM_STEP;
+			checksum_add(&checksum, hashed, whole);
+			hashed += whole;
+		}
+	}
+	return checksum_end(&checksum, hashed, (size_t)(heap - hashed));
+}
+
 void block_draft_write(const struct block_draft *draft, char *out_bytes)
 {
 	struct block_header header = draft->header;
-	char *heap = out_bytes + draft->index.len, *at = heap;
 
-	for (size_t i = 0; i < draft->heap_count; i++) {
-		if (draft->heap[i].len)
-			memcpy(at, draft->heap[i].data, draft->heap[i].len);
-		at += draft->heap[i].len;
-	}
 	memcpy(out_bytes, draft->index.data, draft->index.len);
-	header.heap_checksum = checksum_of(heap, (size_t)header.heap_bytes, CHECKSUM_SEED);
+	header.heap_checksum = write_heap(draft, out_bytes + draft->index.len);
 	header.index_checksum = index_checksum(out_bytes, draft->index.len);
 	block_header_seal(&header);
 	memcpy(out_bytes, &header, sizeof(header));

@@ -10,6 +10,7 @@
 
 #include "collector/base/macros.h"
 #include "otlp/otlp_decode.h"
+#include "storage/checksum.h"
 #include "storage/ledger_block.h"
 #include "storage/span_block.h"
 #include "tests/lib/storage_fixture.h"
@@ -296,9 +297,29 @@ static int write_seeds(const char *directory)
 	return 0;
 }
 
+static void a_checksum_in_steps_is_that_of_the_whole(void **state)
+{
+	char bytes[200];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (char)(i * 37 + 11);
+	for (size_t len = 0; len <= sizeof(bytes); len++) {
+		for (size_t cut = 0; cut <= len; cut += CHECKSUM_STEP) {
+			struct checksum checksum;
+
+			checksum_begin(&checksum, 5);
+			checksum_add(&checksum, bytes, cut);
+			assert_int_equal(checksum_end(&checksum, bytes + cut, len - cut),
+					 checksum_of(bytes, len, 5));
+		}
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_checksum_in_steps_is_that_of_the_whole),
 		cmocka_unit_test(batches_come_back),
 		cmocka_unit_test(rows_of_a_trace_are_chained),
 		cmocka_unit_test(a_block_at_an_odd_address_opens),
