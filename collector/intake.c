@@ -169,7 +169,7 @@ static bool fits(const struct intake *intake, size_t bytes)
 void intake_submit(struct intake *intake, struct span_batch *batch,
 		   const struct intake_reply *reply)
 {
-	size_t bytes = sizeof(struct ticket) + batch->body.len + batch->arena.used_bytes;
+	size_t bytes = sizeof(struct ticket) + otlp_batch_bytes(batch);
 	struct ticket *ticket = NULL;
 	int error = -EBUSY;
 

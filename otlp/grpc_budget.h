@@ -98,6 +98,15 @@ static inline bool grpc_share_is_over(const struct grpc_share *share)
 	return excess / 2 > budget->limit_bytes - used;
 }
 
+/* Most of it is free: who says how much will come may have room for it at once. */
+static inline bool grpc_share_is_ample(const struct grpc_share *share)
+{
+	const struct grpc_budget *budget = share->budget;
+
+	return !budget || atomic_load_explicit(&budget->used_bytes, memory_order_relaxed) <=
+				  budget->limit_bytes / 4;
+}
+
 #define GRPC_BUDGET_SHORT_MS 2000
 
 /* How long a request may stop coming: less where it keeps others from what they need. */

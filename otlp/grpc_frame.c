@@ -20,8 +20,9 @@ void grpc_frame_fini(struct grpc_frame *frame)
 	*frame = (struct grpc_frame){ 0 };
 }
 
-void grpc_frame_start_bare(struct grpc_frame *frame, size_t max_bytes)
+void grpc_frame_start_bare(struct grpc_frame *frame, size_t max_bytes, bool is_exact)
 {
+	frame->is_open_ended = !is_exact;
 	frame->prefix_len = GRPC_FRAME_PREFIX_BYTES;
 	frame->announced = max_bytes;
 }
@@ -55,8 +56,10 @@ static struct grpc_error check_prefix(struct grpc_frame *frame, size_t max_bytes
 
 static bool make_room(struct grpc_frame *frame, size_t len)
 {
+	const bool is_trusted = frame->cap && frame->is_ample && !frame->is_open_ended;
 	size_t need = frame->len + len;
-	size_t cap = MIN(frame->announced, MAX(MAX(GROWTH * frame->cap, TRUSTED_BYTES), need));
+	size_t more = is_trusted ? frame->announced : GROWTH * frame->cap;
+	size_t cap = MIN(frame->announced, MAX(MAX(more, TRUSTED_BYTES), need));
 	char *message;
 
 	if (need <= frame->cap)

@@ -22,21 +22,25 @@ struct grpc_frame {
 	char *message;    /* owned */
 	size_t len;
 	size_t cap;
+	bool is_open_ended; /* `announced` is only the most that may come */
+	bool is_ample;      /* set by whoever knows how much memory there is, before feeding */
 };
 
 /* A zeroed struct is a frame; fini may be called again and again. */
 void grpc_frame_fini(struct grpc_frame *frame);
 
-/* `max_bytes`: of the message. After an error nothing more may be fed. */
+/* `max_bytes`: of the message. After an error nothing more may be fed. Memory is taken by what has
+ * come, or, where it is ample and the first 64 KiB are there, for all that was announced. */
 struct grpc_error grpc_frame_feed(struct grpc_frame *frame, const uint8_t *data, size_t len,
 				  size_t max_bytes);
 
 /* The peer has ended its side: is exactly one whole message there? */
 struct grpc_error grpc_frame_end(const struct grpc_frame *frame);
 
-/* What follows is a body without prefix, of at most `max_bytes`; grpc_frame_feed then complains
- * about a second message when there is more. Not for grpc_frame_end. */
-void grpc_frame_start_bare(struct grpc_frame *frame, size_t max_bytes);
+/* What follows is a body without prefix, of at most `max_bytes`, or, if that `is_exact`, of so
+ * many; grpc_frame_feed then complains about a second message when there is more. Not for
+ * grpc_frame_end. */
+void grpc_frame_start_bare(struct grpc_frame *frame, size_t max_bytes, bool is_exact);
 
 bool grpc_frame_is_compressed(const struct grpc_frame *frame);
 

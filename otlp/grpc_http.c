@@ -36,7 +36,7 @@ struct grpc_error grpc_http_begin(struct grpc_stream *stream, size_t max_body_by
 	if (announced > max_body_bytes || length.len >= sizeof(digits))
 		return (struct grpc_error){ GRPC_RESOURCE_EXHAUSTED,
 					    "the body is larger than this server takes", 413, 0 };
-	grpc_frame_start_bare(&stream->frame, announced);
+	grpc_frame_start_bare(&stream->frame, announced, length.len > 0);
 	return (struct grpc_error){ 0 };
 }
 

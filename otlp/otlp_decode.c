@@ -33,9 +33,6 @@ enum span_field {
 	SPAN_FLAGS = 16,
 };
 
-#define PEER_BYTES  16u /* of a span, on average: few have a peer that must be made */
-#define SPARE_BYTES 256u
-
 const struct otlp_limits otlp_limits_default = {
 	.max_spans = 1u << 17,
 	.max_resources = 1u << 16,
@@ -48,6 +45,13 @@ static const char *const reasons[SPAN_REJECTION_KINDS] = {
 #define X(name, label, text) text,
 	SPAN_REJECTIONS(X)
 #undef X
+};
+
+/* One request while it is read. */
+struct decoder {
+	struct span_batch *batch;
+	const struct otlp_limits *limits;
+	uint32_t seen; /* spans, rejected ones too */
 };
 
 /* A span while its fields come in, in any order. */
@@ -261,15 +265,19 @@ static int keep_span(struct span_batch *batch, struct draft *draft)
 	return 0;
 }
 
-static int read_span(struct span_batch *batch, const struct otlp_limits *limits, struct str message)
+static int read_span(struct decoder *decoder, struct str message)
 {
-	struct draft draft = { .limits = limits,
-			       .span = &batch->spans[batch->span_count],
-			       .is_ascii = true };
+	struct draft draft = { .limits = decoder->limits, .is_ascii = true };
+	struct span_batch *batch = decoder->batch;
 	struct wire_reader reader = wire_read(message);
 	struct wire_field field;
-	int rc;
+	int rc = decoder->seen++ < decoder->limits->max_spans
+			 ? otlp_batch_make_room(batch, decoder->limits->max_spans)
+			 : -EMSGSIZE;
 
+	if (rc < 0)
+		return rc;
+	draft.span = &batch->spans[batch->span_count];
 	*draft.span = (struct span){ .bytes = message,
 				     .resource = batch->resource_count - 1,
 				     .scope = batch->scope_count - 1 };
@@ -308,9 +316,10 @@ static int judge_group(struct span_batch *batch, uint32_t first, struct str *byt
 	return 0;
 }
 
-static int read_scope_spans(struct span_batch *batch, const struct otlp_limits *limits,
-			    struct str message)
+static int read_scope_spans(struct decoder *decoder, struct str message)
 {
+	const struct otlp_limits *limits = decoder->limits;
+	struct span_batch *batch = decoder->batch;
 	struct span_scope *scope = &batch->scopes[batch->scope_count++];
 	uint32_t first = batch->span_count;
 	struct wire_reader reader = wire_read(message);
@@ -320,7 +329,7 @@ static int read_scope_spans(struct span_batch *batch, const struct otlp_limits *
 
 	while ((rc = wire_next(&reader, &field)) > 0) {
 		if (is_message(&field, SCOPE_SPANS_SPANS))
-			rc = read_span(batch, limits, field.bytes);
+			rc = read_span(decoder, field.bytes);
 		else if (is_message(&field, SCOPE_SPANS_SCOPE) && pieces++ == 0)
 			scope->bytes = field.bytes;
 		else if (is_message(&field, SCOPE_SPANS_SCHEMA_URL))
@@ -338,9 +347,10 @@ static int read_scope_spans(struct span_batch *batch, const struct otlp_limits *
 	return rc;
 }
 
-static int read_resource_spans(struct span_batch *batch, const struct otlp_limits *limits,
-			       struct str message)
+static int read_resource_spans(struct decoder *decoder, struct str message)
 {
+	const struct otlp_limits *limits = decoder->limits;
+	struct span_batch *batch = decoder->batch;
 	struct span_resource *resource = &batch->resources[batch->resource_count++];
 	uint32_t first = batch->span_count;
 	struct wire_reader reader = wire_read(message);
@@ -350,7 +360,7 @@ static int read_resource_spans(struct span_batch *batch, const struct otlp_limit
 
 	while ((rc = wire_next(&reader, &field)) > 0) {
 		if (is_message(&field, RESOURCE_SPANS_SCOPE_SPANS))
-			rc = read_scope_spans(batch, limits, field.bytes);
+			rc = read_scope_spans(decoder, field.bytes);
 		else if (is_message(&field, RESOURCE_SPANS_RESOURCE) && pieces++ == 0)
 			resource->bytes = field.bytes;
 		else if (is_message(&field, RESOURCE_SPANS_SCHEMA_URL))
@@ -369,61 +379,52 @@ static int read_resource_spans(struct span_batch *batch, const struct otlp_limit
 	return rc;
 }
 
-enum { LEVEL_RESOURCE_SPANS, LEVEL_SCOPE_SPANS, LEVEL_SPANS, LEVELS };
-
-static int count(struct str message, int level, uint64_t counts[static LEVELS])
+/* How many ResourceSpans there are, and ScopeSpans in all of them: few steps, above the spans. */
+static int count_groups(struct str message, uint32_t number, uint64_t *out_resources,
+			uint64_t *out_scopes)
 {
-	static const uint32_t number[LEVELS] = { REQUEST_RESOURCE_SPANS, RESOURCE_SPANS_SCOPE_SPANS,
-						 SCOPE_SPANS_SPANS };
 	struct wire_reader reader = wire_read(message);
 	struct wire_field field;
 	int rc;
 
 	while ((rc = wire_next(&reader, &field)) > 0) {
-		if (!is_message(&field, number[level]))
+		if (!is_message(&field, number))
 			continue;
-		counts[level]++;
-		rc = level < LEVEL_SPANS ? count(field.bytes, level + 1, counts) : 0;
+		if (!out_resources) {
+			++*out_scopes;
+			continue;
+		}
+		++*out_resources;
+		rc = count_groups(field.bytes, RESOURCE_SPANS_SCOPE_SPANS, NULL, out_scopes);
 		if (rc < 0)
 			return rc;
 	}
 	return rc;
 }
 
-/* The first walk stops above the spans: it is cheap, and makes the arrays exact. */
-static int allocate(struct span_batch *batch, const struct otlp_limits *limits)
+static int allocate(struct decoder *decoder)
 {
-	struct arena *arena = &batch->arena;
-	uint64_t counts[LEVELS] = { 0 };
-	int rc = count(batch->body, LEVEL_RESOURCE_SPANS, counts);
+	const struct otlp_limits *limits = decoder->limits;
+	uint64_t resources = 0, scopes = 0;
+	int rc = count_groups(decoder->batch->body, REQUEST_RESOURCE_SPANS, &resources, &scopes);
 
 	if (rc < 0)
 		return rc;
-	if (counts[LEVEL_SPANS] > limits->max_spans ||
-	    counts[LEVEL_RESOURCE_SPANS] > limits->max_resources ||
-	    counts[LEVEL_SCOPE_SPANS] > limits->max_scopes)
+	if (resources > limits->max_resources || scopes > limits->max_scopes)
 		return -EMSGSIZE;
-	if (!arena_reserve(arena, counts[LEVEL_SPANS] * (sizeof(*batch->spans) + PEER_BYTES) +
-					  counts[LEVEL_RESOURCE_SPANS] * sizeof(*batch->resources) +
-					  counts[LEVEL_SCOPE_SPANS] * sizeof(*batch->scopes) +
-					  SPARE_BYTES))
-		return -ENOMEM;
-	batch->spans = arena_alloc(arena, counts[LEVEL_SPANS] * sizeof(*batch->spans));
-	batch->resources =
-		arena_alloc(arena, counts[LEVEL_RESOURCE_SPANS] * sizeof(*batch->resources));
-	batch->scopes = arena_alloc(arena, counts[LEVEL_SCOPE_SPANS] * sizeof(*batch->scopes));
-	return batch->spans && batch->resources && batch->scopes ? 0 : -ENOMEM;
+	return otlp_batch_allocate(decoder->batch, (uint32_t)resources, (uint32_t)scopes,
+				   limits->max_spans);
 }
 
-static int fill(struct span_batch *batch, const struct otlp_limits *limits)
+static int fill(struct decoder *decoder)
 {
-	struct wire_reader reader = wire_read(batch->body);
+	struct wire_reader reader = wire_read(decoder->batch->body);
 	struct wire_field field;
 	int rc;
 
 	while ((rc = wire_next(&reader, &field)) > 0) {
 		if (is_message(&field, REQUEST_RESOURCE_SPANS))
-			rc = read_resource_spans(batch, limits, field.bytes);
+			rc = read_resource_spans(decoder, field.bytes);
 		if (rc < 0)
 			return rc;
 	}
@@ -434,6 +435,7 @@ int otlp_decode(char *body, size_t len, const struct otlp_limits *limits,
 		struct span_batch **out_batch)
 {
 	struct span_batch *batch = calloc(1, sizeof(*batch));
+	struct decoder decoder = { batch, limits ? limits : &otlp_limits_default, 0 };
 	int rc;
 
 	if (!batch) {
@@ -442,25 +444,14 @@ int otlp_decode(char *body, size_t len, const struct otlp_limits *limits,
 	}
 	batch->body = (struct str){ body, len };
 	batch->body_owner = body;
-	arena_init(&batch->arena, 0);
-	if (!limits)
-		limits = &otlp_limits_default;
-	rc = allocate(batch, limits);
+	rc = allocate(&decoder);
 	if (rc == 0)
-		rc = fill(batch, limits);
+		rc = fill(&decoder);
 	if (rc < 0) {
 		otlp_batch_free(batch);
 		return rc;
 	}
+	otlp_batch_trim(batch);
 	*out_batch = batch;
 	return 0;
-}
-
-void otlp_batch_free(struct span_batch *batch)
-{
-	if (!batch)
-		return;
-	arena_fini(&batch->arena);
-	free(batch->body_owner);
-	free(batch);
 }

@@ -15,10 +15,11 @@
 
 #include <stddef.h>
 
+#include "otlp/otlp_batch.h"
 #include "otlp/span.h"
 
-/* What one request may hold; more spans, resources or scopes are -EMSGSIZE, which bounds the arena
- * at about 35 MiB. */
+/* What one request may hold; more spans, resources or scopes are -EMSGSIZE, which bounds what
+ * it takes at about 35 MiB. */
 struct otlp_limits {
 	uint32_t max_spans;
 	uint32_t max_resources;
@@ -34,5 +35,3 @@ extern const struct otlp_limits otlp_limits_default;
  * -EBADMSG: not protobuf; -EMSGSIZE: over the limits; -ENOMEM. */
 int otlp_decode(char *body, size_t len, const struct otlp_limits *limits,
 		struct span_batch **out_batch);
-
-void otlp_batch_free(struct span_batch *batch);

@@ -96,7 +96,10 @@ struct span_batch {
 	uint32_t mended_count;                   /* strings that were not UTF-8 */
 	uint32_t clamped_count;                  /* ended before they started */
 	const char *rejected_reason;             /* of the first one; static text; NULL: none */
-	struct arena arena;                      /* spans, resources, scopes */
+	struct arena arena;                      /* resources, scopes, spans unless owned below */
+	struct span
+		*spans_owner; /* heap memory behind `spans`, with room for so many; may be NULL */
+	uint32_t spans_room;
 	char *body_owner; /* heap memory behind `body`, freed with the batch; may be NULL */
 };
 

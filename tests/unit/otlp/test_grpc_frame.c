@@ -77,6 +77,30 @@ static void a_large_message_ends_in_a_buffer_of_its_own_size(void **state)
 	grpc_frame_fini(&frame);
 }
 
+/* Three pieces of 64 KiB of a message of 16 MiB: how much memory is taken then? */
+static size_t room_of(bool is_ample, bool is_open_ended)
+{
+	static const uint8_t piece[65536];
+	struct grpc_frame frame = { .is_ample = is_ample };
+	size_t cap;
+
+	grpc_frame_start_bare(&frame, (size_t)16 << 20, !is_open_ended);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(grpc_frame_feed(&frame, piece, sizeof(piece), SIZE_MAX).status,
+				 GRPC_OK);
+	cap = frame.cap;
+	grpc_frame_fini(&frame);
+	return cap;
+}
+
+static void where_memory_is_ample_a_known_length_is_taken_at_once(void **state)
+{
+	(void)state;
+	assert_int_equal(room_of(true, false), (size_t)16 << 20);
+	assert_int_equal(room_of(false, false), (size_t)256 << 10);
+	assert_int_equal(room_of(true, true), (size_t)256 << 10);
+}
+
 static void bytes_behind_the_message_are_a_second_one(void **state)
 {
 	struct grpc_frame frame = { 0 };
@@ -121,6 +145,7 @@ int main(void)
 		cmocka_unit_test(the_limit_is_checked_before_anything_is_kept),
 		cmocka_unit_test(an_announced_length_buys_64_kib_at_most),
 		cmocka_unit_test(a_large_message_ends_in_a_buffer_of_its_own_size),
+		cmocka_unit_test(where_memory_is_ample_a_known_length_is_taken_at_once),
 		cmocka_unit_test(bytes_behind_the_message_are_a_second_one),
 		cmocka_unit_test(flags_other_than_0_and_1_are_broken),
 		cmocka_unit_test(no_memory_is_unavailable),

@@ -140,6 +140,61 @@ static void limits_hold_to_the_last_one(void **state)
 	assert_null(batch);
 }
 
+/* Much smaller ones than SDKs send, every second one with a bad id. */
+static struct buf small_spans(uint32_t count)
+{
+	struct buf scope_spans = { 0 }, resource_spans = { 0 }, request = { 0 };
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t id = i + 1;
+		struct buf span = { 0 };
+
+		wire_put_bytes(&span, 1, STR("0123456789abcdef"));
+		wire_put_bytes(&span, 2, (struct str){ (const char *)&id, i % 2 ? 7 : 8 });
+		bytes_put_message(&scope_spans, 2, &span);
+	}
+	bytes_put_message(&resource_spans, 2, &scope_spans);
+	bytes_put_message(&request, 1, &resource_spans);
+	return request;
+}
+
+static void small_spans_have_the_array_grow(void **state)
+{
+	const uint32_t count = 20001;
+	struct buf request = small_spans(count);
+	struct span_batch *batch;
+
+	(void)state;
+	assert_int_equal(bytes_decode(&request, NULL, &batch), 0);
+	assert_int_equal(batch->span_count, count / 2 + 1);
+	assert_int_equal(batch->rejected[SPAN_REJECTED_SPAN_ID_LENGTH], count / 2);
+	assert_in_range(batch->spans_room, batch->span_count, batch->span_count * 9 / 8);
+	for (uint32_t i = 0; i < batch->span_count; i++) {
+		uint64_t id = 2 * i + 1;
+
+		assert_memory_equal(batch->spans[i].span_id, &id, SPAN_ID_BYTES);
+	}
+	otlp_batch_free(batch);
+}
+
+/* Memory does not depend on them, but the time does. */
+static void rejected_spans_count_against_the_limit(void **state)
+{
+	struct otlp_limits limits = otlp_limits_default;
+	struct buf request = small_spans(100);
+	struct span_batch *batch = NULL;
+
+	(void)state;
+	limits.max_spans = 100;
+	assert_int_equal(bytes_decode(&request, &limits, &batch), 0);
+	otlp_batch_free(batch);
+	limits.max_spans = 99;
+	request = small_spans(100);
+	batch = NULL;
+	assert_int_equal(bytes_decode(&request, &limits, &batch), -EMSGSIZE);
+	assert_null(batch);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -147,6 +202,8 @@ int main(void)
 		cmocka_unit_test(a_resource_or_scope_beyond_the_limits_rejects_its_spans_alone),
 		cmocka_unit_test(too_many_attributes_reject_their_span_wherever_they_stand),
 		cmocka_unit_test(limits_hold_to_the_last_one),
+		cmocka_unit_test(small_spans_have_the_array_grow),
+		cmocka_unit_test(rejected_spans_count_against_the_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
