@@ -225,12 +225,18 @@ static uint64_t squeeze(uint64_t word)
 	return (word & 0x000000000fffffffull) | (word & 0x0fffffff00000000ull) >> 4;
 }
 
-/* Nearly all numbers are shorter than eight bytes, and are not the column's last ones. */
+/* Most have two bytes; nearly all are shorter than eight, and are not the column's last ones. */
 uint64_t coder_read_number(struct coder *coder, enum coder_column column)
 {
 	struct wire_reader *reader = &coder->columns[column].reader;
 	uint64_t value = 0, ends;
 
+	if (reader->end - reader->at >= 2 &&
+	    ((uint8_t)reader->at[0] & ~(uint8_t)reader->at[1] & 0x80)) {
+		value = ((uint8_t)reader->at[0] & 0x7f) | (uint64_t)reader->at[1] << 7;
+		reader->at += 2;
+		return value;
+	}
 	if (reader->end - reader->at >= (ptrdiff_t)sizeof(value)) {
 		memcpy(&value, reader->at, sizeof(value));
 		ends = ~value & 0x8080808080808080ull;
@@ -314,39 +320,82 @@ static uint64_t get_bits(struct coder *coder, struct coder_state *state, unsigne
 	return word;
 }
 
-/* The leading bit is always set: it is left out. */
-void coder_wide(struct coder *coder, enum coder_column column, uint64_t *value)
+/* So many lie within eight bytes, whatever bit they begin with. */
+#define WORD_BITS 57u
+
+/* Near the end of a column, and of more bits than a word has. */
+static uint64_t read_wide_slowly(struct coder *coder, enum coder_column column)
 {
 	struct coder_state *state = &coder->columns[column + 1];
-	uint8_t bits = *value ? (uint8_t)(64 - __builtin_clzll(*value)) : 0;
 	unsigned high, low;
+	uint64_t value;
+	uint8_t bits;
 
 	coder_byte(coder, column, &bits, 64);
-	if (bits < 2) {
-		*value = bits;
-		return;
-	}
+	if (bits < 2)
+		return bits;
 	low = MIN(bits - 1u, HALF_BITS);
 	high = bits - 1u - low;
-	if (coder->is_reading) {
-		*value = get_bits(coder, state, low);
-		*value |=
-			1ull << (bits - 1) | (high ? get_bits(coder, state, high) << HALF_BITS : 0);
-	} else {
-		uint64_t rest = *value & ~(1ull << (bits - 1));
-
-		put_bits(state, rest & ((1ull << low) - 1), low);
-		if (high)
-			put_bits(state, rest >> HALF_BITS, high);
-	}
+	value = get_bits(coder, state, low);
+	return value | 1ull << (bits - 1) | (high ? get_bits(coder, state, high) << HALF_BITS : 0);
 }
 
-void coder_wide_signed(struct coder *coder, enum coder_column column, int64_t *value)
+/* The leading bit is always set: it is left out. */
+uint64_t coder_read_wide(struct coder *coder, enum coder_column column)
 {
-	uint64_t wide = coder->is_reading ? 0 : wire_zigzag(*value);
+	struct wire_reader *lengths = &coder->columns[column].reader;
+	struct coder_state *state = &coder->columns[column + 1];
+	const char *at = state->start + state->bit_count / 8;
+	uint64_t word;
+	unsigned bits;
 
-	coder_wide(coder, column, &wide);
-	*value = wire_unzigzag(wide);
+	if (lengths->at == lengths->end || (uint8_t)*lengths->at > WORD_BITS ||
+	    state->reader.end - at < (ptrdiff_t)sizeof(word))
+		return read_wide_slowly(coder, column);
+	bits = (uint8_t)*lengths->at++;
+	if (bits < 2)
+		return bits;
+	memcpy(&word, at, sizeof(word));
+	word = word >> state->bit_count % 8 & ((1ull << (bits - 1)) - 1);
+	state->bit_count += bits - 1;
+	return word | 1ull << (bits - 1);
+}
+
+void coder_write_wide(struct coder *coder, enum coder_column column, uint64_t value)
+{
+	struct coder_state *state = &coder->columns[column + 1];
+	uint8_t bits = value ? (uint8_t)(64 - __builtin_clzll(value)) : 0;
+	unsigned high, low;
+	uint64_t rest;
+
+	coder_byte(coder, column, &bits, 64);
+	if (bits < 2)
+		return;
+	low = MIN(bits - 1u, HALF_BITS);
+	high = bits - 1u - low;
+	rest = value & ~(1ull << (bits - 1));
+	put_bits(state, rest & ((1ull << low) - 1), low);
+	if (high)
+		put_bits(state, rest >> HALF_BITS, high);
+}
+
+void coder_skip_wide(struct coder *coder, enum coder_column column, uint64_t count)
+{
+	struct wire_reader *lengths = &coder->columns[column].reader;
+	struct coder_state *state = &coder->columns[column + 1];
+	uint64_t bits = 8 * (uint64_t)(state->reader.end - state->start), sum = 0;
+
+	if (count > (uint64_t)(lengths->end - lengths->at)) {
+		coder_fail(coder);
+		return;
+	}
+	for (uint64_t i = 0; i < count; i++)
+		sum += lengths->at[i] ? (uint8_t)lengths->at[i] - 1u : 0;
+	lengths->at += count;
+	if (sum > bits - state->bit_count)
+		coder_fail(coder);
+	else
+		state->bit_count += sum;
 }
 
 void coder_guess(struct coder *coder, enum coder_column choice, enum coder_column column,

@@ -138,6 +138,8 @@ void coder_seek(struct coder *coder, enum coder_column first, unsigned count,
 
 void coder_fail(struct coder *coder); /* -EBADMSG */
 uint64_t coder_read_number(struct coder *coder, enum coder_column column);
+uint64_t coder_read_wide(struct coder *coder, enum coder_column column);
+void coder_write_wide(struct coder *coder, enum coder_column column, uint64_t value);
 
 /* Small numbers take one byte. */
 static inline void coder_number(struct coder *coder, enum coder_column column, uint64_t *value)
@@ -191,8 +193,24 @@ static inline void coder_byte(struct coder *coder, enum coder_column column, uin
 }
 
 /* A number of many bits, like a duration, in `column` and the one behind it. */
-void coder_wide(struct coder *coder, enum coder_column column, uint64_t *value);
-void coder_wide_signed(struct coder *coder, enum coder_column column, int64_t *value);
+static inline void coder_wide(struct coder *coder, enum coder_column column, uint64_t *value)
+{
+	if (coder->is_reading)
+		*value = coder_read_wide(coder, column);
+	else
+		coder_write_wide(coder, column, *value);
+}
+
+static inline void coder_wide_signed(struct coder *coder, enum coder_column column, int64_t *value)
+{
+	if (coder->is_reading)
+		*value = wire_unzigzag(coder_read_wide(coder, column));
+	else
+		coder_write_wide(coder, column, wire_zigzag(*value));
+}
+
+/* Reading: goes past so many of them. */
+void coder_skip_wide(struct coder *coder, enum coder_column column, uint64_t count);
 
 /* A wide number that is mostly one of the guesses, which both sides know: which one is a choice in
  * the first column; if it is none, it follows in the second. */

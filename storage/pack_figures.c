@@ -166,13 +166,19 @@ static void code_split(struct coder *coder, uint64_t mask, struct ledger *ledger
 	ledger->cpu_ns = all->running_ns + (mask >> FIGURE_CPU & 1 ? (uint64_t)over : 0);
 }
 
+/* The process of the row before is known from where a reader can begin. */
+static void begin_row(struct pack_figures *figures)
+{
+	if (figures->row++ % PACK_FIGURES_EVERY == 0)
+		figures->pid = 0;
+}
+
 void pack_figures_code(struct pack_figures *figures, struct coder *coder,
 		       const struct block_span *span, struct ledger *ledger, bool *has_ledger)
 {
 	uint64_t mask = 0;
 
-	if (figures->row++ % PACK_FIGURES_EVERY == 0)
-		figures->pid = 0;
+	begin_row(figures);
 	code_grade(coder, ledger, has_ledger);
 	if (!*has_ledger || coder->error)
 		return;
@@ -189,4 +195,67 @@ void pack_figures_code(struct pack_figures *figures, struct coder *coder,
 		coder_fail(coder);
 	code_head(figures, coder, mask, ledger);
 	code_split(coder, mask, ledger);
+}
+
+#define BIT(figure) (1ull << (figure))
+
+/* How many wide numbers some rows have in each pair of columns. */
+struct wide_counts {
+	uint64_t uncertain, runnable, blocked, cpu;
+};
+
+static void count_wide(uint64_t mask, struct wide_counts *counts)
+{
+	uint64_t blocked = mask & (BIT(FIGURE_ELSEWHERE) | BIT(FIGURE_UNKNOWN) |
+				   (BIT(FIGURE_COUNT) - BIT(FIGURE_BLOCKED)));
+
+	counts->uncertain += mask >> FIGURE_UNCERTAIN & 1;
+	counts->runnable += (mask >> FIGURE_RUNNABLE & 1) + (mask >> FIGURE_PREEMPTED & 1);
+	counts->cpu += mask >> FIGURE_CPU & 1;
+	for (; blocked; blocked &= blocked - 1)
+		counts->blocked++;
+}
+
+/* What stands in the column FIGURE beside the process. */
+static void skip_rare(struct coder *coder, uint64_t mask)
+{
+	uint64_t rare = mask & (BIT(FIGURE_CAUSE) | BIT(FIGURE_TIMES) | BIT(FIGURE_FORKED) |
+				BIT(FIGURE_THROTTLED) | BIT(FIGURE_RUNNING)),
+		 any = 0;
+
+	if (rare >> FIGURE_TIMES & 1) /* start and length */
+		coder_number(coder, COLUMN_FIGURE, &any);
+	for (; rare; rare &= rare - 1)
+		coder_number(coder, COLUMN_FIGURE, &any);
+}
+
+static void skip_row(struct pack_figures *figures, struct coder *coder, struct wide_counts *counts)
+{
+	uint64_t mask = 0, any = 0;
+	uint8_t grade = 0;
+	int64_t step = 0;
+
+	begin_row(figures);
+	coder_byte(coder, COLUMN_GRADE, &grade, BITS_OF_GRADE);
+	if (!grade)
+		return;
+	if (grade & BIT_REVISED)
+		coder_number(coder, COLUMN_REVISION, &any);
+	coder_number(coder, COLUMN_FIGURES, &mask);
+	coder_signed(coder, COLUMN_FIGURE, &step);
+	figures->pid += (uint32_t)step;
+	skip_rare(coder, mask);
+	count_wide(mask, counts);
+}
+
+void pack_figures_skip(struct pack_figures *figures, struct coder *coder, uint32_t until_row)
+{
+	struct wide_counts counts = { 0 };
+
+	while (figures->row < until_row && !coder->error)
+		skip_row(figures, coder, &counts);
+	coder_skip_wide(coder, COLUMN_UNCERTAIN, counts.uncertain);
+	coder_skip_wide(coder, COLUMN_RUNNABLE, counts.runnable);
+	coder_skip_wide(coder, COLUMN_BLOCKED, counts.blocked);
+	coder_skip_wide(coder, COLUMN_CPU, counts.cpu);
 }

@@ -24,3 +24,5 @@ bool pack_figures_grade(uint8_t bits, uint8_t *out_grade, bool *out_is_revised);
 /* The next row's; `*has_ledger` false: it has none. Reading leaves self and the lists zero. */
 void pack_figures_code(struct pack_figures *figures, struct coder *coder,
 		       const struct block_span *span, struct ledger *ledger, bool *has_ledger);
+/* Reading: goes past all rows before this one. */
+void pack_figures_skip(struct pack_figures *figures, struct coder *coder, uint32_t until_row);

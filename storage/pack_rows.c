@@ -147,16 +147,25 @@ static void code_times(struct coder *coder, const struct block_span *before,
 		coder_byte(coder, COLUMN_TIME_FORM, &form, TIME_FORMS);
 }
 
-static void code_rest(struct coder *coder, struct block_span *span)
+/* A column at a time: so each is at hand while it is read. */
+static void code_rest(struct coder *coder, struct block_span *spans, uint32_t count)
 {
-	coder_number32(coder, COLUMN_OPERATION, &span->operation);
-	coder_byte(coder, COLUMN_KIND, &span->kind, UINT8_MAX);
-	coder_byte(coder, COLUMN_KIND, &span->status, UINT8_MAX);
-	coder_number32(coder, COLUMN_FLAGS, &span->flags);
-	coder_number32(coder, COLUMN_OWNER, &span->resource);
-	coder_number32(coder, COLUMN_OWNER, &span->scope);
-	coder_signed(coder, COLUMN_THREAD, &span->thread_id);
-	coder_signed(coder, COLUMN_THREAD, &span->process_id);
+	for (uint32_t i = 0; i < count && !coder->error; i++)
+		coder_number32(coder, COLUMN_OPERATION, &spans[i].operation);
+	for (uint32_t i = 0; i < count && !coder->error; i++) {
+		coder_byte(coder, COLUMN_KIND, &spans[i].kind, UINT8_MAX);
+		coder_byte(coder, COLUMN_KIND, &spans[i].status, UINT8_MAX);
+	}
+	for (uint32_t i = 0; i < count && !coder->error; i++)
+		coder_number32(coder, COLUMN_FLAGS, &spans[i].flags);
+	for (uint32_t i = 0; i < count && !coder->error; i++) {
+		coder_number32(coder, COLUMN_OWNER, &spans[i].resource);
+		coder_number32(coder, COLUMN_OWNER, &spans[i].scope);
+	}
+	for (uint32_t i = 0; i < count && !coder->error; i++) {
+		coder_signed(coder, COLUMN_THREAD, &spans[i].thread_id);
+		coder_signed(coder, COLUMN_THREAD, &spans[i].process_id);
+	}
 }
 
 int pack_rows_code(struct coder *coder, struct pack_rows *rows, struct pack_rows_index *index)
@@ -173,9 +182,9 @@ int pack_rows_code(struct coder *coder, struct pack_rows *rows, struct pack_rows
 		rc = code_ids(coder, rows, i, index);
 	for (uint32_t i = 0; i < rows->count && rc == 0 && !coder->error; i++)
 		code_parent(coder, rows, i, index);
-	for (uint32_t i = 0; i < rows->count && rc == 0 && !coder->error; i++) {
+	for (uint32_t i = 0; i < rows->count && rc == 0 && !coder->error; i++)
 		code_times(coder, i ? &rows->spans[rows->before[i]] : &nothing, &rows->spans[i]);
-		code_rest(coder, &rows->spans[i]);
-	}
+	if (rc == 0)
+		code_rest(coder, rows->spans, rows->count);
 	return rc;
 }

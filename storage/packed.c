@@ -348,36 +348,21 @@ int packed_span(struct packed *packed, uint32_t row)
 	return coder->error;
 }
 
-/* What stands there does not matter, but how much there is does not depend on it. */
-static void pass_figures(struct packed *packed, struct pack_figures *figures, uint32_t until_row)
-{
-	struct ledger any = { 0 };
-	bool has_ledger = false;
-
-	while (figures->row < until_row && !packed->coder.error)
-		pack_figures_code(figures, &packed->coder, &packed->rows.spans[figures->row], &any,
-				  &has_ledger);
-}
-
-/* To the first row of a stride. Where it begins is found by reading what is before. */
+/* To the first row of a stride. Where it begins is found by going past what is before. */
 static void seek_figures(struct packed *packed, uint32_t stride)
 {
 	struct coder *coder = &packed->coder;
-	uint32_t *places = packed->figure_places;
+	uint32_t known = MIN(stride, packed->known_places - 1);
+	uint32_t *place = packed->figure_places + (size_t)known * PACK_FIGURES_COLUMNS;
+	struct pack_figures figures = { .row = known * PACK_FIGURES_EVERY };
 
-	while (packed->known_places <= stride && !coder->error) {
-		uint32_t last = packed->known_places - 1;
-		struct pack_figures figures = { .row = last * PACK_FIGURES_EVERY };
-
-		coder_seek(coder, PACK_FIGURES_FIRST, PACK_FIGURES_COLUMNS,
-			   places + last * PACK_FIGURES_COLUMNS);
-		pass_figures(packed, &figures, (last + 1) * PACK_FIGURES_EVERY);
-		coder_tell(coder, PACK_FIGURES_FIRST, PACK_FIGURES_COLUMNS,
-			   places + (last + 1) * PACK_FIGURES_COLUMNS);
-		packed->known_places++;
+	coder_seek(coder, PACK_FIGURES_FIRST, PACK_FIGURES_COLUMNS, place);
+	for (; known < stride && !coder->error; known++) {
+		pack_figures_skip(&figures, coder, (known + 1) * PACK_FIGURES_EVERY);
+		place += PACK_FIGURES_COLUMNS;
+		coder_tell(coder, PACK_FIGURES_FIRST, PACK_FIGURES_COLUMNS, place);
+		packed->known_places = known + 2;
 	}
-	coder_seek(coder, PACK_FIGURES_FIRST, PACK_FIGURES_COLUMNS,
-		   places + stride * PACK_FIGURES_COLUMNS);
 }
 
 static void read_figures_of(struct packed *packed, struct pack_member *member)
@@ -387,7 +372,7 @@ static void read_figures_of(struct packed *packed, struct pack_member *member)
 	struct pack_figures figures = { .row = stride * PACK_FIGURES_EVERY };
 
 	seek_figures(packed, stride);
-	pass_figures(packed, &figures, member->row);
+	pack_figures_skip(&figures, coder, member->row);
 	pack_figures_code(&figures, coder, member->span, &member->ledger, &member->has_ledger);
 }
 
