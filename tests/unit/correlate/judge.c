@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "collector/base/macros.h"
+#include "tests/unit/correlate/explain.h"
 #include "tests/unit/correlate/oracle.h"
 
 struct figure {
@@ -85,8 +86,11 @@ unsigned judge_lies(const struct schedule *s, const struct outcome *outcome)
 	for (uint32_t i = 0; i < s->span_count; i++) {
 		const struct kept *kept = &outcome->spans[i];
 
-		if (is_vouched_for(kept))
-			lies += judge_errors(s, i, kept, kept->ledger.uncertain_ns + SLACK_NS) > 0;
+		if (!is_vouched_for(kept) ||
+		    !judge_errors(s, i, kept, kept->ledger.uncertain_ns + SLACK_NS))
+			continue;
+		explain_span(s, i);
+		lies++;
 	}
 	return lies;
 }
@@ -101,8 +105,13 @@ static unsigned count_boundless(const struct schedule *s, const struct outcome *
 	for (uint32_t i = 0; i < s->span_count; i++) {
 		const struct ledger *l = &outcome->spans[i].ledger;
 
-		boundless += outcome->spans[i].is_there &&
-			     l->uncertain_ns > l->wall_ns * s->thread_count + edges_ns;
+		if (!outcome->spans[i].is_there ||
+		    l->uncertain_ns <= l->wall_ns * s->thread_count + edges_ns)
+			continue;
+		print_message("  span %u is uncertain by %llu of %llu\n", i,
+			      (unsigned long long)l->uncertain_ns, (unsigned long long)l->wall_ns);
+		explain_span(s, i);
+		boundless++;
 	}
 	return boundless;
 }

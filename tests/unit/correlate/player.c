@@ -14,6 +14,8 @@
 #define MUCH_LATER_NS  (55000 * MS)
 #define NOT_YET        UINT64_MAX
 
+const struct play play_in_time = { .order = PLAY_IN_TIME };
+
 struct player {
 	const struct schedule *schedule;
 	const struct play *how;

@@ -25,6 +25,8 @@ struct play {
 	uint64_t grain_ns;               /* of the clock that spans tell; 0: 1 */
 };
 
+extern const struct play play_in_time;
+
 /* The newest ledger of one span. */
 struct kept {
 	struct ledger ledger; /* its arrays are gone */

@@ -208,7 +208,6 @@ void schedule_op(struct schedule *schedule, uint32_t thread, struct op op);
 /* Runs all programs to their ends. */
 void schedule_run(struct schedule *schedule);
 
-enum ledger_reason schedule_reason(enum wait_kind kind);
 struct event_tag schedule_tag(const struct schedule *schedule, int32_t span);
 /* Array with room for one more; capacities are powers of two. */
 void *schedule_grow(void *items, uint32_t count, size_t item_bytes);

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The claims of the property test, a file for each kind (claims_*.c), and what they share. */
+#pragma once
+
+#include "tests/unit/correlate/cast.h"
+#include "tests/unit/correlate/judge.h"
+#include "tests/unit/correlate/player.h"
+
+/* Calls `check` for seeds from 1 to `count`, or for those of the command line; it returns the
+ * number of things that were wrong. */
+void claims_for_seeds(unsigned count, unsigned (*check)(uint64_t seed));
+/* Flaws and lies of a schedule so played. Takes the schedule. */
+unsigned claims_check_play(struct schedule *schedule, const struct play *how);
+
+/* claims_grade.c */
+void spans_of_one_thread_with_waits_are_exact(void **state);
+void spans_within_one_slice_are_vouched_for_while_others_sleep(void **state);
+void a_span_beyond_the_reach_keeps_its_grade(void **state);
+void a_process_without_tags_has_no_figures(void **state);
+
+/* claims_lie.c */
+void coarse_clocks_make_no_lie(void **state);
+void exact_mode_does_not_lie(void **state);
+void exact_mode_does_not_lie_when_folded(void **state);
+void forks_make_no_lie(void **state);
+void who_has_never_taken_turns_is_not_believed_too_much(void **state);
+void no_vouched_figure_is_further_off_than_admitted(void **state);
+unsigned check_no_lie(uint64_t seed);
+unsigned check_grain(uint64_t seed);
+unsigned check_exact_mode(uint64_t seed);
+unsigned check_exact_folded(uint64_t seed);
+unsigned check_forks(uint64_t seed);
+unsigned check_long_pool(uint64_t seed);
+
+/* claims_order.c */
+void the_same_inputs_give_the_same_bytes(void **state);
+void the_order_in_which_spans_come_does_not_matter(void **state);
+void a_late_root_revises_to_what_it_would_have_been(void **state);
+unsigned check_orders(uint64_t seed);
+
+/* claims_loss.c */
+void losses_make_no_lie(void **state);
+void a_loss_leaves_the_other_spans_exact(void **state);
+void what_was_folded_does_not_lie(void **state);
+unsigned check_losses(uint64_t seed);
+
+/* claims_hostile.c */
+void hostile_records_break_no_identity(void **state);

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Records that went missing, and time that has left the timelines. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/correlate/claims.h"
+
+unsigned check_losses(uint64_t seed)
+{
+	struct schedule *s = cast_hard(seed);
+	struct play how = play_in_time;
+	struct outcome outcome;
+	unsigned wrong;
+
+	if (seed % 3 == 0)
+		lose_records(s, &s->rng, 3);
+	if (seed % 3 == 1)
+		lose_switch_ins(s, &s->rng, 5);
+	if (seed % 3 == 2) {
+		how.gap_from_ns = SCHEDULE_START_NS + 400 * MS;
+		how.gap_to_ns = how.gap_from_ns + rng_between(&s->rng, MS, 100 * MS);
+		lose_time(s, how.gap_from_ns, how.gap_to_ns);
+	}
+	outcome = play(s, &how);
+	wrong = judge_flaws(s, &outcome) + judge_lies(s, &outcome);
+	outcome_free(&outcome);
+	schedule_free(s);
+	return wrong;
+}
+
+void losses_make_no_lie(void **state)
+{
+	(void)state;
+	claims_for_seeds(300, check_losses);
+}
+
+/* Did records of that thread go missing while the span was open? */
+static bool has_hole(const struct schedule *s, const struct true_span *span)
+{
+	uint64_t last_out_ns = 0, margin = MS;
+	bool is_lost = false;
+
+	for (uint32_t i = 0; i < s->record_count; i++) {
+		const struct record *record = &s->records[i];
+
+		if (s->threads[record->thread].process != span->process)
+			continue;
+		is_lost |= record->is_dropped;
+		if (record->is_dropped)
+			continue;
+		if (is_lost && record->in_ns + margin > span->start_ns &&
+		    last_out_ns < span->end_ns + margin)
+			return true;
+		is_lost = false;
+		last_out_ns = record->slice.out_ns;
+	}
+	return is_lost && last_out_ns < span->end_ns + margin;
+}
+
+static unsigned check_loss_is_local(uint64_t seed)
+{
+	struct schedule *s = cast_simple(seed);
+	struct outcome outcome;
+	unsigned wrong;
+
+	lose_records(s, &s->rng, 2);
+	outcome = play(s, &play_in_time);
+	wrong = judge_flaws(s, &outcome) + judge_lies(s, &outcome);
+	for (uint32_t i = 0; i < s->span_count; i++) {
+		if (outcome.spans[i].ledger.grade == GRADE_EXACT || has_hole(s, &s->spans[i]))
+			continue;
+		print_message("  span %u is %s, yet nothing of it was lost\n", i,
+			      ledger_grade_name(outcome.spans[i].ledger.grade));
+		wrong++;
+	}
+	outcome_free(&outcome);
+	schedule_free(s);
+	return wrong;
+}
+
+void a_loss_leaves_the_other_spans_exact(void **state)
+{
+	(void)state;
+	claims_for_seeds(100, check_loss_is_local);
+}
+
+static unsigned check_folded_service(uint64_t seed)
+{
+	const struct play short_reach = { .order = PLAY_LATE, .reach_ns = 50 * MS };
+	struct schedule *s = cast_hard(seed);
+	struct outcome outcome = play(s, &short_reach);
+	unsigned wrong = judge_flaws(s, &outcome) + judge_lies(s, &outcome);
+
+	outcome_free(&outcome);
+	schedule_free(s);
+	return wrong;
+}
+
+void what_was_folded_does_not_lie(void **state)
+{
+	(void)state;
+	claims_for_seeds(200, check_folded_service);
+}

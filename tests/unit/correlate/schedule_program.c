@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What threads do: one operation after the other. */
+#include <assert.h>
+
+#include "collector/base/macros.h"
+#include "tests/unit/correlate/schedule_parts.h"
+
+static const struct wait_description waits[WAIT_KINDS] = {
+	[WAIT_FUTEX] = { 202, 1, 0, REASON_LOCK, { .kind = TARGET_FUTEX, .id = 0x7f001000 } },
+	[WAIT_NET] = { 45,
+		       1,
+		       0,
+		       REASON_NET,
+		       { .kind = TARGET_INET4, .port = 5432, .address = { 10, 0, 0, 5 } } },
+	[WAIT_SLEEP] = { 35, 1, 0, REASON_SLEEP, { .kind = TARGET_NONE } },
+	[WAIT_PIPE] = { 0, 1, 0, REASON_PIPE, { .kind = TARGET_PIPE, .id = 4711 } },
+	[WAIT_DISK] = { 17, 2, EVENT_IOWAIT, REASON_DISK, { .kind = TARGET_FILE, .id = 99 } },
+	[WAIT_POLL] = { 232, 1, 0, REASON_POLL, { .kind = TARGET_ANON } },
+};
+
+static void set_flag(struct schedule *s, const struct true_thread *by, uint32_t flag)
+{
+	s->flags[flag] = 1;
+	for (uint32_t i = 0; i < s->thread_count; i++) {
+		struct true_thread *t = &s->threads[i];
+
+		if (t->state == THREAD_BLOCKED && t->waits_for == (int64_t)flag)
+			schedule_wake(s, t, by);
+	}
+}
+
+/* The clock is read `early_ns` before the tag shows; in the same slice, and after all that the
+ * program read before. */
+static void publish(const struct schedule *s, struct true_thread *t, int32_t span,
+		    uint64_t early_ns)
+{
+	t->published = span;
+	t->read_ns = MAX(s->now_ns - early_ns, MAX(t->read_ns, t->cut_in_ns));
+	if (!s->processes[t->process].is_exact)
+		return;
+	t->changes = schedule_grow(t->changes, t->change_count, sizeof(*t->changes));
+	t->changes[t->change_count++] =
+		(struct event_change){ .time_ns = t->read_ns, .tag = schedule_tag(s, span) };
+}
+
+/* The child has its parent's memory, and so its tag; what it will do for that span is nobody's. */
+static void fork_child(struct schedule *s, const struct true_thread *parent,
+		       struct true_thread *child)
+{
+	struct fork_record record = {
+		.event = { .header = { .kind = EVENT_FORK, .bytes = sizeof(record.event) },
+			   .pid = s->processes[parent->process].pid,
+			   .tid = parent->tid,
+			   .other_pid = s->processes[child->process].pid,
+			   .time_ns = s->now_ns },
+		.first_record = s->record_count,
+	};
+
+	s->forks = schedule_grow(s->forks, s->fork_count, sizeof(record));
+	s->forks[s->fork_count++] = record;
+	child->state = THREAD_READY;
+	child->published = child->cut_tag = parent->published;
+	child->cut_tag_known = true;
+	child->ready_ns = s->now_ns + rng_scale(&s->rng, 0, SCHEDULE_MAX_LATENCY_NS);
+}
+
+/* One that takes no time. */
+static void do_instantly(struct schedule *s, struct true_thread *t, const struct op *op)
+{
+	switch (op->kind) {
+	case OP_SET:
+		set_flag(s, t, op->flag);
+		break;
+	case OP_START:
+		s->spans[op->span].start_ns = t->read_ns = s->now_ns;
+		schedule_truth_cut(s);
+		break;
+	case OP_END:
+		s->spans[op->span].end_ns = t->read_ns = s->now_ns;
+		schedule_truth_cut(s);
+		break;
+	case OP_PUSH:
+		assert(t->depth < SCHEDULE_MAX_STACK);
+		t->stack[t->depth++] = op->span;
+		schedule_truth_change(s, t);
+		break;
+	case OP_POP:
+		assert(t->depth > 0 && t->stack[t->depth - 1] == op->span);
+		t->depth--;
+		schedule_truth_change(s, t);
+		break;
+	case OP_PUBLISH:
+		publish(s, t, op->span, op->ns);
+		break;
+	case OP_FORK:
+		fork_child(s, t, &s->threads[op->thread]);
+		break;
+	default:
+		assert(false); /* takes time */
+	}
+}
+
+static void block(struct schedule *s, struct true_thread *t, const struct op *op)
+{
+	schedule_leave(s, t, waits[op->wait].flags, &waits[op->wait]);
+	if (op->kind == OP_BLOCK)
+		t->wake_ns = s->now_ns + op->ns;
+	else
+		t->waits_for = op->flag;
+}
+
+static void finish(struct schedule *s, struct true_thread *t, bool dies)
+{
+	static const struct wait_description death = { .syscall = 60, .state = 0x80 };
+
+	schedule_leave(s, t, dies ? EVENT_DEAD : 0, dies ? &death : &waits[WAIT_FUTEX]);
+	t->wake_ns = SCHEDULE_NEVER;
+	t->state = THREAD_DONE;
+}
+
+/* Until the thread needs time, or has left the CPU. */
+void schedule_program_go_on(struct schedule *s, struct true_thread *t)
+{
+	while (t->state == THREAD_ON_CPU && !t->run_left_ns) {
+		const struct op *op = &t->ops[t->at];
+
+		if (t->at == t->op_count) {
+			finish(s, t, false);
+			return;
+		}
+		t->at++;
+		if (op->kind == OP_RUN || op->kind == OP_STOLEN) {
+			t->run_left_ns = op->ns;
+			t->is_stolen = op->kind == OP_STOLEN;
+			schedule_truth_change(s, t); /* a stolen stretch has its own pace */
+		} else if (op->kind == OP_BLOCK || (op->kind == OP_WAIT && !s->flags[op->flag])) {
+			block(s, t, op);
+		} else if (op->kind == OP_EXIT) {
+			finish(s, t, true);
+		} else if (op->kind != OP_WAIT) {
+			do_instantly(s, t, op);
+		}
+	}
+}
