@@ -83,12 +83,6 @@ extern __thread void *otel_thread_ctx_v1 __attribute__((alias("own"), visibility
  * start, so the pointer may be set before there is anything to see. */
 #define OUTLINE __attribute__((noinline))
 
-static inline struct record *own_record(void)
-{
-	own.published = &own.record;
-	return &own.record;
-}
-
 static inline void begin(struct record *record)
 {
 	record->valid = 0;
@@ -171,6 +165,18 @@ static OUTLINE void open_log(void)
 	own.log.capacity = LOG_CAPACITY;
 	atomic_signal_fence(memory_order_seq_cst);
 	own.log.signature = LOG_SIGNATURE;
+}
+
+/* The log is there before the pointer: so a reader knows of each thread whether it keeps one. */
+static inline struct record *own_record(void)
+{
+	if (__builtin_expect(is_exact, 0) && !own.published && !own.is_changing) {
+		own.is_changing = true; /* as long as a signal handler must not open it, too */
+		open_log();
+		own.is_changing = false;
+	}
+	own.published = &own.record;
+	return &own.record;
 }
 
 /* The child has a copy of everything, but its thread has another tid. */
