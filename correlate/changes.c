@@ -72,18 +72,20 @@ int changes_take(struct model *model, const struct event_changes *record)
 }
 
 /* The clock is read before the change shows: the thread may have left the CPU in between. So the
- * first one may come before the slice, but not before what the thread did last. */
+ * first one may come before the slice, but not before what the thread did last; and more of them
+ * where it is not known when the slice began. */
 static bool are_within(const struct thread *thread, const struct slice *slice,
 		       const struct change_log *log)
 {
-	uint64_t from = thread->seen ? thread->last_in_ns : slice->in_ns;
+	uint64_t begin = slice->flags & EVENT_IN_LOST ? slice->prev_out_ns : slice->in_ns;
+	uint64_t from = thread->seen ? thread->last_in_ns : begin;
 
 	for (uint32_t i = 0; i < log->count; i++) {
 		uint64_t time = log->changes[i].time_ns;
 
 		if (time < from || time > slice->out_ns + CHANGE_CLOCK_NS)
 			return false;
-		from = i == 0 ? MAX(slice->in_ns - MIN(CHANGE_CLOCK_NS, slice->in_ns), time) : time;
+		from = i == 0 ? MAX(begin - MIN(CHANGE_CLOCK_NS, begin), time) : time;
 	}
 	return true;
 }
@@ -94,8 +96,7 @@ static bool are_good(const struct thread *thread, const struct slice *slice,
 {
 	const struct event_tag *last = log ? &log->changes[log->count - 1].tag : slice->tag_in;
 
-	if (slice->flags & (EVENT_IN_LOST | EVENT_OUT_LOST) || slice->gap ||
-	    !(slice->flags & EVENT_CHANGED) != !log)
+	if (slice->flags & EVENT_OUT_LOST || slice->gap || !(slice->flags & EVENT_CHANGED) != !log)
 		return false;
 	return tag_eq(last, slice->tag_out) && (!log || are_within(thread, slice, log));
 }
@@ -125,7 +126,8 @@ static struct slice cut_off(struct slice *rest, uint64_t end, const struct event
 	rest->waking_ns = 0;
 	rest->hidden_ns = 0;
 	rest->booked_ns -= piece.booked_ns;
-	rest->flags &= ~(uint32_t)(EVENT_WAKER | EVENT_FIRST | EVENT_THROTTLED | EVENT_OUT_LOST);
+	rest->flags &= ~(uint32_t)(EVENT_WAKER | EVENT_FIRST | EVENT_THROTTLED | EVENT_IN_LOST |
+				   EVENT_OUT_LOST);
 	rest->flags |= EVENT_AFTER_TICK;
 	rest->tag_in = tag;
 	return piece;

@@ -102,6 +102,24 @@ static void changes_may_come_in_several_records(void **state)
 	correlator_free(b.correlator);
 }
 
+/* The log tells of what the thread did, whoever saw it come in. */
+static void a_slice_of_which_nobody_saw_the_beginning_is_told_all_the_same(void **state)
+{
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	tell(&b, t.tid, turns, 5, 1);
+	slice(&b, &t, EVENT_TOLD | EVENT_CHANGED | EVENT_IN_LOST);
+	end(&b);
+	assert_int_equal(builder_ledger(&b, A)->cpu_ns, 4 * MS);
+	assert_int_equal(builder_ledger(&b, B)->cpu_ns, 3 * MS);
+	assert_true(builder_ledger(&b, A)->uncertain_ns < 1 * MS);
+	assert_int_equal(refused(&b), 0);
+	correlator_free(b.correlator);
+}
+
 /* The slice that they belonged to was lost. */
 static void changes_of_an_earlier_slice_are_forgotten(void **state)
 {
@@ -339,6 +357,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(turns_that_were_told_are_cut_to_the_nanosecond),
 		cmocka_unit_test(changes_may_come_in_several_records),
+		cmocka_unit_test(a_slice_of_which_nobody_saw_the_beginning_is_told_all_the_same),
 		cmocka_unit_test(changes_of_an_earlier_slice_are_forgotten),
 		cmocka_unit_test(what_does_not_fit_the_slice_is_refused),
 		cmocka_unit_test(a_change_that_was_interrupted_counts_from_the_next_slice_on),
