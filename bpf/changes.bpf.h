@@ -126,6 +126,14 @@ static __always_inline bool changes_is_plausible(const struct changes_look *look
 	       count <= EVENT_MAX_CHANGES + (slice->out_ns - slice->in_ns) / CHANGES_LEAST_NS;
 }
 
+/* It has never attached anything: its variable points nowhere, and was never seen to. */
+static __always_inline bool changes_is_virgin(const struct thread *thread,
+					      const struct tag_reading *read, int outcome)
+{
+	return !read->is_there && outcome == TAG_IS_NONE && !thread->changes_seen &&
+	       !thread->has_tag;
+}
+
 /* Tells what was logged since the last slice, if the thread keeps a log and it was known how far it
  * had come. `*outcome` may become what the log says. Returns EVENT_TOLD, EVENT_CHANGED. */
 static __always_inline __u32 changes_note(struct thread *thread, struct tag_reading *read,
@@ -143,9 +151,9 @@ static __always_inline __u32 changes_note(struct thread *thread, struct tag_read
 	*look = (struct changes_look){ .seen = thread->changes_seen,
 				       .pid = slice->pid,
 				       .tid = slice->tid };
-	if (!read->is_there && *outcome == TAG_IS_NONE && !look->seen && !thread->has_tag) {
-		thread->knows_changes = 1; /* it has never attached anything */
-		return thread->tag_unknown ? 0 : EVENT_TOLD;
+	if (changes_is_virgin(thread, read, *outcome)) {
+		thread->knows_changes = 1;
+		return EVENT_TOLD;
 	}
 	thread->knows_changes = *outcome != TAG_IS_FAULTING && changes_is_log(&read->changes);
 	if (!thread->knows_changes)

@@ -206,7 +206,7 @@ void discovery_on_exec(struct discovery *discovery, uint32_t pid)
 	queue(discovery, process, clock_ns() + EXEC_DELAY_NS);
 }
 
-void discovery_on_mapping(struct discovery *discovery, uint32_t pid)
+static void look_soon(struct discovery *discovery, uint32_t pid, uint64_t delay_ns)
 {
 	struct process *process = find(discovery, pid);
 	uint64_t due_ns;
@@ -215,12 +215,22 @@ void discovery_on_mapping(struct discovery *discovery, uint32_t pid)
 		process = add(discovery, pid);
 	if (!process)
 		return;
-	due_ns = MAX(clock_ns() + MAPPING_DELAY_NS,
+	due_ns = MAX(clock_ns() + delay_ns,
 		     process->looked_ns + HINT_COST_FACTOR * process->cost_ns);
 	process->variables.is_complete = false;
 	process->stage = STAGE_FRESH;
 	if (!process->item.place || process->item.due_ns > due_ns)
 		queue(discovery, process, due_ns);
+}
+
+void discovery_on_mapping(struct discovery *discovery, uint32_t pid)
+{
+	look_soon(discovery, pid, MAPPING_DELAY_NS);
+}
+
+void discovery_on_log(struct discovery *discovery, uint32_t pid)
+{
+	look_soon(discovery, pid, 0);
 }
 
 /* One hears of an end, and even misses the directory, before the last thread's last switch: until

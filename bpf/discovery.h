@@ -40,6 +40,7 @@ void discovery_on_fork(struct discovery *discovery, uint32_t parent_pid, uint32_
 void discovery_on_exec(struct discovery *discovery, uint32_t pid);
 void discovery_on_exit(struct discovery *discovery, uint32_t pid);
 void discovery_on_mapping(struct discovery *discovery, uint32_t pid); /* a new executable mapping */
+void discovery_on_log(struct discovery *discovery, uint32_t pid);     /* it is in exact mode */
 
 /* Does what is due, for at most `budget_ns`; the first call looks at all processes. Returns the ms
  * until it wants to be called again (0: at once). `now_ns` is CLOCK_MONOTONIC. */

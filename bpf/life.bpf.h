@@ -5,16 +5,6 @@
 #include "bpf/thread.bpf.h"
 #include "bpf/waker.bpf.h"
 
-/* Tells the worker. Only an exec wakes it: a new program has to be looked at soon, for its first
- * spans are being made already. */
-static __always_inline void life_tell_worker(enum event_kind kind, __u32 pid, __u32 other_pid)
-{
-	struct worker_news news = { .kind = kind, .pid = pid, .other_pid = other_pid };
-
-	bpf_ringbuf_output(&control, &news, sizeof(news),
-			   kind == EVENT_EXEC ? 0 : BPF_RB_NO_WAKEUP);
-}
-
 /* A child process publishes as its parent does, from its first instruction on. */
 static __always_inline void life_inherit(__u32 parent_pid, __u32 child_pid)
 {
@@ -46,7 +36,7 @@ static __always_inline void life_begin_thread(struct task_struct *parent, struct
 	thread->is_born = 1;
 	thread->blocked = 1; /* until sched_wakeup_new */
 	thread->tag_unknown = 0;
-	thread->knows_changes = thread->reader.has_changes;
+	thread->knows_changes = 1;
 	if (!is_process)
 		return;
 	struct tag_reading *read = &desk->near.reading;
@@ -54,6 +44,7 @@ static __always_inline void life_begin_thread(struct task_struct *parent, struct
 
 	if (read->changes.signature == TAG_CHANGES_SIGNATURE)
 		thread->changes_seen = read->changes.written;
+	thread->knows_changes = thread->reader.has_changes;
 
 	thread->has_tag = outcome == TAG_IS_SET;
 	thread->tag_unknown = outcome == TAG_IS_FAULTING;
@@ -67,7 +58,7 @@ static __always_inline void life_fork(struct task_struct *parent, struct task_st
 	bool is_process = parent_pid != child_pid;
 
 	if (is_process) {
-		life_tell_worker(EVENT_FORK, parent_pid, child_pid);
+		tell_worker(EVENT_FORK, parent_pid, child_pid);
 		if (is_tracked(child_pid)) /* a pid used again */
 			life_forget(child_pid);
 	}
@@ -98,7 +89,7 @@ static __always_inline void life_exec(struct task_struct *task, __u32 old_tid)
 {
 	__u32 pid = LOAD(task, tgid);
 
-	life_tell_worker(EVENT_EXEC, pid, 0);
+	tell_worker(EVENT_EXEC, pid, 0);
 	if (!is_tracked(pid))
 		return;
 	struct thread *thread = table_find(task);
@@ -129,7 +120,7 @@ static __always_inline void life_exit(void *context, struct task_struct *task)
 	bool is_last = task_group_is_dead(task);
 
 	if (is_last)
-		life_tell_worker(EVENT_EXIT, pid, 0);
+		tell_worker(EVENT_EXIT, pid, 0);
 	if (!is_tracked(pid))
 		return;
 	struct thread *thread = table_find(task);

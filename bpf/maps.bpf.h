@@ -17,8 +17,9 @@ struct {
 	__uint(max_entries, 64 * 1024);
 } records SEC(".maps");
 
-/* struct worker_news to the worker: one per fork, exec and exit of a process. 64 KiB hold 2,700,
- * more than a machine forks in the worker's longest nap. Full: the periodic rescan finds out. */
+/* struct worker_news to the worker: one per fork, exec and exit of a process, and a few when it
+ * turns out to keep logs. 64 KiB hold 2,700, more than a machine forks in the worker's longest nap.
+ * Full: the periodic rescan finds out. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 64 * 1024);
@@ -61,6 +62,16 @@ static __always_inline void count_lost(enum event_loss cause)
 
 	if (count)
 		__sync_fetch_and_add(&count->lost[cause], 1);
+}
+
+/* Two wake it, for spans are being made already: a new program, and one that turns out to keep
+ * logs. */
+static __always_inline void tell_worker(__u32 kind, __u32 pid, __u32 other_pid)
+{
+	struct worker_news news = { .kind = kind, .pid = pid, .other_pid = other_pid };
+	bool is_urgent = kind == EVENT_EXEC || kind == NEWS_LOG;
+
+	bpf_ringbuf_output(&control, &news, sizeof(news), is_urgent ? 0 : BPF_RB_NO_WAKEUP);
 }
 
 static __always_inline bool is_tracked(__u32 pid)

@@ -11,10 +11,11 @@
 struct tag_reader {
 	__s64 offset; /* from TP, if is_plain */
 	__u32 generation;
-	__u8 is_plain;    /* else the descriptor is looked up each time */
-	__u8 is_near;     /* this thread's record lay right behind the variable */
-	__u8 has_changes; /* the process's threads keep logs of changes */
-	__u8 pad;
+	__u8 is_plain;     /* else the descriptor is looked up each time */
+	__u8 is_near;      /* this thread's record lay right behind the variable */
+	__u8 has_changes;  /* the process's threads keep logs of changes */
+	__u8 is_asked : 1; /* this thread's record was looked at for a log ... */
+	__u8 is_news : 1;  /* ... that the descriptor does not know of yet */
 };
 
 #define TAG_MAX_MODULE 65536 /* no process loads more libraries; keeps products small */
@@ -121,12 +122,22 @@ __noinline int tag_read_form(__u64 address, const struct tag_descriptor *descrip
 						    : tag_read_labels(pointer, desk, out_record);
 }
 
-/* The record, and the head of the log of changes that lies behind it and its attributes. */
+/* The record, and the head of the log of changes that lies behind it and its attributes. A read of
+ * both costs no more than one. */
 static __always_inline int tag_read_both(__u64 address, bool has_changes, struct tag_reading *out)
 {
-	int outcome = tag_read_record(address, &out->record);
+	int outcome;
 
-	out->is_there = outcome != TAG_IS_FAULTING;
+	if (has_changes && !bpf_probe_read_user(out, sizeof(*out), (void *)address)) {
+		out->is_there = 1;
+		outcome = tag_judge_record(&out->record);
+		if (!out->record.attrs_bytes)
+			return outcome;
+	} else {
+		outcome = tag_read_record(address, &out->record);
+		out->is_there = outcome != TAG_IS_FAULTING;
+	}
+	out->changes.signature = 0;
 	if (!has_changes || !out->is_there)
 		return outcome;
 	address += TAG_CHANGES_OFFSET + ((__u64)(out->record.attrs_bytes + 3) & ~7ull);
@@ -143,6 +154,22 @@ static __always_inline int tag_follow(__u64 address, bool has_changes, struct ta
 	if (bpf_probe_read_user(&record, 8, (void *)address))
 		return TAG_IS_FAULTING;
 	return record ? tag_read_both(record, has_changes, out) : TAG_IS_NONE;
+}
+
+/* A program says late that it keeps logs, in its process context; the first record of a thread
+ * shows it at once. */
+static __always_inline int tag_ask(__u64 address, struct tag_reader *reader,
+				   struct tag_reading *reading)
+{
+	bool is_first = !reader->has_changes && !reader->is_asked;
+	int outcome = tag_read_both(address, reader->has_changes || is_first, reading);
+
+	if (!is_first || !reading->is_there)
+		return outcome;
+	reader->is_asked = 1;
+	reader->has_changes = reading->changes.signature == TAG_CHANGES_SIGNATURE;
+	reader->is_news = reader->has_changes;
+	return outcome;
 }
 
 /* What nearly all do: one variable, at a fixed distance from TP. Many writers keep the record right
@@ -167,7 +194,7 @@ static __always_inline int tag_read_plain(__u64 address, struct tag_reader *read
 	if (!near->pointer)
 		return TAG_IS_NONE;
 	reader->is_near = near->pointer == address + 8;
-	return tag_read_both(near->pointer, reader->has_changes, reading);
+	return tag_ask(near->pointer, reader, reading);
 }
 
 /* The rare forms, out of line. The first variable that is set wins; what kept another one from
@@ -224,7 +251,8 @@ static __noinline int tag_renew_reader(struct tag_reader *reader, __u32 pid)
 		return 0;
 	reader->generation = generation;
 	reader->is_plain = descriptor && descriptor->is_plain;
-	reader->has_changes = descriptor && descriptor->has_changes;
+	if (descriptor && descriptor->has_changes) /* who keeps a log does not end it */
+		reader->has_changes = 1;
 	if (reader->is_plain)
 		reader->offset = descriptor->variables[0].offset;
 	return 0;

@@ -162,8 +162,15 @@ static __always_inline void thread_observe(struct draft *draft, struct thread *t
 	bool begins_here = draft->flags & EVENT_FIRST && slice->in_ns == slice->out_ns;
 	bool knew = !thread->tag_unknown;
 
+	if (thread->reader.is_news) {
+		thread->reader.is_news = 0;
+		tell_worker(NEWS_LOG, thread->pid, 0);
+	}
 	if (thread->reader.has_changes)
 		draft->flags |= changes_note(thread, read, slice, &outcome);
+	else
+		thread->knows_changes = changes_is_virgin(thread, read, outcome);
+	knew |= (draft->flags & EVENT_TOLD) != 0;
 
 	/* No system call, so it was interrupted where it stood: perhaps between two stores. */
 	if (outcome == TAG_IS_INVALID && (slice->syscall >= 0 || !thread->has_tag))

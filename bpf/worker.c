@@ -112,6 +112,8 @@ static int on_news(void *arg, void *data, size_t bytes)
 		discovery_on_fork(worker->discovery, news->pid, news->other_pid);
 	else if (news->kind == EVENT_EXEC)
 		on_exec(worker, news->pid);
+	else if (news->kind == NEWS_LOG)
+		discovery_on_log(worker->discovery, news->pid);
 	else
 		on_exit_of(worker, news->pid);
 	return 0;

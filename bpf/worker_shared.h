@@ -88,9 +88,11 @@ struct kernel_wait {
 };
 #define KERNEL_WAITS 1024
 
+#define NEWS_LOG 64u /* beside enum event_kind: a thread keeps a log, and no descriptor says so */
+
 /* News of any process, in the control ring. */
 struct worker_news {
-	__u32 kind; /* EVENT_FORK, EVENT_EXEC or EVENT_EXIT */
+	__u32 kind; /* EVENT_FORK, EVENT_EXEC, EVENT_EXIT or NEWS_LOG */
 	__u32 pid;
 	__u32 other_pid; /* FORK: the child */
 	__u32 pad;

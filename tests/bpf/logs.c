@@ -178,7 +178,7 @@ int main(void)
 	fflush(stdout);
 	if (read(0, line, sizeof(line)) <= 0)
 		return 1;
-	show("unknown", NOT_TOLD);
+	show("nothing-yet", TOLD(0));
 	show_honest();
 	show_lies();
 	fflush(stdout);

@@ -55,18 +55,23 @@ static void check(const struct harness_wait *wait)
 	assert_int_equal(!(slice->header.flags & EVENT_CHANGED), !(is_told && changes));
 }
 
+static void play(bool has_changes)
+{
+	harness_open(&harness, 1u << 20, 0);
+	harness_start(&harness, "logs", false);
+	harness.descriptor.has_changes = has_changes;
+	assert_int_equal(
+		programs_follow(harness.programs, (uint32_t)harness.pid, &harness.descriptor), 0);
+	harness_play(&harness, true);
+	assert_true(harness.wait_count > 0);
+}
+
 static void a_log_is_told_if_it_can_be_believed(void **state)
 {
 	struct event_counters counters;
 
 	(void)state;
-	harness_open(&harness, 1u << 20, 0);
-	harness_start(&harness, "logs", false);
-	harness.descriptor.has_changes = 1;
-	assert_int_equal(
-		programs_follow(harness.programs, (uint32_t)harness.pid, &harness.descriptor), 0);
-	harness_play(&harness, true);
-	assert_true(harness.wait_count > 0);
+	play(true);
 	for (size_t i = 0; i < harness.wait_count; i++)
 		check(&harness.waits[i]);
 	ring_counters(harness.ring, &counters);
@@ -74,10 +79,28 @@ static void a_log_is_told_if_it_can_be_believed(void **state)
 	harness_close(&harness);
 }
 
+/* The program has not said so yet, or nobody has looked since: only that a thread without a record
+ * has attached nothing is not known then. */
+static void a_log_that_no_descriptor_tells_of_is_told_from_its_first_record_on(void **state)
+{
+	(void)state;
+	play(false);
+	for (size_t i = 0; i < harness.wait_count; i++) {
+		struct harness_wait *wait = &harness.waits[i];
+
+		if (strcmp(wait->name, "nothing-yet") == 0 || strcmp(wait->name, "never") == 0)
+			wait->span = 0;
+		check(wait);
+	}
+	harness_close(&harness);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_log_is_told_if_it_can_be_believed),
+		cmocka_unit_test(
+			a_log_that_no_descriptor_tells_of_is_told_from_its_first_record_on),
 	};
 
 	harness_init(&harness, argc, argv);
