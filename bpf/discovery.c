@@ -22,6 +22,7 @@
 #define THIRD_LOOK_NS      (500 * NS_PER_MS)
 #define HINT_COST_FACTOR   20  /* hints get at most 1/20 of the time for one process, */
 #define RESCAN_COST_FACTOR 100 /* rescans 1/100: what a hostile one can make us spend */
+#define MOST_CALM          2   /* doublings of the time between rescans */
 
 /* A process is looked at soon after something happened to it, twice again while it starts up, then
  * by rescan. */
@@ -39,6 +40,8 @@ struct process {
 	enum event_publish publish;
 	bool is_announced; /* somebody was told, or has a copy of its parent's descriptor */
 	bool is_leaving;   /* its end is known, and due to be told */
+	bool is_kernels; /* a kernel thread: looked at now and then, its number may be another's */
+	uint8_t calm;    /* rescans in a row that found no code that can publish, at most ... */
 	uint64_t start_ns;
 	uint64_t looked_ns;
 	uint64_t cost_ns;   /* of the last look */
@@ -188,6 +191,7 @@ void discovery_on_fork(struct discovery *discovery, uint32_t parent_pid, uint32_
 	child->is_leaving = false;
 	child->news_hash = 0; /* the kernel has its parent's descriptor for it */
 	child->stage = STAGE_FRESH;
+	child->calm = 0;
 	child->variables.is_complete = false;
 	queue(discovery, child, clock_ns() + (inherits ? FORK_DELAY_NS : SECOND_LOOK_NS));
 }
@@ -203,6 +207,7 @@ void discovery_on_exec(struct discovery *discovery, uint32_t pid)
 	process->variables = (struct process_variables){ 0 };
 	process->news_hash = 0; /* the kernel has dropped the old descriptor */
 	process->stage = STAGE_FRESH;
+	process->calm = 0;
 	queue(discovery, process, clock_ns() + EXEC_DELAY_NS);
 }
 
@@ -219,6 +224,7 @@ static void look_soon(struct discovery *discovery, uint32_t pid, uint64_t delay_
 		     process->looked_ns + HINT_COST_FACTOR * process->cost_ns);
 	process->variables.is_complete = false;
 	process->stage = STAGE_FRESH;
+	process->calm = 0;
 	if (!process->item.place || process->item.due_ns > due_ns)
 		queue(discovery, process, due_ns);
 }
@@ -278,6 +284,17 @@ static void note_reuse(struct discovery *discovery, struct process *process, uin
 	process->start_ns = start_ns;
 }
 
+/* Nothing of what it has mapped can publish, and anything new is told. */
+static bool is_calm(const struct discovery *discovery, const struct process *process)
+{
+	const struct process_variables *variables = &process->variables;
+
+	return process->is_kernels ||
+	       (discovery->options.tells_mappings && process->publish == PUBLISH_NOTHING &&
+		variables->is_complete && !variables->needs_schema &&
+		variables->descriptor.count == 0 && !variables->text[0]);
+}
+
 static void queue_again(struct discovery *discovery, struct process *process)
 {
 	static const uint64_t waits_ns[] = {
@@ -289,8 +306,12 @@ static void queue_again(struct discovery *discovery, struct process *process)
 	if (process->stage < STAGE_THIRD)
 		wait_ns = MAX(waits_ns[process->stage], HINT_COST_FACTOR * process->cost_ns);
 	else
-		wait_ns = MAX(discovery->options.rescan_ms * NS_PER_MS,
+		wait_ns = MAX(discovery->options.rescan_ms * NS_PER_MS << process->calm,
 			      RESCAN_COST_FACTOR * process->cost_ns);
+	if (!is_calm(discovery, process))
+		process->calm = 0;
+	else if (process->stage == STAGE_RESCAN || process->is_kernels)
+		process->calm = MIN(process->calm + 1, MOST_CALM);
 	process->stage = MIN(process->stage + 1, STAGE_RESCAN);
 	queue(discovery, process, process->looked_ns + wait_ns);
 }
@@ -304,11 +325,15 @@ static void look(struct discovery *discovery, struct process *process)
 	process->cost_ns = clock_ns() - begin_ns;
 	discovery->now_ns += process->cost_ns;
 	process->looked_ns = discovery->now_ns;
+	process->is_kernels = rc == -ENOEXEC && !process->is_announced;
+	if (rc == -ENOEXEC && process->is_announced) /* its number is a kernel thread's now */
+		rc = -ESRCH;
 	if (rc == -ESRCH && process->is_announced && !process->is_leaving) {
 		let_leave(discovery, process);
 		return;
 	}
-	if (rc == -ESRCH) {
+	if (rc == -ESRCH || (process->is_kernels &&
+			     discovery->by_pid.count > discovery->options.max_processes / 2)) {
 		tell_gone(discovery, process);
 		forget(discovery, process);
 		return;
@@ -389,7 +414,6 @@ int discovery_run(struct discovery *discovery, uint64_t now_ns, uint64_t budget_
 void discovery_stats(const struct discovery *discovery, struct discovery_stats *out_stats)
 {
 	struct discovery_stats stats = {
-		.processes_seen = (uint32_t)discovery->by_pid.count,
 		.files_refused = elf_cache_refused(discovery->looker.cache),
 		.cache_bytes = elf_cache_bytes(discovery->looker.cache),
 		.processes_refused = discovery->refused,
@@ -398,6 +422,7 @@ void discovery_stats(const struct discovery *discovery, struct discovery_stats *
 	size_t cursor = 0;
 
 	while ((entry = map_next(&discovery->by_pid, &cursor, NULL))) {
+		stats.processes_seen += !(*entry)->is_kernels;
 		stats.processes_publishing += (*entry)->publish == PUBLISH_TAGS;
 		stats.processes_unreadable += (*entry)->publish == PUBLISH_UNREADABLE;
 	}

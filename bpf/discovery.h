@@ -7,6 +7,7 @@
  * negative errno. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "bpf/event.h"
@@ -16,7 +17,10 @@ struct discovery;
 
 struct discovery_options {
 	uint32_t max_processes; /* that are remembered */
-	uint32_t rescan_ms;     /* each process is looked at again at least this often */
+	uint32_t rescan_ms;     /* each process is looked at again at least this often, ... */
+	/* ... but one whose code can publish nothing less often, the longer that is so: new code
+	 * is told by discovery_on_mapping. */
+	bool tells_mappings;
 	/* News of a process. `descriptor` is NULL when it publishes nothing (any more) or is gone.
 	 * Both are borrowed. Called only from inside the functions below. */
 	void (*on_process)(const struct event_process *process,

@@ -363,13 +363,13 @@ int process_look(struct process_looker *looker, uint32_t pid, struct event_proce
 		return rc == -ENOENT ? -ESRCH : rc;
 	rc = process_identity_read(view.directory_fd, &process, &state);
 	if (rc == 0 && state.is_kernel_thread)
-		rc = -ESRCH;
+		rc = -ENOEXEC;
 	if (rc == 0 && state.is_zombie)
 		rc = -EAGAIN;
 	if (rc == 0)
 		rc = look_inside(looker, &view, &process, variables);
 	close_view(&view);
-	if (rc < 0 && rc != -ESRCH && rc != -EAGAIN && rc != -ENOMEM) {
+	if (rc < 0 && rc != -ESRCH && rc != -ENOEXEC && rc != -EAGAIN && rc != -ENOMEM) {
 		process.publish = PUBLISH_UNREADABLE;
 		process.error = rc;
 		*variables = (struct process_variables){ 0 };

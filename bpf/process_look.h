@@ -34,7 +34,7 @@ int process_looker_init(struct process_looker *looker, uint32_t max_files);
 void process_looker_fini(struct process_looker *looker);
 
 /* Fills all but `gone` of `out_process`, and `variables`, which holds the result of the look
- * before, or zeros. 0: see out_process->publish. -ESRCH: it is gone, or is a kernel thread.
+ * before, or zeros. 0: see out_process->publish. -ESRCH: it is gone. -ENOEXEC: a kernel thread.
  * -EAGAIN: its leader has ended and hides the rest: what was known holds. */
 int process_look(struct process_looker *looker, uint32_t pid, struct event_process *out_process,
 		 struct process_variables *variables);

@@ -170,6 +170,7 @@ static int open_discovery(struct worker *worker)
 	struct discovery_options options = {
 		.max_processes = worker->options->max_processes,
 		.rescan_ms = worker->options->rescan_ms,
+		.tells_mappings = worker->mappings,
 		.on_process = on_process,
 		.arg = worker,
 	};
@@ -208,13 +209,11 @@ static int open_all(struct worker *worker, char *why, size_t why_bytes)
 	status = watch(worker, worker->socket_fd, 0);
 	if (status == 0)
 		status = watch(worker, ring_buffer__epoll_fd(worker->control), EPOLLIN);
-	if (status == 0)
-		status = open_discovery(worker);
-	if (status == 0) {
-		open_mappings(worker);
-		open_stacks(worker);
-	}
-	return status;
+	if (status < 0)
+		return status;
+	open_mappings(worker);
+	open_stacks(worker);
+	return open_discovery(worker);
 }
 
 static void close_all(struct worker *worker)

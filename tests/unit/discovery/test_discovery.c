@@ -43,19 +43,23 @@ static void on_process(const struct event_process *process, const struct tag_des
 	told->last = *process;
 }
 
+static struct discovery *open_discovery(const struct discovery_options *options)
+{
+	struct discovery *discovery;
+
+	assert_int_equal(discovery_new(options, &discovery), 0);
+	return discovery;
+}
+
 static struct discovery *new_discovery(struct told *told, uint32_t max_processes,
 				       uint32_t rescan_ms)
 {
-	const struct discovery_options options = {
+	return open_discovery(&(struct discovery_options){
 		.max_processes = max_processes,
 		.rescan_ms = rescan_ms,
 		.on_process = on_process,
 		.arg = told,
-	};
-	struct discovery *discovery;
-
-	assert_int_equal(discovery_new(&options, &discovery), 0);
-	return discovery;
+	});
 }
 
 static uint64_t clock_ns(void)
@@ -152,6 +156,54 @@ static void new_process_is_looked_at_three_times_and_then_by_rescan(void **state
 	assert_int_equal(long_waits, 3);  /* 50 ms, 500 ms, an hour */
 	assert_int_equal(told.of_pid, 2); /* the kernel forgot it at exec, so it was told again */
 	end_child((pid_t)told.pid);
+	discovery_free(discovery);
+}
+
+/* What it is told of a process whose name has changed shows when it was looked at. */
+static void process_that_maps_nothing_new_is_looked_at_less_often(void **state)
+{
+	const uint64_t hour_ns = HOUR_MS * NS_PER_MS, begin_ns = clock_ns();
+	const uint64_t rescans[] = { 0, 1, 3, 7 }; /* then after 4 hours each */
+	struct told told = { .pid = (uint32_t)getpid() };
+	struct discovery *discovery = open_discovery(&(struct discovery_options){
+		.max_processes = 4096,
+		.rescan_ms = HOUR_MS,
+		.tells_mappings = true,
+		.on_process = on_process,
+		.arg = &told,
+	});
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rescans); i++)
+		drain(discovery, begin_ns + rescans[i] * hour_ns + i * NS_PER_SEC);
+	prctl(PR_SET_NAME, "calm");
+	drain(discovery, begin_ns + 10 * hour_ns);
+	assert_int_equal(told.of_pid, 1);
+	drain(discovery, begin_ns + 12 * hour_ns);
+	assert_int_equal(told.of_pid, 2);
+	prctl(PR_SET_NAME, "stirred");
+	discovery_on_mapping(discovery, told.pid);
+	drain(discovery, begin_ns + 12 * hour_ns + NS_PER_SEC);
+	assert_int_equal(told.of_pid, 3);
+	discovery_free(discovery);
+}
+
+static void kernel_threads_are_not_counted(void **state)
+{
+	struct told told = { .pid = 2 };
+	struct discovery *discovery = new_discovery(&told, 4096, HOUR_MS);
+	struct discovery_stats stats;
+
+	(void)state;
+	if (getpgid(2) != 0) {
+		discovery_free(discovery);
+		skip(); /* a pid namespace of our own: 2 is somebody else */
+	}
+	drain(discovery, clock_ns());
+	assert_int_equal(told.of_pid, 0);
+	assert_int_equal(told.gone, 0);
+	discovery_stats(discovery, &stats);
+	assert_int_equal(stats.processes_seen, told.count);
 	discovery_free(discovery);
 }
 
@@ -293,6 +345,8 @@ int main(void)
 		cmocka_unit_test(first_run_sees_all_processes_and_tells_each_once),
 		cmocka_unit_test(spent_budget_ends_the_run),
 		cmocka_unit_test(new_process_is_looked_at_three_times_and_then_by_rescan),
+		cmocka_unit_test(process_that_maps_nothing_new_is_looked_at_less_often),
+		cmocka_unit_test(kernel_threads_are_not_counted),
 		cmocka_unit_test(exit_is_told_once_and_after_the_last_slice),
 		cmocka_unit_test(exit_that_was_missed_is_found_by_the_scan),
 		cmocka_unit_test(pid_given_out_again_is_another_process),
