@@ -6,9 +6,23 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static int make(const char *path)
+#include "storage/folder.h"
+
+/* What is in it is no more durable than its name; who may not read the folder above cannot see to
+ * that. */
+static int make(char *path)
 {
-	return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+	char *slash = strrchr(path, '/');
+	int rc = mkdir(path, 0700) < 0 ? -errno : 0;
+
+	if (rc < 0)
+		return rc == -EEXIST ? 0 : rc;
+	if (slash)
+		*slash = '\0';
+	rc = folder_sync(!slash ? "." : slash == path ? "/" : path);
+	if (slash)
+		*slash = '/';
+	return rc == -EACCES ? 0 : rc;
 }
 
 int data_folder_make(const char *path)
@@ -16,6 +30,7 @@ int data_folder_make(const char *path)
 	char above[PATH_MAX];
 	size_t len = strlen(path);
 	struct stat status;
+	int rc;
 
 	if (len >= sizeof(above))
 		return -ENAMETOOLONG;
@@ -28,8 +43,10 @@ int data_folder_make(const char *path)
 		above[i] = '\0';
 		if (stat(above, &status) == 0)
 			continue;
-		if (make(above) < 0)
-			return -errno;
+		rc = make(above);
+		if (rc < 0)
+			return rc;
 	}
-	return make(path);
+	memcpy(above, path, len + 1);
+	return make(above);
 }

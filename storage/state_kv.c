@@ -3,16 +3,20 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "storage/file_check.h"
+#include "storage/folder.h"
 #include "storage/part.h"
 #include "storage/store_errno.h"
 
-#define FOLDER    "state"
-#define FILE_NAME "kv.mdb"
-#define MAP_BYTES ((size_t)64 << 20)
+#define FOLDER     "state"
+#define FILE_NAME  "kv.mdb"
+#define FRESH_NAME "kv.new"
+#define MAP_BYTES  ((size_t)64 << 20)
 
 struct state_kv {
 	MDB_env *env; /* owned */
@@ -27,10 +31,10 @@ static int translate(int rc)
 	return rc == STORE_PANIC ? -EIO : rc;
 }
 
-static char *file_path(const char *data_path)
+static char *file_path(const char *data_path, const char *name)
 {
 	char *folder = part_file_path(data_path, FOLDER);
-	char *file = folder ? part_file_path(folder, FILE_NAME) : NULL;
+	char *file = folder ? part_file_path(folder, name) : NULL;
 
 	free(folder);
 	return file;
@@ -59,14 +63,50 @@ static int open_database(struct state_kv *kv)
 	return txn_commit(&txn);
 }
 
+/* Made under another name first: LMDB syncs a new file only with its first commit, which may be
+ * months away, and after a power cut an empty one or half a one would be there. */
+static int make_file(const char *data_path, const char *file)
+{
+	char *folder = part_file_path(data_path, FOLDER);
+	char *fresh = file_path(data_path, FRESH_NAME);
+	MDB_env *env = NULL;
+	int rc = folder && fresh ? 0 : -ENOMEM;
+
+	if (rc == 0) {
+		unlink(fresh);
+		rc = open_env(fresh, &env);
+	}
+	if (rc == 0)
+		rc = store_errno(mdb_env_sync(env, 1));
+	if (env)
+		mdb_env_close(env);
+	if (rc == 0 && rename(fresh, file) < 0)
+		rc = -errno;
+	if (rc == 0)
+		rc = folder_sync(folder);
+	free(fresh);
+	free(folder);
+	return rc;
+}
+
+/* An empty file is one of which nothing was ever committed. */
+static int provide_file(const char *data_path, const char *file)
+{
+	struct stat status;
+
+	if (stat(file, &status) < 0)
+		return errno == ENOENT ? make_file(data_path, file) : -errno;
+	return status.st_size == 0 ? make_file(data_path, file) : file_check(file);
+}
+
 int state_kv_open(const char *data_path, struct state_kv **out_kv, struct buf *out_message)
 {
 	struct state_kv *kv = calloc(1, sizeof(*kv));
-	char *file = file_path(data_path);
+	char *file = file_path(data_path, FILE_NAME);
 	int rc = kv && file ? 0 : -ENOMEM;
 
-	if (rc == 0 && access(file, F_OK) == 0)
-		rc = file_check(file);
+	if (rc == 0)
+		rc = provide_file(data_path, file);
 	if (rc == 0)
 		rc = open_env(file, &kv->env);
 	if (rc == 0)

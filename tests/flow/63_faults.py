@@ -238,7 +238,7 @@ def power_cuts():
             client.join(timeout=60)
             acknowledged += client.acknowledged
         undone += sum(os.path.getsize(os.path.join(disk.journal, name)) for name in os.listdir(disk.journal))
-        disk.cut_power(keep=0 if round_number % 2 else 0.5)
+        disk.cut_power(keep=0.5 if round_number % 2 else 0)
     assert undone, "no power cut hit anything"
     daemon = disk.daemon()
     all_there(daemon, acknowledged)

@@ -155,6 +155,27 @@ static void a_damaged_file_is_refused_by_name(void **state)
 	assert_non_null(memmem(place->message.data, place->message.len, "kv.mdb is damaged", 17));
 }
 
+/* What a power cut left behind where nothing was committed yet. */
+static void an_empty_file_and_half_a_new_one_are_as_none(void **state)
+{
+	struct place *place = *state;
+	char fresh[96];
+	int fd;
+
+	state_kv_close(place->kv);
+	place->kv = NULL;
+	assert_int_equal(truncate(place->file, 0), 0);
+	snprintf(fresh, sizeof(fresh), "%s/state/kv.new", place->path);
+	fd = open(fresh, O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(write(fd, "half", 4), 4);
+	close(fd);
+	assert_int_equal(state_kv_open(place->path, &place->kv, &place->message), 0);
+	check(place, "", "");
+	put_three(place);
+	check(place, "a/", "a/1=one a/2=two ");
+	assert_int_equal(access(fresh, F_OK), -1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make, drop)
@@ -163,6 +184,7 @@ int main(void)
 		TEST(a_step_that_fails_changes_nothing),
 		TEST(a_full_file_says_so_and_stays_readable),
 		TEST(a_damaged_file_is_refused_by_name),
+		TEST(an_empty_file_and_half_a_new_one_are_as_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
