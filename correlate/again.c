@@ -98,14 +98,7 @@ static inline bool make_short(const struct event_slice *record, const struct sli
 	if (!fits(waking) || !fits(in) || !fits(length) || !fits_signed(booked) ||
 	    booked + (int64_t)length < 0 || !fits_signed(lag_in) || !fits_signed(lag_out))
 		return false;
-	*out = (struct timeline_short){
-		.waking = (uint16_t)waking,
-		.in = (uint16_t)in,
-		.length = (uint16_t)length,
-		.booked = (int16_t)booked,
-		.lag_in = (int16_t)lag_in,
-		.lag_out = (int16_t)lag_out,
-	};
+	*out = timeline_short_of(waking, in, length, booked, lag_in, lag_out);
 	return true;
 }
 

@@ -191,6 +191,9 @@ static uint8_t *pack(const struct slice *slice, struct slice *last, uint8_t *at)
 	return at;
 }
 
+/* Of a slice, from there on: what is told of it beside the times that differ. */
+#define SAME_BYTES (sizeof(struct slice) - offsetof(struct slice, stolen_in_ns))
+
 /* What stands in one after it that is alike, but for its times. */
 static struct slice like_after(const struct slice *slice)
 {
@@ -535,7 +538,8 @@ uint32_t timeline_next_alike(struct timeline_cursor *cursor, uint64_t until_ns, 
 	for (; count < room && time <= until_ns && read_alike(at, &by, &is_woken); count++) {
 		struct slice *slice = &out[count];
 
-		*slice = like;
+		memcpy(&slice->stolen_in_ns, &like.stolen_in_ns, SAME_BYTES);
+		slice->hidden_ns = 0;
 		slice->prev_out_ns = time;
 		time += by.waking;
 		slice->waking_ns = is_woken ? time : 0;

@@ -67,6 +67,21 @@ struct timeline_short {
 		lag_out; /* ... from the length, from the last raw_lag_out, from lag_in */
 };
 
+/* Words, not numbers: it is copied right after it was made, and a CPU waits where it has to put
+ * together what it has just written in pieces. Little endian. */
+static inline struct timeline_short timeline_short_of(uint64_t waking, uint64_t in, uint64_t length,
+						      int64_t booked, int64_t lag_in,
+						      int64_t lag_out)
+{
+	uint64_t first = waking | in << 16 | length << 32 | (uint64_t)booked << 48;
+	uint32_t second = (uint16_t)lag_in | (uint32_t)(uint16_t)lag_out << 16;
+	struct timeline_short made;
+
+	memcpy(&made, &first, sizeof(first));
+	memcpy((char *)&made + sizeof(first), &second, sizeof(second));
+	return made;
+}
+
 /* false: there is no room left in the chunk, or no slice in it: timeline_append makes another. */
 bool timeline_append_short(struct timeline *timeline, const struct timeline_short *by,
 			   bool is_woken);
