@@ -2,6 +2,7 @@
 #include "collector/memory_guard.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -26,6 +27,7 @@ struct memory_guard {
 	struct memory_guard_options options;
 	pthread_t thread;
 	struct nap nap;
+	int statm_fd;           /* owned; negative: there is no /proc */
 	uint64_t next_weigh_ns; /* the thread's, as the next */
 	struct memory_shares shares;
 
@@ -66,19 +68,21 @@ unsigned memory_guard_queries(const struct memory_plan *plan, size_t resident_by
 }
 
 /* Sanitizers take several times what we do; it is not ours. */
-static size_t own_resident_bytes(void)
+static size_t own_resident_bytes(const struct memory_guard *guard)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	(void)guard;
 	return 0;
 #else
-	FILE *file = fopen("/proc/self/statm", "re");
-	size_t all, resident = 0;
+	char text[128];
+	ssize_t bytes = pread(guard->statm_fd, text, sizeof(text) - 1, 0);
+	size_t all, resident;
 
-	if (!file)
+	if (bytes <= 0)
 		return 0;
-	if (fscanf(file, "%zu %zu", &all, &resident) != 2)
-		resident = 0;
-	fclose(file);
+	text[bytes] = '\0';
+	if (sscanf(text, "%zu %zu", &all, &resident) != 2)
+		return 0;
 	return resident * (size_t)sysconf(_SC_PAGESIZE);
 #endif
 }
@@ -92,8 +96,8 @@ static size_t resident_bytes(const struct memory_guard *guard)
 
 	probe_watch_snapshot(guard->options.watch, &probe);
 	if (!probe.stats.worker_rss_bytes)
-		return own_resident_bytes();
-	return own_resident_bytes() + probe.stats.worker_rss_bytes + KEEPER_BYTES +
+		return own_resident_bytes(guard);
+	return own_resident_bytes(guard) + probe.stats.worker_rss_bytes + KEEPER_BYTES +
 	       probe.map_bytes - MIN(probe.map_bytes, mapped);
 }
 
@@ -169,6 +173,15 @@ static void *run(void *arg)
 	return NULL;
 }
 
+static void free_guard(struct memory_guard *guard)
+{
+	if (guard->statm_fd >= 0)
+		close(guard->statm_fd);
+	nap_fini(&guard->nap);
+	pthread_mutex_destroy(&guard->lock);
+	free(guard);
+}
+
 int memory_guard_start(const struct memory_guard_options *options, struct memory_guard **out_guard)
 {
 	struct memory_guard *guard = calloc(1, sizeof(*guard));
@@ -182,9 +195,10 @@ int memory_guard_start(const struct memory_guard_options *options, struct memory
 	guard->now.shares = guard->shares;
 	pthread_mutex_init(&guard->lock, NULL);
 	nap_init(&guard->nap);
+	guard->statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	rc = -pthread_create(&guard->thread, NULL, run, guard);
 	if (rc < 0)
-		free(guard);
+		free_guard(guard);
 	else
 		*out_guard = guard;
 	return rc;
@@ -196,9 +210,7 @@ void memory_guard_stop(struct memory_guard *guard)
 		return;
 	nap_end(&guard->nap);
 	pthread_join(guard->thread, NULL);
-	nap_fini(&guard->nap);
-	pthread_mutex_destroy(&guard->lock);
-	free(guard);
+	free_guard(guard);
 }
 
 void memory_guard_snapshot(struct memory_guard *guard, struct memory_guard_snapshot *out_snapshot)

@@ -21,7 +21,7 @@
 #define RETRY_EVERY_NS NS_PER_SEC
 #define LOOK_EVERY_NS  (5 * NS_PER_SEC)
 /* Nobody waits for ledgers: they wait for a batch to share its commit, but no longer than this. */
-#define LEDGERS_WAIT_NS (50 * NS_PER_MS)
+#define LEDGERS_WAIT_NS (100 * NS_PER_MS)
 #define MANY_LEDGERS    8 /* of what may wait, so much: they do not wait any more */
 
 #define ROWS_BYTES ((size_t)256 << 10)
