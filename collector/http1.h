@@ -31,7 +31,7 @@ struct http1_request {
 	struct str method;
 	struct str path;      /* still percent-encoded; begins with '/', or is "*" of OPTIONS */
 	struct str query;     /* after '?', still encoded; empty: none */
-	struct str authority; /* of a target that names its host; the Host header is the same */
+	struct str authority; /* of a target that names its host; the Host header is nothing then */
 	struct str body;
 	unsigned header_count;
 	struct http1_header headers[HTTP1_MAX_HEADERS];

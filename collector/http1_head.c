@@ -115,17 +115,11 @@ static bool is_version(struct str version)
 	return version.len > 5 && memcmp(version.data, "HTTP/", 5) == 0;
 }
 
-static bool is_same_host(struct str a, struct str b)
-{
-	return a.len == b.len && strncasecmp(a.data, b.data, a.len) == 0;
-}
-
 /* "http://host/path" -> "/path", as a client asks who takes us for a proxy: servers must understand
- * it (RFC 9112, 3.2.2). */
-static struct str cut_authority(struct str *target)
+ * it, and then not look at the Host header (RFC 9112, 3.2.2). false: there is no host in it. */
+static bool cut_authority(struct str *target, struct str *out_authority)
 {
 	static const char *const schemes[] = { "http://", "https://" };
-	struct str authority = { NULL, 0 };
 
 	for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
 		size_t len = strlen(schemes[i]), end = len;
@@ -134,12 +128,12 @@ static struct str cut_authority(struct str *target)
 			continue;
 		while (end < target->len && !strchr("/?", target->data[end]))
 			end++;
-		authority = (struct str){ target->data + len, end - len };
+		*out_authority = (struct str){ target->data + len, end - len };
 		*target = end < target->len ? (struct str){ target->data + end, target->len - end }
 					    : STR("/");
-		return authority;
+		return out_authority->len && is_host(*out_authority);
 	}
-	return authority;
+	return true;
 }
 
 /* The request line: exactly two spaces (RFC 9112, 3). */
@@ -157,7 +151,8 @@ static void parse_request_line(struct http1 *http, struct str line)
 		return http1_refuse(http, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
 	if (target.len > HTTP1_MAX_TARGET_BYTES)
 		return http1_refuse(http, 414, "the request target is too long");
-	request->authority = cut_authority(&target);
+	if (!cut_authority(&target, &request->authority))
+		return http1_refuse(http, 400, "the request target names no host");
 	if (!is_target(target) &&
 	    !(str_eq(target, STR("*")) && str_eq(request->method, STR("OPTIONS"))))
 		return http1_refuse(http, 400, "the request target is not a path");
@@ -234,8 +229,6 @@ static void finish_head(struct http1 *http)
 		return http1_refuse(http, 400, "exactly one Host header is needed");
 	if (!is_host(host))
 		return http1_refuse(http, 400, "the Host header is malformed");
-	if (request->authority.len && hosts && !is_same_host(request->authority, host))
-		return http1_refuse(http, 400, "the request target and Host name different hosts");
 	if (!is_11 && http1_count_header(request, "transfer-encoding"))
 		return http1_refuse(http, 400, "HTTP/1.0 has no transfer codings");
 	if (http1_accepts(connection, "close"))
@@ -243,7 +236,7 @@ static void finish_head(struct http1 *http)
 	else if (http1_accepts(connection, "keep-alive"))
 		request->keep_alive = true;
 	request->expects_continue =
-		is_11 && eq_nocase(http1_header(request, "expect"), "100-continue");
+		is_11 && http1_accepts(http1_header(request, "expect"), "100-continue");
 	frame_body(http);
 	if (http->state != HTTP1_BODY)
 		request->expects_continue = false;

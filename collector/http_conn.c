@@ -183,8 +183,11 @@ static bool is_public(struct str path)
 /* Not a page that made its own name ours. */
 static bool is_for_us(const struct http_conn *conn)
 {
+	const struct http1_request *request = &conn->http.request;
+
 	return !conn->server->is_local ||
-	       http_host_is_local(http1_header(&conn->http.request, "host"));
+	       http_host_is_local(request->authority.len ? request->authority
+							 : http1_header(request, "host"));
 }
 
 static bool is_allowed(const struct http_conn *conn, struct answer *answer)

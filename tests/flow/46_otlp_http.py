@@ -151,7 +151,8 @@ def wire(daemon):
             head("Transfer-Encoding: chunked") + b"3\r\nabcd\r\n0\r\n\r\n",
             head("X: " + "x" * 20000, length=0), head(*(f"X{i}: 1" for i in range(70)), length=0),
             b"POST /v1/traces HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"POST /v1/traces HTTP/1.1\r\nHost: a b\r\n\r\n",
-            b"POST http://y/v1/traces HTTP/1.1\r\nHost: x\r\n\r\n", b"POST  /v1/traces HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"POST http:///v1/traces HTTP/1.1\r\nHost: x\r\n\r\n", b"POST http://a@b/v1/traces HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"POST  /v1/traces HTTP/1.1\r\nHost: x\r\n\r\n",
             head("Transfer-Encoding: chunked") + b"3 x\r\nabc\r\n0\r\n\r\n"):
         text = talk(daemon, bad + head(length=0))
         assert re.match("HTTP/1.1 (400|431|501) ", text) and text.count("HTTP/1.1") == 1, (bad[:80], text)

@@ -176,6 +176,14 @@ static void a_rebound_name_is_turned_away(void **state)
 	assert_non_null(strstr(out.data, "HTTP/1.1 421 "));
 	assert_non_null(strstr(out.data, "\"code\":\"wrong_host\""));
 	buf_fini(&out);
+	out = exchange("GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n"
+		       "Connection: close\r\n\r\n");
+	assert_non_null(strstr(out.data, "HTTP/1.1 421 "));
+	buf_fini(&out);
+	out = exchange("GET http://localhost/ HTTP/1.1\r\nHost: evil.example\r\n"
+		       "Connection: close\r\n\r\n");
+	assert_null(strstr(out.data, "HTTP/1.1 421 "));
+	buf_fini(&out);
 }
 
 static void other_methods_are_told_which_ones_work(void **state)
