@@ -285,7 +285,7 @@ void symbol_table_pack(struct symbol_table *table)
 	shrink(table);
 	if (table->pack || table->names_bytes < PACK_LEAST_BYTES)
 		return;
-	packer = compress_packer_new(PACK_LEVEL);
+	packer = compress_packer_new(PACK_LEVEL, 0);
 	pack = new_pack(table);
 	places = reallocarray(NULL, table->count + 1, sizeof(*places));
 	if (packer && pack && places && fill_pack(table, pack, packer, places) == 0) {

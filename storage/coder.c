@@ -29,7 +29,7 @@ void coder_fini(struct coder *coder)
 	*coder = (struct coder){ .is_reading = false };
 }
 
-enum form { PACKED, RANDOM };
+enum form { SHORT, LONG, PATTERNS, RANDOM };
 
 static const uint8_t forms[] = {
 #define X(name, form, what) form,
@@ -39,7 +39,42 @@ static const uint8_t forms[] = {
 
 static bool is_worth_packing(enum coder_column column, size_t bytes)
 {
-	return bytes >= LEAST_BYTES && forms[column] == PACKED;
+	return bytes >= LEAST_BYTES && forms[column] != RANDOM;
+}
+
+/* As measured on ledgers of a real service. */
+int coder_packers_init(struct coder_packers *packers)
+{
+	*packers = (struct coder_packers){
+		.short_ones = compress_packer_new(6, 0),
+		.long_ones = compress_packer_new(8, 5),
+		.patterns = compress_packer_new(10, 6),
+	};
+	return packers->short_ones && packers->long_ones && packers->patterns ? 0 : -ENOMEM;
+}
+
+void coder_packers_fini(struct coder_packers *packers)
+{
+	compress_packer_free(packers->short_ones);
+	compress_packer_free(packers->long_ones);
+	compress_packer_free(packers->patterns);
+	*packers = (struct coder_packers){ NULL };
+}
+
+/* NULL: the column stays as it is. */
+static struct compress_packer *packer_of(const struct coder_packers *packers,
+					 enum coder_column column, size_t bytes)
+{
+	if (!packers || !is_worth_packing(column, bytes))
+		return NULL;
+	switch ((enum form)forms[column]) {
+	case SHORT:
+		return packers->short_ones;
+	case PATTERNS:
+		return packers->patterns;
+	default:
+		return packers->long_ones;
+	}
 }
 
 /* The last bits, with zeros up to the byte. */
@@ -50,12 +85,13 @@ static void end_bits(struct coder_state *state)
 }
 
 /* Packs into `bodies`, or copies. Returns the packed bytes; 0: it was copied. */
-static size_t put_body(struct compress_packer *packer, enum coder_column column, struct str plain,
-		       struct buf *bodies)
+static size_t put_body(const struct coder_packers *packers, enum coder_column column,
+		       struct str plain, struct buf *bodies)
 {
+	struct compress_packer *packer = packer_of(packers, column, plain.len);
 	size_t before = bodies->len;
 
-	if (packer && is_worth_packing(column, plain.len)) {
+	if (packer) {
 		int rc = compress_pack(packer, plain, bodies);
 
 		if (rc < 0 && !bodies->error)
@@ -68,7 +104,7 @@ static size_t put_body(struct compress_packer *packer, enum coder_column column,
 	return 0;
 }
 
-int coder_seal(struct coder *coder, struct compress_packer *packer, struct buf *out)
+int coder_seal(struct coder *coder, struct coder_packers *packers, struct buf *out)
 {
 	struct buf bodies;
 	int rc = coder->error;
@@ -81,7 +117,7 @@ int coder_seal(struct coder *coder, struct compress_packer *packer, struct buf *
 		rc = column->len < CODER_MAX_BYTES ? buf_error(column) : -EMSGSIZE;
 		wire_put_varint(out, column->len);
 		wire_put_varint(out,
-				put_body(packer, (enum coder_column)i, buf_str(column), &bodies));
+				put_body(packers, (enum coder_column)i, buf_str(column), &bodies));
 	}
 	buf_append_str(out, buf_str(&bodies));
 	if (rc == 0)
@@ -204,7 +240,7 @@ void coder_seek(struct coder *coder, enum coder_column first, unsigned count,
 
 		if (forms[first + i] == RANDOM && places[i] <= 8 * (uint64_t)bytes)
 			state->bit_count = places[i];
-		else if (forms[first + i] == PACKED && places[i] <= bytes)
+		else if (forms[first + i] != RANDOM && places[i] <= bytes)
 			state->reader.at = state->start + places[i];
 		else
 			coder_fail(coder);

@@ -21,66 +21,68 @@
 #include "collector/base/wire.h"
 
 /* X(name, form, what stands in it); in the order in which they are wanted. RANDOM ones are not
- * compressed. A column NAME and NAME_BITS belong to coder_wide: of each number the first says how
+ * compressed, the others are searched for what repeats itself: SHORT ones, like numbers in lists,
+ * for some bytes, LONG ones for records, PATTERNS, where these stand in ever new combinations, for
+ * long. A column NAME and NAME_BITS belong to coder_wide: of each number the first says how
  * many bits it has, the second the bits. */
 /* clang-format off */
 #define CODER_COLUMNS(X) \
-	X(TRACE,          PACKED, "rows back to the one before of its trace; 0: a new trace") \
+	X(TRACE,          LONG, "rows back to the one before of its trace; 0: a new trace") \
 	X(TRACE_ID,       RANDOM, "of new traces") \
 	X(SPAN_ID,        RANDOM, "") \
-	X(PARENT,         PACKED, "the row of the parent, from this one; or none, or its id follows") \
+	X(PARENT,         LONG, "the row of the parent, from this one; or none, or its id follows") \
 	X(PARENT_ID,      RANDOM, "of parents that have no row") \
-	X(TIME_FORM,      PACKED, "against what start and end are counted") \
-	X(START,          PACKED, "") \
+	X(TIME_FORM,      LONG, "against what start and end are counted") \
+	X(START,          LONG, "") \
 	X(START_BITS,     RANDOM, "") \
-	X(END,            PACKED, "") \
+	X(END,            LONG, "") \
 	X(END_BITS,       RANDOM, "") \
-	X(OPERATION,      PACKED, "") \
-	X(KIND,           PACKED, "kind and status") \
-	X(FLAGS,          PACKED, "of OTLP") \
-	X(OWNER,          PACKED, "resource and scope") \
-	X(THREAD,         PACKED, "thread and process") \
-	X(GRADE,          PACKED, "of the ledger, and flags") \
-	X(REVISION,       PACKED, "of ledgers that were revised") \
-	X(FIGURES,        PACKED, "which figures are there") \
-	X(FIGURE,         PACKED, "process and rare ones") \
-	X(CPU,            PACKED, "") \
+	X(OPERATION,      LONG, "") \
+	X(KIND,           LONG, "kind and status") \
+	X(FLAGS,          LONG, "of OTLP") \
+	X(OWNER,          LONG, "resource and scope") \
+	X(THREAD,         LONG, "thread and process") \
+	X(GRADE,          LONG, "of the ledger, and flags") \
+	X(REVISION,       LONG, "of ledgers that were revised") \
+	X(FIGURES,        LONG, "which figures are there") \
+	X(FIGURE,         LONG, "process and rare ones") \
+	X(CPU,            LONG, "") \
 	X(CPU_BITS,       RANDOM, "") \
-	X(RUNNABLE,       PACKED, "") \
+	X(RUNNABLE,       LONG, "") \
 	X(RUNNABLE_BITS,  RANDOM, "") \
-	X(BLOCKED,        PACKED, "") \
+	X(BLOCKED,        LONG, "") \
 	X(BLOCKED_BITS,   RANDOM, "") \
-	X(UNCERTAIN,      PACKED, "") \
+	X(UNCERTAIN,      LONG, "") \
 	X(UNCERTAIN_BITS, RANDOM, "") \
-	X(TEXT_FORM,      PACKED, "how the span message is kept") \
-	X(TEXT_LEN,       PACKED, "of the message, and how much of it is kept") \
-	X(WORD,           PACKED, "names and peers, as numbers of strings") \
-	X(STRING,         PACKED, "the strings: resources, scopes, names, peers") \
-	X(TABLE,          PACKED, "their lengths; resources and scopes, as numbers of strings") \
-	X(TEXT,           PACKED, "span messages without ids and times") \
-	X(DETAIL_AT,      PACKED, "where every sixteenth trace begins in the next columns") \
-	X(DETAIL,         PACKED, "waits, items, links: choices") \
-	X(DETAIL_KIND,    PACKED, "... kinds of waits, as numbers in their list") \
-	X(DETAIL_TEXT,    PACKED, "... texts, tags and links, as numbers in their lists") \
+	X(TEXT_FORM,      LONG, "how the span message is kept") \
+	X(TEXT_LEN,       LONG, "of the message, and how much of it is kept") \
+	X(WORD,           LONG, "names and peers, as numbers of strings") \
+	X(STRING,         SHORT, "the strings: resources, scopes, names, peers") \
+	X(TABLE,          SHORT, "their lengths; resources and scopes, as numbers of strings") \
+	X(TEXT,           LONG, "span messages without ids and times") \
+	X(DETAIL_AT,      SHORT, "where every sixteenth trace begins in the next columns") \
+	X(DETAIL,         PATTERNS, "waits, items, links: choices") \
+	X(DETAIL_KIND,    SHORT, "... kinds of waits, as numbers in their list") \
+	X(DETAIL_TEXT,    SHORT, "... texts, tags and links, as numbers in their lists") \
 	X(DETAIL_ID,      RANDOM, "... ids") \
-	X(WAKER_KIND,     PACKED, "... wakers, as numbers in their list") \
-	X(WAKER_ROW,      PACKED, "... the row of a waker's span, from this one") \
-	X(DETAIL_NS,      PACKED, "... durations") \
+	X(WAKER_KIND,     SHORT, "... wakers, as numbers in their list") \
+	X(WAKER_ROW,      SHORT, "... the row of a waker's span, from this one") \
+	X(DETAIL_NS,      LONG, "... durations") \
 	X(DETAIL_NS_BITS, RANDOM, "") \
-	X(STACK,          PACKED, "stacks: choices") \
-	X(STACK_KIND,     PACKED, "... numbers in their list") \
-	X(STACK_NS,       PACKED, "... durations") \
+	X(STACK,          LONG, "stacks: choices") \
+	X(STACK_KIND,     LONG, "... numbers in their list") \
+	X(STACK_NS,       LONG, "... durations") \
 	X(STACK_NS_BITS,  RANDOM, "") \
-	X(SLICE,          PACKED, "slices: choices") \
-	X(SLICE_NS,       PACKED, "... durations and threads") \
+	X(SLICE,          LONG, "slices: choices") \
+	X(SLICE_NS,       LONG, "... durations and threads") \
 	X(SLICE_NS_BITS,  RANDOM, "") \
-	X(LIST_STACK,     PACKED, "lists: stacks") \
-	X(LIST_TARGET,    PACKED, "... targets") \
-	X(LIST_KIND,      PACKED, "... kinds of waits") \
-	X(LIST_KIND_OF,   PACKED, "... their stacks and targets, from the ones before") \
-	X(LIST_WAKER,     PACKED, "... wakers: process and thread, from the ones before") \
-	X(LIST_NAME,      PACKED, "... their names") \
-	X(LIST_TEXT,      PACKED, "... texts") \
+	X(LIST_STACK,     SHORT, "lists: stacks") \
+	X(LIST_TARGET,    SHORT, "... targets") \
+	X(LIST_KIND,      LONG, "... kinds of waits") \
+	X(LIST_KIND_OF,   SHORT, "... their stacks and targets, from the ones before") \
+	X(LIST_WAKER,     SHORT, "... wakers: process and thread, from the ones before") \
+	X(LIST_NAME,      SHORT, "... their names") \
+	X(LIST_TEXT,      SHORT, "... texts") \
 	X(LIST_ID,        RANDOM, "... ids")
 /* clang-format on */
 
@@ -111,12 +113,19 @@ struct coder {
 	struct coder_state columns[CODER_COLUMN_COUNT];
 };
 
+struct coder_packers {
+	struct compress_packer *short_ones, *long_ones, *patterns; /* owned */
+};
+
+int coder_packers_init(struct coder_packers *packers); /* -ENOMEM */
+void coder_packers_fini(struct coder_packers *packers);
+
 /* A coder that writes. coder_clear: the next block. */
 void coder_init(struct coder *coder);
 void coder_clear(struct coder *coder);
 void coder_fini(struct coder *coder); /* of both ways; zeros too */
-/* Appends the whole to `out`. `packer` NULL: nothing is compressed. -ENOMEM. */
-int coder_seal(struct coder *coder, struct compress_packer *packer, struct buf *out);
+/* Appends the whole to `out`. `packers` NULL: nothing is compressed. -ENOMEM. */
+int coder_seal(struct coder *coder, struct coder_packers *packers, struct buf *out);
 
 /* A coder that reads what coder_seal made; `bytes` are borrowed until coder_fini. Each column must
  * be unpacked before it is read. -EBADMSG, -ENOMEM; it is fit for coder_fini either way. */

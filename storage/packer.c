@@ -12,7 +12,7 @@
 
 #define ROW_ARRAYS 5 /* of pack_rows */
 
-int packer_init(struct packer *packer, uint64_t seed, int level)
+int packer_init(struct packer *packer, uint64_t seed)
 {
 	*packer = (struct packer){ .seed = seed };
 	pack_rows_index_init(&packer->index, seed);
@@ -22,8 +22,7 @@ int packer_init(struct packer *packer, uint64_t seed, int level)
 	packer->lists.stack_numbers = &packer->stacks;
 	summary_set_init(&packer->summaries, seed);
 	arena_init(&packer->arena, 0);
-	packer->compressor = compress_packer_new(level);
-	return packer->compressor ? 0 : -ENOMEM;
+	return coder_packers_init(&packer->compressors);
 }
 
 void packer_fini(struct packer *packer)
@@ -34,7 +33,7 @@ void packer_fini(struct packer *packer)
 
 	for (size_t i = 0; i < ARRAY_LEN(bufs); i++)
 		buf_fini(bufs[i]);
-	compress_packer_free(packer->compressor);
+	coder_packers_fini(&packer->compressors);
 	coder_fini(&packer->coder);
 	pack_rows_index_fini(&packer->index);
 	pack_words_fini(&packer->words);
@@ -314,7 +313,7 @@ int packer_end(struct packer *packer, uint64_t commit_unix_ns, packer_fetch *get
 		return rc;
 	buf_clear(&packer->block);
 	buf_append(&packer->block, &packer->header, sizeof(packer->header));
-	rc = coder_seal(&packer->coder, packer->compressor, &packer->block);
+	rc = coder_seal(&packer->coder, &packer->compressors, &packer->block);
 	if (rc == 0)
 		block_seal_packed(&packer->block);
 	return rc;

@@ -18,7 +18,7 @@ typedef int packer_fetch(uint64_t handle, struct arena *arena, struct ledger *ou
 
 struct packer {
 	uint64_t seed;
-	struct compress_packer *compressor; /* owned */
+	struct coder_packers compressors;
 	struct coder coder;
 	struct pack_rows_index index;
 	struct pack_words words;
@@ -36,7 +36,7 @@ struct packer {
 	struct buf block; /* the result */
 };
 
-int packer_init(struct packer *packer, uint64_t seed, int level);
+int packer_init(struct packer *packer, uint64_t seed);
 void packer_fini(struct packer *packer); /* zeros too */
 
 void packer_begin(struct packer *packer, enum block_kind kind);

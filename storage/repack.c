@@ -10,7 +10,6 @@
 #include "storage/operation_index.h"
 #include "storage/span_block.h"
 
-#define ZSTD_LEVEL    6
 #define PACKED_ROWS   768u                  /* a packed block has about so many */
 #define PACKED_BYTES  ((uint64_t)512 << 10) /* ... or messages of so many bytes */
 #define STEP_HEADERS  4096u                 /* in one step of the first pass */
@@ -31,9 +30,7 @@ int repack_open(struct repack *repack, struct part *from, struct part *to)
 	buf_init(&repack->summaries, 0);
 	repack->firsts = calloc((size_t)from->next_seq + 1, sizeof(*repack->firsts));
 	repack->moved = calloc((size_t)from->next_seq + 1, sizeof(*repack->moved));
-	return repack->firsts && repack->moved
-		       ? packer_init(&repack->packer, from->seed, ZSTD_LEVEL)
-		       : -ENOMEM;
+	return repack->firsts && repack->moved ? packer_init(&repack->packer, from->seed) : -ENOMEM;
 }
 
 static void forget_blocks(struct repack *repack)

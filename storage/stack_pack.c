@@ -124,7 +124,7 @@ int stack_pack_copy(const struct part *from, const struct txn *reading, const st
 
 	if (rc < 0)
 		return rc;
-	packing.packer = compress_packer_new(ZSTD_LEVEL);
+	packing.packer = compress_packer_new(ZSTD_LEVEL, 0);
 	if (!packing.packer) {
 		cursor_close(&cursor);
 		return -ENOMEM;

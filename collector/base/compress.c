@@ -200,20 +200,22 @@ int compress_unzstd(struct str packed, struct buf *out)
 /* The library's contexts under our names. */
 struct compress_packer {
 	ZSTD_CCtx *context;
-	int level;
 };
 
-struct compress_packer *compress_packer_new(int level)
+struct compress_packer *compress_packer_new(int level, int least_match)
 {
 	struct compress_packer *packer = malloc(sizeof(*packer));
 
 	if (!packer)
 		return NULL;
-	*packer = (struct compress_packer){ ZSTD_createCCtx(), level };
-	if (packer->context)
-		return packer;
-	free(packer);
-	return NULL;
+	packer->context = ZSTD_createCCtx();
+	if (!packer->context) {
+		free(packer);
+		return NULL;
+	}
+	ZSTD_CCtx_setParameter(packer->context, ZSTD_c_compressionLevel, level);
+	ZSTD_CCtx_setParameter(packer->context, ZSTD_c_minMatch, least_match);
+	return packer;
 }
 
 void compress_packer_free(struct compress_packer *packer)
@@ -231,7 +233,7 @@ int compress_pack(struct compress_packer *packer, struct str plain, struct buf *
 	breath_take();
 	if (!room)
 		return buf_error(out);
-	len = ZSTD_compressCCtx(packer->context, room, bound, plain.data, plain.len, packer->level);
+	len = ZSTD_compress2(packer->context, room, bound, plain.data, plain.len);
 	if (ZSTD_isError(len))
 		return -ENOMEM;
 	out->len += len;

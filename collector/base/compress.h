@@ -19,9 +19,10 @@ int compress_zstd(struct str plain, int level, struct buf *out);
 int compress_unzstd(struct str packed, struct buf *out);
 
 /* zstd for many small pieces: the working memory is kept from one to the next. One thread each.
- * NULL: out of memory; free accepts NULL. */
+ * NULL: out of memory; free accepts NULL. Shorter matches than `least_match` (3 to 7 bytes; 0: as
+ * the level has it) are left alone: what consists of records is then smaller and sooner read. */
 struct compress_packer;
-struct compress_packer *compress_packer_new(int level);
+struct compress_packer *compress_packer_new(int level, int least_match);
 void compress_packer_free(struct compress_packer *packer);
 int compress_pack(struct compress_packer *packer, struct str plain, struct buf *out);
 

@@ -144,7 +144,7 @@ static void zstd_windows_are_limited(void **state)
 
 static void kept_memory_packs_and_unpacks_again_and_again(void **state)
 {
-	struct compress_packer *packer = compress_packer_new(3);
+	struct compress_packer *packer = compress_packer_new(3, 0);
 	char plain[1000], back[1000];
 
 	(void)state;

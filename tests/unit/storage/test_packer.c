@@ -133,7 +133,7 @@ static void what_is_packed_comes_back(void **state)
 
 	(void)state;
 	arena_init(&arena, 0);
-	assert_int_equal(packer_init(&packer, SEED, 1), 0);
+	assert_int_equal(packer_init(&packer, SEED), 0);
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		uint32_t count = 1 + below(ROWS);
 
@@ -156,7 +156,7 @@ static void stacks_without_a_number_come_back(void **state)
 
 	(void)state;
 	arena_init(&arena, 0);
-	assert_int_equal(packer_init(&packer, SEED, 1), 0);
+	assert_int_equal(packer_init(&packer, SEED), 0);
 	for (uint64_t i = 0; number; i++)
 		assert_int_equal(stack_numbers_of(&packer.stacks, i << 32, &number), 0);
 	assert_int_equal(packer.stacks.ids.len, STACK_NUMBERS_MAX * sizeof(uint64_t));
@@ -174,7 +174,7 @@ static void a_stack_that_the_part_does_not_know_is_damage(void **state)
 
 	(void)state;
 	arena_init(&arena, 0);
-	assert_int_equal(packer_init(&packer, SEED, 1), 0);
+	assert_int_equal(packer_init(&packer, SEED), 0);
 	invent(90);
 	pack(&packer, BLOCK_SPANS, ROWS);
 	assert_true(packer.stacks.ids.len > 0);
@@ -205,7 +205,7 @@ static void no_flipped_bit_and_no_cut_is_believed(void **state)
 
 	(void)state;
 	arena_init(&arena, 0);
-	assert_int_equal(packer_init(&packer, SEED, 1), 0);
+	assert_int_equal(packer_init(&packer, SEED), 0);
 	invent(50);
 	pack(&packer, BLOCK_SPANS, 20);
 	bytes = packer.block.data;
@@ -226,12 +226,13 @@ static void no_flipped_bit_and_no_cut_is_believed(void **state)
 
 static void numbers_of_all_lengths_come_back(void **state)
 {
-	struct compress_packer *compressor = compress_packer_new(1);
+	struct coder_packers compressors;
 	uint64_t values[256], guesses[] = { 7, 0 };
 	struct buf bytes = { 0 };
 	struct coder coder;
 
 	(void)state;
+	assert_int_equal(coder_packers_init(&compressors), 0);
 	coder_init(&coder);
 	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
 		int64_t step;
@@ -244,7 +245,7 @@ static void numbers_of_all_lengths_come_back(void **state)
 		coder_number(&coder, COLUMN_FIGURE, &values[i]);
 		coder_guess(&coder, COLUMN_DETAIL, COLUMN_DETAIL_NS, guesses, 2, &values[i]);
 	}
-	assert_int_equal(coder_seal(&coder, compressor, &bytes), 0);
+	assert_int_equal(coder_seal(&coder, &compressors, &bytes), 0);
 	coder_fini(&coder);
 	assert_int_equal(coder_open(&coder, buf_str(&bytes)), 0);
 	assert_int_equal(coder_unpack(&coder, 0, CODER_COLUMN_COUNT - 1), 0);
@@ -265,7 +266,37 @@ static void numbers_of_all_lengths_come_back(void **state)
 	assert_int_equal(coder.error, -EBADMSG);
 	coder_fini(&coder);
 	buf_fini(&bytes);
-	compress_packer_free(compressor);
+	coder_packers_fini(&compressors);
+}
+
+static void what_is_skipped_is_as_long_as_what_is_read(void **state)
+{
+	uint64_t values[256], value = 0;
+	struct buf bytes = { 0 };
+	uint32_t start[2] = { 0 };
+	struct coder coder;
+
+	(void)state;
+	coder_init(&coder);
+	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+		values[i] = i < 64 ? 1ull << i : i % 5 ? wide() : i % 2;
+		coder_wide(&coder, COLUMN_CPU, &values[i]);
+	}
+	assert_int_equal(coder_seal(&coder, NULL, &bytes), 0);
+	coder_fini(&coder);
+	assert_int_equal(coder_open(&coder, buf_str(&bytes)), 0);
+	assert_int_equal(coder_unpack(&coder, COLUMN_CPU, COLUMN_CPU_BITS), 0);
+	for (unsigned i = 0; i < ARRAY_LEN(values); i++) {
+		coder_seek(&coder, COLUMN_CPU, 2, start);
+		coder_skip_wide(&coder, COLUMN_CPU, i);
+		coder_wide(&coder, COLUMN_CPU, &value);
+		assert_int_equal(value, values[i]);
+	}
+	assert_int_equal(coder.error, 0);
+	coder_skip_wide(&coder, COLUMN_CPU, 1); /* one too many */
+	assert_int_equal(coder.error, -EBADMSG);
+	coder_fini(&coder);
+	buf_fini(&bytes);
 }
 
 /* test_storage_packer DIRECTORY: seeds for the fuzzer of blocks, not compressed: so that it can
@@ -274,11 +305,10 @@ static int write_seeds(const char *directory)
 {
 	static const enum block_kind kinds[] = { BLOCK_SPANS, BLOCK_LEDGERS };
 	struct packer packer;
-	int rc = packer_init(&packer, SEED, 1);
+	int rc = packer_init(&packer, SEED);
 
 	arena_init(&arena, 0);
-	compress_packer_free(packer.compressor);
-	packer.compressor = NULL;
+	coder_packers_fini(&packer.compressors);
 	for (size_t i = 0; i < 2 && rc == 0; i++) {
 		char path[512];
 		FILE *file;
@@ -300,6 +330,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers_of_all_lengths_come_back),
+		cmocka_unit_test(what_is_skipped_is_as_long_as_what_is_read),
 		cmocka_unit_test(what_is_packed_comes_back),
 		cmocka_unit_test(stacks_without_a_number_come_back),
 		cmocka_unit_test(a_stack_that_the_part_does_not_know_is_damage),
