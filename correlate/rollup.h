@@ -93,10 +93,37 @@ struct rollup_span {
 int rollup_cell_add_plain(struct rollup_cell *cell, const struct rollup_span *span);
 int rollup_cell_merge(struct rollup_cell *cell, const struct rollup_cell *other);
 
-/* Versioned bytes; what is decoded is merged; `out_examples` (may be NULL) gets its own ones.
- * -EBADMSG: damaged; -EPROTO: a newer version. */
-void rollup_cell_encode(const struct rollup_cell *cell, struct buf *out);
-int rollup_cell_decode(struct rollup_cell *cell, struct str bytes,
+/* A cell as bytes, in streams of what is alike: those of many cells, each stream for itself, are
+ * compressed better than the cells. */
+enum rollup_stream {
+	ROLLUP_NUMBERS, /* the version, sums, and what is in no other stream */
+	ROLLUP_STEPS,   /* from bucket to bucket */
+	ROLLUP_COUNTS,  /* of buckets that have more than one */
+	ROLLUP_KINDS,   /* of waits */
+	ROLLUP_IDS,     /* of examples: random */
+	ROLLUP_STREAMS,
+};
+
+struct rollup_code {
+	struct buf streams[ROLLUP_STREAMS]; /* owned */
+};
+
+struct rollup_bytes {
+	struct str streams[ROLLUP_STREAMS]; /* borrowed */
+};
+
+void rollup_code_init(struct rollup_code *code);
+void rollup_code_fini(struct rollup_code *code);
+void rollup_code_clear(struct rollup_code *code);
+/* The streams one after the other, and where they are in what that appends. -EBADMSG. */
+void rollup_code_put(const struct rollup_code *code, struct buf *out);
+int rollup_bytes_get(struct str bytes, struct rollup_bytes *out_bytes);
+
+/* Appends. */
+void rollup_cell_encode(const struct rollup_cell *cell, struct rollup_code *code);
+/* What is decoded is merged; `out_examples` (may be NULL) gets its own ones. -EBADMSG: damaged;
+ * -EPROTO: a newer version. */
+int rollup_cell_decode(struct rollup_cell *cell, const struct rollup_bytes *bytes,
 		       struct rollup_example out_examples[ROLLUP_EXAMPLES]);
 
 /* Heap memory. */

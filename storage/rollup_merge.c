@@ -5,6 +5,7 @@
 
 #include "collector/base/breath.h"
 #include "collector/base/macros.h"
+#include "storage/rollup_pack.h"
 
 #define STEP_CELLS   2000u              /* in one step: a few milliseconds */
 #define GROUP_BYTES  ((size_t)4 << 20)  /* minutes that are written together are no more */
@@ -44,7 +45,7 @@ static int gather(const struct rollup_entry *entry, const struct rollup_cell *yo
 	if (!young)
 		breath_take();
 	return young ? rollup_table_merge(table, entry->key, young)
-		     : rollup_table_decode(table, entry->key, entry->bytes);
+		     : rollup_table_decode(table, entry->key, &entry->cell);
 }
 
 static int add_totals(struct rollup_merge *merge, const struct rollup_table *minutes)
@@ -101,7 +102,7 @@ static int put_group(struct rollup_merge *merge, struct txn *txn, MDB_dbi to, si
 	if (rc >= 0)
 		rc = add_totals(merge, &table);
 	if (rc == 0) {
-		rollup_table_write_packed(&table, txn, to, ROLLUP_MINUTES);
+		rollup_pack_write(&table, txn, to, ROLLUP_MINUTES);
 		rc = txn->error;
 	}
 	*cells += table.cells.count;
@@ -118,6 +119,6 @@ int rollup_merge_step(struct rollup_merge *merge, struct txn *txn, MDB_dbi to, b
 		rc = put_group(merge, txn, to, &cells);
 	*out_done = merge->at_end;
 	if (rc == 0 && merge->at_end)
-		rollup_table_write_packed(&merge->totals, txn, to, ROLLUP_TOTALS);
+		rollup_pack_write(&merge->totals, txn, to, ROLLUP_TOTALS);
 	return rc < 0 ? rc : txn->error;
 }

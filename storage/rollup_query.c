@@ -252,7 +252,7 @@ static int on_cell(const struct rollup_entry *entry, const struct rollup_cell *y
 		return merge_young(gather, sum, young);
 	breath_take();
 	if (rc == 0)
-		rc = rollup_cell_decode(&sum->cell, entry->bytes, examples);
+		rc = rollup_cell_decode(&sum->cell, &entry->cell, examples);
 	return rc < 0 ? rc : note_candidates(gather, sum, examples);
 }
 

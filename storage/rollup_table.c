@@ -5,15 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/base/compress.h"
 #include "collector/base/macros.h"
 #include "collector/base/wire.h"
 #include "storage/checksum.h"
 #include "storage/key.h"
-
-#define PACKED_CELLS     128u
-#define MAX_PACKED_BYTES ((size_t)64 << 20)
-#define ZSTD_LEVEL       9
 
 static void forget_recent(struct rollup_table *table)
 {
@@ -120,7 +115,8 @@ int rollup_table_merge(struct rollup_table *table, struct rollup_key key,
 	return rc;
 }
 
-int rollup_table_decode(struct rollup_table *table, struct rollup_key key, struct str bytes)
+int rollup_table_decode(struct rollup_table *table, struct rollup_key key,
+			const struct rollup_bytes *bytes)
 {
 	struct rollup_cell *cell = take_out(table, key);
 	int rc = cell ? rollup_cell_decode(cell, bytes, NULL) : -ENOMEM;
@@ -146,11 +142,6 @@ int rollup_table_merge_all(struct rollup_table *table, const struct rollup_table
 	return rc;
 }
 
-struct place {
-	struct rollup_key key;
-	const struct rollup_cell *cell;
-};
-
 static int compare_numbers(uint32_t left, uint32_t right)
 {
 	return (left > right) - (left < right);
@@ -158,7 +149,7 @@ static int compare_numbers(uint32_t left, uint32_t right)
 
 static int by_minute(const void *a, const void *b)
 {
-	const struct place *left = a, *right = b;
+	const struct rollup_place *left = a, *right = b;
 	int order = compare_numbers(left->key.minute, right->key.minute);
 
 	return order ? order : compare_numbers(left->key.operation, right->key.operation);
@@ -167,24 +158,23 @@ static int by_minute(const void *a, const void *b)
 /* Minutes of one operation are alike. */
 static int by_operation(const void *a, const void *b)
 {
-	const struct place *left = a, *right = b;
+	const struct rollup_place *left = a, *right = b;
 	int order = compare_numbers(left->key.operation, right->key.operation);
 
 	return order ? order : compare_numbers(left->key.minute, right->key.minute);
 }
 
-/* For free(); NULL: no memory. */
-static struct place *sorted(const struct rollup_table *table,
-			    int (*compare)(const void *a, const void *b))
+struct rollup_place *rollup_table_sorted(const struct rollup_table *table, enum rollup_order order)
 {
-	struct place *places = malloc((table->cells.count + 1) * sizeof(*places));
+	struct rollup_place *places = malloc((table->cells.count + 1) * sizeof(*places));
 	size_t cursor = 0, count = 0;
 	const void *key;
 
 	while (places && (places[count].cell = map_next(&table->cells, &cursor, &key)))
 		memcpy(&places[count++].key, key, sizeof(struct rollup_key));
 	if (places)
-		qsort(places, count, sizeof(*places), compare);
+		qsort(places, count, sizeof(*places),
+		      order == ROLLUP_BY_MINUTE ? by_minute : by_operation);
 	return places;
 }
 
@@ -217,7 +207,7 @@ static uint64_t checksum(const struct rollup_entry *entry)
 	return checksum_of(entry->bytes.data, entry->bytes.len, checksum_of(key, sizeof(key), 0));
 }
 
-int rollup_entry_check(struct rollup_entry *entry)
+int rollup_entry_check(const struct rollup_entry *entry)
 {
 	uint64_t stored;
 
@@ -225,8 +215,15 @@ int rollup_entry_check(struct rollup_entry *entry)
 	return stored == checksum(entry) ? 0 : -EBADMSG;
 }
 
-/* `value` holds the bytes; it gets the checksum. */
-static void append(struct txn *txn, MDB_dbi dbi, struct rollup_entry *entry, struct buf *value)
+int rollup_entry_open(struct rollup_entry *entry)
+{
+	int rc = rollup_entry_check(entry);
+
+	return rc < 0 ? rc : rollup_bytes_get(entry->bytes, &entry->cell);
+}
+
+void rollup_entry_append(struct txn *txn, MDB_dbi dbi, struct rollup_entry *entry,
+			 struct buf *value)
 {
 	uint8_t key[ROLLUP_KEY_BYTES];
 	uint64_t sum;
@@ -243,27 +240,36 @@ static void append(struct txn *txn, MDB_dbi dbi, struct rollup_entry *entry, str
 void rollup_table_write(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
 			enum rollup_level level, uint32_t run)
 {
-	struct place *places = sorted(table, by_minute);
+	struct rollup_place *places = rollup_table_sorted(table, ROLLUP_BY_MINUTE);
+	struct rollup_code code;
 	struct buf value;
 
 	if (!places && !txn->error)
 		txn->error = -ENOMEM;
+	rollup_code_init(&code);
 	buf_init(&value, 0);
 	for (size_t i = 0; i < table->cells.count && !txn->error; i++) {
-		struct rollup_entry entry = { level, run, places[i].key, { NULL, 0 } };
+		struct rollup_entry entry = { .level = level, .run = run, .key = places[i].key };
 
 		buf_clear(&value);
-		rollup_cell_encode(places[i].cell, &value);
-		append(txn, dbi, &entry, &value);
+		rollup_code_clear(&code);
+		rollup_cell_encode(places[i].cell, &code);
+		rollup_code_put(&code, &value);
+		rollup_entry_append(txn, dbi, &entry, &value);
 	}
 	buf_fini(&value);
+	rollup_code_fini(&code);
 	free(places);
 }
 
-static void put_young_cell(struct buf *value, struct buf *cell, const struct place *place)
+/* `code`, `cell`: room. */
+static void put_young_cell(struct buf *value, struct rollup_code *code, struct buf *cell,
+			   const struct rollup_place *place)
 {
 	buf_clear(cell);
-	rollup_cell_encode(place->cell, cell);
+	rollup_code_clear(code);
+	rollup_cell_encode(place->cell, code);
+	rollup_code_put(code, cell);
 	wire_put_varint(value, place->key.minute);
 	wire_put_varint(value, place->key.operation);
 	wire_put_varint(value, cell->len);
@@ -274,103 +280,47 @@ static void put_young_cell(struct buf *value, struct buf *cell, const struct pla
 
 void rollup_table_put_young(const struct rollup_table *table, struct buf *out_value)
 {
-	struct place *places = sorted(table, by_minute);
+	struct rollup_place *places = rollup_table_sorted(table, ROLLUP_BY_MINUTE);
+	struct rollup_code code;
 	struct buf cell;
 
 	if (!places && !out_value->error)
 		out_value->error = -ENOMEM;
+	rollup_code_init(&code);
 	buf_init(&cell, 0);
 	for (size_t i = 0; places && i < table->cells.count; i++)
-		put_young_cell(out_value, &cell, &places[i]);
+		put_young_cell(out_value, &code, &cell, &places[i]);
 	buf_fini(&cell);
+	rollup_code_fini(&code);
 	free(places);
 }
 
-static int next_packed(struct wire_reader *reader, struct rollup_entry *entry)
+static int next_young(struct wire_reader *reader, struct rollup_key *key, struct rollup_bytes *cell)
 {
 	uint64_t minute, operation, len;
+	struct str bytes;
 
 	if (!wire_get_varint(reader, &minute) || !wire_get_varint(reader, &operation) ||
 	    !wire_get_varint(reader, &len) || minute > UINT32_MAX || operation > UINT32_MAX ||
 	    len > (size_t)(reader->end - reader->at))
 		return -EBADMSG;
-	entry->key = (struct rollup_key){ (uint32_t)minute, (uint32_t)operation };
-	entry->bytes = (struct str){ reader->at, (size_t)len };
+	*key = (struct rollup_key){ (uint32_t)minute, (uint32_t)operation };
+	bytes = (struct str){ reader->at, (size_t)len };
 	reader->at += len;
-	return 0;
+	return rollup_bytes_get(bytes, cell);
 }
 
 int rollup_table_read_young(struct rollup_table *table, struct str value)
 {
 	struct wire_reader reader = wire_read(value);
-	struct rollup_entry entry = { 0 };
+	struct rollup_bytes cell;
+	struct rollup_key key;
 	int rc = 0;
 
 	while (rc == 0 && reader.at < reader.end) {
-		rc = next_packed(&reader, &entry);
+		rc = next_young(&reader, &key, &cell);
 		if (rc == 0)
-			rc = rollup_table_decode(table, entry.key, entry.bytes);
+			rc = rollup_table_decode(table, key, &cell);
 	}
 	return rc;
-}
-
-/* At most PACKED_CELLS from `first` on. */
-static void append_packed(struct txn *txn, MDB_dbi dbi, struct rollup_entry entry,
-			  const struct place *first, size_t count)
-{
-	struct buf plain, cell, value;
-
-	buf_init(&plain, 0);
-	buf_init(&cell, 0);
-	buf_init(&value, 0);
-	for (size_t i = 0; i < count; i++)
-		put_young_cell(&plain, &cell, &first[i]);
-	if (!txn->error)
-		txn->error = buf_error(&plain);
-	if (!txn->error)
-		txn->error = compress_zstd(buf_str(&plain), ZSTD_LEVEL, &value);
-	if (!txn->error)
-		append(txn, dbi, &entry, &value);
-	buf_fini(&plain);
-	buf_fini(&cell);
-	buf_fini(&value);
-}
-
-void rollup_table_write_packed(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
-			       enum rollup_level level)
-{
-	struct place *places = sorted(table, by_operation);
-	struct rollup_entry entry = { .level = level, .key.minute = UINT32_MAX };
-	size_t count = table->cells.count;
-
-	if (!places && !txn->error)
-		txn->error = -ENOMEM;
-	for (size_t i = 0; places && i < count; i++)
-		entry.key.minute = MIN(entry.key.minute, places[i].key.minute);
-	for (size_t i = 0; places && i < count; i += PACKED_CELLS, entry.key.operation++)
-		append_packed(txn, dbi, entry, &places[i], MIN(count - i, PACKED_CELLS));
-	free(places);
-}
-
-int rollup_table_each_packed(const struct rollup_entry *entry,
-			     int (*visit)(const struct rollup_entry *entry, void *arg), void *arg)
-{
-	struct rollup_entry cell = *entry;
-	struct wire_reader reader;
-	struct buf plain;
-	int rc;
-
-	rc = rollup_entry_check(&cell);
-	if (rc < 0)
-		return rc;
-	buf_init(&plain, MAX_PACKED_BYTES);
-	rc = compress_unzstd(entry->bytes, &plain);
-	reader = wire_read(buf_str(&plain));
-	while (rc == 0 && reader.at < reader.end) {
-		rc = next_packed(&reader, &cell);
-		if (rc == 0)
-			rc = visit(&cell, arg);
-	}
-	buf_fini(&plain);
-	return rc == -EMSGSIZE ? -EBADMSG : rc;
 }

@@ -2,7 +2,7 @@
 /* Rollup cells by minute and operation number, and their form in a part's databases.
  *
  *   rollup  ROLLUP_MINUTES: sorted runs of cells; a reader adds up all runs. In a packed part, one
- *           run of compressed values, by the hundred cells of some minutes
+ *           run of compressed values (rollup_pack.h), of all cells of some minutes
  *           ROLLUP_TOTALS: the same of the whole part, with minute 0; packed parts only
  *
  * What commits have added since the last run stands in blocks of the log, a value each.
@@ -56,27 +56,31 @@ int rollup_table_add_plain(struct rollup_table *table, struct rollup_key key,
 int rollup_table_merge(struct rollup_table *table, struct rollup_key key,
 		       const struct rollup_cell *cell);
 /* The same of an encoded cell; also -EBADMSG. */
-int rollup_table_decode(struct rollup_table *table, struct rollup_key key, struct str bytes);
+int rollup_table_decode(struct rollup_table *table, struct rollup_key key,
+			const struct rollup_bytes *bytes);
 int rollup_table_merge_all(struct rollup_table *table, const struct rollup_table *other);
 
-/* A cell as it stands in the database. -EBADMSG. */
+/* A cell as it stands in the database, or some cells that are packed. */
 struct rollup_entry {
 	uint32_t level, run;
 	struct rollup_key key;
-	struct str bytes; /* for rollup_cell_decode */
+	struct str bytes;         /* as they stand there */
+	struct rollup_bytes cell; /* of a single one, once it was checked */
 };
+
+/* All cells in order, for free(). NULL: no memory. */
+struct rollup_place {
+	struct rollup_key key;
+	const struct rollup_cell *cell;
+};
+
+enum rollup_order { ROLLUP_BY_MINUTE, ROLLUP_BY_OPERATION };
+
+struct rollup_place *rollup_table_sorted(const struct rollup_table *table, enum rollup_order order);
 
 /* Writes all cells as one run, or a part of it: in order, so that nothing greater may be there. */
 void rollup_table_write(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
 			enum rollup_level level, uint32_t run);
-/* The same for a packed part: cells by the hundred as one compressed value. Its key has the table's
- * first minute and, in place of an operation, the number of the value. All cells are of minutes
- * with the same rollup_group(). */
-void rollup_table_write_packed(const struct rollup_table *table, struct txn *txn, MDB_dbi dbi,
-			       enum rollup_level level);
-/* Each cell of such a value, or of a young one; `visit` returns non-zero to end it. -EBADMSG. */
-int rollup_table_each_packed(const struct rollup_entry *entry,
-			     int (*visit)(const struct rollup_entry *entry, void *arg), void *arg);
 /* As one value, the heap of a block of the log, and back: what is read is merged. */
 void rollup_table_put_young(const struct rollup_table *table, struct buf *out_value);
 int rollup_table_read_young(struct rollup_table *table, struct str value);
@@ -84,6 +88,11 @@ int rollup_table_read_young(struct rollup_table *table, struct str value);
 #define ROLLUP_KEY_BYTES 16
 
 void rollup_entry_key(const struct rollup_entry *entry, uint8_t out_key[ROLLUP_KEY_BYTES]);
-/* Without looking at the value; rollup_entry_check does that. */
+/* Without looking at the value; the next two do that: of packed cells, and of a single one. All
+ * -EBADMSG. */
 int rollup_entry_parse(struct str key, struct str value, struct rollup_entry *out_entry);
-int rollup_entry_check(struct rollup_entry *entry);
+int rollup_entry_check(const struct rollup_entry *entry);
+int rollup_entry_open(struct rollup_entry *entry);
+/* `value` is that of the entry's key, in order; it gets its checksum. */
+void rollup_entry_append(struct txn *txn, MDB_dbi dbi, struct rollup_entry *entry,
+			 struct buf *value);

@@ -6,6 +6,7 @@
 #include "collector/base/macros.h"
 #include "storage/block.h"
 #include "storage/part.h"
+#include "storage/rollup_pack.h"
 
 #define ROLLED STR("rolled")
 
@@ -274,8 +275,8 @@ static int visit_entry(struct walk *walk, struct rollup_entry *entry)
 	int rc;
 
 	if (walk->is_packed)
-		return rollup_table_each_packed(entry, visit_packed, walk);
-	rc = rollup_entry_check(entry);
+		return rollup_pack_each(entry, visit_packed, walk);
+	rc = rollup_entry_open(entry);
 	return rc < 0 ? rc : walk->visit(entry, NULL, walk->arg);
 }
 
