@@ -101,13 +101,11 @@ static bool are_good(const struct thread *thread, const struct slice *slice,
 	return tag_eq(last, slice->tag_out) && (!log || are_within(thread, slice, log));
 }
 
-/* The first one shows after the thread has come: it left the CPU with the tag from before, and came
- * back with it. */
-static uint64_t shown_at(const struct slice *slice, const struct event_change *change)
+/* After the thread has come: it left the CPU with the tag from before, and came back with it. And
+ * after the change before, or that tag would not have been there at all. */
+static uint64_t shown_at(const struct slice *rest, const struct event_change *change)
 {
-	uint64_t least = slice->in_ns + (slice->flags & EVENT_AFTER_TICK ? 0 : 1);
-
-	return MIN(MAX(change->time_ns, least), slice->out_ns);
+	return MIN(MAX(change->time_ns, rest->in_ns + 1), rest->out_ns);
 }
 
 /* The slice from `start` on becomes the rest; what was before is cut off. */

@@ -224,6 +224,29 @@ static void nor_does_it_when_it_has_left_the_timeline(void **state)
 	end_interrupted(&b, 130000 * MS);
 }
 
+/* A was there for less than the clock tells, and on its way in and out for longer. */
+static void a_turn_of_no_length_has_its_ways(void **state)
+{
+	static const struct turn short_turn[] = { { 1001 * MS, A },
+						  { 1001 * MS, 0 },
+						  { 1008 * MS, B } };
+	struct builder_thread t, other = { .pid = BUILDER_PID, .tid = 12 };
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	tell(&b, t.tid, short_turn, 3, 1);
+	slice(&b, &t, EVENT_TOLD | EVENT_CHANGED);
+	builder_slice(&b, &other, 0, 1000 * MS, 1010 * MS, 0, EVENT_TOLD, FUTEX);
+	builder_span(&b, A, 0, 1001 * MS - 2 * US, 1001 * MS + 2 * US);
+	builder_clock(&b, 3000 * MS);
+	correlator_settle_all(b.correlator);
+	assert_true(builder_ledger(&b, A)->grade >= GRADE_BOUNDED);
+	assert_in_range(builder_ledger(&b, A)->all.running_ns, 3900, 4 * US);
+	assert_int_equal(refused(&b), 0);
+	correlator_free(b.correlator);
+}
+
 /* Two traces, the first one twice. */
 static void take_turns(struct builder *b, struct builder_thread *t)
 {
@@ -362,6 +385,7 @@ int main(void)
 		cmocka_unit_test(what_does_not_fit_the_slice_is_refused),
 		cmocka_unit_test(a_change_that_was_interrupted_counts_from_the_next_slice_on),
 		cmocka_unit_test(nor_does_it_when_it_has_left_the_timeline),
+		cmocka_unit_test(a_turn_of_no_length_has_its_ways),
 		cmocka_unit_test(the_way_into_a_span_and_out_of_it_is_the_spans),
 		cmocka_unit_test(the_way_is_the_spans_whatever_was_shown_before),
 		cmocka_unit_test(a_long_way_is_in_doubt_where_spans_take_turns),
