@@ -235,6 +235,8 @@ uint64_t lane_ran_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns);
 bool join_takes_turns(const struct join *join, const struct process *process);
 /* interleave.c: or one put a span of this trace aside for another one of it, and came back. */
 bool join_has_turns(struct join *join);
+/* Lanes that must have put a span of the trace aside, by when it ended, take turns. */
+void join_find_put_aside(struct join *join);
 /* lend.c: threads that carry another's span, beside it. */
 void lend_learn(struct join *join);
 bool lend_may_be(const struct join *join, const struct node *node);

@@ -164,7 +164,7 @@ struct lane *join_lane(struct join *join, struct thread *thread)
 	}
 	lane->thread = thread;
 	lane->process = thread->process;
-	lane->takes_turns = turns_taken(&thread->turns.period, join->from_ns, join->to_ns);
+	lane->takes_turns = turns_of_thread(thread, join->from_ns, join->to_ns);
 	lane->lag = &join->model->lag;
 	lane->until_ns = join->to_ns + JOIN_AHEAD_NS;
 	lane->open_until_ns = thread->dead || !thread->seen ? 0 : join->model->now_ns;

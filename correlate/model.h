@@ -69,8 +69,10 @@ struct turns {
 	struct turns_period period;
 	uint8_t trace_id[TRACE_ID_BYTES]; /* shown last */
 	uint64_t shown_ns;
-	uint64_t other_ns; /* when another trace than that was shown last */
-	uint64_t idle_ns;  /* when it waited last without a tag */
+	uint64_t other_ns;    /* when another trace than that was shown last */
+	uint64_t idle_ns;     /* when it waited last without a tag */
+	uint64_t believed_ns; /* enough was seen of it by then; 0: not yet */
+	uint32_t sightings;   /* spans, since its last turn */
 };
 
 /* A settled trace that claims a thread. */
@@ -329,9 +331,10 @@ static inline bool turns_may_show(const struct turns *turns, const struct observ
 /* true: nothing was known within a minute of it. */
 bool turns_extend(struct turns_period *period, uint64_t time_ns);
 bool turns_taken(const struct turns_period *period, uint64_t from_ns, uint64_t to_ns);
+bool turns_of_thread(const struct thread *thread, uint64_t from_ns, uint64_t to_ns);
 
 /* Another span was seen on a thread of it; or one came back to a span. */
-void turns_count(struct model *model, struct process *process, uint64_t time_ns);
+void turns_count(struct model *model, struct thread *thread, uint64_t time_ns);
 void turns_recount(struct model *model, struct process *process);
 /* So many were seen that, did its threads put spans aside, it would have shown. */
 bool turns_are_none(const struct process *process);

@@ -259,12 +259,24 @@ static void doubt_suspended(struct cut *cut, int32_t owner, uint64_t start, uint
 	}
 }
 
-/* While another trace claims the thread, it may have had a turn that no tag tells of; where turns
- * are taken, one that never claims it may have. */
+/* While another trace claims the thread, it may have had a turn that no tag tells of, and where it
+ * had one within the slice, nobody knows what lay around that; unless enough was seen of the
+ * process to say that it takes none. Where turns are taken, one that never claims it may have. */
+static uint64_t company_ns(const struct cut *cut, uint64_t start, uint64_t end)
+{
+	const struct slice *slice = cut->slice;
+
+	if (cut->lane->takes_turns)
+		return end - start;
+	if (!turns_are_none(cut->lane->process) &&
+	    company_overlap_ns(cut->lane, slice->in_ns, slice->out_ns))
+		return end - start;
+	return company_overlap_ns(cut->lane, start, end);
+}
+
 static void doubt_company(const struct cut *cut, int32_t owner, uint64_t start, uint64_t end)
 {
-	uint64_t shared =
-		cut->lane->takes_turns ? end - start : company_overlap_ns(cut->lane, start, end);
+	uint64_t shared = company_ns(cut, start, end);
 
 	if (shared && !(cut->slice->flags & EVENT_TOLD))
 		overlay_doubt(cut->join, owner, -1,
@@ -426,6 +438,7 @@ static void add_lanes(struct join *join)
 void join_overlay(struct join *join)
 {
 	add_lanes(join);
+	join_find_put_aside(join);
 	company_claim(join);
 	for (uint32_t i = 0; i < join->lane_count; i++) {
 		struct lane *lane = join->lanes[i];

@@ -12,6 +12,7 @@
 
 #define TURNS_HOLD_NS    TRACE_HOLD_NS
 #define ENOUGH_SIGHTINGS 200 /* an event loop shows a turn among the first tens */
+#define ENOUGH_OF_THREAD 100 /* ... and a thread beside loops, if it is one itself */
 
 bool turns_taken(const struct turns_period *period, uint64_t from_ns, uint64_t to_ns)
 {
@@ -29,13 +30,29 @@ bool turns_extend(struct turns_period *period, uint64_t time_ns)
 	return is_new;
 }
 
+/* Where others of its process do, a thread is believed not to only from when on it had shown many
+ * spans and no turn. */
+bool turns_of_thread(const struct thread *thread, uint64_t from_ns, uint64_t to_ns)
+{
+	const struct turns *turns = &thread->turns;
+	bool is_believed = turns->believed_ns && turns->believed_ns <= from_ns;
+
+	return turns_taken(&turns->period, from_ns, to_ns) ||
+	       (!is_believed && turns_taken(&thread->process->turns, from_ns, to_ns));
+}
+
 bool turns_are_none(const struct process *process)
 {
 	return process->sightings >= ENOUGH_SIGHTINGS;
 }
 
-void turns_count(struct model *model, struct process *process, uint64_t time_ns)
+void turns_count(struct model *model, struct thread *thread, uint64_t time_ns)
 {
+	struct process *process = thread->process;
+
+	if (thread->turns.sightings < ENOUGH_OF_THREAD &&
+	    ++thread->turns.sightings == ENOUGH_OF_THREAD)
+		thread->turns.believed_ns = time_ns;
 	if (process->turned_ns && time_ns < process->turned_ns + TURNS_HOLD_NS)
 		return;
 	if (process->sightings < ENOUGH_SIGHTINGS && ++process->sightings == ENOUGH_SIGHTINGS)
@@ -55,6 +72,8 @@ static void note(struct model *model, struct thread *thread, uint64_t time_ns)
 	bool is_new = turns_extend(&thread->turns.period, time_ns);
 
 	thread->process->sightings = 0;
+	if (!thread->turns.believed_ns)
+		thread->turns.sightings = 0;
 	thread->process->turned_ns = MAX(thread->process->turned_ns, time_ns);
 	is_new |= turns_extend(&thread->process->turns, time_ns);
 	if (is_new)

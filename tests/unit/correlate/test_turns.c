@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads that put spans aside, unseen: what tells of it. */
+#include "tests/unit/correlate/world_builder.h"
+
+#define FUTEX  202
+#define ENOUGH 100 /* spans, before a thread beside an event loop is believed to be none */
+
+static void begin(struct builder *b, struct builder_thread *t, uint32_t count)
+{
+	builder_init(b);
+	builder_clock(b, 500 * MS);
+	for (uint32_t i = 0; i < count; i++) {
+		t[i] = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 + i };
+		builder_warm_up(b, &t[i]);
+	}
+}
+
+static void settle(struct builder *b)
+{
+	builder_clock(b, 5000 * MS);
+	correlator_advance(b->correlator, 5000 * MS);
+	correlator_settle_all(b->correlator);
+}
+
+/* 3 ms from `at` on, of which it runs two: the first and the last. */
+static void request(struct builder *b, struct builder_thread *t, uint64_t trace, uint64_t at)
+{
+	b->trace = trace;
+	builder_slice(b, t, at, at, at + MS, trace, 0, FUTEX);
+	builder_slice(b, t, at + 2 * MS, at + 2 * MS, at + 3 * MS, 0, 0, FUTEX);
+}
+
+static void request_span(struct builder *b, uint64_t trace, uint64_t at)
+{
+	b->trace = trace;
+	builder_span(b, trace, 0, at + 100 * US, at + 2900 * US);
+}
+
+/* The span is back after a wait without it. */
+static void turn(struct builder *b, struct builder_thread *t, uint64_t trace, uint64_t at)
+{
+	request(b, t, trace, at);
+	request(b, t, trace, at + 10 * MS);
+}
+
+static void a_thread_beside_an_event_loop_is_believed_in_time(void **state)
+{
+	struct builder_thread t[2];
+	struct builder b;
+
+	(void)state;
+	begin(&b, t, 2);
+	turn(&b, &t[0], 1, 1000 * MS);
+	for (uint64_t i = 2; i <= ENOUGH + 2; i++)
+		request(&b, &t[1], i, (1000 + 20 * i) * MS);
+	request_span(&b, 2, 1040 * MS);
+	request_span(&b, ENOUGH + 2, (1000 + 20 * (ENOUGH + 2)) * MS);
+	settle(&b);
+	assert_true(builder_ledger(&b, 2)->uncertain_ns >= 1800 * US);
+	assert_int_equal(builder_ledger(&b, ENOUGH + 2)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
+static void a_thread_where_nobody_takes_turns_is_believed_at_once(void **state)
+{
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t, 1);
+	request(&b, &t, 1, 1000 * MS);
+	request_span(&b, 1, 1000 * MS);
+	settle(&b);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
+/* It ends in a slice that shows another trace at both ends: when that one was put aside for it, and
+ * taken up again, nobody knows. */
+static void an_end_within_anothers_slice_puts_all_of_that_in_doubt(void **state)
+{
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t, 1);
+	b.trace = 1;
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1001 * MS, 1, 0, FUTEX);
+	b.trace = 2;
+	t.span = 1;
+	builder_slice(&b, &t, 1002 * MS, 1002 * MS, 1003 * MS, 2, EVENT_TICK, -1);
+	builder_slice(&b, &t, 0, 1003 * MS, 1013 * MS, 2, EVENT_TICK, -1);
+	builder_slice(&b, &t, 0, 1013 * MS, 1014 * MS, 0, 0, FUTEX);
+	b.trace = 1;
+	builder_span(&b, 1, 0, 1000 * MS + 500 * US, 1004 * MS);
+	b.trace = 2;
+	builder_span(&b, 2, 0, 1002 * MS + 500 * US, 1013 * MS + 500 * US);
+	settle(&b);
+	assert_true(builder_ledger(&b, 2)->uncertain_ns >= 10 * MS);
+	correlator_free(b.correlator);
+}
+
+/* Only its end tells that the thread came back to it. */
+static void a_span_that_is_open_over_a_wait_without_it_was_put_aside(void **state)
+{
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t, 1);
+	request(&b, &t, 1, 1000 * MS);
+	builder_slice(&b, &t, 1010 * MS, 1010 * MS, 1011 * MS, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, 1000 * MS + 100 * US, 1010 * MS + 100 * US);
+	builder_span(&b, 2, 1, 1000 * MS + 200 * US, 1000 * MS + 800 * US);
+	settle(&b);
+	assert_true(builder_ledger(&b, 2)->uncertain_ns >= 500 * US);
+	correlator_free(b.correlator);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_thread_beside_an_event_loop_is_believed_in_time),
+		cmocka_unit_test(a_thread_where_nobody_takes_turns_is_believed_at_once),
+		cmocka_unit_test(an_end_within_anothers_slice_puts_all_of_that_in_doubt),
+		cmocka_unit_test(a_span_that_is_open_over_a_wait_without_it_was_put_aside),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
