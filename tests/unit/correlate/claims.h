@@ -25,6 +25,8 @@ void exact_mode_does_not_lie_when_folded(void **state);
 void forks_make_no_lie(void **state);
 void who_has_never_taken_turns_is_not_believed_too_much(void **state);
 void no_vouched_figure_is_further_off_than_admitted(void **state);
+void no_threading_style_makes_a_lie(void **state);
+unsigned check_styles(uint64_t seed);
 unsigned check_no_lie(uint64_t seed);
 unsigned check_grain(uint64_t seed);
 unsigned check_exact_mode(uint64_t seed);
@@ -42,6 +44,8 @@ unsigned check_orders(uint64_t seed);
 void losses_make_no_lie(void **state);
 void a_loss_leaves_the_other_spans_exact(void **state);
 void what_was_folded_does_not_lie(void **state);
+void a_full_ring_and_a_full_table_make_no_lie(void **state);
+unsigned check_more_losses(uint64_t seed);
 unsigned check_losses(uint64_t seed);
 
 /* claims_hostile.c */

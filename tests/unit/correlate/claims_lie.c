@@ -74,6 +74,33 @@ void forks_make_no_lie(void **state)
 	claims_for_seeds(80, check_forks);
 }
 
+/* Traces of several nodes, event loops with many requests, threads that come and go, crowds. */
+unsigned check_styles(uint64_t seed)
+{
+	struct schedule_knobs knobs = cast_knobs(seed);
+	struct schedule *s;
+	struct outcome outcome;
+	unsigned wrong;
+
+	knobs.is_exact = seed & 16;
+	knobs.has_forks = seed % 3 == 0;
+	knobs.has_no_turns = seed % 2;
+	knobs.has_lends = seed % 5 == 0;
+	knobs.has_styles = true;
+	s = cast_random(seed, knobs);
+	outcome = play(s, &play_in_time);
+	wrong = judge_flaws(s, &outcome) + judge_lies(s, &outcome) + judge_foreign(s, &outcome);
+	outcome_free(&outcome);
+	schedule_free(s);
+	return wrong;
+}
+
+void no_threading_style_makes_a_lie(void **state)
+{
+	(void)state;
+	claims_for_seeds(100, check_styles);
+}
+
 static unsigned check_long(uint64_t seed, bool has_turns)
 {
 	struct schedule_knobs knobs = cast_knobs(seed);

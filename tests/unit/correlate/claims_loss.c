@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/correlate/claims.h"
+#include "tests/unit/correlate/losses.h"
 
 unsigned check_losses(uint64_t seed)
 {
@@ -18,19 +19,39 @@ unsigned check_losses(uint64_t seed)
 	unsigned wrong;
 
 	if (seed % 3 == 0)
-		lose_records(s, &s->rng, 3);
+		losses_of_records(s, &s->rng, 3);
 	if (seed % 3 == 1)
-		lose_switch_ins(s, &s->rng, 5);
+		losses_of_switch_ins(s, &s->rng, 5);
 	if (seed % 3 == 2) {
 		how.gap_from_ns = SCHEDULE_START_NS + 400 * MS;
 		how.gap_to_ns = how.gap_from_ns + rng_between(&s->rng, MS, 100 * MS);
-		lose_time(s, how.gap_from_ns, how.gap_to_ns);
+		losses_of_time(s, how.gap_from_ns, how.gap_to_ns);
 	}
 	outcome = play(s, &how);
 	wrong = judge_flaws(s, &outcome) + judge_lies(s, &outcome);
 	outcome_free(&outcome);
 	schedule_free(s);
 	return wrong;
+}
+
+/* The ring is full for a while; a thread finds no place. */
+unsigned check_more_losses(uint64_t seed)
+{
+	struct schedule *s = seed & 16 ? cast_with(seed, true, false) : cast_hard(seed);
+	uint64_t from_ns = SCHEDULE_START_NS + rng_between(&s->rng, 300 * MS, 500 * MS);
+	uint64_t to_ns = from_ns + rng_scale(&s->rng, MS, 100 * MS);
+
+	if (seed % 2)
+		losses_of_burst(s, from_ns, to_ns);
+	else
+		losses_of_thread(s, (uint32_t)rng_below(&s->rng, s->thread_count), from_ns, to_ns);
+	return claims_check_play(s, &play_in_time);
+}
+
+void a_full_ring_and_a_full_table_make_no_lie(void **state)
+{
+	(void)state;
+	claims_for_seeds(100, check_more_losses);
 }
 
 void losses_make_no_lie(void **state)
@@ -68,7 +89,7 @@ static unsigned check_loss_is_local(uint64_t seed)
 	struct outcome outcome;
 	unsigned wrong;
 
-	lose_records(s, &s->rng, 2);
+	losses_of_records(s, &s->rng, 2);
 	outcome = play(s, &play_in_time);
 	wrong = judge_flaws(s, &outcome) + judge_lies(s, &outcome);
 	for (uint32_t i = 0; i < s->span_count; i++) {

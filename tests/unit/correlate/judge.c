@@ -129,6 +129,23 @@ unsigned judge_flaws(const struct schedule *s, const struct outcome *outcome)
 	return missing + outcome->wrong_sums + outcome->strangers + boundless;
 }
 
+unsigned judge_foreign(const struct schedule *s, const struct outcome *outcome)
+{
+	unsigned wrong = 0;
+
+	for (uint32_t i = 0; i < s->span_count; i++) {
+		const struct kept *kept = &outcome->spans[i];
+
+		if (!s->processes[s->spans[i].process].is_foreign || !kept->is_there ||
+		    kept->ledger.grade == GRADE_NONE)
+			continue;
+		print_message("  span %u of another node is %s\n", i,
+			      ledger_grade_name(kept->ledger.grade));
+		wrong++;
+	}
+	return wrong;
+}
+
 unsigned judge_below(const struct schedule *s, const struct outcome *outcome,
 		     enum ledger_grade least)
 {

@@ -85,7 +85,7 @@ static void feed_processes(struct player *player)
 			.publish = process->publishes ? PUBLISH_TAGS : PUBLISH_NOTHING,
 		};
 
-		if (!process->is_forked)
+		if (!process->is_forked && !process->is_foreign)
 			correlator_process(player->correlator, &news);
 	}
 }
@@ -128,8 +128,24 @@ static void feed_changes(struct player *player, const struct record *record)
 	}
 }
 
+static void feed_unfollowed(struct player *player, const struct record *record)
+{
+	const struct event_life life = {
+		.header = { .kind = EVENT_UNFOLLOWED, .bytes = sizeof(life) },
+		.pid = record->slice.pid,
+		.tid = record->slice.tid,
+		.time_ns = record->slice.out_ns,
+	};
+
+	correlator_record(player->correlator, &life.header);
+}
+
 static void feed_record(struct player *player, const struct record *record)
 {
+	if (record->is_refused) {
+		feed_unfollowed(player, record);
+		return;
+	}
 	feed_changes(player, record);
 	correlator_record(player->correlator, &record->slice.header);
 }
@@ -300,67 +316,4 @@ void outcome_free(struct outcome *outcome)
 		buf_fini(&outcome->spans[i].code);
 	free(outcome->spans);
 	outcome->spans = NULL;
-}
-
-/* ---- losses */
-
-void lose_records(struct schedule *s, struct rng *rng, unsigned percent)
-{
-	uint32_t *lost = calloc(s->thread_count + 1, sizeof(*lost));
-
-	assert(lost);
-	for (uint32_t i = 0; i < s->record_count; i++) {
-		struct record *record = &s->records[i];
-
-		record->is_dropped = rng_chance(rng, percent);
-		if (record->is_dropped) {
-			lost[record->thread]++;
-			continue;
-		}
-		record->slice.lost_before = lost[record->thread];
-		lost[record->thread] = 0;
-	}
-	free(lost);
-}
-
-void lose_switch_ins(struct schedule *s, struct rng *rng, unsigned percent)
-{
-	for (uint32_t i = 0; i < s->record_count; i++) {
-		struct event_slice *slice = &s->records[i].slice;
-
-		if ((slice->header.flags & (EVENT_AFTER_TICK | EVENT_FIRST)) ||
-		    !rng_chance(rng, percent))
-			continue;
-		slice->header.flags |= EVENT_IN_LOST;
-		slice->in_ns = 0;
-		slice->exec_start_in_ns = 0;
-		slice->stolen_in_ns = 0;
-	}
-}
-
-void lose_time(struct schedule *s, uint64_t from_ns, uint64_t to_ns)
-{
-	bool *is_known = calloc(s->thread_count + 1, sizeof(*is_known));
-
-	assert(is_known);
-	for (uint32_t i = 0; i < s->record_count; i++) {
-		struct record *record = &s->records[i];
-		struct event_slice *slice = &record->slice;
-
-		record->is_dropped = slice->out_ns >= from_ns && slice->out_ns < to_ns;
-		if (slice->out_ns < to_ns || is_known[record->thread])
-			continue;
-		is_known[record->thread] = true; /* by a new probe, that knows of nothing before */
-		slice->header.flags |= EVENT_FIRST;
-		slice->prev_out_ns = 0;
-		slice->waking_ns =
-			MAX(slice->waking_ns, to_ns) == slice->waking_ns ? slice->waking_ns : 0;
-		if (slice->in_ns >= to_ns)
-			continue;
-		slice->in_ns = slice->out_ns;
-		slice->exec_in_ns = slice->exec_out_ns;
-		slice->exec_start_in_ns = slice->exec_start_out_ns;
-		slice->stolen_in_ns = slice->stolen_out_ns;
-	}
-	free(is_known);
 }

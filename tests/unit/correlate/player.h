@@ -45,10 +45,3 @@ struct outcome {
 
 struct outcome play(const struct schedule *schedule, const struct play *how);
 void outcome_free(struct outcome *outcome);
-
-/* Losses, in the records of the schedule. */
-void lose_records(struct schedule *schedule, struct rng *rng, unsigned percent);
-/* Records arrive, but their switch-ins were not reported. */
-void lose_switch_ins(struct schedule *schedule, struct rng *rng, unsigned percent);
-/* Between those times nobody watched. */
-void lose_time(struct schedule *schedule, uint64_t from_ns, uint64_t to_ns);

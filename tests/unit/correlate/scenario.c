@@ -3,104 +3,7 @@
 
 #include "collector/base/macros.h"
 #include "otlp/span.h"
-
-#define DELAY_MAX_NS (3 * US)
-
-/* ---- words */
-
-static void run(struct schedule *s, uint32_t thread, uint64_t ns)
-{
-	schedule_op(s, thread, (struct op){ .kind = OP_RUN, .ns = ns });
-	if (s->knobs.has_steal && rng_chance(&s->rng, 5))
-		schedule_op(
-			s, thread,
-			(struct op){ .kind = OP_STOLEN, .ns = rng_scale(&s->rng, US, 300 * US) });
-}
-
-static void work(struct schedule *s, uint32_t thread)
-{
-	run(s, thread, rng_scale(&s->rng, 500, 15 * MS));
-}
-
-static void block(struct schedule *s, uint32_t thread)
-{
-	schedule_op(s, thread,
-		    (struct op){ .kind = OP_BLOCK,
-				 .wait = (uint8_t)rng_below(&s->rng, WAIT_KINDS),
-				 .ns = rng_scale(&s->rng, 2 * US, 20 * MS) });
-}
-
-/* A little of this and that. */
-static void stir(struct schedule *s, uint32_t thread)
-{
-	work(s, thread);
-	if (rng_chance(&s->rng, 40)) {
-		block(s, thread);
-		work(s, thread);
-	}
-}
-
-static void on_span(struct schedule *s, uint32_t thread, enum op_kind kind, int32_t span)
-{
-	schedule_op(s, thread, (struct op){ .kind = (uint8_t)kind, .span = span });
-}
-
-static void on_flag(struct schedule *s, uint32_t thread, enum op_kind kind, uint32_t flag,
-		    enum wait_kind wait)
-{
-	schedule_op(s, thread,
-		    (struct op){ .kind = (uint8_t)kind, .flag = flag, .wait = (uint8_t)wait });
-}
-
-static void delay(struct schedule *s, uint32_t thread)
-{
-	if (s->knobs.has_delay)
-		schedule_op(
-			s, thread,
-			(struct op){ .kind = OP_RUN, .ns = rng_between(&s->rng, 1, DELAY_MAX_NS) });
-}
-
-/* Where no edge of the span tells since when the thread works for it, or how long, its tag says so,
- * and nothing else does (DESIGN 4, rule 1). */
-static void publish(struct schedule *s, uint32_t thread, int32_t span)
-{
-	struct op op = { .kind = OP_PUBLISH, .span = span };
-
-	if (s->knobs.has_delay) /* the clock was read before that for the log */
-		op.ns = rng_between(&s->rng, 1, DELAY_MAX_NS) / 2;
-	schedule_op(s, thread, op);
-}
-
-static void resume(struct schedule *s, uint32_t thread, int32_t span)
-{
-	on_span(s, thread, OP_PUSH, span);
-	publish(s, thread, span);
-}
-
-static void put_aside(struct schedule *s, uint32_t thread, int32_t span, int32_t back_to)
-{
-	publish(s, thread, back_to);
-	on_span(s, thread, OP_POP, span);
-}
-
-static void begin(struct schedule *s, uint32_t thread, int32_t span)
-{
-	on_span(s, thread, OP_START, span);
-	on_span(s, thread, OP_PUSH, span);
-	delay(s, thread);
-	on_span(s, thread, OP_PUBLISH, span);
-}
-
-/* `back_to`: what the thread publishes then. */
-static void end(struct schedule *s, uint32_t thread, int32_t span, int32_t back_to)
-{
-	on_span(s, thread, OP_PUBLISH, back_to);
-	delay(s, thread);
-	on_span(s, thread, OP_POP, span);
-	on_span(s, thread, OP_END, span);
-}
-
-/* ---- requests */
+#include "tests/unit/correlate/scenario_words.h"
 
 static void nest(struct schedule *s, uint32_t thread, int32_t span, int32_t back_to, unsigned depth)
 {
@@ -366,6 +269,33 @@ void scenario_background(struct schedule *s, uint64_t ns)
 /* ---- a whole service */
 
 #define MAX_THREADS 4
+#define MAX_CROWD   16
+
+static void one_style(struct schedule *s, uint32_t thread, uint32_t other)
+{
+	switch (rng_below(&s->rng, 6)) {
+	case 0:
+		scenario_thread_a_request(s, thread);
+		break;
+	case 1:
+		if (!s->knobs.has_no_turns)
+			scenario_many_tasks(s, thread, (unsigned)rng_between(&s->rng, 2, 6));
+		break;
+	case 2:
+		scenario_foreign_server(s, thread);
+		break;
+	case 3:
+		scenario_foreign_client(s, thread);
+		break;
+	case 4:
+		scenario_unsampled(s, thread);
+		break;
+	default:
+		if (other != thread && s->knobs.has_lends)
+			scenario_lend(s, thread, other);
+		break;
+	}
+}
 
 static void one_request(struct schedule *s, const uint32_t *threads, unsigned count,
 			uint32_t remote)
@@ -373,6 +303,10 @@ static void one_request(struct schedule *s, const uint32_t *threads, unsigned co
 	uint32_t thread = threads[rng_below(&s->rng, count)];
 	uint32_t other = threads[rng_below(&s->rng, count)];
 
+	if (s->knobs.has_styles && rng_chance(&s->rng, 40)) {
+		one_style(s, thread, other);
+		return;
+	}
 	if (s->knobs.has_forks && rng_chance(&s->rng, 15)) {
 		scenario_fork(s, thread);
 		return;
@@ -421,8 +355,9 @@ static void one_request(struct schedule *s, const uint32_t *threads, unsigned co
 void scenario_random(struct schedule *s, unsigned requests)
 {
 	uint32_t process = schedule_process(s, true), server = schedule_process(s, true);
-	unsigned count = (unsigned)rng_between(&s->rng, 1, MAX_THREADS);
-	uint32_t threads[MAX_THREADS], remote;
+	bool is_crowd = s->knobs.has_styles && rng_chance(&s->rng, 30);
+	unsigned count = (unsigned)rng_between(&s->rng, 1, is_crowd ? MAX_CROWD : MAX_THREADS);
+	uint32_t threads[MAX_CROWD], remote;
 
 	for (unsigned i = 0; i < count; i++)
 		threads[i] = schedule_thread(s, process);
@@ -435,6 +370,8 @@ void scenario_random(struct schedule *s, unsigned requests)
 		schedule_op(s, threads[i],
 			    (struct op){ .kind = OP_BLOCK, .wait = WAIT_FUTEX, .ns = 300 * MS });
 	}
+	if (s->knobs.has_styles && !s->knobs.has_no_turns)
+		scenario_seen_turn(s, threads[0]);
 	for (unsigned i = 0; i < requests; i++)
 		one_request(s, threads, count, remote);
 	for (unsigned i = 0; i < count; i++) {

@@ -28,6 +28,21 @@ void scenario_traces_in_turns(struct schedule *schedule, uint32_t thread);
 /* A child process is made within a span, and goes on by itself: for nobody, or with spans of its
  * own, of which one may be below its parent's. */
 void scenario_fork(struct schedule *schedule, uint32_t thread);
+/* scenario_styles.c, with the knob `has_styles`. A thread that is made for one request, and ends.
+ */
+void scenario_thread_a_request(struct schedule *schedule, uint32_t thread);
+/* So many requests that an event loop serves at once, each with spans that it awaits in. */
+void scenario_many_tasks(struct schedule *schedule, uint32_t thread, unsigned tasks);
+/* A span is put aside, and taken up after a wait: that shows in the records. A process that never
+ * shows one is believed to take no turns, and nothing tells of those between two looks. */
+void scenario_seen_turn(struct schedule *schedule, uint32_t thread);
+/* A call that another node answers, and calls back; and one from there. */
+void scenario_foreign_server(struct schedule *schedule, uint32_t thread);
+void scenario_foreign_client(struct schedule *schedule, uint32_t thread);
+/* A trace that nobody exports. */
+void scenario_unsampled(struct schedule *schedule, uint32_t thread);
+/* Another thread carries the span as well, without one of its own. */
+void scenario_lend(struct schedule *schedule, uint32_t thread, uint32_t helper);
 /* Work for no span. */
 void scenario_idle(struct schedule *schedule, uint32_t thread);
 /* Short runs and sleeps on each CPU, by another process that works for no span: so that each CPU's

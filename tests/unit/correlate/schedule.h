@@ -47,6 +47,7 @@ enum op_kind {
 	OP_PUSH,    /* the thread works for `span` from now on */
 	OP_POP,     /* ... no longer */
 	OP_PUBLISH, /* `span`, or nothing (-1); logged as of `ns` ago */
+	OP_CLONE,   /* `thread` is born, in this process; it shows nothing */
 	OP_FORK,    /* `thread` is born, in a process of its own, and shows what this one shows */
 	OP_EXIT,
 };
@@ -86,6 +87,7 @@ struct true_process {
 	bool says_pid; /* its spans' resource names it */
 	bool is_exact; /* its threads log each change of their tag */
 	bool is_forked;
+	bool is_foreign; /* on another node: nothing but its spans is heard of */
 };
 
 enum thread_state { THREAD_UNBORN, THREAD_READY, THREAD_ON_CPU, THREAD_BLOCKED, THREAD_DONE };
@@ -149,6 +151,7 @@ struct record {
 	uint32_t thread;
 	uint64_t in_ns; /* also where the record says it was lost */
 	bool is_dropped;
+	bool is_refused;              /* the thread was not followed then */
 	struct event_change *changes; /* owned: told before it */
 	uint32_t change_count;
 };
@@ -174,6 +177,8 @@ struct schedule_knobs {
 	bool is_exact;     /* threads of the services tell each change of their tag */
 	bool has_forks;    /* they fork within spans */
 	bool has_no_turns; /* and never put a span aside for another one */
+	bool has_styles;   /* they do what scenario_styles.c has */
+	bool has_lends;    /* ... and carry each other's spans */
 };
 
 struct schedule {
@@ -199,6 +204,10 @@ void schedule_free(struct schedule *schedule);
 
 uint32_t schedule_process(struct schedule *schedule, bool publishes);
 uint32_t schedule_thread(struct schedule *schedule, uint32_t process);
+/* One that will be made by another one of its process. */
+uint32_t schedule_unborn(struct schedule *schedule, uint32_t process);
+/* A process of another node, which has no threads here. */
+uint32_t schedule_foreign(struct schedule *schedule);
 /* The only thread of a process of its own: it is born when a thread of `parent` forks it. */
 uint32_t schedule_child(struct schedule *schedule, uint32_t parent);
 int32_t schedule_span(struct schedule *schedule, uint32_t process, int32_t parent);

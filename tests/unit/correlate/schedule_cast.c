@@ -126,6 +126,23 @@ uint32_t schedule_thread(struct schedule *s, uint32_t process)
 	return s->thread_count++;
 }
 
+uint32_t schedule_unborn(struct schedule *s, uint32_t process)
+{
+	uint32_t thread = schedule_thread(s, process);
+
+	s->threads[thread].state = THREAD_UNBORN;
+	return thread;
+}
+
+uint32_t schedule_foreign(struct schedule *s)
+{
+	uint32_t process = schedule_process(s, true);
+
+	s->processes[process].is_foreign = true;
+	s->processes[process].says_pid = false;
+	return process;
+}
+
 uint32_t schedule_child(struct schedule *s, uint32_t parent)
 {
 	uint32_t process = schedule_process(s, s->processes[parent].publishes);

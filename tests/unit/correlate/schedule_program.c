@@ -92,6 +92,11 @@ static void do_instantly(struct schedule *s, struct true_thread *t, const struct
 	case OP_PUBLISH:
 		publish(s, t, op->span, op->ns);
 		break;
+	case OP_CLONE:
+		s->threads[op->thread].state = THREAD_READY;
+		s->threads[op->thread].ready_ns =
+			s->now_ns + rng_scale(&s->rng, 0, SCHEDULE_MAX_LATENCY_NS);
+		break;
 	case OP_FORK:
 		fork_child(s, t, &s->threads[op->thread]);
 		break;
