@@ -101,6 +101,18 @@ uint64_t company_overlap_ns(const struct lane *lane, uint64_t from_ns, uint64_t 
 	return shared;
 }
 
+bool company_begins(const struct join *join, const struct thread *thread, uint64_t from_ns,
+		    uint64_t to_ns)
+{
+	for (unsigned i = 0; thread->company && i < COMPANY_MAX; i++) {
+		const struct company *c = &thread->company[i];
+
+		if (c->to_ns && c->from_ns >= from_ns && c->from_ns <= to_ns && !is_same(c, join))
+			return true;
+	}
+	return false;
+}
+
 bool company_is_there(const struct join *join, const struct thread *thread, uint64_t from_ns,
 		      uint64_t to_ns)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Spans of one trace that take turns on a thread: one was seen, then another that is neither above
- * nor below it, then the first one again. (Of several traces: turns.c.) */
+ * nor below it, then the first one again. (Of several traces: turns.c.) Another process's span,
+ * that a forked child has in its context, or that is its caller's, owns nothing there. */
 #include <stdlib.h>
 
 #include "collector/base/macros.h"
@@ -43,19 +44,21 @@ static bool interrupts(const struct join *join, const struct sighting **open, ui
 
 static bool find(struct join *join)
 {
-	uint32_t count = join->sighting_count, open_count = 0;
-	uint32_t *order = arena_alloc(&join->arena, (count + 1) * sizeof(*order));
-	int32_t *node_of = arena_alloc(&join->arena, (count + 1) * sizeof(*node_of));
-	const struct sighting **open = arena_alloc(&join->arena, (count + 1) * sizeof(*open));
+	uint32_t all = join->sighting_count, count = 0, open_count = 0;
+	uint32_t *order = arena_alloc(&join->arena, (all + 1) * sizeof(*order));
+	int32_t *node_of = arena_alloc(&join->arena, (all + 1) * sizeof(*node_of));
+	const struct sighting **open = arena_alloc(&join->arena, (all + 1) * sizeof(*open));
 
-	if (!order || !node_of || !open || count > MOST_SIGHTINGS)
+	if (!order || !node_of || !open || all > MOST_SIGHTINGS)
 		return true;
 	for (uint32_t i = 0; i < join->count; i++) {
 		for (int32_t s = join->nodes[i].sightings; s >= 0; s = join->sightings[s].next)
 			node_of[s] = (int32_t)i;
 	}
-	for (uint32_t i = 0; i < count; i++)
-		order[i] = i;
+	for (uint32_t s = 0; s < all; s++) {
+		if (join->nodes[node_of[s]].process == join->sightings[s].thread->process)
+			order[count++] = s;
+	}
 	qsort_r(order, count, sizeof(*order), by_first, join->sightings);
 	for (uint32_t i = 0; i < count; i++) {
 		if (interrupts(join, open, &open_count, &join->sightings[order[i]], node_of))

@@ -290,6 +290,9 @@ uint64_t company_overlap_ns(const struct lane *lane, uint64_t from_ns, uint64_t 
 /* Another trace claims that thread then. */
 bool company_is_there(const struct join *join, const struct thread *thread, uint64_t from_ns,
 		      uint64_t to_ns);
+/* Another trace's claim of that thread begins then. */
+bool company_begins(const struct join *join, const struct thread *thread, uint64_t from_ns,
+		    uint64_t to_ns);
 /* When the trace has settled: others will know of its claims, and who was settled without is
  * settled again. */
 void company_note(struct join *join);

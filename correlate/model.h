@@ -52,6 +52,8 @@ struct process {
 	uint64_t resumed_ns;        /* of the first one after the newest gap */
 	uint64_t gone_ns;
 	struct turns_period turns; /* of any of its threads */
+	struct turns_period
+		crossed;           /* ... and not as handlers do, which are over when they leave */
 	uint32_t sightings;        /* spans seen on threads, from a minute after the last turn on */
 	uint64_t turned_ns;        /* that turn; 0: none */
 	struct turns_period blind; /* of blind.c; to 0: never */
@@ -64,8 +66,15 @@ struct process {
 	char container_id[72];
 };
 
+#define TURNS_WINDOWS 4
+
 /* What a thread has shown: does it come back to spans that it had put aside? */
 struct turns {
+	/* In these, whoever was shown was put aside for one that came back, as a handler's span is
+	 * that is over then; by time, and until `forgotten_ns` there were others. */
+	struct turns_period windows[TURNS_WINDOWS];
+	uint32_t window_count;
+	uint64_t forgotten_ns;
 	struct turns_period period;
 	uint8_t trace_id[TRACE_ID_BYTES]; /* shown last */
 	uint64_t shown_ns;
@@ -104,6 +113,7 @@ struct thread {
 	uint64_t last_tails[THREAD_TAIL_WORDS];
 	struct event_tag last_tag;
 	uint64_t inherited_until_ns; /* a forked child shows its parent's tag until then */
+	bool has_inherited;          /* the tag is known */
 	uint64_t folded_until_ns;
 	struct stint fold_stint; /* of what was folded last */
 	bool fold_is_mixed;      /* it has more than one tag */

@@ -102,8 +102,8 @@ static inline uint64_t overlay_stack_told(const struct slice *slice)
 }
 
 /* overlay_told.c, for slices with EVENT_TOLD, of a span that the thread was seen with. */
-enum confidence told_trust(const struct join *join, const struct lane *lane,
-			   const struct slice *slice, int32_t index);
+enum confidence told_trust(struct join *join, const struct lane *lane, const struct slice *slice,
+			   int32_t index);
 /* At a change of the tag; `segment_count` segments were there before those that begin with it. */
 void told_doubt_change(struct join *join, const struct lane *lane, uint64_t time_ns,
 		       uint32_t segment_count);

@@ -8,6 +8,7 @@
 #include "correlate/overlay.h"
 
 #define MOST_PIECES 64 /* that are looked at on the way to another tag */
+#define MOST_BESIDE 64 /* threads that may have begun a span, or ended it */
 
 static bool carries(const struct join *join, const struct lane *lane, const struct slice *slice,
 		    int32_t index)
@@ -65,10 +66,15 @@ static bool is_carried_once(const struct join *join, const struct lane *lane, in
 	return true;
 }
 
-/* 0: the span, whose tag the piece does not have, is not on the way into it, or out of it. Else how
- * long the way is. Whatever the thread shows there, be it another trace that it puts aside. */
-static uint64_t way_ns(const struct join *join, const struct lane *lane, const struct slice *slice,
-		       int32_t index)
+/* From the edge of the span to where it shows, or the other way round. */
+struct way {
+	uint64_t edge_ns, from_ns, to_ns;
+};
+
+/* false: the span, whose tag the piece does not have, is not on the way into it, or out of it.
+ * Whatever the thread shows there, be it another trace that it puts aside. */
+static bool find_way(const struct join *join, const struct lane *lane, const struct slice *slice,
+		     int32_t index, struct way *out_way)
 {
 	const struct node *node = &join->nodes[index];
 	const struct slice *before = other_tag(lane, slice, -1);
@@ -77,46 +83,120 @@ static uint64_t way_ns(const struct join *join, const struct lane *lane, const s
 	if (after && (!before || before->out_ns <= node->a_ns) && node->a_ns < after->in_ns &&
 	    carries(join, lane, after, index) &&
 	    lane_on_cpu_about(lane, node->a_ns, node->cut_ns) &&
-	    !is_elsewhere(join, lane, index, after->in_ns, true))
-		return after->in_ns - node->a_ns;
+	    !is_elsewhere(join, lane, index, after->in_ns, true)) {
+		*out_way = (struct way){ node->a_ns, node->a_ns, after->in_ns };
+		return true;
+	}
 	if (before && (!after || node->b_ns <= after->in_ns) && before->out_ns < node->b_ns &&
 	    carries(join, lane, before, index) &&
 	    lane_on_cpu_about(lane, node->b_ns - 1, node->cut_ns) &&
-	    !is_elsewhere(join, lane, index, before->out_ns, false))
-		return node->b_ns - before->out_ns;
-	return 0;
+	    !is_elsewhere(join, lane, index, before->out_ns, false)) {
+		*out_way = (struct way){ node->b_ns - 1, before->out_ns, node->b_ns };
+		return true;
+	}
+	return false;
 }
 
-/* Spans take turns there, or another one of the trace is open meanwhile, that may have its own. */
-static bool may_wait(const struct join *join, const struct lane *lane, const struct slice *slice,
-		     int32_t index)
+static bool begins_or_ends_in(const struct node *node, uint64_t from_ns, uint64_t to_ns)
+{
+	return (node->a_ns >= from_ns && node->a_ns <= to_ns) ||
+	       (node->b_ns >= from_ns && node->b_ns <= to_ns);
+}
+
+/* Another span of the trace is open meanwhile, that may have its own thread; or, `is_busy`, even
+ * begins or ends: several may have been made ahead of their turns. */
+static bool has_company(const struct join *join, const struct lane *lane, const struct slice *slice,
+			int32_t index, const struct way *way, bool is_busy)
 {
 	const struct node *node = &join->nodes[index];
 	int32_t found[OVERLAY_MAX_SPANS];
-	uint32_t count = join_overlapping(join, lane->process, MAX(slice->in_ns, node->a_ns),
-					  MIN(slice->out_ns, node->b_ns), found, OVERLAY_MAX_SPANS);
+	uint64_t from = is_busy ? way->from_ns : MAX(slice->in_ns, node->a_ns);
+	uint64_t to = is_busy ? way->to_ns : MIN(slice->out_ns, node->b_ns);
+	uint32_t count = join_overlapping(join, lane->process, from, to, found, OVERLAY_MAX_SPANS);
 
+	if (count == OVERLAY_MAX_SPANS)
+		return true;
 	for (uint32_t i = 0; i < count; i++) {
-		if (!node_is_below(join, found[i], index) && !node_is_below(join, index, found[i]))
+		if (!node_is_below(join, found[i], index) &&
+		    !node_is_below(join, index, found[i]) &&
+		    (!is_busy ||
+		     begins_or_ends_in(&join->nodes[found[i]], way->from_ns, way->to_ns)))
 			return true;
 	}
-	return join_takes_turns(join, lane->process);
+	return false;
+}
+
+/* No other thread of the process was on a CPU then, so it was this one that read the clock. */
+static bool is_alone(struct join *join, const struct lane *lane, const struct node *node,
+		     uint64_t time_ns)
+{
+	uint64_t error = node->bound_ns + node->skew_ns + CHANGE_CLOCK_NS;
+	uint64_t from = time_ns - MIN(error, time_ns), to = time_ns + node->cut_ns + error;
+	uint32_t looked_at = 0;
+
+	if (blind_within(lane->process, from, to) ||
+	    loss_within(join->model, lane->process, from, to, true))
+		return false;
+	for (struct thread *t = lane->process->threads; t; t = t->next) {
+		const struct lane *other;
+
+		if (t == lane->thread || !t->seen || (t->dead && t->last_out_ns < from))
+			continue;
+		other = ++looked_at > MOST_BESIDE || t->folded_until_ns > from ? NULL
+									       : join_lane(join, t);
+		if (!other || lane_on_cpu_about(other, from, to - from) ||
+		    lane_lost_ns(other, from, to) || (t->running && t->last_out_ns < to))
+			return false;
+	}
+	return true;
+}
+
+/* It never left the CPU of itself. */
+static bool goes_straight(const struct lane *lane, const struct way *way)
+{
+	uint32_t at = lane_first_after(lane, way->from_ns);
+
+	for (; at < lane->count && lane->slices[at].out_ns <= way->to_ns; at++) {
+		if (lane->slices[at].state && !(lane->slices[at].flags & EVENT_TICK))
+			return false;
+	}
+	return true;
 }
 
 /* Of one that takes turns nobody can say whether it began with its start or its first turn; nor,
- * where others do, of any, when these are far apart. */
-enum confidence told_trust(const struct join *join, const struct lane *lane,
-			   const struct slice *slice, int32_t index)
+ * where others do, of any, when these are far apart. Where nobody does, it was with its start, if
+ * it was this thread that began it. */
+static bool is_sure_way(struct join *join, const struct lane *lane, const struct slice *slice,
+			int32_t index, const struct way *way)
 {
-	uint64_t way, most;
+	uint64_t ns = way->to_ns - way->from_ns;
+
+	if (!is_carried_once(join, lane, index))
+		return false;
+	if (ns <= CHANGE_SURE_NS)
+		return true;
+	if (turns_taken(&lane->process->crossed, join->from_ns, join->to_ns))
+		return false;
+	if (ns <= CHANGE_WAY_NS && !has_company(join, lane, slice, index, way, false))
+		return true;
+	if (join_has_turns(join) || has_company(join, lane, slice, index, way, true) ||
+	    !is_alone(join, lane, &join->nodes[index], way->edge_ns))
+		return false;
+	return ns <= CHANGE_WAY_NS ||
+	       (goes_straight(lane, way) &&
+		!company_begins(join, lane->thread, way->from_ns, way->to_ns));
+}
+
+enum confidence told_trust(struct join *join, const struct lane *lane, const struct slice *slice,
+			   int32_t index)
+{
+	struct way way;
 
 	if (carries(join, lane, slice, index))
 		return SURE;
-	way = way_ns(join, lane, slice, index);
-	if (!way)
+	if (!find_way(join, lane, slice, index, &way))
 		return CANNOT;
-	most = may_wait(join, lane, slice, index) ? CHANGE_SURE_NS : CHANGE_WAY_NS;
-	return way <= most && is_carried_once(join, lane, index) ? SURE : DOUBTFUL;
+	return is_sure_way(join, lane, slice, index, &way) ? SURE : DOUBTFUL;
 }
 
 static int32_t meeting(const struct join *join, int32_t a, int32_t b)

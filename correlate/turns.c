@@ -4,7 +4,9 @@
  * On such a thread a slice that shows one tag at both ends may hide turns of traces that nobody was
  * told of, unsampled or not exported yet: no tag pins what it does on a CPU. The records show it: a
  * span is back, after the thread has shown another trace, or has waited without a tag. Who does so
- * once does so before and afterwards: a minute of both is taken for the same. */
+ * once does so before and afterwards: a minute of both is taken for the same. Handlers do so, too,
+ * and forked processes that keep their parent's span: but what they show in between is over when
+ * the span comes back, and does not come back itself. */
 #include <string.h>
 
 #include "collector/base/macros.h"
@@ -67,7 +69,33 @@ void turns_recount(struct model *model, struct process *process)
 	process->turned_ns = MAX(process->turned_ns, model->now_ns);
 }
 
-static void note(struct model *model, struct thread *thread, uint64_t time_ns)
+/* It was put aside while another one was, that has come back since. */
+static bool is_crossing(const struct turns *turns, const struct observation *known)
+{
+	if (known->last_ns < MAX(turns->forgotten_ns, turns->idle_ns))
+		return true;
+	for (uint32_t i = 0; i < turns->window_count; i++) {
+		if (turns->windows[i].from_ns < known->last_ns &&
+		    known->last_ns <= turns->windows[i].to_ns)
+			return true;
+	}
+	return false;
+}
+
+static void remember(struct turns *turns, uint64_t from_ns, uint64_t to_ns)
+{
+	while (turns->window_count && turns->windows[turns->window_count - 1].from_ns >= from_ns)
+		turns->window_count--;
+	if (turns->window_count == TURNS_WINDOWS) {
+		turns->forgotten_ns = turns->windows[0].to_ns;
+		memmove(turns->windows, turns->windows + 1,
+			sizeof(turns->windows) - sizeof(turns->windows[0]));
+		turns->window_count--;
+	}
+	turns->windows[turns->window_count++] = (struct turns_period){ from_ns, to_ns };
+}
+
+static void note(struct model *model, struct thread *thread, bool crosses, uint64_t time_ns)
 {
 	bool is_new = turns_extend(&thread->turns.period, time_ns);
 
@@ -76,8 +104,20 @@ static void note(struct model *model, struct thread *thread, uint64_t time_ns)
 		thread->turns.sightings = 0;
 	thread->process->turned_ns = MAX(thread->process->turned_ns, time_ns);
 	is_new |= turns_extend(&thread->process->turns, time_ns);
+	if (crosses)
+		is_new |= turns_extend(&thread->process->crossed, time_ns);
 	if (is_new)
 		relearn_process(model, thread->process, time_ns - MIN(time_ns, TURNS_HOLD_NS));
+}
+
+static void come_back(struct model *model, struct thread *thread, const struct observation *known,
+		      uint64_t time_ns)
+{
+	bool crosses = is_crossing(&thread->turns, known);
+
+	remember(&thread->turns, known->last_ns, time_ns);
+	if (!known->inherited)
+		note(model, thread, crosses, time_ns);
 }
 
 /* `known`: what was known of the tag on this thread before; NULL: nothing. */
@@ -91,8 +131,8 @@ void turns_show(struct model *model, struct thread *thread, const struct event_t
 		turns->other_ns = turns->shown_ns;
 	}
 	turns->shown_ns = MAX(turns->shown_ns, time_ns);
-	if (known && !known->inherited && turns_may_show(turns, known))
-		note(model, thread, time_ns);
+	if (known && turns_may_show(turns, known))
+		come_back(model, thread, known, time_ns);
 }
 
 void turns_idle(struct thread *thread, uint64_t time_ns)

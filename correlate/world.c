@@ -266,12 +266,14 @@ static bool make_slice(struct model *model, const struct thread *thread,
 	return true;
 }
 
+/* `slice`: one with at most one change of the tag. */
 static void note_inheritance(struct thread *thread, const struct slice *slice)
 {
 	if (thread->inherited_until_ns != UINT64_MAX)
 		return;
-	if (!thread->seen)
+	if (!thread->has_inherited)
 		thread->inherited_tag = *slice->tag_in;
+	thread->has_inherited = true;
 	if (!tag_eq(slice->tag_in, &thread->inherited_tag))
 		thread->inherited_until_ns = slice->in_ns;
 	else if (!tag_eq(slice->tag_out, &thread->inherited_tag))
@@ -330,6 +332,7 @@ static void observe_tags(struct model *model, struct thread *thread, const struc
 
 int world_append(struct model *model, struct thread *thread, const struct slice *slice)
 {
+	note_inheritance(thread, slice);
 	observe_tags(model, thread, slice);
 	return timeline_append(&thread->timeline, slice, &model->stats.timeline_bytes);
 }
@@ -352,7 +355,6 @@ static int take_slice(struct model *model, const struct event_slice *record)
 		model->stats.slices_malformed++;
 		return -EBADMSG;
 	}
-	note_inheritance(thread, &slice);
 	note_lag(model, &slice);
 	if (record->lost_before)
 		loss_own_up(model, record->lost_before);

@@ -15,13 +15,13 @@ static const struct turn turns[] = {
 	{ 1001 * MS, A }, { 1002 * MS, B }, { 1003 * MS, A }, { 1006 * MS, 0 }, { 1008 * MS, B },
 };
 
-static void tell(struct builder *b, uint32_t tid, const struct turn *told, uint32_t count,
-		 uint32_t is_first)
+static void tell_of(struct builder *b, const struct builder_thread *t, const struct turn *told,
+		    uint32_t count, uint32_t is_first)
 {
 	struct event_changes record = { .header = { .kind = EVENT_CHANGES,
 						    .bytes = (uint16_t)EVENT_CHANGES_BYTES(count) },
-					.pid = BUILDER_PID,
-					.tid = tid,
+					.pid = t->pid,
+					.tid = t->tid,
 					.count = count,
 					.is_first = is_first };
 
@@ -29,6 +29,13 @@ static void tell(struct builder *b, uint32_t tid, const struct turn *told, uint3
 		record.changes[i] =
 			(struct event_change){ told[i].at_ns, builder_tag(b, told[i].span) };
 	assert_int_equal(correlator_record(b->correlator, &record.header), 0);
+}
+
+static void tell(struct builder *b, uint32_t tid, const struct turn *told, uint32_t count,
+		 uint32_t is_first)
+{
+	tell_of(b, &(struct builder_thread){ .pid = BUILDER_PID, .tid = tid }, told, count,
+		is_first);
 }
 
 static void begin(struct builder *b, struct builder_thread *t)
@@ -247,11 +254,11 @@ static void a_turn_of_no_length_has_its_ways(void **state)
 	correlator_free(b.correlator);
 }
 
-/* Two traces, the first one twice. */
-static void take_turns(struct builder *b, struct builder_thread *t)
+/* Two traces, one after the other and again, so often; then none. */
+static void take_turns(struct builder *b, struct builder_thread *t, uint64_t count)
 {
-	for (uint64_t i = 0; i < 4; i++) {
-		const struct turn turn = { (950 + i) * MS, i < 3 ? 7 + i % 2 : 0 };
+	for (uint64_t i = 0; i <= count; i++) {
+		const struct turn turn = { (950 + i) * MS, i < count ? 7 + i % 2 : 0 };
 
 		b->trace = 50 + i % 2;
 		tell(b, t->tid, &turn, 1, i == 0);
@@ -261,7 +268,7 @@ static void take_turns(struct builder *b, struct builder_thread *t)
 }
 
 /* A service reads the clock, then attaches; it detaches, then reads the clock. */
-static void play_ways(struct builder *b, uint64_t way_ns, bool with_turns)
+static void play_ways(struct builder *b, uint64_t way_ns, uint64_t turn_count)
 {
 	const struct turn ways[] = {
 		{ 1001 * MS, A },
@@ -271,8 +278,8 @@ static void play_ways(struct builder *b, uint64_t way_ns, bool with_turns)
 	struct builder_thread t;
 
 	begin(b, &t);
-	if (with_turns)
-		take_turns(b, &t);
+	if (turn_count)
+		take_turns(b, &t, turn_count);
 	tell(b, t.tid, ways, 3, 1);
 	builder_slice(b, &t, 1000 * MS, 1000 * MS, 1010 * MS, A, EVENT_TOLD | EVENT_CHANGED, -1);
 	builder_slice(b, &t, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
@@ -289,8 +296,84 @@ static void the_way_into_a_span_and_out_of_it_is_the_spans(void **state)
 	struct builder b;
 
 	(void)state;
-	play_ways(&b, 20 * US, false);
+	play_ways(&b, 20 * US, 0);
 	assert_int_equal(builder_ledger(&b, B)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
+/* The first one was put aside for a handler, which was over when it came back. */
+static void the_way_is_the_spans_where_handlers_come_between(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	play_ways(&b, 20 * US, 3);
+	assert_int_equal(builder_ledger(&b, B)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
+/* B begins 800 us before it shows. `other_ns`: when another thread of the process ran; 0: never. */
+static void play_long_way(struct builder *b, uint64_t other_ns)
+{
+	static const struct turn way[] = { { 1003 * MS + 800 * US, B }, { 1006 * MS, 0 } };
+	struct builder_thread t, other = { .pid = BUILDER_PID, .tid = 12 };
+
+	begin(b, &t);
+	builder_warm_up(b, &other);
+	tell(b, t.tid, way, 2, 1);
+	if (other_ns)
+		builder_slice(b, &other, other_ns, other_ns, other_ns + 100 * US, 0, EVENT_TOLD,
+			      FUTEX);
+	builder_slice(b, &t, 1000 * MS, 1000 * MS, 1010 * MS, 0, EVENT_TOLD | EVENT_CHANGED, -1);
+	builder_slice(b, &t, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
+	builder_span(b, B, 0, 1003 * MS, 1006 * MS);
+	builder_clock(b, 3000 * MS);
+	correlator_settle_all(b->correlator);
+	assert_int_equal(builder_ledger(b, B)->cpu_ns, 3 * MS);
+}
+
+/* Another one may have begun it for it. */
+static void a_long_way_is_the_spans_of_who_was_alone(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	play_long_way(&b, 0);
+	assert_in_range(builder_ledger(&b, B)->uncertain_ns, 0, 10 * US);
+	correlator_free(b.correlator);
+	play_long_way(&b, 1002 * MS + 950 * US);
+	assert_true(builder_ledger(&b, B)->uncertain_ns >= 800 * US);
+	correlator_free(b.correlator);
+}
+
+/* It shows what its parent showed at both ends of the slice: nothing. */
+static void a_forked_childs_first_span_is_its_own(void **state)
+{
+	static const struct turn own[] = { { 1001 * MS, B }, { 1006 * MS, 0 } };
+	const struct event_life fork = {
+		.header = { .kind = EVENT_FORK, .bytes = sizeof(fork) },
+		.pid = BUILDER_PID,
+		.tid = 11,
+		.other_pid = 20,
+		.time_ns = 990 * MS,
+	};
+	struct builder_thread t, child = { .pid = 20, .tid = 20 };
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	assert_int_equal(correlator_record(b.correlator, &fork.header), 0);
+	builder_warm_up(&b, &child);
+	tell_of(&b, &child, own, 2, 1);
+	builder_slice(&b, &child, 1000 * MS, 1000 * MS, 1010 * MS, 0, EVENT_TOLD | EVENT_CHANGED,
+		      -1);
+	builder_slice(&b, &child, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
+	builder_span(&b, B, 0, 1001 * MS, 1006 * MS);
+	builder_clock(&b, 3000 * MS);
+	correlator_settle_all(b.correlator);
+	assert_int_equal(builder_ledger(&b, B)->grade, GRADE_BOUNDED);
+	assert_in_range(builder_ledger(&b, B)->uncertain_ns, 0, 10 * US);
+	assert_int_equal(builder_ledger(&b, B)->cpu_ns, 5 * MS);
 	correlator_free(b.correlator);
 }
 
@@ -328,7 +411,7 @@ static void a_long_way_is_in_doubt_where_spans_take_turns(void **state)
 	struct builder b;
 
 	(void)state;
-	play_ways(&b, 20 * US, true);
+	play_ways(&b, 20 * US, 4);
 	assert_in_range(builder_ledger(&b, B)->uncertain_ns, 40 * US, 60 * US);
 	correlator_free(b.correlator);
 }
@@ -387,6 +470,9 @@ int main(void)
 		cmocka_unit_test(nor_does_it_when_it_has_left_the_timeline),
 		cmocka_unit_test(a_turn_of_no_length_has_its_ways),
 		cmocka_unit_test(the_way_into_a_span_and_out_of_it_is_the_spans),
+		cmocka_unit_test(the_way_is_the_spans_where_handlers_come_between),
+		cmocka_unit_test(a_long_way_is_the_spans_of_who_was_alone),
+		cmocka_unit_test(a_forked_childs_first_span_is_its_own),
 		cmocka_unit_test(the_way_is_the_spans_whatever_was_shown_before),
 		cmocka_unit_test(a_long_way_is_in_doubt_where_spans_take_turns),
 		cmocka_unit_test(the_way_into_a_span_that_takes_turns_is_in_doubt),
