@@ -309,7 +309,8 @@ int daemon_start_parts(struct daemon *daemon)
 	network_connect(daemon->network, daemon->writer, daemon->engine);
 	rc = start_watch(daemon);
 	if (rc == 0)
-		rc = self_watch_start(&daemon->loop, daemon, &daemon->self_watch);
+		rc = self_watch_start(&daemon->loop, daemon, daemon->config->health_interval_s,
+				      &daemon->self_watch);
 	if (rc == 0)
 		rc = start_guard(daemon);
 	return rc;

@@ -147,7 +147,8 @@ static void on_timer(uv_timer_t *timer)
 	watch->is_looking = uv_queue_work(timer->loop, &watch->work, look, on_looked) == 0;
 }
 
-int self_watch_start(struct uv_loop_s *loop, struct daemon *daemon, struct self_watch **out_watch)
+int self_watch_start(struct uv_loop_s *loop, struct daemon *daemon, uint64_t every_s,
+		     struct self_watch **out_watch)
 {
 	struct self_watch *watch = calloc(1, sizeof(*watch));
 
@@ -158,7 +159,7 @@ int self_watch_start(struct uv_loop_s *loop, struct daemon *daemon, struct self_
 	uv_timer_init(loop, &watch->timer);
 	watch->timer.data = watch;
 	watch->work.data = watch;
-	uv_timer_start(&watch->timer, on_timer, 0, SELF_WATCH_EVERY_S * 1000ul);
+	uv_timer_start(&watch->timer, on_timer, 0, 1000 * every_s);
 	*out_watch = watch;
 	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The daemon watches itself: each SELF_WATCH_EVERY_S it compares its own numbers with the limits of
+/* The daemon watches itself: each health_interval_s it compares its own numbers with the limits of
  * self_watch.def, and logs one line when something gets worse and one when it is well again.
  *
  * A value must be above its limit twice in a row, and is well again below SELF_WATCH_WELL of it. */
@@ -13,8 +13,7 @@ struct json;
 struct snapshot;
 struct uv_loop_s;
 
-#define SELF_WATCH_EVERY_S 10
-#define SELF_WATCH_WELL    0.8
+#define SELF_WATCH_WELL 0.8
 
 enum self_watch_check {
 #define X(symbol, name, limit, unit, value, remedy) SELF_WATCH_##symbol,
@@ -41,7 +40,8 @@ bool self_watch_step(enum self_watch_check check, double value, uint64_t now_uni
 struct self_watch;
 
 /* Loop thread; looks are taken on libuv's pool. */
-int self_watch_start(struct uv_loop_s *loop, struct daemon *daemon, struct self_watch **out_watch);
+int self_watch_start(struct uv_loop_s *loop, struct daemon *daemon, uint64_t every_s,
+		     struct self_watch **out_watch);
 /* Accepts NULL; memory goes when the loop has run dry. */
 void self_watch_stop(struct self_watch *watch);
 void self_watch_free(struct self_watch *watch);

@@ -2,6 +2,7 @@
 """The daemon sees what goes wrong in itself: each check is provoked, says one line in the log, stands in /status, and is
 well again when its cause is gone."""
 
+import concurrent.futures
 import ctypes
 import os
 import subprocess
@@ -17,6 +18,11 @@ LIMIT_MIB = 128
 CLIENTS, BODY_MIB = 24, 1
 OPERATIONS = 150
 WAITING = 30000  # ledgers
+EVERY_S = 2  # looks
+SLOW_MS, SLOWER_MS = 900, 3 * EVERY_S * 1000  # a sync, of which each look sees some; one that several looks see
+STOPPED_S, GOING_S = 0.5, 0.05
+SLEEPS, PROCESSES = 30000, 8
+LOOK = f"--health-interval-s={EVERY_S}"
 PROVOKED = {"commit_time", "in_flight", "clock_bound", "memory", "alert_messages"}
 
 
@@ -40,7 +46,7 @@ class Trouble:
         checked = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1:allocator_release_to_os_interval_ms=1000"
         prefix = ["env", "ASAN_OPTIONS=" + checked, "LD_PRELOAD=" + ":".join([*first, SHIM]), "DISK_SHIM_ROOT=" + self.root,
                   "DISK_SHIM_CONTROL=" + self.control]
-        return Daemon("--probe=off", *arguments, data=os.path.join(self.root, "data"), prefix=prefix, **options)
+        return Daemon("--probe=off", LOOK, *arguments, data=os.path.join(self.root, "data"), prefix=prefix, **options)
 
 
 class Webhook:
@@ -111,7 +117,7 @@ def check_provoked():
     daemon = trouble.daemon("--config=" + config)
     with daemon.channel() as channel:
         export(channel, spans(1, OPERATIONS, "GET /{}"))
-    trouble.say(sync_ms=4000, clock_ms=4, leak_mib=LIMIT_MIB)
+    trouble.say(sync_ms=SLOW_MS, clock_ms=4, leak_mib=LIMIT_MIB)
     stop = threading.Event()
     clients = press(daemon, stop)
     seen = set()
@@ -138,7 +144,7 @@ def check_waiting():
         with daemon.channel() as channel:
             export(channel, spans(first, 1000))
 
-    trouble.say(sync_ms=9000)
+    trouble.say(sync_ms=SLOWER_MS)
     senders = [threading.Thread(target=send, args=(first,), daemon=True) for first in range(1, WAITING, 1000)]
     for sender in senders:
         sender.start()
@@ -180,31 +186,63 @@ def thread_named(pid, name):
     return None
 
 
+def engine_of(daemon):
+    pids = [daemon.process.pid, *children(daemon.process.pid)]
+    return next(filter(None, (thread_named(pid, "engine") for pid in pids)))
+
+
+class Load:
+    """Processes that publish their spans, and wait all the time."""
+
+    def __init__(self, processes):
+        self.programs = [subprocess.Popen([os.environ["FLOW_TRUTH"], "sleep", str(SLEEPS), "ring"], text=True,
+                                          stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) for _ in range(processes)]
+        for program in self.programs:
+            program.stdin.write("!")
+            program.stdin.flush()
+
+    def end(self):
+        for program in self.programs:
+            program.kill()
+            program.wait()
+
+
 def check_ring():
-    """An engine that gets no CPU at all: what it does not read piles up, which others see."""
-    daemon = Daemon("--ring-kib=64")
+    """An engine that gets no CPU at all: what it does not read piles up, which others see. Then one that gets too little of
+    it: it sees itself how much it has missed, again and again."""
+    daemon = Daemon("--ring-kib=64", LOOK)
     if os.geteuid() != 0 or not daemon.status()["kernel"]["available"]:
         print("no eBPF here: nothing of the ring is tested")
         return
-    pids = [daemon.process.pid, *children(daemon.process.pid)]
-    engine = Stopped(next(filter(None, (thread_named(pid, "engine") for pid in pids))))
-    program = subprocess.Popen([os.environ["FLOW_TRUTH"], "sleep", "3000", "ring"], text=True, stdin=subprocess.PIPE,
-                               stdout=subprocess.DEVNULL)
-    program.stdin.write("!")
-    program.stdin.flush()
+    engine, load = Stopped(engine_of(daemon)), Load(PROCESSES)
     wait_for(lambda: "ring_backlog" in degraded(daemon), "the lag to be seen", patience_s=120)
     engine.go_on()
-    program.kill()
-    program.wait()
+    lost = "spanwise_kernel_lost_total"
+    before = daemon.metric(lost, 'cause="ring_full"')
+
+    def overflow():
+        stopped = Stopped(engine.tid)
+        time.sleep(STOPPED_S)
+        stopped.go_on()
+        time.sleep(GOING_S)
+        return "records_lost" in degraded(daemon)
+
+    wait_for(overflow, "the loss to be seen", patience_s=120)
+    assert daemon.metric(lost, 'cause="ring_full"') > before
+    load.end()
     wait_for(lambda: not degraded(daemon) & {"ring_backlog", "records_lost"}, "the ring to be read", patience_s=120)
-    assert lines(daemon, "ring_backlog", "more than") == lines(daemon, "ring_backlog", "well again") == 1
+    for name in ("ring_backlog", "records_lost"):
+        found, over = lines(daemon, name, "more than"), lines(daemon, name, "well again")
+        assert found == over >= 1, (name, found, over)
     assert daemon.stop() == 0, daemon.log()
 
 
 def main():
-    check_provoked()
-    check_waiting()
-    check_ring()
+    """At the same time: each waits for looks most of the time."""
+    checks = [check_provoked, check_waiting, check_ring]
+    with concurrent.futures.ThreadPoolExecutor(len(checks)) as pool:
+        for check in [pool.submit(check) for check in checks]:
+            check.result()
 
 
 run(main)
