@@ -2,11 +2,12 @@
 """Questions about a week of spans while 20,000 a second come in: how long they take by HTTP, and what they do to the time until
 an acknowledgement. Run it by `tests/bench/storage/run`.
 
-    beside.py FOLDER TRACES HOURS        a week that bench_week made and kept
+    beside.py FOLDER TRACES HOURS [--packing] [--rounds N]        a week that bench_week made and kept
 
 Phases with and without questions alternate, in one daemon with its defaults (but for the age of what it keeps): so what the
 machine does otherwise meets both. The questions are asked one after the other, PER_SECOND of them, as a dashboard and some
-people would.
+people would. A part is not over while this runs: packing one takes the disk and a CPU for half a minute, and would meet some of
+the phases and not others. --packing leaves that to chance, as it is by default, with one each 25 s.
 """
 
 import argparse
@@ -29,6 +30,7 @@ START_S, HOUR_S = 1763798400, 3600
 SPANS_A_S, BATCH, PHASE_S, ROUNDS, PER_SECOND = 20_000, 100, 12, 4, 20
 SINGLE_EVERY = 8  # as sample.h
 MAX_AGE_H = "87840"  # the week is long ago
+HUGE_MIB = 400_000  # a part is closed at a sixteenth of it
 SERVICE = "report-demo"
 MASK = 2**64 - 1
 
@@ -133,15 +135,17 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("traces", type=int)
     parser.add_argument("hours", type=int)
+    parser.add_argument("--packing", action="store_true")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--build", type=Path, default=RELEASE)
     arguments = parser.parse_args()
     questions, alone, beside = Questions(arguments), [], []
-    with tempfile.NamedTemporaryFile() as template, \
-            Daemon(arguments.build, ["--data", arguments.folder, "--max-age-h", MAX_AGE_H]) as daemon:
+    options = ["--data", arguments.folder, "--max-age-h", MAX_AGE_H, *([] if arguments.packing else ["--max-data-mib", str(HUGE_MIB)])]
+    with tempfile.NamedTemporaryFile() as template, Daemon(arguments.build, options) as daemon:
         span_template.write(template.name, BATCH)
         load(arguments, daemon, template.name)
         questions.ask(daemon.api, 5, keep=False)  # warm
-        for _ in range(ROUNDS):
+        for _ in range(arguments.rounds):
             alone.append(load(arguments, daemon, template.name))
             asking = threading.Thread(target=questions.ask, args=(daemon.api, PHASE_S - 1, True))
             asking.start()
@@ -152,7 +156,7 @@ def main():
     for i, name in enumerate(("p50", "p99")):
         quiet, busy = middle([phase[i] for phase in alone]), middle([phase[i] for phase in beside])
         print(f"  acknowledgement, {name}: {quiet:.2f} ms alone, {busy:.2f} ms beside the questions: {100 * (busy / quiet - 1):+.0f} %"
-              + (" (wanted: < +20 %)" if name == "p99" else "") + f"; medians of {ROUNDS} phases")
+              + (" (wanted: < +20 %)" if name == "p99" else "") + f"; medians of {arguments.rounds} phases")
 
 
 if __name__ == "__main__":
