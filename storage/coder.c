@@ -58,7 +58,7 @@ void coder_packers_fini(struct coder_packers *packers)
 	compress_packer_free(packers->short_ones);
 	compress_packer_free(packers->long_ones);
 	compress_packer_free(packers->patterns);
-	*packers = (struct coder_packers){ NULL };
+	*packers = (struct coder_packers){ 0 };
 }
 
 /* NULL: the column stays as it is. */
