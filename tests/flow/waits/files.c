@@ -71,6 +71,14 @@ static void wait_msync(void)
 	}
 }
 
+/* A file system in memory may have none. */
+static void before_direct(void)
+{
+	before_file();
+	if (direct < 0)
+		say_missing("no O_DIRECT");
+}
+
 static void wait_direct(void)
 {
 	for (int i = 0; i < 16; i++)
@@ -130,7 +138,7 @@ static aio_context_t aio;
 
 static void before_aio(void)
 {
-	before_file();
+	before_direct();
 	if (syscall(SYS_io_setup, 4, &aio) < 0)
 		say_missing("no aio");
 	say_target("%s", "");
@@ -249,8 +257,8 @@ const struct step file_steps[] = {
 	{ "fdatasync", "disk", before_file, wait_fdatasync, NULL, NULL },
 	{ "sync_file_range", "disk", before_file, wait_sync_range, NULL, NULL },
 	{ "msync", "disk", before_fault, wait_msync, NULL, NULL },
-	{ "direct-read", "disk", before_file, wait_direct, NULL, NULL },
-	{ "direct-write", "disk", before_file, wait_direct_write, NULL, NULL },
+	{ "direct-read", "disk", before_direct, wait_direct, NULL, NULL },
+	{ "direct-write", "disk", before_direct, wait_direct_write, NULL, NULL },
 	{ "preadv", "disk", before_cold, wait_read, NULL, NULL },
 	{ "copy_file_range", "disk", before_cold, wait_copy, NULL, NULL },
 	{ "sendfile", "disk", before_cold, wait_sendfile, NULL, NULL },
