@@ -2,6 +2,7 @@
 #include "bpf/worker.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,8 @@
 #define YOUNG_NS        (250 * NS_PER_MS) /* a new program still loads its libraries: ... */
 #define YOUNG_NAP_MS    2                 /* ... these are looked for more often */
 #define STATS_EVERY_NS  NS_PER_SEC
+#define TIDY_EVERY_NS   (10 * NS_PER_SEC)
+#define SPARE_BYTES     ((size_t)1 << 20) /* of the heap, that may stay for what comes next */
 
 struct worker {
 	const struct probe_options *options;
@@ -39,6 +42,7 @@ struct worker {
 	struct discovery *discovery;
 	struct stack_worker *stacks; /* NULL: none are taken */
 	uint64_t stats_due_ns;
+	uint64_t tidy_due_ns;
 	uint64_t young_until_ns; /* since the last exec */
 	uint32_t refused;        /* processes for which the map was full */
 	bool stopping;
@@ -261,6 +265,22 @@ static uint64_t rss_bytes(void)
 	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* Tables and names are made in room that is needed for a moment: several times what stays. */
+static void tidy(struct worker *worker)
+{
+#ifdef __GLIBC__
+	uint64_t now = now_ns();
+
+	if (now < worker->tidy_due_ns)
+		return;
+	worker->tidy_due_ns = now + TIDY_EVERY_NS;
+	if (mallinfo2().fordblks > SPARE_BYTES)
+		malloc_trim(0);
+#else
+	(void)worker;
+#endif
+}
+
 static void tell_stats(struct worker *worker)
 {
 	struct discovery_stats found;
@@ -331,6 +351,7 @@ static void loop(struct worker *worker)
 		int wanted_ms = discovery_run(worker->discovery, now_ns(), DISCOVERY_SLICE);
 
 		if (now_ns() >= worker->stats_due_ns) {
+			tidy(worker);
 			tell_stats(worker);
 			worker->stats_due_ns = now_ns() + STATS_EVERY_NS;
 		}
