@@ -162,6 +162,18 @@ static struct process *original(struct process *newer, struct process *older)
 	return older->forked && !newer->forked ? newer : older;
 }
 
+/* Asked of all processes of the machine, of which few have such an id. */
+static bool is_instance(const struct process *process, const struct span_resource *resource)
+{
+	struct str instance;
+
+	if (!process->service_instance_id[0])
+		return false;
+	instance = str_of(process->service_instance_id);
+	return str_eq(instance, resource->service_instance_id) ||
+	       str_eq(instance, resource->runtime_id);
+}
+
 static struct process *claimed_process(const struct model *model,
 				       const struct span_resource *resource, int64_t pid)
 {
@@ -169,10 +181,7 @@ static struct process *claimed_process(const struct model *model,
 	bool is_shared = false;
 
 	for (struct process *p = model->processes; p; p = p->next) {
-		struct str instance = str_of(p->service_instance_id);
-		bool same_instance =
-			instance.len && (str_eq(instance, resource->service_instance_id) ||
-					 str_eq(instance, resource->runtime_id));
+		bool same_instance = is_instance(p, resource);
 		bool same_pid = pid > 0 && p->described && (int64_t)p->ns_pid == pid;
 		bool same_box =
 			!resource->container_id.len || !p->container_id[0] ||
