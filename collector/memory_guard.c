@@ -20,6 +20,7 @@
 #include "storage/store.h"
 
 #define LOOK_EVERY_NS  (25 * NS_PER_MS)
+#define LOOK_SELDOM_NS (100 * NS_PER_MS) /* where all that may be in flight would still fit in */
 #define WEIGH_EVERY_NS (250 * NS_PER_MS)
 #define KEEPER_BYTES   ((size_t)4 << 20) /* the probe's keeper: libraries, and nothing that grows */
 
@@ -144,8 +145,10 @@ static void weigh_shares(struct memory_guard *guard, struct memory_look *now)
 	network_limit_in_flight(guard->options.network, guard->shares.in_flight_bytes);
 }
 
-static void hold(struct memory_guard *guard)
+/* Returns how long nothing will have to be held. */
+static uint64_t hold(struct memory_guard *guard)
 {
+	const struct memory_plan *plan = guard->options.plan;
 	uint64_t now_ns = clock_mono_ns();
 	struct memory_look now;
 
@@ -155,21 +158,24 @@ static void hold(struct memory_guard *guard)
 		guard->next_weigh_ns = now_ns + WEIGH_EVERY_NS;
 		weigh_shares(guard, &now);
 	}
-	http_server_limit_long(guard->options.http,
-			       memory_guard_queries(guard->options.plan, now.resident_bytes));
+	http_server_limit_long(guard->options.http, memory_guard_queries(plan, now.resident_bytes));
 	pthread_mutex_lock(&guard->lock);
 	guard->now.resident_bytes = now.resident_bytes;
 	guard->now.shares = guard->shares;
 	pthread_mutex_unlock(&guard->lock);
+	return now.resident_bytes + plan->in_flight_bytes < MEMORY_GUARD_TARGET(plan->limit_bytes)
+		       ? LOOK_SELDOM_NS
+		       : LOOK_EVERY_NS;
 }
 
 static void *run(void *arg)
 {
 	struct memory_guard *guard = arg;
+	uint64_t nap_ns = LOOK_EVERY_NS;
 
 	pthread_setname_np(pthread_self(), "memory");
-	while (nap_take(&guard->nap, LOOK_EVERY_NS))
-		hold(guard);
+	while (nap_take(&guard->nap, nap_ns))
+		nap_ns = hold(guard);
 	return NULL;
 }
 
