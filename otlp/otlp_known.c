@@ -6,6 +6,8 @@
 
 #define PORT_MAX_DIGITS 5
 
+enum { RESOURCE_ENTITY_REFS = 3 };
+
 static void take_string(const struct otlp_value *value, struct str *out)
 {
 	if (value->type == OTLP_VALUE_STRING)
@@ -34,19 +36,40 @@ static void take_resource_attribute(const struct otlp_attribute *attribute,
 		otlp_attribute_as_int(value, &resource->process_pid);
 }
 
+/* We use nothing of an EntityRef, but others will read it who are handed this on. */
+static int check_entity(struct str entity)
+{
+	struct wire_reader reader = wire_read(entity);
+	struct wire_field field;
+	int rc;
+
+	do
+		rc = wire_next(&reader, &field);
+	while (rc > 0);
+	return rc;
+}
+
 int otlp_known_resource(struct span_resource *resource, uint32_t max_attributes,
 			unsigned max_nesting)
 {
 	struct wire_reader reader = wire_read(resource->bytes);
 	struct otlp_attribute attribute;
+	struct wire_field field;
 	bool has_vpid = false;
 	uint32_t count = 0;
 	int rc;
 
-	while ((rc = otlp_attribute_next(&reader, OTLP_OWNER_RESOURCE, max_nesting, &attribute)) >
-	       0) {
-		take_resource_attribute(&attribute, resource, &has_vpid);
-		count++;
+	while ((rc = wire_next(&reader, &field)) > 0) {
+		if (field.type == WIRE_BYTES && field.number == RESOURCE_ENTITY_REFS)
+			rc = check_entity(field.bytes);
+		if (field.type == WIRE_BYTES && field.number == OTLP_OWNER_RESOURCE) {
+			rc = otlp_attribute_read(field.bytes, max_nesting, &attribute);
+			if (rc == 0)
+				take_resource_attribute(&attribute, resource, &has_vpid);
+			count++;
+		}
+		if (rc < 0)
+			return rc;
 	}
 	return rc == 0 && count > max_attributes ? -E2BIG : rc;
 }

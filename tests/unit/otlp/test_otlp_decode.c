@@ -380,6 +380,14 @@ static void damage_in_any_depth_refuses_the_request(void **state)
 		bytes_put_message(&request, 1, &level);
 		assert_int_equal(decode_error(&request), -EBADMSG);
 	}
+	for (uint32_t number = 1; number <= 3; number += 2) { /* an attribute, an EntityRef */
+		struct buf resource = { 0 }, level = { 0 }, request = { 0 };
+
+		wire_put_bytes(&resource, number, cut);
+		bytes_put_message(&level, 1, &resource);
+		bytes_put_message(&request, 1, &level);
+		assert_int_equal(decode_error(&request), -EBADMSG);
+	}
 }
 
 static void every_truncation_is_refused(void **state)
