@@ -98,13 +98,14 @@ static inline bool grpc_share_is_over(const struct grpc_share *share)
 	return excess / 2 > budget->limit_bytes - used;
 }
 
-/* Most of it is free: who says how much will come may have room for it at once. */
-static inline bool grpc_share_is_ample(const struct grpc_share *share)
+/* With so much more, half of it is still free: who says how much will come may have room at once.
+ */
+static inline bool grpc_share_is_ample(const struct grpc_share *share, size_t bytes)
 {
 	const struct grpc_budget *budget = share->budget;
 
-	return !budget || atomic_load_explicit(&budget->used_bytes, memory_order_relaxed) <=
-				  budget->limit_bytes / 4;
+	return !budget || atomic_load_explicit(&budget->used_bytes, memory_order_relaxed) + bytes <=
+				  budget->limit_bytes / 2;
 }
 
 #define GRPC_BUDGET_SHORT_MS 2000

@@ -110,7 +110,7 @@ struct grpc_error grpc_stream_data(struct grpc_stream *stream, const uint8_t *da
 	struct grpc_error error;
 
 	stream->last_data_ms = now_ms;
-	stream->frame.is_ample = grpc_share_is_ample(stream->share);
+	stream->frame.is_ample = grpc_share_is_ample(stream->share, stream->frame.announced);
 	error = grpc_frame_feed(&stream->frame, data, len, max_message_bytes);
 	grpc_share_move(stream->share, cap, stream->frame.cap);
 	if (!error.status && stream->frame.cap > cap && grpc_share_is_over(stream->share))

@@ -89,6 +89,20 @@ static void the_silent_have_less_time_when_it_is_short(void **state)
 	assert_int_equal(grpc_share_patience_ms(&few, 30000), 30000);
 }
 
+static void trust_ends_where_half_of_it_is_gone(void **state)
+{
+	struct grpc_budget budget = { .limit_bytes = 100 };
+	struct grpc_share one = { &budget, 0, 0 }, alone = { NULL, 0, 0 };
+
+	(void)state;
+	assert_true(grpc_share_is_ample(&one, 50));
+	assert_false(grpc_share_is_ample(&one, 51));
+	grpc_share_move(&one, 0, 30);
+	assert_true(grpc_share_is_ample(&one, 20));
+	assert_false(grpc_share_is_ample(&one, 21));
+	assert_true(grpc_share_is_ample(&alone, 1000));
+}
+
 static void without_a_budget_nothing_is_too_much(void **state)
 {
 	struct grpc_share share = { 0 };
@@ -105,6 +119,7 @@ int main(void)
 		cmocka_unit_test(the_greedy_leave_room_for_others),
 		cmocka_unit_test(what_is_ones_own_is_always_there),
 		cmocka_unit_test(the_silent_have_less_time_when_it_is_short),
+		cmocka_unit_test(trust_ends_where_half_of_it_is_gone),
 		cmocka_unit_test(without_a_budget_nothing_is_too_much),
 	};
 
