@@ -121,7 +121,7 @@ static inline void note_times(struct model *model, struct thread *thread,
 		thread->turns.shown_ns = MAX(thread->turns.shown_ns, record->out_ns);
 		thread->current->last_ns = MAX(thread->current->last_ns, record->out_ns);
 	} else if (!(flags & EVENT_PREEMPTED)) {
-		turns_idle(thread, record->out_ns);
+		turns_idle(thread, record->out_ns, record->syscall);
 	}
 	thread->process->last_ns = MAX(thread->process->last_ns, record->out_ns);
 	thread->last_in_ns = record->in_ns;

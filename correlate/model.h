@@ -79,7 +79,8 @@ struct turns {
 	uint8_t trace_id[TRACE_ID_BYTES]; /* shown last */
 	uint64_t shown_ns;
 	uint64_t other_ns;    /* when another trace than that was shown last */
-	uint64_t idle_ns;     /* when it waited last without a tag */
+	uint64_t idle_ns;     /* when it waited last without a tag ... */
+	uint64_t polled_ns;   /* ... and not for another thread, as a pool's do for work */
 	uint64_t believed_ns; /* enough was seen of it by then; 0: not yet */
 	uint32_t sightings;   /* spans, since its last turn */
 };
@@ -332,7 +333,7 @@ bool relearn_revisit(struct model *model);
 /* turns.c: threads that put a span aside for another trace, and come back to it. */
 void turns_show(struct model *model, struct thread *thread, const struct event_tag *tag,
 		const struct observation *known, uint64_t time_ns);
-void turns_idle(struct thread *thread, uint64_t time_ns);
+void turns_idle(struct thread *thread, uint64_t time_ns, int32_t syscall);
 /* What was put aside since it was shown last, if it is shown now, tells of a turn. */
 static inline bool turns_may_show(const struct turns *turns, const struct observation *known)
 {

@@ -13,6 +13,7 @@
 #include "correlate/model.h"
 
 #define TURNS_HOLD_NS    TRACE_HOLD_NS
+#define SYSCALL_FUTEX    202
 #define ENOUGH_SIGHTINGS 200 /* an event loop shows a turn among the first tens */
 #define ENOUGH_OF_THREAD 100 /* ... and a thread beside loops, if it is one itself */
 
@@ -69,10 +70,11 @@ void turns_recount(struct model *model, struct process *process)
 	process->turned_ns = MAX(process->turned_ns, model->now_ns);
 }
 
-/* It was put aside while another one was, that has come back since. */
+/* It was put aside while another one was, that has come back since; or while the thread waited for
+ * events. A thread that waited for others has been given more work for the same span. */
 static bool is_crossing(const struct turns *turns, const struct observation *known)
 {
-	if (known->last_ns < MAX(turns->forgotten_ns, turns->idle_ns))
+	if (known->last_ns < MAX(turns->forgotten_ns, turns->polled_ns))
 		return true;
 	for (uint32_t i = 0; i < turns->window_count; i++) {
 		if (turns->windows[i].from_ns < known->last_ns &&
@@ -135,7 +137,9 @@ void turns_show(struct model *model, struct thread *thread, const struct event_t
 		come_back(model, thread, known, time_ns);
 }
 
-void turns_idle(struct thread *thread, uint64_t time_ns)
+void turns_idle(struct thread *thread, uint64_t time_ns, int32_t syscall)
 {
 	thread->turns.idle_ns = time_ns;
+	if (syscall != SYSCALL_FUTEX)
+		thread->turns.polled_ns = time_ns;
 }

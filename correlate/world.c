@@ -364,7 +364,7 @@ static int take_slice(struct model *model, const struct event_slice *record)
 	if (changes_append(model, thread, &slice) < 0)
 		return -ENOMEM;
 	if (tag_is_none(slice.tag_out) && is_waiting(&slice))
-		turns_idle(thread, slice.out_ns);
+		turns_idle(thread, slice.out_ns, slice.syscall);
 	thread->seen = true;
 	thread->last_in_ns = slice.in_ns;
 	thread->last_out_ns = slice.out_ns;

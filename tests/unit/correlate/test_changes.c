@@ -3,9 +3,10 @@
  * turns on it between 1000 and 1010 ms: A, B, A, none, B. */
 #include "tests/unit/correlate/world_builder.h"
 
-#define A     1
-#define B     2
-#define FUTEX 202
+#define A          1
+#define B          2
+#define FUTEX      202
+#define EPOLL_WAIT 232
 
 struct turn {
 	uint64_t at_ns, span;
@@ -268,27 +269,65 @@ static void take_turns(struct builder *b, struct builder_thread *t, uint64_t cou
 }
 
 /* A service reads the clock, then attaches; it detaches, then reads the clock. */
-static void play_ways(struct builder *b, uint64_t way_ns, uint64_t turn_count)
+static void tell_ways(struct builder *b, struct builder_thread *t, uint64_t way_ns)
 {
 	const struct turn ways[] = {
 		{ 1001 * MS, A },
 		{ 1003 * MS + way_ns, B },
 		{ 1006 * MS - way_ns, A },
 	};
-	struct builder_thread t;
 
-	begin(b, &t);
-	if (turn_count)
-		take_turns(b, &t, turn_count);
-	tell(b, t.tid, ways, 3, 1);
-	builder_slice(b, &t, 1000 * MS, 1000 * MS, 1010 * MS, A, EVENT_TOLD | EVENT_CHANGED, -1);
-	builder_slice(b, &t, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
+	tell(b, t->tid, ways, 3, 1);
+	builder_slice(b, t, 1000 * MS, 1000 * MS, 1010 * MS, A, EVENT_TOLD | EVENT_CHANGED, -1);
+	builder_slice(b, t, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
 	builder_span(b, A, 0, 1001 * MS, 1010 * MS);
 	builder_span(b, B, A, 1003 * MS, 1006 * MS);
 	builder_clock(b, 3000 * MS);
 	correlator_settle_all(b->correlator);
 	assert_int_equal(builder_ledger(b, B)->cpu_ns, 3 * MS);
 	assert_int_equal(builder_ledger(b, A)->cpu_self_ns, 6 * MS);
+}
+
+static void play_ways(struct builder *b, uint64_t way_ns, uint64_t turn_count)
+{
+	struct builder_thread t;
+
+	begin(b, &t);
+	if (turn_count)
+		take_turns(b, &t, turn_count);
+	tell_ways(b, &t, way_ns);
+}
+
+/* The thread has a span twice, and waits in between by that system call. */
+static void come_back(struct builder *b, struct builder_thread *t, int32_t syscall)
+{
+	b->trace = 50;
+	for (uint64_t at = 940 * MS; at < 960 * MS; at += 10 * MS) {
+		const struct turn turn[] = { { at + 1 * MS, 7 }, { at + 2 * MS, 0 } };
+
+		tell(b, t->tid, turn, 2, 1);
+		builder_slice(b, t, at, at, at + 3 * MS, 0, EVENT_TOLD | EVENT_CHANGED, syscall);
+	}
+	b->trace = 1;
+}
+
+/* A pool's thread has got more work for the same span; an event loop may have put spans aside. */
+static void the_way_is_the_spans_of_a_pool_and_in_doubt_of_a_loop(void **state)
+{
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	come_back(&b, &t, FUTEX);
+	tell_ways(&b, &t, 20 * US);
+	assert_int_equal(builder_ledger(&b, B)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+	begin(&b, &t);
+	come_back(&b, &t, EPOLL_WAIT);
+	tell_ways(&b, &t, 20 * US);
+	assert_in_range(builder_ledger(&b, B)->uncertain_ns, 40 * US, 60 * US);
+	correlator_free(b.correlator);
 }
 
 static void the_way_into_a_span_and_out_of_it_is_the_spans(void **state)
@@ -470,6 +509,7 @@ int main(void)
 		cmocka_unit_test(nor_does_it_when_it_has_left_the_timeline),
 		cmocka_unit_test(a_turn_of_no_length_has_its_ways),
 		cmocka_unit_test(the_way_into_a_span_and_out_of_it_is_the_spans),
+		cmocka_unit_test(the_way_is_the_spans_of_a_pool_and_in_doubt_of_a_loop),
 		cmocka_unit_test(the_way_is_the_spans_where_handlers_come_between),
 		cmocka_unit_test(a_long_way_is_the_spans_of_who_was_alone),
 		cmocka_unit_test(a_forked_childs_first_span_is_its_own),
