@@ -12,7 +12,8 @@ from daemon import Daemon, export, request, run, skip, wait_for
 from ledgers import blocked, check_span
 
 TURNS = {"nested": 5, "back-to-back": 5, "fan-out": 5, "hand-over": 8, "ends-elsewhere": 8, "thread-each": 5,
-         "crowd": 1, "fork": 5, "unexported": 5, "event-loop": 5, "migrating": 8, "two-nodes": 8}
+         "crowd": 1, "fork": 5, "unexported": 5, "event-loop": 5, "migrating": 8, "two-nodes": 8,
+         "ping-pong": 8, "stealing": 4, "exits-within": 8, "alarmed": 4}
 GRADES = ("exact", "bounded", "inferred", "partial")
 VOUCHED = GRADES[:2]
 # Beyond what it admits; a lie that matters is far larger.

@@ -27,6 +27,9 @@ extern const struct scenario scenario_styles[];
 /* rough.c: where the scheduler, or the program's make, is rough with spans. */
 extern const struct scenario scenario_rough[];
 
+/* odd.c: threads that help each other, and what comes between. */
+extern const struct scenario scenario_odd[];
+
 /* Ends the program unless it went well. */
 void scenario_check(int good, const char *what);
 void scenario_sleep_ns(uint64_t ns);

@@ -256,17 +256,17 @@ static void run(const struct scenario *scenario, long turns, const char *service
 
 static const struct scenario *find(const char *name)
 {
+	const struct scenario *const others[] = { scenario_styles, scenario_rough, scenario_odd };
+
 	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
 		if (strcmp(name, scenarios[i].name) == 0)
 			return &scenarios[i];
 	}
-	for (const struct scenario *style = scenario_styles; style->name; style++) {
-		if (strcmp(name, style->name) == 0)
-			return style;
-	}
-	for (const struct scenario *rough = scenario_rough; rough->name; rough++) {
-		if (strcmp(name, rough->name) == 0)
-			return rough;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		for (const struct scenario *other = others[i]; other->name; other++) {
+			if (strcmp(name, other->name) == 0)
+				return other;
+		}
 	}
 	return NULL;
 }

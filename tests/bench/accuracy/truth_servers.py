@@ -92,6 +92,24 @@ def executor():
         spin(between(20, 500))
 
 
+def nested_executors():
+    """A pool's thread hands parts of its part to another pool, and waits for them."""
+    def outer():
+        with opened("outer") as span:
+            spin(between(20, 300))
+            waiting = [inner.submit(copy_context().run, Carried(span, parts, 0, 1)) for _ in range(2)]
+            spin(between(20, 300))
+            for one in waiting:
+                one.result()
+
+    with opened("request") as root:
+        spin(between(20, 300))
+        waiting = [watched.submit(copy_context().run, Carried(root, outer)) for _ in range(2)]
+        for one in waiting:
+            one.result()
+        spin(between(20, 300))
+
+
 def context_threads():
     with opened("request") as root:
         threads = [threading.Thread(target=outside, args=(copy_context().run, Carried(root, parts, 0, 1))) for _ in range(3)]
@@ -415,19 +433,19 @@ def run_program():
 
 
 STYLES = {style.__name__.replace("_", "-"): style for style in (
-    executor, context_threads, to_thread, run_in_executor, nested_loops, loop_thread, interrupted, never_current,
-    forked_job, prefork, run_program)}
+    executor, nested_executors, context_threads, to_thread, run_in_executor, nested_loops, loop_thread, interrupted,
+    never_current, forked_job, prefork, run_program)}
 STYLES["pool-fork"] = lambda: process_pool("fork")
 STYLES["pool-spawn"] = lambda: process_pool("spawn")
 
 
 def main():
-    global watched, loop, folder, service
+    global watched, inner, loop, folder, service
     style, turns, service = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     provider = make_provider(service, OTLPSpanExporter(os.environ["TRUTH_HTTP"]))
     trace.set_tracer_provider(provider)
     Span.tracer = provider.get_tracer("truth")
-    watched = Watched(4)
+    watched, inner = Watched(4), Watched(4)
     Turns.watch()
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, daemon=True).start()
