@@ -16,6 +16,7 @@
 
 struct telling {
 	const struct term *term;
+	struct span_names *names;
 	bool with_stacks;
 	const struct span_tree *tree;
 };
@@ -43,8 +44,10 @@ static void put_label(const struct term *term, const char *label, struct buf *ou
 	term_print(term, TERM_DIM, out, "  %-10s", label);
 }
 
-static void put_waker(const struct term *term, const struct json_value *waker, struct buf *out)
+static void put_waker(const struct telling *telling, const struct json_value *waker,
+		      struct buf *out)
 {
+	const struct term *term = telling->term;
 	const char *kind = json_read_text(waker, "kind"), *span = json_read_text(waker, "span_id");
 
 	if (!waker)
@@ -58,11 +61,14 @@ static void put_waker(const struct term *term, const struct json_value *waker, s
 	}
 	if (*span)
 		buf_printf(out, " in span %s", span);
+	span_names_put(telling->names, term, waker, out);
 }
 
 /* Of a lock: who had it the longest, and how that is known. */
-static void put_holder(const struct term *term, const struct json_value *holder, struct buf *out)
+static void put_holder(const struct telling *telling, const struct json_value *holder,
+		       struct buf *out)
 {
+	const struct term *term = telling->term;
 	const char *span = json_read_text(holder, "span_id");
 	char ns[16];
 
@@ -75,12 +81,14 @@ static void put_holder(const struct term *term, const struct json_value *holder,
 	buf_printf(out, "/%" PRIu64, json_read_uint(holder, "tid"));
 	if (*span)
 		buf_printf(out, " in span %s", span);
+	span_names_put(telling->names, term, holder, out);
 	buf_printf(out, " (%s)", ns);
 }
 
-static void put_wait(const struct term *term, const struct span_row *row,
+static void put_wait(const struct telling *telling, const struct span_row *row,
 		     const struct json_value *wait, struct buf *out)
 {
+	const struct term *term = telling->term;
 	char ns[16], share[16], longest[16];
 	uint64_t count = json_read_uint(wait, "count");
 
@@ -94,8 +102,8 @@ static void put_wait(const struct term *term, const struct span_row *row,
 	if (count > 1)
 		buf_printf(out, "%" PRIu64 " times, longest %s  ", count, longest);
 	term_text(term, json_read_text(wait, "decided_by"), 32, false, out);
-	put_waker(term, json_read_at(json_read_get(wait, "wakers"), 0), out);
-	put_holder(term, json_read_at(json_read_get(wait, "holders"), 0), out);
+	put_waker(telling, json_read_at(json_read_get(wait, "wakers"), 0), out);
+	put_holder(telling, json_read_at(json_read_get(wait, "holders"), 0), out);
 	buf_append_byte(out, '\n');
 }
 
@@ -156,7 +164,7 @@ static void put_waits(const struct telling *telling, const struct span_row *row,
 		if (shown && json_read_uint(wait, "ns") < row->wall_ns / LEAST_WAIT)
 			break;
 		put_label(term, shown ? "" : "blocked", out);
-		put_wait(term, row, wait, out);
+		put_wait(telling, row, wait, out);
 		if (telling->with_stacks)
 			put_stack(term, wait, out);
 		else if (shown == 0)
@@ -314,10 +322,10 @@ static const struct span_row *most_self(const struct span_tree *tree,
 	return best;
 }
 
-void story_put_all(const struct term *term, const struct span_tree *tree, bool with_stacks,
-		   struct buf *out)
+void story_put_all(const struct term *term, const struct span_tree *tree, struct span_names *names,
+		   bool with_stacks, struct buf *out)
 {
-	const struct telling telling = { term, with_stacks, tree };
+	const struct telling telling = { term, names, with_stacks, tree };
 	const struct span_row *told[WATERFALL_STORIES];
 	const struct span_row *row = longest(tree);
 	unsigned count = 0;

@@ -11,9 +11,15 @@
 #include "collector/cli/waterfall.h"
 #include "collector/commands.h"
 
+static int get(void *client, const char *path, struct json_value **out_root)
+{
+	return client_get_json(client, path, out_root);
+}
+
 /* `term`: NULL for an SVG. */
 static int draw(struct client *client, const struct term *term, bool with_stacks, const char *path)
 {
+	struct span_names names = { .get = get, .arg = client };
 	struct json_value *root;
 	struct buf out;
 	int rc = client_get_json(client, path, &root);
@@ -21,7 +27,8 @@ static int draw(struct client *client, const struct term *term, bool with_stacks
 	if (rc < 0)
 		return show_failure(client);
 	buf_init(&out, 0);
-	rc = term ? waterfall_draw(term, root, with_stacks, &out) : waterfall_svg(root, &out);
+	rc = term ? waterfall_draw(term, root, &names, with_stacks, &out)
+		  : waterfall_svg(root, &out);
 	if (rc == 0)
 		fwrite(out.data, 1, out.len, stdout);
 	else

@@ -222,8 +222,8 @@ static void put_rows(const struct term *term, const struct span_tree *tree,
 	bar_legend(term, cells, tree->count * layout->bar, out);
 }
 
-int waterfall_draw(const struct term *term, const struct json_value *trace, bool with_stacks,
-		   struct buf *out)
+int waterfall_draw(const struct term *term, const struct json_value *trace,
+		   struct span_names *names, bool with_stacks, struct buf *out)
 {
 	struct span_tree tree;
 	struct layout layout;
@@ -243,7 +243,7 @@ int waterfall_draw(const struct term *term, const struct json_value *trace, bool
 		waterfall_cells(&tree, layout.bar, cells);
 		put_title(term, trace, &tree, out);
 		put_rows(term, &tree, &layout, cells, out);
-		story_put_all(term, &tree, with_stacks, out);
+		story_put_all(term, &tree, names, with_stacks, out);
 	}
 	free(cells);
 	span_tree_fini(&tree);

@@ -4,14 +4,16 @@
 #pragma once
 
 #include "collector/base/json_read.h"
+#include "collector/cli/span_names.h"
 #include "collector/cli/span_tree.h"
 #include "collector/cli/term.h"
 
 #define WATERFALL_STORIES 3 /* spans that are explained below the picture */
 
-/* `trace`: of GET /api/v1/traces/{id}?timeline=1; `with_stacks`: as for story_put_all. -ENOMEM. */
-int waterfall_draw(const struct term *term, const struct json_value *trace, bool with_stacks,
-		   struct buf *out);
+/* `trace`: of GET /api/v1/traces/{id}?timeline=1; `names`, `with_stacks`: as for story_put_all.
+ * -ENOMEM. */
+int waterfall_draw(const struct term *term, const struct json_value *trace,
+		   struct span_names *names, bool with_stacks, struct buf *out);
 
 /* The same as an SVG file that needs nothing else. -ENOENT: the trace has no spans. */
 int waterfall_svg(const struct json_value *trace, struct buf *out);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,7 +30,8 @@
 	"\"comm\":\"postgres\",\"tid\":1234,\"span_id\":\"\"}]},{\"reason\":\"lock\","             \
 	"\"target\":\"futex 0x7f0010\",\"ns\":18000000,\"count\":1,\"longest_ns\":18000000,"       \
 	"\"decided_by\":\"syscall futex\",\"wakers\":[{\"kind\":\"thread\","                       \
-	"\"comm\":\"python3\",\"tid\":12,\"span_id\":\"00f067aa0ba902b9\"}]}],"                    \
+	"\"comm\":\"python3\",\"tid\":12,"                                                         \
+	"\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e47aa\",\"span_id\":\"00f067aa0ba902b9\"}]}],"  \
 	"\"verdict\":{\"kind\":\"waiting\",\"text\":\"92 % waiting: leave the CPU code alone\"},"  \
 	"\"timeline\":["                                                                           \
 	"{\"start_unix_ns\":\"1763798400000000000\",\"ns\":20000000,\"state\":\"running\"},"       \
@@ -73,14 +76,26 @@
 #define TRACE(spans)                                                                               \
 	"{\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\",\"settled\":true,\"spans\":[" spans "]}"
 
+/* As the API does, for one span of another trace. */
+static int get(void *unused, const char *path, struct json_value **out_root)
+{
+	static const char pay[] = "{\"name\":\"POST /pay\",\"service\":\"checkout\"}";
+	bool is_known = strcmp(path, "/api/v1/spans/4bf92f3577b34da6a3ce929d0e0e47aa/"
+				     "00f067aa0ba902b9") == 0;
+
+	(void)unused;
+	return is_known ? json_read(str_of(pay), out_root, NULL) : -ENOENT;
+}
+
 static char *draw(const struct term *term, const char *text)
 {
+	struct span_names names = { .get = get };
 	struct json_value *root;
 	struct buf out;
 
 	assert_int_equal(json_read(str_of(text), &root, NULL), 0);
 	buf_init(&out, 0);
-	assert_int_equal(waterfall_draw(term, root, false, &out), 0);
+	assert_int_equal(waterfall_draw(term, root, &names, false, &out), 0);
 	json_read_free(root);
 	buf_append_byte(&out, '\0');
 	return out.data;
@@ -102,7 +117,7 @@ static void the_reference_case_as_plain_text(void **state)
 		"GET /report (shop)  612 ms  span 00f067aa0ba902b7\n"
 		"  verdict   92 % waiting: leave the CPU code alone\n"
 		"  blocked   net      10.0.0.5:5432              543 ms   89 %  3 times, longest 520 ms  syscall recvfrom  woken by postgres/1234\n"
-		"            lock     futex 0x7f0010            18.0 ms    3 %  syscall futex  woken by python3/12 in span 00f067aa0ba902b9\n"
+		"            lock     futex 0x7f0010            18.0 ms    3 %  syscall futex  woken by python3/12 in span 00f067aa0ba902b9 (POST /pay in checkout)\n"
 		"\n"
 		"1 of 3 spans have no figures: db: its process publishes no tags. Ask `spanwise doctor TRACE 00f067aa0ba902c8`\n";
 	/* clang-format on */
