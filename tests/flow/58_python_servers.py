@@ -10,10 +10,9 @@ from collections import Counter
 from daemon import Daemon, run, skip
 from truths import VOUCHED, judge, run_servers
 
-TURNS = {"executor": 5, "context-threads": 5, "to-thread": 3, "run-in-executor": 3, "nested-loops": 3, "loop-thread": 5,
-         "interrupted": 4, "forked-job": 3, "pool-fork": 4, "pool-spawn": 4, "prefork": 1, "run-program": 2}
-# Forks and handlers that come and go within milliseconds: some are not found in time, some are doubted.
-SURE = set(TURNS) - {"forked-job", "pool-fork", "prefork", "interrupted"}
+TURNS = {"executor": 5, "nested-executors": 4, "context-threads": 5, "to-thread": 3, "run-in-executor": 3,
+         "nested-loops": 3, "loop-thread": 5, "interrupted": 4, "forked-job": 3, "pool-fork": 4, "pool-spawn": 4,
+         "prefork": 1, "run-program": 2}
 WITHOUT = ("executor", "run-in-executor", "interrupted", "never-current", "forked-job", "pool-spawn", "run-program")
 DOUBTED = 0.1  # the first spans of threads that were not known yet, over all of them
 
@@ -25,7 +24,7 @@ def main():
     all_grades = {}
     for name, turns in {**TURNS, "never-current": 5}.items():
         grades = judge(daemon, name, run_servers(daemon, name, turns, "servers-" + name))
-        if name in SURE:
+        if name in TURNS:
             all_grades[name] = grades
     spans = sum(sum(grades.values()) for grades in all_grades.values())
     sure = {name: sum(grades[grade] for grade in VOUCHED) for name, grades in all_grades.items()}
