@@ -104,6 +104,10 @@ static inline uint64_t overlay_stack_told(const struct slice *slice)
 /* overlay_told.c, for slices with EVENT_TOLD, of a span that the thread was seen with. */
 enum confidence told_trust(struct join *join, const struct lane *lane, const struct slice *slice,
 			   int32_t index);
+/* Off the CPU after `before`: on the way into a span, or out of it, the thread may have had to
+ * wait. */
+void told_doubt_wait(struct join *join, const struct lane *lane, const struct slice *before,
+		     uint64_t end, int32_t owner);
 /* At a change of the tag; `segment_count` segments were there before those that begin with it. */
 void told_doubt_change(struct join *join, const struct lane *lane, uint64_t time_ns,
 		       uint32_t segment_count);

@@ -199,6 +199,55 @@ enum confidence told_trust(struct join *join, const struct lane *lane, const str
 	return is_sure_way(join, lane, slice, index, &way) ? SURE : DOUBTFUL;
 }
 
+/* How long the thread ran on the way into the span, or out of it, before the wait and after it;
+ * UINT64_MAX: it was not on one. */
+static uint64_t way_around_ns(const struct join *join, const struct lane *lane, int32_t index,
+			      uint64_t start, uint64_t end)
+{
+	const struct node *node = &join->nodes[index];
+	const struct sighting *seen = join_sighting(join, index, lane->thread);
+	uint64_t error = node->bound_ns + node->cut_ns + 1;
+
+	if (!seen)
+		return UINT64_MAX;
+	if (seen->first_ns >= end && node->a_ns <= start + error &&
+	    !is_elsewhere(join, lane, index, seen->first_ns, true))
+		return start - MIN(node->a_ns, start) + seen->first_ns - end;
+	if (seen->last_ns <= start && node->b_ns + error >= end &&
+	    !is_elsewhere(join, lane, index, seen->last_ns, false))
+		return start - seen->last_ns + MAX(node->b_ns, end) - end;
+	return UINT64_MAX;
+}
+
+/* Longer ways tell nothing; but one on which the thread was only preempted may be as long as it
+ * likes, as in is_sure_way. */
+static uint64_t most_way_ns(const struct join *join, const struct lane *lane,
+			    const struct slice *before)
+{
+	if (turns_taken(&lane->process->crossed, join->from_ns, join->to_ns))
+		return CHANGE_SURE_NS;
+	return before->flags & EVENT_PREEMPTED ? UINT64_MAX - 1 : CHANGE_WAY_NS;
+}
+
+void told_doubt_wait(struct join *join, const struct lane *lane, const struct slice *before,
+		     uint64_t end, int32_t owner)
+{
+	uint64_t start = before->out_ns, most = most_way_ns(join, lane, before);
+	int32_t found[OVERLAY_MAX_SPANS];
+	uint32_t count =
+		join_overlapping(join, lane->process, start, end, found, OVERLAY_MAX_SPANS);
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct node *node = &join->nodes[found[i]];
+
+		if (owner >= 0 && (owner == found[i] || !node_is_below(join, found[i], owner)))
+			continue;
+		if (way_around_ns(join, lane, found[i], start, end) <= most)
+			overlay_doubt(join, found[i], owner,
+				      MIN(end, node->b_ns) - MAX(start, node->a_ns));
+	}
+}
+
 static int32_t meeting(const struct join *join, int32_t a, int32_t b)
 {
 	while (a >= 0 && (b < 0 || !node_is_below(join, b, a)))

@@ -7,6 +7,15 @@
 #include "correlate/overlay.h"
 #include "correlate/reason.h"
 
+/* The thread ran at that edge of the span; which may lie at the very switch, as far as the clocks
+ * tell. */
+static bool ran_about(const struct lane *lane, const struct node *node, uint64_t edge_ns)
+{
+	uint64_t error = MIN(node->bound_ns + 1, edge_ns);
+
+	return lane_on_cpu_about(lane, edge_ns - error, node->cut_ns + 2 * error);
+}
+
 /* Between start and attach, or detach and end, the thread itself may leave the CPU: then its tag
  * does not show the span yet, or any more. `is_unknown`: it could not be read. */
 static void doubt_wait(struct join *join, const struct lane *lane, uint64_t start, uint64_t end,
@@ -19,10 +28,9 @@ static void doubt_wait(struct join *join, const struct lane *lane, uint64_t star
 	for (uint32_t i = 0; i < count; i++) {
 		const struct node *node = &join->nodes[found[i]];
 		const struct sighting *seen = join_sighting(join, found[i], lane->thread);
-		bool is_before = seen && seen->first_ns >= end &&
-				 lane_on_cpu_about(lane, node->a_ns, node->cut_ns);
+		bool is_before = seen && seen->first_ns >= end && ran_about(lane, node, node->a_ns);
 		bool is_after = seen && seen->last_ns <= start &&
-				lane_on_cpu_about(lane, node->b_ns - 1, node->cut_ns);
+				ran_about(lane, node, MAX(node->b_ns, 1) - 1);
 		bool is_placed = !seen && node->sightings < 0 && node->placed == lane;
 
 		if (is_unknown && (seen || node->sightings < 0))
@@ -51,6 +59,16 @@ static bool is_clear(struct join *join, const struct lane *lane, uint64_t start,
 	return seen && seen->first_ns < end && seen->last_ns > start;
 }
 
+static void question_wait(struct join *join, const struct lane *lane, const struct slice *before,
+			  uint64_t until, int32_t owner)
+{
+	if (before->flags & EVENT_TOLD)
+		told_doubt_wait(join, lane, before, until, owner);
+	else
+		doubt_wait(join, lane, before->out_ns, until, owner,
+			   before->flags & EVENT_TAG_OUT_UNKNOWN);
+}
+
 void overlay_wait_emit(struct join *join, const struct lane *lane, const struct slice *before,
 		       const struct slice *after, uint64_t until)
 {
@@ -70,9 +88,8 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 
 	if (after && (after->flags & EVENT_THROTTLED))
 		like.why = WHY_THROTTLED;
-	if (!(before->flags & EVENT_TOLD) &&
-	    (before->flags & EVENT_TAG_OUT_UNKNOWN || !is_clear(join, lane, start, until, owner)))
-		doubt_wait(join, lane, start, until, owner, before->flags & EVENT_TAG_OUT_UNKNOWN);
+	if (before->flags & EVENT_TAG_OUT_UNKNOWN || !is_clear(join, lane, start, until, owner))
+		question_wait(join, lane, before, until, owner);
 	if (owner < 0)
 		return;
 	if (preempted) {

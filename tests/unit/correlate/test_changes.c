@@ -255,6 +255,26 @@ static void a_turn_of_no_length_has_its_ways(void **state)
 	correlator_free(b.correlator);
 }
 
+/* Between its start and its attach. */
+static void a_span_that_was_preempted_on_its_way_in_may_have_waited(void **state)
+{
+	static const struct turn attach[] = { { 1010 * MS + US, A } };
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1003 * MS, 0, EVENT_TOLD | EVENT_PREEMPTED, -1);
+	tell(&b, t.tid, attach, 1, 1);
+	builder_slice(&b, &t, 0, 1010 * MS, 1020 * MS, A, EVENT_TOLD | EVENT_CHANGED, FUTEX);
+	builder_slice(&b, &t, 1030 * MS, 1030 * MS, 1031 * MS, 0, 0, FUTEX);
+	builder_span(&b, A, 0, 1003 * MS - US, 1030 * MS + US);
+	builder_clock(&b, 3000 * MS);
+	correlator_settle_all(b.correlator);
+	assert_in_range(builder_ledger(&b, A)->uncertain_ns, 7 * MS, 7 * MS + 10 * US);
+	correlator_free(b.correlator);
+}
+
 /* Two traces, one after the other and again, so often; then none. */
 static void take_turns(struct builder *b, struct builder_thread *t, uint64_t count)
 {
@@ -508,6 +528,7 @@ int main(void)
 		cmocka_unit_test(a_change_that_was_interrupted_counts_from_the_next_slice_on),
 		cmocka_unit_test(nor_does_it_when_it_has_left_the_timeline),
 		cmocka_unit_test(a_turn_of_no_length_has_its_ways),
+		cmocka_unit_test(a_span_that_was_preempted_on_its_way_in_may_have_waited),
 		cmocka_unit_test(the_way_into_a_span_and_out_of_it_is_the_spans),
 		cmocka_unit_test(the_way_is_the_spans_of_a_pool_and_in_doubt_of_a_loop),
 		cmocka_unit_test(the_way_is_the_spans_where_handlers_come_between),

@@ -72,6 +72,9 @@ static void seeds_that_once_failed_do_not_any_more(void **state)
 		{ 920532, check_grain },
 		{ 921171, check_grain },
 		{ 2000005, check_exact_folded },
+		{ 2000854, check_exact_mode },
+		{ 2001122, check_styles },
+		{ 3001639, check_forks },
 	};
 	unsigned wrong = 0;
 

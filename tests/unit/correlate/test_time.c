@@ -264,6 +264,26 @@ static void stolen_time_is_no_cpu_time_and_in_doubt_for_parts(void **state)
 	correlator_free(b.correlator);
 }
 
+/* As the thread leaves its CPU, to the nanosecond: it may have begun right before that. */
+static void a_span_that_starts_at_the_very_switch_may_have_waited(void **state)
+{
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	read_clocks(&b, even, 100 * MS, 600 * MS);
+	builder_warm_up(&b, &t);
+	builder_slice(&b, &t, 0, 1000 * MS, 1002 * MS, 0, EVENT_PREEMPTED, -1);
+	builder_slice(&b, &t, 0, 1005 * MS, 1005100 * US, 1, 0, RECVFROM);
+	builder_slice(&b, &t, 1015 * MS, 1015 * MS, 1020 * MS, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, 1002 * MS, 1019 * MS);
+	read_clocks(&b, even, 1100 * MS, 3100 * MS);
+	correlator_settle_all(b.correlator);
+	assert_true(builder_ledger(&b, 1)->uncertain_ns >= 3 * MS);
+	correlator_free(b.correlator);
+}
+
 /* CLOCK_MONOTONIC stands still meanwhile: what was a wait of 3 ms was 5 s by the wall. Whoever
  * settles then knows that much of the span's length is not the kernel's. */
 static uint64_t asleep(uint64_t mono_ns)
@@ -310,6 +330,7 @@ int main(void)
 		cmocka_unit_test(a_span_without_length_has_the_grain_of_the_others),
 		cmocka_unit_test(a_coarse_child_puts_its_parents_own_share_in_doubt),
 		cmocka_unit_test(stolen_time_is_no_cpu_time_and_in_doubt_for_parts),
+		cmocka_unit_test(a_span_that_starts_at_the_very_switch_may_have_waited),
 		cmocka_unit_test(a_suspend_within_a_span_is_admitted),
 		cmocka_unit_test(a_clock_that_runs_ahead_is_found_out),
 	};
