@@ -276,8 +276,8 @@ static void a_span_that_starts_at_the_very_switch_may_have_waited(void **state)
 	builder_warm_up(&b, &t);
 	builder_slice(&b, &t, 0, 1000 * MS, 1002 * MS, 0, EVENT_PREEMPTED, -1);
 	builder_slice(&b, &t, 0, 1005 * MS, 1005100 * US, 1, 0, RECVFROM);
-	builder_slice(&b, &t, 1015 * MS, 1015 * MS, 1020 * MS, 0, 0, FUTEX);
-	builder_span(&b, 1, 0, 1002 * MS, 1019 * MS);
+	builder_slice(&b, &t, 1015 * MS, 1015 * MS, 1015100 * US, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, 1002 * MS, 1015050 * US);
 	read_clocks(&b, even, 1100 * MS, 3100 * MS);
 	correlator_settle_all(b.correlator);
 	assert_true(builder_ledger(&b, 1)->uncertain_ns >= 3 * MS);
