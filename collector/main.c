@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -42,6 +43,20 @@ int command_version(int argc, char **argv)
 	return 0;
 }
 
+/* These have no table of options, from which the others make their help. */
+static bool is_plain(const struct command *command)
+{
+	return command->run == command_help || command->run == command_version ||
+	       command->run == command_completion || command->run == command_man;
+}
+
+static int print_usage(const struct command *command)
+{
+	printf("Usage: spanwise %s%s%s\n\n%s\n", command->name, *command->arguments ? " " : "",
+	       command->arguments, command->summary);
+	return 0;
+}
+
 int command_help(int argc, char **argv)
 {
 	static char help[] = "--help";
@@ -56,10 +71,7 @@ int command_help(int argc, char **argv)
 		fprintf(stderr, "help: there is no command %s\n", argv[1]);
 		return 2;
 	}
-	if (command->run != command_help && command->run != command_version)
-		return command->run(2, again);
-	printf("usage: spanwise %s %s\n%s\n", command->name, command->arguments, command->summary);
-	return 0;
+	return is_plain(command) ? print_usage(command) : command->run(2, again);
 }
 
 int main(int argc, char **argv)
@@ -75,6 +87,8 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "--version") == 0)
 		return command_version(1, argv);
 	command = find(argv[1]);
+	if (command && argc > 2 && is_plain(command) && strcmp(argv[2], "--help") == 0)
+		return print_usage(command);
 	if (command)
 		return command->run(argc - 1, argv + 1);
 	fprintf(stderr, "spanwise: there is no command %s; `spanwise help` lists them\n", argv[1]);

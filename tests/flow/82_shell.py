@@ -96,9 +96,10 @@ def main():
     for command in commands:
         assert re.search(rf"^\.SS {command} ", plain, re.M), command
         assert command in completed(bash, "spanwise "), command
+        shown = made(command, "--help")
+        assert f"spanwise {command}" in shown and made("help", command) == shown, command
         if command in ("help", "version", "man", "completion", "replay"):
             continue
-        shown = subprocess.run([BINARY, command, "--help"], capture_output=True, text=True, timeout=60).stdout
         options = set(re.findall(r"^  (--[a-z-]+)", shown, re.M))
         assert options, shown
         offered = set(completed(bash, f"spanwise {command} --"))
