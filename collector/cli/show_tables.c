@@ -8,7 +8,9 @@
 #include "collector/base/macros.h"
 #include "collector/cli/bar.h"
 #include "collector/cli/show.h"
+#include "collector/clock.h"
 
+#define DAY_NS        (24 * 3600 * NS_PER_SEC)
 #define BAR_COLUMNS   20
 #define FIXED_COLUMNS 68 /* of either table, without names and targets */
 #define ID_COLUMNS    32
@@ -64,17 +66,29 @@ static unsigned text_columns(const struct term *term, unsigned fixed)
 	return term->width > fixed + 3 * MIN_TEXT ? (term->width - fixed) / 3 : MIN_TEXT;
 }
 
+/* As `ls` does: the time of what is of today, the day of what is older. */
+static void put_start(uint64_t unix_ns, struct buf *out)
+{
+	char time[32];
+
+	term_time(unix_ns, time); /* 2026-01-31 08:00:00.000 */
+	if (unix_ns + DAY_NS < clock_unix_ns())
+		buf_printf(out, "%.11s ", time + 5);
+	else
+		buf_printf(out, "%s", time + 11);
+}
+
 static void put_span(const struct term *term, const struct json_value *span, unsigned columns,
 		     struct buf *cells, struct buf *out)
 {
 	const struct json_value *ledger = json_read_get(span, "ledger");
 	struct bar_parts parts;
-	char wall[16], time[32];
+	char wall[16];
 
 	bar_parts_of_ledger(ledger, &parts);
 	term_duration(json_read_uint(span, "wall_ns"), wall);
-	term_time(json_read_uint(span, "start_unix_ns"), time);
-	buf_printf(out, "%s %s ", time + 11, json_read_text(span, "trace_id"));
+	put_start(json_read_uint(span, "start_unix_ns"), out);
+	buf_printf(out, " %s ", json_read_text(span, "trace_id"));
 	term_text(term, json_read_text(span, "service"), columns, true, out);
 	buf_append_byte(out, ' ');
 	term_text(term, json_read_text(span, "name"), columns, true, out);

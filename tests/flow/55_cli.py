@@ -10,7 +10,7 @@ import time
 from xml.etree import ElementTree
 
 from cli import spanwise
-from daemon import Daemon, run, skip, temporary_folder, wait_for
+from daemon import Daemon, export, request, run, skip, temporary_folder, wait_for
 from ledgers import settled_spans
 from service import Service, ids, say, spin, trace_to, wait_for_go
 
@@ -169,6 +169,18 @@ def check_config(folder):
     assert status == 2 and "No such file" in error, error
 
 
+def check_old():
+    """What is of another day says so."""
+    daemon = Daemon("--probe=off")
+    start = time.time_ns() - 3 * 24 * 3600 * 10**9
+    with daemon.channel() as channel:
+        export(channel, request([(b"o" * 16, b"o" * 8, b"", "old", start, start + 10**6)]))
+    day = time.strftime("%m-%d %H:%M", time.localtime(start / 1e9))
+    wait_for(lambda: daemon.settled("6f" * 16), "the trace to settle")
+    assert line_with(succeed(daemon.api, "search"), "6f" * 16).startswith(day + "  "), day
+    assert daemon.stop() == 0, daemon.log()
+
+
 def main():
     check_config(temporary_folder())
     daemon = Daemon("--settle-ms=300")
@@ -184,6 +196,7 @@ def main():
         check_status(daemon, subject)
     assert daemon.stop() == 0, daemon.log()
     check_wrong(daemon.api)
+    check_old()
 
 
 if len(sys.argv) > 1:
