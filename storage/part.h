@@ -23,7 +23,7 @@
 #include "storage/txn.h"
 #include "storage/young_run.h"
 
-#define PART_VERSION     8 /* and no other is read */
+#define PART_VERSION     9 /* and no other is read */
 #define PART_OPEN_FILE   "open.mdb"
 #define PART_LOG_FILE    "open.log"
 #define PART_CLOSED_FILE "closed.mdb"

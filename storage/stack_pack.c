@@ -26,9 +26,9 @@ struct packing {
 	const struct part *from, *to;
 	const struct txn *reading;
 	struct txn *writing;
-	struct map numbers;             /* hash -> number */
-	struct compress_packer *packer; /* owned */
-	struct buf frames, stacks;
+	struct map numbers;               /* hash -> number */
+	struct compress_packer *packer;   /* owned */
+	struct buf frames, stacks, steps; /* owned; steps: of the stack at hand */
 	uint32_t frame_count, stack_count;
 	uint8_t first_id[8];
 };
@@ -102,13 +102,17 @@ static int add_stack(struct packing *packing, struct str id, struct str hashes)
 
 	if (rc == 0 && packing->stack_count == 0)
 		memcpy(packing->first_id, id.data, id.len);
-	buf_append_str(&packing->stacks, id);
-	wire_put_varint(&packing->stacks, hashes.len / HASH_BYTES);
+	buf_clear(&packing->steps);
 	for (size_t at = 0; rc == 0 && at + HASH_BYTES <= hashes.len; at += HASH_BYTES) {
 		rc = number_of(packing, hashes.data + at, &number);
-		wire_put_varint(&packing->stacks, wire_zigzag((int64_t)number - before));
+		wire_put_varint(&packing->steps, wire_zigzag((int64_t)number - before));
 		before = number;
 	}
+	if (rc == 0)
+		rc = buf_error(&packing->steps);
+	buf_append_str(&packing->stacks, id);
+	wire_put_varint(&packing->stacks, packing->steps.len);
+	buf_append_str(&packing->stacks, buf_str(&packing->steps));
 	if (rc == 0 && ++packing->stack_count == STACK_PACK_STACKS)
 		put_stacks(packing);
 	return rc < 0 ? rc : packing->writing->error;
@@ -146,6 +150,7 @@ int stack_pack_copy(const struct part *from, const struct txn *reading, const st
 	map_fini(&packing.numbers);
 	buf_fini(&packing.frames);
 	buf_fini(&packing.stacks);
+	buf_fini(&packing.steps);
 	return rc < 0 ? rc : writing->error;
 }
 
@@ -250,23 +255,33 @@ static int put_frame(struct stack_groups *groups, const struct part *part, const
 	return 0;
 }
 
-/* The numbers of the stack, which are next in `reader`; `out` NULL: to behind them only. */
-static int take_stack(struct wire_reader *reader, struct stack_groups *groups,
-		      const struct part *part, const struct txn *txn, struct buf *out)
+/* The numbers of the next stack. */
+static bool next_steps(struct wire_reader *reader, struct str *out_steps)
 {
-	uint64_t count, step, number = 0;
+	uint64_t len;
+
+	if (!wire_get_varint(reader, &len) || len > (size_t)(reader->end - reader->at))
+		return false;
+	*out_steps = (struct str){ reader->at, (size_t)len };
+	reader->at += len;
+	return true;
+}
+
+static int put_stack(struct str steps, struct stack_groups *groups, const struct part *part,
+		     const struct txn *txn, struct buf *out)
+{
+	struct wire_reader reader = wire_read(steps);
+	uint64_t step, number = 0;
+	unsigned count = 0;
 	int rc = 0;
 
-	if (!wire_get_varint(reader, &count) || count > STACK_STORE_MAX_FRAMES)
-		return -EBADMSG;
-	for (; count && rc == 0; count--) {
-		if (!wire_get_varint(reader, &step))
+	while (rc == 0 && reader.at < reader.end) {
+		if (!wire_get_varint(&reader, &step) || ++count > STACK_STORE_MAX_FRAMES)
 			return -EBADMSG;
 		number += (uint64_t)wire_unzigzag(step);
 		if (number > UINT32_MAX)
 			return -EBADMSG;
-		if (out)
-			rc = put_frame(groups, part, txn, (uint32_t)number, out);
+		rc = put_frame(groups, part, txn, (uint32_t)number, out);
 	}
 	return rc;
 }
@@ -288,7 +303,7 @@ int stack_pack_get(const struct part *part, const struct txn *txn, struct stack_
 		   uint64_t id, struct buf *out_frames)
 {
 	struct wire_reader reader;
-	struct str key, value;
+	struct str key, value, steps;
 	struct cursor cursor;
 	struct buf stacks;
 	uint8_t wanted[8];
@@ -311,7 +326,9 @@ int stack_pack_get(const struct part *part, const struct txn *txn, struct stack_
 		}
 		is_it = memcmp(reader.at, wanted, sizeof(wanted)) == 0;
 		reader.at += sizeof(wanted);
-		rc = take_stack(&reader, groups, part, txn, is_it ? out_frames : NULL);
+		rc = next_steps(&reader, &steps) ? 0 : -EBADMSG;
+		if (rc == 0 && is_it)
+			rc = put_stack(steps, groups, part, txn, out_frames);
 	}
 	buf_fini(&stacks);
 	return rc;

@@ -4,7 +4,8 @@
  *   stacks   id:8 of the first        -> stacks in the order of their ids
  *   frames   number:4 of the first    -> frames in the order in which stacks name them
  *
- *   stack := id:8, length:varint, the numbers of its frames, each as the step from the one before
+ *   stack := id:8, bytes of the rest:varint, the numbers of its frames, each as the step from the
+ *            one before
  *
  * A value is its length unpacked (varint), zstd, and a checksum. Errors as in store.h. */
 #pragma once
