@@ -32,12 +32,21 @@ static void put_share(struct json *json, const char *key, uint64_t part, uint64_
 	json_double(json, key, of ? (double)part / (double)of : 0, 4);
 }
 
+/* What stands for a bucket may exceed the longest span in it. */
+static uint64_t quantile(const struct rollup_cell *cell, unsigned measure, double share)
+{
+	uint64_t value = rollup_cell_quantile(cell, measure, share);
+	uint64_t longest = cell->examples[ROLLUP_SLOW].wall_ns;
+
+	return measure == ROLLUP_WALL && longest ? MIN(value, longest) : value;
+}
+
 static void put_quantiles(struct json *json, const char *key, const struct rollup_cell *cell,
 			  unsigned measure)
 {
 	json_object(json, key);
 	for (size_t i = 0; i < ARRAY_LEN(high); i++)
-		json_uint(json, high[i].name, rollup_cell_quantile(cell, measure, high[i].share));
+		json_uint(json, high[i].name, quantile(cell, measure, high[i].share));
 	if (measure == ROLLUP_WALL)
 		json_uint(json, "max", cell->examples[ROLLUP_SLOW].wall_ns);
 	json_end(json);
