@@ -53,7 +53,7 @@ def main():
     print("rows, files:", *((found["table_rows"], found["table_files"]) for found in rounds))
     # a program of somebody else's may add its own meanwhile, and no more
     for key in ("table_rows", "table_files"):
-        assert any(found[key] == rounds[0][key] for found in rounds[1:]), (key, rounds)
+        assert any(before[key] == after[key] for before, after in zip(rounds, rounds[1:])), (key, rounds)
     assert daemon.stop() == 0, daemon.log()
 
 
