@@ -15,7 +15,7 @@
 #define TURNS_HOLD_NS    TRACE_HOLD_NS
 #define SYSCALL_FUTEX    202
 #define ENOUGH_SIGHTINGS 200 /* an event loop shows a turn among the first tens */
-#define ENOUGH_OF_THREAD 100 /* ... and a thread beside loops, if it is one itself */
+#define ENOUGH_OF_THREAD 20  /* ... and a thread beside loops, if it is one itself */
 
 bool turns_taken(const struct turns_period *period, uint64_t from_ns, uint64_t to_ns)
 {

@@ -3,7 +3,7 @@
 #include "tests/unit/correlate/world_builder.h"
 
 #define FUTEX  202
-#define ENOUGH 100 /* spans, before a thread beside an event loop is believed to be none */
+#define ENOUGH 20 /* spans, before a thread beside an event loop is believed to be none */
 
 static void begin(struct builder *b, struct builder_thread *t, uint32_t count)
 {
