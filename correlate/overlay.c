@@ -152,14 +152,30 @@ static bool starts_in(const struct cut *cut, const struct node *node)
 	return node->a_ns + node->cut_ns >= cut->slice->in_ns;
 }
 
+/* By what its clock tells it may have begun in the slice, and ended: but not where a thread showed
+ * it before the slice, or after it. */
+static bool is_seen_outside(const struct cut *cut, const struct node *node, bool before)
+{
+	const struct join *join = cut->join;
+
+	for (int32_t s = node->cut_ns ? node->sightings : -1; s >= 0; s = join->sightings[s].next) {
+		const struct sighting *seen = &join->sightings[s];
+
+		if (before ? seen->first_ns < cut->slice->in_ns
+			   : seen->last_ns > cut->slice->out_ns)
+			return true;
+	}
+	return false;
+}
+
 static enum confidence trust_observed(const struct cut *cut, int32_t index,
 				      const struct sighting *seen)
 {
 	const struct node *node = &cut->join->nodes[index];
 	bool at_in = cut_has(cut->join, cut->owner_in, index);
 	bool at_out = cut_has(cut->join, cut->owner_out, index);
-	bool starts_here = starts_in(cut, node);
-	bool ends_here = node->b_ns <= cut->slice->out_ns;
+	bool starts_here = starts_in(cut, node) && !is_seen_outside(cut, node, true);
+	bool ends_here = node->b_ns <= cut->slice->out_ns && !is_seen_outside(cut, node, false);
 
 	if ((starts_here || at_in) && (ends_here || at_out))
 		return (at_in && at_out) || !is_seen_beside(cut, node) ? SURE : DOUBTFUL;

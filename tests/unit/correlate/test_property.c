@@ -75,6 +75,8 @@ static void seeds_that_once_failed_do_not_any_more(void **state)
 		{ 2000854, check_exact_mode },
 		{ 2001122, check_styles },
 		{ 3001639, check_forks },
+		{ 7000343, check_grain },
+		{ 7002401, check_grain },
 	};
 	unsigned wrong = 0;
 
