@@ -229,21 +229,18 @@ void stint_make(const struct cpu_lag *lag, uint64_t until_ns, struct slice *head
 		stint->booked_ns += (uint64_t)(tail->raw_lag_out - stint->base_out);
 }
 
-static int64_t base_at(const struct stint *stint, uint64_t time_ns)
-{
-	return time_ns < stint->in_ns + (stint->out_ns - stint->in_ns) / 2 ? stint->base_in
-									   : stint->base_out;
-}
-
 uint64_t stint_cpu_until(const struct stint *stint, uint64_t time_ns)
 {
-	int64_t cpu;
+	int64_t half = (int64_t)(stint->out_ns - stint->in_ns) / 2;
+	int64_t ran = (int64_t)(time_ns - stint->in_ns);
+	int64_t cpu = MIN(ran, half) + stint->raw_in - stint->base_in;
 
 	if (time_ns <= stint->in_ns)
 		return 0;
 	if (time_ns >= stint->out_ns)
 		return stint->booked_ns;
-	cpu = (int64_t)(time_ns - stint->in_ns) + stint->raw_in - base_at(stint, time_ns);
+	if (ran >= half) /* what was stolen begins there, and does not make the clock go back */
+		cpu = MAX(cpu, ran + stint->raw_in - stint->base_out);
 	return MIN((uint64_t)MAX(cpu, 0), stint->booked_ns);
 }
 

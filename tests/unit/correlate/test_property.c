@@ -77,6 +77,7 @@ static void seeds_that_once_failed_do_not_any_more(void **state)
 		{ 3001639, check_forks },
 		{ 7000343, check_grain },
 		{ 7002401, check_grain },
+		{ 8002471, check_exact_mode },
 	};
 	unsigned wrong = 0;
 
