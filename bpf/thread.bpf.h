@@ -29,6 +29,13 @@ static __always_inline void life_emit(enum event_kind kind, __u32 pid, __u32 tid
 		__sync_fetch_and_add(&count->records, 1);
 }
 
+/* Out of line: once in a process's life, and the news would lie in the frame of who calls. */
+static __noinline int thread_tell_log(__u32 pid)
+{
+	tell_worker(NEWS_LOG, pid, 0);
+	return 0;
+}
+
 /* Out of line: once in a thread's life. 0: the table is full. */
 static __noinline struct thread *thread_begin(struct task_struct *task)
 {
@@ -159,18 +166,18 @@ static __always_inline void thread_observe(struct draft *draft, struct thread *t
 	struct tag_reading *read = &near.reading;
 	const struct event_slice *slice = &draft->record->slice;
 	int outcome = tag_read(task, &thread->reader, DESK_CUT, &near);
-	bool begins_here = draft->flags & EVENT_FIRST && slice->in_ns == slice->out_ns;
-	bool knew = !thread->tag_unknown;
 
 	if (thread->reader.is_news) {
 		thread->reader.is_news = 0;
-		tell_worker(NEWS_LOG, thread->pid, 0);
+		thread_tell_log(thread->pid);
 	}
 	if (thread->reader.has_changes)
 		draft->flags |= changes_note(thread, read, slice, &outcome);
 	else
 		thread->knows_changes = changes_is_virgin(thread, read, outcome);
-	knew |= (draft->flags & EVENT_TOLD) != 0;
+
+	bool begins_here = draft->flags & EVENT_FIRST && slice->in_ns == slice->out_ns;
+	bool knew = !thread->tag_unknown || draft->flags & EVENT_TOLD;
 
 	/* No system call, so it was interrupted where it stood: perhaps between two stores. */
 	if (outcome == TAG_IS_INVALID && (slice->syscall >= 0 || !thread->has_tag))

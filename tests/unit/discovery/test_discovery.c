@@ -203,7 +203,8 @@ static void kernel_threads_are_not_counted(void **state)
 	assert_int_equal(told.of_pid, 0);
 	assert_int_equal(told.gone, 0);
 	discovery_stats(discovery, &stats);
-	assert_int_equal(stats.processes_seen, told.count);
+	/* one that is about to end is seen and not told; kernel threads are dozens */
+	assert_in_range(stats.processes_seen, told.count, told.count + 5);
 	discovery_free(discovery);
 }
 
