@@ -25,16 +25,12 @@ static _Thread_local struct truth_span *shown;
 static _Thread_local uint64_t since_cpu_ns;
 
 /* Who was shown until now had the thread, and all above it. */
-static void show(struct truth_span *span, uint64_t slack_ns)
+static void show(struct truth_span *span)
 {
 	uint64_t now = truth_cpu_ns();
 
-	for (struct truth_span *s = shown; s; s = s->parent) {
+	for (struct truth_span *s = shown; s; s = s->parent)
 		s->cpu_ns += now - since_cpu_ns;
-		s->cpu_slack_ns += slack_ns;
-	}
-	for (struct truth_span *s = span; s; s = s->parent)
-		s->cpu_slack_ns += slack_ns;
 	shown = span;
 	since_cpu_ns = now;
 }
@@ -45,39 +41,32 @@ static void loosen(struct truth_span *span, uint64_t slack_ns)
 		span->cpu_slack_ns += slack_ns;
 }
 
-/* Right after a signal the clock is sometimes read 20 us late: one thread cannot burn more than the
- * time that passed. */
-static void loosen_by_wall(struct truth_span *span)
-{
-	uint64_t wall_ns = span->end_ns - span->start_ns;
-
-	if (span->cpu_ns > wall_ns && !span->parent)
-		span->cpu_slack_ns += span->cpu_ns - wall_ns;
-}
-
-/* Between a span's edge and the moment at which it shows, whoever shows then may count it, too. */
+/* Between a span's edge and the moment at which it shows, either may count what the thread burns:
+ * an interrupt, at times, that takes 20 us and more. */
 static struct truth_span *begin_shown(const char *name, struct truth_span *parent)
 {
 	struct truth_span *before = shown, *span;
-	uint64_t cpu_ns = truth_cpu_ns();
+	uint64_t cpu_ns = truth_cpu_ns(), way_ns;
 
 	span = truth_begin(name, parent);
-	show(span, truth_cpu_ns() - cpu_ns);
+	show(span);
 	spanwise_attach(span->trace_id, span->span_id, 1, &span->token);
-	loosen(before, truth_cpu_ns() - cpu_ns);
+	way_ns = truth_cpu_ns() - cpu_ns;
+	loosen(span, way_ns);
+	loosen(before, way_ns);
 	return span;
 }
 
 static void end_shown(struct truth_span *span, struct truth_span *next)
 {
-	uint64_t shows_ns = truth_cpu_ns(), cpu_ns;
+	uint64_t cpu_ns = truth_cpu_ns(), way_ns;
 
 	spanwise_detach(&span->token);
-	cpu_ns = truth_cpu_ns();
 	truth_end(span);
-	show(next, truth_cpu_ns() - cpu_ns);
-	loosen(next, truth_cpu_ns() - shows_ns);
-	loosen_by_wall(span);
+	show(next);
+	way_ns = truth_cpu_ns() - cpu_ns;
+	loosen(span, way_ns);
+	loosen(next, way_ns);
 }
 
 /* ---- one span that two threads hand to each other by a condition */
