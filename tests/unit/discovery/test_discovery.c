@@ -188,24 +188,32 @@ static void process_that_maps_nothing_new_is_looked_at_less_often(void **state)
 	discovery_free(discovery);
 }
 
-static void kernel_threads_are_not_counted(void **state)
+/* Whether those that were told are all that are counted, and no kernel thread is among them. */
+static bool counts_what_it_tells(void)
 {
 	struct told told = { .pid = 2 };
 	struct discovery *discovery = new_discovery(&told, 4096, HOUR_MS);
 	struct discovery_stats stats;
 
-	(void)state;
-	if (getpgid(2) != 0) {
-		discovery_free(discovery);
-		skip(); /* a pid namespace of our own: 2 is somebody else */
-	}
 	drain(discovery, clock_ns());
 	assert_int_equal(told.of_pid, 0);
 	assert_int_equal(told.gone, 0);
 	discovery_stats(discovery, &stats);
-	/* one that is about to end is seen and not told; kernel threads are dozens */
-	assert_in_range(stats.processes_seen, told.count, told.count + 5);
 	discovery_free(discovery);
+	return stats.processes_seen == told.count;
+}
+
+/* Again where one was just about to end: it is counted, and there is nothing to tell of it. */
+static void kernel_threads_are_not_counted(void **state)
+{
+	bool is_so = false;
+
+	(void)state;
+	if (getpgid(2) != 0)
+		skip(); /* a pid namespace of our own: 2 is somebody else */
+	for (int tries = 0; !is_so && tries < 20; tries++)
+		is_so = counts_what_it_tells();
+	assert_true(is_so);
 }
 
 static void exit_is_told_once_and_after_the_last_slice(void **state)
