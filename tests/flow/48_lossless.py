@@ -2,17 +2,15 @@
 """What goes in comes out: every field of every message of OTLP traces, in both encodings, through the official types; fields that
 nobody knows yet too; and spans as real clients send them, wrong times and all."""
 
-import base64
 import http.client
-import json
 import math
 
-from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from daemon import Daemon, export, run
+from otlp_json import from_otlp_json
 
 TRACE = bytes(range(16))
 DEPTH = 30
@@ -129,17 +127,6 @@ def post_json(daemon, text):
     answer = client.getresponse()
     body = answer.read()
     assert (answer.status, body) == (200, b"{}"), (answer.status, body)
-
-
-def from_otlp_json(text):
-    """OTLP JSON has ids in hex where protobuf's own has base64."""
-    def convert(value):
-        if isinstance(value, dict):
-            return {key: base64.b64encode(bytes.fromhex(item)).decode() if key in ("traceId", "spanId", "parentSpanId") else convert(item)
-                    for key, item in value.items()}
-        return [convert(item) for item in value] if isinstance(value, list) else value
-
-    return json_format.ParseDict(convert(json.loads(text)), TracesData(), max_recursion_depth=200)
 
 
 def main():

@@ -3,18 +3,16 @@
 rejected, and what comes back from storage is the same message, in both encodings. Merged messages, fields in any order and twice, groups,
 unknown fields, numbers longer than they need be, wrong wire types; a third of the requests have bytes changed."""
 
-import base64
 import http.client
-import json
 import random
 import struct
 
-from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from daemon import Daemon, run
+from otlp_json import from_otlp_json
 
 REQUESTS, SEED = 600, 4
 VARINT, FIXED64, BYTES, GROUP, GROUP_END, FIXED32 = range(6)
@@ -189,17 +187,6 @@ def send(client, body, expected):
         expected.update({span.trace_id + span.span_id: meaning(group, scope, span) for group, scope, span in pieces(message) if is_taken(span)})
 
 
-def from_json(text):
-    """OTLP/JSON has ids in hex, protobuf's own base64."""
-    def convert(value):
-        if isinstance(value, dict):
-            return {key: base64.b64encode(bytes.fromhex(item)).decode() if key in ("traceId", "spanId", "parentSpanId") else convert(item)
-                    for key, item in value.items()}
-        return [convert(item) for item in value] if isinstance(value, list) else value
-
-    return json_format.ParseDict(convert(json.loads(text)), TracesData(), max_recursion_depth=200)
-
-
 def look(client, key, expected):
     path = f"/api/v1/traces/{key[:16].hex()}?format=otlp"
     status, body = client.ask("GET", path, Accept=PROTOBUF)
@@ -207,7 +194,7 @@ def look(client, key, expected):
     back = TracesData.FromString(body)
     found = {span.trace_id + span.span_id: meaning(group, scope, span) for group, scope, span in pieces(back)}
     assert found[key] == expected, (key.hex(), found[key], expected)
-    as_json = from_json(client.ask("GET", path, Accept="application/json")[1])
+    as_json = from_otlp_json(client.ask("GET", path, Accept="application/json")[1])
     back.DiscardUnknownFields()
     assert as_json.SerializeToString(deterministic=True) == back.SerializeToString(deterministic=True), (str(back), str(as_json))
 
