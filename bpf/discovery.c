@@ -422,7 +422,7 @@ void discovery_stats(const struct discovery *discovery, struct discovery_stats *
 	size_t cursor = 0;
 
 	while ((entry = map_next(&discovery->by_pid, &cursor, NULL))) {
-		stats.processes_seen += !(*entry)->is_kernels;
+		stats.processes_seen += (*entry)->is_announced;
 		stats.processes_publishing += (*entry)->publish == PUBLISH_TAGS;
 		stats.processes_unreadable += (*entry)->publish == PUBLISH_UNREADABLE;
 	}

@@ -29,6 +29,7 @@ struct discovery_options {
 };
 
 struct discovery_stats {
+	/* Seen: looked inside. No kernel thread, and no process that had ended before. */
 	uint32_t processes_seen, processes_publishing, processes_unreadable, files_refused;
 	uint64_t cache_bytes;
 	uint32_t processes_refused; /* beyond max_processes, none to be forgotten for them */
