@@ -127,6 +127,22 @@ def ledgers_of(daemon, spans):
     return found
 
 
+def ledgers_again(build, recording):
+    """The same, of a recording, by the code at hand; the newest revision wins."""
+    told = subprocess.run([build / "spanwise", "replay", recording], stdout=subprocess.PIPE, check=False)
+    return {ledger["span_id"]: ledger for ledger in map(json.loads, told.stdout.splitlines())}
+
+
+def judge_again(arguments):
+    """The truths that were kept against what comes out of the recording now."""
+    found, scenarios = ledgers_again(arguments.build, arguments.again), defaultdict(list)
+    with open(arguments.keep, encoding="utf-8") as file:
+        for line in map(json.loads, file):
+            if line["scenario"] in arguments.scenarios:
+                scenarios[line["scenario"]].append(line["truth"])
+    return [compare(name, spans, found) for name, spans in scenarios.items()]
+
+
 def sum_of(ledger):
     return (ledger["running_ns"] + ledger["runnable_ns"] + sum(ledger["blocked_ns"].values())
             + ledger["elsewhere_ns"] + ledger["unknown_ns"])
@@ -241,15 +257,9 @@ def report_lengths(results):
         print(f"{result.name:38}" + "".join(f"{cell:>24}" for cell in cells))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenarios", nargs="*", default=list(TURNS), metavar="SCENARIO", help=", ".join(TURNS))
-    parser.add_argument("--build", type=Path, default=RELEASE)
-    parser.add_argument("--times", type=float, default=1, help="so many times the usual number of spans")
-    parser.add_argument("--keep", metavar="FILE", help="also write truths and ledgers as JSON lines")
-    arguments = parser.parse_args()
+def run_all(arguments):
     results = []
-    with Daemon(arguments.build) as daemon:
+    with Daemon(arguments.build, ["--record", arguments.record] if arguments.record else ()) as daemon:
         for name in arguments.scenarios:
             spans = run_scenario(name, max(1, int(TURNS[name] * arguments.times)), daemon, arguments.build)
             found = ledgers_of(daemon, spans)
@@ -258,8 +268,22 @@ def main():
                 with open(arguments.keep, "a", encoding="utf-8") as file:
                     for span in spans:
                         print(json.dumps({"scenario": name, "truth": span, "got": found.get(span["span_id"])}), file=file)
-        report(results)
-        report_lengths(results)
+    return results
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenarios", nargs="*", default=list(TURNS), metavar="SCENARIO", help=", ".join(TURNS))
+    parser.add_argument("--build", type=Path, default=RELEASE)
+    parser.add_argument("--times", type=float, default=1, help="so many times the usual number of spans")
+    parser.add_argument("--keep", metavar="FILE", help="also write truths and ledgers as JSON lines")
+    parser.add_argument("--record", metavar="FILE", help="also keep what came in, for --again and `spanwise replay`")
+    parser.add_argument("--again", metavar="FILE",
+                        help="run nothing: judge what --record kept, by the code at hand and the truths that --keep wrote")
+    arguments = parser.parse_args()
+    results = judge_again(arguments) if arguments.again else run_all(arguments)
+    report(results)
+    report_lengths(results)
     sys.exit(1 if any(result.residue for result in results) else 0)
 
 
