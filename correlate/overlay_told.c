@@ -79,8 +79,9 @@ static bool find_way(const struct join *join, const struct lane *lane, const str
 	const struct node *node = &join->nodes[index];
 	const struct slice *before = other_tag(lane, slice, -1);
 	const struct slice *after = other_tag(lane, slice, 1);
+	uint64_t latest_ns = node->a_ns + node->cut_ns + node->bound_ns; /* of its begin */
 
-	if (after && (!before || before->out_ns <= node->a_ns) && node->a_ns < after->in_ns &&
+	if (after && (!before || before->out_ns <= latest_ns) && node->a_ns < after->in_ns &&
 	    carries(join, lane, after, index) &&
 	    lane_on_cpu_about(lane, node->a_ns, node->cut_ns) &&
 	    !is_elsewhere(join, lane, index, after->in_ns, true)) {

@@ -78,6 +78,7 @@ static void seeds_that_once_failed_do_not_any_more(void **state)
 		{ 7000343, check_grain },
 		{ 7002401, check_grain },
 		{ 8002471, check_exact_mode },
+		{ 9004878, check_grain },
 	};
 	unsigned wrong = 0;
 
