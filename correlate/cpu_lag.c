@@ -13,8 +13,10 @@
 #define FEW           16     /* of a second that do not tell of the drift */
 #define MOST_DRIFT_NS 100000 /* a second, where nothing is known */
 #define APART_NS      (40 * NS_PER_MS)  /* two readings that enclose what is between them */
-#define RATE_NS       (2 * NS_PER_SEC)  /* ... that tell how fast the clocks part */
-#define NEAR_NS       (200 * NS_PER_MS) /* of a reading that tells of a moment */
+#define ENCLOSE_NS    (10 * NS_PER_SEC) /* ... that tell how fast the clocks part between them */
+#define RATE_NS       (2 * NS_PER_SEC)  /* ... or after both of them */
+#define NEAR_NS       (200 * NS_PER_MS) /* of the only reading that tells of a moment */
+#define MOST_NARROWED 16                /* readings that narrow down the one after them */
 
 void cpu_lag_fini(struct cpu_lag *lag)
 {
@@ -137,14 +139,10 @@ static bool is_first_after(const struct cpu_lag_cpu *cpu, uint64_t index, uint64
 	       (index == cpu->reading_count || reading_at(cpu, index)->time_ns > time_ns);
 }
 
-/* The number of the first reading that came after that moment: mostly that of the moment asked
- * for before. */
-static uint64_t first_reading_after(struct cpu_lag_cpu *cpu, uint64_t time_ns)
+static uint64_t first_after(const struct cpu_lag_cpu *cpu, uint64_t time_ns)
 {
 	uint64_t high = cpu->reading_count, low = high - MIN(high, CPU_LAG_READINGS);
 
-	if (is_first_after(cpu, cpu->reading_asked, time_ns))
-		return cpu->reading_asked;
 	while (low < high) {
 		uint64_t middle = low + (high - low) / 2;
 
@@ -153,43 +151,104 @@ static uint64_t first_reading_after(struct cpu_lag_cpu *cpu, uint64_t time_ns)
 		else
 			high = middle;
 	}
-	cpu->reading_asked = low;
 	return low;
 }
 
-static struct cpu_lag_range range_of(const struct cpu_lag_reading *reading, uint64_t apart_ns)
+/* The number of the first reading that came after that moment: mostly that of the moment asked
+ * for before. */
+static uint64_t first_reading_after(struct cpu_lag_cpu *cpu, uint64_t time_ns)
 {
-	return (struct cpu_lag_range){ reading->lowest - (int64_t)apart_ns,
-				       reading->lowest + (int64_t)(reading->width_ns + apart_ns) };
+	if (!is_first_after(cpu, cpu->reading_asked, time_ns))
+		cpu->reading_asked = first_after(cpu, time_ns);
+	return cpu->reading_asked;
+}
+
+static struct cpu_lag_range range_of(const struct cpu_lag_reading *reading)
+{
+	return (struct cpu_lag_range){ reading->lowest,
+				       reading->lowest + (int64_t)reading->width_ns };
 }
 
 /* Between two readings that are close the clocks part, but do not come back. */
-static struct cpu_lag_range enclose(const struct cpu_lag_reading *before,
-				    const struct cpu_lag_reading *after)
+static struct cpu_lag_range enclose(struct cpu_lag_range a, struct cpu_lag_range b)
 {
-	struct cpu_lag_range a = range_of(before, 0), b = range_of(after, 0);
-
 	return (struct cpu_lag_range){ MIN(a.lowest, b.lowest), MAX(a.highest, b.highest) };
 }
 
-/* How far the clocks part in so many ns at most: twice as fast as from one reading to the other. */
-static uint64_t parting(const struct cpu_lag_reading *before, const struct cpu_lag_reading *after,
+/* How far the clocks part in so many ns at most: twice as fast as from one reading to the other,
+ * `gap_ns` later. */
+static uint64_t parting(struct cpu_lag_range before, struct cpu_lag_range after, uint64_t gap_ns,
 			uint64_t ns)
 {
-	struct cpu_lag_range both;
-	uint64_t gap_ns;
+	struct cpu_lag_range both = enclose(before, after);
 
-	if (!before || !after || after->time_ns - before->time_ns > RATE_NS)
-		return MOST_DRIFT_NS * ns / NS_PER_SEC;
-	both = enclose(before, after);
-	gap_ns = after->time_ns - before->time_ns;
 	return 2 * (uint64_t)(both.highest - both.lowest) * ns / gap_ns;
+}
+
+/* ... in a second after the reading `index`, by those of the time before it. */
+static uint64_t rate_after(const struct cpu_lag_cpu *cpu, uint64_t index)
+{
+	const struct cpu_lag_reading *own = reading_at(cpu, index);
+	const struct cpu_lag_reading *far =
+		reading_at(cpu, first_after(cpu, own->time_ns - MIN(RATE_NS, own->time_ns)));
+
+	if (far == own)
+		return MOST_DRIFT_NS;
+	return MIN(parting(range_of(far), range_of(own), own->time_ns - far->time_ns, NS_PER_SEC),
+		   MOST_DRIFT_NS);
+}
+
+static struct cpu_lag_range widen(struct cpu_lag_range range, uint64_t ns)
+{
+	return (struct cpu_lag_range){ range.lowest - (int64_t)ns, range.highest + (int64_t)ns };
+}
+
+/* Both hold. false: they contradict each other, and nothing was done. */
+static bool narrow(struct cpu_lag_range *range, struct cpu_lag_range by)
+{
+	struct cpu_lag_range both = { MAX(range->lowest, by.lowest),
+				      MIN(range->highest, by.highest) };
+
+	if (both.lowest > both.highest)
+		return false;
+	*range = both;
+	return true;
+}
+
+/* Where the clocks part slowly, the readings before one tell of it, too: one of them took the
+ * least time. Of those before it alone, so that it does not matter when it is asked. */
+static struct cpu_lag_range read_narrowly(const struct cpu_lag_cpu *cpu, uint64_t index)
+{
+	uint64_t least = cpu->reading_count - MIN(cpu->reading_count, CPU_LAG_READINGS);
+	const struct cpu_lag_reading *own = reading_at(cpu, index);
+	uint64_t rate = rate_after(cpu, index);
+	struct cpu_lag_range range = range_of(own);
+
+	for (uint64_t i = index; i-- > least && index - i <= MOST_NARROWED;) {
+		const struct cpu_lag_reading *by = reading_at(cpu, i);
+		uint64_t ns = own->time_ns - by->time_ns;
+
+		if (ns > RATE_NS || !narrow(&range, widen(range_of(by), rate * ns / NS_PER_SEC)))
+			break; /* they part faster than they did */
+	}
+	return range;
+}
+
+/* Between readings that are far apart: no further from either than the clocks part in that time. */
+static struct cpu_lag_range between(struct cpu_lag_range before, uint64_t since,
+				    struct cpu_lag_range after, uint64_t left)
+{
+	struct cpu_lag_range range = widen(before, parting(before, after, since + left, since));
+
+	narrow(&range, widen(after, parting(before, after, since + left, left)));
+	return range;
 }
 
 bool cpu_lag_ask_told(struct cpu_lag_cpu *of, uint64_t time_ns, uint64_t until_ns,
 		      struct cpu_lag_range *out_base)
 {
 	const struct cpu_lag_reading *before = NULL, *after = NULL;
+	struct cpu_lag_range earlier, later;
 	uint64_t index, since, left;
 
 	if (!of->reading_count)
@@ -201,17 +260,24 @@ bool cpu_lag_ask_told(struct cpu_lag_cpu *of, uint64_t time_ns, uint64_t until_n
 		after = reading_at(of, index);
 	since = before ? time_ns - before->time_ns : UINT64_MAX;
 	left = after ? after->time_ns - time_ns : UINT64_MAX;
+	if (before && after && since + left <= ENCLOSE_NS) {
+		earlier = read_narrowly(of, index - 1);
+		later = read_narrowly(of, index);
+		*out_base = between(earlier, since, later, left);
+		if (since + left > APART_NS)
+			return true;
+		of->between = (struct cpu_lag_between){ before->time_ns, after->time_ns,
+							enclose(earlier, later) };
+		*out_base = of->between.base;
+		return true;
+	}
 	if (MIN(since, left) > NEAR_NS)
 		return false;
-	if (before && after && since + left <= APART_NS) {
-		of->between = (struct cpu_lag_between){ before->time_ns, after->time_ns,
-							enclose(before, after) };
-		*out_base = of->between.base;
-	} else if (since < left) {
-		*out_base = range_of(before, parting(before, after, since));
-	} else {
-		*out_base = range_of(after, parting(before, after, left));
-	}
+	if (since < left)
+		*out_base = widen(read_narrowly(of, index - 1),
+				  rate_after(of, index - 1) * since / NS_PER_SEC);
+	else
+		*out_base = widen(range_of(after), MOST_DRIFT_NS * left / NS_PER_SEC);
 	return true;
 }
 

@@ -167,6 +167,49 @@ static void the_nearer_of_two_that_are_far_apart_counts_and_their_rate(void **st
 	assert_int_equal(base.highest, BASE + 9950 + 200);
 }
 
+/* An interrupt made one reading take long: those before it tell where the clock is. */
+static void readings_narrow_down_the_one_after_them(void **state)
+{
+	struct cpu_lag_range base;
+
+	(void)state;
+	for (unsigned i = 0; i < 200; i++)
+		read_at(TIME_NS + 10 * i * MS, BASE, i == 199 ? 8000 : 200);
+	assert_true(cpu_lag_told(&lag, 0, TIME_NS + 1985 * MS, UINT64_MAX, &base));
+	assert_true(base.lowest <= BASE && BASE <= base.highest);
+	assert_in_range(base.highest - base.lowest, 200, 600);
+	assert_true(cpu_lag_told(&lag, 0, TIME_NS + 2100 * MS, UINT64_MAX, &base));
+	assert_in_range(base.highest - base.lowest, 200, 3000);
+}
+
+/* A clock that begins to be slewed: those before it contradict the reading. */
+static void readings_that_contradict_narrow_nothing_down(void **state)
+{
+	struct cpu_lag_range base;
+
+	(void)state;
+	for (unsigned i = 0; i < 200; i++)
+		read_at(TIME_NS + 10 * i * MS, BASE, 200);
+	read_at(TIME_NS + 2000 * MS, BASE + 5000, 1000);
+	assert_true(cpu_lag_told(&lag, 0, TIME_NS + 1995 * MS, UINT64_MAX, &base));
+	assert_true(base.lowest <= BASE + 100 && BASE + 5500 <= base.highest);
+}
+
+/* Two seconds without anybody: the rate over that time, not what it may be at most. */
+static void readings_far_apart_enclose_what_lies_near_either(void **state)
+{
+	struct cpu_lag_range base;
+
+	(void)state;
+	read_at(TIME_NS, BASE, 1000);
+	read_at(TIME_NS + 4000 * MS, BASE + 400, 1000);
+	assert_true(cpu_lag_told(&lag, 0, TIME_NS + 2000 * MS, UINT64_MAX, &base));
+	assert_true(base.lowest <= BASE && BASE + 400 <= base.highest);
+	assert_in_range(base.highest - base.lowest, 1000, 3 * 1400);
+	assert_true(cpu_lag_told(&lag, 0, TIME_NS + 3990 * MS, UINT64_MAX, &base));
+	assert_in_range(base.highest - base.lowest, 1000, 1100);
+}
+
 static void the_oldest_readings_are_forgotten(void **state)
 {
 	struct cpu_lag_range base;
@@ -198,6 +241,9 @@ int main(void)
 		cmocka_unit_test_teardown(a_reading_that_comes_too_late_is_not_asked, forget),
 		cmocka_unit_test_teardown(
 			the_nearer_of_two_that_are_far_apart_counts_and_their_rate, forget),
+		cmocka_unit_test_teardown(readings_narrow_down_the_one_after_them, forget),
+		cmocka_unit_test_teardown(readings_that_contradict_narrow_nothing_down, forget),
+		cmocka_unit_test_teardown(readings_far_apart_enclose_what_lies_near_either, forget),
 		cmocka_unit_test_teardown(the_oldest_readings_are_forgotten, forget),
 	};
 
