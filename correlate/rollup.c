@@ -8,12 +8,14 @@
 
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
+#include "correlate/rollup_pages.h"
 #include "correlate/sketch.h"
 
 void rollup_cell_fini(struct rollup_cell *cell)
 {
 	free(cell->buckets);
 	free(cell->waits);
+	free(cell->pages);
 	*cell = (struct rollup_cell){ 0 };
 }
 
@@ -324,7 +326,7 @@ static void insert_missing(struct rollup_cell *cell, const struct rollup_cell *o
 	}
 }
 
-static int merge_buckets(struct rollup_cell *cell, const struct rollup_cell *other)
+static int merge_sorted(struct rollup_cell *cell, const struct rollup_cell *other)
 {
 	uint32_t missing = add_known(cell, other), wanted = cell->bucket_count + missing;
 
@@ -341,6 +343,23 @@ static int merge_buckets(struct rollup_cell *cell, const struct rollup_cell *oth
 	}
 	insert_missing(cell, other, missing);
 	return 0;
+}
+
+static int merge_buckets(struct rollup_cell *cell, const struct rollup_cell *other)
+{
+	struct rollup_cell rest = *other;
+	uint32_t done;
+	int rc;
+
+	if (!cell->pages)
+		return merge_sorted(cell, other);
+	done = rollup_pages_add(cell->pages, other->buckets, other->bucket_count);
+	if (done == other->bucket_count)
+		return 0;
+	rest.buckets += done;
+	rest.bucket_count -= done;
+	rc = rollup_cell_sort(cell);
+	return rc < 0 ? rc : merge_sorted(cell, &rest);
 }
 
 int rollup_cell_merge(struct rollup_cell *cell, const struct rollup_cell *other)

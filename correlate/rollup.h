@@ -70,6 +70,8 @@ struct rollup_example {
 	uint64_t ratio; /* in millionths; UINT64_MAX: no figures */
 };
 
+struct rollup_pages; /* rollup_pages.h */
+
 /* All zeros is an empty one. */
 struct rollup_cell {
 	int64_t sums[ROLLUP_SUMS];
@@ -77,6 +79,7 @@ struct rollup_cell {
 	struct rollup_wait *waits;     /* owned */
 	uint32_t bucket_count, bucket_cap;
 	uint32_t wait_count, wait_cap;
+	struct rollup_pages *pages; /* owned; NULL, as mostly: counts are in the buckets */
 	struct rollup_example examples[ROLLUP_EXAMPLES];
 };
 

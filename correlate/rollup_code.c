@@ -11,9 +11,10 @@
 #include "correlate/rollup.h"
 #include "correlate/sketch.h"
 
-#define VERSION     2
-#define MAX_BUCKETS (ROLLUP_MEASURES * SKETCH_BUCKETS)
-#define MAX_WAITS   (ROLLUP_MAX_WAITS + REASON_COUNT)
+#define VERSION         2
+#define MAX_BUCKETS     (ROLLUP_MEASURES * SKETCH_BUCKETS)
+#define BUCKETS_AT_ONCE 512u
+#define MAX_WAITS       (ROLLUP_MAX_WAITS + REASON_COUNT)
 
 /* How an example is written: the same span often serves as several. */
 enum example_form { EXAMPLE_NONE, EXAMPLE_OWN, EXAMPLE_AS_FIRST, EXAMPLE_AS_SECOND };
@@ -173,7 +174,7 @@ static bool get_signed(struct wire_reader *reader, int64_t *out_value)
 {
 	uint64_t value;
 
-	if (!wire_get_varint(reader, &value))
+	if (!wire_get_short_varint(reader, &value))
 		return false;
 	*out_value = wire_unzigzag(value);
 	return true;
@@ -201,31 +202,48 @@ static bool get_sums(struct wire_reader *reader, struct rollup_cell *cell)
 	return true;
 }
 
+/* The next buckets, as many as fit into `out`, of which there are `left`. Returns how many; 0:
+ * damaged.
+ * `*key`: that of the one before, 0 at first. */
+static uint32_t read_buckets(struct wire_reader *readers, uint64_t left, uint32_t *key,
+			     struct rollup_bucket out[BUCKETS_AT_ONCE])
+{
+	struct wire_reader steps = readers[ROLLUP_STEPS], counts = readers[ROLLUP_COUNTS];
+	uint32_t many = (uint32_t)MIN(left, BUCKETS_AT_ONCE), at = *key;
+
+	for (uint32_t i = 0; i < many; i++) {
+		struct wire_reader next = counts;
+		uint64_t step, count = wire_zigzag(1);
+
+		if (!wire_get_short_varint(&steps, &step) || step >> 1 >= MAX_BUCKETS - at ||
+		    (step < 2 && (i || at)))
+			return 0;
+		if (!wire_get_short_varint(&next, &count) && step & 1)
+			return 0;
+		counts.at = step & 1 ? next.at : counts.at;
+		at += (uint32_t)(step >> 1);
+		out[i] = (struct rollup_bucket){ step & 1 ? wire_unzigzag(count) : 1, at };
+	}
+	readers[ROLLUP_STEPS] = steps;
+	readers[ROLLUP_COUNTS] = counts;
+	*key = at;
+	return many;
+}
+
 /* Buckets are merged right away, many at a time: most of what a query reads are buckets. */
 static int get_buckets(struct wire_reader *readers, struct rollup_cell *cell)
 {
-	struct wire_reader *steps = &readers[ROLLUP_STEPS], *counts = &readers[ROLLUP_COUNTS];
-	struct rollup_bucket some[512];
+	struct rollup_bucket some[BUCKETS_AT_ONCE];
 	struct rollup_cell piece = { .buckets = some };
-	uint64_t count, step;
 	uint32_t key = 0;
+	uint64_t left;
 	int rc = 0;
 
-	if (!wire_get_varint(&readers[ROLLUP_NUMBERS], &count) || count > MAX_BUCKETS)
+	if (!wire_get_varint(&readers[ROLLUP_NUMBERS], &left) || left > MAX_BUCKETS)
 		return -EBADMSG;
-	for (bool is_first = true; count && rc == 0; count--, is_first = false) {
-		struct rollup_bucket bucket = { .count = 1 };
-
-		if (!wire_get_varint(steps, &step) || step >> 1 >= MAX_BUCKETS - key ||
-		    (step & 1 && !get_signed(counts, &bucket.count)) || (!is_first && step < 2))
-			return -EBADMSG;
-		key += (uint32_t)(step >> 1);
-		bucket.key = key;
-		some[piece.bucket_count++] = bucket;
-		if (count == 1 || piece.bucket_count == ARRAY_LEN(some)) {
-			rc = rollup_cell_merge(cell, &piece);
-			piece.bucket_count = 0;
-		}
+	for (; left && rc == 0; left -= piece.bucket_count) {
+		piece.bucket_count = read_buckets(readers, left, &key, some);
+		rc = piece.bucket_count ? rollup_cell_merge(cell, &piece) : -EBADMSG;
 	}
 	return rc;
 }

@@ -178,14 +178,14 @@ static int next_cell(struct reading *reading, struct rollup_entry *entry)
 	struct wire_reader *keys = &reading->columns[COLUMN_KEYS];
 	uint64_t minute, operation, len;
 
-	if (!wire_get_varint(keys, &minute) || !wire_get_varint(keys, &operation) ||
+	if (!wire_get_short_varint(keys, &minute) || !wire_get_short_varint(keys, &operation) ||
 	    minute > UINT32_MAX || operation > UINT32_MAX)
 		return -EBADMSG;
 	entry->key = (struct rollup_key){ (uint32_t)minute, (uint32_t)operation };
 	for (unsigned i = 0; i < ROLLUP_STREAMS; i++) {
 		struct wire_reader *stream = &reading->columns[COLUMN_STREAMS + i];
 
-		if (!wire_get_varint(keys, &len) || len > (size_t)(stream->end - stream->at))
+		if (!wire_get_short_varint(keys, &len) || len > (size_t)(stream->end - stream->at))
 			return -EBADMSG;
 		entry->cell.streams[i] = (struct str){ stream->at, (size_t)len };
 		stream->at += len;

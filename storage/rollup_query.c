@@ -6,6 +6,7 @@
 
 #include "collector/base/breath.h"
 #include "collector/base/macros.h"
+#include "correlate/rollup_pages.h"
 #include "storage/rollups.h"
 #include "storage/summary.h"
 #include "storage/view.h"
@@ -16,6 +17,9 @@
  * time it is -E2BIG: ask for less. */
 #define MAX_CELLS   65536u
 #define CHECK_EVERY 256u /* cells between two looks at the clock */
+
+/* Cells until a sum counts in pages: then they pay. */
+#define SPREAD_AFTER 4
 
 #define MAX_CANDIDATES 32 /* for each operation, besides its cell's own examples */
 
@@ -30,6 +34,7 @@ struct sum {
 	uint8_t kind;
 	uint64_t from_unix_ns;
 	struct rollup_cell cell;
+	unsigned merged;                   /* cells so far */
 	struct rollup_example *candidates; /* in the arena */
 	unsigned candidate_count, candidate_room, next_candidate;
 };
@@ -47,6 +52,7 @@ struct gather {
 	struct operations hashes; /* only to hash names alike */
 	struct map sums;          /* struct sum_key -> struct sum * */
 	struct arena arena;
+	struct rollup_pool pool;
 	unsigned seen;
 	struct part_name *names; /* owned: by number */
 	uint32_t name_count;
@@ -227,6 +233,14 @@ static int note_candidates(struct gather *gather, struct sum *sum,
 	return 0;
 }
 
+/* Sums of slots are many, and of few cells each. */
+static int prepare(struct gather *gather, struct sum *sum)
+{
+	if (gather->query->by_ns || ++sum->merged != SPREAD_AFTER)
+		return 0;
+	return rollup_cell_spread(&sum->cell, &gather->pool);
+}
+
 static int merge_young(struct gather *gather, struct sum *sum, const struct rollup_cell *young)
 {
 	int rc = rollup_cell_merge(&sum->cell, young);
@@ -248,6 +262,8 @@ static int on_cell(const struct rollup_entry *entry, const struct rollup_cell *y
 	if (!gather->names[entry->key.operation].is_wanted)
 		return 0;
 	rc = find_sum(gather, entry, &sum);
+	if (rc == 0)
+		rc = prepare(gather, sum);
 	if (rc == 0 && young)
 		return merge_young(gather, sum, young);
 	breath_take();
@@ -298,6 +314,7 @@ static void gather_fini(struct gather *gather)
 		if (*sum)
 			rollup_cell_fini(&(*sum)->cell);
 	}
+	rollup_pool_fini(&gather->pool);
 	free(gather->names);
 	map_fini(&gather->sums);
 	arena_fini(&gather->arena);
@@ -312,7 +329,10 @@ static int visit_all(struct gather *gather,
 	int rc = 0;
 
 	while (rc == 0 && (sum = map_next(&gather->sums, &cursor, NULL))) {
-		struct store_rollup rollup = {
+		struct store_rollup rollup;
+
+		rc = rollup_cell_sort(&(*sum)->cell);
+		rollup = (struct store_rollup){
 			.service = (*sum)->service,
 			.operation = (*sum)->operation,
 			.kind = (*sum)->kind,
@@ -322,7 +342,7 @@ static int visit_all(struct gather *gather,
 			.candidate_count = (*sum)->candidate_count,
 		};
 
-		if (rollup_cell_sum(rollup.cell, ROLLUP_COUNT))
+		if (rc == 0 && rollup_cell_sum(rollup.cell, ROLLUP_COUNT))
 			rc = visit(&rollup, arg);
 	}
 	return rc;

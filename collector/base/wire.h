@@ -120,3 +120,18 @@ static inline int64_t wire_unzigzag(uint64_t value)
 
 /* false: the slice ended inside the number, or it is longer than 64 bits. */
 bool wire_get_varint(struct wire_reader *reader, uint64_t *out_value);
+
+/* The same, faster where it is mostly one byte or two. */
+static inline bool wire_get_short_varint(struct wire_reader *reader, uint64_t *out_value)
+{
+	const uint8_t *at = (const uint8_t *)reader->at;
+
+	unsigned more; /* no branch: which of the two it is cannot be foretold */
+
+	if (reader->end - reader->at < 2 || (at[0] & at[1] & 0x80))
+		return wire_get_varint(reader, out_value);
+	more = at[0] >> 7;
+	*out_value = (at[0] & 0x7fu) | (at[1] & (0u - more)) << 7;
+	reader->at += 1 + more;
+	return true;
+}

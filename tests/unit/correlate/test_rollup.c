@@ -7,8 +7,7 @@
 
 #include <cmocka.h>
 
-#include "correlate/rollup.h"
-#include "correlate/sketch.h"
+#include "correlate/rollup_pages.h"
 
 #define LEDGERS 200
 
@@ -132,6 +131,61 @@ static void encoded_halves_merge_to_the_whole(void **state)
 	rollup_cell_fini(&halves[1]);
 }
 
+/* Pieces, of which the last takes out what the first added, are summed up one way and the other. */
+static void sum_up(const struct rollup_cell *pieces, unsigned count, struct rollup_cell *plain,
+		   struct rollup_cell *spread, struct rollup_pool *pool)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct buf bytes = { 0 };
+
+		encode(&pieces[i], &bytes);
+		if (i == 1)
+			assert_int_equal(rollup_cell_spread(spread, pool), 0);
+		assert_int_equal(decode(plain, buf_str(&bytes)), 0);
+		assert_int_equal(decode(spread, buf_str(&bytes)), 0);
+		buf_fini(&bytes);
+	}
+	assert_int_equal(rollup_cell_sort(spread), 0);
+	assert_null(spread->pages);
+}
+
+static void make_pieces(struct rollup_cell pieces[3], uint64_t *random)
+{
+	struct ledger_wait waits[3];
+
+	for (unsigned i = 0; i < LEDGERS; i++) {
+		struct ledger ledger = random_ledger(random, waits);
+
+		assert_int_equal(rollup_cell_add(&pieces[i % 2], &ledger, false, 1), 0);
+		if (i % 2 == 0)
+			assert_int_equal(rollup_cell_add(&pieces[2], &ledger, false, -1), 0);
+	}
+}
+
+static void sums_in_pages_are_those_of_sorted_buckets(void **state)
+{
+	struct rollup_pool pool = { 0 };
+	uint64_t random = 7;
+	unsigned full = 0;
+
+	(void)state;
+	while (full < 3) { /* also without room, from the first piece on or in the midst of one */
+		struct rollup_cell pieces[3] = { 0 }, plain = { 0 }, spread = { 0 };
+
+		make_pieces(pieces, &random);
+		full += pool.count == ROLLUP_POOL_PAGES || pool.cells == ROLLUP_POOL_CELLS;
+		sum_up(pieces, 3, &plain, &spread, &pool);
+		expect_same(&plain, &spread);
+		assert_true(pool.count <= ROLLUP_POOL_PAGES && pool.cells <= ROLLUP_POOL_CELLS);
+		rollup_cell_fini(&plain);
+		rollup_cell_fini(&spread);
+		for (unsigned i = 0; i < 3; i++)
+			rollup_cell_fini(&pieces[i]);
+	}
+	assert_int_equal(pool.count, ROLLUP_POOL_PAGES);
+	rollup_pool_fini(&pool);
+}
+
 static void what_is_taken_out_was_never_there(void **state)
 {
 	struct rollup_cell kept = { 0 }, changed = { 0 };
@@ -239,6 +293,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_value_lies_in_its_bucket),
 		cmocka_unit_test(encoded_halves_merge_to_the_whole),
+		cmocka_unit_test(sums_in_pages_are_those_of_sorted_buckets),
 		cmocka_unit_test(what_is_taken_out_was_never_there),
 		cmocka_unit_test(waits_beyond_the_limit_are_summed_by_reason),
 		cmocka_unit_test(damaged_bytes_are_refused),
