@@ -31,6 +31,7 @@ SPANS_A_S, BATCH, PHASE_S, ROUNDS, PER_SECOND = 20_000, 100, 12, 4, 20
 SINGLE_EVERY = 8  # as sample.h
 MAX_AGE_H = "87840"  # the week is long ago
 WARM_TRACES = 2000
+COST_QUESTIONS = 200
 HUGE_MIB = 400_000  # a part is closed at a sixteenth of it
 SERVICE = "report-demo"
 MASK = 2**64 - 1
@@ -119,6 +120,15 @@ class Questions:
             client.get(self.kinds["a trace by its id"][1]())
         self.ask(api, 5, keep=False)
 
+    def cost(self, daemon):
+        """What each kind takes of a CPU in the daemon, asked one right after the other with nothing else going on."""
+        client = Client(daemon.api)
+        for kind, (_, path) in self.kinds.items():
+            before = daemon.cpu_ns()
+            for _ in range(COST_QUESTIONS):
+                client.get(path())
+            print(f"  {kind:38} {(daemon.cpu_ns() - before) / COST_QUESTIONS / 1e6:7.2f} ms of CPU")
+
     def print(self):
         for kind, (limit_ms, _) in self.kinds.items():
             took = sorted(self.took_ms[kind])
@@ -144,6 +154,7 @@ def main():
     parser.add_argument("traces", type=int)
     parser.add_argument("hours", type=int)
     parser.add_argument("--packing", action="store_true")
+    parser.add_argument("--cost", action="store_true", help="only: what each kind of question takes of a CPU")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--build", type=Path, default=RELEASE)
     arguments = parser.parse_args()
@@ -153,6 +164,8 @@ def main():
         span_template.write(template.name, BATCH)
         load(arguments, daemon, template.name)
         questions.warm(daemon.api)
+        if arguments.cost:
+            return questions.cost(daemon)
         for _ in range(arguments.rounds):
             alone.append(load(arguments, daemon, template.name))
             asking = threading.Thread(target=questions.ask, args=(daemon.api, PHASE_S - 1, True))
