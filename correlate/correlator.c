@@ -158,30 +158,17 @@ void correlator_kernel(struct correlator *correlator, bool available)
 
 typedef void (*ledger_visit)(const struct ledger *ledgers, size_t count, void *arg);
 
-static int by_depth(const void *a, const void *b, void *arg)
-{
-	const struct join *join = arg;
-	const struct node *x = &join->nodes[*(const uint32_t *)a];
-	const struct node *y = &join->nodes[*(const uint32_t *)b];
-
-	if (x->depth != y->depth)
-		return x->depth < y->depth ? -1 : 1;
-	return x < y ? -1 : x > y;
-}
-
 static int compute(struct model *model, struct trace *trace, bool settled, ledger_visit visit,
 		   void *arg)
 {
 	struct ledger *ledgers = NULL;
 	struct ledger_room room;
-	uint32_t *order = NULL;
 	struct join join;
 	int rc = join_init(&join, model, trace);
 
 	if (rc == 0) {
 		ledgers = arena_alloc(&join.arena, (join.count + 1) * sizeof(*ledgers));
-		order = arena_alloc(&join.arena, (join.count + 1) * sizeof(*order));
-		rc = ledgers && order ? 0 : -ENOMEM;
+		rc = ledgers ? 0 : -ENOMEM;
 	}
 	if (rc < 0) {
 		join_fini(&join);
@@ -189,11 +176,8 @@ static int compute(struct model *model, struct trace *trace, bool settled, ledge
 	}
 	join_place(&join);
 	join_overlay(&join);
-	for (uint32_t i = 0; i < join.count; i++)
-		order[i] = i;
-	qsort_r(order, join.count, sizeof(*order), by_depth, &join);
 	for (uint32_t i = 0; i < join.count; i++) {
-		sweep_node(&join, (int32_t)order[i], &room, &ledgers[i]);
+		sweep_node(&join, (int32_t)join.by_depth[i], &room, &ledgers[i]);
 		ledgers[i].settled = settled;
 		ledgers[i].revision = (uint16_t)(trace->revision + 1);
 		if (settled)
@@ -285,11 +269,11 @@ static int check_complete(const struct model *model, const struct trace *trace)
 		if (!clock_map_to_mono(&model->clocks, span->end_unix_ns, &span_end, &bound))
 			return -EAGAIN;
 		end_ns = MAX(end_ns, span_end);
-		if (trace_span_index(trace, span->parent_id) < 0 && !is_root(trace, span))
+		if (trace_span_index(model, trace, span->parent_id) < 0 && !is_root(trace, span))
 			return -ENOENT;
 	}
 	for (const struct observation *o = trace->observations; o; o = o->next) {
-		if (!o->inherited && trace_span_index(trace, o->span_id) < 0)
+		if (!o->inherited && trace_span_index(model, trace, o->span_id) < 0)
 			return -ENOENT;
 	}
 	return is_covered(model, trace, end_ns) ? 0 : -EAGAIN;

@@ -104,7 +104,7 @@ static uint64_t edge_inside(const struct model *model, const struct slice *slice
 			    const struct event_tag *tag, bool is_start)
 {
 	const struct trace *trace = tag_is_none(tag) ? NULL : trace_find(model, tag->trace_id);
-	int index = trace ? trace_span_index(trace, tag->span_id) : -1;
+	int index = trace ? trace_span_index(model, trace, tag->span_id) : -1;
 	uint64_t time, bound;
 
 	if (index < 0 || !clock_map_to_mono(&model->clocks,

@@ -101,20 +101,27 @@ struct whereabouts {
 	bool is_several; /* threads */
 };
 
-static void note(struct whereabouts *where, const struct sighting *seen)
+static void note(struct whereabouts *where, struct thread *thread, uint64_t last_ns)
 {
-	where->is_several |= where->thread && where->thread != seen->thread;
-	where->thread = seen->thread;
-	where->last_ns = MAX(where->last_ns, seen->last_ns);
+	where->is_several |= where->thread && where->thread != thread;
+	where->thread = thread;
+	where->last_ns = MAX(where->last_ns, last_ns);
 }
 
+/* Children before their parents. */
 static void find_whereabouts(const struct join *join, struct whereabouts *where)
 {
-	for (uint32_t i = 0; i < join->count; i++) {
-		for (int32_t s = join->nodes[i].sightings; s >= 0; s = join->sightings[s].next) {
-			for (int32_t up = (int32_t)i; up >= 0; up = join->nodes[up].parent)
-				note(&where[up], &join->sightings[s]);
-		}
+	for (uint32_t i = join->count; i-- > 0;) {
+		uint32_t at = join->by_depth[i];
+		const struct node *node = &join->nodes[at];
+		struct whereabouts *above = node->parent >= 0 ? &where[node->parent] : NULL;
+
+		for (int32_t s = node->sightings; s >= 0; s = join->sightings[s].next)
+			note(&where[at], join->sightings[s].thread, join->sightings[s].last_ns);
+		if (!above || !where[at].thread)
+			continue;
+		note(above, where[at].thread, where[at].last_ns);
+		above->is_several |= where[at].is_several;
 	}
 }
 

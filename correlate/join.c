@@ -79,25 +79,38 @@ static bool map_times(struct join *join)
 	return true;
 }
 
+static void add_sighting(struct join *join, const struct observation *o)
+{
+	int32_t index = o->inherited ? -1 : join_find(join, o->span_id);
+
+	if (o->fold && !o->inherited)
+		join->folded[join->folded_count++] = (struct folded){ o, index };
+	if (o->thread->process->forked)
+		join->forked[join->forked_count++] = o;
+	if (index < 0)
+		return;
+	join->sightings[join->sighting_count] =
+		(struct sighting){ join->nodes[index].sightings, o->thread, o->first_ns, o->last_ns,
+				   o };
+	join->nodes[index].sightings = (int32_t)join->sighting_count++;
+}
+
 static bool add_sightings(struct join *join)
 {
-	uint32_t count = 0;
+	uint32_t count = 0, folded = 0, forked = 0;
 
-	for (const struct observation *o = join->trace->observations; o; o = o->next)
-		count++;
-	join->sightings = arena_alloc(&join->arena, (count + 1) * sizeof(*join->sightings));
-	if (!join->sightings)
-		return false;
 	for (const struct observation *o = join->trace->observations; o; o = o->next) {
-		int32_t index = o->inherited ? -1 : join_find(join, o->span_id);
-		struct sighting *sighting = &join->sightings[join->sighting_count];
-
-		if (index < 0)
-			continue;
-		*sighting = (struct sighting){ join->nodes[index].sightings, o->thread, o->first_ns,
-					       o->last_ns, o };
-		join->nodes[index].sightings = (int32_t)join->sighting_count++;
+		count++;
+		folded += o->fold ? 1 : 0;
+		forked += o->thread->process->forked;
 	}
+	join->sightings = arena_alloc(&join->arena, (count + 1) * sizeof(*join->sightings));
+	join->folded = arena_alloc(&join->arena, (folded + 1) * sizeof(*join->folded));
+	join->forked = arena_alloc(&join->arena, (forked + 1) * sizeof(*join->forked));
+	if (!join->sightings || !join->folded || !join->forked)
+		return false;
+	for (const struct observation *o = join->trace->observations; o; o = o->next)
+		add_sighting(join, o);
 	return true;
 }
 
@@ -177,101 +190,21 @@ static void find_processes(struct join *join)
 	}
 }
 
-/* A parent chain that returns to itself is cut: peers can send anything. */
-static void cut_cycles(struct join *join)
+/* `latest` is a tree over them: each knot has the greatest end of the two below it, the leaves come
+ * last. */
+static bool sort_by_start(struct join *join)
 {
-	for (uint32_t i = 0; i < join->count; i++) {
-		int32_t slow = (int32_t)i, fast = (int32_t)i;
-
-		do {
-			fast = join->nodes[fast].any_parent;
-			fast = fast < 0 ? fast : join->nodes[fast].any_parent;
-			slow = fast < 0 ? slow : join->nodes[slow].any_parent;
-		} while (fast >= 0 && fast != slow);
-		if (fast >= 0)
-			join->nodes[i].any_parent = -1;
-	}
-}
-
-static void find_parents(struct join *join)
-{
-	for (uint32_t i = 0; i < join->count; i++) {
-		struct node *node = &join->nodes[i];
-
-		node->any_parent = -1;
-		if (!hex_is_zero(node->span->parent_id, SPAN_ID_BYTES))
-			node->any_parent = join_find(join, node->span->parent_id);
-		if (node->any_parent == (int32_t)i)
-			node->any_parent = -1;
-	}
-	cut_cycles(join);
-}
-
-static bool parent_is_local(const struct join *join, const struct node *node)
-{
-	return node->any_parent >= 0 && node->process &&
-	       join->nodes[node->any_parent].process == node->process &&
-	       (node->span->flags & 0x300) != 0x300;
-}
-
-/* Depths and the enter/leave numbering, without recursion: children counted, then laid out. */
-static bool number_tree(struct join *join)
-{
-	uint32_t *size = arena_alloc(&join->arena, (join->count + 1) * sizeof(*size));
-	uint32_t *order = arena_alloc(&join->arena, (join->count + 1) * sizeof(*order));
-	uint32_t *fill = arena_alloc(&join->arena, (join->count + 2) * sizeof(*fill));
-	uint32_t deepest = 0, at = 0;
-
-	if (!size || !order || !fill)
-		return false;
-	for (uint32_t i = 0; i < join->count; i++) {
-		struct node *node = &join->nodes[i];
-
-		node->parent = parent_is_local(join, node) ? node->any_parent : -1;
-	}
-	for (uint32_t i = 0; i < join->count; i++) {
-		struct node *node = &join->nodes[i];
-
-		for (int32_t up = node->parent; up >= 0; up = join->nodes[up].parent)
-			node->depth++;
-		deepest = MAX(deepest, node->depth);
-		size[i] = 1;
-	}
-	/* by depth, deepest last: a counting sort over at most count depths */
-	for (uint32_t i = 0; i < join->count; i++)
-		fill[join->nodes[i].depth + 1]++;
-	for (uint32_t d = 0; d <= deepest; d++)
-		fill[d + 1] += fill[d];
-	for (uint32_t i = 0; i < join->count; i++)
-		order[fill[join->nodes[i].depth]++] = i;
-	for (uint32_t i = join->count; i-- > 0;) {
-		if (join->nodes[order[i]].parent >= 0)
-			size[join->nodes[order[i]].parent] += size[order[i]];
-	}
-	for (uint32_t i = 0; i < join->count; i++) {
-		struct node *node = &join->nodes[order[i]];
-		struct node *parent = node->parent >= 0 ? &join->nodes[node->parent] : NULL;
-
-		/* `leave` of the parent serves as its fill mark until all are placed */
-		node->enter = parent ? parent->leave : at;
-		node->leave = node->enter + 1;
-		if (parent)
-			parent->leave += size[order[i]];
-		else
-			at += size[order[i]];
-	}
-	return true;
-}
-
-static void sort_by_start(struct join *join)
-{
-	uint64_t greatest = 0;
-
 	qsort_r(join->by_start, join->count, sizeof(*join->by_start), by_start, join->nodes);
-	for (uint32_t i = 0; i < join->count; i++) {
-		greatest = MAX(greatest, join->nodes[join->by_start[i]].b_ns);
-		join->max_end[i] = greatest;
-	}
+	for (join->leaves = 1; join->leaves < join->count;)
+		join->leaves *= 2;
+	join->latest = arena_alloc(&join->arena, 2 * (size_t)join->leaves * sizeof(*join->latest));
+	if (!join->latest)
+		return false;
+	for (uint32_t i = 0; i < join->count; i++)
+		join->latest[join->leaves + i] = join->nodes[join->by_start[i]].b_ns;
+	for (uint32_t i = join->leaves - 1; i > 0; i--)
+		join->latest[i] = MAX(join->latest[2 * i], join->latest[2 * i + 1]);
+	return true;
 }
 
 /* SDK clocks differ from ours: a span cannot start after it was first observed. */
@@ -301,24 +234,25 @@ int join_init(struct join *join, struct model *model, struct trace *trace)
 	join->nodes = arena_alloc(&join->arena, (count + 1) * sizeof(*join->nodes));
 	join->by_id = arena_alloc(&join->arena, (count + 1) * sizeof(*join->by_id));
 	join->by_start = arena_alloc(&join->arena, (count + 1) * sizeof(*join->by_start));
-	join->max_end = arena_alloc(&join->arena, (count + 1) * sizeof(*join->max_end));
 	join->meaning = arena_alloc(&join->arena, sizeof(*join->meaning));
-	if (!join->nodes || !join->by_id || !join->by_start || !join->max_end || !join->meaning)
+	if (!join->nodes || !join->by_id || !join->by_start || !join->meaning)
 		return -ENOMEM;
+	trace_spans_sort(model, trace);
 	for (uint32_t i = 0; i < count; i++) {
-		join->nodes[i] = (struct node){ .span = &trace->spans[i], .sightings = -1 };
+		join->nodes[i] = (struct node){ .span = &trace->spans[i],
+						.sightings = -1,
+						.first_child = -1,
+						.next_child = -1 };
 		join->by_id[i] = join->by_start[i] = i;
 	}
 	qsort_r(join->by_id, count, sizeof(*join->by_id), by_id, join->nodes);
 	if (!map_times(join))
 		return -EAGAIN;
-	if (!add_sightings(join))
+	if (!add_sightings(join) || !tree_find_parents(join))
 		return -ENOMEM;
-	find_parents(join);
 	find_processes(join);
-	if (!number_tree(join))
+	if (!tree_number(join) || !sort_by_start(join) || !tree_list(join))
 		return -ENOMEM;
-	sort_by_start(join);
 	note_skew(join);
 	join_doubt_grain(join);
 	return 0;
@@ -408,26 +342,38 @@ struct segment *join_add_segment(struct join *join)
 	return &join->segments[join->segment_count++];
 }
 
+/* The first one from that place on that reaches past that moment; the number of leaves: none. */
+static uint32_t next_reaching(const struct join *join, uint32_t place, uint64_t time_ns)
+{
+	uint32_t at = join->leaves + place;
+
+	if (place >= join->leaves)
+		return join->leaves;
+	while (join->latest[at] <= time_ns) { /* up, where that is all there is, and on */
+		while (at & 1)
+			at /= 2;
+		if (!at)
+			return join->leaves;
+		at++;
+	}
+	while (at < join->leaves)
+		at = join->latest[2 * at] > time_ns ? 2 * at : 2 * at + 1;
+	return at - join->leaves;
+}
+
 uint32_t join_overlapping(const struct join *join, const struct process *process, uint64_t from_ns,
 			  uint64_t to_ns, int32_t *out_nodes, uint32_t max)
 {
-	uint32_t low = 0, high = join->count, found = 0;
+	uint32_t found = 0;
 
-	while (low < high) { /* the first that can still reach past from_ns */
-		uint32_t middle = (low + high) / 2;
-
-		if (join->max_end[middle] <= from_ns)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	for (uint32_t i = low; i < join->count && found < max; i++) {
+	for (uint32_t i = next_reaching(join, 0, from_ns); i < join->count && found < max;
+	     i = next_reaching(join, i + 1, from_ns)) {
 		uint32_t index = join->by_start[i];
 		const struct node *node = &join->nodes[index];
 
 		if (node->a_ns >= to_ns)
 			break;
-		if (node->b_ns > from_ns && node->process == process)
+		if (node->process == process)
 			out_nodes[found++] = (int32_t)index;
 	}
 	return found;

@@ -51,8 +51,10 @@ struct sighting {
 struct node {
 	struct trace_span *span;
 	struct process *process;
-	int32_t parent;     /* within the same process; -1: a local root */
-	int32_t any_parent; /* wherever; -1: not in the trace */
+	int32_t parent;                  /* within the same process; -1: a local root */
+	int32_t any_parent;              /* wherever; -1: not in the trace */
+	int32_t first_child, next_child; /* by start, wherever they are; -1: none */
+	uint32_t place;                  /* in by_start */
 	uint32_t depth;
 	uint32_t enter,
 		leave; /* numbering of the tree: X lies below Y if Y.enter <= X.enter < Y.leave */
@@ -62,6 +64,9 @@ struct node {
 	uint64_t cut_ns;             /* what a coarse clock may have cut off each of them */
 	uint64_t grain_ns;           /* ... and off its children's, too */
 	uint64_t uncertain_ns;       /* of its time, what may have been another's */
+	uint64_t passed_ns;          /* ... and what goes on to its ancestors; modulo 2^64 */
+	uint32_t sure_in, owner_in;  /* the last cut in which it was sure; it, or one below it,
+					may own a part */
 	const struct stint *doubted; /* the last one of which it owns only a part */
 	int32_t sightings;           /* first one; -1: never observed */
 	struct lane
@@ -69,6 +74,12 @@ struct node {
 	bool inferred;
 	bool partial;
 	uint8_t none_cause;
+};
+
+/* What has left the timelines, of one span on one thread. */
+struct folded {
+	const struct observation *observation;
+	int32_t owner; /* node; -1: it was never exported */
 };
 
 /* Who had a lock while somebody waited for it. */
@@ -183,10 +194,20 @@ struct join {
 	struct node *nodes;
 	uint32_t *by_id;    /* node indexes sorted by span id */
 	uint32_t *by_start; /* ... by a_ns */
-	uint64_t *max_end;  /* of by_start: greatest b_ns up to there */
+	uint32_t *by_depth; /* ... parents first */
+	uint64_t *latest;   /* of by_start: the greatest b_ns, as a tree (join.c) */
+	uint32_t leaves;    /* ... of that tree */
 	uint32_t count;
+	int32_t *calls; /* client and producer spans, by `enter` */
+	uint32_t call_count;
+	int32_t *children_room, *calls_room; /* for one sweep at a time, as large as they may be */
 	struct sighting *sightings;
 	uint32_t sighting_count;
+	struct folded *folded;
+	uint32_t folded_count;
+	uint64_t *folded_ns; /* of owners with a lesser `enter`; NULL: not asked yet */
+	const struct observation **forked; /* by processes that were */
+	uint32_t forked_count;
 	struct lane **lanes;
 	uint32_t lane_count, lane_cap;
 	struct segment *segments;
@@ -204,6 +225,7 @@ struct join {
 	uint64_t *edges;         /* in the arena: all a_ns and b_ns, sorted; NULL: not asked yet */
 	uint64_t from_ns, to_ns; /* of all nodes */
 	uint64_t cut_ns;         /* of any node, at most */
+	uint32_t cuts;           /* slices that were cut so far */
 	bool out_of_memory;
 	uint8_t turns;   /* enum join_turns: of interleave.c */
 	bool is_guessed; /* whose spans they are, of some */
@@ -233,6 +255,12 @@ uint64_t lane_lost_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
 uint64_t lane_ran_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns);
 /* A thread of it put spans aside, at about that time. */
 bool join_takes_turns(const struct join *join, const struct process *process);
+/* tree.c. false: out of memory. */
+bool tree_find_parents(struct join *join);
+/* Depths, and the enter/leave numbering; needs the processes. */
+bool tree_number(struct join *join);
+/* Children and calls; needs by_start. */
+bool tree_list(struct join *join);
 /* interleave.c: or one put a span of this trace aside for another one of it, and came back. */
 bool join_has_turns(struct join *join);
 /* Lanes that must have put a span of the trace aside, by when it ended, take turns. */

@@ -192,6 +192,9 @@ struct trace {
 	uint32_t observation_count;
 	struct trace_span *spans; /* owned */
 	uint32_t span_count, span_cap;
+	uint32_t *table; /* owned: one more than a span's place, by its id; NULL: there are few */
+	uint32_t table_cap;
+	bool is_mixed; /* the spans are not in order */
 	uint32_t unsettled;
 	uint16_t revision; /* of the last settling; 0: none yet */
 	uint8_t list;
@@ -317,12 +320,18 @@ int trace_add_span(struct model *model, const struct span *span, const struct tr
 struct observation *trace_observation(const struct model *model, const struct trace *trace,
 				      const struct thread *thread,
 				      const uint8_t span_id[SPAN_ID_BYTES]);
-int trace_span_index(const struct trace *trace, const uint8_t span_id[SPAN_ID_BYTES]);
 /* Something was learned about a settled trace: its ledgers are computed again. */
 void trace_settle_again(struct model *model, const uint8_t id[TRACE_ID_BYTES]);
 void trace_unlist(struct model *model, struct trace *trace);
 void trace_free(struct model *model, struct trace *trace);
 void trace_expire(struct model *model);
+
+/* trace_spans.c. -1: there is no such span. */
+int trace_span_index(const struct model *model, const struct trace *trace,
+		     const uint8_t span_id[SPAN_ID_BYTES]);
+int trace_spans_append(struct model *model, struct trace *trace, const struct trace_span *span);
+void trace_spans_sort(const struct model *model, struct trace *trace);
+void trace_spans_free(struct trace *trace);
 
 /* relearn.c: what was learned after traces had settled without it. */
 void relearn_process(struct model *model, struct process *process, uint64_t from_ns);

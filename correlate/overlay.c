@@ -63,15 +63,6 @@ int32_t overlay_meaning(const struct join *join, const struct lane *lane,
 	return index;
 }
 
-void overlay_doubt(struct join *join, int32_t index, int32_t sure_ancestor, uint64_t ns)
-{
-	for (; index >= 0; index = join->nodes[index].parent) {
-		join->nodes[index].uncertain_ns += ns;
-		if (index == sure_ancestor)
-			return;
-	}
-}
-
 void overlay_emit(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
 		  int32_t carrier)
 {
@@ -246,13 +237,9 @@ static int32_t innermost(struct cut *cut, uint64_t start, uint64_t ns,
 
 static int32_t sure_ancestor(const struct cut *cut, int32_t index)
 {
-	for (int32_t up = index; up >= 0; up = cut->join->nodes[up].parent) {
-		for (uint32_t i = 0; i < cut->count; i++) {
-			if (cut->nodes[i] == up && cut->confidence[i] == SURE)
-				return up;
-		}
-	}
-	return -1;
+	while (index >= 0 && cut->join->nodes[index].sure_in != cut->join->cuts)
+		index = cut->join->nodes[index].parent;
+	return index;
 }
 
 /* Those that may have run instead of the owner: both are in doubt, up to where they meet. */
@@ -368,13 +355,34 @@ static uint32_t edges_of(const struct cut *cut, uint64_t *edges)
 	return count;
 }
 
+/* Marks whom the slice concerns. false: nobody. */
+static bool find_confidence(struct cut *cut)
+{
+	struct join *join = cut->join;
+	bool any = false;
+
+	join->cuts++;
+	for (uint32_t i = 0; i < cut->count; i++) {
+		enum confidence confidence = trust(cut, cut->nodes[i]);
+		int32_t up = confidence > SUSPENDED ? cut->nodes[i] : -1;
+
+		cut->confidence[i] = (uint8_t)confidence;
+		any |= confidence != CANNOT;
+		if (confidence == SURE)
+			join->nodes[cut->nodes[i]].sure_in = join->cuts;
+		for (; up >= 0 && join->nodes[up].owner_in != join->cuts;
+		     up = join->nodes[up].parent)
+			join->nodes[up].owner_in = join->cuts;
+	}
+	return any;
+}
+
 static void cut_slice(struct join *join, const struct lane *lane, const struct slice *before,
 		      const struct slice *slice)
 {
 	struct cut cut; /* large: set member by member */
 	uint64_t edges[2 * OVERLAY_MAX_SPANS + 2];
 	uint32_t edge_count;
-	bool any = false;
 
 	cut.join = join;
 	cut.lane = lane;
@@ -386,11 +394,7 @@ static void cut_slice(struct join *join, const struct lane *lane, const struct s
 		return;
 	cut.owner_in = overlay_meaning(join, lane, slice->tag_in, slice->in_ns);
 	cut.owner_out = overlay_meaning(join, lane, slice->tag_out, slice->out_ns);
-	for (uint32_t i = 0; i < cut.count; i++) {
-		cut.confidence[i] = (uint8_t)trust(&cut, cut.nodes[i]);
-		any |= cut.confidence[i] != CANNOT;
-	}
-	if (!any)
+	if (!find_confidence(&cut))
 		return;
 	cut.last_cpu_ns = stint_cpu_until(cut.stint, slice->in_ns);
 	edge_count = edges_of(&cut, edges);
@@ -463,6 +467,7 @@ void join_overlay(struct join *join)
 		overlay_lane(join, lane);
 		lane->segment_count = join->segment_count - lane->first_segment;
 	}
+	overlay_pass_doubts(join);
 	if (segments_are_by_lanes(join))
 		return;
 	rounds_spread(join);

@@ -46,7 +46,8 @@ void overlay_emit_chain(struct join *join, const struct segment *like, uint64_t 
 void overlay_emit(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
 		  int32_t carrier);
 
-/* overlay_doubt.c. */
+/* overlay_doubt.c. When all lanes are done: the doubts to whom they concern. */
+void overlay_pass_doubts(struct join *join);
 void overlay_doubt_parts(struct cut *cut);
 void overlay_doubt_unknown(struct cut *cut, const struct slice *before);
 void overlay_doubt_lost_in(struct join *join, const struct lane *lane, const struct slice *slice);

@@ -6,15 +6,32 @@
 
 #define MOST_OF_STINT 64 /* slices of one that are looked at */
 
-/* It, or one below it, may own a part of the slice. */
-static bool is_concerned(const struct cut *cut, uint32_t which)
+/* It is noted where it begins, and where it is over; overlay_pass_doubts() brings it to all in
+ * between. */
+void overlay_doubt(struct join *join, int32_t index, int32_t sure_ancestor, uint64_t ns)
 {
-	for (uint32_t i = 0; i < cut->count; i++) {
-		if (cut->confidence[i] > SUSPENDED &&
-		    node_is_below(cut->join, cut->nodes[i], cut->nodes[which]))
-			return true;
+	int32_t over = -1;
+
+	if (index < 0)
+		return;
+	join->nodes[index].passed_ns += ns;
+	if (sure_ancestor >= 0 && node_is_below(join, index, sure_ancestor))
+		over = join->nodes[sure_ancestor].parent;
+	if (over >= 0)
+		join->nodes[over].passed_ns -= ns;
+}
+
+/* Children first. */
+void overlay_pass_doubts(struct join *join)
+{
+	for (uint32_t i = join->count; i-- > 0;) {
+		struct node *node = &join->nodes[join->by_depth[i]];
+
+		node->uncertain_ns += node->passed_ns;
+		if (node->parent >= 0)
+			join->nodes[node->parent].passed_ns += node->passed_ns;
+		node->passed_ns = 0;
 	}
-	return false;
 }
 
 static bool is_of_stint(const struct cut *cut, const struct slice *slice, int32_t index)
@@ -52,7 +69,7 @@ void overlay_doubt_parts(struct cut *cut)
 		uint64_t part = MIN(node->b_ns, stint->out_ns) - MAX(node->a_ns, stint->in_ns);
 		bool is_whole = part == stint->out_ns - stint->in_ns;
 
-		if (node->doubted == stint || !is_concerned(cut, i) ||
+		if (node->doubted == stint || node->owner_in != cut->join->cuts ||
 		    (is_whole && cut->count == 1 && owns_stint(cut, cut->nodes[i])))
 			continue;
 		node->doubted = stint;

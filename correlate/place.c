@@ -375,24 +375,13 @@ static void place(struct join *join, int32_t index)
 	doubt(join, &candidates, index);
 }
 
-static void place_under(struct join *join, uint32_t depth, bool *more)
-{
-	for (uint32_t i = 0; i < join->count; i++) {
-		struct node *node = &join->nodes[i];
-
-		*more |= node->depth > depth;
-		if (node->depth == depth && node->sightings < 0 && node->process &&
-		    node->process->has_records)
-			place(join, (int32_t)i);
-	}
-}
-
+/* Parents first: a child follows its parent. */
 void join_place(struct join *join)
 {
-	bool more = true;
+	for (uint32_t i = 0; i < join->count; i++) {
+		const struct node *node = &join->nodes[join->by_depth[i]];
 
-	for (uint32_t depth = 0; more; depth++) { /* parents first: a child follows its parent */
-		more = false;
-		place_under(join, depth, &more);
+		if (node->sightings < 0 && node->process && node->process->has_records)
+			place(join, (int32_t)join->by_depth[i]);
 	}
 }

@@ -170,11 +170,13 @@ static void run(struct sweep *sweep)
 /* What a forked child burned while it still showed this span by inheritance. */
 static void add_forked(struct sweep *sweep)
 {
-	for (const struct observation *o = sweep->join->trace->observations; o; o = o->next) {
-		struct lane *lane;
+	const struct join *join = sweep->join;
 
-		if (memcmp(o->span_id, sweep->node->span->span_id, SPAN_ID_BYTES) != 0 ||
-		    !o->thread->process->forked)
+	for (uint32_t n = 0; n < join->forked_count; n++) {
+		const struct observation *o = join->forked[n];
+		const struct lane *lane;
+
+		if (memcmp(o->span_id, sweep->node->span->span_id, SPAN_ID_BYTES) != 0)
 			continue;
 		lane = join_lane(sweep->join, o->thread);
 		for (uint32_t i = 0; lane && i < lane->count; i++) {
@@ -338,10 +340,6 @@ void sweep_node(struct join *join, int32_t index, struct ledger_room *room,
 	begin(&sweep);
 	if (out_ledger->none_cause)
 		return;
-	if (!sweep_elsewhere_find_children(&sweep)) {
-		give_up(&sweep);
-		return;
-	}
 	give_arrays(out_ledger, room);
 	out_ledger->uncertain_ns = node->uncertain_ns + node->bound_ns + node->skew_ns;
 	sweep.offset_ns = node->span->start_unix_ns - node->a_ns;

@@ -4,10 +4,11 @@
 
 #include "correlate/join.h"
 
-/* Nodes by start, in the join's arena. */
+/* Nodes by start; borrowed from the join. */
 struct sweep_list {
-	int32_t *nodes;
+	int32_t *nodes; /* NULL: not asked for yet */
 	uint32_t count;
+	uint32_t first; /* those before it are over */
 };
 
 #define SWEEP_MEMOS 8
@@ -103,7 +104,6 @@ void sweep_stack_add(struct ledger *ledger, uint64_t stack, uint64_t ns, bool is
 void sweep_stack_finish(struct ledger *ledger);
 
 /* sweep_elsewhere.c: time on no lane. */
-bool sweep_elsewhere_find_children(struct sweep *sweep);
 void sweep_elsewhere_add(struct sweep *sweep, uint64_t start, uint64_t end);
 /* That nobody can tell more of. */
 void sweep_elsewhere_uncovered(struct sweep *sweep, uint64_t ns);

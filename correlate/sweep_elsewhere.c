@@ -3,42 +3,58 @@
  * and how certain that is (DESIGN 4, rule 7). */
 #include "correlate/sweep.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "collector/base/macros.h"
 
-/* Its children wherever they are; or its calls: client and producer spans below it, however deep.
- */
-static bool belongs(const struct sweep *sweep, int32_t index, bool calls)
-{
-	const struct node *node = &sweep->join->nodes[index];
-
-	if (!calls)
-		return node->any_parent == sweep->index;
-	return node->span->label && index != sweep->index &&
-	       node_is_below(sweep->join, index, sweep->index);
-}
-
-static bool find_below(struct sweep *sweep, bool calls, struct sweep_list *out)
+/* Its children, wherever they are. */
+static void find_children(struct sweep *sweep)
 {
 	const struct join *join = sweep->join;
 
-	for (uint32_t i = 0; i < join->count; i++)
-		out->count += belongs(sweep, (int32_t)join->by_start[i], calls);
-	out->nodes = arena_alloc(&sweep->join->arena, (out->count + 1) * sizeof(*out->nodes));
-	if (!out->nodes)
-		return false;
-	out->count = 0;
-	for (uint32_t i = 0; i < join->count; i++) {
-		if (belongs(sweep, (int32_t)join->by_start[i], calls))
-			out->nodes[out->count++] = (int32_t)join->by_start[i];
-	}
-	return true;
+	sweep->children.nodes = join->children_room;
+	for (int32_t i = sweep->node->first_child; i >= 0; i = join->nodes[i].next_child)
+		sweep->children.nodes[sweep->children.count++] = i;
 }
 
-bool sweep_elsewhere_find_children(struct sweep *sweep)
+static int by_place(const void *a, const void *b, void *arg)
 {
-	return find_below(sweep, false, &sweep->children) && find_below(sweep, true, &sweep->calls);
+	const struct node *nodes = arg;
+	uint32_t x = nodes[*(const int32_t *)a].place, y = nodes[*(const int32_t *)b].place;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Client and producer spans below it, however deep. */
+static void find_calls(struct sweep *sweep)
+{
+	const struct join *join = sweep->join;
+	uint32_t low = 0, high = join->call_count;
+
+	while (low < high) {
+		uint32_t middle = (low + high) / 2;
+
+		if (join->nodes[join->calls[middle]].enter <= sweep->node->enter)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	sweep->calls.nodes = join->calls_room;
+	for (; low < join->call_count && join->nodes[join->calls[low]].enter < sweep->node->leave;
+	     low++)
+		sweep->calls.nodes[sweep->calls.count++] = join->calls[low];
+	qsort_r(sweep->calls.nodes, sweep->calls.count, sizeof(*sweep->calls.nodes), by_place,
+		join->nodes);
+}
+
+/* Once, where it matters. */
+static void find_lists(struct sweep *sweep)
+{
+	if (sweep->children.nodes)
+		return;
+	find_children(sweep);
+	find_calls(sweep);
 }
 
 static struct ledger_item *find_item(struct ledger *ledger, uint8_t kind, const uint8_t *span_id)
@@ -72,12 +88,11 @@ void sweep_elsewhere_uncovered(struct sweep *sweep, uint64_t ns)
 
 static int32_t server_below(const struct join *join, int32_t client)
 {
-	for (uint32_t i = 0; i < join->count; i++) {
-		if (join->nodes[i].any_parent == client &&
-		    join->nodes[i].process != join->nodes[client].process)
-			return (int32_t)i;
-	}
-	return -1;
+	int32_t i = join->nodes[client].first_child;
+
+	while (i >= 0 && join->nodes[i].process == join->nodes[client].process)
+		i = join->nodes[i].next_child;
+	return i;
 }
 
 static void note_child_item(struct sweep *sweep, int32_t child, uint64_t ns)
@@ -102,13 +117,15 @@ static void note_child_item(struct sweep *sweep, int32_t child, uint64_t ns)
 }
 
 /* The deepest of the list that covers `time`; `*out_until` shrinks to the next edge. */
-static int32_t covering(const struct sweep *sweep, const struct sweep_list *list, uint64_t time,
+static int32_t covering(const struct sweep *sweep, struct sweep_list *list, uint64_t time,
 			uint64_t *out_until)
 {
 	const struct node *nodes = sweep->join->nodes;
 	int32_t best = -1;
 
-	for (uint32_t i = 0; i < list->count; i++) {
+	while (list->first < list->count && nodes[list->nodes[list->first]].b_ns <= time)
+		list->first++; /* over for good: time goes on */
+	for (uint32_t i = list->first; i < list->count; i++) {
 		const struct node *node = &nodes[list->nodes[i]];
 
 		if (node->a_ns > time) {
@@ -128,6 +145,7 @@ static void account_elsewhere(struct sweep *sweep, uint64_t start, uint64_t end)
 {
 	struct ledger *ledger = sweep->ledger;
 
+	find_lists(sweep);
 	ledger->all.elsewhere_ns += end - start;
 	while (start < end) {
 		uint64_t until = end;

@@ -52,15 +52,13 @@ static void add_fold(struct sweep *sweep, const struct fold *fold, bool is_self)
 	add_fold_waits(sweep, fold, is_self);
 }
 
-/* The node that a folded observation counts for: its own span's, or the local root where that was
- * never exported. */
-static int32_t fold_owner(const struct sweep *sweep, const struct observation *o)
+/* The node that it counts for: its own span's, or the local root where that was never exported. */
+static int32_t fold_owner(const struct sweep *sweep, const struct folded *folded)
 {
-	int32_t index = join_find(sweep->join, o->span_id);
 	int32_t root = sweep->index;
 
-	if (index >= 0)
-		return index;
+	if (folded->owner >= 0)
+		return folded->owner;
 	while (sweep->join->nodes[root].parent >= 0)
 		root = sweep->join->nodes[root].parent;
 	return root;
@@ -124,19 +122,36 @@ static void miss_folded(struct sweep *sweep, uint64_t ns)
 	}
 }
 
-/* How much of another span's time before `until_ns` no fold has: it may lie within ours. */
-static uint64_t missing_ns(const struct sweep *sweep, int32_t index, uint64_t until_ns)
+/* All that was folded of spans whose `enter` is less. */
+static bool sum_up(struct join *join)
 {
-	const struct node *node = &sweep->join->nodes[index];
-	uint64_t start = MAX(node->a_ns, sweep->node->a_ns), end = MIN(node->b_ns, until_ns);
-	uint64_t found = 0;
+	uint64_t sum = 0;
 
-	for (const struct observation *o = sweep->join->trace->observations; o; o = o->next) {
-		int32_t owner = o->fold && !o->inherited ? fold_owner(sweep, o) : -1;
-
-		if (owner >= 0 && node_is_below(sweep->join, owner, index))
-			found += split_total(&o->fold->split);
+	if (join->folded_ns)
+		return true;
+	join->folded_ns = arena_alloc(&join->arena, (join->count + 1) * sizeof(*join->folded_ns));
+	if (!join->folded_ns)
+		return false;
+	for (uint32_t i = 0; i < join->folded_count; i++) {
+		if (join->folded[i].owner >= 0)
+			join->folded_ns[join->nodes[join->folded[i].owner].enter] +=
+				split_total(&join->folded[i].observation->fold->split);
 	}
+	for (uint32_t i = 0; i <= join->count; i++) {
+		uint64_t its = join->folded_ns[i];
+
+		join->folded_ns[i] = sum;
+		sum += its;
+	}
+	return true;
+}
+
+/* How much of a span's time below ours before `until_ns` no fold has: it may lie within ours. */
+static uint64_t missing_ns(const struct sweep *sweep, const struct node *node, uint64_t until_ns)
+{
+	uint64_t start = MAX(node->a_ns, sweep->node->a_ns), end = MIN(node->b_ns, until_ns);
+	uint64_t found = sweep->join->folded_ns[node->leave] - sweep->join->folded_ns[node->enter];
+
 	return start < end ? end - start - MIN(found, end - start) : 0;
 }
 
@@ -144,9 +159,13 @@ static uint64_t missing_ns(const struct sweep *sweep, int32_t index, uint64_t un
  * ours, who can say how much. */
 static void doubt_folded(struct sweep *sweep, uint64_t until_ns)
 {
-	const struct join *join = sweep->join;
+	struct join *join = sweep->join;
 	uint64_t doubt = 0;
 
+	if (!sum_up(join)) {
+		join->out_of_memory = true;
+		return;
+	}
 	for (uint32_t i = 0; i < join->count; i++) {
 		const struct node *other = &join->nodes[join->by_start[i]];
 		int32_t index = (int32_t)join->by_start[i];
@@ -156,7 +175,7 @@ static void doubt_folded(struct sweep *sweep, uint64_t until_ns)
 		if (other->process == sweep->node->process && other->b_ns > sweep->node->a_ns &&
 		    !node_is_below(join, sweep->index, index))
 			doubt += node_is_below(join, index, sweep->index)
-					 ? missing_ns(sweep, index, until_ns)
+					 ? missing_ns(sweep, other, until_ns)
 					 : MIN(other->b_ns, until_ns) -
 						   MAX(other->a_ns, sweep->node->a_ns);
 	}
@@ -172,10 +191,11 @@ void sweep_fold_add(struct sweep *sweep)
 	const struct thread *only = NULL;
 	uint64_t until = folded_until(sweep), total;
 
-	for (const struct observation *o = sweep->join->trace->observations; o; o = o->next) {
-		int32_t owner = o->fold && !o->inherited ? fold_owner(sweep, o) : -1;
+	for (uint32_t i = 0; i < sweep->join->folded_count; i++) {
+		const struct observation *o = sweep->join->folded[i].observation;
+		int32_t owner = fold_owner(sweep, &sweep->join->folded[i]);
 
-		if (owner < 0 || !node_is_below(sweep->join, owner, sweep->index) ||
+		if (!node_is_below(sweep->join, owner, sweep->index) ||
 		    o->fold->last_ns <= sweep->node->a_ns)
 			continue;
 		sweep->folded_lanes |= only && only != o->thread;

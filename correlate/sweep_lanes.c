@@ -91,7 +91,8 @@ void strand_look_ahead(const struct sweep *sweep, struct strand *strand)
 			make_next(strand, next);
 			if (s->start_ns < s->end_ns && s->end_ns > sweep->start_ns)
 				break;
-		} else if (strand->piece == strand->end) {
+		} else if (strand->piece == strand->end ||
+			   strand->piece->start_ns >= sweep->node->b_ns) {
 			strand->is_over = true;
 			return;
 		} else if (take_piece(sweep, strand, next)) {
@@ -195,6 +196,23 @@ static uint64_t step(struct strands *strands, uint64_t time)
 	return until;
 }
 
+/* The first of its pieces that may be the span's. They stand one after the other. */
+static const struct segment *first_piece(const struct sweep *sweep, const struct lane *lane)
+{
+	const struct segment *low = sweep->join->segments + lane->first_segment;
+	const struct segment *high = low + lane->segment_count;
+
+	while (low < high) {
+		const struct segment *middle = low + (high - low) / 2;
+
+		if (middle->end_ns <= sweep->start_ns)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 static void begin(struct strands *strands, struct sweep *sweep)
 {
 	const struct join *join = sweep->join;
@@ -207,8 +225,8 @@ static void begin(struct strands *strands, struct sweep *sweep)
 
 		if (!lane->segment_count)
 			continue;
-		strand->piece = join->segments + lane->first_segment;
-		strand->end = strand->piece + lane->segment_count;
+		strand->piece = first_piece(sweep, lane);
+		strand->end = join->segments + lane->first_segment + lane->segment_count;
 		strand->rounds = NULL;
 		strand->is_there = false;
 		strand->now = 0;

@@ -163,11 +163,13 @@ void sweep_wait_add(struct sweep *sweep, const struct segment *s, const struct w
 
 void sweep_wait_link_servers(struct sweep *sweep)
 {
-	for (uint32_t i = 0; i < sweep->children.count; i++) {
-		const struct node *child = &sweep->join->nodes[sweep->children.nodes[i]];
+	const struct node *nodes = sweep->join->nodes, *child;
+
+	for (int32_t i = sweep->node->first_child; i >= 0; i = child->next_child) {
 		struct ledger_link *link;
 		struct event_tag tag;
 
+		child = &nodes[i];
 		if (child->process == sweep->node->process)
 			continue;
 		memcpy(tag.trace_id, sweep->join->trace->id, sizeof(tag.trace_id));

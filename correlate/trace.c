@@ -118,15 +118,6 @@ void trace_observe_on(struct model *model, struct thread *thread, const struct e
 	o->last_ns = MAX(o->last_ns, time_ns);
 }
 
-int trace_span_index(const struct trace *trace, const uint8_t span_id[SPAN_ID_BYTES])
-{
-	for (uint32_t i = 0; i < trace->span_count; i++) {
-		if (memcmp(trace->spans[i].span_id, span_id, SPAN_ID_BYTES) == 0)
-			return (int)i;
-	}
-	return -1;
-}
-
 /* What identifies a process among those that send spans: its resource, whole. */
 uint64_t trace_resource_key(const struct span_resource *resource, const struct span *span)
 {
@@ -232,40 +223,6 @@ static bool fill_span(struct trace_span *out, const struct span *span,
 	return out->label || (span->kind != SPAN_KIND_CLIENT && span->kind != SPAN_KIND_PRODUCER);
 }
 
-/* Children before parents, whatever order they came in: figures must not depend on it. */
-static int by_time(const struct trace_span *a, const struct trace_span *b)
-{
-	if (a->start_unix_ns != b->start_unix_ns)
-		return a->start_unix_ns < b->start_unix_ns ? -1 : 1;
-	if (a->end_unix_ns != b->end_unix_ns)
-		return a->end_unix_ns > b->end_unix_ns ? -1 : 1;
-	return memcmp(a->span_id, b->span_id, SPAN_ID_BYTES);
-}
-
-static int append_span(struct model *model, struct trace *trace, const struct trace_span *span)
-{
-	uint32_t at;
-
-	if (trace->span_count == trace->span_cap) {
-		uint32_t cap = trace->span_cap ? 2 * trace->span_cap : 1; /* many have one */
-		struct trace_span *spans = realloc(trace->spans, cap * sizeof(*spans));
-
-		if (!spans)
-			return -ENOMEM;
-		model->stats.trace_bytes += (cap - trace->span_cap) * sizeof(*spans);
-		trace->bytes += (cap - trace->span_cap) * sizeof(*spans);
-		trace->spans = spans;
-		trace->span_cap = cap;
-	}
-	for (at = trace->span_count; at > 0 && by_time(span, &trace->spans[at - 1]) < 0; at--) {
-	}
-	memmove(&trace->spans[at + 1], &trace->spans[at],
-		(trace->span_count - at) * sizeof(*trace->spans));
-	trace->spans[at] = *span;
-	trace->span_count++;
-	return 0;
-}
-
 static void list_pending(struct model *model, struct trace *trace)
 {
 	trace_unlist(model, trace);
@@ -305,7 +262,7 @@ int trace_add_span(struct model *model, const struct span *span, const struct tr
 	if (!trace)
 		return -ENOMEM;
 	model->stats.spans++;
-	if (trace_span_index(trace, span->span_id) >= 0) {
+	if (trace_span_index(model, trace, span->span_id) >= 0) {
 		model->stats.spans_duplicate++;
 		return 0;
 	}
@@ -316,7 +273,7 @@ int trace_add_span(struct model *model, const struct span *span, const struct tr
 	}
 	if (!fill_span(&kept, span, source))
 		return -ENOMEM;
-	rc = append_span(model, trace, &kept);
+	rc = trace_spans_append(model, trace, &kept);
 	if (rc < 0) {
 		free(kept.label);
 		return rc;
@@ -354,12 +311,7 @@ void trace_free(struct model *model, struct trace *trace)
 {
 	trace_unlist(model, trace);
 	observations_free(model, trace);
-	for (uint32_t i = 0; i < trace->span_count; i++) {
-		if (trace->spans[i].process)
-			trace->spans[i].process->refs--;
-		free(trace->spans[i].label);
-	}
-	free(trace->spans);
+	trace_spans_free(trace);
 	if (trace->older)
 		trace->older->newer = trace->newer;
 	else
