@@ -13,7 +13,7 @@
 #include <linux/types.h>
 #endif
 
-#define EVENT_VERSION    5
+#define EVENT_VERSION    6
 #define EVENT_COMM_BYTES 16
 #define EVENT_MAX_CPUS   512
 
@@ -26,6 +26,7 @@ enum event_kind {
 	EVENT_CHANGES = 6,    /* struct event_changes: before the slice that it concerns */
 	EVENT_UNFOLLOWED = 7, /* struct event_life: a thread has no place; at its switches */
 	EVENT_CLOCK = 8,      /* struct event_clock */
+	EVENT_AGAIN = 9,      /* struct event_again: a slice like the one before of its thread */
 };
 
 /* Flags of a slice. The first ones announce tails, in this order. */
@@ -117,6 +118,31 @@ struct event_slice {
 };
 
 #define EVENT_STATE_FROZEN 0x8000u
+
+/* What a slice that is told in short may say; others tell of something that happens once. */
+#define EVENT_AGAIN_FLAGS                                                                          \
+	(EVENT_TAG_OUT | EVENT_TARGET | EVENT_WAKER | EVENT_TAG_SAME | EVENT_TAG_IN_NONE |         \
+	 EVENT_PREEMPTED | EVENT_IOWAIT | EVENT_STACK_ID | EVENT_STACK_BUDGET | EVENT_TOLD |        \
+	 EVENT_STOLEN_UNTOLD | EVENT_KERNEL_WAIT)
+#define EVENT_AGAIN_MOST       255u /* in a row */
+#define EVENT_AGAIN_TAIL_BYTES 120u /* a tag, a target, a waker and a stack */
+#define EVENT_NOT_WOKEN        (~0u)
+
+/* A slice of which nothing is new but the times: it began where the one before of its thread ended,
+ * with that CPU clock, on that CPU, with nothing stolen since, and everything else that was told of
+ * that one is true of this one, flags and tails. prev_out_ns names the one before: no two slices of
+ * a thread end at the same time. Where that one is not known, this one is lost. After one that
+ * found the ring full a slice is told in full. */
+struct event_again {
+	struct event_header header; /* flags: those of the slice, hence of the one before */
+	__u32 tid;
+	__u32 waking; /* waking_ns, from prev_out_ns; EVENT_NOT_WOKEN: 0 */
+	__u64 prev_out_ns;
+	__u32 in;         /* in_ns, from prev_out_ns */
+	__u32 length;     /* out_ns, from in_ns */
+	__u32 exec_start; /* exec_start_in_ns, from the exec_start_out_ns before */
+	__u32 exec;       /* exec_start_out_ns, from there, and as much of exec_out_ns */
+};
 
 #define EVENT_MAX_CHANGES 64 /* of one record; a slice may have many */
 
@@ -320,6 +346,10 @@ struct event_process {
 _Static_assert(sizeof(struct event_header) == 8, "shared with BPF");
 _Static_assert(sizeof(struct event_tag) == 24, "shared with BPF");
 _Static_assert(sizeof(struct event_slice) == 112, "shared with BPF");
+_Static_assert(sizeof(struct event_again) == 40, "shared with BPF");
+_Static_assert(EVENT_AGAIN_TAIL_BYTES == sizeof(struct event_tag) + sizeof(struct event_target) +
+						  sizeof(struct event_waker) + sizeof(__u64),
+	       "those that its flags allow");
 _Static_assert(sizeof(struct event_changes) == EVENT_CHANGES_BYTES(EVENT_MAX_CHANGES),
 	       "shared with BPF");
 _Static_assert(sizeof(struct event_target) == 32, "shared with BPF");

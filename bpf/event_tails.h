@@ -54,6 +54,9 @@ static inline bool event_is_sound(const struct event_header *record)
 	case EVENT_EXIT:
 	case EVENT_UNFOLLOWED:
 		return record->bytes == sizeof(struct event_life);
+	case EVENT_AGAIN:
+		return record->bytes == sizeof(struct event_again) &&
+		       !(record->flags & ~(unsigned)EVENT_AGAIN_FLAGS);
 	case EVENT_CLOCK:
 		return record->bytes == sizeof(struct event_clock);
 	case EVENT_CHANGES:

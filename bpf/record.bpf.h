@@ -14,16 +14,18 @@
 struct record {
 	struct event_slice slice;
 	__u8 tails[RECORD_MAX_OFFSET + 1 - sizeof(struct event_slice) + sizeof(struct event_waker)];
-	__u8 pad[8]; /* to a multiple of a cache line */
+	struct event_again again; /* if it is told in short */
+	__u8 pad[32]; /* to a multiple of a cache line */
 };
 
-_Static_assert(sizeof(struct record) == 576, "whole cache lines");
+_Static_assert(sizeof(struct record) == 640, "whole cache lines");
 
 /* What its head will say, while it is built. */
 struct draft {
 	struct record *record;
 	__u32 flags; /* enum event_slice_flag */
 	__u32 bytes;
+	bool goes_on; /* the CPU clock, and what was stolen, since the last record */
 };
 
 /* CPU -> its record; cut to the number of possible CPUs. */
@@ -72,20 +74,26 @@ static __always_inline void *record_tail(struct draft *draft, __u32 flag, __u32 
 }
 
 /* false: the ring is full. */
-static __always_inline bool record_emit(struct draft *draft)
+static __always_inline bool record_put(const void *record, __u32 bytes)
 {
 	struct event_counters *count = this_cpu_counters();
-	__u32 bytes = draft->bytes & RECORD_MAX_OFFSET;
 
-	barrier_var(bytes);
-	draft->record->slice.header.kind = EVENT_SLICE;
-	draft->record->slice.header.bytes = bytes;
-	draft->record->slice.header.flags = draft->flags;
-	if (bpf_ringbuf_output(&records, draft->record, bytes, BPF_RB_NO_WAKEUP)) {
+	if (bpf_ringbuf_output(&records, (void *)record, bytes, BPF_RB_NO_WAKEUP)) {
 		count_lost(LOSS_RING_FULL);
 		return false;
 	}
 	if (count)
 		count->records++;
 	return true;
+}
+
+static __always_inline bool record_emit(struct draft *draft)
+{
+	__u32 bytes = draft->bytes & RECORD_MAX_OFFSET;
+
+	barrier_var(bytes);
+	draft->record->slice.header.kind = EVENT_SLICE;
+	draft->record->slice.header.bytes = bytes;
+	draft->record->slice.header.flags = draft->flags;
+	return record_put(draft->record, bytes);
 }

@@ -2,6 +2,7 @@
 /* A tracked thread from one hook to the next, and the slices that it runs. */
 #pragma once
 
+#include "bpf/again.bpf.h"
 #include "bpf/changes.bpf.h"
 #include "bpf/record.bpf.h"
 #include "bpf/stack.bpf.h"
@@ -46,7 +47,7 @@ static __noinline struct thread *thread_begin(struct task_struct *task)
 		life_emit(EVENT_UNFOLLOWED, LOAD(task, tgid), LOAD(task, pid), 0);
 		return 0;
 	}
-	__builtin_memset(thread, 0, __builtin_offsetof(struct thread, wakeups));
+	__builtin_memset(thread, 0, __builtin_offsetof(struct thread, place));
 	thread->wakeups[0].time_ns = 0;
 	thread->wakeups[1].time_ns = 0;
 	__builtin_memset(&thread->memo, 0, sizeof(thread->memo));
@@ -83,6 +84,7 @@ static __always_inline void thread_take_wakeup(struct thread *thread)
 		thread->waking_ns = waking_ns;
 		thread->has_waker = 1;
 		thread->slot ^= 1;
+		again_compare_wakers(thread);
 		thread->wakeups[thread->slot & 1].time_ns = 0;
 	} else if (thread->out_ns) {
 		count_lost(LOSS_WAKING);
@@ -219,8 +221,10 @@ static __always_inline void thread_hold(struct draft *draft, struct thread *thre
 static __always_inline void thread_note_tag(struct draft *draft, struct thread *thread,
 					    struct task_struct *task, bool memory_is_gone)
 {
-	if (thread->reader.generation != shared.generation)
+	if (thread->reader.generation != shared.generation) {
 		tag_renew_reader(&thread->reader, thread->pid);
+		thread->told.left = 0; /* it may not have been followed for a while */
+	}
 	if (memory_is_gone || LOAD(task, flags) & TASK_NOT_USER || !LOAD(task, mm) ||
 	    (LOAD(task, flags) & TASK_EXITING && !thread->is_leaving))
 		thread_hold(draft, thread);
@@ -290,9 +294,12 @@ static __always_inline void thread_note_stack(void *context, struct draft *draft
 }
 
 /* The head of the record. */
-static __always_inline void thread_note_slice(struct event_slice *slice, struct thread *thread,
+static __always_inline void thread_note_slice(struct draft *draft, struct thread *thread,
 					      struct task_struct *task, __u64 now_ns)
 {
+	struct event_slice *slice = &draft->record->slice;
+
+	again_note_clocks(draft, thread);
 	slice->pid = thread->pid;
 	slice->tid = thread->tid;
 	slice->prev_out_ns = thread->out_ns;
@@ -335,7 +342,7 @@ static __always_inline void thread_close(void *context, struct thread *thread,
 	draft.flags = thread->flags | flags;
 	if (!task_tells_stolen(task))
 		draft.flags |= EVENT_STOLEN_UNTOLD;
-	thread_note_slice(&draft.record->slice, thread, task, now_ns);
+	thread_note_slice(&draft, thread, task, now_ns);
 	draft.record->slice.state = state;
 	draft.record->slice.syscall = (__s32)FIELD(struct pt_regs, registers, orig_ax);
 	thread_note_tag(&draft, thread, task, memory_is_gone);
@@ -349,7 +356,7 @@ static __always_inline void thread_close(void *context, struct thread *thread,
 	thread_note_waker(&draft, thread);
 	if (!memory_is_gone)
 		thread_note_stack(context, &draft, thread, state);
-	if (record_emit(&draft))
+	if (again_emit(&draft, thread))
 		thread->missed = 0;
 	else
 		thread_miss(thread);

@@ -22,8 +22,19 @@ struct wakeup {
 	struct event_waker waker;
 };
 
-/* One tracked thread: what is known of it between two hooks. A switch without wakers and stacks
- * touches two of its cache lines.
+/* What its last record said that the next one may leave out (again.bpf.h). */
+struct told {
+	__u32 flags; /* enum event_slice_flag */
+	__u32 state;
+	__s32 syscall;
+	__u16 cpu;
+	__u8 left;       /* so many may follow in short */
+	__u8 same_waker; /* who ended the wait before this slice ended that before the last one */
+	__u64 stack;
+};
+
+/* One tracked thread: what is known of it between two hooks. A switch without wakers, targets and
+ * stacks touches three of its cache lines.
  *
  *   begun -> (enter -> leave)* -> leave(DEAD)
  *
@@ -62,13 +73,16 @@ struct thread {
 	__u8 is_born;           /* followed since its creation: its CPU clock began at 0 */
 	__u64 changes_seen;     /* of its log of changes, if knows_changes */
 
+	struct told told;
+	__u32 pad[3];
+	__u32 place; /* its own: of the set, and in it. What stands before it, begins as zero */
+
 	/* Two, for a thread that has said that it will sleep may be woken while it still runs: that
 	 * must not overwrite who ended the wait before. `slot` takes the next. */
 	struct wakeup wakeups[2];
 
+	struct event_target told_target;
 	struct stack_memo memo;
-	__u32 place; /* its own: of the set, and in it */
-	__u32 pad[1];
 };
 
 _Static_assert(sizeof(struct thread) == TABLE_PLACE_BYTES, "as it is reckoned with");

@@ -105,6 +105,7 @@ static void set_knobs(struct worker_knobs *knobs, const struct programs_options 
 {
 	knobs->no_targets = options->no_targets;
 	knobs->no_wakers = options->no_wakers;
+	knobs->again = (__u8)options->again;
 	if (options->probe.stacks_per_s)
 		knobs->stack_interval_ns =
 			MAX(1u, (uint32_t)(NS_PER_SEC / options->probe.stacks_per_s));

@@ -29,6 +29,7 @@ struct programs_options {
 	struct probe_options probe;
 	enum programs_form form;
 	bool no_targets, no_wakers; /* for the bench: leave these tails out */
+	enum again_telling again;   /* for tests and the bench */
 };
 
 /* Loads everything and attaches it. `why` receives the sentence on failure. */

@@ -16,10 +16,10 @@ enum kernel_stacks {
 	KERNEL_STACKS_ALWAYS = 2,
 };
 
-/* Threads are kept in sets (thread_table.bpf.h), a power of two of them; one place is 320 bytes. */
+/* Threads are kept in sets (thread_table.bpf.h), a power of two of them; one place is 384 bytes. */
 #define TABLE_WAYS        8
 #define TABLE_MAX_SETS    8192
-#define TABLE_PLACE_BYTES 320
+#define TABLE_PLACE_BYTES 384
 
 /* Who reads a rare form of a tag, at a desk of its own: one may interrupt another on the same CPU,
  * but never itself. */
@@ -30,13 +30,21 @@ enum tag_desk_user {
 	DESK_USERS,
 };
 
+/* Slices like the one before of their thread (struct event_again). */
+enum again_telling {
+	AGAIN_IN_SHORT = 0,
+	AGAIN_TWICE = 1,   /* for tests: in short, and right after it in full */
+	AGAIN_IN_FULL = 2, /* for the bench: what is gained? */
+};
+
 /* Set by the worker before loading; the verifier drops the branches that they rule out. */
 struct worker_knobs {
 	__u8 has_prev_state; /* sched_switch passes the state of prev (5.18, fa2c3254d7cf) */
 	__u8 no_targets;     /* for the bench: what does each part cost? */
 	__u8 no_wakers;
 	__u8 kernel_stacks; /* enum kernel_stacks */
-	__u8 pad[4];
+	__u8 again;         /* enum again_telling */
+	__u8 pad[3];
 	/* Stacks: 0 ns between two on one CPU: none are taken. In a burst, only threads that have
 	 * waited so long without one get one. */
 	__u32 stack_interval_ns;

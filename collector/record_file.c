@@ -37,6 +37,9 @@ struct entry_head {
 	uint32_t bytes;
 };
 
+/* From there on they are read: what was added since, they do not hold. */
+#define OLDEST_EVENT_VERSION 5
+
 static const struct head our_head = {
 	.mark = { 'S', 'P', 'A', 'N', 'W', 'R', 'E', 'C' },
 	.version = RECORD_VERSION,
@@ -164,7 +167,8 @@ static int check_head(FILE *file)
 		return ferror(file) ? -EIO : -EBADMSG;
 	if (memcmp(head.mark, our_head.mark, sizeof(head.mark)) != 0)
 		return -EBADMSG;
-	if (head.version != RECORD_VERSION || head.event_version != EVENT_VERSION)
+	if (head.version != RECORD_VERSION || head.event_version > EVENT_VERSION ||
+	    head.event_version < OLDEST_EVENT_VERSION)
 		return -EPROTO;
 	return 0;
 }

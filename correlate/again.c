@@ -9,10 +9,8 @@
 #include "collector/base/macros.h"
 #include "correlate/model.h"
 
-/* Others tell of something that happens once. */
-#define ORDINARY                                                                                   \
-	(EVENT_TAG_OUT | EVENT_TARGET | EVENT_WAKER | EVENT_TAG_SAME | EVENT_TAG_IN_NONE |         \
-	 EVENT_PREEMPTED | EVENT_IOWAIT | EVENT_STACK_ID | EVENT_STACK_BUDGET | EVENT_KERNEL_WAIT)
+/* Others tell of something that happens once, or of changes. */
+#define ORDINARY (EVENT_AGAIN_FLAGS & ~(EVENT_TOLD | EVENT_STOLEN_UNTOLD))
 /* The same tag at both ends, or none. */
 #define TAGS        (EVENT_TAG_OUT | EVENT_TAG_SAME | EVENT_TAG_IN_NONE)
 #define TAGS_SAME   (EVENT_TAG_OUT | EVENT_TAG_SAME)
@@ -24,48 +22,14 @@ static inline bool is_ordinary(uint32_t flags)
 	       ((flags & TAGS) == TAGS_SAME || (flags & TAGS) == TAGS_ABSENT);
 }
 
-static inline bool follows(const struct thread *thread, const struct event_slice *record)
-{
-	uint32_t flags = record->header.flags;
-
-	return flags == thread->last_flags && is_ordinary(flags) &&
-	       record->header.bytes == thread->last_bytes && record->pid == thread->process->pid &&
-	       record->prev_out_ns == thread->last_out_ns &&
-	       record->exec_in_ns == thread->last_exec_ns && !record->lost_before && thread->seen &&
-	       thread->inherited_until_ns != UINT64_MAX;
-}
-
-static inline size_t tail_bytes(const struct event_slice *record)
-{
-	return record->header.bytes - sizeof(*record);
-}
-
-void again_note(struct thread *thread, const struct event_slice *record)
-{
-	thread->last_bytes = record->header.bytes;
-	if (is_ordinary(record->header.flags) && tail_bytes(record) <= sizeof(thread->last_tails))
-		memcpy(thread->last_tails, record + 1, tail_bytes(record));
-}
-
-/* What it says beside times: `last` is the slice before. What tails there are, flags tell, which
- * are the same. */
-static inline bool is_alike(const struct thread *thread, const struct event_slice *record,
-			    const struct slice *last)
-{
-	return record->cpu == last->cpu && record->state == last->state &&
-	       record->syscall == last->syscall && record->stolen_in_ns == last->stolen_out_ns &&
-	       record->stolen_out_ns == last->stolen_out_ns &&
-	       memcmp(record + 1, thread->last_tails, tail_bytes(record)) == 0;
-}
-
 /* A tag that the thread has shown before, and nothing of note is to be learned from it again. */
-static inline bool is_carried_on(const struct thread *thread, const struct event_slice *record)
+static inline bool is_carried_on(const struct thread *thread, uint32_t flags)
 {
 	const struct observation *o = thread->current;
 
-	return !(record->header.flags & EVENT_TAG_OUT) ||
+	return !(flags & EVENT_TAG_OUT) ||
 	       (o && !o->inherited && !turns_may_show(&thread->turns, o) &&
-		tag_eq(&thread->current_tag, (const struct event_tag *)(record + 1)));
+		tag_eq(&thread->current_tag, (const struct event_tag *)thread->last.tails));
 }
 
 static inline bool is_followed(const struct model *model, const struct process *process,
@@ -86,69 +50,77 @@ static inline bool fits_signed(int64_t value)
 }
 
 /* false: they do not fit, or are not in order. */
-static inline bool make_short(const struct event_slice *record, const struct slice *last,
+static inline bool make_short(const struct event_again *again, const struct slice *last,
 			      int64_t raw_in, int64_t raw_out, struct timeline_short *out)
 {
-	uint64_t woken = record->waking_ns ? record->waking_ns : record->prev_out_ns;
-	uint64_t waking = woken - record->prev_out_ns, in = record->in_ns - woken;
-	uint64_t length = record->out_ns - record->in_ns;
-	int64_t booked = (int64_t)(record->exec_out_ns - record->exec_in_ns - length);
+	uint64_t waking = again->waking == EVENT_NOT_WOKEN ? 0 : again->waking;
+	uint64_t in = (uint64_t)again->in - waking;
+	int64_t booked = (int64_t)again->exec - (int64_t)again->length;
 	int64_t lag_in = raw_in - last->raw_lag_out, lag_out = raw_out - raw_in;
 
-	if (!fits(waking) || !fits(in) || !fits(length) || !fits_signed(booked) ||
-	    booked + (int64_t)length < 0 || !fits_signed(lag_in) || !fits_signed(lag_out))
+	if (!fits(waking) || !fits(in) || !fits(again->length) || !fits_signed(booked) ||
+	    !fits_signed(lag_in) || !fits_signed(lag_out))
 		return false;
-	*out = timeline_short_of(waking, in, length, booked, lag_in, lag_out);
+	*out = timeline_short_of(waking, in, again->length, booked, lag_in, lag_out);
 	return true;
 }
 
-static inline void note_lag(struct model *model, const struct event_slice *record, int64_t raw_in,
+static inline void note_lag(struct model *model, const struct event_slice *slice, int64_t raw_in,
 			    int64_t raw_out)
 {
-	uint64_t most = record->waking_ns > record->prev_out_ns ? record->in_ns - record->waking_ns
-								: CPU_LAG_UNBOUND;
+	uint64_t most = slice->waking_ns > slice->prev_out_ns ? slice->in_ns - slice->waking_ns
+							      : CPU_LAG_UNBOUND;
 
-	cpu_lag_add(&model->lag, record->cpu, record->in_ns, raw_in, most);
-	cpu_lag_add(&model->lag, record->cpu, record->out_ns, raw_out, CPU_LAG_UNBOUND);
+	cpu_lag_add(&model->lag, slice->cpu, slice->in_ns, raw_in, most);
+	cpu_lag_add(&model->lag, slice->cpu, slice->out_ns, raw_out, CPU_LAG_UNBOUND);
 }
 
-static inline void note_times(struct model *model, struct thread *thread,
-			      const struct event_slice *record)
+static inline void note_times(struct model *model, struct thread *thread)
 {
-	uint32_t flags = record->header.flags;
+	const struct event_slice *slice = &thread->last.slice;
+	uint32_t flags = slice->header.flags;
 
 	if (flags & EVENT_TAG_OUT) {
-		thread->turns.shown_ns = MAX(thread->turns.shown_ns, record->out_ns);
-		thread->current->last_ns = MAX(thread->current->last_ns, record->out_ns);
+		thread->turns.shown_ns = MAX(thread->turns.shown_ns, slice->out_ns);
+		thread->current->last_ns = MAX(thread->current->last_ns, slice->out_ns);
 	} else if (!(flags & EVENT_PREEMPTED)) {
-		turns_idle(thread, record->out_ns, record->syscall);
+		turns_idle(thread, slice->out_ns, slice->syscall);
 	}
-	thread->process->last_ns = MAX(thread->process->last_ns, record->out_ns);
-	thread->last_in_ns = record->in_ns;
-	thread->last_out_ns = record->out_ns;
-	thread->last_exec_ns = record->exec_out_ns;
+	thread->process->last_ns = MAX(thread->process->last_ns, slice->out_ns);
+	thread->last_in_ns = slice->in_ns;
+	thread->last_out_ns = slice->out_ns;
 	model->stats.slices++;
 }
 
-bool again_take(struct model *model, const struct event_slice *record)
+static inline bool may_be_brief(const struct model *model, const struct thread *thread,
+				const struct event_again *again)
 {
-	struct thread *thread = world_find_thread(model, record->tid);
-	const struct slice *last;
+	uint32_t flags = again->header.flags;
+
+	return flags == thread->last_flags && is_ordinary(flags) && !model->changes.count &&
+	       thread->inherited_until_ns != UINT64_MAX && thread->timeline.newest &&
+	       thread->timeline.last.out_ns == again->prev_out_ns &&
+	       is_carried_on(thread, flags) &&
+	       is_followed(model, thread->process, again->prev_out_ns);
+}
+
+bool again_take(struct model *model, struct thread *thread, const struct event_again *again)
+{
+	struct event_slice *slice = &thread->last.slice;
 	struct timeline_short times;
 	int64_t raw_in, raw_out;
 
-	if (!thread || !follows(thread, record) || model->changes.count)
+	if (!may_be_brief(model, thread, again))
 		return false;
-	last = &thread->timeline.last;
-	raw_in = (int64_t)(record->in_ns - record->exec_start_in_ns - record->stolen_in_ns);
-	raw_out = (int64_t)(record->out_ns - record->exec_start_out_ns - record->stolen_out_ns);
-	if (!thread->timeline.newest || last->out_ns != thread->last_out_ns ||
-	    !is_alike(thread, record, last) || !is_carried_on(thread, record) ||
-	    !is_followed(model, thread->process, record->prev_out_ns) ||
-	    !make_short(record, last, raw_in, raw_out, &times) ||
-	    !timeline_append_short(&thread->timeline, &times, record->waking_ns))
+	raw_in = (int64_t)(again->prev_out_ns + again->in - slice->exec_start_out_ns -
+			   again->exec_start - slice->stolen_out_ns);
+	raw_out = raw_in + again->length - again->exec;
+	if (!make_short(again, &thread->timeline.last, raw_in, raw_out, &times) ||
+	    !timeline_append_short(&thread->timeline, &times,
+				   again->waking != EVENT_NOT_WOKEN))
 		return false;
-	note_lag(model, record, raw_in, raw_out);
-	note_times(model, thread, record);
+	event_again_apply(again, &thread->last);
+	note_lag(model, slice, raw_in, raw_out);
+	note_times(model, thread);
 	return true;
 }

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bpf/event_again.h"
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
 #include "correlate/clock_map.h"
@@ -92,12 +93,6 @@ struct company {
 	uint64_t folded_ns;      /* what had left the timeline when it settled */
 };
 
-/* Of an ordinary record: a tag, a target, a waker and a stack. */
-#define THREAD_TAIL_WORDS                                                                          \
-	((sizeof(struct event_tag) + sizeof(struct event_target) + sizeof(struct event_waker)) /   \
-		 sizeof(uint64_t) +                                                                \
-	 1)
-
 struct thread {
 	struct thread *next;     /* of the process */
 	struct process *process; /* borrowed; outlives its threads */
@@ -108,10 +103,8 @@ struct thread {
 	bool seen;
 	/* of the newest slice */
 	uint64_t last_in_ns, last_out_ns;
-	uint64_t last_exec_ns, last_stolen_ns;
-	uint32_t last_cpu, last_flags;
-	uint16_t last_bytes; /* of its record */
-	uint64_t last_tails[THREAD_TAIL_WORDS];
+	uint32_t last_flags;
+	struct event_last last; /* its record */
 	struct event_tag last_tag;
 	uint64_t inherited_until_ns; /* a forked child shows its parent's tag until then */
 	bool has_inherited;          /* the tag is known */
@@ -280,11 +273,9 @@ void world_fini(struct model *model);
 /* Those of a thread that has ended are not found. */
 struct thread *world_find_thread(struct model *model, uint32_t tid);
 
-/* again.c: a slice that differs from the one before of its thread in its times alone, as most do.
- * false: it is none, and nothing was done. */
-bool again_take(struct model *model, const struct event_slice *record);
-/* ... and one that may be the one before. */
-void again_note(struct thread *thread, const struct event_slice *record);
+/* again.c: a slice of which nothing is new but its times, as most are. It follows thread->last.
+ * false: it goes the long way, and nothing was done. */
+bool again_take(struct model *model, struct thread *thread, const struct event_again *again);
 
 /* blind.c: threads that are not followed, for want of room. */
 int blind_note(struct model *model, const struct event_life *life);

@@ -191,8 +191,8 @@ static void rebuild_in(struct model *model, const struct thread *thread, struct 
 	slice->flags |= EVENT_IN_LOST;
 	slice->raw_lag_in = slice->raw_lag_out;
 	slice->stolen_in_ns = slice->stolen_out_ns - MIN(slice->stolen_out_ns, MOST_STOLEN_NS);
-	if (thread->seen && thread->last_cpu == slice->cpu)
-		slice->stolen_in_ns = MIN(thread->last_stolen_ns, slice->stolen_out_ns);
+	if (thread->seen && thread->last.slice.cpu == slice->cpu)
+		slice->stolen_in_ns = MIN(thread->last.slice.stolen_out_ns, slice->stolen_out_ns);
 	model->stats.slices_rebuilt++;
 }
 
@@ -211,8 +211,9 @@ static void check_chain(struct model *model, const struct thread *thread,
 		model->stats.chain_gaps++;
 		slice->prev_out_ns =
 			MIN(MAX(slice->prev_out_ns, thread->last_out_ns), slice->in_ns);
-	} else if (record->exec_in_ns > thread->last_exec_ns && !(slice->flags & EVENT_IN_LOST)) {
-		slice->hidden_ns = record->exec_in_ns - thread->last_exec_ns;
+	} else if (record->exec_in_ns > thread->last.slice.exec_out_ns &&
+		   !(slice->flags & EVENT_IN_LOST)) {
+		slice->hidden_ns = record->exec_in_ns - thread->last.slice.exec_out_ns;
 	}
 }
 
@@ -337,18 +338,12 @@ int world_append(struct model *model, struct thread *thread, const struct slice 
 	return timeline_append(&thread->timeline, slice, &model->stats.timeline_bytes);
 }
 
-static int take_slice(struct model *model, const struct event_slice *record)
+/* The long way in. */
+static int take_whole(struct model *model, const struct event_slice *record)
 {
-	struct thread *thread;
+	struct thread *thread = thread_of(model, record);
 	struct slice slice;
 
-	if (record->header.bytes < sizeof(*record)) {
-		model->stats.slices_malformed++;
-		return -EBADMSG;
-	}
-	if (again_take(model, record))
-		return 0;
-	thread = thread_of(model, record);
 	if (!thread)
 		return -ENOMEM;
 	if (!make_slice(model, thread, record, &slice)) {
@@ -368,17 +363,53 @@ static int take_slice(struct model *model, const struct event_slice *record)
 	thread->seen = true;
 	thread->last_in_ns = slice.in_ns;
 	thread->last_out_ns = slice.out_ns;
-	thread->last_exec_ns = record->exec_out_ns;
-	thread->last_stolen_ns = slice.stolen_out_ns;
-	thread->last_cpu = slice.cpu;
 	thread->last_flags = slice.flags;
-	again_note(thread, record);
+	event_last_note(&thread->last, record);
 	thread->last_tag = *slice.tag_out;
 	thread->running = slice.flags & EVENT_TICK;
 	model->stats.slices++;
 	if (slice.flags & EVENT_DEAD)
 		world_forget_thread(model, thread);
 	return 0;
+}
+
+static int take_slice(struct model *model, const struct event_slice *record)
+{
+	struct thread *thread = world_find_thread(model, record->tid);
+	struct event_again again;
+
+	if (record->header.bytes < sizeof(*record)) {
+		model->stats.slices_malformed++;
+		return -EBADMSG;
+	}
+	if (thread && event_again_make(record, &thread->last, &again) &&
+	    again_take(model, thread, &again))
+		return 0;
+	return take_whole(model, record);
+}
+
+/* Of a slice that is not known it tells the times alone: it counts as one that found no room. */
+static int lose_again(struct model *model, const struct event_again *again)
+{
+	uint64_t out_ns = again->prev_out_ns + again->in + again->length;
+
+	model->stats.slices_malformed++;
+	loss_note(model, again->prev_out_ns, out_ns, 1);
+	return -EBADMSG;
+}
+
+static int take_again(struct model *model, const struct event_again *again)
+{
+	struct thread *thread = world_find_thread(model, again->tid);
+	struct event_last whole;
+
+	if (!thread || !event_again_follows(again, &thread->last))
+		return lose_again(model, again);
+	if (again_take(model, thread, again))
+		return 0;
+	whole = thread->last;
+	event_again_apply(again, &whole);
+	return take_whole(model, (const struct event_slice *)&whole);
 }
 
 static int take_clock(struct model *model, const struct event_clock *clock)
@@ -421,6 +452,8 @@ int world_record(struct model *model, const struct event_header *record)
 	switch (record->kind) {
 	case EVENT_SLICE:
 		return take_slice(model, (const struct event_slice *)record);
+	case EVENT_AGAIN:
+		return take_again(model, (const struct event_again *)record);
 	case EVENT_CHANGES:
 		return changes_take(model, (const struct event_changes *)record);
 	case EVENT_CLOCK:

@@ -53,7 +53,11 @@ void harness_init(struct harness *harness, int argc, char **argv)
 
 static void open_all(struct harness *harness, const struct probe_options *probe)
 {
-	struct programs_options options = { .probe = *probe, .form = form };
+	struct programs_options options = {
+		.probe = *probe,
+		.form = form,
+		.again = harness->tells_twice ? AGAIN_TWICE : AGAIN_IN_SHORT,
+	};
 	uint32_t ring_bytes = probe->ring_bytes;
 	char why[512] = "";
 
@@ -101,11 +105,21 @@ void harness_open_stacks(struct harness *harness)
 	open_all(harness, &probe);
 }
 
+void harness_open_twice(struct harness *harness, bool takes_stacks)
+{
+	harness->tells_twice = true;
+	if (takes_stacks)
+		harness_open_stacks(harness);
+	else
+		harness_open(harness, 4u << 20, 99);
+}
+
 void harness_close(struct harness *harness)
 {
 	ring_close(harness->ring);
 	programs_close(harness->programs);
 	free(harness->records);
+	free(harness->lasts);
 	*harness = (struct harness){ .subject = harness->subject };
 }
 
@@ -142,9 +156,19 @@ void harness_start(struct harness *harness, const char *scenario, bool follow)
 				 0);
 }
 
-static int keep(const struct event_header *record, void *arg)
+static struct event_last *last_of(struct harness *harness, uint32_t tid)
 {
-	struct harness *harness = arg;
+	for (size_t i = harness->last_count; i-- > 0;)
+		if (harness->lasts[i].slice.tid == tid)
+			return &harness->lasts[i];
+	harness->lasts =
+		realloc(harness->lasts, (harness->last_count + 1) * sizeof(*harness->lasts));
+	harness->lasts[harness->last_count] = (struct event_last){ .slice.tid = tid };
+	return &harness->lasts[harness->last_count++];
+}
+
+static void keep_record(struct harness *harness, const struct event_header *record)
+{
 	size_t bytes = (record->bytes + 7u) & ~7u;
 
 	if (harness->records_bytes + bytes > harness->records_room) {
@@ -153,6 +177,33 @@ static int keep(const struct event_header *record, void *arg)
 	}
 	memcpy(harness->records + harness->records_bytes, record, record->bytes);
 	harness->records_bytes += bytes;
+}
+
+static int keep(const struct event_header *record, void *arg)
+{
+	const struct event_again *again = (const void *)record;
+	struct harness *harness = arg;
+	struct event_last *last;
+
+	if (record->kind == EVENT_AGAIN) {
+		last = last_of(harness, again->tid);
+		assert_true(event_again_follows(again, last));
+		event_again_apply(again, last);
+		harness->told_in_short++;
+		record = (const struct event_header *)last;
+	} else if (record->kind == EVENT_SLICE) {
+		const struct event_slice *slice = (const void *)record;
+
+		last = last_of(harness, slice->tid);
+		if (harness->tells_twice && last->slice.header.bytes &&
+		    last->slice.out_ns == slice->out_ns) {
+			assert_int_equal(record->bytes, last->slice.header.bytes);
+			assert_memory_equal(record, last, record->bytes);
+			return 0;
+		}
+		event_last_note(last, slice);
+	}
+	keep_record(harness, record);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "bpf/event_again.h"
 #include "bpf/event_tails.h"
 #include "bpf/ring.h"
 #include "bpf/worker_programs.h"
@@ -35,8 +36,12 @@ struct harness {
 	pid_t pid; /* of the subject */
 	FILE *to_subject, *from_subject;
 	struct tag_descriptor descriptor;
-	char *records; /* one after another */
+	char *records; /* one after another; what was told in short as whole slices */
 	size_t records_bytes, records_room;
+	bool tells_twice;   /* what is told in short comes in full, too, and must be the same */
+	size_t told_in_short;
+	struct event_last *lasts; /* of each thread */
+	size_t last_count;
 	struct harness_wait waits[HARNESS_MAX_WAITS];
 	size_t wait_count;
 	struct harness_named names[HARNESS_MAX_WAITS];
@@ -52,6 +57,8 @@ void harness_open(struct harness *harness, uint32_t ring_bytes, uint32_t tick_hz
 void harness_open_small(struct harness *harness, uint32_t threads);
 /* Taking stacks, as many as there are waits. */
 void harness_open_stacks(struct harness *harness);
+/* What is told in short is told twice, and compared; `takes_stacks`: as harness_open_stacks. */
+void harness_open_twice(struct harness *harness, bool takes_stacks);
 void harness_close(struct harness *harness);
 
 /* Starts the subject up to where it waits for its cue; follows it unless told not to. */

@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -446,17 +447,84 @@ static void play_flood(uint64_t count)
 	}
 }
 
+/* Waits that are mostly like the one before, for one of two partners; now and then another call
+ * waits, or the span is another one. */
+#define ROUNDS 1500
+
+static struct {
+	int to[2][2], back[2];
+} rounds;
+
+static void *rounds_partner(void *arg)
+{
+	uintptr_t me = (uintptr_t)arg;
+	char byte;
+
+	publish(9001 + me);
+	while (read(rounds.to[me][0], &byte, 1) == 1 && write(rounds.back[1], &byte, 1) == 1)
+		;
+	return NULL;
+}
+
+static void play_round(uint64_t i)
+{
+	struct pollfd back = { .fd = rounds.back[0], .events = POLLIN };
+	char byte = 'x';
+
+	publish(8001 + i / 40);
+	if (write(rounds.to[i % 5 == 0][1], &byte, 1) != 1)
+		abort();
+	if (i % 7 == 0)
+		poll(&back, 1, -1);
+	if (read(rounds.back[0], &byte, 1) != 1)
+		abort();
+}
+
+static void play_rounds(uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		play_round(i);
+}
+
+static void rounds_begin(pthread_t *threads)
+{
+	if (pipe(rounds.to[0]) || pipe(rounds.to[1]) || pipe(rounds.back))
+		abort();
+	for (uintptr_t i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, rounds_partner, (void *)i);
+}
+
+static void rounds_end(pthread_t *threads)
+{
+	for (int i = 0; i < 2; i++) {
+		close(rounds.to[i][1]);
+		pthread_join(threads[i], NULL);
+	}
+}
+
 /* Floods a small ring, stops until somebody has emptied it, and goes on for a while. */
-static void play_gated(void)
+static void play_gated(void (*play)(uint64_t count))
 {
 	char line[16];
 
-	play_flood(3000);
+	play(3000);
 	printf("gate\n");
 	fflush(stdout);
 	if (read(0, line, sizeof(line)) <= 0)
 		abort();
-	play_flood(10);
+	play(10);
+}
+
+static void play_with_partners(bool is_gated)
+{
+	pthread_t threads[2];
+
+	rounds_begin(threads);
+	if (is_gated)
+		play_gated(play_rounds);
+	else
+		play_rounds(ROUNDS);
+	rounds_end(threads);
 }
 
 int main(int argc, char **argv)
@@ -487,8 +555,12 @@ int main(int argc, char **argv)
 		play_crowd();
 	else if (strcmp(scenario, "flood") == 0)
 		play_flood(3000); /* more than a small ring takes */
+	else if (strcmp(scenario, "rounds") == 0)
+		play_with_partners(false);
+	else if (strcmp(scenario, "gated-rounds") == 0)
+		play_with_partners(true);
 	else if (strcmp(scenario, "gated") == 0)
-		play_gated();
+		play_gated(play_flood);
 	printf("end\n");
 	fflush(stdout);
 	return 0;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bpf/event_again.h"
 #include "bpf/event_tails.h"
 #include "bpf/probe.h"
 #include "bpf/ring.h"
@@ -41,6 +42,7 @@ static struct probe *probe;
 static struct ring *ring;
 static struct map stacks;    /* id -> struct seen */
 static struct map processes; /* pid -> comm */
+static struct map lasts;     /* tid -> struct event_last */
 static struct buf frames;
 static struct program programs[64];
 static size_t program_count;
@@ -51,14 +53,34 @@ static void on_term(int number)
 	ended = 1;
 }
 
+/* NULL: it is none. */
+static const struct event_slice *whole_slice(const struct event_header *record)
+{
+	const struct event_again *again = (const void *)record;
+	const struct event_slice *slice = (const void *)record;
+	struct event_last *last;
+
+	if (record->kind == EVENT_SLICE) {
+		last = map_put(&lasts, &slice->tid);
+		if (last)
+			event_last_note(last, slice);
+		return slice;
+	}
+	last = record->kind == EVENT_AGAIN ? map_get(&lasts, &again->tid) : NULL;
+	if (!last || !event_again_follows(again, last))
+		return NULL;
+	event_again_apply(again, last);
+	return &last->slice;
+}
+
 static int on_record(const struct event_header *record, void *arg)
 {
-	const struct event_slice *slice = (const void *)record;
+	const struct event_slice *slice = whole_slice(record);
 	struct event_tails tails;
 	struct seen *seen;
 
 	(void)arg;
-	if (record->kind != EVENT_SLICE || !event_slice_tails(slice, &tails) || !tails.stack_id)
+	if (!slice || !event_slice_tails(slice, &tails) || !tails.stack_id)
 		return 0;
 	seen = map_put(&stacks, tails.stack_id);
 	if (seen) {
@@ -221,6 +243,7 @@ int main(int argc, char **argv)
 	if (argc < 2 || probe_start(&options, &probe) < 0)
 		return 2;
 	map_init(&stacks, sizeof(uint64_t), sizeof(struct seen), 0);
+	map_init(&lasts, sizeof(uint32_t), sizeof(struct event_last), 0);
 	map_init(&processes, sizeof(uint32_t), EVENT_COMM_BYTES, 0);
 	buf_init(&frames, 1u << 20);
 	signal(SIGTERM, on_term);

@@ -188,7 +188,7 @@ static double play(void)
 
 static const struct configuration {
 	const char *name;
-	bool floor, attached, follow, tagged, apart, no_targets, no_wakers;
+	bool floor, attached, follow, tagged, apart, no_targets, no_wakers, in_full;
 	int target_ns;
 	uint32_t stacks_per_s;
 	bool tables; /* walked by these, else by frame pointers */
@@ -212,6 +212,13 @@ static const struct configuration {
 	  .apart = true,
 	  .no_targets = true,
 	  .no_wakers = true },
+	{ .name = "in full, bare", /* no slice is told in short */
+	  .attached = true,
+	  .follow = true,
+	  .tagged = true,
+	  .no_targets = true,
+	  .no_wakers = true,
+	  .in_full = true },
 	{ .name = "tagged + target",
 	  .attached = true,
 	  .follow = true,
@@ -227,6 +234,11 @@ static const struct configuration {
 	  .follow = true,
 	  .tagged = true,
 	  .target_ns = 350 },
+	{ .name = "in full, all",
+	  .attached = true,
+	  .follow = true,
+	  .tagged = true,
+	  .in_full = true },
 	{ .name = "with stacks", /* at the default budget */
 	  .attached = true,
 	  .follow = true,
@@ -318,6 +330,7 @@ static struct programs *attach(const struct configuration *configuration)
 			   .stack_wait_us = 100 },
 		.no_targets = configuration->no_targets,
 		.no_wakers = configuration->no_wakers,
+		.again = configuration->in_full ? AGAIN_IN_FULL : AGAIN_IN_SHORT,
 	};
 	struct tag_descriptor descriptor = {
 		.count = 1,
