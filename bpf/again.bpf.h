@@ -27,9 +27,9 @@ static __always_inline void again_compare_wakers(struct thread *thread)
 {
 	if (knobs.no_wakers || !(thread->told.flags & EVENT_WAKER))
 		return;
-	thread->told.same_waker = again_words_are(&thread->wakeups[0].waker,
-						  &thread->wakeups[1].waker,
-						  sizeof(struct event_waker) / 8);
+	thread->told.same_waker =
+		again_words_are(&thread->wakeups[0].waker, &thread->wakeups[1].waker,
+				sizeof(struct event_waker) / 8);
 }
 
 /* Before the slice's end becomes the last one. */

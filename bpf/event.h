@@ -122,7 +122,7 @@ struct event_slice {
 /* What a slice that is told in short may say; others tell of something that happens once. */
 #define EVENT_AGAIN_FLAGS                                                                          \
 	(EVENT_TAG_OUT | EVENT_TARGET | EVENT_WAKER | EVENT_TAG_SAME | EVENT_TAG_IN_NONE |         \
-	 EVENT_PREEMPTED | EVENT_IOWAIT | EVENT_STACK_ID | EVENT_STACK_BUDGET | EVENT_TOLD |        \
+	 EVENT_PREEMPTED | EVENT_IOWAIT | EVENT_STACK_ID | EVENT_STACK_BUDGET | EVENT_TOLD |       \
 	 EVENT_STOLEN_UNTOLD | EVENT_KERNEL_WAIT)
 #define EVENT_AGAIN_MOST       255u /* in a row */
 #define EVENT_AGAIN_TAIL_BYTES 120u /* a tag, a target, a waker and a stack */
@@ -348,7 +348,7 @@ _Static_assert(sizeof(struct event_tag) == 24, "shared with BPF");
 _Static_assert(sizeof(struct event_slice) == 112, "shared with BPF");
 _Static_assert(sizeof(struct event_again) == 40, "shared with BPF");
 _Static_assert(EVENT_AGAIN_TAIL_BYTES == sizeof(struct event_tag) + sizeof(struct event_target) +
-						  sizeof(struct event_waker) + sizeof(__u64),
+						 sizeof(struct event_waker) + sizeof(__u64),
 	       "those that its flags allow");
 _Static_assert(sizeof(struct event_changes) == EVENT_CHANGES_BYTES(EVENT_MAX_CHANGES),
 	       "shared with BPF");

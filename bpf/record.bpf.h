@@ -15,7 +15,7 @@ struct record {
 	struct event_slice slice;
 	__u8 tails[RECORD_MAX_OFFSET + 1 - sizeof(struct event_slice) + sizeof(struct event_waker)];
 	struct event_again again; /* if it is told in short */
-	__u8 pad[32]; /* to a multiple of a cache line */
+	__u8 pad[32];             /* to a multiple of a cache line */
 };
 
 _Static_assert(sizeof(struct record) == 640, "whole cache lines");

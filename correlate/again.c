@@ -99,8 +99,7 @@ static inline bool may_be_brief(const struct model *model, const struct thread *
 
 	return flags == thread->last_flags && is_ordinary(flags) && !model->changes.count &&
 	       thread->inherited_until_ns != UINT64_MAX && thread->timeline.newest &&
-	       thread->timeline.last.out_ns == again->prev_out_ns &&
-	       is_carried_on(thread, flags) &&
+	       thread->timeline.last.out_ns == again->prev_out_ns && is_carried_on(thread, flags) &&
 	       is_followed(model, thread->process, again->prev_out_ns);
 }
 
@@ -116,8 +115,7 @@ bool again_take(struct model *model, struct thread *thread, const struct event_a
 			   again->exec_start - slice->stolen_out_ns);
 	raw_out = raw_in + again->length - again->exec;
 	if (!make_short(again, &thread->timeline.last, raw_in, raw_out, &times) ||
-	    !timeline_append_short(&thread->timeline, &times,
-				   again->waking != EVENT_NOT_WOKEN))
+	    !timeline_append_short(&thread->timeline, &times, again->waking != EVENT_NOT_WOKEN))
 		return false;
 	event_again_apply(again, &thread->last);
 	note_lag(model, slice, raw_in, raw_out);

@@ -38,7 +38,7 @@ struct harness {
 	struct tag_descriptor descriptor;
 	char *records; /* one after another; what was told in short as whole slices */
 	size_t records_bytes, records_room;
-	bool tells_twice;   /* what is told in short comes in full, too, and must be the same */
+	bool tells_twice; /* what is told in short comes in full, too, and must be the same */
 	size_t told_in_short;
 	struct event_last *lasts; /* of each thread */
 	size_t last_count;

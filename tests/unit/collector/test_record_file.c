@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "bpf/event.h"
 #include "collector/record_file.h"
 
 static char path[64];
@@ -154,6 +155,22 @@ static void another_version_is_refused(void **state)
 	assert_int_equal(rc, -EPROTO);
 }
 
+/* Kernel records of the version before lack one kind; those of the version before that differ. */
+static void records_of_the_version_before_are_read(void **state)
+{
+	bool is_truncated;
+	int rc;
+
+	(void)state;
+	write_some(1, false);
+	change_byte(12, EVENT_VERSION ^ 5);
+	read_all(&rc, &is_truncated);
+	assert_int_equal(rc, 0);
+	change_byte(12, 5 ^ 4);
+	read_all(&rc, &is_truncated);
+	assert_int_equal(rc, -EPROTO);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -164,6 +181,7 @@ int main(void)
 		TEST(a_file_cut_anywhere_gives_its_whole_chunks),
 		TEST(a_changed_byte_is_noticed),
 		TEST(another_version_is_refused),
+		TEST(records_of_the_version_before_are_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "collector/base/macros.h"
+#include "tests/unit/correlate/shortener.h"
 
 #define STEP_NS        (10 * MS)
 #define DEFAULT_SETTLE (10000 * MS)
@@ -21,6 +22,7 @@ struct player {
 	const struct play *how;
 	struct outcome *outcome;
 	struct correlator *correlator;
+	struct shortener shortener;
 	uint64_t *arrivals; /* of each span */
 	uint32_t next_record, next_clock, next_fork;
 };
@@ -147,7 +149,7 @@ static void feed_record(struct player *player, const struct record *record)
 		return;
 	}
 	feed_changes(player, record);
-	correlator_record(player->correlator, &record->slice.header);
+	shortener_tell(&player->shortener, &record->slice);
 }
 
 /* All that were told before the next record. */
@@ -304,7 +306,9 @@ struct outcome play(const struct schedule *schedule, const struct play *how)
 	assert(outcome.spans && player.arrivals);
 	if (correlator_new(&options, &player.correlator) < 0)
 		abort();
+	shortener_init(&player.shortener, player.correlator);
 	run(&player);
+	shortener_fini(&player.shortener);
 	correlator_free(player.correlator);
 	free(player.arrivals);
 	return outcome;

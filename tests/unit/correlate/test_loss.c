@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Records that the kernel had no room for: whose were they? */
+#include <errno.h>
+
 #include "tests/unit/correlate/world_builder.h"
 
 #define FUTEX 202
@@ -37,9 +39,8 @@ static void slice_after_loss(struct builder *b, struct builder_thread *t, uint64
 	assert_int_equal(correlator_record(b->correlator, &record.slice.header), 0);
 }
 
-/* Two spans, 1000 to 1010 and 1100 to 1110 ms, on one thread; a worker sleeps since 920 ms. Two
- * records were lost between 1000 and 1010 ms. */
-static void play(struct builder *b)
+/* Two spans, 1000 to 1010 and 1100 to 1110 ms, on one thread; a worker sleeps since 920 ms. */
+static void begin(struct builder *b)
 {
 	main_thread = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 };
 	worker = (struct builder_thread){ .pid = BUILDER_PID, .tid = 12 };
@@ -54,9 +55,20 @@ static void play(struct builder *b)
 		builder_slice(b, &main_thread, at + 8 * MS, at + 8 * MS, at + 11 * MS, 0, 0, FUTEX);
 		builder_span(b, 1 + i, 0, at, at + 10 * MS);
 	}
-	correlator_loss(b->correlator, 1000 * MS, 1010 * MS, 2);
+}
+
+static void end(struct builder *b)
+{
 	builder_clock(b, 3000 * MS);
 	correlator_settle_all(b->correlator);
+}
+
+/* Two records were lost between 1000 and 1010 ms. */
+static void play(struct builder *b)
+{
+	begin(b);
+	correlator_loss(b->correlator, 1000 * MS, 1010 * MS, 2);
+	end(b);
 }
 
 static void while_a_thread_sleeps_on_it_may_have_run(void **state)
@@ -126,6 +138,32 @@ static void before_a_threads_first_record_it_may_have_run(void **state)
 	correlator_free(b.correlator);
 }
 
+/* Told in short, of one that never came: when it ran is known, and nothing else. */
+static void one_that_is_told_of_an_unknown_one_is_lost(void **state)
+{
+	const struct event_again again = {
+		.header = { EVENT_AGAIN, sizeof(again), EVENT_TAG_IN_NONE | EVENT_STOLEN_UNTOLD },
+		.tid = 12,
+		.waking = EVENT_NOT_WOKEN,
+		.prev_out_ns = 1002 * MS,
+		.in = 3 * MS,
+		.length = MS,
+		.exec = MS,
+	};
+	struct correlator_stats stats;
+	struct builder b;
+
+	(void)state;
+	begin(&b);
+	assert_int_equal(correlator_record(b.correlator, &again.header), -EBADMSG);
+	end(&b);
+	correlator_stats(b.correlator, &stats);
+	assert_int_equal(stats.slices_malformed, 1);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_PARTIAL);
+	assert_int_equal(builder_ledger(&b, 2)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -133,6 +171,7 @@ int main(void)
 		cmocka_unit_test(once_another_has_owned_up_it_has_not),
 		cmocka_unit_test(whoever_has_come_since_owns_up_himself),
 		cmocka_unit_test(before_a_threads_first_record_it_may_have_run),
+		cmocka_unit_test(one_that_is_told_of_an_unknown_one_is_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads that go round, told to two correlators: one takes the short ways for slices that are
- * alike, the other one cannot. Their ledgers are the same. */
+/* Threads that go round, told to three correlators: one takes the short ways for slices that are
+ * alike, one is told them in short, too, and one cannot take any. Their ledgers are the same. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +12,7 @@
 #include "collector/base/buf.h"
 #include "collector/base/macros.h"
 #include "correlate/correlator.h"
+#include "tests/unit/correlate/shortener.h"
 
 #define SEEDS     400
 #define PID       10
@@ -24,11 +25,14 @@
 #define WORLD_NS  (20 * MS)
 #define SCHED_NS  123456789ull
 
+enum way { WAY_BRIEF, WAY_TOLD_IN_SHORT, WAY_LONG, WAY_LONG_TOLD_IN_SHORT, WAYS };
+
 struct teller {
 	uint64_t seed, state; /* of the random numbers */
 	struct correlator *correlator;
+	struct shortener shortener;
 	struct buf ledgers;
-	bool is_long_way;
+	enum way way;
 };
 
 struct round_kind {
@@ -81,7 +85,7 @@ static void refuse_short_ways(struct teller *teller)
 	assert_int_equal(correlator_record(teller->correlator, &changes.header), 0);
 }
 
-static void begin(struct teller *teller, uint64_t seed, bool is_long_way)
+static void begin(struct teller *teller, uint64_t seed, enum way way)
 {
 	const struct event_process process = { .pid = PID, .ns_pid = PID, .publish = PUBLISH_TAGS };
 	struct correlator_options options = {
@@ -95,12 +99,13 @@ static void begin(struct teller *teller, uint64_t seed, bool is_long_way)
 
 	*teller = (struct teller){ .seed = seed,
 				   .state = seed * 0x9e3779b97f4a7c15ull | 1,
-				   .is_long_way = is_long_way };
+				   .way = way };
 	buf_init(&teller->ledgers, 0);
 	assert_int_equal(correlator_new(&options, &teller->correlator), 0);
 	assert_int_equal(correlator_process(teller->correlator, &process), 0);
 	correlator_clock(teller->correlator, BEGIN_NS, EPOCH_NS + BEGIN_NS, BEGIN_NS);
-	if (is_long_way)
+	shortener_init(&teller->shortener, teller->correlator);
+	if (way == WAY_LONG || way == WAY_LONG_TOLD_IN_SHORT)
 		refuse_short_ways(teller);
 }
 
@@ -174,6 +179,13 @@ static void put_tails(struct event_slice *slice, const struct goer *goer,
 	put_tail(slice, EVENT_STACK_ID, kind->stack, &kind->stack, sizeof(kind->stack));
 }
 
+static int tell(struct teller *teller, const struct event_slice *slice)
+{
+	if (teller->way == WAY_TOLD_IN_SHORT || teller->way == WAY_LONG_TOLD_IN_SHORT)
+		return shortener_tell(&teller->shortener, slice);
+	return correlator_record(teller->correlator, &slice->header);
+}
+
 static void go_round(struct teller *teller, struct goer *goer, const struct round_kind *kind)
 {
 	struct {
@@ -201,7 +213,7 @@ static void go_round(struct teller *teller, struct goer *goer, const struct roun
 	s->state = kind->state;
 	s->syscall = kind->syscall;
 	put_tails(s, goer, kind);
-	assert_int_equal(correlator_record(teller->correlator, &s->header), 0);
+	assert_int_equal(tell(teller, s), 0);
 	goer->out_ns = s->out_ns;
 	goer->tag = kind->tag;
 	goer->ticked = kind->flags & EVENT_TICK;
@@ -256,13 +268,13 @@ static void go_on(struct teller *teller, struct goer *goer)
 		go_round(teller, goer, &kind);
 }
 
-static void play(struct teller *teller, uint64_t seed, bool is_long_way)
+static void play(struct teller *teller, uint64_t seed, enum way way)
 {
 	struct goer goers[THREADS] = { 0 }, *goer;
 	bool is_told = seed / 4 % 2;
 	uint64_t told_ns = 0;
 
-	begin(teller, seed, is_long_way);
+	begin(teller, seed, way);
 	for (uint32_t i = 0; i < THREADS; i++) {
 		struct round_kind first = { .flags = EVENT_FIRST, .state = 1 };
 
@@ -282,21 +294,26 @@ static void play(struct teller *teller, uint64_t seed, bool is_long_way)
 			 EPOCH_NS + BEGIN_NS + 2 * WORLD_NS, BEGIN_NS + 2 * WORLD_NS);
 	correlator_settle_all(teller->correlator);
 	correlator_free(teller->correlator);
+	shortener_fini(&teller->shortener);
 }
 
 static void rounds_are_weighed_together_as_each_alone(void **state)
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-		struct teller briefly, at_length;
+		struct teller tellers[WAYS];
 
-		play(&briefly, seed, false);
-		play(&at_length, seed, true);
-		assert_true(briefly.ledgers.len > 0);
-		if (!str_eq(buf_str(&briefly.ledgers), buf_str(&at_length.ledgers)))
-			fail_msg("seed %llu: other ledgers", (unsigned long long)seed);
-		buf_fini(&briefly.ledgers);
-		buf_fini(&at_length.ledgers);
+		for (enum way way = 0; way < WAYS; way++)
+			play(&tellers[way], seed, way);
+		assert_true(tellers[0].ledgers.len > 0);
+		assert_true(tellers[WAY_TOLD_IN_SHORT].shortener.told_in_short > 0);
+		for (enum way way = 1; way < WAYS; way++) {
+			if (!str_eq(buf_str(&tellers[0].ledgers), buf_str(&tellers[way].ledgers)))
+				fail_msg("seed %llu, way %d: other ledgers",
+					 (unsigned long long)seed, (int)way);
+		}
+		for (enum way way = 0; way < WAYS; way++)
+			buf_fini(&tellers[way].ledgers);
 	}
 }
 
