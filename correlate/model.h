@@ -14,9 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bpf/event_again.h"
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
+#include "correlate/again.h"
 #include "correlate/clock_map.h"
 #include "correlate/correlator.h"
 #include "correlate/cpu_lag.h"

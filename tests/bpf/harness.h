@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#include "bpf/event_again.h"
 #include "bpf/event_tails.h"
 #include "bpf/ring.h"
 #include "bpf/worker_programs.h"
+#include "correlate/again.h"
 
 #define HARNESS_MAX_WAITS 64
 

@@ -11,13 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bpf/event_again.h"
 #include "bpf/event_tails.h"
 #include "bpf/probe.h"
 #include "bpf/ring.h"
 #include "collector/base/frame.h"
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
+#include "correlate/again.h"
 
 #define RING_BYTES (16u << 20)
 #define CAUSES     16

@@ -2,8 +2,8 @@
 /* Tells slices as the kernel's half does: in short where nothing but times is new. */
 #pragma once
 
-#include "bpf/event_again.h"
 #include "collector/base/map.h"
+#include "correlate/again.h"
 #include "correlate/correlator.h"
 
 struct shortener {
