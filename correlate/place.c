@@ -24,6 +24,7 @@ struct candidates {
 	struct lane *best;
 	bool best_is_whole; /* nothing that was seen between its edges speaks against it */
 	bool best_is_seen;  /* ... and descendants were: as good as seen itself */
+	bool best_is_near;  /* it showed a sibling, or one below, before it or after it */
 	bool has_rival;     /* nothing speaks against another one either */
 };
 
@@ -104,13 +105,23 @@ static void note_lane(struct candidates *candidates, struct lane *lane)
 		candidates->lanes[candidates->lane_count++] = lane;
 }
 
+static bool shows_sibling(const struct join *join, const struct lane *lane,
+			  const struct slice *first, const struct slice *last, int32_t index)
+{
+	int32_t parent = join->nodes[index].parent;
+
+	return parent >= 0 &&
+	       (cut_has(join, overlay_meaning(join, lane, first->tag_in, first->in_ns), parent) ||
+		cut_has(join, overlay_meaning(join, lane, last->tag_out, last->out_ns), parent));
+}
+
 static void consider(struct join *join, struct candidates *candidates, struct thread *thread,
 		     int32_t index)
 {
 	const struct node *node = &join->nodes[index];
 	struct lane *lane = join_lane(join, thread);
 	const struct slice *first, *last;
-	bool is_whole, is_seen;
+	bool is_whole, is_seen, is_near;
 
 	if (!lane || node->b_ns == 0)
 		return;
@@ -126,13 +137,17 @@ static void consider(struct join *join, struct candidates *candidates, struct th
 		return;
 	is_whole = is_unbroken(join, first, last, index);
 	is_seen = is_whole && first != last;
+	is_near = shows_sibling(join, lane, first, last, index);
 	candidates->has_rival |= candidates->best && candidates->best != lane && is_whole &&
 				 candidates->best_is_whole;
 	if (!candidates->best || (is_whole && !candidates->best_is_whole) ||
-	    (is_seen && !candidates->best_is_seen)) {
+	    (is_seen && !candidates->best_is_seen) ||
+	    (is_near && !candidates->best_is_near && is_whole == candidates->best_is_whole &&
+	     is_seen == candidates->best_is_seen)) {
 		candidates->best = lane;
 		candidates->best_is_whole = is_whole;
 		candidates->best_is_seen = is_seen;
+		candidates->best_is_near = is_near;
 	}
 }
 
@@ -256,19 +271,19 @@ static void doubt_company(struct join *join, const struct candidates *candidates
 	}
 }
 
-/* CPU time of the lane while the span was open; false: it did not run all the time. */
-static bool ran_throughout(const struct lane *lane, const struct node *node, uint64_t *out_cpu_ns,
-			   uint64_t *out_doubt_ns)
+/* CPU time of the lane while the span was open; false: records of that time were lost. */
+static bool ran_meanwhile(const struct lane *lane, const struct node *node, uint64_t *out_cpu_ns,
+			  uint64_t *out_doubt_ns)
 {
-	uint32_t at = lane_first_after(lane, node->a_ns);
 	uint64_t cpu = 0, doubt = 0;
 
-	for (uint32_t i = at; i < lane->count && lane->slices[i].in_ns < node->b_ns; i++) {
+	if (lane_lost_ns(lane, node->a_ns, node->b_ns))
+		return false;
+	for (uint32_t i = lane_first_after(lane, node->a_ns);
+	     i < lane->count && lane->slices[i].in_ns < node->b_ns; i++) {
 		const struct slice *slice = &lane->slices[i];
 		const struct stint *stint = lane_stint(lane, slice);
 
-		if (i > at && (slice->gap || slice->in_ns > slice[-1].out_ns))
-			return false;
 		cpu += stint_cpu_between(stint, MAX(node->a_ns, slice->in_ns),
 					 MIN(node->b_ns, slice->out_ns));
 		doubt = MAX(doubt, stint->doubt_ns);
@@ -278,9 +293,24 @@ static bool ran_throughout(const struct lane *lane, const struct node *node, uin
 	return true;
 }
 
-/* How far another's figures depend on which of the candidates had it: where each of them ran all
- * the time, by no more than their CPU clocks differ; unless one of them worked for the other one by
- * its tags, anyway. */
+/* By a tag of the lane it worked for `other`, whatever else: one that is open then, and that this
+ * thread has, is it or lies below it. */
+static bool works_for(const struct join *join, const struct lane *lane, const struct node *node,
+		      int32_t tag_owner, int32_t other)
+{
+	for (int32_t up = tag_owner; up >= 0; up = join->nodes[up].parent) {
+		const struct node *above = &join->nodes[up];
+		bool is_here = above->sightings < 0 ? above->placed == lane
+						    : join_sighting(join, up, lane->thread) != NULL;
+
+		if (is_here && above->a_ns < node->b_ns && node->a_ns < above->b_ns)
+			return node_is_below(join, up, other);
+	}
+	return false;
+}
+
+/* How far another's figures depend on which of the candidates had it: by no more than their CPU
+ * clocks differ; unless one of them worked for the other one by its tags, anyway. */
 static uint64_t matters_ns(const struct join *join, const struct candidates *candidates,
 			   int32_t index, int32_t other)
 {
@@ -294,9 +324,9 @@ static uint64_t matters_ns(const struct join *join, const struct candidates *can
 		int32_t out = overlay_meaning(join, lane, slice->tag_out, slice->out_ns);
 		uint64_t cpu, doubt;
 
-		if ((in >= 0 && node_is_below(join, in, other)) ||
-		    (out >= 0 && node_is_below(join, out, other)) ||
-		    !ran_throughout(lane, node, &cpu, &doubt))
+		if (works_for(join, lane, node, in, other) ||
+		    works_for(join, lane, node, out, other) ||
+		    !ran_meanwhile(lane, node, &cpu, &doubt))
 			return UINT64_MAX;
 		most_doubt = MAX(most_doubt, doubt);
 		least = MIN(least, cpu);

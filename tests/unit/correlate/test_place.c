@@ -7,6 +7,7 @@
 #define PARENT   1000
 #define FIRST    1001
 #define SECOND   1002
+#define THIRD    1003
 
 /* Each in one go. */
 static void play_requests(struct builder *b, struct builder_thread *t)
@@ -57,10 +58,52 @@ static void a_guess_leaves_the_next_one_as_open(void **state)
 	correlator_free(b.correlator);
 }
 
+/* A pool's thread does three parts of a request, and shows the first and the last one; the second
+ * may as well have been done by another one, which ran all the time, too. For the request it is the
+ * same. */
+static void which_of_two_busy_threads_had_a_part_does_not_matter_to_the_whole(void **state)
+{
+	struct builder_thread own = { .pid = BUILDER_PID, .tid = 11 },
+			      busy = { .pid = BUILDER_PID, .tid = 12 },
+			      other = { .pid = BUILDER_PID, .tid = 13 };
+	const struct ledger *l;
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	builder_clock(&b, 500 * MS);
+	builder_warm_up(&b, &own);
+	builder_warm_up(&b, &busy);
+	builder_warm_up(&b, &other);
+	play_requests(&b, &own);
+	builder_clock(&b, 1500 * MS);
+	correlator_advance(b.correlator, 1500 * MS);
+	b.trace = PARENT;
+	builder_slice(&b, &own, 2000 * MS, 2000 * MS, 2001 * MS, PARENT, 0, FUTEX);
+	builder_slice(&b, &busy, 2002 * MS, 2002 * MS, 2004 * MS, FIRST, 0, FUTEX);
+	builder_slice(&b, &other, 2002 * MS, 2002 * MS, 2012 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &busy, 2004010 * US, 2004010 * US, 2008 * MS, THIRD, 0, FUTEX);
+	builder_slice(&b, &busy, 2008010 * US, 2008010 * US, 2009 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &own, 2010 * MS, 2010 * MS, 2011 * MS, 0, 0, FUTEX);
+	builder_span(&b, FIRST, PARENT, 2002001 * US, 2005499 * US);
+	builder_span(&b, SECOND, PARENT, 2005500 * US, 2006500 * US);
+	builder_span(&b, THIRD, PARENT, 2006501 * US, 2008999 * US);
+	builder_span(&b, PARENT, 0, 2000 * MS + 500 * US, 2010 * MS + 500 * US);
+	builder_clock(&b, 4000 * MS);
+	correlator_advance(b.correlator, 4000 * MS);
+	correlator_settle_all(b.correlator);
+	l = builder_ledger(&b, PARENT);
+	assert_in_range(l->cpu_ns, 7970 * US, 7980 * US);
+	assert_true(l->uncertain_ns < 50 * US);
+	assert_int_equal(builder_ledger(&b, SECOND)->grade, GRADE_INFERRED);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_guess_leaves_the_next_one_as_open),
+		cmocka_unit_test(which_of_two_busy_threads_had_a_part_does_not_matter_to_the_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
