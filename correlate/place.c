@@ -219,6 +219,8 @@ static bool is_proved(struct join *join, const struct candidates *candidates, in
 		if (t == best->thread || !t->seen ||
 		    (t->dead && t->last_out_ns < join->nodes[index].a_ns))
 			continue;
+		if (t->folded_until_ns > node->a_ns) /* what it did is not known any more */
+			return false;
 		lane = ++looked_at > PLACE_MAX_THREADS ? NULL : join_lane(join, t);
 		if (!lane || (!cannot_have_carried(join, lane, index, candidates->takes_busy) &&
 			      !is_occupied(join, candidates, lane, index, true)))

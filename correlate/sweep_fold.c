@@ -92,7 +92,7 @@ static void trim_folded(struct sweep *sweep, uint64_t available_ns)
 }
 
 /* Until when slices that may have been the span's were folded: those of the threads that it was
- * seen on; of any, if of none. */
+ * seen on, or is taken to have been on; of any, if of none. */
 static uint64_t folded_until(const struct sweep *sweep)
 {
 	const struct join *join = sweep->join;
@@ -102,6 +102,8 @@ static uint64_t folded_until(const struct sweep *sweep)
 		until = MAX(until, join->sightings[s].thread->folded_until_ns);
 	if (sweep->node->sightings >= 0)
 		return until;
+	if (sweep->node->placed)
+		return sweep->node->placed->thread->folded_until_ns;
 	for (const struct thread *t = sweep->node->process->threads; t; t = t->next)
 		until = MAX(until, t->folded_until_ns);
 	return until;
@@ -184,6 +186,16 @@ static void doubt_folded(struct sweep *sweep, uint64_t until_ns)
 	sweep->ledger->uncertain_ns += doubt;
 }
 
+/* Of a child's fold, what may lie before our span or after it: nobody can tell how much does. */
+static uint64_t beyond_ns(const struct sweep *sweep, const struct fold *fold)
+{
+	const struct node *node = sweep->node;
+	uint64_t before = node->a_ns - MIN(fold->first_ns, node->a_ns);
+	uint64_t after = fold->last_ns - MIN(node->b_ns, fold->last_ns);
+
+	return MIN(before + after, split_total(&fold->split));
+}
+
 /* Totals of what has left the timelines. On one lane they simply add up. Lanes in parallel cannot
  * be told apart any more: that part is unknown. */
 void sweep_fold_add(struct sweep *sweep)
@@ -196,11 +208,13 @@ void sweep_fold_add(struct sweep *sweep)
 		int32_t owner = fold_owner(sweep, &sweep->join->folded[i]);
 
 		if (!node_is_below(sweep->join, owner, sweep->index) ||
-		    o->fold->last_ns <= sweep->node->a_ns)
+		    o->fold->last_ns <= sweep->node->a_ns || o->fold->first_ns >= sweep->node->b_ns)
 			continue;
 		sweep->folded_lanes |= only && only != o->thread;
 		only = o->thread;
 		add_fold(sweep, o->fold, owner == sweep->index);
+		if (owner != sweep->index)
+			sweep->ledger->uncertain_ns += beyond_ns(sweep, o->fold);
 		until = MAX(until, o->thread->folded_until_ns);
 	}
 	until = MAX(MIN(until, sweep->node->b_ns), sweep->node->a_ns);

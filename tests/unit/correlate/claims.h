@@ -31,6 +31,7 @@ unsigned check_no_lie(uint64_t seed);
 unsigned check_grain(uint64_t seed);
 unsigned check_exact_mode(uint64_t seed);
 unsigned check_exact_folded(uint64_t seed);
+unsigned check_folded_service(uint64_t seed);
 unsigned check_forks(uint64_t seed);
 unsigned check_long_pool(uint64_t seed);
 

@@ -110,7 +110,7 @@ void a_loss_leaves_the_other_spans_exact(void **state)
 	claims_for_seeds(100, check_loss_is_local);
 }
 
-static unsigned check_folded_service(uint64_t seed)
+unsigned check_folded_service(uint64_t seed)
 {
 	const struct play short_reach = { .order = PLAY_LATE, .reach_ns = 50 * MS };
 	struct schedule *s = cast_hard(seed);

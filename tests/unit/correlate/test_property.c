@@ -79,6 +79,7 @@ static void seeds_that_once_failed_do_not_any_more(void **state)
 		{ 7002401, check_grain },
 		{ 8002471, check_exact_mode },
 		{ 9004878, check_grain },
+		{ 13000194, check_folded_service },
 	};
 	unsigned wrong = 0;
 
