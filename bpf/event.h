@@ -215,8 +215,9 @@ enum event_waker_kind {
 struct event_waker {
 	__u32 pid;
 	__u32 tid;
-	__u8 kind; /* enum event_waker_kind */
-	__u8 pad[7];
+	__u8 kind;     /* enum event_waker_kind */
+	__u8 has_left; /* it carries nothing, but did when it was looked at last */
+	__u8 pad[6];
 	char comm[EVENT_COMM_BYTES];
 	struct event_tag tag; /* what the waker carried; zero: nothing */
 };

@@ -244,7 +244,8 @@ static __always_inline void thread_note_target(struct draft *draft, struct threa
 		record_tail(draft, EVENT_TARGET, sizeof(struct event_target));
 }
 
-/* Who ended the wait before this slice, where a span was waiting or the waker carried one. */
+/* Who ended the wait before this slice, where a span was waiting, or the waker carried one or had
+ * just left it. */
 static __always_inline void thread_note_waker(struct draft *draft, struct thread *thread)
 {
 	struct event_waker *waker = &thread->wakeups[(thread->slot ^ 1) & 1].waker;
@@ -252,7 +253,7 @@ static __always_inline void thread_note_waker(struct draft *draft, struct thread
 
 	if (knobs.no_wakers || !thread->has_waker)
 		return;
-	if (!thread->has_tag && !(draft->flags & EVENT_TAG_IN) && !tag[2])
+	if (!thread->has_tag && !(draft->flags & EVENT_TAG_IN) && !tag[2] && !waker->has_left)
 		return;
 	copy_words(record_tail(draft, EVENT_WAKER, sizeof(*waker)), waker, sizeof(*waker));
 }

@@ -35,7 +35,7 @@ static __always_inline enum event_waker_kind waker_kind(__u32 interrupts, __u32 
 }
 
 /* The tag of the waker at this very moment; it is current, so its memory may be read. */
-static __always_inline void waker_tag(struct task_struct *current, struct event_tag *out_tag)
+static __always_inline void waker_tag(struct task_struct *current, struct event_waker *waker)
 {
 	struct tag_near near;
 	struct thread *thread = table_find(current);
@@ -43,7 +43,9 @@ static __always_inline void waker_tag(struct task_struct *current, struct event_
 	if (!thread || LOAD(current, flags) & (TASK_EXITING | TASK_NOT_USER))
 		return;
 	if (tag_read(current, &thread->reader, DESK_WAKE, &near) == TAG_IS_SET)
-		copy_tag(out_tag, &near.reading.record);
+		copy_tag(&waker->tag, &near.reading.record);
+	else
+		waker->has_left = thread->has_tag;
 }
 
 /* Fills in who it was; a network softirq runs in the sender's own context on loopback, inside its
@@ -63,7 +65,7 @@ static __always_inline void waker_note(struct event_waker *waker, struct task_st
 	waker->tid = LOAD(current, pid);
 	task_copy_comm(current, waker->comm);
 	if (is_tracked(waker->pid))
-		waker_tag(current, &waker->tag);
+		waker_tag(current, waker);
 }
 
 /* The first waking of a wait counts. Out of line, as all that untracked threads do without. */

@@ -246,11 +246,15 @@ void render_wait(struct json *json, const char *key, const struct ledger_wait *w
 
 static void put_links(struct json *json, const struct ledger *ledger)
 {
+	static const char *const via[] = {
+		[LINK_WAKER] = "waker", [LINK_PARENT] = "parent", [LINK_CHAIN] = "chain"
+	};
+
 	json_array(json, "links");
 	for (unsigned i = 0; ledger && i < ledger->link_count; i++) {
 		json_object(json, NULL);
 		put_tag(json, &ledger->links[i].to);
-		json_text(json, "via", ledger->links[i].via ? "parent" : "waker");
+		json_text(json, "via", via[ledger->links[i].via]);
 		json_uint(json, "ns", ledger->links[i].ns);
 		json_end(json);
 	}

@@ -15,10 +15,8 @@
 #include "collector/base/macros.h"
 #include "correlate/join.h"
 
-#define LEAST_WAIT_NS 20000 /* of what is shorter, the waker is told alone; ... */
-#define LEAST_PART    100   /* ... and of what is less than this part of the trace */
-#define MAX_LINKS     16    /* of a chain */
-#define LOOK_BACK     32u /* slices of a thread before the wait: if it was given the lock in them */
+#define MAX_LINKS 16  /* of a chain */
+#define LOOK_BACK 32u /* slices of a thread before the wait: if it was given the lock in them */
 
 /* The last time before `before_ns` that somebody gave the lock to a thread. */
 struct handover {
@@ -63,24 +61,14 @@ static bool find_handover(struct thread *thread, const struct event_target *lock
 	return found && since <= LOOK_BACK;
 }
 
-/* That thread, be it gone since; NULL: not followed. */
+/* NULL: not followed. */
 static struct thread *thread_of(const struct model *model, const struct event_target *lock,
 				const struct lane *lane, const struct event_waker *waker)
 {
-	struct process *process = waker->pid == lane->process->pid
-					  ? lane->process
-					  : world_find_process(model, waker->pid);
-	struct thread **slot = map_get(&model->thread_by_tid, &waker->tid), *thread;
-
 	/* an address is another lock in another process */
-	if (!process || (lock->kind == TARGET_FUTEX && process != lane->process))
+	if (lock->kind == TARGET_FUTEX && waker->pid != lane->process->pid)
 		return NULL;
-	if (slot && (*slot)->process == process)
-		return *slot;
-	for (thread = process->threads; thread; thread = thread->next)
-		if (thread->tid == waker->tid)
-			break;
-	return thread;
+	return world_find_waker(model, lane->process, waker);
 }
 
 /* The word that the waiter saw as it began: it counts as its own pid namespace does. */
@@ -90,31 +78,15 @@ static bool is_owner(const struct lane *lane, const struct event_target *lock,
 	return lock->aux && lock->aux == waker->tid && lane->process->ns_pid == lane->process->pid;
 }
 
-static void add_hold(struct join *join, struct wait *wait, const struct hold *hold)
-{
-	if (hold->from_ns >= hold->to_ns)
-		return;
-	if (!join_grow((void **)&join->holds, join->hold_count, &join->hold_cap,
-		       sizeof(*join->holds))) {
-		join->out_of_memory = true;
-		return;
-	}
-	join->holds[join->hold_count++] = *hold;
-	wait->hold_count++;
-}
-
 void holder_find(struct join *join, const struct lane *lane, uint64_t from_ns, uint64_t to_ns,
 		 struct wait *wait)
 {
 	const struct event_target *lock = wait->before->target;
 	struct hold hold = { .to_ns = to_ns };
 
-	if (wait->reason != REASON_LOCK || !is_lock(lock) || !wait->after ||
-	    !(wait->after->flags & EVENT_WAKER) || wait->after->waker->kind != WAKER_THREAD ||
-	    to_ns - from_ns <
-		    MAX((uint64_t)LEAST_WAIT_NS, (join->to_ns - join->from_ns) / LEAST_PART))
+	if (wait->reason != REASON_LOCK || !is_lock(lock) ||
+	    wait->after->waker->kind != WAKER_THREAD)
 		return;
-	wait->first_hold = join->hold_count;
 	hold.who = *wait->after->waker;
 	for (unsigned i = 0; i < MAX_LINKS && hold.to_ns > from_ns; i++) {
 		struct thread *thread = thread_of(join->model, lock, lane, &hold.who);
@@ -125,7 +97,7 @@ void holder_find(struct join *join, const struct lane *lane, uint64_t from_ns, u
 		hold.kind =
 			is_known || is_owner(lane, lock, &hold.who) ? HOLDER_HELD : HOLDER_RELEASED;
 		hold.from_ns = MAX(got.time_ns, from_ns);
-		add_hold(join, wait, &hold);
+		join_add_hold(join, wait, &hold);
 		hold.to_ns = hold.from_ns;
 		hold.who = got.by;
 	}

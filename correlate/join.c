@@ -332,6 +332,19 @@ struct wait *join_add_wait(struct join *join, int32_t *out_index)
 	return &join->waits[join->wait_count++];
 }
 
+void join_add_hold(struct join *join, struct wait *wait, const struct hold *hold)
+{
+	if (hold->from_ns >= hold->to_ns)
+		return;
+	if (!join_grow((void **)&join->holds, join->hold_count, &join->hold_cap,
+		       sizeof(*join->holds))) {
+		join->out_of_memory = true;
+		return;
+	}
+	join->holds[join->hold_count++] = *hold;
+	wait->hold_count++;
+}
+
 struct segment *join_add_segment(struct join *join)
 {
 	if (!join_grow((void **)&join->segments, join->segment_count, &join->segment_cap,

@@ -82,12 +82,15 @@ struct folded {
 	int32_t owner; /* node; -1: it was never exported */
 };
 
-/* Who had a lock while somebody waited for it. */
+/* Who had a lock while somebody waited for it; or who made a thread go on which then ended a wait,
+ * but carries no span itself. */
 struct hold {
 	uint64_t from_ns, to_ns;
 	struct event_waker who;
-	uint8_t kind; /* HOLDER_HELD or HOLDER_RELEASED */
+	uint8_t kind; /* enum ledger_holder_kind, or HOLD_BEHIND */
 };
+
+#define HOLD_BEHIND 0xff
 
 /* What stands in the slices of a lane, both of which outlive it. */
 struct wait {
@@ -276,6 +279,8 @@ bool join_is_pinned(const struct join *join, const struct process *process,
 bool join_reserve(void **array, uint32_t count, uint32_t *cap, size_t item_bytes);
 bool join_grow(void **array, uint32_t count, uint32_t *cap, size_t item_bytes);
 struct wait *join_add_wait(struct join *join, int32_t *out_index);
+/* One after the other for each wait, whose `first_hold` is set. */
+void join_add_hold(struct join *join, struct wait *wait, const struct hold *hold);
 struct segment *join_add_segment(struct join *join);
 /* Visits nodes that overlap [from, to), by start. Returns the number of candidates written. */
 uint32_t join_overlapping(const struct join *join, const struct process *process, uint64_t from_ns,
@@ -325,7 +330,13 @@ bool company_begins(const struct join *join, const struct thread *thread, uint64
  * settled again. */
 void company_note(struct join *join);
 
-/* holder.c: who had the lock that a wait is for, as far as wake-ups show. */
+/* behind.c: who stood behind a wait, if it is long enough to ask, and its reason, or the one that
+ * ended it as `after` tells, such that there is something to ask. */
+bool behind_is_asked(const struct join *join, uint8_t reason, const struct slice *after,
+		     uint64_t ns);
+void behind_find(struct join *join, const struct lane *lane, uint64_t from_ns, uint64_t to_ns,
+		 struct wait *wait);
+/* holder.c, for behind.c: who had the lock that a wait is for, as far as wake-ups show. */
 void holder_find(struct join *join, const struct lane *lane, uint64_t from_ns, uint64_t to_ns,
 		 struct wait *wait);
 

@@ -110,9 +110,15 @@ struct ledger_item {
 	char peer[64];
 };
 
+enum ledger_via {
+	LINK_WAKER = 0,
+	LINK_PARENT = 1, /* client span -> server span */
+	LINK_CHAIN = 2,  /* it made the waker go on, which carries no span itself (behind.c) */
+};
+
 struct ledger_link {
 	struct event_tag to;
-	uint8_t via; /* 0: waker, 1: parent (client span -> server span) */
+	uint8_t via; /* enum ledger_via */
 	uint64_t ns;
 };
 

@@ -385,7 +385,7 @@ static void get_item(struct decoder *in, struct ledger_item *item)
 
 static void get_link(struct decoder *in, const struct ledger *ledger, struct ledger_link *link)
 {
-	link->via = get_byte(in, 1);
+	link->via = get_byte(in, LINK_CHAIN);
 	get_tag(in, ledger, &link->to);
 	link->ns = get_u64(in);
 }

@@ -263,6 +263,9 @@ int world_process(struct model *model, const struct event_process *process);
 /* Observes its tags and puts it into the thread's timeline. -ENOMEM: it is lost. */
 int world_append(struct model *model, struct thread *thread, const struct slice *slice);
 struct process *world_find_process(const struct model *model, uint32_t pid);
+/* The thread that woke one of `process`, be it gone since; NULL: not followed. */
+struct thread *world_find_waker(const struct model *model, struct process *process,
+				const struct event_waker *waker);
 /* Finds or makes it. NULL: out of memory. */
 struct process *world_make_process(struct model *model, uint32_t pid);
 /* No record is its any more: its id may name another one. */

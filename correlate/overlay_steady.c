@@ -122,8 +122,7 @@ static void put_blocked(struct join *join, const struct lane *lane, const struct
 		return;
 	*wait = rounds_wait(rounds, slice);
 	woken = start + wait->raw_ns;
-	if (rounds->reason == REASON_LOCK)
-		holder_find(join, lane, start, woken, wait);
+	behind_find(join, lane, start, woken, wait);
 	like->state = STATE_BLOCKED;
 	overlay_emit(join, like, start, woken, rounds->owner);
 	like->wait = -1;
@@ -161,14 +160,29 @@ static void put_rounds(struct join *join, const struct lane *lane, const struct 
 		put_round(join, lane, rounds, slice);
 }
 
-/* Who had a lock is asked for each of its waits. */
+/* Who stands behind a wait is asked for each. */
+static bool is_asked(const struct join *join, const struct rounds *rounds)
+{
+	const struct slice *slice = rounds->first;
+
+	if (rounds->reason == REASON_LOCK)
+		return true;
+	if (!behind_is_asked(join, rounds->reason, slice, UINT64_MAX))
+		return false;
+	while (slice < rounds->end &&
+	       !behind_is_asked(join, rounds->reason, slice,
+				rounds_woken_ns(rounds, slice) - slice[-1].out_ns))
+		slice++;
+	return slice < rounds->end;
+}
+
 static bool keep(struct join *join, const struct lane *lane, const struct rounds *rounds)
 {
 	struct segment like = { .state = SEGMENT_ROUNDS,
 				.thread = lane->thread,
 				.wait = (int32_t)join->rounds_count };
 
-	if (rounds->reason == REASON_LOCK || rounds->first + 1 >= rounds->end ||
+	if (is_asked(join, rounds) || rounds->first + 1 >= rounds->end ||
 	    !join_grow((void **)&join->rounds, join->rounds_count, &join->rounds_cap,
 		       sizeof(*join->rounds)))
 		return false;

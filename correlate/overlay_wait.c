@@ -102,7 +102,7 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 	if (wait) {
 		*wait = (struct wait){ .before = before, .after = after, .raw_ns = woken - start };
 		wait->reason = (uint8_t)reason_of_slice(before, &wait->decided_by);
-		holder_find(join, lane, start, woken, wait);
+		behind_find(join, lane, start, woken, wait);
 		overlay_emit_chain(join, &blocked, start, woken, owner);
 	}
 	overlay_emit_chain(join, &like, woken, until, owner);

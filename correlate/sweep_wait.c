@@ -83,7 +83,8 @@ static struct ledger_link *find_link(struct ledger *ledger, const struct event_t
 }
 
 /* To a waker that carried a span of somebody else; NULL: it did not. */
-static struct ledger_link *link_to(struct sweep *sweep, const struct event_waker *waker)
+static struct ledger_link *link_to(struct sweep *sweep, const struct event_waker *waker,
+				   uint8_t via)
 {
 	int32_t index = -1;
 
@@ -93,21 +94,35 @@ static struct ledger_link *link_to(struct sweep *sweep, const struct event_waker
 		index = join_find(sweep->join, waker->tag.span_id);
 	if (index >= 0 && node_is_below(sweep->join, index, sweep->index))
 		return NULL;
-	return find_link(sweep->ledger, &waker->tag, 0);
+	return find_link(sweep->ledger, &waker->tag, via);
 }
 
-static void note_holders(struct sweep *sweep, const struct wait *wait, uint64_t start, uint64_t end,
-			 struct ledger_wait *to)
+static void note_hold(struct sweep *sweep, const struct hold *hold, uint64_t ns,
+		      struct ledger_wait *to)
+{
+	struct ledger_waker *who;
+	struct ledger_link *link;
+
+	if (hold->kind == HOLD_BEHIND) {
+		link = link_to(sweep, &hold->who, LINK_CHAIN);
+		if (link)
+			link->ns += ns;
+		return;
+	}
+	who = find_waker(to, &hold->who, hold->kind);
+	if (who)
+		who->ns += ns;
+}
+
+static void note_holds(struct sweep *sweep, const struct wait *wait, uint64_t start, uint64_t end,
+		       struct ledger_wait *to)
 {
 	for (uint32_t i = 0; i < wait->hold_count; i++) {
 		const struct hold *hold = &sweep->join->holds[wait->first_hold + i];
 		uint64_t from = MAX(start, hold->from_ns), until = MIN(end, hold->to_ns);
 
-		struct ledger_waker *who =
-			from < until ? find_waker(to, &hold->who, hold->kind) : NULL;
-
-		if (who)
-			who->ns += until - from;
+		if (from < until)
+			note_hold(sweep, hold, until - from, to);
 	}
 }
 
@@ -133,7 +148,7 @@ static void remember(struct sweep *sweep, struct wait_memo *memo, const struct w
 	if (!waker)
 		return;
 	memo->who = find_waker(memo->to, waker, waker->kind);
-	memo->link = link_to(sweep, waker);
+	memo->link = link_to(sweep, waker, LINK_WAKER);
 }
 
 /* From one wait to the next of a thread, where it is added to is mostly the same. */
@@ -158,7 +173,7 @@ void sweep_wait_add(struct sweep *sweep, const struct segment *s, const struct w
 		memo->who->ns += ns;
 	if (memo->link)
 		memo->link->ns += ns;
-	note_holders(sweep, wait, start, end, memo->to);
+	note_holds(sweep, wait, start, end, memo->to);
 }
 
 void sweep_wait_link_servers(struct sweep *sweep)
@@ -174,7 +189,7 @@ void sweep_wait_link_servers(struct sweep *sweep)
 			continue;
 		memcpy(tag.trace_id, sweep->join->trace->id, sizeof(tag.trace_id));
 		memcpy(tag.span_id, child->span->span_id, sizeof(tag.span_id));
-		link = find_link(sweep->ledger, &tag, 1);
+		link = find_link(sweep->ledger, &tag, LINK_PARENT);
 		if (link)
 			link->ns += MIN(child->b_ns, sweep->node->b_ns) -
 				    MIN(MAX(child->a_ns, sweep->node->a_ns),

@@ -15,6 +15,23 @@ struct process *world_find_process(const struct model *model, uint32_t pid)
 	return found ? *found : NULL;
 }
 
+struct thread *world_find_waker(const struct model *model, struct process *process,
+				const struct event_waker *waker)
+{
+	struct thread **slot = map_get(&model->thread_by_tid, &waker->tid), *thread;
+
+	if (waker->pid != process->pid)
+		process = world_find_process(model, waker->pid);
+	if (!process)
+		return NULL;
+	if (slot && (*slot)->process == process)
+		return *slot;
+	for (thread = process->threads; thread; thread = thread->next)
+		if (thread->tid == waker->tid)
+			break;
+	return thread;
+}
+
 struct process *world_make_process(struct model *model, uint32_t pid)
 {
 	struct process **slot = map_put(&model->process_by_pid, &pid);

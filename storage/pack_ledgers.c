@@ -202,7 +202,7 @@ static void code_link(struct pack_ledger *at, struct ledger_link *link)
 		else
 			coder_fail(at->coder);
 	}
-	coder_byte(at->coder, COLUMN_DETAIL, &link->via, 1);
+	coder_byte(at->coder, COLUMN_DETAIL, &link->via, LINK_CHAIN);
 	pack_ledger_guess(at, (uint64_t[]){ tagged_ns(at->ledger, &link->to) }, 1, &link->ns);
 }
 

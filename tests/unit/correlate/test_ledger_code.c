@@ -126,7 +126,7 @@ static void fill_lists(struct sample *sample)
 	}
 	for (unsigned i = 0; i < ledger->link_count; i++) {
 		fill_tag(&sample->links[i].to, ledger);
-		sample->links[i].via = (uint8_t)below(2);
+		sample->links[i].via = (uint8_t)below(LINK_CHAIN + 1);
 		sample->links[i].ns = any();
 	}
 	for (unsigned i = 0; i < ledger->slice_count; i++)
