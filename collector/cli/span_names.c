@@ -14,14 +14,18 @@ static void ask(struct span_names *names, const char *trace_id, struct span_name
 		return;
 	snprintf(out->name, sizeof(out->name), "%s", json_read_text(root, "name"));
 	snprintf(out->service, sizeof(out->service), "%s", json_read_text(root, "service"));
+	snprintf(out->verdict, sizeof(out->verdict), "%s",
+		 json_read_text(json_read_get(root, "verdict"), "text"));
 	json_read_free(root);
 }
 
-static const struct span_name *find(struct span_names *names, const char *trace_id,
-				    const char *span_id)
+const struct span_name *span_names_find(struct span_names *names, const char *trace_id,
+					const char *span_id)
 {
 	struct span_name *name;
 
+	if (!names || !names->get || !*trace_id || !*span_id)
+		return NULL;
 	for (unsigned i = 0; i < names->count; i++) {
 		if (strcmp(names->known[i].span_id, span_id) == 0)
 			return &names->known[i];
@@ -38,13 +42,9 @@ static const struct span_name *find(struct span_names *names, const char *trace_
 void span_names_put(struct span_names *names, const struct term *term, const struct json_value *who,
 		    struct buf *out)
 {
-	const char *trace_id = json_read_text(who, "trace_id");
-	const char *span_id = json_read_text(who, "span_id");
-	const struct span_name *name;
+	const struct span_name *name = span_names_find(names, json_read_text(who, "trace_id"),
+						       json_read_text(who, "span_id"));
 
-	if (!names || !names->get || !*trace_id || !*span_id)
-		return;
-	name = find(names, trace_id, span_id);
 	if (!name || !name->name[0])
 		return;
 	buf_append_text(out, " (");

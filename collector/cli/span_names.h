@@ -13,6 +13,7 @@
 struct span_name {
 	char span_id[24];
 	char name[64], service[64]; /* empty: it is not known here */
+	char verdict[320];
 };
 
 struct span_names {
@@ -22,6 +23,10 @@ struct span_names {
 	struct span_name known[SPAN_NAMES_MOST];
 	unsigned count;
 };
+
+/* NULL: none is asked for any more. Borrowed from `names`. */
+const struct span_name *span_names_find(struct span_names *names, const char *trace_id,
+					const char *span_id);
 
 /* Appends " (NAME in SERVICE)" for a waker or holder of the API, if it has a span that is found. */
 void span_names_put(struct span_names *names, const struct term *term, const struct json_value *who,

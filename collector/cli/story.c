@@ -252,7 +252,7 @@ static void put_story(const struct telling *telling, const struct span_row *row,
 	put_runnable(term, row, out);
 	put_code(telling, row, out);
 	put_waits(telling, row, out);
-	story_put_served(term, telling->tree, row, out);
+	story_put_served(term, telling->tree, row, telling->names, out);
 	put_items(term, row, out);
 }
 

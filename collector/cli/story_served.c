@@ -5,6 +5,8 @@
 
 #include "collector/base/macros.h"
 
+#define LEAST_SHARE 20 /* of the span's time that who ended its waits must have ended */
+
 struct served {
 	const struct span_row *server;
 	uint64_t ns; /* of the call's time */
@@ -63,31 +65,92 @@ static size_t collect(const struct span_tree *tree, const struct span_row *row, 
 	return count;
 }
 
-static void put_line(const struct term *term, const struct span_row *row,
-		     const struct served *served, const char *label, struct buf *out)
+/* "answered  500 ms  82 %  by SELECT in db, passed on by others: ", and what it did. */
+struct line {
+	const char *label, *name, *service, *passed, *verdict;
+	uint64_t ns;
+};
+
+static void put_line(const struct term *term, const struct span_row *row, const struct line *line,
+		     struct buf *out)
 {
-	const struct json_value *span = served->server->span;
-	const char *text = json_read_text(json_read_get(span, "verdict"), "text");
 	char ns[16], share[16];
 
-	term_duration(served->ns, ns);
-	term_percent(served->ns, row->wall_ns, share);
-	term_print(term, TERM_DIM, out, "  %-10s", label);
+	term_duration(line->ns, ns);
+	term_percent(line->ns, row->wall_ns, share);
+	term_print(term, TERM_DIM, out, "  %-10s", line->label);
 	buf_printf(out, "%8s %6s  by ", ns, share);
-	term_text(term, json_read_text(span, "name"), 40, false, out);
+	term_text(term, line->name, 40, false, out);
 	buf_append_text(out, " in ");
-	term_text(term, json_read_text(span, "service"), 40, false, out);
+	term_text(term, line->service, 40, false, out);
+	buf_append_text(out, line->passed);
 	buf_append_text(out, ": ");
-	term_text(term, *text ? text : "no figures", 300, false, out);
+	term_text(term, *line->verdict ? line->verdict : "no figures", 300, false, out);
 	buf_append_byte(out, '\n');
 }
 
+static void put_answered(const struct term *term, const struct span_row *row,
+			 const struct served *served, const char *label, struct buf *out)
+{
+	const struct json_value *span = served->server->span;
+	const char *text = json_read_text(json_read_get(span, "verdict"), "text");
+
+	put_line(term, row,
+		 &(struct line){ .label = label,
+				 .name = json_read_text(span, "name"),
+				 .service = json_read_text(span, "service"),
+				 .passed = "",
+				 .verdict = text,
+				 .ns = served->ns },
+		 out);
+}
+
+/* Of another trace, and worth a line; those of this one stand in the picture. */
+static bool is_told(const struct span_tree *tree, const struct span_row *row,
+		    const struct json_value *link)
+{
+	return json_read_uint(link, "ns") >= row->wall_ns / LEAST_SHARE &&
+	       strcmp(json_read_text(link, "via"), "parent") != 0 &&
+	       !find(tree, json_read_text(link, "span_id"));
+}
+
+/* What the links of a span tell holds those of the spans below it. */
+static void put_released(const struct term *term, const struct span_tree *tree,
+			 const struct span_row *row, struct span_names *names, struct buf *out)
+{
+	const struct json_value *links = json_read_get(row->span, "links");
+	size_t put = 0;
+
+	for (size_t i = 0; i < json_read_count(links) && put < STORY_SERVED; i++) {
+		const struct json_value *link = json_read_at(links, i);
+		const struct span_name *by =
+			is_told(tree, row, link)
+				? span_names_find(names, json_read_text(link, "trace_id"),
+						  json_read_text(link, "span_id"))
+				: NULL;
+
+		if (!by || !by->name[0])
+			continue;
+		put_line(term, row,
+			 &(struct line){ .label = put++ ? "" : "released",
+					 .name = by->name,
+					 .service = by->service,
+					 .passed = strcmp(json_read_text(link, "via"), "chain") == 0
+							   ? ", passed on"
+							   : "",
+					 .verdict = by->verdict,
+					 .ns = json_read_uint(link, "ns") },
+			 out);
+	}
+}
+
 void story_put_served(const struct term *term, const struct span_tree *tree,
-		      const struct span_row *row, struct buf *out)
+		      const struct span_row *row, struct span_names *names, struct buf *out)
 {
 	struct served list[STORY_SERVED];
 	size_t count = collect(tree, row, list);
 
 	for (size_t i = 0; i < count; i++)
-		put_line(term, row, &list[i], i ? "" : "answered", out);
+		put_answered(term, row, &list[i], i ? "" : "answered", out);
+	put_released(term, tree, row, names, out);
 }

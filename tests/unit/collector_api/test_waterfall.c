@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -79,7 +80,9 @@
 /* As the API does, for one span of another trace. */
 static int get(void *unused, const char *path, struct json_value **out_root)
 {
-	static const char pay[] = "{\"name\":\"POST /pay\",\"service\":\"checkout\"}";
+	static const char pay[] =
+		"{\"name\":\"POST /pay\",\"service\":\"checkout\","
+		"\"verdict\":{\"text\":\"97 % waiting: 530 ms (97 %) for the disk\"}}";
 	bool is_known = strcmp(path, "/api/v1/spans/4bf92f3577b34da6a3ce929d0e0e47aa/"
 				     "00f067aa0ba902b9") == 0;
 
@@ -140,6 +143,38 @@ static void a_call_is_followed_to_who_answered_it(void **state)
 	free(text);
 	text = draw(&term, TRACE(REPORT "," CALL));
 	assert_null(strstr(text, "answered"));
+	free(text);
+}
+
+/* The reference case, whose waits a span of another trace ended for `ns`. */
+static char *draw_released(const char *via, unsigned ns)
+{
+	const struct term term = { .width = 120 };
+	const char *all = TRACE(REPORT), *after = strstr(all, "\"waits\":");
+	char *trace, *text;
+
+	assert_true(asprintf(&trace,
+			     "%.*s\"links\":[{\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e47aa\","
+			     "\"span_id\":\"00f067aa0ba902b9\",\"via\":\"%s\",\"ns\":%u}],%s",
+			     (int)(after - all), all, via, ns, after) > 0);
+	text = draw(&term, trace);
+	free(trace);
+	return text;
+}
+
+static void a_wait_is_followed_into_another_trace(void **state)
+{
+	char *text = draw_released("waker", 540000000);
+
+	(void)state;
+	assert_non_null(strstr(text, "released    540 ms   88 %  by POST /pay in checkout: 97 %"));
+	free(text);
+	text = draw_released("chain", 540000000);
+	assert_non_null(strstr(
+		text, "released    540 ms   88 %  by POST /pay in checkout, passed on: 97 %"));
+	free(text);
+	text = draw_released("waker", 5000000);
+	assert_null(strstr(text, "released"));
 	free(text);
 }
 
@@ -253,6 +288,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_reference_case_as_plain_text),
 		cmocka_unit_test(a_call_is_followed_to_who_answered_it),
+		cmocka_unit_test(a_wait_is_followed_into_another_trace),
 		cmocka_unit_test(a_narrow_screen_keeps_bar_and_shares),
 		cmocka_unit_test(the_table_fits_any_width_that_is_allowed),
 		cmocka_unit_test(colours_never_leak_into_plain_text),
