@@ -8,7 +8,7 @@
 
 #include "collector/base/macros.h"
 #include "storage/checksum.h"
-#include "storage/packed.h"
+#include "storage/packed_figures.h"
 #include "storage/summary.h"
 
 #define CHECKSUM_SEED 0x7370616e77697365ull
@@ -126,13 +126,15 @@ static int align(struct str *value, struct block *block)
 	return 0;
 }
 
-static int open_packed(struct str value, const struct block_header *header, struct block *block)
+static int open_packed(struct str value, const struct block_header *header, bool is_checked,
+		       struct block *block)
 {
 	struct str columns = { value.data + sizeof(*header), (size_t)header->heap_bytes };
 	struct packed *packed;
 	int rc;
 
-	if (checksum_of(columns.data, columns.len, CHECKSUM_SEED) != header->heap_checksum)
+	if (!is_checked &&
+	    checksum_of(columns.data, columns.len, CHECKSUM_SEED) != header->heap_checksum)
 		return -EBADMSG;
 	rc = packed_open(value, &packed);
 	if (rc < 0)
@@ -158,7 +160,7 @@ int block_open(struct str value, bool is_checked, struct block *out_block)
 				   header.index_checksum)
 		return -EBADMSG;
 	if (header.encoding == BLOCK_PACKED) {
-		rc = open_packed(value, &header, &block);
+		rc = open_packed(value, &header, is_checked, &block);
 		if (rc == 0)
 			*out_block = block;
 		return rc;
@@ -181,7 +183,7 @@ void block_close(struct block *block)
 static int load_packed(struct block *block)
 {
 	struct packed *packed = block->packed;
-	int rc = packed_load(packed, block->stack_ids);
+	int rc = packed_load(packed, block->stack_ids, block->omit);
 
 	if (rc < 0)
 		return rc;
@@ -193,7 +195,7 @@ static int load_packed(struct block *block)
 
 int block_figures(struct block *block)
 {
-	int rc = block->packed ? packed_figures(block->packed) : 0;
+	int rc = block->packed ? packed_figures_load(block->packed) : 0;
 
 	if (rc == 0 && block->packed)
 		block->ledgers = block->packed->ledgers;

@@ -19,6 +19,7 @@
 #include "collector/base/buf.h"
 #include "collector/base/hex.h"
 #include "collector/base/str.h"
+#include "storage/omit.h"
 
 #define BLOCK_MAGIC          0x42777073u /* "spwB" */
 #define BLOCK_VERSION        3
@@ -138,10 +139,12 @@ struct block {
 	char *aligned;         /* owned: a copy of a value that lay at an odd address */
 	struct packed *packed; /* owned */
 	struct str stack_ids;  /* of its part (stack_numbers.h), for block_load; borrowed */
+	unsigned omit;         /* enum store_omit, for block_load: 0, but where a reader says so */
 };
 
 /* `value` is borrowed until block_close. `is_checked`: the index's checksum was already looked at,
- * or made, by this process. -EBADMSG: torn, foreign or damaged; -EPROTO: of a newer version. */
+ * or made, by this process; that of a packed block is the columns'. -EBADMSG: torn, foreign or
+ * damaged; -EPROTO: of a newer version. */
 int block_open(struct str value, bool is_checked, struct block *out_block);
 /* The header alone; `value` may go on behind the block. The same errors. `out_bytes`: of the whole
  * block. */

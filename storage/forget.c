@@ -65,6 +65,7 @@ int store_forget_pages(struct store *store)
 	places = calloc(view.count + 1, sizeof(*places));
 	for (size_t i = 0; places && i < view.count; i++) {
 		block_log_forget(&view.parts[i].part->log);
+		part_forget_checked(view.parts[i].part);
 		places[i] = place_in(&view, i);
 	}
 	if (places)

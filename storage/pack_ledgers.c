@@ -276,6 +276,7 @@ void pack_trace_code(struct pack_trace *trace, struct coder *coder)
 		pack_ledger_waits(&at);
 		code_items(&at);
 		code_links(&at);
-		code_stacks(&at);
+		if (!(trace->omit & STORE_OMIT_STACKS))
+			code_stacks(&at);
 	}
 }

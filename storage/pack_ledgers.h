@@ -12,6 +12,8 @@
 
 #define PACK_DETAIL_FIRST   COLUMN_DETAIL
 #define PACK_DETAIL_COLUMNS (COLUMN_SLICE_NS_BITS - COLUMN_DETAIL + 1)
+#define PACK_STACKS_FIRST   COLUMN_STACK /* of them, those of stacks */
+#define PACK_STACKS_LAST    COLUMN_STACK_NS_BITS
 #define PACK_DETAIL_EVERY   16 /* traces: there a reader can begin */
 
 struct pack_member {
@@ -32,6 +34,7 @@ struct pack_trace {
 	const struct pack_rows *rows;        /* of the block */
 	const struct pack_rows_index *index; /* of it; only for writing */
 	struct arena *arena;                 /* borrowed: for what is read */
+	unsigned omit;                       /* enum store_omit; only for reading */
 };
 
 /* Puts the members in their order and finds their parents; span, row, ledger and has_ledger are

@@ -148,7 +148,7 @@ static void code_times(struct coder *coder, const struct block_span *before,
 }
 
 /* A column at a time: so each is at hand while it is read. */
-static void code_rest(struct coder *coder, struct block_span *spans, uint32_t count)
+static void code_kinds(struct coder *coder, struct block_span *spans, uint32_t count)
 {
 	for (uint32_t i = 0; i < count && !coder->error; i++)
 		coder_number32(coder, COLUMN_OPERATION, &spans[i].operation);
@@ -156,6 +156,16 @@ static void code_rest(struct coder *coder, struct block_span *spans, uint32_t co
 		coder_byte(coder, COLUMN_KIND, &spans[i].kind, UINT8_MAX);
 		coder_byte(coder, COLUMN_KIND, &spans[i].status, UINT8_MAX);
 	}
+}
+
+void pack_rows_rest_code(struct coder *coder, struct pack_rows *rows,
+			 const struct pack_rows_index *index)
+{
+	struct block_span *spans = rows->spans;
+	uint32_t count = rows->count;
+
+	for (uint32_t i = 0; i < count && !coder->error; i++)
+		code_parent(coder, rows, i, index);
 	for (uint32_t i = 0; i < count && !coder->error; i++)
 		coder_number32(coder, COLUMN_FLAGS, &spans[i].flags);
 	for (uint32_t i = 0; i < count && !coder->error; i++) {
@@ -181,10 +191,8 @@ int pack_rows_code(struct coder *coder, struct pack_rows *rows, struct pack_rows
 	for (uint32_t i = 0; i < rows->count && rc == 0 && !coder->error; i++)
 		rc = code_ids(coder, rows, i, index);
 	for (uint32_t i = 0; i < rows->count && rc == 0 && !coder->error; i++)
-		code_parent(coder, rows, i, index);
-	for (uint32_t i = 0; i < rows->count && rc == 0 && !coder->error; i++)
 		code_times(coder, i ? &rows->spans[rows->before[i]] : &nothing, &rows->spans[i]);
 	if (rc == 0)
-		code_rest(coder, rows->spans, rows->count);
+		code_kinds(coder, rows->spans, rows->count);
 	return rc;
 }

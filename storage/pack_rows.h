@@ -29,6 +29,10 @@ struct pack_rows_index {
 void pack_rows_index_init(struct pack_rows_index *index, uint64_t seed);
 void pack_rows_index_fini(struct pack_rows_index *index);
 
-/* All arrays are the caller's. Writing reads spans and count and sets the others, chains included.
- * -ENOMEM; see coder->error for the rest. */
+/* What a search and a look-up by trace go by: ids, times, operation, kind and status. All arrays
+ * are the caller's. Writing reads spans and count and sets the others, chains included, but
+ * `parents`. -ENOMEM; see coder->error for the rest. */
 int pack_rows_code(struct coder *coder, struct pack_rows *rows, struct pack_rows_index *index);
+/* The rest of the rows, and `parents`. */
+void pack_rows_rest_code(struct coder *coder, struct pack_rows *rows,
+			 const struct pack_rows_index *index);

@@ -7,9 +7,9 @@
 
 #include "collector/base/breath.h"
 #include "collector/base/macros.h"
-#include "storage/ledger_block.h"
 #include "storage/pack_figures.h"
 #include "storage/pack_message.h"
+#include "storage/packed_figures.h"
 #include "storage/summary.h"
 
 /* Where a span's message is. */
@@ -50,111 +50,30 @@ static int alloc_rows(struct packed *packed, uint32_t count)
 static int read_rows(struct packed *packed, uint32_t count)
 {
 	struct pack_rows_index none = { 0 };
-	int rc = coder_unpack(&packed->coder, COLUMN_TRACE, COLUMN_THREAD);
+	int rc = coder_unpack(&packed->coder, COLUMN_TRACE, COLUMN_SPAN_ID);
 
+	if (rc == 0)
+		rc = coder_unpack(&packed->coder, COLUMN_TIME_FORM, COLUMN_KIND);
 	if (rc == 0)
 		rc = alloc_rows(packed, count);
 	if (rc == 0)
 		rc = pack_rows_code(&packed->coder, &packed->rows, &none);
-	coder_forget(&packed->coder, COLUMN_TRACE, COLUMN_THREAD);
+	coder_forget(&packed->coder, COLUMN_TRACE, COLUMN_KIND);
 	return rc < 0 ? rc : packed->coder.error;
 }
 
-/* Figures are read once from the first row to the last, to know the places where to begin again.
- * `each` gets those of the rows that have a ledger. */
-static int walk_figures(struct packed *packed,
-			void (*each)(struct packed *packed, uint32_t row, const struct ledger *))
+static int read_rest_of_rows(struct packed *packed)
 {
-	struct coder *coder = &packed->coder;
-	struct pack_figures figures = { 0 };
-	uint32_t start[PACK_FIGURES_COLUMNS] = { 0 };
+	struct pack_rows_index none = { 0 };
+	int rc = coder_unpack(&packed->coder, COLUMN_PARENT, COLUMN_PARENT_ID);
 
-	coder_seek(coder, PACK_FIGURES_FIRST, PACK_FIGURES_COLUMNS, start);
-	for (uint32_t row = 0; row < packed->rows.count && !coder->error; row++) {
-		struct ledger ledger = { 0 };
-		bool has_ledger = false;
-
-		if (row % PACK_FIGURES_EVERY == 0) {
-			coder_tell(coder, PACK_FIGURES_FIRST, PACK_FIGURES_COLUMNS,
-				   packed->figure_places +
-					   row / PACK_FIGURES_EVERY * PACK_FIGURES_COLUMNS);
-			breath_take();
-		}
-		pack_figures_code(&figures, coder, &packed->rows.spans[row], &ledger, &has_ledger);
-		if (has_ledger && !coder->error)
-			each(packed, row, &ledger);
-	}
-	packed->known_places = packed->rows.count / PACK_FIGURES_EVERY + 1;
-	return coder->error;
-}
-
-static void set_ledger_row(struct packed *packed, uint32_t row, const struct ledger *ledger)
-{
-	const struct block_span *span = &packed->rows.spans[row];
-	struct block_ledger *out = &packed->ledgers[row];
-
-	*out = ledger_block_row(ledger);
-	out->operation = span->operation;
-	out->kind = span->kind;
-	out->status = span->status;
-}
-
-/* With or without a ledger, each row is one of its trace and knows the next. */
-static void link_ledgers(struct packed *packed)
-{
-	for (uint32_t row = 0; row < packed->rows.count; row++) {
-		const struct block_span *span = &packed->rows.spans[row];
-		struct block_ledger *ledger = &packed->ledgers[row];
-
-		memcpy(ledger->trace_id, span->trace_id, TRACE_ID_BYTES);
-		memcpy(ledger->span_id, span->span_id, SPAN_ID_BYTES);
-		ledger->next_of_trace = span->next_of_trace;
-		ledger->is_first = span->is_first;
-	}
-}
-
-int packed_figures(struct packed *packed)
-{
-	int rc;
-
-	if (packed->ledgers || !packed->has_ledgers)
-		return 0;
-	packed->ledgers =
-		arena_alloc(&packed->arena, packed->rows.count * sizeof(*packed->ledgers));
-	if (!packed->ledgers)
-		return -ENOMEM;
-	rc = walk_figures(packed, set_ledger_row);
-	link_ledgers(packed);
-	return rc;
-}
-
-static void note_revision(struct packed *packed, uint32_t row, const struct ledger *ledger)
-{
-	packed->revisions[row] = ledger->revision;
-}
-
-/* Ledgers that were computed again are rare: only then all is read at once. */
-static int open_figures(struct packed *packed)
-{
-	struct coder *coder = &packed->coder;
-	uint32_t count = packed->rows.count;
-	int rc = coder_unpack(coder, COLUMN_GRADE, COLUMN_UNCERTAIN_BITS);
-
-	if (rc < 0 || coder_bytes_of(coder, COLUMN_GRADE) == 0)
-		return rc;
-	if (coder_bytes_of(coder, COLUMN_GRADE) != count)
-		return -EBADMSG;
-	packed->has_ledgers = true;
-	packed->figure_places =
-		numbers(packed, (size_t)(count / PACK_FIGURES_EVERY + 1) * PACK_FIGURES_COLUMNS);
-	if (!packed->figure_places)
-		return -ENOMEM;
-	memset(packed->figure_places, 0, PACK_FIGURES_COLUMNS * sizeof(*packed->figure_places));
-	packed->known_places = 1;
-	if (coder_bytes_of(coder, COLUMN_REVISION) == 0)
-		return 0;
-	packed->revisions = arena_alloc(&packed->arena, count * sizeof(*packed->revisions));
-	return packed->revisions ? walk_figures(packed, note_revision) : -ENOMEM;
+	if (rc == 0)
+		rc = coder_unpack(&packed->coder, COLUMN_FLAGS, COLUMN_THREAD);
+	if (rc == 0)
+		pack_rows_rest_code(&packed->coder, &packed->rows, &none);
+	coder_forget(&packed->coder, COLUMN_PARENT, COLUMN_PARENT_ID);
+	coder_forget(&packed->coder, COLUMN_FLAGS, COLUMN_THREAD);
+	return rc < 0 ? rc : packed->coder.error;
 }
 
 uint32_t packed_first_of_trace(const struct packed *packed, const uint8_t *trace_id)
@@ -222,7 +141,7 @@ int packed_open(struct str value, struct packed **out_packed)
 	if (rc == 0)
 		rc = read_rows(packed, packed->header.row_count);
 	if (rc == 0)
-		rc = open_figures(packed);
+		rc = packed_figures_open(packed);
 	if (rc == 0 && packed->header.kind == BLOCK_LEDGERS && !all_have_ledgers(packed))
 		rc = -EBADMSG;
 	if (rc < 0) {
@@ -309,13 +228,31 @@ static int read_places(struct packed *packed)
 	return coder->error;
 }
 
-int packed_load(struct packed *packed, struct str stack_ids)
+/* Messages come when one is wanted. */
+static int unpack_for_load(struct packed *packed)
+{
+	struct coder *coder = &packed->coder;
+	int rc = coder_unpack(coder, COLUMN_TEXT_FORM, COLUMN_TABLE);
+
+	if (rc == 0)
+		rc = coder_unpack(coder, COLUMN_DETAIL_AT, COLUMN_DETAIL_NS_BITS);
+	if (rc == 0 && !(packed->omit & STORE_OMIT_STACKS))
+		rc = coder_unpack(coder, PACK_STACKS_FIRST, PACK_STACKS_LAST);
+	return rc < 0 ? rc : coder_unpack(coder, COLUMN_SLICE, COLUMN_LIST_ID);
+}
+
+int packed_load(struct packed *packed, struct str stack_ids, unsigned omit)
 {
 	int rc;
 
 	if (packed->is_loaded)
 		return 0;
-	rc = coder_unpack(&packed->coder, COLUMN_TEXT_FORM, COLUMN_LIST_ID);
+	packed->omit = omit;
+	rc = read_rest_of_rows(packed);
+	if (rc == 0)
+		rc = packed_figures_unpack(packed);
+	if (rc == 0)
+		rc = unpack_for_load(packed);
 	if (rc == 0 && packed->header.kind == BLOCK_SPANS)
 		rc = read_spans(packed);
 	packed->lists.stack_ids = stack_ids;
@@ -327,53 +264,43 @@ int packed_load(struct packed *packed, struct str stack_ids)
 	return rc;
 }
 
-int packed_span(struct packed *packed, uint32_t row)
+static int restore_message(struct packed *packed, const struct packed_text *text,
+			   struct block_span *span)
 {
-	struct block_span *span = &packed->rows.spans[row];
-	struct packed_text *text = &packed->texts[row];
 	struct coder *coder = &packed->coder;
+	int rc = packed->has_messages ? 0 : coder_unpack(coder, COLUMN_TEXT, COLUMN_TEXT);
 
-	if (text->is_there)
-		return 0;
+	packed->has_messages = rc == 0;
+	if (rc < 0)
+		return rc;
 	if (!pack_message_restore(&text->message, span,
 				  coder->columns[COLUMN_TEXT].start + text->kept_at,
 				  packed->heap.data + text->at, &span->name))
 		return -EBADMSG;
 	span->name.offset += text->at;
-	if (!(text->message.form & PACK_MESSAGE_HAS_NAME))
+	span->bytes = (struct block_slice){ text->at, text->message.len };
+	return 0;
+}
+
+int packed_span(struct packed *packed, uint32_t row)
+{
+	struct block_span *span = &packed->rows.spans[row];
+	struct packed_text *text = &packed->texts[row];
+	bool has_name = text->message.form & PACK_MESSAGE_HAS_NAME;
+	struct coder *coder = &packed->coder;
+	int rc = 0;
+
+	if (text->is_there)
+		return 0;
+	if (has_name || !(packed->omit & STORE_OMIT_MESSAGES))
+		rc = restore_message(packed, text, span);
+	if (rc < 0)
+		return rc;
+	if (!has_name)
 		span->name = pack_words_slice(&packed->words, coder, text->message.name);
 	span->peer = pack_words_slice(&packed->words, coder, text->message.peer);
-	span->bytes = (struct block_slice){ text->at, text->message.len };
 	text->is_there = coder->error == 0;
 	return coder->error;
-}
-
-/* To the first row of a stride. Where it begins is found by going past what is before. */
-static void seek_figures(struct packed *packed, uint32_t stride)
-{
-	struct coder *coder = &packed->coder;
-	uint32_t known = MIN(stride, packed->known_places - 1);
-	uint32_t *place = packed->figure_places + (size_t)known * PACK_FIGURES_COLUMNS;
-	struct pack_figures figures = { .row = known * PACK_FIGURES_EVERY };
-
-	coder_seek(coder, PACK_FIGURES_FIRST, PACK_FIGURES_COLUMNS, place);
-	for (; known < stride && !coder->error; known++) {
-		pack_figures_skip(&figures, coder, (known + 1) * PACK_FIGURES_EVERY);
-		place += PACK_FIGURES_COLUMNS;
-		coder_tell(coder, PACK_FIGURES_FIRST, PACK_FIGURES_COLUMNS, place);
-		packed->known_places = known + 2;
-	}
-}
-
-static void read_figures_of(struct packed *packed, struct pack_member *member)
-{
-	struct coder *coder = &packed->coder;
-	uint32_t stride = member->row / PACK_FIGURES_EVERY;
-	struct pack_figures figures = { .row = stride * PACK_FIGURES_EVERY };
-
-	seek_figures(packed, stride);
-	pack_figures_skip(&figures, coder, member->row);
-	pack_figures_code(&figures, coder, member->span, &member->ledger, &member->has_ledger);
 }
 
 /* The rows of a trace, with their figures. */
@@ -392,7 +319,7 @@ static int gather(struct packed *packed, uint32_t trace)
 	packed->member_count = count;
 	for (uint32_t row = packed->rows.firsts[trace], i = 0; i < count; i++) {
 		members[i] = (struct pack_member){ .span = &packed->rows.spans[row], .row = row };
-		read_figures_of(packed, &members[i]);
+		packed_figures_read(packed, &members[i]);
 		row = packed->rows.spans[row].next_of_trace;
 	}
 	return packed->coder.error;
@@ -402,6 +329,7 @@ static int read_trace(struct packed *packed, uint32_t trace)
 {
 	struct pack_trace members = { .lists = &packed->lists,
 				      .rows = &packed->rows,
+				      .omit = packed->omit,
 				      .arena = &packed->trace_arena };
 	int rc = gather(packed, trace);
 
@@ -416,6 +344,20 @@ static int read_trace(struct packed *packed, uint32_t trace)
 	return packed->coder.error;
 }
 
+/* But what is left out: that was not unpacked. */
+static void seek_details(struct packed *packed, uint32_t place)
+{
+	const uint32_t *places = packed->detail_places + (size_t)place * PACK_DETAIL_COLUMNS;
+
+	for (unsigned i = 0; i < PACK_DETAIL_COLUMNS; i++) {
+		enum coder_column column = PACK_DETAIL_FIRST + i;
+
+		if (!(packed->omit & STORE_OMIT_STACKS) || column < PACK_STACKS_FIRST ||
+		    column > PACK_STACKS_LAST)
+			coder_seek(&packed->coder, column, 1, &places[i]);
+	}
+}
+
 /* The traces between the last place and this one are read, too, but not kept. */
 static int turn_to_trace(struct packed *packed, uint32_t trace)
 {
@@ -425,8 +367,7 @@ static int turn_to_trace(struct packed *packed, uint32_t trace)
 	if (packed->trace == trace + 1)
 		return 0;
 	packed->trace = 0;
-	coder_seek(&packed->coder, PACK_DETAIL_FIRST, PACK_DETAIL_COLUMNS,
-		   packed->detail_places + (size_t)place * PACK_DETAIL_COLUMNS);
+	seek_details(packed, place);
 	for (; at <= trace && rc == 0; at++)
 		rc = read_trace(packed, at);
 	packed->trace = rc == 0 ? trace + 1 : 0;

@@ -4,9 +4,9 @@
  *   spans with their ledgers     row i of the ledgers belongs to row i of the spans
  *   ledgers alone                whose spans are in another part
  *
- * Opening unpacks the rows; the ledgers' rows come when a search asks for them, strings and ledgers
- * when the block is loaded, a span's message when it is wanted, the ledgers of a trace together.
- * Nothing is believed: see coder.h. */
+ * Opening unpacks of the rows what searches go by; the ledgers' figures come when a search asks for
+ * them, the rest of the rows, strings and ledgers when the block is loaded, a span's message when
+ * it is wanted, the ledgers of a trace together. Nothing is believed: see coder.h. */
 #pragma once
 
 #include "collector/base/arena.h"
@@ -19,14 +19,15 @@ struct packed {
 	struct block_header header;
 	struct coder coder;
 	struct pack_rows rows;
-	bool has_ledgers;
-	uint16_t *revisions;          /* by row; NULL: all 1 */
-	uint32_t *figure_places;      /* of every PACK_FIGURES_EVERY-th row ... */
-	uint32_t known_places;        /* ... of which the first so many have been found */
-	struct block_ledger *ledgers; /* by row; revision 0: none. NULL: not asked for */
-	struct arena arena;           /* all of these */
+	bool has_ledgers, has_figures; /* the figures' columns are unpacked */
+	uint16_t *revisions;           /* by row; NULL: all 1 */
+	uint32_t *figure_places;       /* of every PACK_FIGURES_EVERY-th row ... */
+	uint32_t known_places;         /* ... of which the first so many have been found */
+	struct block_ledger *ledgers;  /* by row; revision 0: none. NULL: not asked for */
+	struct arena arena;            /* all of these */
 	/* Once loaded. */
-	bool is_loaded;
+	bool is_loaded, has_messages;
+	unsigned omit;
 	struct pack_words words;
 	struct packed_text *texts; /* owned: by row */
 	struct buf heap;           /* the strings, then room for the messages */
@@ -52,13 +53,11 @@ uint32_t packed_first_of_trace(const struct packed *packed, const uint8_t *trace
 /* The ledger of a row, as far as is needed to tell which of two is newer. false: there is none. */
 bool packed_ledger_of(const struct packed *packed, uint32_t row, uint16_t *out_revision,
 		      uint8_t *out_grade);
-/* Sets packed->ledgers. */
-int packed_figures(struct packed *packed);
 
 /* From now on words, heap, and the functions below may be used. `stack_ids`: of the part,
- * borrowed. */
-int packed_load(struct packed *packed, struct str stack_ids);
-/* Sets the slices of the row's span: they are in packed->heap. */
+ * borrowed. `omit`: enum store_omit. */
+int packed_load(struct packed *packed, struct str stack_ids, unsigned omit);
+/* Sets the rest of the row's span: its texts are in packed->heap. */
 int packed_span(struct packed *packed, uint32_t row);
 /* The row has a ledger. Its arrays hold until a ledger of another trace is read. */
 int packed_ledger(struct packed *packed, uint32_t row, struct ledger *out_ledger);

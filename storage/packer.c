@@ -143,6 +143,8 @@ static int code_rows(struct packer *packer, struct pack_rows *out_rows)
 		.places = numbers + 4 * (size_t)count,
 	};
 	rc = pack_rows_code(&packer->coder, out_rows, &packer->index);
+	if (rc == 0)
+		pack_rows_rest_code(&packer->coder, out_rows, &packer->index);
 	return rc < 0 ? rc : packer->coder.error;
 }
 

@@ -22,6 +22,7 @@
 #define MAX_DATABASES 16
 #define RECORD_MAGIC  "spanwise part"
 #define LOG_MARK      STR("log")
+#define MOST_CHECKED  (1u << 20) /* blocks whose checksum is looked at once: 128 KiB of bits */
 
 struct part_record {
 	char magic[16];
@@ -220,6 +221,15 @@ static int load_blocks(struct part *part)
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* Without them each block is checked each time. */
+static void make_checked(struct part *part)
+{
+	size_t bytes = (size_t)MIN(part->totals.blocks, MOST_CHECKED) / 8 + 1;
+
+	part->checked = calloc(bytes, sizeof(*part->checked));
+	part->checked_count = part->checked ? 8 * (uint32_t)bytes : 0;
+}
+
 static int load(struct part *part, const struct txn *txn)
 {
 	int rc;
@@ -228,6 +238,7 @@ static int load(struct part *part, const struct txn *txn)
 		rc = txn_get(txn, part->about, STR("filter"), &part->filter);
 		if (rc == 0 || rc == -ENOENT)
 			rc = stack_numbers_load(txn, part->about, &part->stack_ids);
+		make_checked(part);
 		return rc;
 	}
 	part->totals = (struct part_totals){ .min_start_unix_ns = UINT64_MAX };
@@ -391,6 +402,7 @@ void part_release(struct part *part)
 	young_run_fini(&part->young);
 	operations_fini(&part->names);
 	rollups_fini(&part->rollups);
+	free(part->checked);
 	free(part->path);
 	free(part);
 }
@@ -415,13 +427,34 @@ int part_value(struct part *part, const struct txn *txn, uint32_t seq, struct st
 	return txn_get(txn, part->blocks, key_str(key, sizeof(key)), out_value);
 }
 
+static bool is_checked(const struct part *part, uint32_t seq)
+{
+	return seq < part->checked_count &&
+	       atomic_load_explicit(&part->checked[seq / 8], memory_order_relaxed) & 1u << seq % 8;
+}
+
+static void note_checked(struct part *part, uint32_t seq)
+{
+	if (seq < part->checked_count)
+		atomic_fetch_or_explicit(&part->checked[seq / 8], (unsigned char)(1u << seq % 8),
+					 memory_order_relaxed);
+}
+
+void part_forget_checked(struct part *part)
+{
+	for (uint32_t i = 0; i < part->checked_count / 8; i++)
+		atomic_store_explicit(&part->checked[i], 0, memory_order_relaxed);
+}
+
 int part_block(struct part *part, const struct txn *txn, uint32_t seq, struct block *out_block)
 {
 	struct str value;
 	int rc = part_value(part, txn, seq, &value);
 
 	if (rc == 0)
-		rc = block_open(value, !part->is_closed, out_block);
+		rc = block_open(value, !part->is_closed || is_checked(part, seq), out_block);
+	if (rc == 0 && part->is_closed)
+		note_checked(part, seq);
 	if (rc == 0)
 		out_block->stack_ids = part->stack_ids;
 	return rc;

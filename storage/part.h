@@ -43,14 +43,16 @@ struct part {
 	MDB_dbi blocks, by_trace, by_operation, operations, rollup, about;
 	MDB_dbi stacks, frames; /* stack_store.h */
 	atomic_uint references;
-	bool is_closed;            /* compacted: blocks are in the database; else in the log */
-	struct block_log log;      /* of one that is not closed */
-	struct str filter;         /* of a closed part; lies in the map, as the next */
-	struct str stack_ids;      /* stack_numbers.h */
-	uint64_t next_seq;         /* writer only, as the next two */
-	uint64_t spilled_seq;      /* blocks up to here are in the runs on disk */
-	uint32_t run_count;        /* ... and these are the runs */
-	bool cannot_be_packed;     /* damaged, or its disk failed: stays as it is */
+	bool is_closed;         /* compacted: blocks are in the database; else in the log */
+	struct block_log log;   /* of one that is not closed */
+	struct str filter;      /* of a closed part; lies in the map, as the next */
+	struct str stack_ids;   /* stack_numbers.h */
+	atomic_uchar *checked;  /* owned: a bit for each of its first blocks, see part_block ... */
+	uint32_t checked_count; /* ... of so many */
+	uint64_t next_seq;      /* writer only, as the next two */
+	uint64_t spilled_seq;   /* blocks up to here are in the runs on disk */
+	uint32_t run_count;     /* ... and these are the runs */
+	bool cannot_be_packed;  /* damaged, or its disk failed: stays as it is */
 	struct part_totals totals; /* guarded by the store's lock, as the next */
 	bool is_over;              /* takes no more commits; the writer is done with it */
 	struct young_run young;
@@ -97,6 +99,9 @@ struct block;
 /* The block `seq`. Numbers have no gaps: whoever wants all begins with 1, and ends at -ENOENT,
  * which also says that a block is not committed, or of a closed part not visible to `txn`. */
 int part_block(struct part *part, const struct txn *txn, uint32_t seq, struct block *out_block);
+/* A packed block's checksum is looked at when it is first opened, and again after its pages were
+ * given back: it is a tenth of a search. */
+void part_forget_checked(struct part *part);
 /* The same, unopened: its header can be read. */
 int part_value(struct part *part, const struct txn *txn, uint32_t seq, struct str *out_value);
 /* For the writer, who sees the commit under way too; borrowed until the next block. */

@@ -8,7 +8,7 @@
 #include "correlate/ledger.h"
 #include "storage/ledger_block.h"
 #include "storage/operation_index.h"
-#include "storage/packed.h"
+#include "storage/packed_figures.h"
 #include "storage/search_candidates.h"
 #include "storage/span_block.h"
 
@@ -310,7 +310,11 @@ static int scan_spans(struct search_scan *scan, const struct block *block, uint3
 
 	for (uint32_t i = 0; i < block->header->row_count && rc == 0; i++) {
 		const struct block_span *from = &block->spans[i];
-		struct row row = {
+		struct row row;
+
+		if (!is_operation(scan, from->operation))
+			continue;
+		row = (struct row){
 			.start_unix_ns = from->start_unix_ns,
 			.wall_ns = from->end_unix_ns - from->start_unix_ns,
 			.trace_id = from->trace_id,
@@ -322,7 +326,6 @@ static int scan_spans(struct search_scan *scan, const struct block *block, uint3
 			.place = { scan->part, seq, i },
 			.span = { scan->part, seq, i },
 		};
-
 		if (scan->kind == BLOCK_LEDGERS && !has_settled(block, i))
 			continue;
 		if (!scan->without_ledger)
@@ -376,17 +379,46 @@ static int scan_ledger(struct search_scan *scan, const struct block *block,
 	return from->revision && figures_match(scan->query, from) ? offer(scan, &row) : 0;
 }
 
+struct packed_scan {
+	struct search_scan *scan;
+	const struct block *block;
+	uint32_t seq;
+};
+
+/* By what its row says: most rows of most blocks are of other operations. */
+static bool may_be_wanted(const struct block_span *span, void *arg)
+{
+	const struct packed_scan *at = arg;
+	const struct store_query *query = at->scan->query;
+
+	return is_operation(at->scan, span->operation) &&
+	       (!at->block->spans || ((query->status < 0 || span->status == query->status) &&
+				      (query->kind < 0 || span->kind == query->kind)));
+}
+
+static int on_packed_ledger(uint32_t row, const struct block_ledger *ledger, void *arg)
+{
+	const struct packed_scan *at = arg;
+
+	return scan_ledger(at->scan, at->block, ledger,
+			   (struct trace_place){ at->scan->part, at->seq, row });
+}
+
 static int scan_ledgers(struct search_scan *scan, const struct block *block, uint32_t seq)
 {
+	struct packed_scan packed = { scan, block, seq };
 	struct trace_place place = { scan->part, seq, 0 };
 	int rc = 0;
+
+	if (block->packed)
+		return packed_figures_each(block->packed, may_be_wanted, on_packed_ledger, &packed);
 
 	for (; place.row < block->header->row_count && rc == 0; place.row++) {
 		struct block_ledger settled;
 
 		if (block->ledgers) {
 			rc = scan_ledger(scan, block, &block->ledgers[place.row], place);
-		} else if (!block->packed && block->spans[place.row].none_cause) {
+		} else if (block->spans[place.row].none_cause) {
 			settled = ledger_block_settled(&block->spans[place.row], seq, place.row);
 			rc = scan_ledger(scan, block, &settled, place);
 		}
@@ -404,9 +436,7 @@ static int scan_block(struct search_scan *scan, uint32_t seq)
 		return rc == -ENOENT ? -EBADMSG : rc;
 	/* Walls are the spans' own: then figures need not be unpacked. */
 	has_rows = scan->kind == BLOCK_SPANS || (scan->visit && block->packed && block->spans);
-	if (!has_rows)
-		rc = block_figures(block);
-	if (rc == 0 && !block->spans && (has_rows || !block->ledgers))
+	if (!block->spans && (has_rows || (!block->packed && !block->ledgers)))
 		rc = -EBADMSG;
 	if (rc == 0)
 		rc = (has_rows ? scan_spans : scan_ledgers)(scan, block, seq);

@@ -55,7 +55,11 @@ int view_block(struct view *view, size_t index, uint32_t seq, struct block *out_
 	int rc = view_txn(view, index, &txn);
 
 	breath_take();
-	return rc < 0 ? rc : part_block(view->parts[index].part, txn, seq, out_block);
+	if (rc == 0)
+		rc = part_block(view->parts[index].part, txn, seq, out_block);
+	if (rc == 0)
+		out_block->omit = view->omit;
+	return rc;
 }
 
 /* The slot of a block, opened if need be. */

@@ -28,6 +28,7 @@ struct view {
 	size_t count;
 	struct view_block blocks[VIEW_BLOCKS];
 	uint64_t clock;
+	unsigned omit; /* enum store_omit, of all blocks; 0 until its owner says otherwise */
 };
 
 int view_open(struct store *store, struct view *out_view);

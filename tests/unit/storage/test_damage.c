@@ -290,6 +290,38 @@ static void no_flipped_bit_is_believed(void **state)
 	damage_all(flip);
 }
 
+/* Its checksum is not looked at each time, but each time that its pages may come from the disk
+ * anew. */
+static void a_block_is_checked_again_when_its_pages_were_given_back(void **state)
+{
+	char *path = make_folder(), *files[FILES] = { 0 }, *whole, *found;
+	struct store_options options = fixture_options(path);
+	struct store *store = fixture_open(&options);
+	uint8_t id[TRACE_ID_BYTES];
+	size_t seen = 0, len;
+	int fd;
+
+	(void)state;
+	fixture_trace_id(7, id);
+	find_files(path, files);
+	assert_int_equal(store_each_of_trace(store, id, count_one, &seen), 0);
+	assert_int_equal(seen, 2);
+	whole = read_whole(files[CLOSED_MDB], &len);
+	found = memmem(whole, len, id, sizeof(id));
+	assert_non_null(found);
+	fd = open(files[CLOSED_MDB], O_WRONLY);
+	assert_int_equal(pwrite(fd, "?", 1, found - whole), 1);
+	close(fd);
+	assert_int_equal(store_forget_pages(store), 0);
+	assert_int_equal(store_each_of_trace(store, id, count_one, &seen), -EBADMSG);
+	store_close(store);
+	fixture_remove(path);
+	for (size_t i = 0; i < FILES; i++)
+		free(files[i]);
+	free(whole);
+	free(path);
+}
+
 static void cut(const char *path, const char *file, int *told)
 {
 	size_t len;
@@ -374,6 +406,7 @@ int main(void)
 		cmocka_unit_test(a_second_daemon_is_refused),
 		cmocka_unit_test(an_unwritable_folder_is_named),
 		cmocka_unit_test(no_flipped_bit_is_believed),
+		cmocka_unit_test(a_block_is_checked_again_when_its_pages_were_given_back),
 		cmocka_unit_test(no_file_cut_short_is_believed),
 		cmocka_unit_test(a_part_that_is_moved_away_lets_the_rest_open),
 		cmocka_unit_test(a_damaged_state_is_refused),

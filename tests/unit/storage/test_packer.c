@@ -11,7 +11,7 @@
 
 #include "collector/base/macros.h"
 #include "storage/ledger_block.h"
-#include "storage/packed.h"
+#include "storage/packed_figures.h"
 #include "storage/packer.h"
 #include "storage/span_block.h"
 #include "tests/lib/storage_fixture.h"
@@ -143,6 +143,127 @@ static void what_is_packed_comes_back(void **state)
 		invent_ledgers(100);
 		pack(&packer, BLOCK_LEDGERS, count);
 		check(&packer, count);
+		arena_clear(&arena);
+	}
+	packer_fini(&packer);
+	fini_sources();
+}
+
+static void check_span_but(const struct block *block, uint32_t row)
+{
+	const struct source *source = &sources[row];
+	struct span_resource resource;
+	struct span_scope scope;
+	struct span span;
+
+	assert_int_equal(span_block_span(block, row, &span, &resource, &scope), 0);
+	if (span.bytes.len || !(block->omit & STORE_OMIT_MESSAGES))
+		assert_true(str_eq(span.bytes, source->span.bytes));
+	assert_true(str_eq(span.name, source->span.name));
+	assert_true(str_eq(span.peer, source->span.peer));
+	assert_true(str_eq(resource.bytes, resources[source->row.resource].bytes));
+	assert_memory_equal(span.parent_span_id, source->row.parent_span_id, SPAN_ID_BYTES);
+	assert_int_equal(span.thread_id, source->row.thread_id);
+}
+
+static void check_ledger_but(const struct block *block, uint32_t row)
+{
+	struct buf wanted = { 0 }, again = { 0 };
+	struct ledger ledger, full;
+
+	if (sources[row].ledger.len == 0)
+		return;
+	assert_int_equal(ledger_block_ledger(block, row, &arena, &ledger), 0);
+	assert_int_equal(fetch(row + 1, &arena, &full, NULL), 0);
+	full.stack_count = block->omit & STORE_OMIT_STACKS ? 0 : full.stack_count;
+	ledger_encode(&ledger, &again);
+	ledger_encode(&full, &wanted);
+	assert_true(str_eq(buf_str(&again), buf_str(&wanted)));
+	buf_fini(&again);
+	buf_fini(&wanted);
+}
+
+static void what_is_left_out_changes_nothing_else(void **state)
+{
+	static const unsigned omitted[] = { STORE_OMIT_MESSAGES, STORE_OMIT_STACKS,
+					    STORE_OMIT_MESSAGES | STORE_OMIT_STACKS };
+	struct packer packer;
+	struct block block;
+
+	(void)state;
+	arena_init(&arena, 0);
+	assert_int_equal(packer_init(&packer, SEED), 0);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		invent(90);
+		pack(&packer, BLOCK_SPANS, ROWS);
+		assert_int_equal(block_open(buf_str(&packer.block), false, &block), 0);
+		block.stack_ids = buf_str(&packer.stacks.ids);
+		block.omit = omitted[round % ARRAY_LEN(omitted)];
+		assert_int_equal(block_load(&block), 0);
+		for (uint32_t i = 0; i < 2 * ROWS; i++) {
+			check_span_but(&block, i < ROWS ? i : below(ROWS));
+			check_ledger_but(&block, i < ROWS ? i : below(ROWS));
+		}
+		block_close(&block);
+		arena_clear(&arena);
+	}
+	packer_fini(&packer);
+	fini_sources();
+}
+
+struct expected {
+	const struct block *block;
+	uint32_t next; /* row */
+	uint32_t operation;
+};
+
+static bool is_of_operation(const struct block_span *span, void *arg)
+{
+	const struct expected *expected = arg;
+
+	return span->operation == expected->operation;
+}
+
+static int expect_row(uint32_t row, const struct block_ledger *ledger, void *arg)
+{
+	struct expected *expected = arg;
+	const struct block_ledger *wanted = &expected->block->ledgers[row];
+	struct block_ledger linked = *ledger;
+
+	for (; expected->next < row; expected->next++)
+		assert_true(expected->block->spans[expected->next].operation !=
+				    expected->operation ||
+			    expected->block->ledgers[expected->next].revision == 0);
+	expected->next++;
+	linked.next_of_trace = wanted->next_of_trace;
+	linked.is_first = wanted->is_first;
+	assert_memory_equal(&linked, wanted, sizeof(linked));
+	return 0;
+}
+
+static void figures_of_some_rows_are_those_of_all(void **state)
+{
+	struct packer packer;
+	struct block block;
+
+	(void)state;
+	arena_init(&arena, 0);
+	assert_int_equal(packer_init(&packer, SEED), 0);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		struct expected expected = { .block = &block };
+
+		invent(90);
+		pack(&packer, BLOCK_SPANS, ROWS);
+		assert_int_equal(block_open(buf_str(&packer.block), false, &block), 0);
+		assert_int_equal(block_figures(&block), 0);
+		expected.operation = block.spans[below(ROWS)].operation;
+		assert_int_equal(
+			packed_figures_each(block.packed, is_of_operation, expect_row, &expected),
+			0);
+		for (; expected.next < ROWS; expected.next++)
+			assert_true(block.spans[expected.next].operation != expected.operation ||
+				    block.ledgers[expected.next].revision == 0);
+		block_close(&block);
 		arena_clear(&arena);
 	}
 	packer_fini(&packer);
@@ -332,6 +453,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(numbers_of_all_lengths_come_back),
 		cmocka_unit_test(what_is_skipped_is_as_long_as_what_is_read),
 		cmocka_unit_test(what_is_packed_comes_back),
+		cmocka_unit_test(what_is_left_out_changes_nothing_else),
+		cmocka_unit_test(figures_of_some_rows_are_those_of_all),
 		cmocka_unit_test(stacks_without_a_number_come_back),
 		cmocka_unit_test(a_stack_that_the_part_does_not_know_is_damage),
 		cmocka_unit_test(no_flipped_bit_and_no_cut_is_believed),
