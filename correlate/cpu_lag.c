@@ -11,7 +11,7 @@
 #define NOISE_NS      CPU_LAG_NOISE_NS
 #define FRESH_NS      200    /* from the reading to the switch, of those that were not late */
 #define FEW           16     /* of a second that do not tell of the drift */
-#define MOST_DRIFT_NS 100000 /* a second, where nothing is known */
+#define MOST_DRIFT_NS 500000 /* a second, where nothing is known: as the kernel slews */
 #define APART_NS      (40 * NS_PER_MS)  /* two readings that enclose what is between them */
 #define ENCLOSE_NS    (10 * NS_PER_SEC) /* ... that tell how fast the clocks part between them */
 #define RATE_NS       (2 * NS_PER_SEC)  /* ... or after both of them */

@@ -62,7 +62,7 @@ static void what_is_told_after_a_question_counts_in_the_next_one(void **state)
 		cpu_lag_add(&lag, 0, TIME_NS - 20 * MS + i, BASE + 6000, 100);
 	assert_int_equal(cpu_lag_floor(&lag, 0, TIME_NS), BASE + 5900);
 	assert_true(cpu_lag_around(&lag, 0, TIME_NS, &lowest, &highest));
-	assert_in_range(highest, BASE + 6000, BASE + 9000);
+	assert_in_range(highest, BASE + 6000, BASE + 19000);
 	/* 65 s later its place is another's */
 	cpu_lag_add(&lag, 0, TIME_NS - 20 * MS + CPU_LAG_WINDOWS * CPU_LAG_WINDOW_NS, BASE, 100);
 	assert_int_equal(cpu_lag_floor(&lag, 0, TIME_NS), BASE + 4900);
@@ -106,7 +106,7 @@ static void those_that_agree_enclose_a_clock_that_drifts(void **state)
 	cpu_lag_add(&lag, 0, TIME_NS - 10 * MS, BASE + 150, CPU_LAG_UNBOUND);
 	assert_true(cpu_lag_around(&lag, 0, TIME_NS, &lowest, &highest));
 	assert_true(lowest <= BASE && BASE <= highest);
-	assert_true(highest - lowest < 10000); /* nothing is known of the drift */
+	assert_true(highest - lowest < 50000); /* nothing is known of the drift */
 	assert_false(cpu_lag_around(&lag, 1, TIME_NS, &lowest, &highest));
 }
 
@@ -150,8 +150,8 @@ static void a_reading_that_comes_too_late_is_not_asked(void **state)
 	read_at(TIME_NS, BASE, 100);
 	read_at(TIME_NS + 10 * MS, BASE + 5000, 100);
 	assert_true(cpu_lag_told(&lag, 0, TIME_NS + 4 * MS, TIME_NS + 9 * MS, &base));
-	assert_int_equal(base.lowest, BASE - 50 - 400); /* 100 us a second */
-	assert_int_equal(base.highest, BASE + 50 + 400);
+	assert_int_equal(base.lowest, BASE - 50 - 2000); /* 500 us a second */
+	assert_int_equal(base.highest, BASE + 50 + 2000);
 	assert_false(cpu_lag_told(&lag, 0, TIME_NS + 4000 * MS, UINT64_MAX, &base));
 }
 
