@@ -28,16 +28,19 @@ static __always_inline void life_forget(__u32 pid)
 static __always_inline void life_begin_thread(struct task_struct *parent, struct task_struct *child,
 					      bool is_process)
 {
-	struct tag_desk *desk = this_desk(DESK_LIFE);
-	struct thread *thread = thread_begin(child);
+	struct thread *thread = thread_begin(child, is_process ? 0 : table_find(parent));
+	struct tag_desk *desk;
 
-	if (!thread || !desk)
+	if (!thread)
 		return;
 	thread->is_born = 1;
 	thread->blocked = 1; /* until sched_wakeup_new */
 	thread->tag_unknown = 0;
 	thread->knows_changes = 1;
 	if (!is_process)
+		return;
+	desk = this_desk(DESK_LIFE);
+	if (!desk)
 		return;
 	struct tag_reading *read = &desk->near.reading;
 	int outcome = tag_read(parent, &thread->reader, DESK_LIFE, &desk->near);

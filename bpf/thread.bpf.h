@@ -37,8 +37,17 @@ static __noinline int thread_tell_log(__u32 pid)
 	return 0;
 }
 
-/* Out of line: once in a thread's life. 0: the table is full. */
-static __noinline struct thread *thread_begin(struct task_struct *task)
+/* What a thread of the same process has taken over of its descriptor. */
+static __always_inline void thread_take_reader(struct thread *thread, const struct thread *sibling)
+{
+	thread->reader.offset = sibling->reader.offset;
+	thread->reader.generation = sibling->reader.generation;
+	thread->reader.is_plain = sibling->reader.is_plain;
+	thread->reader.has_changes = sibling->reader.has_changes;
+}
+
+/* Out of line: once in a thread's life. `maker`: of any process, or 0. 0: the table is full. */
+static __noinline struct thread *thread_begin(struct task_struct *task, const struct thread *maker)
 {
 	struct thread *thread = table_claim(task);
 
@@ -55,7 +64,10 @@ static __noinline struct thread *thread_begin(struct task_struct *task)
 	thread->flags = EVENT_FIRST;
 	thread->tag_unknown = 1;
 	thread->pid = LOAD(task, tgid);
-	tag_renew_reader(&thread->reader, thread->pid);
+	if (maker && maker->pid == thread->pid && maker->reader.generation == shared.generation)
+		thread_take_reader(thread, maker);
+	else
+		tag_renew_reader(&thread->reader, thread->pid);
 	return thread;
 }
 
@@ -63,7 +75,7 @@ static __always_inline struct thread *thread_of(struct task_struct *task)
 {
 	struct thread *thread = table_find(task);
 
-	return thread ? thread : thread_begin(task);
+	return thread ? thread : thread_begin(task, 0);
 }
 
 /* ---- the beginning of a slice: switch-in */
