@@ -15,6 +15,7 @@
 #define APART_NS      (40 * NS_PER_MS)  /* two readings that enclose what is between them */
 #define ENCLOSE_NS    (10 * NS_PER_SEC) /* ... that tell how fast the clocks part between them */
 #define RATE_NS       (2 * NS_PER_SEC)  /* ... or after both of them */
+#define LONG_NS       (500 * NS_PER_MS) /* ... of one CPU as well as any other */
 #define NEAR_NS       (200 * NS_PER_MS) /* of the only reading that tells of a moment */
 #define MOST_NARROWED 16                /* readings that narrow down the one after them */
 
@@ -130,9 +131,15 @@ void cpu_lag_read(struct cpu_lag *lag, uint32_t cpu, uint64_t before_ns, uint64_
 					  after_ns - before_ns };
 }
 
+/* The number of the oldest one that is not forgotten. */
+static uint64_t oldest(const struct cpu_lag_cpu *cpu)
+{
+	return cpu->reading_count - MIN(cpu->reading_count, CPU_LAG_READINGS);
+}
+
 static bool is_first_after(const struct cpu_lag_cpu *cpu, uint64_t index, uint64_t time_ns)
 {
-	uint64_t least = cpu->reading_count - MIN(cpu->reading_count, CPU_LAG_READINGS);
+	uint64_t least = oldest(cpu);
 
 	return index >= least && index <= cpu->reading_count &&
 	       (index == least || reading_at(cpu, index - 1)->time_ns <= time_ns) &&
@@ -141,7 +148,7 @@ static bool is_first_after(const struct cpu_lag_cpu *cpu, uint64_t index, uint64
 
 static uint64_t first_after(const struct cpu_lag_cpu *cpu, uint64_t time_ns)
 {
-	uint64_t high = cpu->reading_count, low = high - MIN(high, CPU_LAG_READINGS);
+	uint64_t high = cpu->reading_count, low = oldest(cpu);
 
 	while (low < high) {
 		uint64_t middle = low + (high - low) / 2;
@@ -185,17 +192,35 @@ static uint64_t parting(struct cpu_lag_range before, struct cpu_lag_range after,
 	return 2 * (uint64_t)(both.highest - both.lowest) * ns / gap_ns;
 }
 
-/* ... in a second after the reading `index`, by those of the time before it. */
-static uint64_t rate_after(const struct cpu_lag_cpu *cpu, uint64_t index)
+/* ... in a second after the reading `index`, by those of the time before it; `out_gap_ns`: of how
+ * long. */
+static uint64_t own_rate(const struct cpu_lag_cpu *cpu, uint64_t index, uint64_t *out_gap_ns)
 {
 	const struct cpu_lag_reading *own = reading_at(cpu, index);
 	const struct cpu_lag_reading *far =
 		reading_at(cpu, first_after(cpu, own->time_ns - MIN(RATE_NS, own->time_ns)));
 
+	*out_gap_ns = own->time_ns - far->time_ns;
 	if (far == own)
 		return MOST_DRIFT_NS;
-	return MIN(parting(range_of(far), range_of(own), own->time_ns - far->time_ns, NS_PER_SEC),
-		   MOST_DRIFT_NS);
+	return MIN(parting(range_of(far), range_of(own), *out_gap_ns, NS_PER_SEC), MOST_DRIFT_NS);
+}
+
+/* The clocks of all CPUs run as one: where one was read little, others tell how fast. */
+static uint64_t rate_after(const struct cpu_lag *lag, const struct cpu_lag_cpu *cpu, uint64_t index)
+{
+	uint64_t time_ns = reading_at(cpu, index)->time_ns, gap_ns;
+	uint64_t rate = own_rate(cpu, index, &gap_ns);
+
+	for (uint32_t i = 0; gap_ns < LONG_NS && i < EVENT_MAX_CPUS; i++) {
+		const struct cpu_lag_cpu *other = lag->cpus[i];
+		uint64_t next = other && other != cpu ? first_after(other, time_ns) : 0, its_gap;
+
+		if (next > (other ? oldest(other) : 0) &&
+		    time_ns - reading_at(other, next - 1)->time_ns <= RATE_NS)
+			rate = MIN(rate, own_rate(other, next - 1, &its_gap));
+	}
+	return rate;
 }
 
 static struct cpu_lag_range widen(struct cpu_lag_range range, uint64_t ns)
@@ -217,14 +242,14 @@ static bool narrow(struct cpu_lag_range *range, struct cpu_lag_range by)
 
 /* Where the clocks part slowly, the readings before one tell of it, too: one of them took the
  * least time. Of those before it alone, so that it does not matter when it is asked. */
-static struct cpu_lag_range read_narrowly(const struct cpu_lag_cpu *cpu, uint64_t index)
+static struct cpu_lag_range read_narrowly(const struct cpu_lag *lag, const struct cpu_lag_cpu *cpu,
+					  uint64_t index)
 {
-	uint64_t least = cpu->reading_count - MIN(cpu->reading_count, CPU_LAG_READINGS);
 	const struct cpu_lag_reading *own = reading_at(cpu, index);
-	uint64_t rate = rate_after(cpu, index);
+	uint64_t rate = rate_after(lag, cpu, index);
 	struct cpu_lag_range range = range_of(own);
 
-	for (uint64_t i = index; i-- > least && index - i <= MOST_NARROWED;) {
+	for (uint64_t i = index; i-- > oldest(cpu) && index - i <= MOST_NARROWED;) {
 		const struct cpu_lag_reading *by = reading_at(cpu, i);
 		uint64_t ns = own->time_ns - by->time_ns;
 
@@ -244,8 +269,8 @@ static struct cpu_lag_range between(struct cpu_lag_range before, uint64_t since,
 	return range;
 }
 
-bool cpu_lag_ask_told(struct cpu_lag_cpu *of, uint64_t time_ns, uint64_t until_ns,
-		      struct cpu_lag_range *out_base)
+static bool ask_near(const struct cpu_lag *lag, struct cpu_lag_cpu *of, uint64_t time_ns,
+		     uint64_t until_ns, struct cpu_lag_range *out_base)
 {
 	const struct cpu_lag_reading *before = NULL, *after = NULL;
 	struct cpu_lag_range earlier, later;
@@ -254,15 +279,15 @@ bool cpu_lag_ask_told(struct cpu_lag_cpu *of, uint64_t time_ns, uint64_t until_n
 	if (!of->reading_count)
 		return false;
 	index = first_reading_after(of, time_ns);
-	if (index > of->reading_count - MIN(of->reading_count, CPU_LAG_READINGS))
+	if (index > oldest(of))
 		before = reading_at(of, index - 1);
 	if (index < of->reading_count && reading_at(of, index)->time_ns <= until_ns)
 		after = reading_at(of, index);
 	since = before ? time_ns - before->time_ns : UINT64_MAX;
 	left = after ? after->time_ns - time_ns : UINT64_MAX;
 	if (before && after && since + left <= ENCLOSE_NS) {
-		earlier = read_narrowly(of, index - 1);
-		later = read_narrowly(of, index);
+		earlier = read_narrowly(lag, of, index - 1);
+		later = read_narrowly(lag, of, index);
 		*out_base = between(earlier, since, later, left);
 		if (since + left > APART_NS)
 			return true;
@@ -274,11 +299,44 @@ bool cpu_lag_ask_told(struct cpu_lag_cpu *of, uint64_t time_ns, uint64_t until_n
 	if (MIN(since, left) > NEAR_NS)
 		return false;
 	if (since < left)
-		*out_base = widen(read_narrowly(of, index - 1),
-				  rate_after(of, index - 1) * since / NS_PER_SEC);
+		*out_base = widen(read_narrowly(lag, of, index - 1),
+				  rate_after(lag, of, index - 1) * since / NS_PER_SEC);
 	else
-		*out_base = widen(range_of(after), MOST_DRIFT_NS * left / NS_PER_SEC);
+		*out_base = widen(range_of(after), rate_after(lag, of, index) * left / NS_PER_SEC);
 	return true;
+}
+
+/* By the last reading of it, and how the clock of another CPU has moved since. */
+static bool ask_others(const struct cpu_lag *lag, struct cpu_lag_cpu *of, uint64_t time_ns,
+		       uint64_t until_ns, struct cpu_lag_range *out_base)
+{
+	uint64_t index = of->reading_count ? first_reading_after(of, time_ns) : 0;
+	const struct cpu_lag_reading *last;
+	struct cpu_lag_range then, now, own;
+
+	if (!of->reading_count || index == oldest(of))
+		return false;
+	last = reading_at(of, index - 1);
+	own = range_of(last);
+	for (uint32_t i = 0; i < EVENT_MAX_CPUS; i++) {
+		struct cpu_lag_cpu *other = lag->cpus[i];
+
+		if (!other || other == of ||
+		    !ask_near(lag, other, last->time_ns, until_ns, &then) ||
+		    !ask_near(lag, other, time_ns, until_ns, &now))
+			continue;
+		out_base->lowest = own.lowest + now.lowest - then.highest;
+		out_base->highest = own.highest + now.highest - then.lowest;
+		return true;
+	}
+	return false;
+}
+
+bool cpu_lag_ask_told(const struct cpu_lag *lag, struct cpu_lag_cpu *cpu, uint64_t time_ns,
+		      uint64_t until_ns, struct cpu_lag_range *out_base)
+{
+	return ask_near(lag, cpu, time_ns, until_ns, out_base) ||
+	       ask_others(lag, cpu, time_ns, until_ns, out_base);
 }
 
 /* ---- what switches say of them */

@@ -68,8 +68,9 @@ struct cpu_lag_between {
 
 struct cpu_lag_cpu {
 	struct cpu_lag_between between;
-	uint32_t newest;  /* the window that was added to last */
-	uint64_t last_ns; /* a switch is told twice, by who leaves and by who comes */
+	uint32_t newest;    /* the window that was added to last */
+	uint64_t last_ns;   /* a switch is told twice, by who leaves and by who comes */
+	uint64_t stolen_ns; /* ... in all, as the last record of the CPU told */
 	uint64_t window_from_ns, window_to_ns; /* of `newest`; to 0: look again */
 	struct cpu_lag_window *window;         /* that one, of windows */
 	struct cpu_lag_second *second;         /* ... and of seconds */
@@ -126,8 +127,8 @@ static inline void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_
 void cpu_lag_read(struct cpu_lag *lag, uint32_t cpu, uint64_t before_ns, uint64_t sched_ns,
 		  uint64_t after_ns);
 
-bool cpu_lag_ask_told(struct cpu_lag_cpu *cpu, uint64_t time_ns, uint64_t until_ns,
-		      struct cpu_lag_range *out_base);
+bool cpu_lag_ask_told(const struct cpu_lag *lag, struct cpu_lag_cpu *cpu, uint64_t time_ns,
+		      uint64_t until_ns, struct cpu_lag_range *out_base);
 
 /* The base at `time_ns`, by readings up to `until_ns`. false: there are none near it. */
 static inline bool cpu_lag_told(const struct cpu_lag *lag, uint32_t cpu, uint64_t time_ns,
@@ -137,7 +138,7 @@ static inline bool cpu_lag_told(const struct cpu_lag *lag, uint32_t cpu, uint64_
 
 	if (!of || time_ns < of->between.from_ns || time_ns >= of->between.to_ns ||
 	    until_ns < of->between.to_ns)
-		return of && cpu_lag_ask_told(of, time_ns, until_ns, out_base);
+		return of && cpu_lag_ask_told(lag, of, time_ns, until_ns, out_base);
 	*out_base = of->between.base;
 	return true;
 }

@@ -197,6 +197,17 @@ static void set_tag_in(const struct thread *thread, struct slice *slice)
 		slice->tag_out = slice->tag_in;
 }
 
+/* What had been stolen from the CPU when the thread came in, at least: as who was there before it
+ * told. */
+static uint64_t least_stolen_ns(const struct model *model, const struct slice *slice)
+{
+	const struct cpu_lag_cpu *cpu =
+		slice->cpu < EVENT_MAX_CPUS ? model->lag.cpus[slice->cpu] : NULL;
+	uint64_t before = slice->stolen_out_ns - MIN(slice->stolen_out_ns, MOST_STOLEN_NS);
+
+	return cpu && cpu->stolen_ns <= slice->stolen_out_ns ? MAX(before, cpu->stolen_ns) : before;
+}
+
 static void rebuild_in(struct model *model, const struct thread *thread, struct slice *slice)
 {
 	uint64_t earliest = MAX(slice->prev_out_ns, thread->seen ? thread->last_out_ns : 0);
@@ -207,9 +218,10 @@ static void rebuild_in(struct model *model, const struct thread *thread, struct 
 	slice->in_ns = MIN(MAX(slice->in_ns, earliest), slice->out_ns);
 	slice->flags |= EVENT_IN_LOST;
 	slice->raw_lag_in = slice->raw_lag_out;
-	slice->stolen_in_ns = slice->stolen_out_ns - MIN(slice->stolen_out_ns, MOST_STOLEN_NS);
+	slice->stolen_in_ns = least_stolen_ns(model, slice);
 	if (thread->seen && thread->last.slice.cpu == slice->cpu)
-		slice->stolen_in_ns = MIN(thread->last.slice.stolen_out_ns, slice->stolen_out_ns);
+		slice->stolen_in_ns = MAX(slice->stolen_in_ns, MIN(thread->last.slice.stolen_out_ns,
+								   slice->stolen_out_ns));
 	model->stats.slices_rebuilt++;
 }
 
@@ -304,6 +316,8 @@ static void note_lag(struct model *model, const struct slice *slice)
 		cpu_lag_add(&model->lag, slice->cpu, slice->in_ns, slice->raw_lag_in,
 			    stint_most_lag(slice));
 	cpu_lag_add(&model->lag, slice->cpu, slice->out_ns, slice->raw_lag_out, CPU_LAG_UNBOUND);
+	if (slice->cpu < EVENT_MAX_CPUS && model->lag.cpus[slice->cpu])
+		model->lag.cpus[slice->cpu]->stolen_ns = slice->stolen_out_ns;
 }
 
 /* After a gap a process is not followed again before its first record. */

@@ -210,6 +210,26 @@ static void readings_far_apart_enclose_what_lies_near_either(void **state)
 	assert_in_range(base.highest - base.lowest, 1000, 1100);
 }
 
+/* The clocks of all CPUs run as one: so one that was not read for long is where it was, moved as
+ * another one has moved; and where one was hardly read, others tell how fast. */
+static void another_cpu_tells_how_a_clock_has_moved(void **state)
+{
+	struct cpu_lag_range base;
+
+	(void)state;
+	cpu_lag_read(&lag, 1, TIME_NS - 100, TIME_NS - 50 - 7000, TIME_NS);
+	for (unsigned i = 0; i < 2000; i++)
+		read_at(TIME_NS + 10 * i * MS, BASE + 10 * i, 100);
+	assert_true(cpu_lag_told(&lag, 1, TIME_NS + 15000 * MS, UINT64_MAX, &base));
+	assert_true(base.lowest <= 7000 + 15000 && 7000 + 15000 <= base.highest);
+	assert_in_range(base.highest - base.lowest, 100, 400);
+	cpu_lag_read(&lag, 1, TIME_NS + 19000 * MS - 100, TIME_NS + 19000 * MS - 50 - 26000,
+		     TIME_NS + 19000 * MS);
+	assert_true(cpu_lag_told(&lag, 1, TIME_NS + 19100 * MS, UINT64_MAX, &base));
+	assert_true(base.lowest <= 26100 && 26100 <= base.highest);
+	assert_in_range(base.highest - base.lowest, 100, 600);
+}
+
 static void the_oldest_readings_are_forgotten(void **state)
 {
 	struct cpu_lag_range base;
@@ -244,6 +264,7 @@ int main(void)
 		cmocka_unit_test_teardown(readings_narrow_down_the_one_after_them, forget),
 		cmocka_unit_test_teardown(readings_that_contradict_narrow_nothing_down, forget),
 		cmocka_unit_test_teardown(readings_far_apart_enclose_what_lies_near_either, forget),
+		cmocka_unit_test_teardown(another_cpu_tells_how_a_clock_has_moved, forget),
 		cmocka_unit_test_teardown(the_oldest_readings_are_forgotten, forget),
 	};
 
