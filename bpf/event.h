@@ -146,6 +146,9 @@ struct event_again {
 
 #define EVENT_MAX_CHANGES 64 /* of one record; a slice may have many */
 
+/* Of the time of a change: it is none, but a mark: the thread begins or ends that span. */
+#define EVENT_MARK (1ULL << 63)
+
 /* What a thread in exact mode logged itself: from then on it published that tag; zero: none. */
 struct event_change {
 	__u64 time_ns;

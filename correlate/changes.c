@@ -54,7 +54,8 @@ int changes_take(struct model *model, const struct event_changes *record)
 {
 	struct change_log *log;
 
-	if (record->header.bytes < EVENT_CHANGES_BYTES(0) || record->count > EVENT_MAX_CHANGES ||
+	if (record->header.bytes < EVENT_CHANGES_BYTES(0) || record->count == 0 ||
+	    record->count > EVENT_MAX_CHANGES ||
 	    record->header.bytes != EVENT_CHANGES_BYTES(record->count)) {
 		model->stats.slices_malformed++;
 		return -EBADMSG;
@@ -81,7 +82,7 @@ static bool are_within(const struct thread *thread, const struct slice *slice,
 	uint64_t from = thread->seen ? thread->last_in_ns : begin;
 
 	for (uint32_t i = 0; i < log->count; i++) {
-		uint64_t time = log->changes[i].time_ns;
+		uint64_t time = log->changes[i].time_ns & ~EVENT_MARK;
 
 		if (time < from || time > slice->out_ns + CHANGE_CLOCK_NS)
 			return false;
@@ -94,11 +95,13 @@ static bool are_within(const struct thread *thread, const struct slice *slice,
 static bool are_good(const struct thread *thread, const struct slice *slice,
 		     const struct change_log *log)
 {
-	const struct event_tag *last = log ? &log->changes[log->count - 1].tag : slice->tag_in;
+	const struct event_change *newest = log ? &log->changes[log->count - 1] : NULL;
+	const struct event_tag *last = newest ? &newest->tag : slice->tag_in;
 
 	if (slice->flags & EVENT_OUT_LOST || slice->gap || !(slice->flags & EVENT_CHANGED) != !log)
 		return false;
-	return tag_eq(last, slice->tag_out) && (!log || are_within(thread, slice, log));
+	return !(newest && newest->time_ns & EVENT_MARK) && tag_eq(last, slice->tag_out) &&
+	       (!log || are_within(thread, slice, log));
 }
 
 /* After the thread has come: it left the CPU with the tag from before, and came back with it. And
@@ -131,6 +134,16 @@ static struct slice cut_off(struct slice *rest, uint64_t end, const struct event
 	return piece;
 }
 
+/* What the thread showed meanwhile stands behind a mark, and is nothing that it came to. */
+static bool is_after_mark(const struct change_log *log, uint32_t mark,
+			  const struct event_tag *shown)
+{
+	const struct event_change *next = &log->changes[mark + 1];
+
+	return mark + 1 < log->count && tag_eq(&next->tag, shown) &&
+	       next->time_ns == (log->changes[mark].time_ns & ~EVENT_MARK);
+}
+
 static int append_pieces(struct model *model, struct thread *thread, struct slice *slice,
 			 const struct change_log *log)
 {
@@ -142,8 +155,16 @@ static int append_pieces(struct model *model, struct thread *thread, struct slic
 		uint64_t time = shown_at(slice, change);
 		struct slice piece;
 
-		if (tag_eq(&change->tag, slice->tag_in))
+		if (change->time_ns & EVENT_MARK) {
+			mark_add(model, thread, &change->tag, change->time_ns & ~EVENT_MARK);
+			i += is_after_mark(log, i, slice->tag_in);
 			continue;
+		}
+		if (tag_eq(&change->tag, slice->tag_in)) {
+			mark_turn(thread);
+			continue;
+		}
+		mark_change(thread, slice->tag_in, &change->tag, change->time_ns);
 		if (time == slice->in_ns) {
 			slice->tag_in = &change->tag;
 			continue;
@@ -164,6 +185,8 @@ int changes_append(struct model *model, struct thread *thread, struct slice *sli
 		slice->flags &= ~(uint32_t)EVENT_TOLD;
 		model->stats.changes_refused++;
 	}
+	if (!(slice->flags & EVENT_TOLD))
+		mark_forget(thread);
 	if (log && slice->flags & EVENT_TOLD)
 		rc = append_pieces(model, thread, slice, log);
 	else

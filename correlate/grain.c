@@ -45,7 +45,7 @@ static uint64_t grain_of_node(const struct join *join, const struct node *node)
 
 static void doubt(struct node *node, uint64_t grain)
 {
-	node->uncertain_ns += grain;
+	node_doubt(node, grain);
 	node->grain_ns += grain;
 }
 

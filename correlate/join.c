@@ -254,6 +254,7 @@ int join_init(struct join *join, struct model *model, struct trace *trace)
 	if (!tree_number(join) || !sort_by_start(join) || !tree_list(join))
 		return -ENOMEM;
 	note_skew(join);
+	join_find_marks(join);
 	join_doubt_grain(join);
 	return 0;
 }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "collector/base/arena.h"
+#include "correlate/doubt.h"
 #include "correlate/model.h"
 #include "correlate/stint.h"
 
@@ -58,19 +59,21 @@ struct node {
 	uint32_t depth;
 	uint32_t enter,
 		leave; /* numbering of the tree: X lies below Y if Y.enter <= X.enter < Y.leave */
-	uint64_t a_ns, b_ns;         /* CLOCK_MONOTONIC, half open */
-	uint64_t bound_ns;           /* error of these */
-	uint64_t skew_ns;            /* ... and what other clocks say against them */
-	uint64_t cut_ns;             /* what a coarse clock may have cut off each of them */
-	uint64_t grain_ns;           /* ... and off its children's, too */
-	uint64_t uncertain_ns;       /* of its time, what may have been another's */
-	uint64_t passed_ns;          /* ... and what goes on to its ancestors; modulo 2^64 */
-	uint32_t sure_in, owner_in;  /* the last cut in which it was sure; it, or one below it,
-					may own a part */
-	const struct stint *doubted; /* the last one of which it owns only a part */
-	int32_t sightings;           /* first one; -1: never observed */
+	uint64_t a_ns, b_ns;              /* CLOCK_MONOTONIC, half open */
+	uint64_t bound_ns;                /* error of these */
+	uint64_t skew_ns;                 /* ... and what other clocks say against them */
+	uint64_t cut_ns;                  /* what a coarse clock may have cut off each of them */
+	uint64_t grain_ns;                /* ... and off its children's, too */
+	uint64_t uncertain_ns;            /* of its time, what may have been another's */
+	uint64_t passed_ns;               /* ... and what goes on to its ancestors; modulo 2^64 */
+	uint32_t sure_in, owner_in;       /* the last cut in which it was sure; it, or one below it,
+					     may own a part */
+	const struct stint *doubted;      /* the last one of which it owns only a part */
+	int32_t sightings;                /* first one; -1: never observed */
+	const struct mark *begun, *ended; /* NULL: not known */
 	struct lane
 		*placed; /* never observed: the thread that must have, or may have, carried it */
+	bool is_marked;  /* never observed, but it was that thread that began and ended it */
 	bool inferred;
 	bool partial;
 	uint8_t none_cause;
@@ -312,6 +315,12 @@ static inline uint64_t lane_cpu_ns(const struct lane *lane, const struct slice *
 		return slice->booked_ns;
 	return stint_cpu_between(&lane->stints[slice->stint], slice->in_ns, slice->out_ns);
 }
+
+/* mark.c: who began and ended them. */
+void join_find_marks(struct join *join);
+/* overlay_marked.c: the lane of a span that was never observed, which the thread began and ended
+ * with nothing else in between; NULL: that is not known. */
+struct lane *join_marked_lane(struct join *join, int32_t index);
 
 /* place.c: finds threads for spans that were never observed. */
 void join_place(struct join *join);

@@ -86,6 +86,19 @@ struct turns {
 	uint32_t sightings;   /* spans, since its last turn */
 };
 
+#define MARKS_PENDING 8
+
+/* What a thread that marks spans did since its tag changed last. */
+struct marking {
+	struct mark
+		*pending[MARKS_PENDING]; /* made since, and in its last turn; the newest first */
+	struct event_tag left_tag;       /* what it showed before that change ... */
+	uint64_t left_ns;                /* ... until then; 0: not known */
+	uint32_t left_turn;
+	bool left_is_last; /* it made no mark since */
+	uint32_t turn;     /* counts what it came to without its tag changing */
+};
+
 /* A settled trace that claims a thread. */
 struct company {
 	uint8_t trace_id[TRACE_ID_BYTES];
@@ -97,7 +110,7 @@ struct thread {
 	struct thread *next;     /* of the process */
 	struct process *process; /* borrowed; outlives its threads */
 	uint32_t tid;
-	uint32_t refs; /* observations */
+	uint32_t refs; /* observations, marks */
 	bool dead;
 	bool running; /* the last record was cut by a tick */
 	bool seen;
@@ -116,6 +129,7 @@ struct thread {
 	struct observation *current; /* of last_tag; NULL: none */
 	struct event_tag current_tag;
 	struct turns turns;
+	struct marking marking;
 	struct company *company; /* owned; NULL, or COMPANY_MAX; the oldest is overwritten */
 	unsigned company_next;
 };
@@ -153,6 +167,23 @@ struct observation {
 	struct fold *fold; /* owned; NULL: nothing was folded */
 };
 
+/* What the thread did between a mark and the change that it belongs to. */
+enum mark_between { MARK_UNKNOWN = 0, MARK_NOTHING, MARK_ANOTHER, MARK_TURN };
+
+/* A thread began a span then, or ended it: mark.c. */
+struct mark {
+	struct mark *next; /* of the trace */
+	struct trace *trace;
+	struct thread *thread;
+	uint8_t span_id[SPAN_ID_BYTES];
+	uint64_t time_ns;
+	uint64_t left_ns;  /* until then the thread showed it, with nothing in between; 0: not so */
+	uint64_t shown_ns; /* ... from then on */
+	uint8_t since_left;  /* enum mark_between */
+	uint8_t until_shown; /* ... */
+	uint32_t turn;       /* of the thread */
+};
+
 /* Where spans come from, as they say themselves. */
 struct trace_source {
 	uint64_t resource_key; /* hash of what identifies the process */
@@ -183,6 +214,7 @@ struct trace {
 	struct trace *previous, *next;    /* of the pending ones, by last news */
 	struct observation *observations; /* owned; the newest first */
 	uint32_t observation_count;
+	struct mark *marks;       /* owned; the newest first */
 	struct trace_span *spans; /* owned */
 	uint32_t span_count, span_cap;
 	uint32_t *table; /* owned: one more than a span's place, by its id; NULL: there are few */
@@ -300,6 +332,7 @@ int changes_take(struct model *model, const struct event_changes *record);
 int changes_append(struct model *model, struct thread *thread, struct slice *slice);
 
 /* trace.c: traces, their spans and observations. */
+struct trace *trace_find_or_make(struct model *model, const uint8_t id[TRACE_ID_BYTES]);
 struct trace *trace_find(const struct model *model, const uint8_t id[TRACE_ID_BYTES]);
 struct observation *trace_observe(struct model *model, struct thread *thread,
 				  const struct event_tag *tag, uint64_t time_ns);
@@ -358,6 +391,16 @@ void observations_init(struct model *model);
 void observations_fini(struct model *model);
 bool observation_add(struct model *model, struct trace *trace, struct observation *o);
 void observations_free(struct model *model, struct trace *trace);
+
+/* mark.c. What a thread logs: that a span begins or ends; a change of its tag; that it has come to
+ * something else without its tag changing; and that what it did is not known. */
+void mark_add(struct model *model, struct thread *thread, const struct event_tag *tag,
+	      uint64_t time_ns);
+void mark_change(struct thread *thread, const struct event_tag *from, const struct event_tag *to,
+		 uint64_t time_ns);
+void mark_turn(struct thread *thread);
+void mark_forget(struct thread *thread);
+void marks_free(struct trace *trace);
 
 /* fold.c: what leaves the timelines. */
 void fold_oldest_chunk(struct model *model, struct thread *thread);

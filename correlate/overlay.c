@@ -185,6 +185,8 @@ static enum confidence trust(const struct cut *cut, int32_t index)
 	const struct sighting *seen = join_sighting(cut->join, index, cut->lane->thread);
 	bool at_in, at_out;
 
+	if (node->is_marked)
+		return node->placed == cut->lane ? SURE : CANNOT;
 	if (seen && cut->slice->flags & EVENT_TOLD)
 		return told_trust(cut->join, cut->lane, cut->slice, index);
 	if (seen)

@@ -38,6 +38,18 @@ int32_t overlay_climb(const struct join *join, int32_t index, uint64_t time_ns);
 /* The doubt is the span's, and that of every ancestor up to the first one that is sure; that one's
  * own share (self) is in doubt too. */
 void overlay_doubt(struct join *join, int32_t index, int32_t sure_ancestor, uint64_t ns);
+#ifdef SPANWISE_TELL_DOUBTS
+#define overlay_doubt(join, index, sure_ancestor, ns)                                              \
+	do {                                                                                       \
+		int32_t from_ = (index), sure_ = (sure_ancestor);                                  \
+		uint64_t doubt_ = (ns);                                                            \
+                                                                                                   \
+		for (int32_t at_ = from_; at_ >= 0;                                                \
+		     at_ = at_ == sure_ ? -1 : (join)->nodes[at_].parent)                          \
+			doubt_tell(&(join)->nodes[at_], doubt_);                                   \
+		(overlay_doubt)((join), from_, sure_, doubt_);                                     \
+	} while (0)
+#endif
 /* A stretch with one tag all along, given to the innermost span of the chain that is active: a tag
  * may be seen before its span's start or after its end. */
 void overlay_emit_chain(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
@@ -105,6 +117,9 @@ static inline uint64_t overlay_stack_told(const struct slice *slice)
 /* overlay_told.c, for slices with EVENT_TOLD, of a span that the thread was seen with. */
 enum confidence told_trust(struct join *join, const struct lane *lane, const struct slice *slice,
 			   int32_t index);
+/* No other thread of the process was on a CPU then, so it was this one that read the clock. */
+bool told_is_alone(struct join *join, const struct lane *lane, const struct node *node,
+		   uint64_t time_ns);
 /* Off the CPU after `before`: on the way into a span, or out of it, the thread may have had to
  * wait. */
 void told_doubt_wait(struct join *join, const struct lane *lane, const struct slice *before,
@@ -112,6 +127,19 @@ void told_doubt_wait(struct join *join, const struct lane *lane, const struct sl
 /* At a change of the tag; `segment_count` segments were there before those that begin with it. */
 void told_doubt_change(struct join *join, const struct lane *lane, uint64_t time_ns,
 		       uint32_t segment_count);
+
+/* overlay_marked.c. The span's start or end lies between those two, in which the thread that began
+ * it, or ended it, did nothing else. */
+bool marked_way(struct join *join, const struct lane *lane, int32_t index, uint64_t from_ns,
+		uint64_t to_ns);
+/* Another thread began it, or ended it, or this one did, and was at something else in between. */
+bool marked_apart(const struct lane *lane, const struct node *node, bool is_end);
+/* It may have been. */
+bool marked_in_doubt(const struct lane *lane, const struct node *node, bool is_end);
+/* Whose a stretch off the CPU is that shows `owner`: that of a span that the thread is about to
+ * attach, or has just detached, or that nobody attaches. */
+int32_t marked_owner(struct join *join, const struct lane *lane, uint64_t from_ns, uint64_t to_ns,
+		     int32_t owner);
 
 /* overlay_wait.c. The stretch off the CPU before a slice; `before` is the slice before that. */
 void overlay_wait_emit(struct join *join, const struct lane *lane, const struct slice *before,

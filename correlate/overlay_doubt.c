@@ -8,7 +8,7 @@
 
 /* It is noted where it begins, and where it is over; overlay_pass_doubts() brings it to all in
  * between. */
-void overlay_doubt(struct join *join, int32_t index, int32_t sure_ancestor, uint64_t ns)
+void(overlay_doubt)(struct join *join, int32_t index, int32_t sure_ancestor, uint64_t ns)
 {
 	int32_t over = -1;
 
@@ -73,8 +73,8 @@ void overlay_doubt_parts(struct cut *cut)
 		    (is_whole && cut->count == 1 && owns_stint(cut, cut->nodes[i])))
 			continue;
 		node->doubted = stint;
-		node->uncertain_ns +=
-			node->a_ns > stint->in_ns ? MIN(stint->doubt_ns, part) : stint->doubt_ns;
+		node_doubt(node, node->a_ns > stint->in_ns ? MIN(stint->doubt_ns, part)
+							   : stint->doubt_ns);
 	}
 }
 
@@ -111,8 +111,7 @@ void overlay_doubt_lost_in(struct join *join, const struct lane *lane, const str
 		struct node *node = &join->nodes[found[i]];
 
 		if (may_be_here(join, lane, found, count, found[i]))
-			node->uncertain_ns +=
-				MAX(overlap_ns(node, from, in), overlap_ns(node, in, to));
+			node_doubt(node, MAX(overlap_ns(node, from, in), overlap_ns(node, in, to)));
 	}
 }
 
@@ -151,6 +150,6 @@ void overlay_doubt_unknown(struct cut *cut, const struct slice *before)
 
 		if ((in_unknown && node->a_ns < slice->in_ns) ||
 		    (out_unknown && node->b_ns > slice->out_ns))
-			node->uncertain_ns += overlap_ns(node, slice->in_ns, slice->out_ns);
+			node_doubt(node, overlap_ns(node, slice->in_ns, slice->out_ns));
 	}
 }

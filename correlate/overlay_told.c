@@ -69,6 +69,7 @@ static bool is_carried_once(const struct join *join, const struct lane *lane, in
 /* From the edge of the span to where it shows, or the other way round. */
 struct way {
 	uint64_t edge_ns, from_ns, to_ns;
+	bool is_end;
 };
 
 /* false: the span, whose tag the piece does not have, is not on the way into it, or out of it.
@@ -85,14 +86,14 @@ static bool find_way(const struct join *join, const struct lane *lane, const str
 	    carries(join, lane, after, index) &&
 	    lane_on_cpu_about(lane, node->a_ns, node->cut_ns) &&
 	    !is_elsewhere(join, lane, index, after->in_ns, true)) {
-		*out_way = (struct way){ node->a_ns, node->a_ns, after->in_ns };
+		*out_way = (struct way){ node->a_ns, node->a_ns, after->in_ns, false };
 		return true;
 	}
 	if (before && (!after || node->b_ns <= after->in_ns) && before->out_ns < node->b_ns &&
 	    carries(join, lane, before, index) &&
 	    lane_on_cpu_about(lane, node->b_ns - 1, node->cut_ns) &&
 	    !is_elsewhere(join, lane, index, before->out_ns, false)) {
-		*out_way = (struct way){ node->b_ns - 1, before->out_ns, node->b_ns };
+		*out_way = (struct way){ node->b_ns - 1, before->out_ns, node->b_ns, true };
 		return true;
 	}
 	return false;
@@ -127,9 +128,8 @@ static bool has_company(const struct join *join, const struct lane *lane, const 
 	return false;
 }
 
-/* No other thread of the process was on a CPU then, so it was this one that read the clock. */
-static bool is_alone(struct join *join, const struct lane *lane, const struct node *node,
-		     uint64_t time_ns)
+bool told_is_alone(struct join *join, const struct lane *lane, const struct node *node,
+		   uint64_t time_ns)
 {
 	uint64_t error = node->bound_ns + node->skew_ns + CHANGE_CLOCK_NS;
 	uint64_t from = time_ns - MIN(error, time_ns), to = time_ns + node->cut_ns + error;
@@ -164,14 +164,18 @@ static bool goes_straight(const struct lane *lane, const struct way *way)
 	return true;
 }
 
-/* Of one that takes turns nobody can say whether it began with its start or its first turn; nor,
- * where others do, of any, when these are far apart. Where nobody does, it was with its start, if
- * it was this thread that began it. */
+/* By its marks, where there are such. Else, of one that takes turns nobody can say whether it began
+ * with its start or its first turn; nor, where others do, of any, when these are far apart. Where
+ * nobody does, it was with its start, if it was this thread that began it. */
 static bool is_sure_way(struct join *join, const struct lane *lane, const struct slice *slice,
 			int32_t index, const struct way *way)
 {
 	uint64_t ns = way->to_ns - way->from_ns;
 
+	if (marked_way(join, lane, index, way->from_ns, way->to_ns))
+		return true;
+	if (marked_in_doubt(lane, &join->nodes[index], way->is_end))
+		return false;
 	if (!is_carried_once(join, lane, index))
 		return false;
 	if (ns <= CHANGE_SURE_NS)
@@ -181,7 +185,7 @@ static bool is_sure_way(struct join *join, const struct lane *lane, const struct
 	if (ns <= CHANGE_WAY_NS && !has_company(join, lane, slice, index, way, false))
 		return true;
 	if (join_has_turns(join) || has_company(join, lane, slice, index, way, true) ||
-	    !is_alone(join, lane, &join->nodes[index], way->edge_ns))
+	    !told_is_alone(join, lane, &join->nodes[index], way->edge_ns))
 		return false;
 	return ns <= CHANGE_WAY_NS ||
 	       (goes_straight(lane, way) &&
@@ -195,7 +199,8 @@ enum confidence told_trust(struct join *join, const struct lane *lane, const str
 
 	if (carries(join, lane, slice, index))
 		return SURE;
-	if (!find_way(join, lane, slice, index, &way))
+	if (!find_way(join, lane, slice, index, &way) ||
+	    marked_apart(lane, &join->nodes[index], way.is_end))
 		return CANNOT;
 	return is_sure_way(join, lane, slice, index, &way) ? SURE : DOUBTFUL;
 }
@@ -212,9 +217,11 @@ static uint64_t way_around_ns(const struct join *join, const struct lane *lane, 
 	if (!seen)
 		return UINT64_MAX;
 	if (seen->first_ns >= end && node->a_ns <= start + error &&
+	    !marked_apart(lane, node, false) &&
 	    !is_elsewhere(join, lane, index, seen->first_ns, true))
 		return start - MIN(node->a_ns, start) + seen->first_ns - end;
 	if (seen->last_ns <= start && node->b_ns + error >= end &&
+	    !marked_apart(lane, node, true) &&
 	    !is_elsewhere(join, lane, index, seen->last_ns, false))
 		return start - seen->last_ns + MAX(node->b_ns, end) - end;
 	return UINT64_MAX;

@@ -34,8 +34,8 @@ static void doubt_wait(struct join *join, const struct lane *lane, uint64_t star
 		bool is_placed = !seen && node->sightings < 0 && node->placed == lane;
 
 		if (is_unknown && (seen || node->sightings < 0))
-			join->nodes[found[i]].uncertain_ns +=
-				MIN(end, node->b_ns) - MAX(start, node->a_ns);
+			node_doubt(&join->nodes[found[i]],
+				   MIN(end, node->b_ns) - MAX(start, node->a_ns));
 		if (is_unknown ||
 		    (owner >= 0 && (owner == found[i] || !node_is_below(join, found[i], owner))))
 			continue;
@@ -86,6 +86,8 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 	struct segment blocked = like;
 	struct wait *wait;
 
+	if (before->flags & EVENT_TOLD)
+		owner = marked_owner(join, lane, start, until, owner);
 	if (after && (after->flags & EVENT_THROTTLED))
 		like.why = WHY_THROTTLED;
 	if (before->flags & EVENT_TAG_OUT_UNKNOWN || !is_clear(join, lane, start, until, owner))
@@ -102,6 +104,8 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 	if (wait) {
 		*wait = (struct wait){ .before = before, .after = after, .raw_ns = woken - start };
 		wait->reason = (uint8_t)reason_of_slice(before, &wait->decided_by);
+		if (tag_is_none(before->tag_out) && reason_is_guess(before))
+			overlay_doubt(join, owner, -1, woken - start);
 		behind_find(join, lane, start, woken, wait);
 		overlay_emit_chain(join, &blocked, start, woken, owner);
 	}
@@ -144,7 +148,7 @@ void overlay_wait_hidden(struct join *join, const struct lane *lane, const struc
 	for (owner = overlay_climb(join, owner, before->out_ns); owner >= 0;
 	     owner = join->nodes[owner].parent) {
 		join->nodes[owner].partial = true;
-		join->nodes[owner].uncertain_ns += slice->hidden_ns;
+		node_doubt(&join->nodes[owner], slice->hidden_ns);
 	}
 }
 

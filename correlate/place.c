@@ -269,7 +269,7 @@ static void doubt_company(struct join *join, const struct candidates *candidates
 		uint64_t common = MIN(node->b_ns, other->b_ns) - MAX(node->a_ns, other->a_ns);
 
 		if (!node_is_below(join, candidates->company[i], index))
-			other->uncertain_ns += MIN(common, ran);
+			node_doubt(other, MIN(common, ran));
 	}
 }
 
@@ -347,8 +347,7 @@ static void doubt_ancestors(struct join *join, const struct candidates *candidat
 		uint64_t from = MAX(node->a_ns, above->a_ns), to = MIN(node->b_ns, above->b_ns);
 		uint64_t common = to - MIN(from, to);
 
-		above->uncertain_ns +=
-			MIN(MIN(common, ran), matters_ns(join, candidates, index, up));
+		node_doubt(above, MIN(MIN(common, ran), matters_ns(join, candidates, index, up)));
 	}
 }
 
@@ -357,7 +356,7 @@ static void doubt(struct join *join, const struct candidates *candidates, int32_
 	struct node *node = &join->nodes[index];
 	uint64_t ran = ran_ns(join, node->process, node->a_ns, node->b_ns);
 
-	node->uncertain_ns += MIN(node->b_ns - node->a_ns, ran);
+	node_doubt(node, MIN(node->b_ns - node->a_ns, ran));
 	if (candidates->takes_turns || candidates->is_many || !candidates->lane_count)
 		doubt_company(join, candidates, index, ran);
 	else
@@ -390,6 +389,10 @@ static void place(struct join *join, int32_t index)
 	struct candidates candidates = { .company = company };
 	struct lane *claimed;
 
+	node->placed = join_marked_lane(join, index);
+	node->is_marked = node->placed;
+	if (node->is_marked)
+		return;
 	candidates.company_count = join_overlapping(join, node->process, node->a_ns, node->b_ns,
 						    company, PLACE_MAX_COMPANY);
 	candidates.takes_turns = candidates.company_count == PLACE_MAX_COMPANY ||

@@ -213,3 +213,14 @@ enum ledger_reason reason_of_slice(const struct slice *slice, int32_t *out_sysca
 		slice->syscall < 0 ? LEDGER_KERNEL_NO_CALL : slice->syscall | LEDGER_KERNEL_IN_CALL;
 	return of_kernel[wait];
 }
+
+bool reason_is_guess(const struct slice *slice)
+{
+	enum class class = find(slice->syscall)->class;
+
+	if (slice->target->kind != TARGET_NONE || slice->state & STATE_HELD)
+		return false;
+	return class == CLASS_READ || class == CLASS_POLL || class == CLASS_RESTART ||
+	       class == CLASS_UNKNOWN || class == CLASS_OTHER ||
+	       slice->state & STATE_UNINTERRUPTIBLE;
+}

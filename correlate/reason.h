@@ -29,4 +29,6 @@ const char *reason_syscall_name(int32_t syscall);
 
 /* pause, rt_sigtimedwait, rt_sigsuspend: a REASON_SIGNAL of any other call was a stop or a trace.
  */
+/* Without a target, or the kernel's frames, its reason may be another one. */
+bool reason_is_guess(const struct slice *slice);
 bool reason_syscall_waits_for_signal(int32_t syscall);

@@ -341,6 +341,7 @@ void sweep_node(struct join *join, int32_t index, struct ledger_room *room,
 	if (out_ledger->none_cause)
 		return;
 	give_arrays(out_ledger, room);
+	doubt_tell(node, node->bound_ns + node->skew_ns);
 	out_ledger->uncertain_ns = node->uncertain_ns + node->bound_ns + node->skew_ns;
 	sweep.offset_ns = node->span->start_unix_ns - node->a_ns;
 	sweep_fold_add(&sweep);

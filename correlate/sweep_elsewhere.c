@@ -330,5 +330,7 @@ void sweep_elsewhere_doubt(struct sweep *sweep)
 		if (lane && is_lent)
 			lent += may_have_lent_ns(sweep, lane);
 	}
-	sweep->ledger->uncertain_ns += MAX(MIN(ran, sweep->ledger->all.elsewhere_ns), lent);
+	lent = MAX(MIN(ran, sweep->ledger->all.elsewhere_ns), lent);
+	doubt_tell(sweep->node, lent);
+	sweep->ledger->uncertain_ns += lent;
 }

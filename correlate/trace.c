@@ -15,7 +15,7 @@ struct trace *trace_find(const struct model *model, const uint8_t id[TRACE_ID_BY
 	return found ? *found : NULL;
 }
 
-static struct trace *find_or_make(struct model *model, const uint8_t id[TRACE_ID_BYTES])
+struct trace *trace_find_or_make(struct model *model, const uint8_t id[TRACE_ID_BYTES])
 {
 	struct trace **slot = map_put(&model->traces, id), *trace;
 
@@ -82,7 +82,7 @@ struct observation *trace_observe(struct model *model, struct thread *thread,
 		o->last_ns = MAX(o->last_ns, time_ns);
 		return o;
 	}
-	trace = find_or_make(model, tag->trace_id);
+	trace = trace_find_or_make(model, tag->trace_id);
 	if (!trace)
 		return NULL;
 	trace->observed_ns = MAX(trace->observed_ns, time_ns);
@@ -255,7 +255,7 @@ void trace_unlist(struct model *model, struct trace *trace)
 
 int trace_add_span(struct model *model, const struct span *span, const struct trace_source *source)
 {
-	struct trace *trace = find_or_make(model, span->trace_id);
+	struct trace *trace = trace_find_or_make(model, span->trace_id);
 	struct trace_span kept;
 	int rc;
 
@@ -311,6 +311,7 @@ void trace_free(struct model *model, struct trace *trace)
 {
 	trace_unlist(model, trace);
 	observations_free(model, trace);
+	marks_free(trace);
 	trace_spans_free(trace);
 	if (trace->older)
 		trace->older->newer = trace->newer;

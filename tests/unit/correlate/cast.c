@@ -77,6 +77,7 @@ struct schedule *cast_with(uint64_t seed, bool is_exact, bool has_forks)
 	struct schedule_knobs knobs = cast_knobs(seed);
 
 	knobs.is_exact = is_exact;
+	knobs.has_marks = is_exact && seed % 3;
 	knobs.has_forks = has_forks;
 	return cast_random(seed, knobs);
 }

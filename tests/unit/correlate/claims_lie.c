@@ -74,6 +74,22 @@ void forks_make_no_lie(void **state)
 	claims_for_seeds(80, check_forks);
 }
 
+/* Who marks where spans begin and end shows whose those are that no tag tells of. */
+unsigned check_marks(uint64_t seed)
+{
+	struct schedule_knobs knobs = cast_knobs(seed);
+
+	knobs.is_exact = knobs.has_marks = knobs.has_unshown = true;
+	knobs.has_no_turns = seed & 16;
+	return claims_check_play(cast_random(seed, knobs), &play_in_time);
+}
+
+void spans_that_do_not_show_make_no_lie(void **state)
+{
+	(void)state;
+	claims_for_seeds(100, check_marks);
+}
+
 /* Traces of several nodes, event loops with many requests, threads that come and go, crowds. */
 unsigned check_styles(uint64_t seed)
 {
@@ -83,6 +99,7 @@ unsigned check_styles(uint64_t seed)
 	unsigned wrong;
 
 	knobs.is_exact = seed & 16;
+	knobs.has_marks = knobs.is_exact && seed & 32;
 	knobs.has_forks = seed % 3 == 0;
 	knobs.has_no_turns = seed % 2;
 	knobs.has_lends = seed % 5 == 0;

@@ -176,6 +176,7 @@ static void take_turns(struct schedule *s, uint32_t thread, const int32_t tasks[
 			end(s, thread, tasks[which], idle);
 		else
 			put_aside(s, thread, tasks[which], idle);
+		on_span(s, thread, OP_TURN, -1);
 		if (rng_chance(&s->rng, 30))
 			block(s, thread);
 	}
@@ -297,12 +298,34 @@ static void one_style(struct schedule *s, uint32_t thread, uint32_t other)
 	}
 }
 
+static void unshown_style(struct schedule *s, uint32_t thread, uint32_t other)
+{
+	switch (rng_below(&s->rng, 4)) {
+	case 0:
+		scenario_never_shown(s, thread, true);
+		break;
+	case 1:
+		scenario_never_shown(s, thread, false);
+		break;
+	case 2:
+		scenario_begun_ahead(s, thread, other);
+		break;
+	default:
+		scenario_ended_late(s, thread, other);
+		break;
+	}
+}
+
 static void one_request(struct schedule *s, const uint32_t *threads, unsigned count,
 			uint32_t remote)
 {
 	uint32_t thread = threads[rng_below(&s->rng, count)];
 	uint32_t other = threads[rng_below(&s->rng, count)];
 
+	if (s->knobs.has_unshown && rng_chance(&s->rng, 40)) {
+		unshown_style(s, thread, other);
+		return;
+	}
 	if (s->knobs.has_styles && rng_chance(&s->rng, 40)) {
 		one_style(s, thread, other);
 		return;
@@ -363,6 +386,7 @@ void scenario_random(struct schedule *s, unsigned requests)
 		threads[i] = schedule_thread(s, process);
 	remote = schedule_thread(s, server);
 	s->processes[process].is_exact = s->processes[server].is_exact = s->knobs.is_exact;
+	s->processes[process].marks = s->processes[server].marks = s->knobs.has_marks;
 	s->processes[process].says_pid = rng_chance(&s->rng, 80);
 	scenario_background(s, 2000 * MS);
 	for (unsigned i = 0; i < count; i++) {

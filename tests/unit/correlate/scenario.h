@@ -43,6 +43,13 @@ void scenario_foreign_client(struct schedule *schedule, uint32_t thread);
 void scenario_unsampled(struct schedule *schedule, uint32_t thread);
 /* Another thread carries the span as well, without one of its own. */
 void scenario_lend(struct schedule *schedule, uint32_t thread, uint32_t helper);
+/* With the knob `has_unshown`. Spans that are begun and ended, and that no tag tells of, within one
+ * that shows or by themselves. */
+void scenario_never_shown(struct schedule *schedule, uint32_t thread, bool is_within);
+/* Begun long before a thread takes it up: the same one, after something else, or `other`. */
+void scenario_begun_ahead(struct schedule *schedule, uint32_t thread, uint32_t other);
+/* ... and ended long after it was put down. */
+void scenario_ended_late(struct schedule *schedule, uint32_t thread, uint32_t other);
 /* Work for no span. */
 void scenario_idle(struct schedule *schedule, uint32_t thread);
 /* Short runs and sleeps on each CPU, by another process that works for no span: so that each CPU's

@@ -59,6 +59,7 @@ static void put_down(struct schedule *s, uint32_t thread, const struct task *tas
 		put_aside(s, thread, innermost(task), -1);
 	for (unsigned i = task->open; i > 1; i--)
 		on_span(s, thread, OP_POP, task->spans[i - 2]);
+	on_span(s, thread, OP_TURN, -1);
 }
 
 static void end_innermost(struct schedule *s, uint32_t thread, struct task *task)
@@ -216,4 +217,105 @@ void scenario_lend(struct schedule *s, uint32_t thread, uint32_t helper)
 	stir(s, thread);
 	end(s, thread, root, -1);
 	stir(s, thread);
+}
+
+/* ---- marked where they begin and end */
+
+static void begin_unshown(struct schedule *s, uint32_t thread, int32_t span)
+{
+	on_span(s, thread, OP_START, span);
+	on_span(s, thread, OP_PUSH, span);
+}
+
+static void end_unshown(struct schedule *s, uint32_t thread, int32_t span)
+{
+	on_span(s, thread, OP_POP, span);
+	on_span(s, thread, OP_END, span);
+}
+
+void scenario_never_shown(struct schedule *s, uint32_t thread, bool is_within)
+{
+	uint32_t process = s->threads[thread].process;
+	int32_t root = is_within ? schedule_span(s, process, -1) : -1;
+	int32_t span = schedule_span(s, process, root), child = schedule_span(s, process, span);
+
+	work(s, thread);
+	if (is_within)
+		begin(s, thread, root);
+	work(s, thread);
+	begin_unshown(s, thread, span);
+	stir(s, thread);
+	begin(s, thread, child);
+	stir(s, thread);
+	end(s, thread, child, root);
+	stir(s, thread);
+	end_unshown(s, thread, span);
+	if (rng_chance(&s->rng, 50))
+		on_span(s, thread, OP_TURN, -1);
+	stir(s, thread);
+	if (is_within)
+		end(s, thread, root, -1);
+	stir(s, thread);
+}
+
+/* In between the thread is at something else, which may show. */
+static void turn(struct schedule *s, uint32_t thread)
+{
+	int32_t span = schedule_span(s, s->threads[thread].process, -1);
+	bool shows = rng_chance(&s->rng, 50);
+
+	on_span(s, thread, OP_TURN, -1);
+	work(s, thread);
+	if (shows)
+		begin(s, thread, span);
+	else
+		begin_unshown(s, thread, span);
+	stir(s, thread);
+	if (shows)
+		end(s, thread, span, -1);
+	else
+		end_unshown(s, thread, span);
+	on_span(s, thread, OP_TURN, -1);
+	work(s, thread);
+}
+
+void scenario_begun_ahead(struct schedule *s, uint32_t thread, uint32_t other)
+{
+	int32_t span = schedule_span(s, s->threads[thread].process, -1);
+	uint32_t handed = schedule_flag(s);
+
+	work(s, thread);
+	on_span(s, thread, OP_START, span);
+	work(s, thread);
+	turn(s, thread);
+	on_flag(s, thread, OP_SET, handed, WAIT_FUTEX);
+	if (other != thread)
+		stir(s, thread);
+	on_flag(s, other, OP_WAIT, handed, WAIT_FUTEX);
+	work(s, other);
+	resume(s, other, span);
+	stir(s, other);
+	end(s, other, span, -1);
+	on_span(s, other, OP_TURN, -1);
+	stir(s, other);
+}
+
+void scenario_ended_late(struct schedule *s, uint32_t thread, uint32_t other)
+{
+	int32_t span = schedule_span(s, s->threads[thread].process, -1);
+	uint32_t handed = schedule_flag(s);
+
+	work(s, thread);
+	begin(s, thread, span);
+	stir(s, thread);
+	put_aside(s, thread, span, -1);
+	work(s, thread);
+	turn(s, thread);
+	on_flag(s, thread, OP_SET, handed, WAIT_FUTEX);
+	if (other != thread)
+		stir(s, thread);
+	on_flag(s, other, OP_WAIT, handed, WAIT_FUTEX);
+	work(s, other);
+	on_span(s, other, OP_END, span);
+	stir(s, other);
 }

@@ -47,6 +47,7 @@ enum op_kind {
 	OP_PUSH,    /* the thread works for `span` from now on */
 	OP_POP,     /* ... no longer */
 	OP_PUBLISH, /* `span`, or nothing (-1); logged as of `ns` ago */
+	OP_TURN,    /* something else, and nothing else shows; logged by who marks spans */
 	OP_CLONE,   /* `thread` is born, in this process; it shows nothing */
 	OP_FORK,    /* `thread` is born, in a process of its own, and shows what this one shows */
 	OP_EXIT,
@@ -86,6 +87,7 @@ struct true_process {
 	bool publishes;
 	bool says_pid; /* its spans' resource names it */
 	bool is_exact; /* its threads log each change of their tag */
+	bool marks;    /* ... and where spans begin and end */
 	bool is_forked;
 	bool is_foreign; /* on another node: nothing but its spans is heard of */
 };
@@ -175,6 +177,8 @@ struct schedule_knobs {
 	bool tells_stolen; /* the kernel says what was stolen */
 	bool tells_clock;  /* ticks read both clocks */
 	bool is_exact;     /* threads of the services tell each change of their tag */
+	bool has_marks;    /* ... and mark where spans begin and end */
+	bool has_unshown;  /* ... of which some are begun ahead, ended late, or never shown */
 	bool has_forks;    /* they fork within spans */
 	bool has_no_turns; /* and never put a span aside for another one */
 	bool has_styles;   /* they do what scenario_styles.c has */

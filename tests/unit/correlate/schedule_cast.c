@@ -155,6 +155,7 @@ uint32_t schedule_child(struct schedule *s, uint32_t parent)
 	uint32_t thread = schedule_thread(s, process);
 
 	s->processes[process].is_exact = s->processes[parent].is_exact;
+	s->processes[process].marks = s->processes[parent].marks;
 	s->processes[process].is_forked = true;
 	s->threads[thread].tid = s->processes[process].pid;
 	s->threads[thread].state = THREAD_UNBORN;

@@ -29,6 +29,14 @@ static void set_flag(struct schedule *s, const struct true_thread *by, uint32_t 
 	}
 }
 
+static void log_change(const struct schedule *s, struct true_thread *t, uint64_t time_ns,
+		       int32_t span)
+{
+	t->changes = schedule_grow(t->changes, t->change_count, sizeof(*t->changes));
+	t->changes[t->change_count++] =
+		(struct event_change){ .time_ns = time_ns, .tag = schedule_tag(s, span) };
+}
+
 /* The clock is read `early_ns` before the tag shows; in the same slice, and after all that the
  * program read before. */
 static void publish(const struct schedule *s, struct true_thread *t, int32_t span,
@@ -36,11 +44,21 @@ static void publish(const struct schedule *s, struct true_thread *t, int32_t spa
 {
 	t->published = span;
 	t->read_ns = MAX(s->now_ns - early_ns, MAX(t->read_ns, t->cut_in_ns));
-	if (!s->processes[t->process].is_exact)
-		return;
-	t->changes = schedule_grow(t->changes, t->change_count, sizeof(*t->changes));
-	t->changes[t->change_count++] =
-		(struct event_change){ .time_ns = t->read_ns, .tag = schedule_tag(s, span) };
+	if (s->processes[t->process].is_exact)
+		log_change(s, t, t->read_ns, span);
+}
+
+/* An edge of the span: the clock is read for it, and it is marked where its process does so. */
+static uint64_t read_edge(const struct schedule *s, struct true_thread *t, int32_t span)
+{
+	bool is_marked = s->processes[t->process].marks && s->spans[span].process == t->process;
+
+	t->read_ns = s->now_ns;
+	if (is_marked)
+		log_change(s, t, t->read_ns | EVENT_MARK, span);
+	if (is_marked)
+		log_change(s, t, t->read_ns, t->published);
+	return t->read_ns;
 }
 
 /* The child has its parent's memory, and so its tag; what it will do for that span is nobody's. */
@@ -72,11 +90,11 @@ static void do_instantly(struct schedule *s, struct true_thread *t, const struct
 		set_flag(s, t, op->flag);
 		break;
 	case OP_START:
-		s->spans[op->span].start_ns = t->read_ns = s->now_ns;
+		s->spans[op->span].start_ns = read_edge(s, t, op->span);
 		schedule_truth_cut(s);
 		break;
 	case OP_END:
-		s->spans[op->span].end_ns = t->read_ns = s->now_ns;
+		s->spans[op->span].end_ns = read_edge(s, t, op->span);
 		schedule_truth_cut(s);
 		break;
 	case OP_PUSH:
@@ -91,6 +109,10 @@ static void do_instantly(struct schedule *s, struct true_thread *t, const struct
 		break;
 	case OP_PUBLISH:
 		publish(s, t, op->span, op->ns);
+		break;
+	case OP_TURN:
+		if (s->processes[t->process].marks)
+			log_change(s, t, t->read_ns = s->now_ns, t->published);
 		break;
 	case OP_CLONE:
 		s->threads[op->thread].state = THREAD_READY;

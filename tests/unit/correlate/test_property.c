@@ -120,6 +120,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_order_in_which_spans_come_does_not_matter),
 		cmocka_unit_test(a_late_root_revises_to_what_it_would_have_been),
 		cmocka_unit_test(no_threading_style_makes_a_lie),
+		cmocka_unit_test(spans_that_do_not_show_make_no_lie),
 		cmocka_unit_test(losses_make_no_lie),
 		cmocka_unit_test(a_full_ring_and_a_full_table_make_no_lie),
 		cmocka_unit_test(seeds_that_once_failed_do_not_any_more),

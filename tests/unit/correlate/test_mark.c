@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads that mark where spans begin and end. A span and a sibling of it are begun at about the
+ * same time, so that without marks nobody could say which of two threads began it. */
+#include "tests/unit/correlate/world_builder.h"
+
+#define A         1
+#define B         2
+#define FUTEX     202
+#define NANOSLEEP 35
+
+struct entry {
+	uint64_t at_ns, span;
+	bool is_mark;
+};
+
+static void tell(struct builder *b, const struct builder_thread *t, const struct entry *log,
+		 uint32_t count)
+{
+	struct event_changes record = {
+		.header = { .kind = EVENT_CHANGES }, .pid = t->pid, .tid = t->tid, .is_first = 1
+	};
+	uint64_t shown = t->span;
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t mark = log[i].is_mark ? EVENT_MARK : 0;
+
+		record.changes[record.count++] =
+			(struct event_change){ log[i].at_ns | mark, builder_tag(b, log[i].span) };
+		shown = mark ? shown : log[i].span;
+		if (mark)
+			record.changes[record.count++] =
+				(struct event_change){ log[i].at_ns, builder_tag(b, shown) };
+	}
+	record.header.bytes = (uint16_t)EVENT_CHANGES_BYTES(record.count);
+	assert_int_equal(correlator_record(b->correlator, &record.header), 0);
+}
+
+/* Both run from 1000 to 1010 ms, and the first one then shows A. */
+static void begin(struct builder *b, struct builder_thread *t, struct builder_thread *other)
+{
+	*t = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 };
+	*other = (struct builder_thread){ .pid = BUILDER_PID, .tid = 12 };
+	builder_init(b);
+	builder_clock(b, 500 * MS);
+	builder_warm_up(b, t);
+	builder_slice(b, other, 0, 1000 * MS, 1000 * MS + US, 0, EVENT_TOLD, FUTEX);
+}
+
+static void end(struct builder *b)
+{
+	builder_clock(b, 3000 * MS);
+	correlator_advance(b->correlator, 3000 * MS);
+	correlator_settle_all(b->correlator);
+}
+
+/* A is open from 1002 to 1008 ms and shown from 1003 to 1007; who made it marked it as `log` says.
+ */
+static struct ledger of_shown(const struct entry *log, uint32_t count, const struct entry *others,
+			      uint32_t other_count)
+{
+	struct builder_thread t, other;
+	struct ledger ledger;
+	struct builder b;
+
+	begin(&b, &t, &other);
+	tell(&b, &t, log, count);
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1010 * MS, 0, EVENT_TOLD | EVENT_CHANGED,
+		      FUTEX);
+	tell(&b, &other, others, other_count);
+	builder_slice(&b, &other, 1001 * MS, 1001 * MS, 1010 * MS, 0, EVENT_TOLD | EVENT_CHANGED,
+		      FUTEX);
+	builder_span(&b, A, 0, 1002 * MS, 1008 * MS);
+	builder_span(&b, B, 0, 1002 * MS + 10 * US, 1009 * MS);
+	end(&b);
+	ledger = *builder_ledger(&b, A);
+	correlator_free(b.correlator);
+	return ledger;
+}
+
+static const struct entry of_b[] = { { 1002 * MS + 10 * US, B, true },
+				     { 1002 * MS + 20 * US, B, false },
+				     { 1009 * MS - 20 * US, 0, false },
+				     { 1009 * MS, B, true } };
+
+static void who_begins_a_span_and_shows_it_has_worked_for_it_since(void **state)
+{
+	static const struct entry marked[] = { { 1002 * MS, A, true },
+					       { 1003 * MS, A, false },
+					       { 1007 * MS, 0, false },
+					       { 1008 * MS, A, true },
+					       { 1009 * MS, 0, false } }; /* a turn */
+	static const struct entry unmarked[] = { { 1003 * MS, A, false }, { 1007 * MS, 0, false } };
+	struct ledger sure = of_shown(marked, 5, of_b, 4), unsure = of_shown(unmarked, 2, of_b, 4);
+
+	(void)state;
+	assert_int_equal(sure.cpu_ns, 6 * MS);
+	assert_int_equal(sure.all.running_ns, 6 * MS);
+	assert_true(sure.uncertain_ns < 10 * US);
+	assert_true(unsure.uncertain_ns > 500 * US);
+}
+
+static void who_came_to_something_else_in_between_has_not(void **state)
+{
+	static const struct entry turned[] = { { 1002 * MS, A, true },
+					       { 1002 * MS + 500 * US, 0, false },
+					       { 1003 * MS, A, false },
+					       { 1007 * MS, 0, false },
+					       { 1007 * MS + 500 * US, 0, false },
+					       { 1008 * MS, A, true } };
+	struct ledger ledger = of_shown(turned, 6, of_b, 4);
+
+	(void)state;
+	assert_int_equal(ledger.cpu_ns, 4 * MS);
+	assert_int_equal(ledger.all.elsewhere_ns, 2 * MS);
+	assert_true(ledger.uncertain_ns < 10 * US);
+}
+
+static void a_span_that_another_thread_began_and_ended_was_not_here_before_it_showed(void **state)
+{
+	static const struct entry shown[] = { { 1003 * MS, A, false }, { 1007 * MS, 0, false } };
+	static const struct entry marked[] = { { 1002 * MS, A, true },
+					       { 1002 * MS + 10 * US, B, true },
+					       { 1002 * MS + 20 * US, B, false },
+					       { 1008 * MS, A, true },
+					       { 1009 * MS - 20 * US, 0, false },
+					       { 1009 * MS, B, true } };
+	struct ledger ledger = of_shown(shown, 2, marked, 6);
+
+	(void)state;
+	assert_int_equal(ledger.cpu_ns, 4 * MS);
+	assert_int_equal(ledger.all.elsewhere_ns, 2 * MS);
+	assert_true(ledger.uncertain_ns < 10 * US);
+}
+
+static void another_span_marked_in_between_leaves_it_open(void **state)
+{
+	static const struct entry passed[] = { { 1002 * MS, A, true },
+					       { 1002 * MS + 10 * US, B, true },
+					       { 1003 * MS, A, false },
+					       { 1007 * MS, 0, false },
+					       { 1008 * MS, A, true } };
+	static const struct entry shown[] = { { 1002 * MS + 20 * US, B, false },
+					      { 1009 * MS, 0, false } };
+	struct ledger ledger = of_shown(passed, 5, shown, 2);
+
+	(void)state;
+	assert_true(ledger.uncertain_ns > 900 * US && ledger.uncertain_ns < 1100 * US);
+}
+
+/* A is shown from 1000.5 ms on; B, below it, from 1002 to 1018 and never shown: the thread waits in
+ * it from 1005 to 1015 ms. */
+static void unshown(struct builder *b, uint64_t turn_ns)
+{
+	const struct entry first[] = { { 1000 * MS + 400 * US, A, true },
+				       { 1000 * MS + 500 * US, A, false },
+				       { 1002 * MS, B, true } };
+	const struct entry second[] = { { turn_ns, A, false },
+					{ 1018 * MS, B, true },
+					{ 1019 * MS, 0, false },
+					{ 1019 * MS + 100 * US, A, true } };
+	uint32_t skipped = turn_ns ? 0 : 1;
+	struct builder_thread t, other;
+
+	begin(b, &t, &other);
+	tell(b, &t, first, 3);
+	builder_slice(b, &t, 1000 * MS, 1000 * MS, 1005 * MS, A, EVENT_TOLD | EVENT_CHANGED,
+		      NANOSLEEP);
+	tell(b, &t, second + skipped, 4 - skipped);
+	builder_slice(b, &t, 1015 * MS, 1015 * MS, 1020 * MS, 0, EVENT_TOLD | EVENT_CHANGED, FUTEX);
+	builder_slice(b, &other, 1001 * MS, 1001 * MS, 1010 * MS, 0, EVENT_TOLD, FUTEX);
+	builder_span(b, A, 0, 1000 * MS + 400 * US, 1019 * MS + 100 * US);
+	builder_span(b, B, A, 1002 * MS, 1018 * MS);
+	end(b);
+}
+
+static void a_span_that_nobody_shows_is_whose_it_was_marked(void **state)
+{
+	const struct ledger *a, *of_unshown;
+	struct builder b;
+
+	(void)state;
+	unshown(&b, 0);
+	a = builder_ledger(&b, A);
+	of_unshown = builder_ledger(&b, B);
+	assert_int_equal(of_unshown->cpu_ns, 6 * MS);
+	assert_int_equal(of_unshown->all.blocked_ns[REASON_SLEEP], 10 * MS);
+	assert_int_equal(of_unshown->all.elsewhere_ns, 0);
+	assert_true(of_unshown->uncertain_ns < 10 * US);
+	assert_int_equal(a->all.blocked_ns[REASON_SLEEP], 10 * MS);
+	assert_int_equal(a->self.blocked_ns[REASON_SLEEP], 0);
+	assert_true(a->uncertain_ns < 20 * US);
+	correlator_free(b.correlator);
+}
+
+static void unless_its_thread_came_to_something_else(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	unshown(&b, 1016 * MS);
+	assert_int_equal(builder_ledger(&b, B)->grade, GRADE_INFERRED);
+	correlator_free(b.correlator);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_begins_a_span_and_shows_it_has_worked_for_it_since),
+		cmocka_unit_test(who_came_to_something_else_in_between_has_not),
+		cmocka_unit_test(
+			a_span_that_another_thread_began_and_ended_was_not_here_before_it_showed),
+		cmocka_unit_test(another_span_marked_in_between_leaves_it_open),
+		cmocka_unit_test(a_span_that_nobody_shows_is_whose_it_was_marked),
+		cmocka_unit_test(unless_its_thread_came_to_something_else),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
