@@ -43,7 +43,8 @@ _Static_assert(offsetof(struct record, valid) == 24 && sizeof(struct record) == 
 /* The exact mode's log of changes; its layout is in README.md. It lies behind the record, where
  * readers of the OTEP do not look. */
 #define LOG_SIGNATURE 0x31474e4843575053U /* "SPWCHNG1" */
-#define LOG_CAPACITY  4096U /* 400,000 changes a second, as it is read 99 times in it */
+#define LOG_CAPACITY  4096U        /* 400,000 changes a second, as it is read 99 times in it */
+#define LOG_MARK      (1ULL << 63) /* of the time: no change, but a span's begin or end */
 
 struct change {
 	uint64_t time_ns;     /* CLOCK_MONOTONIC */
@@ -67,6 +68,8 @@ static __thread struct {
 	struct change *changes; /* of the ring; NULL: none yet */
 	volatile bool is_changing;
 	bool has_no_log; /* for want of memory; for good, or what is missing would not show */
+	bool marks;      /* it marks where spans begin and end ... */
+	bool may_turn;   /* ... and has logged something since its last turn */
 } own;
 
 _Static_assert(sizeof(struct change) == 32 && sizeof(struct log) == 32, "README.md");
@@ -217,6 +220,17 @@ static struct change *begin_change(void)
 	return change;
 }
 
+/* `trace_id` NULL: none. */
+static void put_ids(struct change *change, const uint8_t *trace_id, const uint8_t *span_id)
+{
+	memset(change->trace_id, 0, sizeof(change->trace_id));
+	memset(change->span_id, 0, sizeof(change->span_id));
+	if (!trace_id)
+		return;
+	memcpy(change->trace_id, trace_id, sizeof(change->trace_id));
+	memcpy(change->span_id, span_id, sizeof(change->span_id));
+}
+
 static bool shows(const struct record *record, const uint8_t *trace_id, const uint8_t *span_id,
 		  uint8_t trace_flags, uint8_t valid)
 {
@@ -227,11 +241,13 @@ static bool shows(const struct record *record, const uint8_t *trace_id, const ui
 			  memcmp(record->span_id, span_id, sizeof(record->span_id)) == 0);
 }
 
-/* What changes nothing is not logged. */
+/* What changes nothing is not logged; but that a thread which marks its spans has come to another
+ * turn is, once. */
 static bool changes_nothing(const struct record *record, const uint8_t *trace_id,
 			    const uint8_t *span_id, uint8_t trace_flags, uint8_t valid)
 {
-	return !own.is_changing && shows(record, trace_id, span_id, trace_flags, valid);
+	return !own.is_changing && !own.may_turn &&
+	       shows(record, trace_id, span_id, trace_flags, valid);
 }
 
 /* A thread that has never shown a span, and shows none, has nothing to log, and readers find that
@@ -252,6 +268,7 @@ static OUTLINE void publish_logged(struct record *record, const uint8_t *trace_i
 
 	if (changes_nothing(record, trace_id, span_id, trace_flags, valid))
 		return;
+	own.may_turn = own.marks && !shows(record, trace_id, span_id, trace_flags, valid);
 	own.is_changing = true;
 	atomic_signal_fence(memory_order_seq_cst);
 	if (!is_nested)
@@ -262,14 +279,8 @@ static OUTLINE void publish_logged(struct record *record, const uint8_t *trace_i
 		memcpy(record->span_id, span_id, sizeof(record->span_id));
 		record->trace_flags = trace_flags;
 	}
-	if (change) {
-		memset(change->trace_id, 0, sizeof(change->trace_id));
-		memset(change->span_id, 0, sizeof(change->span_id));
-	}
-	if (change && valid) {
-		memcpy(change->trace_id, trace_id, sizeof(change->trace_id));
-		memcpy(change->span_id, span_id, sizeof(change->span_id));
-	}
+	if (change)
+		put_ids(change, valid ? trace_id : NULL, span_id);
 	atomic_signal_fence(memory_order_seq_cst);
 	if (change)
 		own.log.written++;
@@ -332,6 +343,33 @@ OUTLINE void spanwise_detach(const struct spanwise_token *previous)
 	memcpy(record->span_id, previous->span_id, sizeof(record->span_id));
 	record->trace_flags = previous->trace_flags;
 	end(record, previous->valid);
+}
+
+/* The mark, and after it, in the same step, what the thread shows as before: so the newest entry
+ * always tells that. */
+OUTLINE void spanwise_mark(const uint8_t *trace_id, const uint8_t *span_id)
+{
+	struct change *change, *after;
+	struct record *record;
+
+	if (!is_exact || own.is_changing)
+		return;
+	record = own_record();
+	own.is_changing = true;
+	atomic_signal_fence(memory_order_seq_cst);
+	change = begin_change();
+	if (change) {
+		after = &own.changes[(own.log.written + 1) % LOG_CAPACITY];
+		after->time_ns = change->time_ns;
+		put_ids(after, record->valid ? record->trace_id : NULL, record->span_id);
+		change->time_ns |= LOG_MARK;
+		put_ids(change, trace_id, span_id);
+		own.marks = own.may_turn = true;
+		atomic_signal_fence(memory_order_seq_cst);
+		own.log.written += 2;
+	}
+	atomic_signal_fence(memory_order_seq_cst);
+	own.is_changing = false;
 }
 
 /* ---- the process's context, OTEP 4719 ---- */

@@ -13,8 +13,8 @@
  * -Wl,--export-dynamic-symbol=otel_thread_ctx_v1 (or -rdynamic). A shared library exports it
  * anyway.
  *
- * Attach, detach and publish never fail, lock, allocate or enter the kernel; they may be called
- * from signal handlers. Each thread has its own context, empty at first. */
+ * Attach, detach, publish and mark never fail, lock, allocate or enter the kernel; they may be
+ * called from signal handlers. Each thread has its own context, empty at first. */
 #pragma once
 
 #include <stddef.h>
@@ -41,6 +41,12 @@ void spanwise_detach(const struct spanwise_token *previous);
 
 /* The same without a token, for runtimes that know by themselves what to go back to. */
 void spanwise_publish(const uint8_t *trace_id, const uint8_t *span_id, uint8_t trace_flags);
+
+/* In exact mode: this thread begins that span, or ends it, now. For SDKs, right before they read
+ * the clock for it: who marks a span's edges lets a reader know whose the time is from its start to
+ * its attach and from its detach to its end, and whose a span is that nobody attaches. Of no effect
+ * without exact mode. */
+void spanwise_mark(const uint8_t *trace_id, const uint8_t *span_id);
 
 /* Publishes what spans of this process say about their origin (OTEP 4719), so that a reader can
  * tell whose they are: give the exporter's resource the same two values. Either may be NULL: no

@@ -103,6 +103,40 @@ static void what_changes_nothing_is_not_logged(void **state)
 	assert_int_equal(log_of_this_thread()->written, written + 1);
 }
 
+/* In pairs: what the thread shows stands behind each. */
+static void marks_stand_in_the_log(void **state)
+{
+	const uint8_t span_id[8] = { 7 };
+	struct spanwise_token outer;
+	uint64_t first;
+
+	(void)state;
+	attach(1, &outer);
+	first = log_of_this_thread()->written;
+	spanwise_mark(trace_id, span_id);
+	assert_int_equal(log_of_this_thread()->written, first + 2);
+	assert_true(tells(first, 7) && tells(first + 1, 1));
+	assert_int_equal(change(first)->time_ns, change(first + 1)->time_ns | EVENT_MARK);
+	assert_true(change(first + 1)->time_ns <= now_ns());
+	spanwise_detach(&outer);
+	assert_true(tells(first + 2, 0));
+}
+
+/* ... but of a thread that marks spans: once after each of its changes and marks. */
+static void turns_of_a_thread_that_marks_are_logged(void **state)
+{
+	const uint8_t span_id[8] = { 7 };
+	uint64_t written;
+
+	(void)state;
+	spanwise_mark(trace_id, span_id);
+	written = log_of_this_thread()->written;
+	spanwise_publish(NULL, NULL, 0);
+	spanwise_publish(NULL, NULL, 0);
+	assert_int_equal(log_of_this_thread()->written, written + 1);
+	assert_true(tells(written, 0));
+}
+
 static void *show_nothing(void *unused)
 {
 	struct spanwise_token token;
@@ -262,6 +296,8 @@ int main(void)
 		cmocka_unit_test(what_changes_nothing_is_not_logged),
 		cmocka_unit_test(a_thread_without_a_span_stays_unseen),
 		cmocka_unit_test(the_ring_goes_round),
+		cmocka_unit_test(marks_stand_in_the_log),
+		cmocka_unit_test(turns_of_a_thread_that_marks_are_logged),
 		cmocka_unit_test(threads_take_over_the_rings_of_the_dead),
 		cmocka_unit_test(a_forked_child_goes_on_with_a_log_of_its_own),
 		cmocka_unit_test(signals_in_the_middle_do_not_harm_it),

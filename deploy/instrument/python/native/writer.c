@@ -263,6 +263,24 @@ static PyObject *writer_detach(PyObject *module, PyObject *token)
 	Py_RETURN_NONE;
 }
 
+static PyObject *writer_mark(PyObject *module, PyObject *span)
+{
+	struct span_ids ids = { .present = false };
+	PyObject *type, *value, *traceback, *span_context;
+
+	(void)module;
+	PyErr_Fetch(&type, &value, &traceback);
+	span_context = PyObject_CallMethodNoArgs(span, state.get_span_context);
+	if (span_context) {
+		read_span_context(span_context, &ids);
+		Py_DECREF(span_context);
+	}
+	if (ids.present)
+		spanwise_mark(ids.trace_id, ids.span_id);
+	PyErr_Restore(type, value, traceback);
+	Py_RETURN_NONE;
+}
+
 static PyObject *writer_publish_process(PyObject *module, PyObject *args)
 {
 	const char *service_name, *instance_id;
@@ -324,6 +342,8 @@ static PyMethodDef methods[] = {
 	  "watch(variable, find_key, identify): publish the span in that ContextVar's value" },
 	{ "attach", writer_attach, METH_O, "attach(otel_context) -> token" },
 	{ "detach", writer_detach, METH_O, "detach(token)" },
+	{ "mark", writer_mark, METH_O,
+	  "mark(span): this thread begins it, or ends it, now; in exact mode" },
 	{ "publish_process", writer_publish_process, METH_VARARGS,
 	  "publish_process(service_name, instance_id); either may be None" },
 	{ "exact_mode", writer_exact_mode, METH_NOARGS,

@@ -9,8 +9,10 @@ Under ``opentelemetry-instrument`` it is enough that this package is installed. 
 or OTEL_PYTHON_CONTEXT=spanwise_context in the environment.
 """
 
+import functools
 import logging
 import os
+import sys
 from urllib.parse import unquote
 
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
@@ -21,6 +23,7 @@ __all__ = ["SpanwiseRuntimeContext", "install", "instance_id", "published"]
 
 _logger = logging.getLogger(__name__)
 _seen_resource = None  # of the SDK; the process context says what it says
+_marks_asked_for = False
 
 
 class SpanwiseRuntimeContext(ContextVarsRuntimeContext):
@@ -31,7 +34,7 @@ class SpanwiseRuntimeContext(ContextVarsRuntimeContext):
         if variable is not None:
             self._current_context = variable
         if _is_exact(exact_mode):
-            _writer.exact_mode()
+            _turn_exact()
         _writer.watch(self._current_context, _find_span_key, _identify)
         # The C functions do all there is to do; shadowing the methods saves a call.
         self.attach = _writer.attach
@@ -48,7 +51,7 @@ def install(exact_mode=None):
     runtime = context._RUNTIME_CONTEXT
     if isinstance(runtime, SpanwiseRuntimeContext):
         if exact_mode:
-            _writer.exact_mode()
+            _turn_exact()
         return True
     if type(runtime) is not ContextVarsRuntimeContext:
         _logger.warning(
@@ -56,9 +59,48 @@ def install(exact_mode=None):
             type(runtime).__name__,
         )
         return False
+    if _is_exact(exact_mode):
+        _import_sdk()  # so that its first span is marked, too
     # The same ContextVar: tokens that were handed out before stay good.
     context._RUNTIME_CONTEXT = SpanwiseRuntimeContext(runtime._current_context, exact_mode)
     return True
+
+
+def _turn_exact():
+    global _marks_asked_for
+    _writer.exact_mode()
+    _marks_asked_for = True
+    sdk = sys.modules.get("opentelemetry.sdk.trace")  # else when its first span is seen
+    if sdk:
+        _mark_edges(getattr(sdk, "Span", None))
+
+
+def _import_sdk():
+    try:
+        import opentelemetry.sdk.trace  # noqa: F401
+    except ImportError:
+        pass
+
+
+def _mark_edges(span_class):
+    """Tells which thread begins and ends a span, right before the SDK reads the clock for it."""
+    start, end = getattr(span_class, "start", None), getattr(span_class, "end", None)
+    if not start or not end or hasattr(start, "_spanwise"):
+        return
+
+    @functools.wraps(start)
+    def marked_start(span, *args, **options):
+        _writer.mark(span)
+        return start(span, *args, **options)
+
+    @functools.wraps(end)
+    def marked_end(span, *args, **options):
+        if span.is_recording():  # it may be ended twice, of which the SDK only warns
+            _writer.mark(span)
+        return end(span, *args, **options)
+
+    marked_start._spanwise = True
+    span_class.start, span_class.end = marked_start, marked_end
 
 
 def _is_exact(asked_for):
@@ -108,6 +150,8 @@ def _identify(span):
     if resource is None or resource is _seen_resource:
         return False
     _seen_resource = resource
+    if _marks_asked_for and "opentelemetry.sdk.trace" in sys.modules:
+        _mark_edges(sys.modules["opentelemetry.sdk.trace"].Span)
     service = resource.attributes.get("service.name")
     instance = resource.attributes.get("service.instance.id")
     _publish_process(service, instance or _writer.instance_id())

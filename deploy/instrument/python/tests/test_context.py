@@ -50,6 +50,34 @@ def in_child(check):
 
 
 # What stands behind the record: a log, or nothing.
+MARKS = """
+import ctypes, logging, struct, spanwise_context
+spanwise_context.install()
+from opentelemetry.sdk.trace import TracerProvider
+tracer = TracerProvider().get_tracer("x")
+def log():
+    record = ctypes.c_void_p.in_dll(ctypes.CDLL(spanwise_context._writer.__file__), "otel_thread_ctx_v1").value
+    _, ring, written = struct.unpack("3Q", ctypes.string_at(record + 32, 24))
+    entries = [ctypes.string_at(ring + 32 * i, 32) for i in range(written)]
+    return [(struct.unpack("Q", entry[:8])[0] >> 63, entry[24:].hex()) for entry in entries]
+unshown = tracer.start_span("never current")
+unshown.end()
+with tracer.start_as_current_span("current") as current:
+    pass
+logging.disable()  # the SDK warns of the second one
+current.end()
+a, b = (f"{span.get_span_context().span_id:016x}" for span in (unshown, current))
+none = "0" * 16
+expected = [(1, a), (0, none), (1, a), (0, none), (1, b), (0, none), (0, b), (0, none), (1, b), (0, none)]
+assert log() == expected, log()
+"""
+UNMARKED = """
+import opentelemetry.sdk.trace as sdk, spanwise_context
+start = sdk.Span.start
+spanwise_context.install()
+with sdk.TracerProvider().get_tracer("x").start_as_current_span("y"):
+    assert sdk.Span.start is start
+"""
 LOGS = """
 import ctypes, spanwise_context
 spanwise_context.install()
@@ -300,6 +328,10 @@ class Processes(Case):
         for mode, logs in (("", True), ("1", True), ("0", False)):
             self.python("-c", LOGS.format(logs), SPANWISE_EXACT_MODE=mode)
         self.python("-c", LOGS.format(False).replace("install()", "install(exact_mode=False)"))
+
+    def test_a_mark_tells_where_a_thread_begins_and_ends_a_span(self):
+        self.python("-c", MARKS)
+        self.python("-c", UNMARKED, SPANWISE_EXACT_MODE="0")
 
     def python(self, *arguments, **environment):
         done = subprocess.run(
