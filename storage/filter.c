@@ -61,6 +61,11 @@ void filter_seal(struct buf *filter)
 		lines[i].checksum = line_checksum(&lines[i], i);
 }
 
+void filter_prefetch(struct str filter, uint64_t hash)
+{
+	__builtin_prefetch(filter.data + line_of(filter.len, hash) * FILTER_LINE_BYTES);
+}
+
 int filter_probe(struct str filter, uint64_t hash)
 {
 	size_t index = line_of(filter.len, hash);

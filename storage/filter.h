@@ -26,5 +26,8 @@ void filter_add(struct buf *filter, uint64_t hash);
 /* After the last key. */
 void filter_seal(struct buf *filter);
 
+/* Has the line that a probe will read come into the cache, if it is in memory: many filters are
+ * probed in the time of a few, when all of their lines are asked for first. */
+void filter_prefetch(struct str filter, uint64_t hash);
 /* 1: maybe; 0: certainly not; -EBADMSG: damaged. `filter` may lie at any multiple of 4. */
 int filter_probe(struct str filter, uint64_t hash);

@@ -104,7 +104,7 @@ static int visit_trace(struct view *view, const struct trace_view *trace,
 }
 
 /* -ESTALE comes before anything is visited. */
-static int each_of_trace(struct store *store, const uint8_t *trace_id, unsigned omit,
+static int each_of_trace(struct store *store, const uint8_t *trace_id,
 			 int (*visit)(const struct store_span *span, void *arg), void *arg)
 {
 	struct trace_view trace;
@@ -113,7 +113,6 @@ static int each_of_trace(struct store *store, const uint8_t *trace_id, unsigned 
 
 	if (rc < 0)
 		return rc;
-	view.omit = omit;
 	trace_view_init(&trace, &view, store->folder.seed);
 	rc = trace_view_gather(&trace, trace_id);
 	if (rc == 0)
@@ -123,21 +122,14 @@ static int each_of_trace(struct store *store, const uint8_t *trace_id, unsigned 
 	return rc;
 }
 
-int store_each_of_trace_but(struct store *store, const uint8_t trace_id[TRACE_ID_BYTES],
-			    unsigned omit, int (*visit)(const struct store_span *span, void *arg),
-			    void *arg)
+int store_each_of_trace(struct store *store, const uint8_t trace_id[TRACE_ID_BYTES],
+			int (*visit)(const struct store_span *span, void *arg), void *arg)
 {
 	int rc = -ESTALE;
 
 	for (int i = 0; i < ATTEMPTS && rc == -ESTALE; i++)
-		rc = each_of_trace(store, trace_id, omit, visit, arg);
+		rc = each_of_trace(store, trace_id, visit, arg);
 	return rc;
-}
-
-int store_each_of_trace(struct store *store, const uint8_t trace_id[TRACE_ID_BYTES],
-			int (*visit)(const struct store_span *span, void *arg), void *arg)
-{
-	return store_each_of_trace_but(store, trace_id, 0, visit, arg);
 }
 
 void store_stats(struct store *store, struct store_stats *out_stats)

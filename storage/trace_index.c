@@ -95,6 +95,13 @@ static int find_packed(const struct part *part, const struct txn *txn, uint64_t 
 	return rc < 0 ? rc : buf_error(out_refs);
 }
 
+void trace_index_prefetch(const struct part *part, uint64_t hash)
+{
+	if (part->filter.len)
+		filter_prefetch(part->filter,
+				trace_index_filter_hash(trace_index_packed_hash(hash)));
+}
+
 int trace_index_may_have(const struct part *part, uint64_t hash)
 {
 	if (!part->is_closed)

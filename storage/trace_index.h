@@ -19,6 +19,8 @@ uint64_t trace_index_hash(uint64_t seed, const uint8_t *trace_id);
 uint64_t trace_index_packed_hash(uint64_t hash);
 uint64_t trace_index_filter_hash(uint64_t packed_hash);
 
+/* Before many parts are asked by the next. */
+void trace_index_prefetch(const struct part *part, uint64_t hash);
 /* 0: the filter of a closed part says that it has no such trace; needs no transaction. 1: look. */
 int trace_index_may_have(const struct part *part, uint64_t hash);
 

@@ -164,6 +164,15 @@ static int gather_part(struct trace_view *trace, uint32_t index, const uint8_t *
 	return rc;
 }
 
+static void ask_ahead(const struct view *view, const uint8_t *trace_id)
+{
+	for (size_t i = 0; i < view->count; i++) {
+		const struct part *part = view->parts[i].part;
+
+		trace_index_prefetch(part, trace_index_hash(part->seed, trace_id));
+	}
+}
+
 int trace_view_gather(struct trace_view *trace, const uint8_t *trace_id)
 {
 	struct buf refs;
@@ -173,6 +182,7 @@ int trace_view_gather(struct trace_view *trace, const uint8_t *trace_id)
 		map_fini(&trace->spans);
 	map_clear(&trace->spans);
 	buf_init(&refs, 0);
+	ask_ahead(trace->view, trace_id);
 	for (size_t i = 0; i < trace->view->count && rc == 0; i++)
 		rc = gather_part(trace, (uint32_t)i, trace_id, &refs);
 	buf_fini(&refs);

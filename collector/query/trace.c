@@ -142,8 +142,7 @@ static int read_all(struct query *query, const uint8_t trace_id[TRACE_ID_BYTES],
 		    struct gather *gather)
 {
 	forget(gather);
-	return store_each_of_trace_but(daemon_store(query->daemon), trace_id, STORE_OMIT_MESSAGES,
-				       on_span, gather);
+	return store_each_of_trace(daemon_store(query->daemon), trace_id, on_span, gather);
 }
 
 /* Once more, with what the engine knows: asked before the store, so what settles in between stands

@@ -130,24 +130,16 @@ int engine_peek(struct engine *engine, const uint8_t trace_id[TRACE_ID_BYTES], s
 	return 0;
 }
 
-int store_each_of_trace_but(struct store *store, const uint8_t trace_id[TRACE_ID_BYTES],
-			    unsigned omit, int (*visit)(const struct store_span *span, void *arg),
-			    void *arg)
+int store_each_of_trace(struct store *store, const uint8_t trace_id[TRACE_ID_BYTES],
+			int (*visit)(const struct store_span *span, void *arg), void *arg)
 {
 	int rc = stored_count ? 0 : -ENOENT;
 
 	(void)store;
 	(void)trace_id;
-	(void)omit;
 	for (size_t i = 0; i < stored_count && rc == 0; i++)
 		rc = visit(&stored[i], arg);
 	return rc;
-}
-
-int store_each_of_trace(struct store *store, const uint8_t trace_id[TRACE_ID_BYTES],
-			int (*visit)(const struct store_span *span, void *arg), void *arg)
-{
-	return store_each_of_trace_but(store, trace_id, 0, visit, arg);
 }
 
 int store_search(struct store *store, const struct store_query *query,
