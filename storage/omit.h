@@ -4,6 +4,5 @@
 #pragma once
 
 enum store_omit {
-	STORE_OMIT_MESSAGES = 1, /* span.bytes may be empty */
-	STORE_OMIT_STACKS = 2,   /* a ledger may have no stacks of code */
+	STORE_OMIT_STACKS = 1, /* a ledger may have no stacks of code */
 };

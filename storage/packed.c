@@ -286,17 +286,12 @@ int packed_span(struct packed *packed, uint32_t row)
 {
 	struct block_span *span = &packed->rows.spans[row];
 	struct packed_text *text = &packed->texts[row];
-	bool has_name = text->message.form & PACK_MESSAGE_HAS_NAME;
 	struct coder *coder = &packed->coder;
-	int rc = 0;
+	int rc = text->is_there ? 0 : restore_message(packed, text, span);
 
-	if (text->is_there)
-		return 0;
-	if (has_name || !(packed->omit & STORE_OMIT_MESSAGES))
-		rc = restore_message(packed, text, span);
-	if (rc < 0)
+	if (rc < 0 || text->is_there)
 		return rc;
-	if (!has_name)
+	if (!(text->message.form & PACK_MESSAGE_HAS_NAME))
 		span->name = pack_words_slice(&packed->words, coder, text->message.name);
 	span->peer = pack_words_slice(&packed->words, coder, text->message.peer);
 	text->is_there = coder->error == 0;

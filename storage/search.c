@@ -169,7 +169,7 @@ static int search(struct store *store, const struct store_query *query, struct r
 	if (rc < 0)
 		return rc;
 	results->count = 0;
-	view.omit = query->omit & (query->match ? ~(unsigned)STORE_OMIT_MESSAGES : ~0u);
+	view.omit = query->omit;
 	search_scan_init(&scan, &view, query, store->folder.seed);
 	rc = find_all(&scan, results);
 	if (rc == 0 && out_truncated)

@@ -104,11 +104,6 @@ struct store_span {
 int store_each_of_trace(struct store *store, const uint8_t trace_id[TRACE_ID_BYTES],
 			int (*visit)(const struct store_span *span, void *arg), void *arg);
 
-/* The same without what is in `omit` (enum store_omit): without messages it takes a tenth less. */
-int store_each_of_trace_but(struct store *store, const uint8_t trace_id[TRACE_ID_BYTES],
-			    unsigned omit, int (*visit)(const struct store_span *span, void *arg),
-			    void *arg);
-
 enum store_sort { STORE_SORT_START, STORE_SORT_WALL, STORE_SORT_RATIO, STORE_SORT_BLOCKED };
 
 /* Empty strings and zero values: no condition. */

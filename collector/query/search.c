@@ -199,7 +199,6 @@ void search_query(struct query *query)
 	query->answer->has_etag = true;
 	search->sort = sort;
 	search->limit = found.limit;
-	search->omit = STORE_OMIT_MESSAGES;
 	if (found.from.is_wanted)
 		search->after = &found.from.last;
 	if (found.from.is_wanted && sort == STORE_SORT_START &&

@@ -78,7 +78,7 @@ void waits_query(struct query *query)
 	if (query_check(query) < 0)
 		return;
 	query->answer->has_etag = true;
-	conditions.query.omit = STORE_OMIT_MESSAGES | STORE_OMIT_STACKS;
+	conditions.query.omit = STORE_OMIT_STACKS;
 	wait_table_init(&gather.waits);
 	rc = slowest_each(daemon_store(query->daemon), &conditions, quantile, on_span, &gather,
 			  &slowest);

@@ -97,7 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	if (bytes >= sizeof(struct block_header) && buf_error(&copy) == 0) {
 		seal(&copy);
 		read_block(buf_str(&copy), 0);
-		read_block(buf_str(&copy), STORE_OMIT_MESSAGES | STORE_OMIT_STACKS);
+		read_block(buf_str(&copy), STORE_OMIT_STACKS);
 	}
 	buf_fini(&copy);
 	return 0;
