@@ -332,3 +332,13 @@ bool clock_map_to_mono(const struct clock_map *map, uint64_t unix_ns, uint64_t *
 	}
 	return has_otherwise && tell(otherwise, out_mono_ns, out_bound_ns);
 }
+
+uint64_t clock_map_unset_since(const struct clock_map *map, uint64_t mono_ns)
+{
+	uint32_t first;
+
+	if (map->count == 0)
+		return 0;
+	first = map->pairs[find(map, 0, map->count, mono_ns, false)].first;
+	return map->pairs[first].mono_ns;
+}

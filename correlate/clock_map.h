@@ -56,3 +56,5 @@ bool clock_map_to_mono(const struct clock_map *map, uint64_t unix_ns, uint64_t *
 		       uint64_t *out_bound_ns);
 bool clock_map_to_unix(const struct clock_map *map, uint64_t mono_ns, uint64_t *out_unix_ns,
 		       uint64_t *out_bound_ns);
+/* Since when it was not set, at that moment; 0: nothing is known. */
+uint64_t clock_map_unset_since(const struct clock_map *map, uint64_t mono_ns);

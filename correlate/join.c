@@ -207,24 +207,6 @@ static bool sort_by_start(struct join *join)
 	return true;
 }
 
-/* SDK clocks differ from ours: a span cannot start after it was first observed. */
-static void note_skew(struct join *join)
-{
-	for (uint32_t i = 0; i < join->count; i++) {
-		struct node *node = &join->nodes[i];
-		uint64_t worst = 0;
-
-		for (int32_t s = node->sightings; s >= 0; s = join->sightings[s].next) {
-			uint64_t seen = join->sightings[s].first_ns;
-
-			if (seen < node->a_ns)
-				worst = MAX(worst, node->a_ns - seen);
-		}
-		if (worst > node->bound_ns)
-			node->skew_ns += worst;
-	}
-}
-
 int join_init(struct join *join, struct model *model, struct trace *trace)
 {
 	uint32_t count = trace->span_count;
@@ -253,9 +235,9 @@ int join_init(struct join *join, struct model *model, struct trace *trace)
 	find_processes(join);
 	if (!tree_number(join) || !sort_by_start(join) || !tree_list(join))
 		return -ENOMEM;
-	note_skew(join);
-	join_find_marks(join);
 	join_doubt_grain(join);
+	skew_doubt(join);
+	join_find_marks(join);
 	return 0;
 }
 
@@ -271,6 +253,7 @@ void join_learn(struct join *join)
 	for (uint32_t i = 0; i < join->lane_count && join->turns == TURNS_SEEN; i++)
 		turns_recount(join->model, join->lanes[i]->process);
 	lend_learn(join);
+	skew_learn(join);
 	join->trace->lesson = join->model->lesson;
 	company_note(join);
 }

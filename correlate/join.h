@@ -301,6 +301,9 @@ static inline bool node_is_active(const struct node *node, uint64_t time_ns)
 	return node->a_ns <= time_ns && time_ns < node->b_ns;
 }
 
+/* skew.c: clocks that are not the machine's. */
+void skew_doubt(struct join *join);
+void skew_learn(struct join *join);
 /* grain.c: the edges of spans whose clock is coarse. */
 void join_doubt_grain(struct join *join);
 

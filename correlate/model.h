@@ -38,6 +38,12 @@ struct turns_period {
 	uint64_t from_ns, to_ns;
 };
 
+/* Of skew.c: how far the clock of its spans was seen to be off, and is at most. */
+struct clock_skew {
+	uint64_t ahead_ns, behind_ns;
+	uint64_t most_ahead_ns, most_behind_ns;
+};
+
 struct process {
 	struct process *next; /* of all */
 	uint32_t pid;
@@ -59,8 +65,11 @@ struct process {
 	uint64_t turned_ns;        /* that turn; 0: none */
 	struct turns_period blind; /* of blind.c; to 0: never */
 	struct turns_period lent;  /* of lend.c; to 0: never */
-	uint64_t lesson;           /* the last one of relearn.c; it concerns traces ... */
-	uint64_t lesson_from_ns;   /* ... that were seen here since then */
+	struct clock_skew skew;    /* within that time, ... */
+	struct turns_period skewed;
+	uint64_t skew_unset_ns;  /* ... since the time of day was set last */
+	uint64_t lesson;         /* the last one of relearn.c; it concerns traces ... */
+	uint64_t lesson_from_ns; /* ... that were seen here since then */
 	struct thread *threads;
 	char service_instance_id[64];
 	char service_name[64];

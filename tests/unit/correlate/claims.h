@@ -9,6 +9,8 @@
 /* Calls `check` for seeds from 1 to `count`, or for those of the command line; it returns the
  * number of things that were wrong. */
 void claims_for_seeds(unsigned count, unsigned (*check)(uint64_t seed));
+/* ... of what is known to go wrong for a few. */
+void claims_for_most_seeds(unsigned count, unsigned most, unsigned (*check)(uint64_t seed));
 /* Flaws and lies of a schedule so played. Takes the schedule. */
 unsigned claims_check_play(struct schedule *schedule, const struct play *how);
 
@@ -36,6 +38,14 @@ unsigned check_exact_folded(uint64_t seed);
 unsigned check_folded_service(uint64_t seed);
 unsigned check_forks(uint64_t seed);
 unsigned check_long_pool(uint64_t seed);
+
+/* claims_clock.c */
+void a_time_of_day_that_is_set_makes_no_lie(void **state);
+void a_time_of_day_that_is_slewed_makes_no_lie(void **state);
+void an_sdk_that_measures_from_its_begin_hardly_lies(void **state);
+unsigned check_anchored(uint64_t seed);
+unsigned check_set(uint64_t seed);
+unsigned check_slewed(uint64_t seed);
 
 /* claims_order.c */
 void the_same_inputs_give_the_same_bytes(void **state);

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -96,10 +97,10 @@ unsigned judge_lies(const struct schedule *s, const struct outcome *outcome)
 }
 
 /* A thread can have been there for all of the span's time, but not for longer; its edges, and those
- * of its children, may be off by the grain. */
+ * of its children, may be off by the clock's grain, and by how far it was set. */
 static unsigned count_boundless(const struct schedule *s, const struct outcome *outcome)
 {
-	uint64_t edges_ns = SLACK_NS + outcome->grain_ns * s->span_count;
+	uint64_t edges_ns = SLACK_NS + outcome->edges_ns * s->span_count;
 	unsigned boundless = 0;
 
 	for (uint32_t i = 0; i < s->span_count; i++) {
@@ -116,10 +117,61 @@ static unsigned count_boundless(const struct schedule *s, const struct outcome *
 	return boundless;
 }
 
+static struct {
+	uint64_t grades[GRADE_EXACT + 1];
+	float *doubts; /* owned: uncertain_ns by wall_ns, of those that are vouched for */
+	uint32_t doubt_count;
+} tally;
+
+static void count_grades(const struct schedule *s, const struct outcome *outcome)
+{
+	for (uint32_t i = 0; i < s->span_count; i++) {
+		const struct kept *kept = &outcome->spans[i];
+
+		if (!kept->is_there)
+			continue;
+		tally.grades[kept->ledger.grade]++;
+		if (!is_vouched_for(kept))
+			continue;
+		tally.doubts =
+			schedule_grow(tally.doubts, tally.doubt_count, sizeof(*tally.doubts));
+		tally.doubts[tally.doubt_count++] = (float)((double)kept->ledger.uncertain_ns /
+							    (double)MAX(kept->ledger.wall_ns, 1));
+	}
+}
+
+static int by_size(const void *a, const void *b)
+{
+	float x = *(const float *)a, y = *(const float *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+void judge_tell(void)
+{
+	uint64_t all = 0;
+
+	for (int i = 0; i <= GRADE_EXACT; i++)
+		all += tally.grades[i];
+	printf("%llu ledgers:", (unsigned long long)all);
+	for (int i = 0; i <= GRADE_EXACT; i++)
+		printf(" %.1f %% %s,", 100.0 * (double)tally.grades[i] / (double)MAX(all, 1),
+		       ledger_grade_name((enum ledger_grade)i));
+	if (tally.doubt_count) {
+		qsort(tally.doubts, tally.doubt_count, sizeof(*tally.doubts), by_size);
+		printf(" uncertain / wall of exact and bounded: p50 %.3f, p90 %.3f",
+		       (double)tally.doubts[tally.doubt_count / 2],
+		       (double)tally.doubts[tally.doubt_count / 10 * 9]);
+	}
+	puts("");
+	free(tally.doubts);
+}
+
 unsigned judge_flaws(const struct schedule *s, const struct outcome *outcome)
 {
 	unsigned missing = 0, boundless = count_boundless(s, outcome);
 
+	count_grades(s, outcome);
 	for (uint32_t i = 0; i < s->span_count; i++)
 		missing += s->spans[i].is_exported && s->spans[i].end_ns &&
 			   !outcome->spans[i].is_there;

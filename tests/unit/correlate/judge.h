@@ -13,6 +13,8 @@ unsigned judge_errors(const struct schedule *s, uint32_t span, const struct kept
 unsigned judge_lies(const struct schedule *s, const struct outcome *outcome);
 /* Ledgers that do not add up, are of nobody, or are missing. */
 unsigned judge_flaws(const struct schedule *s, const struct outcome *outcome);
+/* Prints the grades of all that were asked for flaws, and how much of them was uncertain. */
+void judge_tell(void);
 /* Spans of other nodes that have figures. */
 unsigned judge_foreign(const struct schedule *s, const struct outcome *outcome);
 /* Exported spans of a worse grade. */

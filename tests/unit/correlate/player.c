@@ -9,11 +9,14 @@
 #include "collector/base/macros.h"
 #include "tests/unit/correlate/shortener.h"
 
-#define STEP_NS        (10 * MS)
-#define DEFAULT_SETTLE (10000 * MS)
-#define DEFAULT_REACH  (60000 * MS)
-#define MUCH_LATER_NS  (55000 * MS)
-#define NOT_YET        UINT64_MAX
+#define STEP_NS         (10 * MS)
+#define DEFAULT_SETTLE  (10000 * MS)
+#define DEFAULT_REACH   (60000 * MS)
+#define MUCH_LATER_NS   (55000 * MS)
+#define NOT_YET         UINT64_MAX
+#define CLOCK_EVERY_NS  (1000 * MS)
+#define CLOCK_READ_NS   30
+#define CLOCK_STRAYS_NS (STEP_NS / 2000 + US) /* more than it can be slewed between two looks */
 
 const struct play play_in_time = { .order = PLAY_IN_TIME };
 
@@ -23,6 +26,8 @@ struct player {
 	struct outcome *outcome;
 	struct correlator *correlator;
 	struct shortener shortener;
+	struct wall wall;
+	uint64_t clock_told_ns, clock_seen_ns;
 	uint64_t *arrivals; /* of each span */
 	uint32_t next_record, next_clock, next_fork;
 };
@@ -92,9 +97,29 @@ static void feed_processes(struct player *player)
 	}
 }
 
-static void feed_clock(struct player *player, uint64_t now_ns)
+static void tell_clock(struct player *player, uint64_t now_ns)
 {
-	correlator_clock(player->correlator, now_ns - 30, SCHEDULE_EPOCH_NS + now_ns, now_ns + 30);
+	correlator_clock(player->correlator, now_ns - CLOCK_READ_NS, wall_at(&player->wall, now_ns),
+			 now_ns + CLOCK_READ_NS);
+	player->clock_told_ns = now_ns;
+}
+
+/* Where it is even, whenever; else as the daemon: each second, right before spans, and when it was
+ * set, as it stood before and as it stands. */
+static void feed_clock(struct player *player, uint64_t now_ns, bool has_spans)
+{
+	uint64_t seen_ns = player->clock_seen_ns;
+	uint64_t strayed = wall_at(&player->wall, now_ns) - now_ns -
+			   (wall_at(&player->wall, seen_ns) - seen_ns);
+	bool was_set = MIN(strayed, -strayed) > CLOCK_STRAYS_NS;
+
+	player->clock_seen_ns = now_ns;
+	if (player->how->wall && !was_set && !has_spans &&
+	    now_ns < player->clock_told_ns + CLOCK_EVERY_NS)
+		return;
+	if (was_set && player->clock_told_ns < seen_ns)
+		tell_clock(player, seen_ns);
+	tell_clock(player, now_ns);
 }
 
 /* What the probe could not hand over, it counts; while it was down, nobody does. */
@@ -182,9 +207,10 @@ static void feed_records(struct player *player, uint64_t now_ns)
 	}
 }
 
-static uint64_t exported_ns(const struct player *player, uint64_t time_ns)
+static uint64_t exported_ns(const struct player *player, const struct true_span *span,
+			    uint64_t time_ns)
 {
-	uint64_t unix_ns = SCHEDULE_EPOCH_NS + time_ns;
+	uint64_t unix_ns = wall_told(&player->wall, player->how->sdk, span->start_ns, time_ns);
 
 	return unix_ns - (player->how->grain_ns ? unix_ns % player->how->grain_ns : 0);
 }
@@ -197,8 +223,8 @@ static void feed_span(struct player *player, uint32_t index)
 	char bytes[32];
 	struct span_resource resource = { .service_name = STR("shop"),
 					  .process_pid = process->says_pid ? process->pid : 0 };
-	struct span span = { .start_unix_ns = exported_ns(player, from->start_ns),
-			     .end_unix_ns = exported_ns(player, from->end_ns),
+	struct span span = { .start_unix_ns = exported_ns(player, from, from->start_ns),
+			     .end_unix_ns = exported_ns(player, from, from->end_ns),
 			     .name = STR("work"),
 			     .peer = STR("there"),
 			     .kind = from->kind };
@@ -213,6 +239,15 @@ static void feed_span(struct player *player, uint32_t index)
 	if (from->parent >= 0)
 		memcpy(span.parent_span_id, &s->spans[from->parent].id, SPAN_ID_BYTES);
 	correlator_spans(player->correlator, &batch);
+}
+
+static bool has_spans(const struct player *player, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < player->schedule->span_count; i++) {
+		if (player->arrivals[i] <= now_ns)
+			return true;
+	}
+	return false;
 }
 
 static void feed_spans(struct player *player, uint64_t now_ns)
@@ -261,7 +296,7 @@ static void step(struct player *player, uint64_t now_ns)
 		feed_spans(player, now_ns);
 	feed_loss(player, now_ns);
 	feed_records(player, now_ns);
-	feed_clock(player, now_ns);
+	feed_clock(player, now_ns, has_spans(player, now_ns));
 	if (player->how->order != PLAY_EARLY)
 		feed_spans(player, now_ns);
 	correlator_advance(player->correlator, now_ns);
@@ -276,7 +311,8 @@ static void run(struct player *player)
 	if (player->how->gap_to_ns)
 		correlator_gap(player->correlator, player->how->gap_from_ns,
 			       player->how->gap_to_ns);
-	feed_clock(player, SCHEDULE_START_NS - 100 * MS);
+	player->clock_seen_ns = SCHEDULE_START_NS - 100 * MS;
+	tell_clock(player, player->clock_seen_ns);
 	if (player->how->order == PLAY_MUCH_LATER || player->how->order == PLAY_ROOTS_MUCH_LATER)
 		last_ns += MUCH_LATER_NS;
 	for (uint64_t now = SCHEDULE_START_NS; now <= last_ns; now += STEP_NS) {
@@ -290,8 +326,13 @@ static void run(struct player *player)
 
 struct outcome play(const struct schedule *schedule, const struct play *how)
 {
-	struct outcome outcome = { .span_count = schedule->span_count, .grain_ns = how->grain_ns };
-	struct player player = { .schedule = schedule, .how = how, .outcome = &outcome };
+	struct outcome outcome = {
+		.span_count = schedule->span_count,
+	};
+	struct player player = { .schedule = schedule,
+				 .how = how,
+				 .outcome = &outcome,
+				 .wall = how->wall ? *how->wall : wall_even() };
 	struct correlator_options options = {
 		.limit_bytes = 64 << 20,
 		.settle_ns = how->settle_ns ? how->settle_ns : DEFAULT_SETTLE,
@@ -301,6 +342,7 @@ struct outcome play(const struct schedule *schedule, const struct play *how)
 		.arg = &player,
 	};
 
+	outcome.edges_ns = how->grain_ns + wall_strays_ns(&player.wall);
 	outcome.spans = calloc(schedule->span_count + 1, sizeof(*outcome.spans));
 	player.arrivals = calloc(schedule->span_count + 1, sizeof(*player.arrivals));
 	assert(outcome.spans && player.arrivals);

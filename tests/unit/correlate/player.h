@@ -4,6 +4,7 @@
 
 #include "correlate/correlator.h"
 #include "tests/unit/correlate/schedule.h"
+#include "tests/unit/correlate/wall.h"
 
 enum play_order {
 	PLAY_IN_TIME,    /* spans come within 10 ms of their end, after the records of that time */
@@ -23,6 +24,8 @@ struct play {
 	uint64_t reach_ns;               /* 0: 60 s */
 	uint64_t gap_from_ns, gap_to_ns; /* the probe was down */
 	uint64_t grain_ns;               /* of the clock that spans tell; 0: 1 */
+	const struct wall *wall;         /* NULL: an even one */
+	enum sdk_clock sdk;              /* of all processes (wall.h) */
 };
 
 extern const struct play play_in_time;
@@ -39,7 +42,7 @@ struct outcome {
 	uint32_t span_count;
 	uint32_t wrong_sums; /* ledgers that did not add up */
 	uint32_t strangers;  /* ledgers of no span of ours */
-	uint64_t grain_ns;   /* as it was played */
+	uint64_t edges_ns;   /* that a span's edges may be off, as it was played */
 	struct correlator_stats stats;
 };
 

@@ -20,7 +20,7 @@
 static uint64_t first_seed = 1,
 		last_seed; /* as the command line says; last 0: as each claim says */
 
-void claims_for_seeds(unsigned count, unsigned (*check)(uint64_t seed))
+static unsigned count_wrong(unsigned count, unsigned (*check)(uint64_t seed))
 {
 	unsigned wrong = 0;
 
@@ -31,7 +31,17 @@ void claims_for_seeds(unsigned count, unsigned (*check)(uint64_t seed))
 			print_message("seed %llu: %u wrong\n", (unsigned long long)seed, found);
 		wrong += found ? 1 : 0;
 	}
-	assert_int_equal(wrong, 0);
+	return wrong;
+}
+
+void claims_for_seeds(unsigned count, unsigned (*check)(uint64_t seed))
+{
+	assert_int_equal(count_wrong(count, check), 0);
+}
+
+void claims_for_most_seeds(unsigned count, unsigned most, unsigned (*check)(uint64_t seed))
+{
+	assert_in_range(count_wrong(count, check), 0, most);
 }
 
 /* Found by long runs of the claims above, and mended since. */
@@ -78,6 +88,8 @@ static void seeds_that_once_failed_do_not_any_more(void **state)
 		{ 7000343, check_grain },
 		{ 7002401, check_grain },
 		{ 8002471, check_exact_mode },
+		{ 30, check_anchored },
+		{ 55, check_anchored },
 		{ 9004878, check_grain },
 		{ 13000194, check_folded_service },
 	};
@@ -112,6 +124,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(spans_within_one_slice_are_vouched_for_while_others_sleep),
 		cmocka_unit_test(no_vouched_figure_is_further_off_than_admitted),
 		cmocka_unit_test(coarse_clocks_make_no_lie),
+		cmocka_unit_test(a_time_of_day_that_is_set_makes_no_lie),
+		cmocka_unit_test(a_time_of_day_that_is_slewed_makes_no_lie),
+		cmocka_unit_test(an_sdk_that_measures_from_its_begin_hardly_lies),
 		cmocka_unit_test(exact_mode_does_not_lie),
 		cmocka_unit_test(exact_mode_does_not_lie_when_folded),
 		cmocka_unit_test(forks_make_no_lie),
@@ -131,11 +146,15 @@ int main(int argc, char **argv)
 		cmocka_unit_test(hostile_records_break_no_identity),
 	};
 
+	int failed;
+
 	if (argc > 1)
 		pick_seeds(argv[1]);
 	if (argc > 2)
 		cmocka_set_test_filter(argv[2]);
 	if (argc > 3)
 		explain_margin_ns = strtoull(argv[3], NULL, 10) * US;
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	judge_tell();
+	return failed;
 }
