@@ -229,10 +229,10 @@ static uint64_t way_around_ns(const struct join *join, const struct lane *lane, 
 
 /* Longer ways tell nothing; but one on which the thread was only preempted may be as long as it
  * likes, as in is_sure_way. */
-static uint64_t most_way_ns(const struct join *join, const struct lane *lane,
-			    const struct slice *before)
+static uint64_t most_way_ns(struct join *join, const struct lane *lane, const struct slice *before)
 {
-	if (turns_taken(&lane->process->crossed, join->from_ns, join->to_ns))
+	if (turns_taken(&lane->process->crossed, join->from_ns, join->to_ns) ||
+	    join_has_turns(join))
 		return CHANGE_SURE_NS;
 	return before->flags & EVENT_PREEMPTED ? UINT64_MAX - 1 : CHANGE_WAY_NS;
 }
