@@ -247,6 +247,17 @@ void harness_wait_for_end(struct harness *harness)
 	assert_int_equal(status, 0);
 }
 
+/* Its end was told, and so was the last slice of its first thread, if it was followed. */
+static bool is_over(const struct harness *harness)
+{
+	const struct event_slice *slice = NULL, *last = NULL;
+
+	while ((slice = harness_next_slice(harness, harness->pid, slice)))
+		last = slice;
+	return harness_count(harness, EVENT_EXIT, (uint32_t)harness->pid) > 0 &&
+	       (!last || last->header.flags & EVENT_DEAD);
+}
+
 /* A process can be waited for a moment before its last thread has left the CPU. */
 static void drain_to_end(struct harness *harness)
 {
@@ -254,8 +265,7 @@ static void drain_to_end(struct harness *harness)
 		struct timespec moment = { .tv_nsec = 10000000 };
 
 		harness_drain(harness);
-		if (harness_count(harness, EVENT_EXIT, (uint32_t)harness->pid) > 0 ||
-		    harness->records_bytes == 0)
+		if (is_over(harness) || harness->records_bytes == 0)
 			return;
 		nanosleep(&moment, NULL);
 	}
