@@ -101,19 +101,43 @@ enum target_futex {
 	FUTEX_TIDS = 0x3fffffff, /* FUTEX_TID_MASK */
 };
 
+/* What glibc has at the word of a mutex. */
+struct futex_mutex {
+	__u32 lock, count, owner, users, kind;
+};
+
+enum futex_mutex_kind {
+	MUTEX_TYPE = 3,
+	MUTEX_RECURSIVE = 1,
+	MUTEX_CONTENDED =
+		2, /* in `lock`; with priorities or a robust list it is the owner instead */
+};
+
+/* One that only looks like it will hardly have, as it is awaited, a thread's number in its place
+ * that then wakes the waiter (correlate/holder.c asks for that). */
+static __always_inline bool futex_is_mutex(const struct futex_mutex *mutex)
+{
+	if (mutex->count > 1 &&
+	    (mutex->users != 1 || (mutex->kind & MUTEX_TYPE) != MUTEX_RECURSIVE))
+		return false;
+	return mutex->owner < WORKER_PIDS &&
+	       (mutex->lock == MUTEX_CONTENDED || (mutex->lock & FUTEX_TIDS) == mutex->owner);
+}
+
 /* Whose tid stands there: in the word itself (priority inheritance), or two words on in a contended
- * mutex of glibc: {lock == 2, count, owner}. Pid numbers are the process's own namespace's. */
+ * mutex of glibc. Pid numbers are the process's own namespace's. */
 static __always_inline __u32 futex_owner(__u64 word, __u32 operation)
 {
-	__u32 mutex[3];
+	struct futex_mutex mutex;
+	__u32 tid;
 
-	if (operation != FUTEX_WAIT && operation != FUTEX_LOCK_PI && operation != FUTEX_LOCK_PI2)
+	if (operation == FUTEX_LOCK_PI || operation == FUTEX_LOCK_PI2)
+		return bpf_probe_read_user(&tid, sizeof(tid), (void *)word) ? 0 : tid & FUTEX_TIDS;
+	if (operation != FUTEX_WAIT) /* as do conditions, semaphores and time limits */
 		return 0;
-	if (bpf_probe_read_user(mutex, sizeof(mutex), (void *)word))
+	if (bpf_probe_read_user(&mutex, sizeof(mutex), (void *)word))
 		return 0;
-	if (operation != FUTEX_WAIT)
-		return mutex[0] & FUTEX_TIDS;
-	return mutex[0] == 2 && mutex[1] <= 1 && mutex[2] < WORKER_PIDS ? mutex[2] : 0;
+	return futex_is_mutex(&mutex) ? mutex.owner : 0;
 }
 
 static __always_inline void target_futex(void *registers, struct event_target *target)

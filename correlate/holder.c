@@ -7,8 +7,10 @@
  *   held by             |...A..|......B.......|.......C.........|
  *
  * That B was woken for the lock, and then woke the next one, says that it had the lock from the one
- * moment to the other (HOLDER_HELD); so does its tid in the lock. One that took the lock without
- * waiting for it is seen when it lets go: since when it had it is not known (HOLDER_RELEASED). */
+ * moment to the other (HOLDER_HELD); so does its tid in the lock, as the wait began. One that took
+ * the lock without waiting for it is seen when it lets go: since when it had it is not known
+ * (HOLDER_RELEASED), but that it was not before somebody else let go of it, which shows by those
+ * who were woken for it then, and came too late. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +80,29 @@ static bool is_owner(const struct lane *lane, const struct event_target *lock,
 	return lock->aux && lock->aux == waker->tid && lane->process->ns_pid == lane->process->pid;
 }
 
+/* Among those who want it, too: when somebody other than `who` let go of it last. */
+static bool find_release(struct join *join, const struct lane *lane,
+			 const struct event_target *lock, const struct hold *before,
+			 struct handover *out)
+{
+	bool found = false;
+
+	for (struct thread *t = lane->process->threads; t && join->looks_left; t = t->next) {
+		struct handover other;
+
+		if (!t->seen || t == lane->thread || t->tid == before->who.tid)
+			continue;
+		join->looks_left--;
+		if (!find_handover(t, lock, before->from_ns, before->to_ns, &other) ||
+		    other.time_ns <= before->from_ns || other.by.tid == before->who.tid ||
+		    (found && other.time_ns <= out->time_ns))
+			continue;
+		*out = other;
+		found = true;
+	}
+	return found;
+}
+
 void holder_find(struct join *join, const struct lane *lane, uint64_t from_ns, uint64_t to_ns,
 		 struct wait *wait)
 {
@@ -94,8 +119,11 @@ void holder_find(struct join *join, const struct lane *lane, uint64_t from_ns, u
 		bool is_known = thread && thread != lane->thread &&
 				find_handover(thread, lock, from_ns, hold.to_ns, &got);
 
-		hold.kind =
-			is_known || is_owner(lane, lock, &hold.who) ? HOLDER_HELD : HOLDER_RELEASED;
+		hold.from_ns = from_ns;
+		hold.kind = is_known ? HOLDER_HELD : HOLDER_RELEASED;
+		if (!is_known && !find_release(join, lane, lock, &hold, &got) &&
+		    is_owner(lane, lock, &hold.who))
+			hold.kind = HOLDER_HELD;
 		hold.from_ns = MAX(got.time_ns, from_ns);
 		join_add_hold(join, wait, &hold);
 		hold.to_ns = hold.from_ns;

@@ -211,7 +211,9 @@ int join_init(struct join *join, struct model *model, struct trace *trace)
 {
 	uint32_t count = trace->span_count;
 
-	*join = (struct join){ .model = model, .trace = trace, .count = count };
+	*join = (struct join){
+		.model = model, .trace = trace, .count = count, .looks_left = JOIN_MAX_LOOKS
+	};
 	arena_init(&join->arena, ARENA_LIMIT_BYTES);
 	join->nodes = arena_alloc(&join->arena, (count + 1) * sizeof(*join->nodes));
 	join->by_id = arena_alloc(&join->arena, (count + 1) * sizeof(*join->by_id));

@@ -95,6 +95,8 @@ struct hold {
 
 #define HOLD_BEHIND 0xff
 
+#define JOIN_MAX_LOOKS 4096 /* at threads that want a lock, too, for one trace */
+
 /* What stands in the slices of a lane, both of which outlive it. */
 struct wait {
 	const struct slice *before; /* ends with it, and tells what for */
@@ -225,6 +227,7 @@ struct join {
 	uint32_t wait_count, wait_cap;
 	struct hold *holds;
 	uint32_t hold_count, hold_cap;
+	uint32_t looks_left; /* of holder.c, at threads that want a lock, too */
 	struct arena arena;
 	struct meaning *meaning; /* in the arena */
 	struct calm calm;

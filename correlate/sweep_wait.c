@@ -8,10 +8,23 @@
 
 #include "collector/base/macros.h"
 
+static bool is_lock(const struct event_target *target)
+{
+	return target->kind == TARGET_FUTEX || target->kind == TARGET_FUTEX_SHARED;
+}
+
+/* A lock is the same one, whoever has it. */
+static bool is_same_target(const struct event_target *a, const struct event_target *b)
+{
+	return target_eq(a, b) ||
+	       (is_lock(a) && a->kind == b->kind && a->id == b->id && a->port == b->port &&
+		memcmp(a->address, b->address, sizeof(a->address)) == 0);
+}
+
 static bool is_same(const struct ledger_wait *wait, const struct wait_key *key)
 {
 	return wait->reason == key->reason && wait->syscall == key->syscall &&
-	       wait->stack == key->stack && target_eq(&wait->target, key->target);
+	       wait->stack == key->stack && is_same_target(&wait->target, key->target);
 }
 
 static bool is_rest(const struct wait_key *key)
@@ -25,8 +38,11 @@ struct ledger_wait *sweep_wait_find(struct ledger *ledger, const struct wait_key
 	struct ledger_wait *found;
 
 	for (uint16_t i = 0; i < ledger->wait_count; i++) {
-		if (is_same(&ledger->waits[i], key))
-			return &ledger->waits[i];
+		if (!is_same(&ledger->waits[i], key))
+			continue;
+		if (is_lock(key->target) && ledger->waits[i].target.aux != key->target->aux)
+			ledger->waits[i].target.aux = 0; /* of several */
+		return &ledger->waits[i];
 	}
 	if (ledger->wait_count >= LEDGER_MAX_WAITS - REASON_COUNT && !is_rest(key)) {
 		const struct wait_key rest = { &no_target, STACK_MERGED, -1, key->reason };

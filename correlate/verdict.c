@@ -98,12 +98,14 @@ static bool is_same_target(const struct event_target *a, const struct event_targ
 	       memcmp(a->address, b->address, sizeof(a->address)) == 0;
 }
 
-/* The own port tells connections apart; who is waited for is the peer. */
+/* The own port tells connections apart; who is waited for is the peer. So a lock is the same one,
+ * whoever has it. */
 static bool is_same_peer(const struct event_target *a, const struct event_target *b)
 {
 	struct event_target twin = *a;
 
-	if ((a->kind == TARGET_INET4 || a->kind == TARGET_INET6) && a->port != 0)
+	if (((a->kind == TARGET_INET4 || a->kind == TARGET_INET6) && a->port != 0) ||
+	    a->kind == TARGET_FUTEX || a->kind == TARGET_FUTEX_SHARED)
 		twin.aux = b->aux;
 	return is_same_target(&twin, b);
 }

@@ -5,7 +5,7 @@
 #define SYS_FUTEX 202
 #define OTHER_PID 20
 
-enum tids { A = 11, B = 12, C = 13 };
+enum tids { A = 11, B = 12, C = 13, D = 14 };
 
 struct world {
 	struct builder b;
@@ -172,6 +172,68 @@ static void a_private_lock_is_not(void **state)
 	finish(&world, wait, 1);
 }
 
+/* A, which had the lock as C began to wait, lets go of it at 1040 and wakes B for it; but D, which
+ * has not waited, was faster, and wakes C at 1100. */
+static const struct ledger_wait *play_theft(struct world *world, uint32_t owner)
+{
+	struct event_target lock = the_lock;
+	const struct ledger_wait *wait;
+
+	start(world, BUILDER_PID);
+	lock.aux = owner;
+	slice(world, &world->b_thread, 980, 1000, 0, B, &lock);
+	slice(world, &world->c_thread, 1000, 1010, 0, 1, &lock);
+	lock.aux = D;
+	slice(world, &world->b_thread, 1040, 1041, A, B, &lock);
+	slice(world, &world->c_thread, 1100, 1110, D, 1, NULL);
+	builder_span(&world->b, 1, 0, 1001 * MS, 1109 * MS);
+	builder_clock(&world->b, 1300 * MS);
+	correlator_settle_all(world->b.correlator);
+	wait = &world->b.first_wait[builder_ledger(&world->b, 1) - world->b.ledgers];
+	assert_int_equal(wait->ns, 90 * MS);
+	assert_int_equal(wait->wakers[0].tid, D);
+	return wait;
+}
+
+static void who_was_faster_had_it_only_since_the_one_before_let_go(void **state)
+{
+	const struct ledger_wait *wait;
+	struct world world;
+
+	(void)state;
+	wait = play_theft(&world, A);
+	check_holder(wait, 0, HOLDER_RELEASED, D, 60);
+	check_holder(wait, 1, HOLDER_HELD, A, 30);
+	finish(&world, wait, 2);
+	wait = play_theft(&world, 0);
+	check_holder(wait, 1, HOLDER_RELEASED, A, 30);
+	finish(&world, wait, 2);
+}
+
+/* Whoever had it: a lock is one target. */
+static void waits_for_one_lock_are_one_whoever_had_it(void **state)
+{
+	struct event_target lock = the_lock;
+	const struct ledger *ledger;
+	struct world world;
+
+	(void)state;
+	start(&world, BUILDER_PID);
+	for (uint32_t i = 0; i < 3; i++) {
+		lock.aux = A + i % 2;
+		slice(&world, &world.c_thread, 1000 + 20 * i, 1010 + 20 * i, i ? B : 0, 1, &lock);
+	}
+	slice(&world, &world.c_thread, 1060, 1070, B, 1, NULL);
+	builder_span(&world.b, 1, 0, 1001 * MS, 1069 * MS);
+	builder_clock(&world.b, 1300 * MS);
+	correlator_settle_all(world.b.correlator);
+	ledger = builder_ledger(&world.b, 1);
+	assert_int_equal(ledger->wait_count, 1);
+	assert_int_equal(world.b.first_wait[ledger - world.b.ledgers].count, 3);
+	assert_int_equal(world.b.first_wait[ledger - world.b.ledgers].target.aux, 0);
+	correlator_free(world.b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,6 +242,8 @@ int main(void)
 		cmocka_unit_test(of_another_lock_nothing_is_concluded),
 		cmocka_unit_test(a_shared_lock_is_followed_into_other_processes),
 		cmocka_unit_test(a_private_lock_is_not),
+		cmocka_unit_test(who_was_faster_had_it_only_since_the_one_before_let_go),
+		cmocka_unit_test(waits_for_one_lock_are_one_whoever_had_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

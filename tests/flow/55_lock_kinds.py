@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every kind of lock that three threads want, and now and then a fourth one takes before the one that was woken for it
+can: those who wait for it are told who had it, each for no longer than it did, and surely where its word or the chain
+of wake-ups tells; and it is one target, whoever has it."""
+
+import json
+import os
+import subprocess
+
+from daemon import Daemon, export, request, run, skip, wait_for
+from ledgers import check_span, measured_spans
+
+PROGRAM = os.environ.get("FLOW_HOLDERS", "")
+# whether the lock's own word tells who has it
+LOCKS = {"plain": True, "recursive": True, "checking": True, "adaptive": True, "inheriting": True, "robust": True,
+         "rwlock": False, "semaphore": False, "condition": False}
+MOSTLY = 0.7  # on a busy machine
+SKEW_NS = 3000000  # between who lets go and the clock that it reads before
+SERVICE = "holders"
+
+
+def play(daemon, *arguments):
+    program = subprocess.Popen([PROGRAM, SERVICE, *arguments], text=True, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE)
+    wait_for(lambda: any(process["pid"] == program.pid for process in daemon.status()["probe"]["publishing"]),
+             "the program to be seen publishing")
+    header, *lines = map(json.loads, program.communicate("!")[0].splitlines())
+    assert program.returncode == 0, arguments
+    spans = {line["name"]: line for line in lines if "span_id" in line}
+    with daemon.channel() as channel:
+        export(channel, request([(bytes.fromhex(span["trace_id"]), bytes.fromhex(span["span_id"]), b"", span["name"],
+                                  span["start_ns"], span["end_ns"]) for span in spans.values()], service=SERVICE,
+                                **{"service.instance.id": header["instance_id"]}))
+    return spans, {line["part"]: line for line in lines if "part" in line}
+
+
+def lock_wait(span):
+    waits = [wait for wait in span["waits"] if wait["reason"] == "lock"]
+    return max(waits, key=lambda wait: wait["ns"], default=None)
+
+
+def had_it(parts, part):
+    """From when the one before let go of it, which is when it may have been woken for it, to when it let go."""
+    order = sorted(parts.values(), key=lambda one: one["from_ns"])
+    at = order.index(part)
+    return order[at - 1]["to_ns"] if at else 0, part["to_ns"]
+
+
+def check_waiter(case, lock, parts, name, wait):
+    """Of those who had it before: how long they held it while this one waited, each for its hold at most."""
+    got_ns = parts[name]["from_ns"]
+    by_tid = {part["tid"]: part for part in parts.values()}
+    before = [part for part in parts.values() if part["from_ns"] < got_ns]
+    holders = {}
+    for holder in wait["holders"]:
+        part = by_tid[holder["tid"]]
+        assert part in before, (case, name, wait, parts)
+        holders.setdefault(part["part"], []).append(holder)
+    for part in before:
+        told = holders.get(part["part"], [])
+        start, end = had_it(parts, part)
+        most = min(end - start if start else wait["ns"], wait["ns"])
+        ns = sum(holder["ns"] for holder in told)
+        assert ns <= most + SKEW_NS, (case, name, part, wait, parts)
+        if part["part"] == "first":
+            assert told, (case, name, wait)
+            assert {holder["kind"] for holder in told} == {"held" if LOCKS[lock] else "released"}, (case, name, wait)
+        else:
+            assert ns >= (end - part["from_ns"]) * MOSTLY, (case, name, part, wait, parts)
+        if part["part"] in ("second", "last"):  # which were woken for it
+            assert {holder["kind"] for holder in told} == {"held"}, (case, name, part, wait, parts)
+    assert sum(holder["ns"] for holder in wait["holders"]) <= wait["ns"], (case, name, wait)
+
+
+def check(daemon, lock, *thief):
+    spans, parts = play(daemon, lock, *thief)
+    for name in ("second", "last"):
+        span = measured_spans(daemon, spans[name]["trace_id"])[name]
+        check_span(span)
+        check_waiter((lock, *thief), lock, parts, name, lock_wait(span))
+    return parts["thief"]["from_ns"] < parts["second"]["from_ns"] if thief else False
+
+
+def main():
+    if os.geteuid() != 0:
+        skip("needs root for eBPF")
+    daemon = Daemon("--settle-ms=200")
+    kernel = daemon.status()["kernel"]
+    if not kernel["available"]:
+        skip("no eBPF here: " + str(kernel["error"]))
+    thefts = 0
+    for lock in LOCKS:
+        check(daemon, lock)
+        if lock != "condition":  # whose word changes as it is signalled
+            thefts += check(daemon, lock, "thief")
+    print(thefts, "thefts")
+    assert daemon.stop() == 0, daemon.log()
+
+
+run(main)
