@@ -247,15 +247,21 @@ void harness_wait_for_end(struct harness *harness)
 	assert_int_equal(status, 0);
 }
 
-/* Its end was told, and so was the last slice of its first thread, if it was followed. */
+/* Its end was told, and so was the last slice of each of its threads that were followed. */
 static bool is_over(const struct harness *harness)
 {
-	const struct event_slice *slice = NULL, *last = NULL;
+	const struct event_header *record = NULL;
+	size_t begun = 0, ended = 0;
 
-	while ((slice = harness_next_slice(harness, harness->pid, slice)))
-		last = slice;
-	return harness_count(harness, EVENT_EXIT, (uint32_t)harness->pid) > 0 &&
-	       (!last || last->header.flags & EVENT_DEAD);
+	while ((record = harness_next(harness, record))) {
+		const struct event_slice *slice = (const void *)record;
+
+		if (record->kind != EVENT_SLICE || slice->pid != (uint32_t)harness->pid)
+			continue;
+		begun += (record->flags & EVENT_FIRST) != 0;
+		ended += (record->flags & EVENT_DEAD) != 0;
+	}
+	return ended >= begun && harness_count(harness, EVENT_EXIT, (uint32_t)harness->pid) > 0;
 }
 
 /* A process can be waited for a moment before its last thread has left the CPU. */
