@@ -275,6 +275,45 @@ static void a_span_that_was_preempted_on_its_way_in_may_have_waited(void **state
 	correlator_free(b.correlator);
 }
 
+#define GATHERING 3
+#define GATHERED  4
+
+/* Made 50 us before its thread slept for another one, and first resumed 50 us after: where those
+ * of its trace take turns, it slept for none. */
+static void a_coroutine_does_not_wait_before_its_first_turn(void **state)
+{
+	static const struct turn first[] = { { 1000100 * US, GATHERING },
+					     { 1001 * MS, A },
+					     { 1002 * MS, B },
+					     { 1003 * MS, A },
+					     { 1004 * MS, GATHERING } };
+	static const struct turn second[] = { { 1015050 * US, GATHERED },
+					      { 1016 * MS, GATHERING },
+					      { 1017 * MS, 0 } };
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	tell(&b, t.tid, first, 5, 1);
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1010 * MS, GATHERING,
+		      EVENT_TOLD | EVENT_CHANGED, FUTEX);
+	tell(&b, t.tid, second, 3, 1);
+	builder_slice(&b, &t, 1015 * MS, 1015 * MS, 1020 * MS, 0, EVENT_TOLD | EVENT_CHANGED,
+		      FUTEX);
+	builder_span(&b, GATHERING, 0, 1000100 * US, 1017 * MS);
+	builder_span(&b, A, GATHERING, 1001 * MS, 1004 * MS);
+	builder_span(&b, B, GATHERING, 1002 * MS, 1003 * MS);
+	builder_span(&b, GATHERED, GATHERING, 1009950 * US, 1016 * MS);
+	builder_clock(&b, 3000 * MS);
+	correlator_advance(b.correlator, 3000 * MS);
+	correlator_settle_all(b.correlator);
+	assert_in_range(builder_ledger(&b, GATHERED)->cpu_ns, 950 * US, 1050 * US);
+	assert_true(builder_ledger(&b, GATHERED)->uncertain_ns < 200 * US);
+	assert_true(builder_ledger(&b, GATHERING)->uncertain_ns < 200 * US);
+	correlator_free(b.correlator);
+}
+
 /* Two traces, one after the other and again, so often; then none. */
 static void take_turns(struct builder *b, struct builder_thread *t, uint64_t count)
 {
@@ -529,6 +568,7 @@ int main(void)
 		cmocka_unit_test(nor_does_it_when_it_has_left_the_timeline),
 		cmocka_unit_test(a_turn_of_no_length_has_its_ways),
 		cmocka_unit_test(a_span_that_was_preempted_on_its_way_in_may_have_waited),
+		cmocka_unit_test(a_coroutine_does_not_wait_before_its_first_turn),
 		cmocka_unit_test(the_way_into_a_span_and_out_of_it_is_the_spans),
 		cmocka_unit_test(the_way_is_the_spans_of_a_pool_and_in_doubt_of_a_loop),
 		cmocka_unit_test(the_way_is_the_spans_where_handlers_come_between),
