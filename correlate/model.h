@@ -55,6 +55,7 @@ struct process {
 	bool has_records; /* a record has come */
 	bool has_tags;    /* one of its threads has shown a tag of its own */
 	bool forked;
+	uint64_t born_ns;           /* that fork; 0: not known */
 	uint64_t first_ns, last_ns; /* of its records */
 	uint64_t resumed_ns;        /* of the first one after the newest gap */
 	uint64_t gone_ns;

@@ -144,12 +144,41 @@ static char *make_label(const struct span *span)
 	return label;
 }
 
-/* Two with one instance id, `newer` having come later. A forked child has its parent's until it
- * makes one of its own, and what only runs beside it (vfork, a leak checker) never does. */
-static struct process *original(struct process *newer, struct process *older)
+/* A span, or the spans of one resource that came with it. */
+struct claim {
+	uint64_t start_ns, end_ns; /* as far as the clocks allow; 0 and UINT64_MAX: not known */
+};
+
+static struct claim claim_of(const struct model *model, const struct span *span)
 {
-	if (!newer || newer->gone != older->gone)
-		return !newer || newer->gone ? older : newer;
+	struct claim claim = { 0, UINT64_MAX };
+	uint64_t start_ns, end_ns, bound_ns;
+
+	if (clock_map_to_mono(&model->clocks, span->start_unix_ns, &start_ns, &bound_ns))
+		claim.start_ns = start_ns - MIN(start_ns, bound_ns);
+	if (clock_map_to_mono(&model->clocks, span->end_unix_ns, &end_ns, &bound_ns))
+		claim.end_ns = end_ns + bound_ns;
+	return claim;
+}
+
+static bool lived(const struct process *process, const struct claim *claim)
+{
+	return process->born_ns <= claim->end_ns &&
+	       !(process->gone && process->gone_ns < claim->start_ns);
+}
+
+/* Two with one instance id, `newer` having come later. A forked child has its parent's until it
+ * makes one of its own, and what only runs beside it (vfork, a leak checker) never does; it may be
+ * gone after its parent. */
+static struct process *original(struct process *newer, struct process *older,
+				const struct claim *claim)
+{
+	if (!newer)
+		return older;
+	if (lived(newer, claim) != lived(older, claim))
+		return lived(newer, claim) ? newer : older;
+	if (newer->gone != older->gone)
+		return newer->gone ? older : newer;
 	return older->forked && !newer->forked ? newer : older;
 }
 
@@ -166,8 +195,10 @@ static bool is_instance(const struct process *process, const struct span_resourc
 }
 
 static struct process *claimed_process(const struct model *model,
-				       const struct span_resource *resource, int64_t pid)
+				       const struct span_resource *resource,
+				       const struct span *span, int64_t pid)
 {
+	struct claim claim = claim_of(model, span);
 	struct process *found = NULL, *instance_of = NULL;
 	bool is_shared = false;
 
@@ -182,7 +213,7 @@ static struct process *claimed_process(const struct model *model,
 		if (p->gone && p->gone_ns + NS_PER_SEC * 60 < model->now_ns)
 			continue;
 		if (same_instance)
-			instance_of = original(instance_of, p);
+			instance_of = original(instance_of, p, &claim);
 		if (same_pid && same_box) {
 			is_shared |= found && !found->gone && !p->gone;
 			found = !found || found->gone ? p : found;
@@ -199,7 +230,7 @@ struct trace_source trace_source(const struct model *model, const struct span_re
 	int64_t pid = span->process_id ? span->process_id : resource->process_pid;
 
 	return (struct trace_source){ trace_resource_key(resource, span), pid,
-				      claimed_process(model, resource, pid) };
+				      claimed_process(model, resource, span, pid) };
 }
 
 static bool fill_span(struct trace_span *out, const struct span *span,

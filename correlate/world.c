@@ -475,6 +475,7 @@ static int take_life(struct model *model, const struct event_life *life)
 	if (!child)
 		return -ENOMEM;
 	child->forked = true;
+	child->born_ns = life->time_ns;
 	return 0;
 }
 

@@ -452,13 +452,18 @@ static void what_a_forked_child_burns_is_told_apart(void **state)
 	correlator_free(b.correlator);
 }
 
-/* A leak checker, at exit: a clone that shares the memory, and so all that it publishes. */
-static void a_clone_does_not_take_its_parents_spans(void **state)
+/* A leak checker, at exit: a clone that shares the memory, and so all that it publishes. It may be
+ * gone after its parent, which waits for its end and not for its last switch. */
+static void check_clone(bool is_last_to_go)
 {
 	const struct event_life fork = { .header = { EVENT_FORK, sizeof(fork), 0 },
 					 .pid = BUILDER_PID,
 					 .other_pid = 20,
 					 .time_ns = 1020 * MS };
+	const struct event_life exit = { .header = { EVENT_EXIT, sizeof(exit), 0 },
+					 .pid = BUILDER_PID,
+					 .tid = 11,
+					 .time_ns = 1023 * MS };
 	struct event_process news = { .pid = BUILDER_PID,
 				      .ns_pid = BUILDER_PID,
 				      .publish = PUBLISH_TAGS,
@@ -476,7 +481,6 @@ static void a_clone_does_not_take_its_parents_spans(void **state)
 	struct builder_thread clone = { .pid = 20, .tid = 20 };
 	struct builder b;
 
-	(void)state;
 	builder_init(&b);
 	correlator_process(b.correlator, &news);
 	warm_up(&b, &t);
@@ -485,11 +489,25 @@ static void a_clone_does_not_take_its_parents_spans(void **state)
 	news.pid = news.ns_pid = 20;
 	correlator_process(b.correlator, &news);
 	builder_slice(&b, &clone, 0, 1021 * MS, 1022 * MS, 0, 0, FUTEX);
+	if (is_last_to_go)
+		assert_int_equal(correlator_record(b.correlator, &exit.header), 0);
 	correlator_spans(b.correlator, &batch);
 	finish(&b, 1100 * MS);
 	assert_int_equal(builder_ledger(&b, 1)->pid, BUILDER_PID);
 	assert_int_equal(builder_ledger(&b, 1)->all.running_ns, 1 * MS);
 	correlator_free(b.correlator);
+}
+
+static void a_clone_does_not_take_its_parents_spans(void **state)
+{
+	(void)state;
+	check_clone(false);
+}
+
+static void a_clone_that_is_gone_later_does_not_either(void **state)
+{
+	(void)state;
+	check_clone(true);
 }
 
 /* The probe is back, but has not found this process yet. */
@@ -577,6 +595,7 @@ int main(void)
 		cmocka_unit_test(a_picture_with_too_many_slices_has_no_hole),
 		cmocka_unit_test(what_a_forked_child_burns_is_told_apart),
 		cmocka_unit_test(a_clone_does_not_take_its_parents_spans),
+		cmocka_unit_test(a_clone_that_is_gone_later_does_not_either),
 		cmocka_unit_test(what_a_worker_was_not_seen_with_is_its_own_all_the_same),
 		cmocka_unit_test(a_gap_lasts_until_the_process_is_heard_of_again),
 		cmocka_unit_test(after_a_gap_a_silent_process_is_unknown),
