@@ -30,6 +30,9 @@ extern const struct scenario scenario_rough[];
 /* odd.c: threads that help each other, and what comes between. */
 extern const struct scenario scenario_odd[];
 
+/* wild.c: what nobody should do. */
+extern const struct scenario scenario_wild[];
+
 /* Ends the program unless it went well. */
 void scenario_check(int good, const char *what);
 void scenario_sleep_ns(uint64_t ns);

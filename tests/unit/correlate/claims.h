@@ -47,6 +47,20 @@ unsigned check_anchored(uint64_t seed);
 unsigned check_set(uint64_t seed);
 unsigned check_slewed(uint64_t seed);
 
+/* claims_life.c */
+void a_crowd_of_threads_makes_no_lie(void **state);
+void a_log_that_begins_late_makes_no_lie(void **state);
+void one_coarse_clock_among_others_makes_no_lie(void **state);
+void traces_that_nobody_exports_within_spans_hardly_lie(void **state);
+void a_restart_in_the_middle_makes_no_lie(void **state);
+void a_span_of_ten_minutes_makes_no_lie(void **state);
+unsigned check_crowd(uint64_t seed);
+unsigned check_late_log(uint64_t seed);
+unsigned check_one_coarse(uint64_t seed);
+unsigned check_hidden(uint64_t seed);
+unsigned check_restart(uint64_t seed);
+unsigned check_ten_minutes(uint64_t seed);
+
 /* claims_order.c */
 void the_same_inputs_give_the_same_bytes(void **state);
 void the_order_in_which_spans_come_does_not_matter(void **state);

@@ -15,6 +15,7 @@
 #define MUCH_LATER_NS   (55000 * MS)
 #define NOT_YET         UINT64_MAX
 #define CLOCK_EVERY_NS  (1000 * MS)
+#define RESTART_NS      MS /* what the time of day may be slewed by before it is first read again */
 #define CLOCK_READ_NS   30
 #define CLOCK_STRAYS_NS (STEP_NS / 2000 + US) /* more than it can be slewed between two looks */
 
@@ -30,6 +31,7 @@ struct player {
 	uint64_t clock_told_ns, clock_seen_ns;
 	uint64_t *arrivals; /* of each span */
 	uint32_t next_record, next_clock, next_fork;
+	bool was_restarted;
 };
 
 /* ---- out */
@@ -70,7 +72,7 @@ static void keep(const struct ledger *ledgers, size_t count, void *arg)
 			outcome->strangers++;
 			continue;
 		}
-		if (to->is_there && to->ledger.revision >= copy.revision)
+		if (to->is_there && !player->was_restarted && to->ledger.revision >= copy.revision)
 			outcome->strangers++;
 		to->ledger = copy;
 		to->is_there = true;
@@ -212,7 +214,10 @@ static uint64_t exported_ns(const struct player *player, const struct true_span 
 {
 	uint64_t unix_ns = wall_told(&player->wall, player->how->sdk, span->start_ns, time_ns);
 
-	return unix_ns - (player->how->grain_ns ? unix_ns % player->how->grain_ns : 0);
+	if (!player->how->grain_ns ||
+	    (player->how->coarse_process && player->how->coarse_process != span->process))
+		return unix_ns;
+	return unix_ns - unix_ns % player->how->grain_ns;
 }
 
 static void feed_span(struct player *player, uint32_t index)
@@ -290,8 +295,63 @@ static void plan_arrivals(struct player *player, uint64_t end_ns)
 	}
 }
 
+static void start(struct player *player)
+{
+	const struct play *how = player->how;
+	struct correlator_options options = {
+		.limit_bytes = 64 << 20,
+		.settle_ns = how->settle_ns ? how->settle_ns : DEFAULT_SETTLE,
+		.reach_ns = how->reach_ns ? how->reach_ns : DEFAULT_REACH,
+		.max_trace_spans = 1000,
+		.on_ledgers = keep,
+		.arg = player,
+	};
+
+	if (correlator_new(&options, &player->correlator) < 0)
+		abort();
+	shortener_init(&player->shortener, player->correlator);
+	feed_processes(player);
+}
+
+/* The next one is told of nothing but the time and what runs; of the spans that the last one had
+ * acknowledged, those come again that have no ledger. */
+static void restart(struct player *player, uint64_t now_ns)
+{
+	const struct schedule *s = player->schedule;
+
+	shortener_fini(&player->shortener);
+	correlator_free(player->correlator);
+	player->was_restarted = true;
+	start(player);
+	tell_clock(player, now_ns);
+	correlator_gap(player->correlator, 0, player->how->gap_to_ns);
+	for (uint32_t i = 0; i < s->span_count; i++) {
+		if (player->arrivals[i] == NOT_YET && s->spans[i].is_exported &&
+		    s->spans[i].end_ns && s->spans[i].end_ns < player->how->gap_from_ns &&
+		    !player->outcome->spans[i].is_there)
+			feed_span(player, i);
+	}
+}
+
+/* true: the daemon is down. */
+static bool be_restarted(struct player *player, uint64_t now_ns)
+{
+	const struct play *how = player->how;
+
+	if (!how->is_restart || now_ns < how->gap_from_ns || player->was_restarted)
+		return false;
+	if (now_ns < how->gap_from_ns + STEP_NS && how->is_clean)
+		correlator_settle_all(player->correlator);
+	if (now_ns < how->gap_to_ns)
+		return true;
+	restart(player, now_ns);
+	return false;
+}
+
 static void step(struct player *player, uint64_t now_ns)
 {
+	if (be_restarted(player, now_ns))
+		return;
 	if (player->how->order == PLAY_EARLY)
 		feed_spans(player, now_ns);
 	feed_loss(player, now_ns);
@@ -307,8 +367,7 @@ static void run(struct player *player)
 	uint64_t end_ns = player->schedule->now_ns + 600 * MS, last_ns = end_ns + 1500 * MS;
 
 	plan_arrivals(player, end_ns);
-	feed_processes(player);
-	if (player->how->gap_to_ns)
+	if (player->how->gap_to_ns && !player->how->is_restart)
 		correlator_gap(player->correlator, player->how->gap_from_ns,
 			       player->how->gap_to_ns);
 	player->clock_seen_ns = SCHEDULE_START_NS - 100 * MS;
@@ -333,22 +392,13 @@ struct outcome play(const struct schedule *schedule, const struct play *how)
 				 .how = how,
 				 .outcome = &outcome,
 				 .wall = how->wall ? *how->wall : wall_even() };
-	struct correlator_options options = {
-		.limit_bytes = 64 << 20,
-		.settle_ns = how->settle_ns ? how->settle_ns : DEFAULT_SETTLE,
-		.reach_ns = how->reach_ns ? how->reach_ns : DEFAULT_REACH,
-		.max_trace_spans = 1000,
-		.on_ledgers = keep,
-		.arg = &player,
-	};
 
-	outcome.edges_ns = how->grain_ns + wall_strays_ns(&player.wall);
+	outcome.edges_ns =
+		how->grain_ns + wall_strays_ns(&player.wall) + (how->is_restart ? RESTART_NS : 0);
 	outcome.spans = calloc(schedule->span_count + 1, sizeof(*outcome.spans));
 	player.arrivals = calloc(schedule->span_count + 1, sizeof(*player.arrivals));
 	assert(outcome.spans && player.arrivals);
-	if (correlator_new(&options, &player.correlator) < 0)
-		abort();
-	shortener_init(&player.shortener, player.correlator);
+	start(&player);
 	run(&player);
 	shortener_fini(&player.shortener);
 	correlator_free(player.correlator);

@@ -23,6 +23,9 @@ struct play {
 	uint64_t shuffle;                /* another number, another shuffle */
 	uint64_t reach_ns;               /* 0: 60 s */
 	uint64_t gap_from_ns, gap_to_ns; /* the probe was down */
+	bool is_restart;                 /* ... and the daemon with it */
+	bool is_clean;                   /* ... which had settled all by then */
+	uint32_t coarse_process;         /* the grain is this one's alone, by number; 0: of all */
 	uint64_t grain_ns;               /* of the clock that spans tell; 0: 1 */
 	const struct wall *wall;         /* NULL: an even one */
 	enum sdk_clock sdk;              /* of all processes (wall.h) */

@@ -270,7 +270,8 @@ void scenario_background(struct schedule *s, uint64_t ns)
 /* ---- a whole service */
 
 #define MAX_THREADS 4
-#define MAX_CROWD   16
+#define MAX_CROWD   64
+#define SOME_CROWD  16
 
 static void one_style(struct schedule *s, uint32_t thread, uint32_t other)
 {
@@ -326,6 +327,10 @@ static void one_request(struct schedule *s, const uint32_t *threads, unsigned co
 		unshown_style(s, thread, other);
 		return;
 	}
+	if (s->knobs.has_hidden && rng_chance(&s->rng, 20)) {
+		scenario_hidden(s, thread);
+		return;
+	}
 	if (s->knobs.has_styles && rng_chance(&s->rng, 40)) {
 		one_style(s, thread, other);
 		return;
@@ -379,7 +384,8 @@ void scenario_random(struct schedule *s, unsigned requests)
 {
 	uint32_t process = schedule_process(s, true), server = schedule_process(s, true);
 	bool is_crowd = s->knobs.has_styles && rng_chance(&s->rng, 30);
-	unsigned count = (unsigned)rng_between(&s->rng, 1, is_crowd ? MAX_CROWD : MAX_THREADS);
+	unsigned most = s->knobs.crowd ? s->knobs.crowd : is_crowd ? SOME_CROWD : MAX_THREADS;
+	unsigned count = (unsigned)rng_between(&s->rng, s->knobs.crowd ? most / 2 : 1, most);
 	uint32_t threads[MAX_CROWD], remote;
 
 	for (unsigned i = 0; i < count; i++)
@@ -387,6 +393,9 @@ void scenario_random(struct schedule *s, unsigned requests)
 	remote = schedule_thread(s, server);
 	s->processes[process].is_exact = s->processes[server].is_exact = s->knobs.is_exact;
 	s->processes[process].marks = s->processes[server].marks = s->knobs.has_marks;
+	if (s->knobs.logs_late)
+		s->processes[process].logs_from_ns =
+			SCHEDULE_START_NS + rng_between(&s->rng, 300 * MS, 450 * MS);
 	s->processes[process].says_pid = rng_chance(&s->rng, 80);
 	scenario_background(s, 2000 * MS);
 	for (unsigned i = 0; i < count; i++) {

@@ -13,6 +13,8 @@ int32_t scenario_nested(struct schedule *schedule, uint32_t thread, unsigned dep
 void scenario_back_to_back(struct schedule *schedule, uint32_t thread, unsigned count);
 /* One span over many waits. */
 int32_t scenario_many_waits(struct schedule *schedule, uint32_t thread, unsigned cycles);
+/* One span of that length, mostly waits, with short ones in it. */
+void scenario_long(struct schedule *schedule, uint32_t thread, uint64_t ns);
 /* Children on other threads of the process, while the first one waits for them. */
 void scenario_fan_out(struct schedule *schedule, const uint32_t *threads, unsigned count);
 /* Begun on one thread, ended on another, queued in between. */
@@ -41,6 +43,8 @@ void scenario_foreign_server(struct schedule *schedule, uint32_t thread);
 void scenario_foreign_client(struct schedule *schedule, uint32_t thread);
 /* A trace that nobody exports. */
 void scenario_unsampled(struct schedule *schedule, uint32_t thread);
+/* ... within a span of another one, with the knob `has_hidden`. */
+void scenario_hidden(struct schedule *schedule, uint32_t thread);
 /* Another thread carries the span as well, without one of its own. */
 void scenario_lend(struct schedule *schedule, uint32_t thread, uint32_t helper);
 /* With the knob `has_unshown`. Spans that are begun and ended, and that no tag tells of, within one

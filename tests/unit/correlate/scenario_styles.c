@@ -32,6 +32,35 @@ void scenario_thread_a_request(struct schedule *s, uint32_t thread)
 	schedule_op(s, worker, (struct op){ .kind = OP_EXIT });
 }
 
+#define LONG_WAITS 200
+
+void scenario_long(struct schedule *s, uint32_t thread, uint64_t ns)
+{
+	uint32_t process = s->threads[thread].process;
+	int32_t root = schedule_span(s, process, -1);
+
+	work(s, thread);
+	begin(s, thread, root);
+	for (unsigned i = 0; i < LONG_WAITS; i++) {
+		int32_t child = schedule_span(s, process, root);
+
+		schedule_op(s, thread,
+			    (struct op){ .kind = OP_BLOCK,
+					 .wait = (uint8_t)rng_below(&s->rng, WAIT_KINDS),
+					 .ns = rng_between(&s->rng, ns / LONG_WAITS / 2,
+							   ns / LONG_WAITS * 3 / 2) });
+		work(s, thread);
+		if (rng_chance(&s->rng, 30))
+			continue;
+		begin(s, thread, child);
+		stir(s, thread);
+		end(s, thread, child, root);
+		stir(s, thread);
+	}
+	end(s, thread, root, -1);
+	stir(s, thread);
+}
+
 /* ---- an event loop */
 
 struct task {
@@ -190,6 +219,23 @@ void scenario_unsampled(struct schedule *s, uint32_t thread)
 	begin(s, thread, child);
 	stir(s, thread);
 	end(s, thread, child, root);
+	stir(s, thread);
+	end(s, thread, root, -1);
+	stir(s, thread);
+}
+
+void scenario_hidden(struct schedule *s, uint32_t thread)
+{
+	int32_t root = schedule_span(s, s->threads[thread].process, -1);
+	int32_t hidden = schedule_span(s, s->threads[thread].process, -1);
+
+	s->spans[hidden].is_exported = false;
+	work(s, thread);
+	begin(s, thread, root);
+	stir(s, thread);
+	begin(s, thread, hidden);
+	stir(s, thread);
+	end(s, thread, hidden, root);
 	stir(s, thread);
 	end(s, thread, root, -1);
 	stir(s, thread);

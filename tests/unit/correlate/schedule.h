@@ -85,9 +85,10 @@ struct stretch {
 struct true_process {
 	uint32_t pid;
 	bool publishes;
-	bool says_pid; /* its spans' resource names it */
-	bool is_exact; /* its threads log each change of their tag */
-	bool marks;    /* ... and where spans begin and end */
+	bool says_pid;         /* its spans' resource names it */
+	bool is_exact;         /* its threads log each change of their tag, ... */
+	uint64_t logs_from_ns; /* ... from then on */
+	bool marks;            /* ... and where spans begin and end */
 	bool is_forked;
 	bool is_foreign; /* on another node: nothing but its spans is heard of */
 };
@@ -183,6 +184,9 @@ struct schedule_knobs {
 	bool has_no_turns; /* and never put a span aside for another one */
 	bool has_styles;   /* they do what scenario_styles.c has */
 	bool has_lends;    /* ... and carry each other's spans */
+	bool has_hidden;   /* traces that nobody exports lie within spans */
+	bool logs_late;    /* threads begin to log at some time */
+	uint32_t crowd;    /* so many threads may serve; 0: a few */
 };
 
 struct schedule {

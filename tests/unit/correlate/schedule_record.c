@@ -39,6 +39,10 @@ static uint32_t take_changes(const struct schedule *s, struct true_thread *t, st
 {
 	if (!s->processes[t->process].is_exact)
 		return 0;
+	if (t->cut_in_ns < s->processes[t->process].logs_from_ns) {
+		t->change_count = 0; /* how far the log had come was not known */
+		return 0;
+	}
 	record->changes = t->changes;
 	record->change_count = t->change_count;
 	t->changes = NULL;
