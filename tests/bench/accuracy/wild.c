@@ -21,6 +21,7 @@
 #define MASS       300
 #define MASS_STACK ((size_t)64 << 10)
 #define SWAPS      4
+#define CONTAINED  5
 
 static void spin_between(uint64_t least, uint64_t most)
 {
@@ -144,6 +145,50 @@ static void vfork_burns(void)
 	truth_wait_end();
 	spin_between(20 * US, 1 * MS);
 	truth_close(span);
+}
+
+/* ---- a child with process ids and mounts of its own, as in a container */
+
+static void be_contained(void)
+{
+	scenario_check(unshare(CLONE_NEWNS) == 0, "mounts");
+	for (int i = 0; i < CONTAINED; i++) {
+		struct truth_span *span = truth_open("contained"), *part;
+
+		spin_between(20 * US, 2 * MS);
+		part = truth_open("part");
+		truth_wait_begin();
+		scenario_sleep_ns(truth_length_ns(50 * US, 2 * MS));
+		truth_wait_end();
+		truth_close(part);
+		truth_close(span);
+		spin_between(5 * US, 50 * US);
+	}
+	_exit(0);
+}
+
+static void wait_for(pid_t child)
+{
+	int status;
+
+	scenario_check(child > 0 && waitpid(child, &status, 0) == child && status == 0, "child");
+}
+
+/* Who has asked for a namespace gets it for its children, once. */
+static void namespaced(void)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		scenario_check(unshare(CLONE_NEWPID) == 0, "process ids");
+		child = fork();
+		if (child == 0)
+			be_contained();
+		wait_for(child);
+		_exit(0);
+	}
+	wait_for(child);
+	truth_between(0, 1); /* so that the next child draws other numbers */
 }
 
 /* ---- three hundred threads at once */
@@ -272,6 +317,7 @@ const struct scenario scenario_wild[] = {
 	{ .name = "driven", .turn = be_driven },
 	{ .name = "ended-by-signal", .turn = ended_by_signal },
 	{ .name = "vfork-burns", .turn = vfork_burns },
+	{ .name = "namespaced", .turn = namespaced },
 	{ .name = "mass", .turn = mass },
 	{ .name = "swapped", .turn = swapped },
 	{ .name = "spoiled", .turn = spoiled },
