@@ -124,6 +124,7 @@ struct picture_piece {
 struct picture {
 	uint64_t start_unix_ns;
 	uint32_t count;
+	uint64_t least_ns; /* all that were shorter have gone to their neighbours */
 	bool is_truncated;
 	struct picture_piece pieces[PICTURE_ROOM];
 	uint8_t lengths[PICTURE_ROOM]; /* while it is thinned out */

@@ -81,6 +81,33 @@ void sweep_account(struct sweep *sweep, uint64_t start, uint64_t end, const stru
 	sweep_picture_add(sweep, ns, sweep_picture_what(s->state, reason, s->thread->tid));
 }
 
+static void add_sums(struct ledger_split *split, const struct sweep_sums *sums, uint8_t reason)
+{
+	split->running_ns += sums->running_ns;
+	split->runnable_ns += sums->runnable_ns;
+	split->blocked_ns[reason] += sums->blocked_ns;
+}
+
+void sweep_account_sums(struct sweep *sweep, const struct sweep_sums *sums, const struct segment *s,
+			const struct wait *wait, uint64_t stack)
+{
+	struct ledger *ledger = sweep->ledger;
+	bool is_self = s->carrier == sweep->index;
+
+	add_sums(&ledger->all, sums, wait->reason);
+	ledger->cpu_ns += sums->cpu_ns;
+	if (is_self) {
+		add_sums(&ledger->self, sums, wait->reason);
+		ledger->cpu_self_ns += sums->cpu_ns;
+	}
+	if (sums->running_ns && stack >= STACK_FIRST_ID)
+		sweep_stack_add(ledger, stack, sums->running_ns, is_self);
+	if (sums->waits)
+		sweep_wait_add_sums(sweep, s, wait, sums, is_self);
+	if (s->why == WHY_PREEMPTED)
+		ledger->preempted_ns += sums->runnable_ns;
+}
+
 void sweep_take(struct sweep *sweep, const struct segment *s)
 {
 	uint64_t start = MAX(s->start_ns, sweep->start_ns);

@@ -65,11 +65,24 @@ static inline bool sweep_decides_over(const struct join *join, const struct segm
 	return depth != depth_other ? depth > depth_other : s->since_ns > other->since_ns;
 }
 
+/* Many rounds of one thread, of which nothing but the lengths differs. */
+struct sweep_sums {
+	uint64_t running_ns, runnable_ns, blocked_ns;
+	uint64_t cpu_ns;
+	uint64_t longest_ns; /* of the waits */
+	uint64_t wait_ns;    /* when the last one began */
+	uint32_t waits;
+};
+
 /* sweep.c. Begins: CPU time counts on every lane, also where another one decides. */
 void sweep_take(struct sweep *sweep, const struct segment *s);
 /* The instants are its; `wait` of STATE_BLOCKED. `s` NULL: they are on no lane. */
 void sweep_account(struct sweep *sweep, uint64_t start, uint64_t end, const struct segment *s,
 		   const struct wait *wait);
+
+/* As one by one, but for the picture. `s` is of that thread; its state does not matter. */
+void sweep_account_sums(struct sweep *sweep, const struct sweep_sums *sums, const struct segment *s,
+			const struct wait *wait, uint64_t stack);
 
 /* sweep_lanes.c: over segments that stand by lanes. */
 void sweep_lanes(struct sweep *sweep);
@@ -96,6 +109,9 @@ struct wait_key {
 struct ledger_wait *sweep_wait_find(struct ledger *ledger, const struct wait_key *key);
 void sweep_wait_add(struct sweep *sweep, const struct segment *s, const struct wait *wait,
 		    uint64_t start, uint64_t end, bool is_self);
+/* Many of one kind that nobody held anything in. */
+void sweep_wait_add_sums(struct sweep *sweep, const struct segment *s, const struct wait *wait,
+			 const struct sweep_sums *sums, bool is_self);
 void sweep_wait_link_servers(struct sweep *sweep);
 void sweep_wait_sort(struct ledger *ledger);
 

@@ -2,7 +2,8 @@
 /* What a span did when, coarsely: at most LEDGER_MAX_SLICES stretches without a hole between them.
  *
  * Those of a long span are gathered up to PICTURE_ROOM and thinned out together: the shortest go
- * to their longer neighbours. One by one, each would cost a look at all the others. As none has a
+ * to their longer neighbours. One by one, each would cost a look at all the others. Those that come
+ * after that, and are shorter than what was given away, go to the one before. As none has a
  * hole before it, only the first one's start is kept. */
 #include "collector/base/macros.h"
 #include "correlate/sweep.h"
@@ -16,6 +17,12 @@ static uint32_t length_of(uint64_t ns)
 	uint32_t power = 63 - (uint32_t)__builtin_clzll(ns |= STEPS);
 
 	return power * STEPS + ((ns >> (power - 2)) & (STEPS - 1));
+}
+
+/* The shortest that has that length. */
+static uint64_t least_of(uint32_t length)
+{
+	return (uint64_t)(STEPS + length % STEPS) << (length / STEPS - 2);
 }
 
 /* The length at which `most` of the shortest end; `*out_of_it` of them have that one. Notes those
@@ -85,6 +92,7 @@ static void thin_out(struct picture *picture)
 		uint32_t length = find_length(picture, most, &of_it);
 
 		give_away(picture, length, of_it);
+		picture->least_ns = MAX(picture->least_ns, least_of(length));
 		picture->is_truncated = true;
 	}
 }
@@ -93,6 +101,7 @@ void sweep_picture_begin(struct sweep *sweep, struct picture *picture)
 {
 	picture->start_unix_ns = sweep->start_ns + sweep->offset_ns;
 	picture->count = 0;
+	picture->least_ns = 0;
 	picture->is_truncated = false;
 	sweep->picture = picture;
 }
@@ -101,6 +110,10 @@ void sweep_picture_add(struct sweep *sweep, uint64_t ns, uint64_t what)
 {
 	struct picture *picture = sweep->picture;
 
+	if (ns < picture->least_ns) {
+		picture->pieces[picture->count - 1].ns += ns;
+		return;
+	}
 	if (picture->count == PICTURE_ROOM)
 		thin_out(picture);
 	picture->count = put(picture->pieces, picture->count, what, ns);

@@ -171,6 +171,59 @@ static inline void go_round(struct goers *goers, uint64_t time_ns)
 	}
 }
 
+/* ---- one alone: what comes next is known */
+
+static inline void add_picture(struct sweep *sweep, uint64_t ns, uint64_t what)
+{
+	if (ns)
+		sweep_picture_add(sweep, ns, what);
+}
+
+/* Is it at the begin of a round, and are all of them alike, up to the code that ran? */
+static inline bool is_alone(const struct goers *goers, uint64_t time_ns)
+{
+	const struct goer *goer = &goers->all[0];
+
+	return goers->count == 1 && time_ns == goer->slice[-1].out_ns && !goer->is_counted &&
+	       goer->slice + 1 < goer->rounds->end && goer->out_ns < goers->limit_ns &&
+	       !goer->rounds->behind.stack && !goer->rounds->ahead.stack;
+}
+
+/* Whole rounds, as long as they end before the limit. Returns when the next one begins. */
+static uint64_t go_alone(struct goers *goers)
+{
+	struct goer *goer = &goers->all[0];
+	const struct rounds *rounds = goer->rounds;
+	uint32_t tid = goer->segment.thread->tid;
+	const uint64_t blocked = sweep_picture_what(STATE_BLOCKED, rounds->reason, tid);
+	const uint64_t runnable = sweep_picture_what(STATE_RUNNABLE, 0, tid);
+	const uint64_t running = sweep_picture_what(STATE_RUNNING, 0, tid);
+	const struct slice *slice = goer->slice;
+	struct sweep_sums sums = { 0 };
+	uint64_t start = slice[-1].out_ns;
+
+	/* the last one of all is a limit of its own */
+	for (; slice + 1 < rounds->end && slice->out_ns < goers->limit_ns;
+	     start = slice++->out_ns) {
+		uint64_t woken = rounds_woken_ns(rounds, slice), waited = woken - start;
+		uint64_t ran = slice->out_ns - slice->in_ns;
+
+		sums.blocked_ns += waited;
+		sums.runnable_ns += slice->in_ns - woken;
+		sums.running_ns += ran;
+		sums.cpu_ns += ran ? slice->booked_ns : 0;
+		sums.longest_ns = MAX(sums.longest_ns, waited);
+		sums.waits += waited > 0;
+		sums.wait_ns = waited ? start : sums.wait_ns;
+		add_picture(goers->sweep, waited, blocked);
+		add_picture(goers->sweep, slice->in_ns - woken, runnable);
+		add_picture(goers->sweep, ran, running);
+	}
+	sweep_account_sums(goers->sweep, &sums, &goer->segment, &goer->wait, rounds->stack);
+	stand_at(goers, goer, slice);
+	return start;
+}
+
 /* ---- back to stretches */
 
 static void leave(const struct goers *goers, struct goer *goer, uint64_t time_ns)
@@ -199,9 +252,13 @@ uint64_t sweep_rounds(struct strands *strands, uint64_t time_ns)
 	if (!find_all(&goers, strands, time_ns))
 		return time_ns;
 	for (;;) {
-		const struct goer *best = decide(&goers, time_ns);
-		uint64_t until = until_when(&goers, best, time_ns);
+		const struct goer *best;
+		uint64_t until;
 
+		if (is_alone(&goers, time_ns))
+			time_ns = go_alone(&goers);
+		best = decide(&goers, time_ns);
+		until = until_when(&goers, best, time_ns);
 		if (until >= goers.limit_ns)
 			break;
 		sweep_account(goers.sweep, time_ns, until, &best->segment, &best->wait);

@@ -168,28 +168,44 @@ static void remember(struct sweep *sweep, struct wait_memo *memo, const struct w
 }
 
 /* From one wait to the next of a thread, where it is added to is mostly the same. */
-void sweep_wait_add(struct sweep *sweep, const struct segment *s, const struct wait *wait,
-		    uint64_t start, uint64_t end, bool is_self)
+static struct wait_memo *add(struct sweep *sweep, const struct segment *s, const struct wait *wait,
+			     uint64_t ns, uint64_t longest_ns, bool is_self)
 {
 	const struct slice *after = wait->after;
 	const struct event_waker *waker = after && after->flags & EVENT_WAKER ? after->waker : NULL;
 	struct wait_memo *memo = &sweep->memos[s->thread->tid % SWEEP_MEMOS];
-	uint64_t ns = end - start;
 
 	if (!is_remembered(memo, wait, waker))
 		remember(sweep, memo, wait, waker);
 	memo->to->ns += ns;
 	memo->to->self_ns += is_self ? ns : 0;
-	memo->to->longest_ns = MAX(memo->to->longest_ns, wait->raw_ns);
-	if (s->since_ns != sweep->wait_seen_ns) {
-		memo->to->count++;
-		sweep->wait_seen_ns = s->since_ns;
-	}
+	memo->to->longest_ns = MAX(memo->to->longest_ns, longest_ns);
 	if (memo->who)
 		memo->who->ns += ns;
 	if (memo->link)
 		memo->link->ns += ns;
+	return memo;
+}
+
+void sweep_wait_add(struct sweep *sweep, const struct segment *s, const struct wait *wait,
+		    uint64_t start, uint64_t end, bool is_self)
+{
+	struct wait_memo *memo = add(sweep, s, wait, end - start, wait->raw_ns, is_self);
+
+	if (s->since_ns != sweep->wait_seen_ns) {
+		memo->to->count++;
+		sweep->wait_seen_ns = s->since_ns;
+	}
 	note_holds(sweep, wait, start, end, memo->to);
+}
+
+void sweep_wait_add_sums(struct sweep *sweep, const struct segment *s, const struct wait *wait,
+			 const struct sweep_sums *sums, bool is_self)
+{
+	struct wait_memo *memo = add(sweep, s, wait, sums->blocked_ns, sums->longest_ns, is_self);
+
+	memo->to->count += sums->waits;
+	sweep->wait_seen_ns = sums->wait_ns;
 }
 
 void sweep_wait_link_servers(struct sweep *sweep)

@@ -30,6 +30,18 @@ def cpu_ns_of(pid):
     return total
 
 
+def cpu_ns_by_thread(pid):
+    """name -> CPU time."""
+    times = {}
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        try:
+            name = (task / "comm").read_text().strip()
+            times[name] = times.get(name, 0) + int((task / "schedstat").read_text().split()[0])
+        except (OSError, IndexError):
+            continue
+    return times
+
+
 class Daemon:
     def __init__(self, build=RELEASE, options=(), data=None):
         if not (build / "spanwise").exists():

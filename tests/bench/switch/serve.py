@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "memory"))
-from daemon import RELEASE, Daemon  # noqa: E402
+from daemon import RELEASE, Daemon, cpu_ns_by_thread  # noqa: E402
 from memory import Load  # noqa: E402
 from span_source import EXPORT, attribute  # noqa: E402
 
@@ -108,6 +108,11 @@ def print_long(arguments):
           f"{ledger['uncertain_ns']} ns; CPU {ledger['cpu_ns']} ns, blocked {ledger['blocked_ns']}, unknown {ledger['unknown_ns']}")
 
 
+def threads_of(daemon):
+    """(pid, name) -> CPU time so far."""
+    return {(pid, name): ns for pid in daemon.pids() for name, ns in cpu_ns_by_thread(pid).items()}
+
+
 def print_own(arguments):
     """CPU time and memory of the daemon itself, while a service switches and exports 1,000 spans a second."""
     arguments.spans = 1000
@@ -115,17 +120,20 @@ def print_own(arguments):
         load = Load(daemon, arguments)
         time.sleep(5)
         before = daemon.get("/api/v1/status")
-        begin, begin_ns = time.monotonic(), daemon.cpu_ns()
+        begin, begin_ns, threads = time.monotonic(), daemon.cpu_ns(), threads_of(daemon)
         time.sleep(arguments.seconds - 10)
         status = daemon.get("/api/v1/status")
         wall = time.monotonic() - begin
         cpu = 100 * (daemon.cpu_ns() - begin_ns) / 1e9 / wall
+        own = {key: ns - threads.get(key, 0) for key, ns in threads_of(daemon).items()}
         parts = status["memory"]["parts"]
         beside = daemon.anonymous_bytes() + status["memory"]["bpf_map_bytes"] - parts["timelines"]
         records = status["kernel"]["records"] - before["kernel"]["records"]
         load.stop()
     print(f"\nspanwise's own processes at {records / wall:,.0f} tagged switches and 1,080 spans a second, stored and settled:")
     print(f"  CPU {cpu:.1f} % of one core{verdict(cpu, OWN_CPU, ' %')}")
+    print("  of it " + ", ".join(f"{name} {100 * ns / 1e9 / wall:.2f}" for (_, name), ns in sorted(own.items(), key=lambda kv: -kv[1])
+                                 if ns > wall * 1e5) + f"; the engine {sum(ns for (_, name), ns in own.items() if name == 'engine') / records:.0f} ns a record")
     print(f"  memory beside the timelines ({parts['timelines'] / (1 << 20):.0f} MiB) {beside / (1 << 20):.0f} MiB, of which BPF maps "
           f"{status['memory']['bpf_map_bytes'] / (1 << 20):.0f}{verdict(beside / (1 << 20), OWN_MIB, ' MiB')}")
     print_timelines(status)
