@@ -30,13 +30,13 @@ static size_t ring_bytes(const struct config *config, size_t most)
 	return bytes;
 }
 
-/* Where programs of several languages run, their tables take 10 MB and more: up to twice their
- * share is taken from what the ring leaves of its own. */
+/* Where programs of several languages run, their tables take 10 MB and more: up to five eighths of
+ * their share are taken from what the ring leaves of its own. */
 static size_t table_bytes(size_t limit, size_t ring)
 {
 	size_t share = limit / 32;
 
-	return MIN(share + MIN(share, (limit / 8 - ring) / 2), (size_t)UINT32_MAX);
+	return MIN(share + MIN(share / 8 * 5, (limit / 8 - ring) / 2), (size_t)UINT32_MAX);
 }
 
 struct memory_plan memory_plan(const struct config *config)

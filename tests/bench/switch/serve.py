@@ -118,10 +118,10 @@ def print_own(arguments):
     arguments.spans = 1000
     with Daemon(arguments.build) as daemon:
         load = Load(daemon, arguments)
-        time.sleep(5)
+        time.sleep(arguments.warm_up)
         before = daemon.get("/api/v1/status")
         begin, begin_ns, threads = time.monotonic(), daemon.cpu_ns(), threads_of(daemon)
-        time.sleep(arguments.seconds - 10)
+        time.sleep(arguments.seconds - arguments.warm_up - 5)
         status = daemon.get("/api/v1/status")
         wall = time.monotonic() - begin
         cpu = 100 * (daemon.cpu_ns() - begin_ns) / 1e9 / wall
@@ -146,6 +146,7 @@ def main():
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--laps", type=int, default=300)
     parser.add_argument("--seconds", type=int, default=30, help="for spanwise's own processes; 0: not")
+    parser.add_argument("--warm-up", type=int, default=5, help="seconds of these; timelines are full after some 70")
     parser.add_argument("--switches", type=int, default=200000, help="a second, for spanwise's own processes")
     parser.add_argument("--long", type=int, default=0, metavar="SECONDS", help="one span of that length, too; 600 is of interest")
     arguments = parser.parse_args()
