@@ -48,6 +48,7 @@ void correlator_free(struct correlator *correlator)
 	while (model->oldest)
 		trace_free(model, model->oldest);
 	world_fini(model);
+	lanes_fini(model);
 	cpu_lag_fini(&model->lag);
 	map_fini(&model->process_by_pid);
 	map_fini(&model->thread_by_tid);

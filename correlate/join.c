@@ -262,11 +262,8 @@ void join_learn(struct join *join)
 
 void join_fini(struct join *join)
 {
-	for (uint32_t i = 0; i < join->lane_count; i++) {
-		free(join->lanes[i]->slices);
-		free(join->lanes[i]->stints);
-		free(join->lanes[i]);
-	}
+	for (uint32_t i = 0; i < join->lane_count; i++)
+		lane_put_back(join->model, join->lanes[i]);
 	free(join->lanes);
 	free(join->segments);
 	free(join->waits);

@@ -246,6 +246,9 @@ int join_init(struct join *join, struct model *model, struct trace *trace);
 /* When the trace has settled: what it tells of processes, and of its claims. */
 void join_learn(struct join *join);
 void join_fini(struct join *join);
+/* lane.c: lanes that are not needed any more; and at the end of the model. */
+void lane_put_back(struct model *model, struct lane *lane);
+void lanes_fini(struct model *model);
 int32_t join_find(const struct join *join, const uint8_t span_id[SPAN_ID_BYTES]);
 /* NULL: out of memory. */
 struct lane *join_lane(struct join *join, struct thread *thread);

@@ -7,6 +7,7 @@
 
 #define SEEN_MARGIN_NS (50 * NS_PER_MS)
 #define MOST_RESERVED  1024
+#define SPARE_SLICES   1024u
 #define SLICES_BEYOND  3 /* the trace's end: they tell of the clock then */
 
 /* A tick that found the tag being written tells nothing: the slice is taken as if it had not come.
@@ -148,6 +149,48 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 	return true;
 }
 
+static void free_lane(struct lane *lane)
+{
+	free(lane->slices);
+	free(lane);
+}
+
+/* One with little room is kept for the next trace. */
+void lane_put_back(struct model *model, struct lane *lane)
+{
+	free(lane->stints);
+	lane->stints = NULL;
+	for (size_t i = 0; i < MODEL_SPARE_LANES && lane->cap <= SPARE_SLICES; i++) {
+		if (model->spare_lanes[i])
+			continue;
+		model->spare_lanes[i] = lane;
+		return;
+	}
+	free_lane(lane);
+}
+
+void lanes_fini(struct model *model)
+{
+	for (size_t i = 0; i < MODEL_SPARE_LANES; i++) {
+		if (model->spare_lanes[i])
+			free_lane(model->spare_lanes[i]);
+	}
+}
+
+static struct lane *new_lane(struct model *model)
+{
+	for (size_t i = 0; i < MODEL_SPARE_LANES; i++) {
+		struct lane *lane = model->spare_lanes[i];
+
+		if (!lane)
+			continue;
+		model->spare_lanes[i] = NULL;
+		*lane = (struct lane){ .slices = lane->slices, .cap = lane->cap };
+		return lane;
+	}
+	return calloc(1, sizeof(struct lane));
+}
+
 struct lane *join_lane(struct join *join, struct thread *thread)
 {
 	struct lane *lane;
@@ -158,7 +201,7 @@ struct lane *join_lane(struct join *join, struct thread *thread)
 	}
 	if (!join_grow((void **)&join->lanes, join->lane_count, &join->lane_cap,
 		       sizeof(*join->lanes)) ||
-	    !(lane = calloc(1, sizeof(*lane)))) {
+	    !(lane = new_lane(join->model))) {
 		join->out_of_memory = true;
 		return NULL;
 	}
@@ -223,11 +266,14 @@ uint64_t lane_lost_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
 	uint64_t lost = 0;
 
 	for (uint32_t i = lane_first_after(lane, from_ns); i < lane->count; i++) {
-		uint64_t start = MAX(earliest_in(lane, i), from_ns);
-		uint64_t end = MIN(lane->slices[i].in_ns, to_ns);
+		const struct slice *slice = &lane->slices[i];
+		uint64_t start, end = MIN(slice->in_ns, to_ns);
 
-		if (i && lane->slices[i - 1].out_ns >= to_ns)
+		if (i && slice[-1].out_ns >= to_ns)
 			break;
+		if (slice->stint == STINT_PLAIN && !slice->gap) /* it came when it says */
+			continue;
+		start = MAX(earliest_in(lane, i), from_ns);
 		lost += end - MIN(start, end);
 	}
 	return lost;

@@ -26,6 +26,7 @@
 
 #define MODEL_MAX_GAPS     64
 #define RECENT_THREADS     256
+#define MODEL_SPARE_LANES  4
 #define FOLD_MAX_WAITS     16
 #define COMPANY_MAX        128             /* traces that claim a thread, remembered */
 #define TICK_GRACE_NS      25000000ull     /* a running thread's slice is closed within two ticks */
@@ -280,6 +281,7 @@ struct model {
 	uint64_t first_record_ns;
 	uint64_t reach_ns; /* what memory allows now */
 	uint64_t last_sweep_ns;
+	struct lane *spare_lanes[MODEL_SPARE_LANES]; /* lane.c; owned: with room for slices */
 	uint64_t lesson, lesson_told; /* of relearn.c: the newest, and up to where traces know */
 	bool kernel;
 };
