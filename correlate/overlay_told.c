@@ -35,6 +35,12 @@ static const struct slice *other_tag(const struct lane *lane, const struct slice
 	return NULL;
 }
 
+/* One of another process may have it in its context since a fork, and owns nothing of it. */
+static bool is_of_other(const struct sighting *seen, const struct lane *lane)
+{
+	return seen->thread != lane->thread && seen->thread->process == lane->process;
+}
+
 /* Another thread has carried it before `time_ns`, or carries it after: it is not to do with the
  * span's edge. */
 static bool is_elsewhere(const struct join *join, const struct lane *lane, int32_t index,
@@ -43,7 +49,7 @@ static bool is_elsewhere(const struct join *join, const struct lane *lane, int32
 	for (int32_t s = join->nodes[index].sightings; s >= 0; s = join->sightings[s].next) {
 		const struct sighting *seen = &join->sightings[s];
 
-		if (seen->thread != lane->thread &&
+		if (is_of_other(seen, lane) &&
 		    (before ? seen->first_ns < time_ns : seen->last_ns > time_ns))
 			return true;
 	}
@@ -56,8 +62,12 @@ static bool is_carried_once(const struct join *join, const struct lane *lane, in
 	const struct sighting *seen = join_sighting(join, index, lane->thread);
 	uint32_t at;
 
-	if (!seen || seen->next >= 0 || join->nodes[index].sightings != seen - join->sightings)
-		return false; /* by several threads */
+	for (int32_t s = join->nodes[index].sightings; s >= 0; s = join->sightings[s].next) {
+		if (is_of_other(&join->sightings[s], lane))
+			return false;
+	}
+	if (!seen)
+		return false;
 	at = lane_first_after(lane, seen->first_ns);
 	for (; at < lane->count && lane->slices[at].in_ns < seen->last_ns; at++) {
 		if (!carries(join, lane, &lane->slices[at], index))

@@ -209,7 +209,7 @@ void scenario_traces_in_turns(struct schedule *s, uint32_t thread)
 static void be_a_child(struct schedule *s, uint32_t child, int32_t parents_span)
 {
 	int32_t above = rng_chance(&s->rng, 50) ? parents_span : -1;
-	int32_t span;
+	int32_t span, back_to = s->knobs.is_exact && s->seed & 64 ? parents_span : -1;
 
 	stir(s, child);
 	if (rng_chance(&s->rng, 30))
@@ -220,7 +220,7 @@ static void be_a_child(struct schedule *s, uint32_t child, int32_t parents_span)
 		stir(s, child);
 		block(s, child); /* or nobody could tell whose it is */
 		stir(s, child);
-		end(s, child, span, -1);
+		end(s, child, span, back_to);
 		above = -1;
 		stir(s, child);
 	}

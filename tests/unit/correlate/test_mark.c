@@ -132,6 +132,35 @@ static void a_span_that_another_thread_began_and_ended_was_not_here_before_it_sh
 	assert_true(ledger.uncertain_ns < 10 * US);
 }
 
+/* A forked child shows its parent's span, too, for longer than that lasts. */
+static void what_another_process_has_in_its_context_changes_nothing(void **state)
+{
+	static const struct entry marked[] = { { 1002 * MS, A, true },
+					       { 1003 * MS, A, false },
+					       { 1007 * MS, 0, false },
+					       { 1008 * MS, A, true } };
+	const struct event_process process = { .pid = 20, .ns_pid = 20, .publish = PUBLISH_TAGS };
+	struct builder_thread t, other, child = { .pid = 20, .tid = 20 };
+	const struct ledger *ledger;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t, &other);
+	assert_int_equal(correlator_process(b.correlator, &process), 0);
+	builder_slice(&b, &child, 0, 1001 * MS, 1002 * MS, 0, 0, FUTEX);
+	tell(&b, &t, marked, 4);
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1010 * MS, 0, EVENT_TOLD | EVENT_CHANGED,
+		      FUTEX);
+	builder_slice(&b, &child, 1005 * MS, 1005 * MS, 1009 * MS, A, 0, FUTEX);
+	builder_slice(&b, &child, 1020 * MS, 1020 * MS, 1021 * MS, A, 0, FUTEX);
+	builder_span(&b, A, 0, 1002 * MS, 1008 * MS);
+	end(&b);
+	ledger = builder_ledger(&b, A);
+	assert_int_equal(ledger->cpu_ns, 6 * MS);
+	assert_true(ledger->uncertain_ns < 10 * US);
+	correlator_free(b.correlator);
+}
+
 static void another_span_marked_in_between_leaves_it_open(void **state)
 {
 	static const struct entry passed[] = { { 1002 * MS, A, true },
@@ -209,6 +238,7 @@ int main(void)
 		cmocka_unit_test(who_came_to_something_else_in_between_has_not),
 		cmocka_unit_test(
 			a_span_that_another_thread_began_and_ended_was_not_here_before_it_showed),
+		cmocka_unit_test(what_another_process_has_in_its_context_changes_nothing),
 		cmocka_unit_test(another_span_marked_in_between_leaves_it_open),
 		cmocka_unit_test(a_span_that_nobody_shows_is_whose_it_was_marked),
 		cmocka_unit_test(unless_its_thread_came_to_something_else),
