@@ -132,9 +132,28 @@ static struct process *learned_owner(const struct join *join, const struct node 
 	return owner && !owner->ambiguous ? owner->process : NULL;
 }
 
+/* It has the span since its fork, also where it shows it again after one of its own. */
+static bool is_heir(const struct thread *thread, const struct node *node)
+{
+	return thread->has_inherited &&
+	       memcmp(thread->inherited_tag.span_id, node->span->span_id, SPAN_ID_BYTES) == 0;
+}
+
+/* Where it was seen first, of those that did not inherit it: a forked child may be heard of before
+ * its parent is. */
 static struct process *seen_in(const struct join *join, const struct node *node)
 {
-	return node->sightings < 0 ? NULL : join->sightings[node->sightings].thread->process;
+	const struct sighting *best = NULL;
+
+	for (int32_t s = node->sightings; s >= 0; s = join->sightings[s].next) {
+		const struct sighting *seen = &join->sightings[s];
+		bool is_worse = best && is_heir(seen->thread, node) > is_heir(best->thread, node);
+		bool is_alike = best && is_heir(seen->thread, node) == is_heir(best->thread, node);
+
+		if (!best || (is_alike ? seen->first_ns < best->first_ns : !is_worse))
+			best = seen;
+	}
+	return best ? best->thread->process : NULL;
 }
 
 /* What those of the trace that were seen say of a resource. NULL: nothing, or different things. */

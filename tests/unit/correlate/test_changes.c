@@ -475,6 +475,42 @@ static void a_forked_childs_first_span_is_its_own(void **state)
 	correlator_free(b.correlator);
 }
 
+/* The child is heard of first, and shows its parent's span again after one of its own. */
+static void a_span_that_a_child_inherited_is_its_parents(void **state)
+{
+	static const struct turn own[] = { { 1003 * MS, B }, { 1006 * MS, A } };
+	static const struct turn parents[] = { { 1001 * MS, A }, { 1019 * MS, 0 } };
+	const struct event_life fork = {
+		.header = { .kind = EVENT_FORK, .bytes = sizeof(fork) },
+		.pid = BUILDER_PID,
+		.tid = 11,
+		.other_pid = 20,
+		.time_ns = 1002 * MS,
+	};
+	struct builder_thread t, child = { .pid = 20, .tid = 20, .span = A };
+	const struct ledger *a;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	assert_int_equal(correlator_record(b.correlator, &fork.header), 0);
+	tell_of(&b, &child, own, 2, 1);
+	builder_slice(&b, &child, 1002 * MS, 1002 * MS, 1010 * MS, A, EVENT_TOLD | EVENT_CHANGED,
+		      FUTEX);
+	tell(&b, t.tid, parents, 2, 1);
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1020 * MS, 0, EVENT_TOLD | EVENT_CHANGED,
+		      FUTEX);
+	builder_slice(&b, &child, 1015 * MS, 1015 * MS, 1016 * MS, A, EVENT_TOLD, FUTEX);
+	builder_span(&b, A, 0, 1001 * MS, 1019 * MS);
+	builder_clock(&b, 3000 * MS);
+	correlator_settle_all(b.correlator);
+	a = builder_ledger(&b, A);
+	assert_int_equal(a->pid, BUILDER_PID);
+	assert_int_equal(a->cpu_ns, 18 * MS);
+	assert_in_range(a->uncertain_ns, 0, 10 * US);
+	correlator_free(b.correlator);
+}
+
 /* As a handler does, in the middle of another trace's work. */
 static void the_way_is_the_spans_whatever_was_shown_before(void **state)
 {
@@ -574,6 +610,7 @@ int main(void)
 		cmocka_unit_test(the_way_is_the_spans_where_handlers_come_between),
 		cmocka_unit_test(a_long_way_is_the_spans_of_who_was_alone),
 		cmocka_unit_test(a_forked_childs_first_span_is_its_own),
+		cmocka_unit_test(a_span_that_a_child_inherited_is_its_parents),
 		cmocka_unit_test(the_way_is_the_spans_whatever_was_shown_before),
 		cmocka_unit_test(a_long_way_is_in_doubt_where_spans_take_turns),
 		cmocka_unit_test(the_way_into_a_span_that_takes_turns_is_in_doubt),
