@@ -3,6 +3,7 @@
  * are open and do not show. */
 #include "collector/base/macros.h"
 #include "correlate/overlay.h"
+#include "correlate/reason.h"
 
 /* From the edge to the mark the thread went straight, as a program does that reads the clock itself
  * and then begins the span; else what comes between may be nothing of it, and the time another's.
@@ -21,6 +22,19 @@ static bool is_near(struct join *join, const struct lane *lane, const struct nod
 	       told_is_alone(join, lane, node, edge_ns);
 }
 
+/* It waited for events: an event loop came to something else, even one whose turns nobody logs. */
+static bool loops_within(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
+{
+	uint32_t at = lane_first_after(lane, from_ns);
+
+	for (; at < lane->count && lane->slices[at].out_ns < to_ns; at++) {
+		if (lane->slices[at].state &&
+		    reason_syscall_is_event_loop(lane->slices[at].syscall))
+			return true;
+	}
+	return false;
+}
+
 /* From its start until the thread showed it. */
 static bool begin_of(struct join *join, const struct lane *lane, const struct node *node,
 		     struct stretch *out)
@@ -28,7 +42,8 @@ static bool begin_of(struct join *join, const struct lane *lane, const struct no
 	const struct mark *mark = node->begun;
 
 	if (!mark || mark->thread != lane->thread || !mark->shown_ns ||
-	    !is_near(join, lane, node, node->a_ns, mark))
+	    !is_near(join, lane, node, node->a_ns, mark) ||
+	    loops_within(lane, mark->time_ns, mark->shown_ns))
 		return false;
 	*out = (struct stretch){ node->a_ns, mark->shown_ns };
 	return true;
@@ -41,7 +56,8 @@ static bool end_of(struct join *join, const struct lane *lane, const struct node
 	const struct mark *mark = node->ended;
 
 	if (!mark || mark->thread != lane->thread || !mark->left_ns ||
-	    !is_near(join, lane, node, node->b_ns, mark))
+	    !is_near(join, lane, node, node->b_ns, mark) ||
+	    loops_within(lane, mark->left_ns, mark->time_ns))
 		return false;
 	*out = (struct stretch){ mark->left_ns, node->b_ns };
 	return true;
@@ -147,7 +163,8 @@ static bool is_told_throughout(const struct join *join, const struct lane *lane,
 	const struct node *node = &join->nodes[index];
 	uint32_t first = lane_first_after(lane, node->a_ns), at = first;
 
-	if (first == lane->count || !is_base(join, index, lane->slices[first].tag_in))
+	if (first == lane->count || !is_base(join, index, lane->slices[first].tag_in) ||
+	    (tag_is_none(lane->slices[first].tag_in) && loops_within(lane, node->a_ns, node->b_ns)))
 		return false;
 	for (; at < lane->count; at++) {
 		const struct slice *slice = &lane->slices[at];

@@ -214,6 +214,11 @@ enum ledger_reason reason_of_slice(const struct slice *slice, int32_t *out_sysca
 	return of_kernel[wait];
 }
 
+bool reason_syscall_is_event_loop(int32_t syscall)
+{
+	return find(syscall)->class == CLASS_EPOLL;
+}
+
 bool reason_is_guess(const struct slice *slice)
 {
 	enum class class = find(slice->syscall)->class;

@@ -29,6 +29,7 @@ const char *reason_syscall_name(int32_t syscall);
 
 /* pause, rt_sigtimedwait, rt_sigsuspend: a REASON_SIGNAL of any other call was a stop or a trace.
  */
+bool reason_syscall_waits_for_signal(int32_t syscall);
+bool reason_syscall_is_event_loop(int32_t syscall);
 /* Without a target, or the kernel's frames, its reason may be another one. */
 bool reason_is_guess(const struct slice *slice);
-bool reason_syscall_waits_for_signal(int32_t syscall);

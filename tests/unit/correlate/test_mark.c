@@ -3,10 +3,11 @@
  * same time, so that without marks nobody could say which of two threads began it. */
 #include "tests/unit/correlate/world_builder.h"
 
-#define A         1
-#define B         2
-#define FUTEX     202
-#define NANOSLEEP 35
+#define A          1
+#define B          2
+#define FUTEX      202
+#define NANOSLEEP  35
+#define EPOLL_WAIT 232
 
 struct entry {
 	uint64_t at_ns, span;
@@ -231,6 +232,31 @@ static void unless_its_thread_came_to_something_else(void **state)
 	correlator_free(b.correlator);
 }
 
+/* Some runtimes enter a task's context unseen. Without a tag nothing else would tell. */
+static void or_showed_nothing_and_waited_for_events_as_loops_do(void **state)
+{
+	const struct entry first[] = { { 1000 * MS + 200 * US, A, false },
+				       { 1000 * MS + 800 * US, 0, false },
+				       { 1002 * MS, B, true } };
+	const struct entry second = { 1018 * MS, B, true };
+	struct builder_thread t, other;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t, &other);
+	tell(&b, &t, first, 3);
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1005 * MS, 0, EVENT_TOLD | EVENT_CHANGED,
+		      EPOLL_WAIT);
+	tell(&b, &t, &second, 1);
+	builder_slice(&b, &t, 1015 * MS, 1015 * MS, 1020 * MS, 0, EVENT_TOLD | EVENT_CHANGED,
+		      FUTEX);
+	builder_slice(&b, &other, 1021 * MS, 1021 * MS, 1022 * MS, 0, EVENT_TOLD, FUTEX);
+	builder_span(&b, B, 0, 1002 * MS, 1018 * MS);
+	end(&b);
+	assert_int_equal(builder_ledger(&b, B)->grade, GRADE_INFERRED);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +268,7 @@ int main(void)
 		cmocka_unit_test(another_span_marked_in_between_leaves_it_open),
 		cmocka_unit_test(a_span_that_nobody_shows_is_whose_it_was_marked),
 		cmocka_unit_test(unless_its_thread_came_to_something_else),
+		cmocka_unit_test(or_showed_nothing_and_waited_for_events_as_loops_do),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
