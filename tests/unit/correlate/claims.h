@@ -54,6 +54,8 @@ void one_coarse_clock_among_others_makes_no_lie(void **state);
 void traces_that_nobody_exports_within_spans_hardly_lie(void **state);
 void a_restart_in_the_middle_makes_no_lie(void **state);
 void a_span_of_ten_minutes_makes_no_lie(void **state);
+void loops_that_show_no_turn_hardly_lie(void **state);
+unsigned check_unshown_turns(uint64_t seed);
 unsigned check_crowd(uint64_t seed);
 unsigned check_late_log(uint64_t seed);
 unsigned check_one_coarse(uint64_t seed);

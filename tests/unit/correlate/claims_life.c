@@ -54,6 +54,21 @@ void a_log_that_begins_late_makes_no_lie(void **state)
 	claims_for_seeds(40, check_late_log);
 }
 
+unsigned check_unshown_turns(uint64_t seed)
+{
+	struct schedule_knobs knobs = cast_knobs(seed);
+
+	knobs.has_styles = knobs.hides_turns = true;
+	return claims_check_play(cast_random(seed, knobs), &play_in_time);
+}
+
+/* Of an event loop of which no tag tells that it is one. */
+void loops_that_show_no_turn_hardly_lie(void **state)
+{
+	(void)state;
+	claims_for_most_seeds(40, 2, check_unshown_turns);
+}
+
 /* The processes are: the service, its server, and others. */
 unsigned check_one_coarse(uint64_t seed)
 {

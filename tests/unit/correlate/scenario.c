@@ -403,7 +403,7 @@ void scenario_random(struct schedule *s, unsigned requests)
 		schedule_op(s, threads[i],
 			    (struct op){ .kind = OP_BLOCK, .wait = WAIT_FUTEX, .ns = 300 * MS });
 	}
-	if (s->knobs.has_styles && !s->knobs.has_no_turns)
+	if (s->knobs.has_styles && !s->knobs.has_no_turns && !s->knobs.hides_turns)
 		scenario_seen_turn(s, threads[0]);
 	for (unsigned i = 0; i < requests; i++)
 		one_request(s, threads, count, remote);

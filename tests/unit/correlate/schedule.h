@@ -184,6 +184,7 @@ struct schedule_knobs {
 	bool has_no_turns; /* and never put a span aside for another one */
 	bool has_styles;   /* they do what scenario_styles.c has */
 	bool has_lends;    /* ... and carry each other's spans */
+	bool hides_turns;  /* none is sure to show */
 	bool has_hidden;   /* traces that nobody exports lie within spans */
 	bool logs_late;    /* threads begin to log at some time */
 	uint32_t crowd;    /* so many threads may serve; 0: a few */
