@@ -282,14 +282,18 @@ static void put_unmeasured(const struct term *term, const struct span_tree *tree
 	buf_printf(out, "%s`\n", json_read_text(first->span, "span_id"));
 }
 
+/* Of those that are nobody's children, if there are such with figures: who answers may end later
+ * than who asked. */
 static const struct span_row *longest(const struct span_tree *tree)
 {
 	const struct span_row *best = NULL;
 
 	for (size_t i = 0; i < tree->count; i++) {
 		const struct span_row *row = &tree->rows[i];
+		bool is_root = row->parent < 0, best_is_root = best && best->parent < 0;
 
-		if (has_figures(row) && (!best || row->wall_ns > best->wall_ns))
+		if (has_figures(row) &&
+		    (!best || (is_root == best_is_root ? row->wall_ns > best->wall_ns : is_root)))
 			best = row;
 	}
 	return best;
