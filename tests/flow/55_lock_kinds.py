@@ -35,8 +35,10 @@ def play(daemon, *arguments):
 
 
 def lock_wait(span):
+    """All of them: it waits again where somebody was faster, perhaps with another stack."""
     waits = [wait for wait in span["waits"] if wait["reason"] == "lock"]
-    return max(waits, key=lambda wait: wait["ns"], default=None)
+    return {"ns": sum(wait["ns"] for wait in waits), "target": {wait["target"] for wait in waits},
+            "holders": [holder for wait in waits for holder in wait["holders"]]}
 
 
 def had_it(parts, part):
