@@ -80,13 +80,14 @@ static bool are_within(const struct thread *thread, const struct slice *slice,
 {
 	uint64_t begin = slice->flags & EVENT_IN_LOST ? slice->prev_out_ns : slice->in_ns;
 	uint64_t from = thread->seen ? thread->last_in_ns : begin;
+	uint32_t first = log->changes[0].time_ns & EVENT_MARK ? 1 : 0; /* a mark is two */
 
 	for (uint32_t i = 0; i < log->count; i++) {
 		uint64_t time = log->changes[i].time_ns & ~EVENT_MARK;
 
 		if (time < from || time > slice->out_ns + CHANGE_CLOCK_NS)
 			return false;
-		from = i == 0 ? MAX(begin - MIN(CHANGE_CLOCK_NS, begin), time) : time;
+		from = i == first ? MAX(begin - MIN(CHANGE_CLOCK_NS, begin), time) : time;
 	}
 	return true;
 }

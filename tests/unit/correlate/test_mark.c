@@ -162,6 +162,30 @@ static void what_another_process_has_in_its_context_changes_nothing(void **state
 	correlator_free(b.correlator);
 }
 
+/* The thread lost its CPU after it had read the clock for the mark. */
+static void a_mark_may_be_older_than_the_slice_in_which_it_shows(void **state)
+{
+	static const struct entry marked[] = { { 999 * MS, A, true },
+					       { 1003 * MS, A, false },
+					       { 1007 * MS, 0, false },
+					       { 1008 * MS, A, true } };
+	struct builder_thread t, other;
+	struct correlator_stats stats;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t, &other);
+	builder_slice(&b, &t, 0, 990 * MS, 999 * MS + US, 0, EVENT_TOLD | EVENT_PREEMPTED, -1);
+	tell(&b, &t, marked, 4);
+	builder_slice(&b, &t, 0, 1002 * MS, 1010 * MS, 0, EVENT_TOLD | EVENT_CHANGED, FUTEX);
+	builder_span(&b, A, 0, 999 * MS, 1008 * MS);
+	end(&b);
+	correlator_stats(b.correlator, &stats);
+	assert_int_equal(stats.changes_refused, 0);
+	assert_true(builder_ledger(&b, A)->uncertain_ns < 10 * US);
+	correlator_free(b.correlator);
+}
+
 static void another_span_marked_in_between_leaves_it_open(void **state)
 {
 	static const struct entry passed[] = { { 1002 * MS, A, true },
@@ -265,6 +289,7 @@ int main(void)
 		cmocka_unit_test(
 			a_span_that_another_thread_began_and_ended_was_not_here_before_it_showed),
 		cmocka_unit_test(what_another_process_has_in_its_context_changes_nothing),
+		cmocka_unit_test(a_mark_may_be_older_than_the_slice_in_which_it_shows),
 		cmocka_unit_test(another_span_marked_in_between_leaves_it_open),
 		cmocka_unit_test(a_span_that_nobody_shows_is_whose_it_was_marked),
 		cmocka_unit_test(unless_its_thread_came_to_something_else),
