@@ -116,6 +116,8 @@ static const struct rule {
 	{ "__synchronize_srcu", KERNEL_WAIT_OTHER },
 	{ "rcu_barrier", KERNEL_WAIT_OTHER },
 	{ "seccomp_do_user_notification", KERNEL_WAIT_OTHER },
+	{ "fanotify_get_response", KERNEL_WAIT_OTHER }, /* who watches has to allow it */
+	{ "fanotify_handle_event", KERNEL_WAIT_OTHER },
 };
 
 static bool fits(const char *name, size_t bytes, const char *rule)

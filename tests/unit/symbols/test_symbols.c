@@ -118,6 +118,7 @@ static void kernel_functions_tell_what_is_waited_for(void **state)
 	assert_int_equal(kernel_waits_of("sk_wait_data_too"), KERNEL_WAIT_UNKNOWN);
 	assert_int_equal(kernel_waits_of("wait_for_completion"), KERNEL_WAIT_UNKNOWN);
 	assert_int_equal(kernel_waits_of("de_thread"), KERNEL_WAIT_OTHER);
+	assert_int_equal(kernel_waits_of("fanotify_handle_event"), KERNEL_WAIT_OTHER);
 	assert_int_equal(kernel_waits_of("eventfd_read"), KERNEL_WAIT_UNKNOWN); /* by its call */
 	assert_int_equal(symbol_kernel_parse(&table, text, sizeof(text) - 1), 0);
 	symbol_table_sort(&table);
