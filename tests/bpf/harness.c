@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#define MAX_TID (1u << 22) /* PID_MAX_LIMIT */
+
 static enum programs_form form;
 
 /* None falls back to another. */
@@ -114,12 +116,19 @@ void harness_open_twice(struct harness *harness, bool takes_stacks)
 		harness_open(harness, 4u << 20, 99);
 }
 
+static void free_lasts(struct harness *harness)
+{
+	for (size_t tid = 0; harness->last_by_tid && tid < MAX_TID; tid++)
+		free(harness->last_by_tid[tid]);
+	free(harness->last_by_tid);
+}
+
 void harness_close(struct harness *harness)
 {
 	ring_close(harness->ring);
 	programs_close(harness->programs);
 	free(harness->records);
-	free(harness->lasts);
+	free_lasts(harness);
 	*harness = (struct harness){ .subject = harness->subject };
 }
 
@@ -158,13 +167,16 @@ void harness_start(struct harness *harness, const char *scenario, bool follow)
 
 static struct event_last *last_of(struct harness *harness, uint32_t tid)
 {
-	for (size_t i = harness->last_count; i-- > 0;)
-		if (harness->lasts[i].slice.tid == tid)
-			return &harness->lasts[i];
-	harness->lasts =
-		realloc(harness->lasts, (harness->last_count + 1) * sizeof(*harness->lasts));
-	harness->lasts[harness->last_count] = (struct event_last){ .slice.tid = tid };
-	return &harness->lasts[harness->last_count++];
+	struct event_last **last;
+
+	if (!harness->last_by_tid)
+		harness->last_by_tid = calloc(MAX_TID, sizeof(struct event_last *));
+	assert_true(harness->last_by_tid && tid < MAX_TID);
+	last = &harness->last_by_tid[tid];
+	if (!*last)
+		*last = calloc(1, sizeof(**last));
+	assert_non_null(*last);
+	return *last;
 }
 
 static void keep_record(struct harness *harness, const struct event_header *record)

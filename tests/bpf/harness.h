@@ -40,8 +40,7 @@ struct harness {
 	size_t records_bytes, records_room;
 	bool tells_twice; /* what is told in short comes in full, too, and must be the same */
 	size_t told_in_short;
-	struct event_last *lasts; /* of each thread */
-	size_t last_count;
+	struct event_last **last_by_tid; /* of each thread; NULL: none so far */
 	struct harness_wait waits[HARNESS_MAX_WAITS];
 	size_t wait_count;
 	struct harness_named names[HARNESS_MAX_WAITS];
