@@ -82,3 +82,14 @@ bool loss_within(const struct model *model, const struct process *process, uint6
 	}
 	return false;
 }
+
+bool loss_is_awaited(const struct model *model, const struct process *process, uint64_t to_ns)
+{
+	if (model->now_ns >= to_ns + TICK_GRACE_NS)
+		return false;
+	for (const struct thread *t = process->threads; t; t = t->next) {
+		if (t->seen && !t->dead && t->last_out_ns < to_ns)
+			return true;
+	}
+	return false;
+}

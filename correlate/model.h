@@ -335,6 +335,10 @@ void loss_forget(struct model *model);
 /* Some of a thread of that process may be among them, for all that is known. */
 bool loss_within(const struct model *model, const struct process *process, uint64_t from_ns,
 		 uint64_t to_ns, bool is_seen);
+/* ... or has not come yet: who was on a CPU then may be there still, and nothing tells of it before
+ * it leaves, or a tick finds it. Traces wait for that, but for when the daemon ends, or memory is
+ * short. */
+bool loss_is_awaited(const struct model *model, const struct process *process, uint64_t to_ns);
 
 /* changes.c: tags that changed within a slice. */
 void changes_init(struct model *model);

@@ -258,16 +258,26 @@ static bool is_bound(const struct sweep *sweep)
 	       ledger->uncertain_ns - edges < ledger->wall_ns;
 }
 
+/* Edges that are off by more than that are in doubt by themselves. */
+static bool is_lost(const struct sweep *sweep)
+{
+	const struct node *node = sweep->node;
+	const struct model *model = sweep->join->model;
+	uint64_t sure_end_ns = node->b_ns - MIN(edges_ns(node), node->b_ns);
+
+	return blind_within(node->process, node->a_ns, node->b_ns) ||
+	       loss_within(model, node->process, node->a_ns, node->b_ns, node->sightings >= 0) ||
+	       loss_is_awaited(model, node->process, sure_end_ns);
+}
+
 static void grade(const struct sweep *sweep)
 {
 	struct ledger *ledger = sweep->ledger;
 	const struct node *node = sweep->node;
 
-	if (node->partial || blind_within(node->process, node->a_ns, node->b_ns) ||
-	    loss_within(sweep->join->model, node->process, node->a_ns, node->b_ns,
-			node->sightings >= 0) ||
-	    ledger->all.unknown_ns || sweep->join->trace->over_limit ||
-	    sweep->join->out_of_memory || sweep->active_count == SWEEP_MAX_LANES)
+	if (node->partial || is_lost(sweep) || ledger->all.unknown_ns ||
+	    sweep->join->trace->over_limit || sweep->join->out_of_memory ||
+	    sweep->active_count == SWEEP_MAX_LANES)
 		ledger->grade = GRADE_PARTIAL;
 	else if (node->sightings < 0 && (node->inferred || !node->placed) &&
 		 ledger->all.elsewhere_ns == ledger->wall_ns - ledger->all.running_ns)

@@ -426,6 +426,7 @@ static void play_long_way(struct builder *b, uint64_t other_ns)
 	builder_slice(b, &t, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
 	builder_span(b, B, 0, 1003 * MS, 1006 * MS);
 	builder_clock(b, 3000 * MS);
+	correlator_advance(b->correlator, 3000 * MS);
 	correlator_settle_all(b->correlator);
 	assert_int_equal(builder_ledger(b, B)->cpu_ns, 3 * MS);
 }

@@ -60,6 +60,7 @@ static void begin(struct builder *b)
 static void end(struct builder *b)
 {
 	builder_clock(b, 3000 * MS);
+	correlator_advance(b->correlator, 3000 * MS);
 	correlator_settle_all(b->correlator);
 }
 
@@ -164,6 +165,32 @@ static void one_that_is_told_of_an_unknown_one_is_lost(void **state)
 	correlator_free(b.correlator);
 }
 
+/* One span, 1000 to 1010 ms, while a worker sleeps; and the daemon ends at `now_ns`. */
+static enum ledger_grade grade_at_end(uint64_t now_ns, uint64_t worker_ns)
+{
+	struct builder b;
+	enum ledger_grade grade;
+
+	begin(&b);
+	if (worker_ns)
+		builder_slice(&b, &worker, worker_ns, worker_ns, worker_ns + MS, 0, 0, FUTEX);
+	builder_clock(&b, now_ns);
+	correlator_advance(b.correlator, now_ns);
+	correlator_settle_all(b.correlator);
+	grade = builder_ledger(&b, 1)->grade;
+	correlator_free(b.correlator);
+	return grade;
+}
+
+/* Whoever came onto a CPU meanwhile is there still, and has told nothing. */
+static void what_has_not_been_told_yet_is_lost_at_the_end(void **state)
+{
+	(void)state;
+	assert_int_equal(grade_at_end(1012 * MS, 0), GRADE_PARTIAL);
+	assert_int_equal(grade_at_end(1012 * MS, 1011 * MS), GRADE_EXACT);
+	assert_int_equal(grade_at_end(1100 * MS, 0), GRADE_EXACT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +199,7 @@ int main(void)
 		cmocka_unit_test(whoever_has_come_since_owns_up_himself),
 		cmocka_unit_test(before_a_threads_first_record_it_may_have_run),
 		cmocka_unit_test(one_that_is_told_of_an_unknown_one_is_lost),
+		cmocka_unit_test(what_has_not_been_told_yet_is_lost_at_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
