@@ -250,6 +250,8 @@ void join_fini(struct join *join);
 void lane_put_back(struct model *model, struct lane *lane);
 void lanes_fini(struct model *model);
 int32_t join_find(const struct join *join, const uint8_t span_id[SPAN_ID_BYTES]);
+/* NULL: it has none yet. */
+struct lane *join_find_lane(const struct join *join, const struct thread *thread);
 /* NULL: out of memory. */
 struct lane *join_lane(struct join *join, struct thread *thread);
 const struct sighting *join_sighting(const struct join *join, int32_t node,

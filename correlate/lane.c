@@ -191,14 +191,21 @@ static struct lane *new_lane(struct model *model)
 	return calloc(1, sizeof(struct lane));
 }
 
-struct lane *join_lane(struct join *join, struct thread *thread)
+struct lane *join_find_lane(const struct join *join, const struct thread *thread)
 {
-	struct lane *lane;
-
 	for (uint32_t i = 0; i < join->lane_count; i++) {
 		if (join->lanes[i]->thread == thread)
 			return join->lanes[i];
 	}
+	return NULL;
+}
+
+struct lane *join_lane(struct join *join, struct thread *thread)
+{
+	struct lane *lane = join_find_lane(join, thread);
+
+	if (lane)
+		return lane;
 	if (!join_grow((void **)&join->lanes, join->lane_count, &join->lane_cap,
 		       sizeof(*join->lanes)) ||
 	    !(lane = new_lane(join->model))) {

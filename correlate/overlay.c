@@ -438,8 +438,6 @@ static void overlay_lane(struct join *join, const struct lane *lane)
 			overlay_wait_hidden(join, lane, before, slice);
 		if (slice->flags & EVENT_IN_LOST)
 			overlay_doubt_lost_in(join, lane, slice);
-		if (join->cut_ns)
-			overlay_doubt_head(join, lane, slice);
 		if (!overlay_plain(join, lane, before, slice))
 			cut_slice(join, lane, before, slice);
 		if (before && before->flags & SLICE_CHANGE)
@@ -469,6 +467,7 @@ void join_overlay(struct join *join)
 		overlay_lane(join, lane);
 		lane->segment_count = join->segment_count - lane->first_segment;
 	}
+	overlay_doubt_heads(join);
 	overlay_pass_doubts(join);
 	if (segments_are_by_lanes(join))
 		return;

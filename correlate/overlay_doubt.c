@@ -5,6 +5,7 @@
 #include "correlate/overlay.h"
 
 #define MOST_OF_STINT 64 /* slices of one that are looked at */
+#define MOST_HEADS    64 /* slices to either side of a span's edge that are looked at */
 
 /* It is noted where it begins, and where it is over; overlay_pass_doubts() brings it to all in
  * between. */
@@ -115,26 +116,55 @@ void overlay_doubt_lost_in(struct join *join, const struct lane *lane, const str
 	}
 }
 
-/* A coarse clock may have moved an edge from behind a switch-in to before it: then what was booked
- * ahead of that switch went with it. */
-void overlay_doubt_head(struct join *join, const struct lane *lane, const struct slice *slice)
+/* What was booked ahead of the lane's switch-ins in [from_ns, to_ns), as far as is looked. */
+static uint64_t heads_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
 {
-	const struct stint *stint = lane_stint(lane, slice);
-	uint64_t in = slice->in_ns, from = in - MIN(join->cut_ns, in);
-	uint64_t head = stint_cpu_until(stint, in + 1);
-	int32_t found[OVERLAY_MAX_SPANS];
-	uint32_t count;
+	uint32_t at = from_ns < to_ns ? lane_first_after(lane, from_ns) : lane->count;
+	uint32_t end = MIN(lane->count, at + MOST_HEADS);
+	uint64_t heads = 0;
 
-	if (!join->cut_ns || in != stint->in_ns || head <= 1)
+	for (; at < end && lane->slices[at].in_ns < to_ns; at++) {
+		const struct slice *slice = &lane->slices[at];
+		const struct stint *stint = slice->in_ns < from_ns ? NULL : lane_stint(lane, slice);
+
+		if (stint && slice->in_ns == stint->in_ns)
+			heads += MAX(stint_cpu_until(stint, slice->in_ns + 1), 1) - 1;
+	}
+	return heads;
+}
+
+/* A clock may have moved the edge from behind switch-ins to before them, or the other way. */
+static void doubt_edge(struct join *join, const struct lane *lane, int32_t index, uint64_t edge_ns)
+{
+	const struct node *node = &join->nodes[index];
+	uint64_t error = node->bound_ns + node->skew_ns;
+	uint64_t heads = MAX(heads_ns(lane, edge_ns - MIN(error, edge_ns), edge_ns),
+			     heads_ns(lane, edge_ns, edge_ns + node->cut_ns + error));
+
+	if (heads)
+		overlay_doubt(join, index, node->parent, heads);
+}
+
+static void doubt_edges(struct join *join, const struct lane *lane, int32_t index)
+{
+	if (!lane || lane->count == 0)
 		return;
-	count = join_overlapping(join, lane->process, from, in, found, OVERLAY_MAX_SPANS);
-	for (uint32_t i = 0; i < count; i++) {
-		struct node *node = &join->nodes[found[i]];
-		bool starts = node->a_ns + node->cut_ns > in && node->a_ns < in;
-		bool ends = node->b_ns + node->cut_ns > in && node->b_ns <= in;
+	doubt_edge(join, lane, index, join->nodes[index].a_ns);
+	doubt_edge(join, lane, index, join->nodes[index].b_ns);
+}
 
-		if (starts || ends)
-			overlay_doubt(join, found[i], node->parent, head);
+/* What was booked ahead of a switch-in comes all at once: who begins or ends about then has it, or
+ * has it not, as the clock tells; be it that the thread was off its CPU then, by that. */
+void overlay_doubt_heads(struct join *join)
+{
+	for (uint32_t i = 0; i < join->count; i++) {
+		const struct node *node = &join->nodes[i];
+
+		for (int32_t s = node->sightings; s >= 0; s = join->sightings[s].next)
+			doubt_edges(join, join_find_lane(join, join->sightings[s].thread),
+				    (int32_t)i);
+		if (node->sightings < 0)
+			doubt_edges(join, node->placed, (int32_t)i);
 	}
 }
 

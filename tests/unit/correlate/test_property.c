@@ -93,6 +93,7 @@ static void seeds_that_once_failed_do_not_any_more(void **state)
 		{ 9004878, check_grain },
 		{ 13000194, check_folded_service },
 		{ 14002064, check_restart },
+		{ 14002007, check_slewed },
 	};
 	unsigned wrong = 0;
 

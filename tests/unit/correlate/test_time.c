@@ -264,6 +264,33 @@ static void stolen_time_is_no_cpu_time_and_in_doubt_for_parts(void **state)
 	correlator_free(b.correlator);
 }
 
+/* The span ends right before the switch-in, by a clock that is known to 4 us: or right after it,
+ * and then what was booked ahead of that is its own. */
+static void what_was_booked_ahead_of_a_switch_is_in_doubt_for_who_ends_about_then(void **state)
+{
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	const struct ledger *l;
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	for (uint64_t at = 100 * MS; at <= 600 * MS; at += 500 * MS)
+		correlator_clock(b.correlator, at - 2 * US, even(at), at + 2 * US);
+	builder_warm_up(&b, &t);
+	builder_slice(&b, &t, 0, 1000 * MS, 1002 * MS, 1, 0, RECVFROM);
+	b.ahead_ns = 80 * US;
+	builder_slice(&b, &t, 0, 1005 * MS, 1010 * MS, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, START, 1005 * MS - 500);
+	correlator_clock(b.correlator, 1100 * MS - 2 * US, even(1100 * MS), 1100 * MS + 2 * US);
+	correlator_settle_all(b.correlator);
+	l = builder_ledger(&b, 1);
+	assert_true(l->grade >= GRADE_BOUNDED);
+	assert_true(distance(l->cpu_ns, 1002 * MS - START) <= l->uncertain_ns);
+	assert_true(distance(l->cpu_ns, 1002 * MS - START + 80 * US) <= l->uncertain_ns);
+	assert_true(l->uncertain_ns < 100 * US);
+	correlator_free(b.correlator);
+}
+
 /* As the thread leaves its CPU, to the nanosecond: it may have begun right before that. */
 static void a_span_that_starts_at_the_very_switch_may_have_waited(void **state)
 {
@@ -330,6 +357,8 @@ int main(void)
 		cmocka_unit_test(a_span_without_length_has_the_grain_of_the_others),
 		cmocka_unit_test(a_coarse_child_puts_its_parents_own_share_in_doubt),
 		cmocka_unit_test(stolen_time_is_no_cpu_time_and_in_doubt_for_parts),
+		cmocka_unit_test(
+			what_was_booked_ahead_of_a_switch_is_in_doubt_for_who_ends_about_then),
 		cmocka_unit_test(a_span_that_starts_at_the_very_switch_may_have_waited),
 		cmocka_unit_test(a_suspend_within_a_span_is_admitted),
 		cmocka_unit_test(a_clock_that_runs_ahead_is_found_out),

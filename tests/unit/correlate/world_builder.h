@@ -43,6 +43,7 @@ struct builder {
 	uint64_t trace;
 	uint64_t steal_ns;          /* so much of the next slice, a hypervisor steals */
 	uint64_t stolen_ns;         /* ... so far: the scheduler's clock stood still */
+	uint64_t ahead_ns;          /* so much is booked ahead of the next slice's switch-in */
 	struct event_target target; /* of the wait that the next slice ends with; kind 0: none */
 	struct event_waker waker;   /* who ended that before the next slice; tid 0: nobody */
 };
@@ -159,10 +160,10 @@ static inline void builder_slice(struct builder *b, struct builder_thread *t, ui
 	s->in_ns = in;
 	s->out_ns = out;
 	s->exec_in_ns = t->exec_ns;
-	s->exec_out_ns = t->exec_ns += out - in - b->steal_ns;
-	s->exec_start_in_ns = in - BUILDER_SCHED_NS - b->stolen_ns;
+	s->exec_out_ns = t->exec_ns += out - in - b->steal_ns + b->ahead_ns;
+	s->exec_start_in_ns = in - BUILDER_SCHED_NS - b->stolen_ns - b->ahead_ns;
 	b->stolen_ns += b->steal_ns;
-	b->steal_ns = 0;
+	b->steal_ns = b->ahead_ns = 0;
 	s->exec_start_out_ns = out - BUILDER_SCHED_NS - b->stolen_ns;
 	s->syscall = syscall;
 	s->state = syscall >= 0 ? 1 : 0;
