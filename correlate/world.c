@@ -229,7 +229,8 @@ static void check_chain(struct model *model, const struct thread *thread,
 			const struct event_slice *record, struct slice *slice)
 {
 	if (!thread->seen) {
-		slice->gap = record->lost_before; /* what it did before is not known */
+		/* What it did before is not known; nor, if it was found running, since when. */
+		slice->gap = record->lost_before || slice->in_ns == slice->out_ns;
 		if (!slice->prev_out_ns || slice->prev_out_ns > slice->in_ns)
 			slice->prev_out_ns = slice->in_ns;
 		return;

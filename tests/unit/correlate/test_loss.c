@@ -139,6 +139,27 @@ static void before_a_threads_first_record_it_may_have_run(void **state)
 	correlator_free(b.correlator);
 }
 
+/* On a CPU when it began to be followed, since nobody knows when. */
+static void before_it_was_found_running_a_thread_may_have_run(void **state)
+{
+	struct builder_thread late = { .pid = BUILDER_PID, .tid = 13, .span = 1 };
+	struct builder_thread early = { .pid = BUILDER_PID, .tid = 11 };
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	builder_clock(&b, 500 * MS);
+	builder_warm_up(&b, &early);
+	builder_slice(&b, &late, 0, 1004 * MS, 1004 * MS, 1, 0, FUTEX);
+	builder_slice(&b, &late, 1006 * MS, 1006 * MS, 1012 * MS, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, 1000 * MS, 1010 * MS);
+	builder_clock(&b, 3000 * MS);
+	correlator_advance(b.correlator, 3000 * MS);
+	correlator_settle_all(b.correlator);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_PARTIAL);
+	correlator_free(b.correlator);
+}
+
 /* Told in short, of one that never came: when it ran is known, and nothing else. */
 static void one_that_is_told_of_an_unknown_one_is_lost(void **state)
 {
@@ -198,6 +219,7 @@ int main(void)
 		cmocka_unit_test(once_another_has_owned_up_it_has_not),
 		cmocka_unit_test(whoever_has_come_since_owns_up_himself),
 		cmocka_unit_test(before_a_threads_first_record_it_may_have_run),
+		cmocka_unit_test(before_it_was_found_running_a_thread_may_have_run),
 		cmocka_unit_test(one_that_is_told_of_an_unknown_one_is_lost),
 		cmocka_unit_test(what_has_not_been_told_yet_is_lost_at_the_end),
 	};

@@ -94,6 +94,7 @@ static void seeds_that_once_failed_do_not_any_more(void **state)
 		{ 13000194, check_folded_service },
 		{ 14002064, check_restart },
 		{ 14002007, check_slewed },
+		{ 14012607, check_restart },
 	};
 	unsigned wrong = 0;
 
