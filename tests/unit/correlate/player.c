@@ -313,6 +313,16 @@ static void start(struct player *player)
 	feed_processes(player);
 }
 
+/* They stood in the old probe's ring when it went. */
+static void forget_records(struct player *player)
+{
+	const struct schedule *s = player->schedule;
+
+	while (player->next_record < s->record_count &&
+	       s->records[player->next_record].slice.out_ns < player->how->gap_to_ns)
+		player->next_record++;
+}
+
 /* The next one is told of nothing but the time and what runs; of the spans that the last one had
  * acknowledged, those come again that have no ledger. */
 static void restart(struct player *player, uint64_t now_ns)
@@ -322,6 +332,7 @@ static void restart(struct player *player, uint64_t now_ns)
 	shortener_fini(&player->shortener);
 	correlator_free(player->correlator);
 	player->was_restarted = true;
+	forget_records(player);
 	start(player);
 	tell_clock(player, now_ns);
 	correlator_gap(player->correlator, 0, player->how->gap_to_ns);
