@@ -62,6 +62,12 @@ static struct clock_skew *find(struct skews *skews, struct process *process)
 	return &skews->all[skews->count++].skew;
 }
 
+/* Nobody has to detach a span before the thread ends: it may have ended at any time before. */
+static bool is_left_at_end(const struct sighting *sighting)
+{
+	return sighting->thread->dead && sighting->last_ns >= sighting->thread->last_out_ns;
+}
+
 /* What a span shows that was seen in its own process. */
 static struct clock_skew look(const struct join *join, const struct node *node)
 {
@@ -74,7 +80,7 @@ static struct clock_skew look(const struct join *join, const struct node *node)
 		if (sighting->thread->process != node->process)
 			continue;
 		first = MIN(first, sighting->first_ns);
-		last = MAX(last, sighting->last_ns);
+		last = MAX(last, is_left_at_end(sighting) ? sighting->first_ns : sighting->last_ns);
 	}
 	if (first > last)
 		return no_skew;

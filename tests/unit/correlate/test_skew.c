@@ -94,6 +94,25 @@ static void work_in_the_context_of_an_ended_span_is_no_wrong_clock(void **state)
 	correlator_free(b.correlator);
 }
 
+static void a_thread_that_ends_in_a_spans_context_is_no_wrong_clock(void **state)
+{
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	struct builder_thread worker = { .pid = BUILDER_PID, .tid = 12 };
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	builder_clock(&b, 500 * MS);
+	builder_warm_up(&b, &t);
+	builder_slice(&b, &worker, 0, 999 * MS, 1002 * MS, 1, 0, RECVFROM);
+	builder_slice(&b, &worker, 1010 * MS, 1010 * MS, 1012 * MS, 1, EVENT_DEAD, -1);
+	builder_span(&b, 1, 0, 1000 * MS + 500 * US, 1011 * MS);
+	settle(&b, 2100 * MS);
+	assert_true(builder_ledger(&b, 1)->grade >= GRADE_BOUNDED);
+	assert_in_range(builder_ledger(&b, 1)->uncertain_ns, 0, 20 * US);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -101,6 +120,7 @@ int main(void)
 		cmocka_unit_test(what_one_span_tells_of_the_clock_holds_for_the_next),
 		cmocka_unit_test(a_clock_that_is_right_is_not_doubted),
 		cmocka_unit_test(work_in_the_context_of_an_ended_span_is_no_wrong_clock),
+		cmocka_unit_test(a_thread_that_ends_in_a_spans_context_is_no_wrong_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
