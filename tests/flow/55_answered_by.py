@@ -10,7 +10,7 @@ import re
 import subprocess
 
 from cli import spanwise
-from daemon import Daemon, export, request, run, skip, temporary_folder, wait_for
+from daemon import daemon_with_kernel, export, request, run, temporary_folder, wait_for
 from ledgers import blocked, check_span, measured_spans
 
 PROGRAM = os.environ.get("FLOW_PAIRS", "")
@@ -152,12 +152,7 @@ def play_late(daemon, folder):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
-    daemon = Daemon("--settle-ms=200")
-    kernel = daemon.status()["kernel"]
-    if not kernel["available"]:
-        skip("no eBPF here: " + str(kernel["error"]))
+    daemon = daemon_with_kernel("--settle-ms=200")
     folder = temporary_folder()
     play_all(daemon, folder)
     play_late(daemon, folder)

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 
-from daemon import Daemon, export, request, run, skip, wait_for
+from daemon import daemon_with_kernel, export, request, run, wait_for
 from ledgers import check_span, measured_spans
 
 PROGRAM = os.environ.get("FLOW_HOLDERS", "")
@@ -84,12 +84,7 @@ def check(daemon, lock, *thief):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
-    daemon = Daemon("--settle-ms=200")
-    kernel = daemon.status()["kernel"]
-    if not kernel["available"]:
-        skip("no eBPF here: " + str(kernel["error"]))
+    daemon = daemon_with_kernel("--settle-ms=200")
     thefts = 0
     for lock in LOCKS:
         check(daemon, lock)

@@ -4,7 +4,6 @@ the database wait, not the mutex, and not the CPU. And the same in an event loop
 name, and leads to the span that served it."""
 
 import asyncio
-import os
 import re
 import socket
 import struct
@@ -13,7 +12,7 @@ import threading
 import time
 
 from cli import spanwise
-from daemon import Daemon, run, skip
+from daemon import daemon_with_kernel, run
 from ledgers import blocked, check_span, measured_spans
 from service import Service, ids, say, spin, trace_to, wait_for_go
 
@@ -192,12 +191,7 @@ def check_order(daemon, facts):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
-    daemon = Daemon("--settle-ms=500")
-    kernel = daemon.status()["kernel"]
-    if not kernel["available"]:
-        skip("no eBPF here: " + str(kernel["error"]))
+    daemon = daemon_with_kernel("--settle-ms=500")
     with Service(daemon, "database") as server:
         port = server.told()
         with Service(daemon, "shop", str(port)) as client:

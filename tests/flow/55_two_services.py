@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from daemon import BINARY, Daemon, run, skip
+from daemon import BINARY, daemon_with_kernel, run
 from ledgers import blocked, check_span, measured_spans
 from service import Service, ids, say, trace_to, wait_for_go
 
@@ -115,12 +115,7 @@ def check_story(daemon, trace_id, spans):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
-    daemon = Daemon("--settle-ms=500")
-    kernel = daemon.status()["kernel"]
-    if not kernel["available"]:
-        skip("no eBPF here: " + str(kernel["error"]))
+    daemon = daemon_with_kernel("--settle-ms=500")
     with tempfile.TemporaryDirectory() as folder, Service(daemon, "database", folder) as server:
         port = server.told()
         with Service(daemon, "shop", str(port)) as client:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 
-from daemon import Daemon, export, request, run, skip, temporary_folder, wait_for
+from daemon import daemon_with_kernel, export, request, run, temporary_folder, wait_for
 from ledgers import check_span, measured_spans
 
 PROGRAM = os.environ.get("FLOW_INNOCENTS", "")
@@ -33,12 +33,7 @@ def play(daemon):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
-    daemon = Daemon("--settle-ms=300")
-    kernel = daemon.status()["kernel"]
-    if not kernel["available"]:
-        skip("no eBPF here: " + str(kernel["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     spans = play(daemon)
     spinners = {span["span_id"] for span in spans if span["name"] == "spin"}
     right, blocked, blamed, woken = 0, 0, 0, 0

@@ -149,6 +149,17 @@ class Daemon:
         return grpc.insecure_channel(self.grpc, options=[("grpc.enable_retries", 0)])
 
 
+def daemon_with_kernel(*arguments):
+    """A daemon that follows the kernel; without root or eBPF the test is skipped, and says why."""
+    if os.geteuid() != 0:
+        skip("needs root for eBPF")
+    daemon = Daemon(*arguments)
+    kernel = daemon.status()["kernel"]
+    if not kernel["available"]:
+        skip("no eBPF here: " + str(kernel["error"]))
+    return daemon
+
+
 def request(spans, service="flow", **resource):
     """An ExportTraceServiceRequest of (trace_id, span_id, parent_id, name, start_ns, end_ns)."""
     message = trace_service_pb2.ExportTraceServiceRequest()
