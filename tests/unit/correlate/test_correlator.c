@@ -510,7 +510,6 @@ static void a_clone_that_is_gone_later_does_not_either(void **state)
 	check_clone(true);
 }
 
-/* The probe is back, but has not found this process yet. */
 /* Its resource was made before the fork, and names its master. */
 static void what_a_worker_was_not_seen_with_is_its_own_all_the_same(void **state)
 {

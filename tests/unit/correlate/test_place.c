@@ -21,6 +21,29 @@ static void play_requests(struct builder *b, struct builder_thread *t)
 	}
 }
 
+/* The process is believed by then, and its first thread shows the parent. */
+static void begin_request(struct builder *b, struct builder_thread *own,
+			  struct builder_thread *second, struct builder_thread *third)
+{
+	builder_init(b);
+	builder_clock(b, 500 * MS);
+	builder_warm_up(b, own);
+	builder_warm_up(b, second);
+	builder_warm_up(b, third);
+	play_requests(b, own);
+	builder_clock(b, 1500 * MS);
+	correlator_advance(b->correlator, 1500 * MS);
+	b->trace = PARENT;
+	builder_slice(b, own, 2000 * MS, 2000 * MS, 2001 * MS, PARENT, 0, FUTEX);
+}
+
+static void settle(struct builder *b)
+{
+	builder_clock(b, 4000 * MS);
+	correlator_advance(b->correlator, 4000 * MS);
+	correlator_settle_all(b->correlator);
+}
+
 /* Of two children at once, the one is guessed to be on either of two threads, and so the other one
  * on what is left: it may as well be the other way round. One of them waits, for 400 us of the
  * second one. */
@@ -33,16 +56,7 @@ static void a_guess_leaves_the_next_one_as_open(void **state)
 	struct builder b;
 
 	(void)state;
-	builder_init(&b);
-	builder_clock(&b, 500 * MS);
-	builder_warm_up(&b, &own);
-	builder_warm_up(&b, &steady);
-	builder_warm_up(&b, &other);
-	play_requests(&b, &own);
-	builder_clock(&b, 1500 * MS);
-	correlator_advance(b.correlator, 1500 * MS);
-	b.trace = PARENT;
-	builder_slice(&b, &own, 2000 * MS, 2000 * MS, 2001 * MS, PARENT, 0, FUTEX);
+	begin_request(&b, &own, &steady, &other);
 	builder_slice(&b, &steady, 2002 * MS, 2002 * MS, 2006 * MS, 0, 0, FUTEX);
 	builder_slice(&b, &other, 2002 * MS, 2002 * MS, 2004200 * US, 0, 0, FUTEX);
 	builder_slice(&b, &other, 2004600 * US, 2004600 * US, 2006 * MS, 0, 0, FUTEX);
@@ -50,9 +64,7 @@ static void a_guess_leaves_the_next_one_as_open(void **state)
 	builder_span(&b, FIRST, PARENT, 2003 * MS, 2004 * MS);
 	builder_span(&b, SECOND, PARENT, 2003 * MS + US, 2005 * MS);
 	builder_span(&b, PARENT, 0, 2000 * MS + 500 * US, 2007 * MS + 500 * US);
-	builder_clock(&b, 4000 * MS);
-	correlator_advance(b.correlator, 4000 * MS);
-	correlator_settle_all(b.correlator);
+	settle(&b);
 	l = builder_ledger(&b, PARENT);
 	assert_true(l->uncertain_ns >= 400 * US);
 	correlator_free(b.correlator);
@@ -70,16 +82,7 @@ static void which_of_two_busy_threads_had_a_part_does_not_matter_to_the_whole(vo
 	struct builder b;
 
 	(void)state;
-	builder_init(&b);
-	builder_clock(&b, 500 * MS);
-	builder_warm_up(&b, &own);
-	builder_warm_up(&b, &busy);
-	builder_warm_up(&b, &other);
-	play_requests(&b, &own);
-	builder_clock(&b, 1500 * MS);
-	correlator_advance(b.correlator, 1500 * MS);
-	b.trace = PARENT;
-	builder_slice(&b, &own, 2000 * MS, 2000 * MS, 2001 * MS, PARENT, 0, FUTEX);
+	begin_request(&b, &own, &busy, &other);
 	builder_slice(&b, &busy, 2002 * MS, 2002 * MS, 2004 * MS, FIRST, 0, FUTEX);
 	builder_slice(&b, &other, 2002 * MS, 2002 * MS, 2012 * MS, 0, 0, FUTEX);
 	builder_slice(&b, &busy, 2004010 * US, 2004010 * US, 2008 * MS, THIRD, 0, FUTEX);
@@ -89,9 +92,7 @@ static void which_of_two_busy_threads_had_a_part_does_not_matter_to_the_whole(vo
 	builder_span(&b, SECOND, PARENT, 2005500 * US, 2006500 * US);
 	builder_span(&b, THIRD, PARENT, 2006501 * US, 2008999 * US);
 	builder_span(&b, PARENT, 0, 2000 * MS + 500 * US, 2010 * MS + 500 * US);
-	builder_clock(&b, 4000 * MS);
-	correlator_advance(b.correlator, 4000 * MS);
-	correlator_settle_all(b.correlator);
+	settle(&b);
 	l = builder_ledger(&b, PARENT);
 	assert_in_range(l->cpu_ns, 7970 * US, 7980 * US);
 	assert_true(l->uncertain_ns < 50 * US);
