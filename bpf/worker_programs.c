@@ -31,6 +31,7 @@ struct programs {
 	struct bpf_link **links; /* owned */
 	size_t link_count;
 	uint32_t features;
+	uint32_t tick_hz;
 	char why_raw[200];
 	unsigned cpus;
 	int descriptors_fd, records_fd, counters_fd, control_fd, stacks_fd;
@@ -270,9 +271,10 @@ static int attach_hooks(struct programs *programs)
 
 /* Slices of threads that do not switch would grow without end; but a machine without the cpu-clock
  * event is still worth something. */
-static void attach_ticks(struct programs *programs, uint32_t hz)
+static void attach_ticks(struct programs *programs)
 {
 	struct bpf_program *program = bpf_object__find_program_by_name(programs->object, "tick");
+	uint32_t hz = programs->tick_hz;
 	bool attached = hz > 0;
 
 	for (unsigned cpu = 0; cpu < programs->cpus && hz > 0; cpu++) {
@@ -289,6 +291,24 @@ static void attach_ticks(struct programs *programs, uint32_t hz)
 	}
 	if (attached)
 		programs->features |= PROBE_TICK;
+}
+
+int programs_attach(struct programs *programs)
+{
+	int status = attach_hooks(programs);
+
+	if (status < 0)
+		programs_detach(programs);
+	else
+		attach_ticks(programs);
+	return status;
+}
+
+void programs_detach(struct programs *programs)
+{
+	for (size_t i = 0; i < programs->link_count; i++)
+		bpf_link__destroy(programs->links[i]);
+	programs->link_count = 0;
 }
 
 static int find_maps(struct programs *programs)
@@ -361,6 +381,7 @@ int programs_open(const struct programs_options *options, char *why, size_t why_
 		return -ENOMEM;
 	worker_log_capture();
 	programs->cpus = cpus > 0 ? (unsigned)cpus : 1;
+	programs->tick_hz = options->probe.tick_hz;
 	programs->links = calloc(ARRAY_LEN(hooks) + programs->cpus, sizeof(struct bpf_link *));
 	struct btf *kernel = btf__load_vmlinux_btf();
 
@@ -377,12 +398,11 @@ int programs_open(const struct programs_options *options, char *why, size_t why_
 	if (status == 0)
 		status = find_maps(programs);
 	if (status == 0)
-		status = attach_hooks(programs);
+		status = programs_attach(programs);
 	if (status < 0) {
 		explain(status, loaded, why, why_bytes);
 		goto close_programs;
 	}
-	attach_ticks(programs, options->probe.tick_hz);
 	*out_programs = programs;
 	return 0;
 close_programs:
@@ -394,8 +414,7 @@ void programs_close(struct programs *programs)
 {
 	if (!programs)
 		return;
-	for (size_t i = 0; i < programs->link_count; i++)
-		bpf_link__destroy(programs->links[i]);
+	programs_detach(programs);
 	free(programs->links);
 	sched_bpf__destroy(programs->typed);
 	sched_uncast_bpf__destroy(programs->uncast);

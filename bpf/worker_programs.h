@@ -37,6 +37,10 @@ int programs_open(const struct programs_options *options, char *why, size_t why_
 		  struct programs **out_programs);
 void programs_close(struct programs *programs);
 
+/* For the bench: off and on again, with all that was learnt. */
+void programs_detach(struct programs *programs);
+int programs_attach(struct programs *programs);
+
 /* Bits of enum probe_feature. */
 uint32_t programs_features(const struct programs *programs);
 /* With PROBE_RAW_TP: what kept the typed programs from loading. */

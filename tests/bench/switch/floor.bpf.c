@@ -6,32 +6,24 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-SEC("tp_btf/sched_switch")
-int floor_switch(void *context)
-{
-	return 0;
-}
+#define FLOOR(name)                                                                                \
+	SEC("tp_btf/" #name)                                                                       \
+	int floor_##name(void *context)                                                            \
+	{                                                                                          \
+		return 0;                                                                          \
+	}
 
-SEC("tp_btf/sched_waking")
-int floor_waking(void *context)
-{
-	return 0;
-}
-
-SEC("tp_btf/sched_wakeup_new")
-int floor_wakeup_new(void *context)
-{
-	return 0;
-}
-
-SEC("tp_btf/sched_process_fork")
-int floor_fork(void *context)
-{
-	return 0;
-}
-
-SEC("tp_btf/sched_process_exit")
-int floor_exit(void *context)
-{
-	return 0;
-}
+FLOOR(sched_switch)
+FLOOR(sched_waking)
+FLOOR(sched_wakeup_new)
+FLOOR(sched_process_fork)
+FLOOR(sched_process_exec)
+FLOOR(sched_process_exit)
+FLOOR(softirq_entry)
+FLOOR(softirq_exit)
+FLOOR(irq_handler_entry)
+FLOOR(irq_handler_exit)
+FLOOR(hrtimer_expire_entry)
+FLOOR(hrtimer_expire_exit)
+FLOOR(irq_work_entry)
+FLOOR(irq_work_exit)
