@@ -4,12 +4,13 @@ program ran before the daemon, came later, opened its library late, forked, or b
 
 import os
 
-from daemon import Daemon, export, request, run, skip
-from ledgers import blocked, check_cpu, check_span, settled_spans
+from daemon import daemon_with_kernel, export, request, run, skip
+from ledgers import blocked, check_cpu, check_span, lost_switches, settled_spans
 from service import Subject, wait_until_published
 
 FORMS = os.environ.get("FLOW_FORMS", "")
 SLEEP_NS = 20000000
+TRIES = 4  # for a span of which the kernel lost a switch: rare, and rarer twice in a row
 
 # program -> the library it opens, if any
 PROGRAMS = {
@@ -50,12 +51,29 @@ def tell(channel, facts, service="maker"):
 
 
 def check(daemon, facts, what):
+    """False: the kernel did not tell of all its switches, which the ledger says; nothing else may keep it from being sure."""
     span = settled_spans(daemon, facts["trace"])["made by hand"]
-    print(f"{what}: {span['ledger']['grade']} +-{span['ledger']['uncertain_ns']} ns")
+    ledger = span["ledger"]
+    print(f"{what}: {ledger['grade']} +-{ledger['uncertain_ns']} ns")
+    if ledger["grade"] == "partial" and lost_switches(daemon):
+        return False
     assert span["pid"] == facts["pid"], (what, facts, span)
     check_span(span)
     check_cpu(span, facts)
-    assert blocked(span, "sleep") >= SLEEP_NS * 9 // 10, (what, span)
+    # On a busy machine the time may be over before the thread that waits for it has left its CPU.
+    off_cpu = blocked(span, "sleep") + ledger["runnable_ns"]
+    assert off_cpu >= SLEEP_NS * 9 // 10, (what, span)
+    assert not facts["left"] or blocked(span, "sleep") > 0, (what, facts, span)
+    return True
+
+
+def check_or_again(daemon, channel, subject, word, facts, service="maker"):
+    for _ in range(TRIES):
+        if check(daemon, facts, f"{subject.name}, {word}, {service}"):
+            return
+        facts = subject.ask(word)
+        tell(channel, facts, service)
+    raise AssertionError(f"the kernel lost switches of each of {TRIES} spans of {subject.name}")
 
 
 def check_words(daemon, channel, subjects, *words):
@@ -69,15 +87,15 @@ def check_words(daemon, channel, subjects, *words):
         for _, facts in told:
             tell(channel, facts)
         for subject, facts in told:
-            check(daemon, facts, f"{subject.name}, {word}")
+            check_or_again(daemon, channel, subject, word, facts)
 
 
 def check_newcomers(daemon, channel, subjects):
     """A resource that names no process, and was never heard of: its first answer is right already."""
     for number, subject in enumerate(subjects):
-        facts = subject.ask("span")
-        tell(channel, facts, f"newcomer {number}")
-        check(daemon, facts, f"{subject.name}, as a newcomer")
+        facts, service = subject.ask("span"), f"newcomer {number}"
+        tell(channel, facts, service)
+        check_or_again(daemon, channel, subject, "span", facts, service)
 
 
 def check_exec(daemon, channel, libc):
@@ -93,16 +111,12 @@ def check_exec(daemon, channel, libc):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
     if not os.path.isdir(FORMS):
         skip("the programs are not built: FLOW_FORMS names no folder")
     early = start_all()
     assert len(early) > 8, "glibc's are always built"
     open_libraries(early)
-    daemon = Daemon("--settle-ms=300")
-    if not daemon.status()["kernel"]["available"]:
-        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     with daemon.channel() as channel:
         check_words(daemon, channel, early, "span", "thread", "fork")
         late = start_all()

@@ -88,6 +88,12 @@ def settled_spans(daemon, trace_id):
     return {span["name"]: span for span in spans}
 
 
+def lost_switches(daemon):
+    """Whether the kernel kept a switch to itself, as it may: a virtual machine's own does of some processes."""
+    lost = daemon.status()["kernel"]["lost"]
+    return lost["switch_in"] + lost["switch_out"] + lost["cpu_chain"]
+
+
 def measured_spans(daemon, trace_id):
     """The same once all of them have figures: a span of whom nobody knows yet is settled without, and soon again."""
 

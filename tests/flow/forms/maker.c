@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -36,11 +37,13 @@ struct record {
 	uint16_t attrs_bytes;
 };
 
-/* CPU time of the thread, read on both sides of each end of the span. */
+/* CPU time of the thread, read on both sides of each end of the span; how often it has left its
+ * CPU to wait in it. */
 struct facts {
 	struct record record;
 	uint64_t start_ns, end_ns;
 	uint64_t outer[2], inner[2];
+	long left;
 };
 
 static __thread struct record own;
@@ -81,14 +84,23 @@ static void publish(const struct record *record)
 	own.valid = 1;
 }
 
-static void work(void)
+static long times_left(void)
+{
+	struct rusage usage;
+
+	return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
+}
+
+static void work(struct facts *facts)
 {
 	const struct timespec pause = { 0, SLEEP_NS };
 	uint64_t end_ns = now_ns(CLOCK_THREAD_CPUTIME_ID) + SPIN_NS;
 
 	while (now_ns(CLOCK_THREAD_CPUTIME_ID) < end_ns)
 		;
+	facts->left = times_left();
 	nanosleep(&pause, NULL);
+	facts->left = times_left() - facts->left;
 }
 
 static void print_hex(const char *key, const uint8_t *bytes, size_t count)
@@ -104,10 +116,11 @@ static void say(const struct facts *facts)
 	printf("{");
 	print_hex("trace", facts->record.trace_id, sizeof(facts->record.trace_id));
 	print_hex("span", facts->record.span_id, sizeof(facts->record.span_id));
-	printf("\"start\": %llu, \"end\": %llu, \"least\": %llu, \"most\": %llu, \"pid\": %d}\n",
+	printf("\"start\": %llu, \"end\": %llu, \"least\": %llu, \"most\": %llu, \"pid\": %d, "
+	       "\"left\": %ld}\n",
 	       (unsigned long long)facts->start_ns, (unsigned long long)facts->end_ns,
 	       (unsigned long long)(facts->inner[1] - facts->inner[0]),
-	       (unsigned long long)(facts->outer[1] - facts->outer[0]), (int)getpid());
+	       (unsigned long long)(facts->outer[1] - facts->outer[0]), (int)getpid(), facts->left);
 	fflush(stdout);
 }
 
@@ -121,7 +134,7 @@ static void make_span(void)
 	facts.start_ns = now_ns(CLOCK_REALTIME);
 	facts.inner[0] = now_ns(CLOCK_THREAD_CPUTIME_ID);
 	publish(&facts.record);
-	work();
+	work(&facts);
 	publish(NULL);
 	facts.inner[1] = now_ns(CLOCK_THREAD_CPUTIME_ID);
 	facts.end_ns = now_ns(CLOCK_REALTIME);
