@@ -4,7 +4,7 @@ to the thread's first function, and every flame graph of it adds up to its ledge
 
 import os
 
-from daemon import Daemon, export, request, run, skip, wait_for
+from daemon import daemon_with_kernel, export, request, run, skip, wait_for
 from ledgers import blocked, measured_spans
 from service import Subject, wait_until_published
 
@@ -104,14 +104,9 @@ def start(daemon, program):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
     if not os.path.isdir(FOLDER):
         skip("the programs are not built: FLOW_FORMS names no folder")
-    daemon = Daemon("--settle-ms=300")
-    kernel = daemon.status()["kernel"]
-    if not kernel["available"]:
-        skip("no eBPF here: " + str(kernel["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     with daemon.channel() as channel:
         subjects = [start(daemon, program) for program in ("chain_O0", "chain_O2", "chain_static_pie")]
         wait_for(lambda: daemon.status()["probe"]["stacks"]["processes"] >= len(subjects), "the tables of all")

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import jsonschema
 from opentelemetry.proto.profiles.v1development import profiles_pb2
 
-from daemon import BINARY, Daemon, run, skip, temporary_folder, wait_for
+from daemon import BINARY, daemon_with_kernel, run, temporary_folder, wait_for
 from service import Service, ids, say, spin, trace_to, wait_for_go
 
 MS = 1000000
@@ -384,11 +384,7 @@ def until_stacks(daemon, service):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
-    daemon = Daemon("--settle-ms=300")
-    if not daemon.status()["kernel"]["available"]:
-        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     with Service(daemon, "report") as service:
         asked = until_stacks(daemon, service)
         asked += [service.ask("report"), service.ask("report")]

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 
-from daemon import Daemon, run, skip
+from daemon import daemon_with_kernel, run, skip
 from service import Subject, wait_until_published
 from stacks import in_order, wait_until_walked, whole_code, whole_stack
 
@@ -77,14 +77,9 @@ def check_spin(daemon, channel, subject, version):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
     if not os.path.isdir(FOLDER):
         skip("the programs are not built: FLOW_FORMS names no folder")
-    daemon = Daemon("--settle-ms=300")
-    kernel = daemon.status()["kernel"]
-    if not kernel["available"]:
-        skip("no eBPF here: " + str(kernel["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     found = interpreters()
     assert found, "no CPython here"
     with daemon.channel() as channel:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 
-from daemon import Daemon, run, skip
+from daemon import daemon_with_kernel, run, skip
 from service import Subject, wait_until_published
 from stacks import in_order, wait_until_walked, whole_code, whole_stack
 
@@ -73,14 +73,9 @@ def check_callback(daemon, channel, subject, name):
 
 def main():
     go = shutil.which("go", path=os.environ["PATH"] + ":/usr/local/go/bin")
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
     if not go:
         skip("no Go here")
-    daemon = Daemon("--settle-ms=300")
-    kernel = daemon.status()["kernel"]
-    if not kernel["available"]:
-        skip("no eBPF here: " + str(kernel["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     with tempfile.TemporaryDirectory() as folder, daemon.channel() as channel:
         for name, flags in FORMS.items():
             check(daemon, channel, build(go, folder, name, flags))

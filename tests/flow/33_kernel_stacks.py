@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 
-from daemon import Daemon, run, skip, wait_for
+from daemon import daemon_with_kernel, run, skip, wait_for
 from ledgers import measured_spans
 from service import Subject, wait_until_published
 from stacks import ask_for_span, in_order
@@ -57,10 +57,7 @@ def check_restarted(daemon, channel, subject, wish):
 
 
 def check(wish):
-    daemon = Daemon("--settle-ms=300", f"--kernel-stacks={wish}")
-    kernel = daemon.status()["kernel"]
-    if not kernel["available"]:
-        skip("no eBPF here: " + str(kernel["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300", f"--kernel-stacks={wish}")
     with daemon.channel() as channel, Subject(PROGRAM) as subject:
         wait_until_published(daemon, subject.pid)
         wait_for(lambda: daemon.status()["probe"]["stacks"]["processes"] >= 1, "the tables")

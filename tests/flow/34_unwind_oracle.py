@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from collections import Counter
 
-from daemon import Daemon, run, skip
+from daemon import daemon_with_kernel, run, skip
 from service import Subject, wait_until_published
 from stacks import in_order, wait_until_walked, whole_code, whole_stack
 
@@ -100,14 +100,9 @@ def check_ticks(daemon, channel, subject, name, word, function):
 
 def main():
     gdb = shutil.which("gdb")
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
     if not gdb or not os.path.isdir(FOLDER):
         skip("no gdb here" if not gdb else "the programs are not built: FLOW_FORMS names no folder")
-    daemon = Daemon("--settle-ms=300", "--tick-hz=999")
-    kernel = daemon.status()["kernel"]
-    if not kernel["available"]:
-        skip("no eBPF here: " + str(kernel["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300", "--tick-hz=999")
     with daemon.channel() as channel:
         for name in PROGRAMS:
             if os.path.exists(os.path.join(FOLDER, name)):

@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 
-from daemon import Daemon, run, skip, wait_for
+from daemon import daemon_with_kernel, run, skip, wait_for
 from ledgers import measured_spans
 from service import Subject, wait_until_published
 from stacks import ask_for_span, in_order, wait_until_walked, whole_stack
@@ -77,14 +77,9 @@ def check_gone(daemon, channel):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF and namespaces")
     if not os.path.exists(PROGRAM):
         skip("the program is not built: FLOW_FORMS names no folder")
-    daemon = Daemon("--settle-ms=300")
-    kernel = daemon.status()["kernel"]
-    if not kernel["available"]:
-        skip("no eBPF here: " + str(kernel["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     with tempfile.TemporaryDirectory() as folder, daemon.channel() as channel:
         check_deleted(daemon, channel, folder)
         check_in_memory(daemon, channel)

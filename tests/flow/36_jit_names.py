@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-from daemon import Daemon, export, request, run, skip, wait_for
+from daemon import daemon_with_kernel, export, request, run, skip, wait_for
 from ledgers import measured_spans
 from service import Subject
 from stacks import in_order
@@ -72,10 +72,7 @@ def methods_of(stack):
 
 
 def check(folder, mode, command, wanted, names_of, ready=lambda subject: None):
-    daemon = Daemon("--settle-ms=300")
-    kernel = daemon.status()["kernel"]
-    if not kernel["available"]:
-        skip("no eBPF here: " + str(kernel["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     command = f"cd {folder} && LD_PRELOAD={folder}/publish.so exec {command}"
     with daemon.channel() as channel, Subject("sh", "-c", command) as subject:
         wait_for(lambda: daemon.status()["probe"]["stacks"]["processes"], "the tables")

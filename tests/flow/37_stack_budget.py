@@ -6,7 +6,7 @@ span and reason."""
 import os
 from collections import Counter
 
-from daemon import Daemon, run, skip, wait_for
+from daemon import daemon_with_kernel, run, skip, wait_for
 from ledgers import measured_spans
 from service import Subject, wait_until_published
 from stacks import ask_for_span, in_order
@@ -35,14 +35,9 @@ def check_many(daemon, channel, subject):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
     if not os.path.exists(PROGRAM):
         skip("the program is not built: FLOW_FORMS names no folder")
-    daemon = Daemon("--settle-ms=300", "--stacks-per-s=2")
-    kernel = daemon.status()["kernel"]
-    if not kernel["available"]:
-        skip("no eBPF here: " + str(kernel["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300", "--stacks-per-s=2")
     with daemon.channel() as channel, Subject("taskset", "-c", "0", PROGRAM) as subject:
         wait_until_published(daemon, subject.pid)
 

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 
-from daemon import Daemon, run, skip
+from daemon import daemon_with_kernel, run, skip
 from service import Subject, wait_until_published
 from stacks import in_order, wait_until_walked, whole_stack
 
@@ -111,14 +111,9 @@ def check(daemon, channel, form, has_names):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF and namespaces")
     if not os.path.exists(PROGRAM) or not shutil.which("objcopy"):
         skip("the program is not built: FLOW_FORMS names no folder" if shutil.which("objcopy") else "no objcopy here")
-    daemon = Daemon("--settle-ms=300")
-    kernel = daemon.status()["kernel"]
-    if not kernel["available"]:
-        skip("no eBPF here: " + str(kernel["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     with tempfile.TemporaryDirectory() as folder, daemon.channel() as channel:
         for make, has_names in FORMS.items():
             if make is by_build_id and not os.path.isdir("/usr/lib/debug"):

@@ -4,7 +4,7 @@ that lives long enough to be seen has whole stacks."""
 
 import os
 
-from daemon import Daemon, run, skip, wait_for
+from daemon import daemon_with_kernel, run, skip, wait_for
 from service import Subject, wait_until_published
 from stacks import in_order, wait_until_walked, whole_stack
 
@@ -40,14 +40,9 @@ def live(daemon, channel):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
     if not os.path.exists(PROGRAM):
         skip("the program is not built: FLOW_FORMS names no folder")
-    daemon = Daemon("--settle-ms=300")
-    kernel = daemon.status()["kernel"]
-    if not kernel["available"]:
-        skip("no eBPF here: " + str(kernel["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     with daemon.channel() as channel:
         rounds = [live(daemon, channel) for _ in range(4)]
     print("rows, files:", *((found["table_rows"], found["table_files"]) for found in rounds))

@@ -4,15 +4,11 @@
 import os
 import signal
 
-from daemon import Daemon, children, export, one_span, request, run, skip, trace_id, wait_for
+from daemon import children, daemon_with_kernel, export, one_span, request, run, trace_id, wait_for
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
-    daemon = Daemon("--settle-ms=300")
-    if not daemon.status()["kernel"]["available"]:
-        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     (keeper,) = children(daemon.process.pid)
     (worker,) = children(keeper)
     os.kill(worker, signal.SIGKILL)

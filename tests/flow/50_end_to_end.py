@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from daemon import Daemon, run, skip, temporary_folder, wait_for
+from daemon import daemon_with_kernel, run, temporary_folder, wait_for
 
 SPIN_NS = 30_000_000
 SLEEP_S = 0.05
@@ -70,12 +70,8 @@ def check(trace, own_cpu_ns):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
     recording = os.path.join(temporary_folder(), "recording")
-    daemon = Daemon("--settle-ms=500", command=("record", recording))
-    if not daemon.status()["kernel"]["available"]:
-        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    daemon = daemon_with_kernel("--settle-ms=500", command=("record", recording))
     with subprocess.Popen([sys.executable, __file__, daemon.grpc], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, text=True) as service:
         wait_for(lambda: any(process["pid"] == service.pid

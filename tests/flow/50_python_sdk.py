@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-from daemon import Daemon, run, skip
+from daemon import daemon_with_kernel, run
 from ledgers import SLACK_NS, blocked, check_cpu, check_single_lane, check_span, settled_spans
 from service import Service, Timed, ids, say, spin, trace_to, wait_for_go
 
@@ -257,11 +257,7 @@ def told_surely(daemon, subject, name, tries=5):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
-    daemon = Daemon("--settle-ms=300")
-    if not daemon.status()["kernel"]["available"]:
-        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     for compression in ("NoCompression", "Gzip"):
         with Service(daemon, compression) as subject:
             for name, check in CHECKS.items():

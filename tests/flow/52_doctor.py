@@ -6,7 +6,7 @@ import sys
 import time
 
 from cli import doctor, first_broken, rows
-from daemon import Daemon, export, request, run, skip, wait_for
+from daemon import daemon_with_kernel, export, request, run, wait_for
 from ledgers import check_span, settled_spans
 from service import Service, Subject, ids, say, trace_to, wait_for_go
 
@@ -121,9 +121,7 @@ def check_never_current(daemon):
 
 
 def main():
-    daemon = Daemon("--settle-ms=300")
-    if os.geteuid() != 0 or not daemon.status()["kernel"]["available"]:
-        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     span = check_well(daemon)
     check_unknown(daemon, span)
     check_never_current(daemon)

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 
-from daemon import Daemon, children, run, skip, wait_for
+from daemon import Daemon, children, daemon_with_kernel, run, wait_for
 from ledgers import SLACK_NS, blocked, check_cpu, check_single_lane, check_span, settled_spans
 from service import Service, Timed, say, spin, trace_to, wait_for_go, wait_until_published
 
@@ -107,9 +107,7 @@ def check_interrupted(daemon, subject, interrupt):
 
 
 def main():
-    daemon = Daemon("--settle-ms=300")
-    if os.geteuid() != 0 or not daemon.status()["kernel"]["available"]:
-        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     with Service(daemon) as subject:
         daemon = check_interrupted(daemon, subject, kill_worker)
         daemon = check_interrupted(daemon, subject, lambda *both: restart(*both, Daemon.stop))

@@ -11,7 +11,7 @@ import threading
 import time
 
 from cli import spanwise
-from daemon import Daemon, run, skip, temporary_folder
+from daemon import daemon_with_kernel, run, temporary_folder
 from ledgers import check_span, settled_spans
 from service import Service, ids, say, spin, trace_to, wait_for_go
 
@@ -47,9 +47,7 @@ def service(endpoint):
 
 def record(path):
     """What the API said of each span, by (trace_id, span_id)."""
-    daemon = Daemon("--settle-ms=300", command=("record", path))
-    if os.geteuid() != 0 or not daemon.status()["kernel"]["available"]:
-        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300", command=("record", path))
     told = {}
     with Service(daemon) as subject:
         for trace in [trace for _ in range(ROUNDS) for trace in subject.ask("go")]:

@@ -10,7 +10,7 @@ import time
 from xml.etree import ElementTree
 
 from cli import spanwise
-from daemon import Daemon, export, request, run, skip, temporary_folder, wait_for
+from daemon import Daemon, daemon_with_kernel, export, request, run, temporary_folder, wait_for
 from ledgers import settled_spans
 from service import Service, ids, say, spin, trace_to, wait_for_go
 
@@ -183,9 +183,7 @@ def check_old():
 
 def main():
     check_config(temporary_folder())
-    daemon = Daemon("--settle-ms=300")
-    if os.geteuid() != 0 or not daemon.status()["kernel"]["available"]:
-        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     with Service(daemon) as subject:
         root = subject.ask("go")
         settled_spans(daemon, root["trace"])

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 
-from daemon import Daemon, run, skip, wait_for
+from daemon import daemon_with_kernel, run, wait_for
 from ledgers import check_span, measured_spans
 from service import Service, ids, say, trace_to, wait_for_go
 
@@ -175,12 +175,7 @@ def check_processes(daemon):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
-    daemon = Daemon("--settle-ms=300")
-    kernel = daemon.status()["kernel"]
-    if not kernel["available"]:
-        skip("no eBPF here: " + str(kernel["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     check_threads(daemon)
     check_processes(daemon)
     assert daemon.stop() == 0, daemon.log()

@@ -2,12 +2,11 @@
 """The smallest ring and a storm of switches: what does not fit is counted, the spans it touches are partial and
 tell no more than the truth, and the next calm span is measured again."""
 
-import os
 import signal
 import sys
 import time
 
-from daemon import Daemon, run, skip, wait_for
+from daemon import daemon_with_kernel, run, wait_for
 from ledgers import SLACK_NS, check_cpu, check_span, settled_spans
 from service import Service, Timed, say, trace_to, wait_for_go
 
@@ -68,9 +67,7 @@ def read_storm(daemon, subject, switches):
 
 
 def main():
-    daemon = Daemon("--settle-ms=300", "--ring-kib=64")
-    if os.geteuid() != 0 or not daemon.status()["kernel"]["available"]:
-        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300", "--ring-kib=64")
     assert daemon.status()["kernel"]["ring_bytes"] == 64 << 10
     with Service(daemon) as subject:
         for _ in range(3):

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-from daemon import Daemon, export, request, run, skip, temporary_folder, wait_for
+from daemon import daemon_with_kernel, export, request, run, temporary_folder, wait_for
 from ledgers import check_span, measured_spans
 
 PROGRAM = os.environ.get("FLOW_WAITS", "")
@@ -75,12 +75,7 @@ def judge(fact, span):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
-    daemon = Daemon("--settle-ms=300")
-    kernel = daemon.status()["kernel"]
-    if not kernel["available"]:
-        skip("no eBPF here: " + str(kernel["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     spans, facts = play(daemon, temporary_folder())
     by_name = {span["name"]: span for span in spans}
     right, wrong, complaints = 0, 0, []

@@ -8,7 +8,7 @@ import os
 import subprocess
 from collections import defaultdict
 
-from daemon import Daemon, export, request, run, skip, wait_for
+from daemon import daemon_with_kernel, export, request, run, wait_for
 from ledgers import blocked, check_span
 
 TURNS = {"nested": 5, "back-to-back": 5, "fan-out": 5, "hand-over": 8, "ends-elsewhere": 8, "thread-each": 5,
@@ -94,11 +94,7 @@ def check(daemon, name, truths):
 
 
 def main():
-    if os.geteuid() != 0:
-        skip("needs root for eBPF")
-    daemon = Daemon("--settle-ms=500")
-    if not daemon.status()["kernel"]["available"]:
-        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    daemon = daemon_with_kernel("--settle-ms=500")
     programs = {name: start(name) for name in TURNS}
     pids = {program.pid for program in programs.values()}
     wait_for(lambda: pids <= {process["pid"] for process in daemon.status()["probe"]["publishing"]},

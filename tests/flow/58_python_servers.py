@@ -4,10 +4,9 @@ threads, loops within loops and in other threads, prefork, programs, signal hand
 ledger claims more than the program knows, and hardly any is less than sure; without exact mode, where no look tells
 of a thread's short turn with another's span, those that it tells of."""
 
-import os
 from collections import Counter
 
-from daemon import Daemon, run, skip
+from daemon import daemon_with_kernel, run
 from truths import VOUCHED, judge, run_servers
 
 TURNS = {"executor": 5, "nested-executors": 4, "context-threads": 5, "to-thread": 3, "run-in-executor": 3,
@@ -18,9 +17,7 @@ DOUBTED = 0.1  # the first spans of threads that were not known yet, over all of
 
 
 def main():
-    daemon = Daemon("--settle-ms=300")
-    if os.geteuid() != 0 or not daemon.status()["kernel"]["available"]:
-        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300")
     all_grades = {}
     for name, turns in {**TURNS, "never-current": 5}.items():
         grades = judge(daemon, name, run_servers(daemon, name, turns, "servers-" + name))

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 
-from daemon import BINARY, Daemon, run, skip, temporary_folder
+from daemon import BINARY, daemon_with_kernel, run, temporary_folder
 from ledgers import blocked, check_span, settled_spans
 from service import Service, ids, say, spin, trace_to, wait_for_go
 
@@ -253,9 +253,7 @@ def check(daemon, style, facts, exact):
 
 def main():
     recording = os.path.join(temporary_folder(), "recording")
-    daemon = Daemon("--settle-ms=300", command=("record", recording))
-    if os.geteuid() != 0 or not daemon.status()["kernel"]["available"]:
-        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    daemon = daemon_with_kernel("--settle-ms=300", command=("record", recording))
     for exact in (False, True):
         os.environ["SPANWISE_EXACT_MODE"] = str(int(exact))
         with Service(daemon) as subject:

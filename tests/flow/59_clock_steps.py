@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections import Counter
 
-from daemon import BINARY, Daemon, run, skip, temporary_folder
+from daemon import BINARY, daemon_with_kernel, run, skip, temporary_folder
 from truths import VOUCHED, finish_truth, judge, start_truth
 
 SHIM = os.environ.get("DISK_SHIM") or skip("DISK_SHIM must name disk_shim.so")
@@ -33,9 +33,7 @@ class Clock:
 
 def main():
     clock = Clock()
-    daemon = Daemon("--settle-ms=500", environment=clock.environment)
-    if os.geteuid() != 0 or not daemon.status()["kernel"]["available"]:
-        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    daemon = daemon_with_kernel("--settle-ms=500", environment=clock.environment)
     given, offset = Counter(), 0
     for name, turns in TURNS.items():
         program = start_truth(daemon, name, turns, "steps-" + name, env={**os.environ, **clock.environment})

@@ -2,10 +2,9 @@
 """Switches that the kernel's side never reports, in every style, against what the programs know of their own CPU
 time: the chain check finds them, no ledger that is vouched for is wrong, and spans without a loss stay sure."""
 
-import os
 from collections import Counter
 
-from daemon import Daemon, run, skip
+from daemon import daemon_with_kernel, run
 from truths import judge, run_truth
 
 TURNS = {"sleep": 10, "tcp": 10, "nested": 10, "thread-each": 8, "fan-out": 5, "migrating": 10, "hand-over": 8}
@@ -18,9 +17,7 @@ def check(daemon):
 
 
 def main():
-    daemon = Daemon("--settle-ms=500", f"--lose-switches={ONE_IN}")
-    if os.geteuid() != 0 or not daemon.status()["kernel"]["available"]:
-        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    daemon = daemon_with_kernel("--settle-ms=500", f"--lose-switches={ONE_IN}")
     grades = check(daemon)
     lost = daemon.status()["kernel"]["lost"]
     assert lost["switch_in"] > 0 and lost["switch_out"] > 0 and lost["cpu_chain"] > 0, lost

@@ -3,10 +3,9 @@
 In every style no ledger that is vouched for is wrong, one thread's spans keep their figures, and what is not known
 any more is said to be so."""
 
-import os
 from collections import Counter
 
-from daemon import Daemon, run, skip
+from daemon import daemon_with_kernel, run
 from truths import VOUCHED, judge, run_truth
 
 # Each takes longer than the timelines reach, and exports at its end.
@@ -21,9 +20,7 @@ def check(daemon):
 
 
 def main():
-    daemon = Daemon("--settle-ms=500", "--reach-ms=100")
-    if os.geteuid() != 0 or not daemon.status()["kernel"]["available"]:
-        skip("no eBPF here: " + str(daemon.status()["kernel"]["error"]))
+    daemon = daemon_with_kernel("--settle-ms=500", "--reach-ms=100")
     given = check(daemon)
     assert daemon.status()["correlator"]["slices_folded"] > 0
     one_thread = sum((given[name] for name in ONE_THREAD), Counter())

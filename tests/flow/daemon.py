@@ -23,7 +23,7 @@ import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 BINARY = os.environ.get("SPANWISE") or sys.exit("SPANWISE must name the binary")
-PATIENCE_S = 60
+PATIENCE_S = float(os.environ.get("FLOW_PATIENCE_S", 60))  # longer on an emulated machine
 LAST_LINES = 40
 started = []
 
@@ -149,12 +149,18 @@ class Daemon:
         return grpc.insecure_channel(self.grpc, options=[("grpc.enable_retries", 0)])
 
 
-def daemon_with_kernel(*arguments):
-    """A daemon that follows the kernel; without root or eBPF the test is skipped, and says why."""
+def daemon_with_kernel(*arguments, **options):
+    """A daemon that follows the kernel; without root or eBPF the test is skipped, and says why. On an emulated machine
+    the probe may take longer than the daemon waits for it, which does without until then."""
     if os.geteuid() != 0:
         skip("needs root for eBPF")
-    daemon = Daemon(*arguments)
-    kernel = daemon.status()["kernel"]
+    daemon = Daemon(*arguments, **options)
+
+    def said():
+        kernel = daemon.status()["kernel"]
+        return kernel if kernel["available"] or "has not said" not in kernel["error"] else None
+
+    kernel = wait_for(said, "the probe to say whether it works")
     if not kernel["available"]:
         skip("no eBPF here: " + str(kernel["error"]))
     return daemon
