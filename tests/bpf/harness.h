@@ -50,6 +50,12 @@ struct harness {
 /* The arguments of a test: variant ("typed", "raw") and path of the subject. Does not return where
  * BPF is not to be had: prints why and exits with 77. */
 void harness_init(struct harness *harness, int argc, char **argv);
+/* What main() returns, of how many tests failed. Some kernels hide a process from all tracepoints,
+ * and with it whatever an interrupt does while one of its threads is current: where tests failed
+ * and such a loss was counted, the whole program runs again (HARNESS_ATTEMPTS in all) and this does
+ * not return. */
+#define HARNESS_ATTEMPTS 3
+int harness_verdict(const struct harness *harness, int failed, char **argv);
 
 void harness_open(struct harness *harness, uint32_t ring_bytes, uint32_t tick_hz);
 /* With a table of threads that holds `threads`, at least 8. */

@@ -92,6 +92,8 @@ int main(int argc, char **argv)
 		tests[i] = (struct CMUnitTest){ .name = forms[i].name,
 						.test_func = every_state_is_read_as_what_it_is,
 						.initial_state = &forms[i] };
-	return _cmocka_run_group_tests("every state is read as what it is", tests, FORMS, NULL,
-				       NULL);
+	int failed = _cmocka_run_group_tests("every state is read as what it is", tests, FORMS,
+					     NULL, NULL);
+
+	return harness_verdict(&harness, failed, argv);
 }

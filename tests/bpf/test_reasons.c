@@ -338,6 +338,8 @@ int main(int argc, char **argv)
 	};
 
 	harness_init(&harness, argc, argv);
-	return cmocka_run_group_tests(reasons, play_reasons, close_harness) +
-	       cmocka_run_group_tests(wakers, NULL, NULL);
+	int failed = cmocka_run_group_tests(reasons, play_reasons, close_harness) +
+		     cmocka_run_group_tests(wakers, NULL, NULL);
+
+	return harness_verdict(&harness, failed, argv);
 }

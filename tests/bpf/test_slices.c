@@ -376,6 +376,8 @@ int main(int argc, char **argv)
 	};
 
 	harness_init(&harness, argc, argv);
-	return cmocka_run_group_tests(waits, play_waits, close_harness) +
-	       cmocka_run_group_tests(others, NULL, NULL);
+	int failed = cmocka_run_group_tests(waits, play_waits, close_harness) +
+		     cmocka_run_group_tests(others, NULL, NULL);
+
+	return harness_verdict(&harness, failed, argv);
 }

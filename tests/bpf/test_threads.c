@@ -187,5 +187,5 @@ int main(int argc, char **argv)
 	};
 
 	harness_init(&harness, argc, argv);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return harness_verdict(&harness, cmocka_run_group_tests(tests, NULL, NULL), argv);
 }
