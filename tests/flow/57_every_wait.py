@@ -17,9 +17,6 @@ SERVICE = "waits"
 ENOUGH_NS = 1_000_000
 # Where nothing may have to be waited for: a disk may be fast, and the kernel not busy.
 MAY_BE_SHORT = {"disk", "fault", "other"}
-# A wake-up by an interrupt within the program that tells of wake-ups is not told: the kernel runs none within itself.
-MAY_BE_LOST = 1
-NO_WAKER = "has no waker"
 
 
 def play(daemon, folder):
@@ -48,7 +45,7 @@ def check_waker(fact, wait):
     """Who ended most of it."""
     waker = max(wait["wakers"], key=lambda waker: waker["ns"], default=None)
     if not waker or waker["ns"] * 2 < wait["ns"]:
-        return NO_WAKER
+        return "has no waker"
     if fact["waker"] != waker["kind"] or (fact["waker_tid"] and fact["waker_tid"] != waker["tid"]):
         return f"was ended by {fact['waker']} {fact['waker_tid']}"
     return None
@@ -89,10 +86,6 @@ def main():
         right, wrong = right + here[0], wrong + here[1]
         complaints += [(fact["name"], complaint) for complaint in here[2]]
     print(f"{right / 1e6:.0f} ms in the right class, {wrong / 1e6:.1f} ms in another")
-    # It is counted, or else it is no such loss.
-    lost = [complaint for complaint in complaints if complaint[1] == NO_WAKER]
-    if len(lost) <= min(MAY_BE_LOST, daemon.status()["kernel"]["lost"]["waking"]):
-        complaints = [complaint for complaint in complaints if complaint not in lost]
     assert not complaints, complaints
     assert wrong * 100 <= right + wrong, (right, wrong)
     assert daemon.stop() == 0, daemon.log()

@@ -31,6 +31,7 @@ static void values_are_shares_rates_and_means(void **state)
 	now.engine.ring_backlog_bytes = 600;
 	now.engine.kernel_counters.lost[LOSS_RING_FULL] = 150;
 	now.engine.kernel_counters.lost[LOSS_TAG_FAULT] = 5000; /* costs no record */
+	now.engine.kernel_counters.lost[LOSS_CPU_CHAIN] = 5000; /* nor this */
 	now.store.commits = 17;
 	now.store.sync_ns = 5 * NS_PER_SEC;
 	now.own_anonymous_bytes = 60;
