@@ -12,7 +12,6 @@
 #include "collector/base/breath.h"
 #include "collector/base/macros.h"
 #include "collector/clock.h"
-#include "collector/clock_watch.h"
 #include "collector/config.h"
 #include "collector/kernel_feed.h"
 #include "collector/log.h"
@@ -27,7 +26,7 @@
 #include "storage/store.h"
 
 #define DRAIN_EVERY_NS   (10 * NS_PER_MS)
-#define CLOCK_EVERY_NS   NS_PER_SEC
+#define FLUSH_EVERY_NS   NS_PER_SEC
 #define PUBLISH_EVERY_NS (250 * NS_PER_MS)
 #define MAX_TRACE_SPANS  10000
 
@@ -65,10 +64,9 @@ struct engine {
 	struct kernel_feed feed;
 	struct strange_spans strange;
 	uint64_t real_offset_ns; /* of the last reading: Unix less CLOCK_MONOTONIC */
-	uint64_t next_clock_ns;
+	uint64_t next_flush_ns;
 	uint64_t next_publish_ns;
 	uint64_t clock_pairs;
-	struct clock_watch clock;
 	uint64_t ledgers_lost;
 	uint64_t settled_at_once; /* spans of batches that were settled by being stored */
 	bool is_loaded;
@@ -248,28 +246,19 @@ static void take_tickets(struct engine *engine, struct queue *tickets)
 	}
 }
 
-static void tell_clock(struct engine *engine, const struct clock_pair *pair)
-{
-	tap_clock(&engine->tap, pair->mono_before_ns, pair->real_ns, pair->mono_after_ns);
-	engine->clock_pairs++;
-}
-
-/* Each second, and right before spans: the map is sharp only between two readings; and when it was
- * set. */
+/* At each drain, so that what happens to the time of day between two readings, some 10 ms, is all
+ * that is uncertain of it. A recording is whole up to the last second, and to the last spans. */
 static void read_clock(struct engine *engine, uint64_t now_ns, bool have_spans)
 {
-	struct clock_pair now, before;
-	enum clock_news news = clock_watch_look(&engine->clock, &now, &before);
+	struct clock_pair now = clock_read_pair();
 
-	if (now_ns < engine->next_clock_ns && !have_spans && news == CLOCK_AS_BEFORE)
-		return;
-	if (news == CLOCK_WAS_SET_SINCE)
-		tell_clock(engine, &before);
-	tell_clock(engine, &now);
-	clock_watch_told(&engine->clock);
-	tap_flush(&engine->tap);
+	tap_clock(&engine->tap, now.mono_before_ns, now.real_ns, now.mono_after_ns);
+	engine->clock_pairs++;
 	engine->real_offset_ns = now.real_ns - now.mono_after_ns;
-	engine->next_clock_ns = now_ns + CLOCK_EVERY_NS;
+	if (now_ns < engine->next_flush_ns && !have_spans)
+		return;
+	tap_flush(&engine->tap);
+	engine->next_flush_ns = now_ns + FLUSH_EVERY_NS;
 }
 
 /* Waits for news or the next drain, and takes what has come. Returns false when it is over. */

@@ -57,6 +57,7 @@ static void leave_out(const struct clock_pair *from, const struct clock_pair *pa
 		distance(offset(pair), offset(from) + part) + MAX(pair->half_ns, to->half_ns) + 1;
 
 	to->half_ns = (uint32_t)MIN(half, UINT32_MAX);
+	to->apart_ns = UINT32_MAX;
 }
 
 static void find_segments(struct clock_map *map, const bool *begins)
@@ -102,21 +103,73 @@ static bool is_worthless(const struct clock_pair *last, const struct clock_pair 
 	return reading->half_ns > slew(gap) + last->half_ns && !is_step(last, reading);
 }
 
+/* Through all readings since the pair that the door was opened at, the last one, too. */
+static bool is_even(const struct clock_door *door, const struct clock_pair *from,
+		    const struct clock_pair *reading)
+{
+	wide rise = offset(reading) - offset(from), run = (wide)reading->mono_ns - from->mono_ns;
+
+	return (rise + reading->half_ns) * door->least_run_ns >= door->least_rise_ns * run &&
+	       (rise - reading->half_ns) * door->most_run_ns <= door->most_rise_ns * run;
+}
+
+/* The reading is about to be replaced. */
+static void narrow(struct clock_door *door, const struct clock_pair *from,
+		   const struct clock_pair *reading)
+{
+	wide rise = offset(reading) - offset(from), run = (wide)reading->mono_ns - from->mono_ns;
+	wide error = (wide)reading->half_ns + from->half_ns + 1;
+
+	if (reading->half_ns > CLOCK_MAP_NARROW_NS)
+		return;
+	if (!door->least_run_ns ||
+	    (rise - error) * door->least_run_ns > door->least_rise_ns * run) {
+		door->least_rise_ns = (int64_t)(rise - error);
+		door->least_run_ns = (uint64_t)run;
+	}
+	if (!door->most_run_ns || (rise + error) * door->most_run_ns < door->most_rise_ns * run) {
+		door->most_rise_ns = (int64_t)(rise + error);
+		door->most_run_ns = (uint64_t)run;
+	}
+	door->apart_ns = MAX(door->apart_ns, reading->mono_ns - door->reached_ns);
+	door->reached_ns = reading->mono_ns;
+}
+
+/* Takes the place of the last pair, if that tells no more than the line past it. */
+static bool replace(struct clock_map *map, const struct clock_pair *reading)
+{
+	struct clock_pair *last = &map->pairs[map->count - 1];
+	struct clock_door door = map->door;
+
+	if (map->count < 2 || last->first == map->count - 1 || is_step(last, reading) ||
+	    reading->mono_ns - last[-1].mono_ns >= CLOCK_MAP_SPACING_NS)
+		return false;
+	narrow(&door, &last[-1], last);
+	if (!is_even(&door, &last[-1], reading))
+		return false;
+	map->door = door;
+	last->mono_ns = reading->mono_ns;
+	last->unix_ns = reading->unix_ns;
+	last->half_ns = reading->half_ns;
+	last->apart_ns = (uint32_t)MAX(door.apart_ns, reading->mono_ns - door.reached_ns);
+	return true;
+}
+
 static void append(struct clock_map *map, struct clock_pair reading)
 {
-	struct clock_pair *last = map->count ? &map->pairs[map->count - 1] : NULL;
-	bool step = last && is_step(last, &reading);
+	const struct clock_pair *last;
+	bool step;
 
-	if (last && !step && map->count > 1 && last->first != map->count - 1 &&
-	    reading.mono_ns - last[-1].mono_ns < CLOCK_MAP_SPACING_NS) {
-		reading.first = last->first;
-		*last = reading;
+	if (map->count && replace(map, &reading))
 		return;
-	}
 	if (map->count == CLOCK_MAP_PAIRS)
 		thin(map);
+	last = map->count ? &map->pairs[map->count - 1] : NULL;
+	step = last && is_step(last, &reading);
 	map->steps += step;
-	reading.first = !last || step ? map->count : map->pairs[map->count - 1].first;
+	map->door = (struct clock_door){ .reached_ns = last ? last->mono_ns : 0 };
+	reading.first = !last || step ? map->count : last->first;
+	reading.apart_ns = last ? (uint32_t)MIN(reading.mono_ns - last->mono_ns, UINT32_MAX) : 0;
 	map->pairs[map->count++] = reading;
 }
 
@@ -144,40 +197,55 @@ void clock_map_add(struct clock_map *map, uint64_t mono_before_ns, uint64_t unix
 
 /* ---- conversions ---- */
 
-/* How much more the offset would have changed between pair i and the next, had it kept the rate
- * that it has between pair `other` and the next. */
-static wide bend_against(const struct clock_map *map, uint32_t i, uint32_t other)
+/* The longest time between pair i and the next without a reading. */
+static wide apart(const struct clock_pair *pair)
 {
-	const struct clock_pair *pair = &map->pairs[i];
-	const struct clock_pair *from = &map->pairs[other];
 	wide gap = (wide)pair[1].mono_ns - pair[0].mono_ns;
-	wide other_gap = (wide)from[1].mono_ns - from[0].mono_ns;
 
-	return (offset(&from[1]) - offset(&from[0])) * gap / other_gap -
-	       (offset(&pair[1]) - offset(&pair[0]));
+	return pair[1].apart_ns < UINT32_MAX ? MIN(gap, pair[1].apart_ns) : gap;
 }
 
-/* How far realtime may stray from the straight line between pair i and the next: if its rate
- * changed once in between, from that before to that behind, or it made a small step as well, then
- * at that moment it is as far off as keeping the one rate or the other would have led. Without
- * neighbours an even clock is expected. */
-static wide bend(const struct clock_map *map, uint32_t i)
+static wide rise_within(const struct clock_pair *pair, wide ns)
+{
+	wide gap = (wide)pair[1].mono_ns - pair[0].mono_ns;
+
+	return (offset(&pair[1]) - offset(&pair[0])) * ns / gap;
+}
+
+/* How much more the offset would have changed between two readings from pair i to the next, had it
+ * kept the rate that it has between pair `other` and the next. */
+static wide bend_against(const struct clock_map *map, uint32_t i, uint32_t other)
+{
+	wide ns = apart(&map->pairs[i]);
+
+	return rise_within(&map->pairs[other], ns) - rise_within(&map->pairs[i], ns);
+}
+
+/* How far realtime may stray from the straight line between pair i and the next, at that moment: if
+ * its rate changed once between two readings, from that before to that behind, or it made a small
+ * step as well, then it is as far off as keeping the one rate or the other would have led. That is
+ * where the line begins or ends, if others lie on it. Without neighbours an even clock is expected.
+ */
+static wide bend(const struct clock_map *map, uint32_t i, wide mono_ns)
 {
 	const struct clock_pair *pairs = map->pairs;
 	bool has_before = pairs[i].first != i;
 	bool has_behind = i + 2 < map->count && pairs[i + 2].first != i + 2;
-	wide before = has_before ? distance(bend_against(map, i, i - 1), 0) : 0;
-	wide behind = has_behind ? distance(bend_against(map, i, i + 1), 0) : 0;
+	wide before = 0, behind = 0;
 
 	if (!has_before && !has_behind)
-		return distance(offset(&pairs[i + 1]), offset(&pairs[i]));
+		return distance(rise_within(&pairs[i], apart(&pairs[i])), 0);
+	if (has_before && mono_ns <= pairs[i].mono_ns + apart(&pairs[i]))
+		before = distance(bend_against(map, i, i - 1), 0);
+	if (has_behind && mono_ns + apart(&pairs[i]) >= pairs[i + 1].mono_ns)
+		behind = distance(bend_against(map, i, i + 1), 0);
 	return MAX(before, behind);
 }
 
 /* Pair i and the next are of one segment. */
-static wide bound_between(const struct clock_map *map, uint32_t i)
+static wide bound_between(const struct clock_map *map, uint32_t i, wide mono_ns)
 {
-	return MAX(map->pairs[i].half_ns, map->pairs[i + 1].half_ns) + bend(map, i) + 1;
+	return MAX(map->pairs[i].half_ns, map->pairs[i + 1].half_ns) + bend(map, i, mono_ns) + 1;
 }
 
 /* Outside of a pair's segment, `away_ns` from it. */
@@ -241,7 +309,7 @@ bool clock_map_to_unix(const struct clock_map *map, uint64_t mono_ns, uint64_t *
 		answer.ns = pair->unix_ns + ((wide)mono_ns - pair->mono_ns) *
 						    ((wide)pair[1].unix_ns - pair->unix_ns) /
 						    ((wide)pair[1].mono_ns - pair->mono_ns);
-		answer.bound_ns = bound_between(map, i);
+		answer.bound_ns = bound_between(map, i, mono_ns);
 	}
 	return tell(answer, out_unix_ns, out_bound_ns);
 }
@@ -258,7 +326,7 @@ static struct answer inside(const struct clock_map *map, uint32_t first, uint32_
 		return (struct answer){ ns, pair->half_ns };
 	ns += ((wide)unix_ns - pair->unix_ns) * ((wide)pair[1].mono_ns - pair->mono_ns) /
 	      ((wide)pair[1].unix_ns - pair->unix_ns);
-	return (struct answer){ ns, bound_between(map, i) };
+	return (struct answer){ ns, bound_between(map, i, ns) };
 }
 
 /* By the offset of a pair alone. */

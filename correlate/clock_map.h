@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unix time <-> CLOCK_MONOTONIC, each with the error it may have.
  *
- * Fed with readings (monotonic, realtime, monotonic). Between two of them realtime is taken to run
- * evenly (a slew); where it moved faster than CLOCK_MAP_SLEW_PPM it was set in between (a step),
- * and a new segment begins. Pure: no clock of its own. One thread. Fixed memory, 96 KiB. */
+ * Fed with readings (monotonic, realtime, monotonic), the more the better: those that lie on a line
+ * with what stays need not stay. Between two of them realtime is taken to run evenly (a slew);
+ * where it moved faster than CLOCK_MAP_SLEW_PPM it was set in between (a step), and a new segment
+ * begins. Pure: no clock of its own. One thread. Fixed memory, 128 KiB. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,23 +17,37 @@
  * its neighbours grows by what it told: so the map reaches back for days, and half an hour in full.
  */
 #define CLOCK_MAP_PAIRS 4096
-/* Closer readings replace the last one: take as many as you like, best one right before spans are
- * converted, as beyond the last reading the bound grows by 0.5 us each ms. */
+/* Closer readings replace the last one, as long as realtime runs evenly: take as many as you like,
+ * best one right before spans are converted, as beyond the last reading the bound grows by 0.5 us
+ * each ms. */
 #define CLOCK_MAP_SPACING_NS 500000000u
+/* Half a bracket of a reading that tells whether realtime ran evenly up to it. */
+#define CLOCK_MAP_NARROW_NS 500u
 /* Unix times so far beyond the last reading are still the present one's, whatever was before. */
 #define CLOCK_MAP_AHEAD_NS 2000000000u
 
 struct clock_pair {
 	uint64_t mono_ns; /* the middle of the bracket */
 	uint64_t unix_ns;
-	uint32_t half_ns; /* half the bracket, and what thinning left out */
-	uint32_t first;   /* index of the first pair of its segment: its own after a step */
+	uint32_t half_ns;  /* half the bracket, and what thinning left out */
+	uint32_t first;    /* index of the first pair of its segment: its own after a step */
+	uint32_t apart_ns; /* the longest time without a reading since the pair before */
+};
+
+/* Of the readings between the last pair but one and the last, which were replaced: realtime goes
+ * through all of them at rates between these two, from the former pair on. */
+struct clock_door {
+	int64_t least_rise_ns, most_rise_ns; /* of the offset, within ... */
+	uint64_t least_run_ns, most_run_ns;  /* 0: at any rate */
+	uint64_t reached_ns;                 /* the last of them, or that pair */
+	uint64_t apart_ns;                   /* the longest time between two up to there */
 };
 
 struct clock_map {
 	uint32_t count;
 	uint32_t steps;   /* seen so far */
 	uint32_t refused; /* readings out of order or without worth, so far */
+	struct clock_door door;
 	struct clock_pair pairs[CLOCK_MAP_PAIRS]; /* mono_ns rises; unix_ns too, in a segment */
 };
 

@@ -9,15 +9,13 @@
 #include "collector/base/macros.h"
 #include "tests/unit/correlate/shortener.h"
 
-#define STEP_NS         (10 * MS)
-#define DEFAULT_SETTLE  (10000 * MS)
-#define DEFAULT_REACH   (60000 * MS)
-#define MUCH_LATER_NS   (55000 * MS)
-#define NOT_YET         UINT64_MAX
-#define CLOCK_EVERY_NS  (1000 * MS)
-#define RESTART_NS      MS /* what the time of day may be slewed by before it is first read again */
-#define CLOCK_READ_NS   30
-#define CLOCK_STRAYS_NS (STEP_NS / 2000 + US) /* more than it can be slewed between two looks */
+#define STEP_NS        (10 * MS)
+#define DEFAULT_SETTLE (10000 * MS)
+#define DEFAULT_REACH  (60000 * MS)
+#define MUCH_LATER_NS  (55000 * MS)
+#define NOT_YET        UINT64_MAX
+#define RESTART_NS     MS /* what the time of day may be slewed by before it is first read again */
+#define CLOCK_READ_NS  30
 
 const struct play play_in_time = { .order = PLAY_IN_TIME };
 
@@ -28,7 +26,6 @@ struct player {
 	struct correlator *correlator;
 	struct shortener shortener;
 	struct wall wall;
-	uint64_t clock_told_ns, clock_seen_ns;
 	uint64_t *arrivals; /* of each span */
 	uint32_t next_record, next_clock, next_fork;
 	bool was_restarted;
@@ -103,25 +100,6 @@ static void tell_clock(struct player *player, uint64_t now_ns)
 {
 	correlator_clock(player->correlator, now_ns - CLOCK_READ_NS, wall_at(&player->wall, now_ns),
 			 now_ns + CLOCK_READ_NS);
-	player->clock_told_ns = now_ns;
-}
-
-/* Where it is even, whenever; else as the daemon: each second, right before spans, and when it was
- * set, as it stood before and as it stands. */
-static void feed_clock(struct player *player, uint64_t now_ns, bool has_spans)
-{
-	uint64_t seen_ns = player->clock_seen_ns;
-	uint64_t strayed = wall_at(&player->wall, now_ns) - now_ns -
-			   (wall_at(&player->wall, seen_ns) - seen_ns);
-	bool was_set = MIN(strayed, -strayed) > CLOCK_STRAYS_NS;
-
-	player->clock_seen_ns = now_ns;
-	if (player->how->wall && !was_set && !has_spans &&
-	    now_ns < player->clock_told_ns + CLOCK_EVERY_NS)
-		return;
-	if (was_set && player->clock_told_ns < seen_ns)
-		tell_clock(player, seen_ns);
-	tell_clock(player, now_ns);
 }
 
 /* What the probe could not hand over, it counts; while it was down, nobody does. */
@@ -246,15 +224,6 @@ static void feed_span(struct player *player, uint32_t index)
 	correlator_spans(player->correlator, &batch);
 }
 
-static bool has_spans(const struct player *player, uint64_t now_ns)
-{
-	for (uint32_t i = 0; i < player->schedule->span_count; i++) {
-		if (player->arrivals[i] <= now_ns)
-			return true;
-	}
-	return false;
-}
-
 static void feed_spans(struct player *player, uint64_t now_ns)
 {
 	const struct schedule *s = player->schedule;
@@ -367,7 +336,7 @@ static void step(struct player *player, uint64_t now_ns)
 		feed_spans(player, now_ns);
 	feed_loss(player, now_ns);
 	feed_records(player, now_ns);
-	feed_clock(player, now_ns, has_spans(player, now_ns));
+	tell_clock(player, now_ns);
 	if (player->how->order != PLAY_EARLY)
 		feed_spans(player, now_ns);
 	correlator_advance(player->correlator, now_ns);
@@ -381,8 +350,7 @@ static void run(struct player *player)
 	if (player->how->gap_to_ns && !player->how->is_restart)
 		correlator_gap(player->correlator, player->how->gap_from_ns,
 			       player->how->gap_to_ns);
-	player->clock_seen_ns = SCHEDULE_START_NS - 100 * MS;
-	tell_clock(player, player->clock_seen_ns);
+	tell_clock(player, SCHEDULE_START_NS - 100 * MS);
 	if (player->how->order == PLAY_MUCH_LATER || player->how->order == PLAY_ROOTS_MUCH_LATER)
 		last_ns += MUCH_LATER_NS;
 	for (uint64_t now = SCHEDULE_START_NS; now <= last_ns; now += STEP_NS) {

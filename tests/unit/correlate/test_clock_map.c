@@ -226,6 +226,58 @@ static void close_readings_replace_the_last_one(void **unused)
 	assert_mono(EPOCH + 11 * SEC + 100000, 11 * SEC + 100000, 120);
 }
 
+/* Between two pairs that would lie half a second apart, were the clock even. */
+static void slews_that_cancel_out_between_readings_that_stay_are_seen(void **unused)
+{
+	static const struct truth truth[] = { { 0, 0, 0 },
+					      { 2 * SEC + 53000000, 0, 500000 },
+					      { 2 * SEC + 153000000, 50000, -500000 },
+					      { 2 * SEC + 253000000, 0, 0 } };
+
+	(void)unused;
+	for (uint64_t ns = SEC; ns <= 4 * SEC; ns += 10000000)
+		clock_map_add(&map, ns - 20, unix_at(truth, ARRAY_LEN(truth), ns), ns + 20);
+	assert_int_equal(map.steps, 0);
+	for (uint64_t ns = SEC; ns < 4 * SEC; ns += 777777) {
+		assert_unix(ns, unix_at(truth, ARRAY_LEN(truth), ns), 11000);
+		assert_mono(unix_at(truth, ARRAY_LEN(truth), ns), ns, 11000);
+	}
+	assert_unix(2 * SEC + 20000001, EPOCH + 2 * SEC + 20000001, 200);
+	assert_unix(3 * SEC + 1, EPOCH + 3 * SEC + 1, 200);
+}
+
+/* Else the error of two close readings would be that of a rate over a long time. */
+static void what_two_close_readings_stray_is_not_taken_for_a_slew(void **unused)
+{
+	static const struct truth truth[] = { { 0, 0, 0 } };
+
+	(void)unused;
+	for (uint64_t ns = SEC; ns <= 5 * SEC; ns += 10000000) {
+		read_clock(truth, 1, ns, 60);
+		if (ns > 2 * SEC)
+			assert_mono(EPOCH + ns - SEC / 4, ns - SEC / 4, 250);
+	}
+}
+
+/* One that took long in between tells nothing, and does not hide it. */
+static void readings_too_wide_to_tell_leave_what_is_between_in_doubt(void **unused)
+{
+	static const struct truth truth[] = { { 0, 0, 0 },
+					      { SEC + 53000000, 0, 500000 },
+					      { SEC + 63000000, 5000, -500000 },
+					      { SEC + 73000000, 0, 500000 },
+					      { SEC + 500000000, 213500, 0 } };
+
+	(void)unused;
+	for (uint64_t ns = SEC; ns <= 4 * SEC; ns += 10000000) {
+		uint64_t bracket_ns = ns > SEC + 50000000 && ns < SEC + 75000000 ? 8000 : 40;
+
+		read_clock(truth, ARRAY_LEN(truth), ns, bracket_ns);
+	}
+	for (uint64_t ns = SEC; ns < 4 * SEC; ns += 777777)
+		assert_unix(ns, unix_at(truth, ARRAY_LEN(truth), ns), 40000);
+}
+
 static void a_wide_bracket_does_not_spoil_a_narrow_one(void **unused)
 {
 	(void)unused;
@@ -365,6 +417,12 @@ int main(void)
 		cmocka_unit_test_setup(a_time_that_came_twice_is_the_later_one, start),
 		cmocka_unit_test_setup(a_time_from_before_a_step_back_is_not_in_the_future, start),
 		cmocka_unit_test_setup(close_readings_replace_the_last_one, start),
+		cmocka_unit_test_setup(slews_that_cancel_out_between_readings_that_stay_are_seen,
+				       start),
+		cmocka_unit_test_setup(what_two_close_readings_stray_is_not_taken_for_a_slew,
+				       start),
+		cmocka_unit_test_setup(readings_too_wide_to_tell_leave_what_is_between_in_doubt,
+				       start),
 		cmocka_unit_test_setup(a_wide_bracket_does_not_spoil_a_narrow_one, start),
 		cmocka_unit_test_setup(readings_that_make_no_sense_are_refused, start),
 		cmocka_unit_test_setup(results_that_do_not_fit_are_refused, start),

@@ -93,6 +93,10 @@ static const struct {
 	{ 14002064, check_restart },
 	{ 14002007, check_slewed },
 	{ 14012607, check_restart },
+	{ 11000148, check_set },
+	{ 11000148, check_slewed },
+	{ 21000866, check_slewed },
+	{ 21001609, check_set },
 };
 
 static void seeds_that_once_failed_do_not_any_more(void **state)
