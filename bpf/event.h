@@ -178,7 +178,7 @@ enum event_target_kind {
 			     given a path: id and aux 0, name: end of the path */
 	TARGET_CHAR = 7,  /* tty and the like; id: inode */
 	TARGET_ANON = 8,  /* eventfd, epoll, timerfd, a file of the kernel's own ...; id: 0; name:
-			     the kernel's, if told */
+			     the kernel's; none of epoll */
 	TARGET_SOCKET = 9, /* another family; aux: its number */
 	TARGET_CHILD = 10, /* id: pid as its parent counts; 0: any child */
 	TARGET_FUTEX_SHARED =

@@ -3,7 +3,7 @@
 list(APPEND SPANWISE_COLLECTOR_SOURCES
 	http1.c http1_head.c http1_respond.c http_answer.c http_conn.c http_host.c render.c query.c query_lanes.c
 	query/answer.c query/conditions.c query/health.c query/operation_view.c query/operations.c
-	query/compare.c query/name_cache.c query/openapi.c query/params.c query/plumbing.c query/search.c query/slowest.c query/stacks.c
+	query/compare.c query/name_cache.c query/openapi.c query/params.c query/plumbing.c query/search.c query/slowest.c query/stacks.c query/subtree.c
 	query/trace.c query/trace_otlp.c query/wait_table.c query/waits.c query/when.c
 	flame.c flame_diff.c flame_protobuf.c flame_tree.c flame_write.c trace_events.c
 	trace_events_write.c query/flame.c cli/flame.c

@@ -264,12 +264,15 @@ static void put_links(struct json *json, const struct ledger *ledger)
 void render_verdict(struct json *json, const struct ledger *ledger,
 		    const struct render_names *names)
 {
-	struct ledger_code code = { names ? names->code : NULL, names ? names->arg : NULL };
+	static const struct render_names nobody;
+	struct ledger_code code;
 	struct buf text;
 	enum ledger_verdict verdict;
 
+	names = names ? names : &nobody;
+	code = (struct ledger_code){ names->code, names->arg, names->subtree, names->subtree_arg };
 	buf_init(&text, 0);
-	verdict = ledger_judge(ledger, names ? &code : NULL, &text);
+	verdict = ledger_judge(ledger, &code, &text);
 	json_object(json, "verdict");
 	json_text(json, "kind", ledger_verdict_name(verdict));
 	json_str(json, "text", buf_str(&text));

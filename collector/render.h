@@ -17,8 +17,10 @@ enum render_part {
  * what stands for it where there is none. NULL: nobody; every array is empty then. */
 struct render_names {
 	void (*put)(struct json *json, const char *key, uint64_t stack, void *arg);
-	struct str (*code)(uint64_t stack, void *arg); /* as in struct ledger_code */
+	struct str (*code)(uint64_t stack, void *arg); /* as in struct ledger_code ... */
 	void *arg;
+	struct str (*subtree)(const struct ledger *ledger, void *arg); /* ... and this */
+	void *subtree_arg;
 };
 
 /* One object of "spans". `parts`: of enum render_part. */

@@ -74,7 +74,7 @@ static int add_slices(struct trace_events *events, const struct ledger *ledger, 
 static int add_ledger(struct trace_events *events, const struct ledger *ledger,
 		      struct traced_span *span)
 {
-	struct ledger_code code = { stacks_code, events->stacks };
+	struct ledger_code code = { stacks_code, events->stacks, NULL, NULL };
 	size_t bytes = ledger->wait_count * sizeof(*ledger->waits);
 	struct ledger_wait *waits = arena_alloc(&events->arena, bytes + 1);
 	struct buf text;

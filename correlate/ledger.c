@@ -171,13 +171,13 @@ static void put_name(const struct event_target *target, struct buf *out)
 	buf_append_text(out, target->name[0] ? " " : "");
 }
 
-/* "[eventfd]" is what the kernel calls one. */
+/* "[eventfd]" is what the kernel calls one; only of epoll is no name told. */
 static void put_anon(const struct event_target *target, struct buf *out)
 {
 	size_t bytes = strnlen(target->name, sizeof(target->name));
 
 	if (!bytes)
-		buf_append_text(out, "eventfd or the like");
+		buf_append_text(out, "epoll");
 	else if (target->name[0] == '[' && target->name[bytes - 1] == ']')
 		put_text(target->name + 1, bytes - 2, out);
 	else

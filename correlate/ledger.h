@@ -211,11 +211,14 @@ enum ledger_verdict {
 	VERDICT_MIXED,
 };
 
-/* Who knows what code a stack is: its function as one says it, empty where nobody knows. Borrowed
- * until the next call of ledger_judge. */
+/* Who knows what code a stack is: its function as one says it, empty where nobody knows; and which
+ * span below this one had most of its time on a CPU, empty where none has more than half. Borrowed
+ * until the next call of ledger_judge. NULL: nobody. */
 struct ledger_code {
 	struct str (*name)(uint64_t stack, void *arg);
 	void *arg;
+	struct str (*subtree)(const struct ledger *ledger, void *arg);
+	void *subtree_arg;
 };
 
 /* By the rules of the design, the first that fits. Appends one line to `out_text`. `code`: NULL

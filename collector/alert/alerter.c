@@ -48,7 +48,7 @@ static void on_evidence(const struct alert *alert, uint64_t now_unix_ns, struct 
 		.url = alerter->url,
 	};
 	struct stacks stacks;
-	struct render_names names = { stacks_put_json, stacks_code, &stacks };
+	struct render_names names = { stacks_put_json, stacks_code, &stacks, NULL, NULL };
 	int rc;
 
 	stacks_init(&stacks, alerter->options.daemon);

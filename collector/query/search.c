@@ -137,8 +137,9 @@ static void show(struct found *found, const struct store_span *stored)
 	if (!span.has_ledger)
 		complete(found, &span);
 	found->stacks.stored.near_unix_ns = span.span.end_unix_ns;
-	render_span(&found->json, &span, RENDER_TRACE_ID,
-		    &(struct render_names){ stacks_put_json, stacks_code, &found->stacks });
+	render_span(
+		&found->json, &span, RENDER_TRACE_ID,
+		&(struct render_names){ stacks_put_json, stacks_code, &found->stacks, NULL, NULL });
 	found->shown++;
 }
 

@@ -15,6 +15,7 @@
 #include "collector/engine.h"
 #include "collector/query.h"
 #include "collector/query/stacks.h"
+#include "collector/query/subtree.h"
 #include "collector/render.h"
 
 #define PEEK_MAX_BYTES ((size_t)32 << 20)
@@ -31,6 +32,7 @@ struct gather {
 	const uint8_t *only;      /* the one span wanted; NULL: all */
 	unsigned parts;           /* enum render_part */
 	struct stacks stacks;     /* their names */
+	struct subtrees subtrees; /* for verdicts */
 	struct buf text;          /* the pieces, one after the other */
 	struct piece *pieces;     /* owned */
 	size_t count, cap;
@@ -72,6 +74,8 @@ static int on_span(const struct store_span *stored, void *arg)
 		span.has_ledger = true;
 		span.ledger = **peeked;
 	}
+	if (span.has_ledger)
+		subtrees_add(&gather->subtrees, &span.span, &span.ledger);
 	gather->all_settled &= span.has_ledger && span.ledger.settled;
 	if (gather->only && memcmp(gather->only, span.span.span_id, SPAN_ID_BYTES) != 0)
 		return 0;
@@ -79,7 +83,8 @@ static int on_span(const struct store_span *stored, void *arg)
 	gather->stacks.stored.near_unix_ns = span.span.end_unix_ns;
 	json_init(&json, &gather->text);
 	render_span(&json, &span, gather->parts,
-		    &(struct render_names){ stacks_put_json, stacks_code, &gather->stacks });
+		    &(struct render_names){ stacks_put_json, stacks_code, &gather->stacks,
+					    subtrees_main, &gather->subtrees });
 	return add_piece(gather, span.span.start_unix_ns, offset);
 }
 
@@ -141,8 +146,18 @@ static void forget(struct gather *gather)
 static int read_all(struct query *query, const uint8_t trace_id[TRACE_ID_BYTES],
 		    struct gather *gather)
 {
+	struct store *store = daemon_store(query->daemon);
+	int rc;
+
+	subtrees_fini(&gather->subtrees);
+	subtrees_init(&gather->subtrees);
 	forget(gather);
-	return store_each_of_trace(daemon_store(query->daemon), trace_id, on_span, gather);
+	rc = store_each_of_trace(store, trace_id, on_span, gather);
+	if (rc < 0 || !gather->subtrees.is_wanted)
+		return rc;
+	subtrees_seal(&gather->subtrees); /* again, with their names */
+	forget(gather);
+	return store_each_of_trace(store, trace_id, on_span, gather);
 }
 
 /* Once more, with what the engine knows: asked before the store, so what settles in between stands
@@ -175,11 +190,13 @@ static int collect(struct query *query, const uint8_t trace_id[TRACE_ID_BYTES],
 
 	buf_init(&gather->text, ANSWER_MAX_BYTES);
 	stacks_init(&gather->stacks, query->daemon);
+	subtrees_init(&gather->subtrees);
 	rc = read_all(query, trace_id, gather);
 	if (rc == 0 && !gather->all_settled)
 		rc = read_unsettled(query, trace_id, gather);
 	if (rc == 0 && gather->count)
 		qsort(gather->pieces, gather->count, sizeof(*gather->pieces), by_start);
+	subtrees_fini(&gather->subtrees);
 	stacks_fini(&gather->stacks);
 	return rc;
 }

@@ -21,7 +21,7 @@ static void speak(const struct ledger *ledger)
 	struct buf text;
 
 	buf_init(&text, 0);
-	ledger_judge(ledger, &(struct ledger_code){ name, NULL }, &text);
+	ledger_judge(ledger, &(struct ledger_code){ name, NULL, NULL, NULL }, &text);
 	for (unsigned i = 0; i < ledger->wait_count; i++) {
 		ledger_target_text(&ledger->waits[i].target, &text);
 		ledger_decided_by(&ledger->waits[i], &text);

@@ -168,7 +168,7 @@ static void targets_read_as_people_name_them(void **unused)
 		"unix socket .s.PGSQL.5432 7");
 	assert_target((struct event_target){ .kind = TARGET_CHILD, .id = 42 }, "child 42");
 	assert_target((struct event_target){ .kind = TARGET_CHILD }, "any child");
-	assert_target((struct event_target){ .kind = TARGET_ANON }, "eventfd or the like");
+	assert_target((struct event_target){ .kind = TARGET_ANON }, "epoll");
 	assert_target((struct event_target){ .kind = TARGET_ANON, .name = TARGET_TIMERFD },
 		      "timerfd");
 	assert_target((struct event_target){ .kind = TARGET_ANON, .name = "inotify" }, "inotify");

@@ -93,9 +93,65 @@ static void the_thread_that_ended_the_wait_is_named(void **unused)
 	assert_verdict(&ledger, VERDICT_WAITING,
 		       "92 % waiting: 540 ms (88 %) for the network (127.0.0.5:5432), "
 		       "woken by postgres; leave the CPU code alone");
-	waits[0].wakers[0].ns = 200 * MS;
-	assert_verdict(&ledger, VERDICT_WAITING, /* it ended less than half */
+	waits[0].wakers[0].ns = 270 * MS;
+	assert_verdict(&ledger, VERDICT_WAITING, /* it ended no more than half */
 		       "92 % waiting: 540 ms (88 %) for the network (127.0.0.5:5432); "
+		       "leave the CPU code alone");
+	waits[0].wakers[0].ns++;
+	waits[0].wakers[0].kind = WAKER_TIMER;
+	assert_verdict(&ledger, VERDICT_WAITING, /* on whose back a timer ran is chance */
+		       "92 % waiting: 540 ms (88 %) for the network (127.0.0.5:5432); "
+		       "leave the CPU code alone");
+}
+
+/* Each of a pool's threads ended a part of the waits, which lie at several places in the code. */
+static void threads_of_one_name_are_one_waker(void **unused)
+{
+	struct ledger_wait waits[3];
+	struct ledger ledger = reference(waits);
+
+	(void)unused;
+	ledger.wait_count = 3;
+	for (unsigned i = 0; i < 3; i += 2) {
+		waits[i] = wait_for_database();
+		waits[i].ns = 270 * MS;
+		waits[i].stack = i;
+		waits[i].waker_count = 1;
+		waits[i].wakers[0] = (struct ledger_waker){
+			.kind = WAKER_THREAD, .comm = "worker", .tid = 7 + i, .ns = 200 * MS
+		};
+	}
+	assert_verdict(&ledger, VERDICT_WAITING,
+		       "92 % waiting: 540 ms (88 %) for the network (10.0.0.5:5432), "
+		       "woken by worker; leave the CPU code alone");
+	waits[2].wakers[0].comm[0] = 'W';
+	assert_verdict(&ledger, VERDICT_WAITING, /* neither has half */
+		       "92 % waiting: 540 ms (88 %) for the network (10.0.0.5:5432); "
+		       "leave the CPU code alone");
+}
+
+static void who_had_the_lock_comes_before_who_woke(void **unused)
+{
+	struct ledger_wait wait = { .reason = REASON_LOCK, .ns = 90, .waker_count = 2 };
+	struct ledger ledger = { .grade = GRADE_EXACT,
+				 .wall_ns = 100,
+				 .all = { .running_ns = 10, .blocked_ns = { [REASON_LOCK] = 90 } },
+				 .wait_count = 1,
+				 .waits = &wait };
+
+	(void)unused;
+	wait.wakers[0] = (struct ledger_waker){ .kind = WAKER_THREAD, .comm = "last", .ns = 90 };
+	wait.wakers[1] = (struct ledger_waker){ .kind = HOLDER_HELD, .comm = "owner", .ns = 46 };
+	assert_verdict(&ledger, VERDICT_WAITING,
+		       "90 % waiting: 90 ns (90 %) for a lock, held by owner; "
+		       "leave the CPU code alone");
+	wait.wakers[1].ns = 45;
+	assert_verdict(&ledger, VERDICT_WAITING, /* half of it, no more */
+		       "90 % waiting: 90 ns (90 %) for a lock, woken by last; "
+		       "leave the CPU code alone");
+	wait.wakers[1] = (struct ledger_waker){ .kind = HOLDER_RELEASED, .comm = "rel", .ns = 90 };
+	assert_verdict(&ledger, VERDICT_WAITING, /* since when it had the lock nobody knows */
+		       "90 % waiting: 90 ns (90 %) for a lock, woken by last; "
 		       "leave the CPU code alone");
 }
 
@@ -109,7 +165,7 @@ static struct str name_of(uint64_t stack, void *names)
 static void code_that_has_most_of_the_wait_is_named(void **unused)
 {
 	const char *names[] = { NULL, "sql.(*DB).QueryContext", "sql.(*Tx).Commit" };
-	struct ledger_code code = { name_of, names };
+	struct ledger_code code = { name_of, names, NULL, NULL };
 	struct ledger_wait waits[4];
 	struct ledger ledger = reference(waits);
 
@@ -179,6 +235,30 @@ static void an_unknown_reason_names_its_system_call(void **unused)
 	assert_verdict(&ledger, VERDICT_WAITING,
 		       "90 % waiting: 90 ns (90 %) for something else (syscall msgrcv); "
 		       "leave the CPU code alone");
+	wait.syscall = SYS_read;
+	wait.target = (struct event_target){ .kind = TARGET_ANON, .name = "[eventfd]" };
+	assert_verdict(&ledger, VERDICT_WAITING,
+		       "90 % waiting: 90 ns (90 %) for something else (syscall read of eventfd); "
+		       "leave the CPU code alone");
+}
+
+static void waiting_says_what_else_took_a_fifth(void **unused)
+{
+	struct ledger ledger = { .grade = GRADE_EXACT,
+				 .wall_ns = 1000,
+				 .all = { .running_ns = 200,
+					  .runnable_ns = 194,
+					  .blocked_ns = { [REASON_DISK] = 412 },
+					  .elsewhere_ns = 194 } };
+
+	(void)unused;
+	assert_verdict(&ledger, VERDICT_WAITING,
+		       "41 % waiting: 412 ns (41 %) for the disk; leave the CPU code alone");
+	ledger.all.runnable_ns = ledger.all.elsewhere_ns = 200;
+	ledger.all.blocked_ns[REASON_DISK] = 400;
+	assert_verdict(&ledger, VERDICT_WAITING,
+		       "40 % waiting: 400 ns (40 %) for the disk, 20 % ready but without a CPU, "
+		       "20 % queued or async; leave the CPU code alone");
 }
 
 static void starved_says_what_took_the_cpu(void **unused)
@@ -252,8 +332,18 @@ static void queued_names_its_largest_item(void **unused)
 	assert_verdict(&ledger, VERDICT_QUEUED, "70 % queued or async: 70 ms on no thread");
 }
 
+static struct str serialize(const struct ledger *ledger, void *arg)
+{
+	(void)ledger;
+	(void)arg;
+	return STR("serialize");
+}
+
 static void cpu_bound_names_the_dominant_subtree(void **unused)
 {
+	const char *names[] = { NULL, "json.dumps" };
+	struct ledger_code code = { name_of, names, serialize, NULL };
+	struct ledger_stack stack = { 1, 951 * MS, 0 };
 	struct ledger ledger = { .grade = GRADE_EXACT,
 				 .wall_ns = 2000 * MS,
 				 .cpu_ns = 1900 * MS,
@@ -262,6 +352,18 @@ static void cpu_bound_names_the_dominant_subtree(void **unused)
 
 	(void)unused;
 	assert_verdict(&ledger, VERDICT_CPU_BOUND, "95 % on CPU: 1.8 s (90 %) in its child spans");
+	assert_judged(&ledger, &code, VERDICT_CPU_BOUND,
+		      "95 % on CPU: 1.8 s (90 %) in its child spans, most in serialize");
+	ledger.stack_count = 1;
+	ledger.stacks = &stack;
+	assert_judged(&ledger, &code, VERDICT_CPU_BOUND,
+		      "95 % on CPU: 1.8 s (90 %) in its child spans, most in serialize: "
+		      "json.dumps");
+	code.subtree = NULL;
+	assert_judged(&ledger, &code, VERDICT_CPU_BOUND,
+		      "95 % on CPU: 1.8 s (90 %) in its child spans, most in json.dumps");
+	ledger.self.running_ns = 950 * MS; /* half of it */
+	assert_verdict(&ledger, VERDICT_CPU_BOUND, "95 % on CPU: 950 ms (48 %) in its own code");
 	ledger.self.running_ns = 1234 * MS;
 	ledger.cpu_ns = 7600 * MS;
 	assert_verdict(&ledger, VERDICT_CPU_BOUND,
@@ -272,7 +374,7 @@ static void cpu_bound_names_the_dominant_subtree(void **unused)
 static void cpu_bound_names_its_code(void **unused)
 {
 	const char *names[] = { NULL, "report.py: rank", "report.py: render" };
-	struct ledger_code code = { name_of, names };
+	struct ledger_code code = { name_of, names, NULL, NULL };
 	struct ledger_stack stacks[] = { { 2, 45 * MS, 45 * MS }, { 1, 30 * MS, 30 * MS } };
 	struct ledger ledger = { .grade = GRADE_EXACT,
 				 .wall_ns = 100 * MS,
@@ -290,24 +392,94 @@ static void cpu_bound_names_its_code(void **unused)
 		      "80 % on CPU: 80 ms (80 %) in its own code");
 }
 
-static void the_edges_of_running_are_mixed(void **unused)
+/* Each rule at its border and one beyond it, and where two fit, the first. */
+static void each_rule_holds_to_the_nanosecond(void **unused)
+{
+	static const struct {
+		uint64_t running, runnable, blocked, elsewhere, unknown;
+		enum ledger_verdict verdict;
+	} cases[] = {
+		/* starved: more than a fifth ... */
+		{ 500, 200, 0, 150, 150, VERDICT_MIXED },
+		{ 500, 201, 0, 150, 149, VERDICT_STARVED },
+		/* ... and more than what it waited */
+		{ 400, 300, 300, 0, 0, VERDICT_MIXED },
+		{ 400, 301, 299, 0, 0, VERDICT_STARVED },
+		{ 100, 450, 450, 0, 0, VERDICT_WAITING },
+		/* ... before queued, and before CPU bound */
+		{ 100, 201, 0, 699, 0, VERDICT_STARVED },
+		{ 799, 201, 0, 0, 0, VERDICT_STARVED },
+		{ 800, 200, 0, 0, 0, VERDICT_CPU_BOUND },
+		/* queued: larger than each other part */
+		{ 334, 0, 333, 333, 0, VERDICT_MIXED },
+		{ 333, 0, 333, 334, 0, VERDICT_QUEUED },
+		{ 200, 0, 400, 400, 0, VERDICT_WAITING },
+		{ 200, 0, 399, 401, 0, VERDICT_QUEUED },
+		{ 500, 0, 0, 500, 0, VERDICT_MIXED },
+		{ 499, 0, 0, 501, 0, VERDICT_QUEUED },
+		{ 0, 200, 399, 401, 0, VERDICT_QUEUED },
+		/* waiting: less than three tenths on a CPU, if it waited at all */
+		{ 300, 0, 700, 0, 0, VERDICT_MIXED },
+		{ 299, 0, 701, 0, 0, VERDICT_WAITING },
+		{ 0, 0, 1000, 0, 0, VERDICT_WAITING },
+		{ 290, 190, 1, 259, 260, VERDICT_WAITING },
+		{ 290, 190, 0, 260, 260, VERDICT_MIXED },
+		/* CPU bound: more than seven tenths */
+		{ 700, 0, 300, 0, 0, VERDICT_MIXED },
+		{ 701, 0, 299, 0, 0, VERDICT_CPU_BOUND },
+		{ 1000, 0, 0, 0, 0, VERDICT_CPU_BOUND },
+		/* none: what nobody saw is larger than each other part */
+		{ 500, 0, 0, 0, 500, VERDICT_MIXED },
+		{ 499, 0, 0, 0, 501, VERDICT_NONE },
+		{ 0, 0, 500, 0, 500, VERDICT_WAITING },
+		{ 0, 0, 0, 500, 500, VERDICT_QUEUED },
+		{ 0, 0, 0, 499, 501, VERDICT_NONE },
+		{ 0, 500, 0, 0, 500, VERDICT_STARVED },
+		{ 0, 300, 300, 0, 400, VERDICT_NONE },
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct ledger ledger = { .grade = GRADE_EXACT,
+					 .wall_ns = 1000,
+					 .all = { .running_ns = cases[i].running,
+						  .runnable_ns = cases[i].runnable,
+						  .elsewhere_ns = cases[i].elsewhere,
+						  .unknown_ns = cases[i].unknown } };
+		enum ledger_verdict verdict;
+		struct buf text;
+
+		/* Whatever it waited for. */
+		ledger.all.blocked_ns[REASON_NET] = cases[i].blocked / 2;
+		ledger.all.blocked_ns[REASON_LOCK] = cases[i].blocked - cases[i].blocked / 2;
+		assert_true(ledger_adds_up(&ledger));
+		buf_init(&text, 0);
+		verdict = ledger_judge(&ledger, NULL, &text);
+		if (verdict != cases[i].verdict)
+			fail_msg("case %zu is %s", i, ledger_verdict_name(verdict));
+		buf_fini(&text);
+	}
+}
+
+static void mixed_says_all_its_parts(void **unused)
 {
 	struct ledger ledger = { .grade = GRADE_EXACT,
-				 .wall_ns = 100,
-				 .all = { .running_ns = 30,
-					  .blocked_ns = { [REASON_DISK] = 70 } } };
+				 .wall_ns = 1000,
+				 .all = { .running_ns = 400,
+					  .runnable_ns = 5,
+					  .blocked_ns = { [REASON_DISK] = 591 },
+					  .elsewhere_ns = 4 } };
 
 	(void)unused;
 	assert_verdict(&ledger, VERDICT_MIXED,
-		       "mixed: 30 % on CPU, 70 % waiting, most for the disk");
-	ledger.all.running_ns = 70;
-	ledger.all.blocked_ns[REASON_DISK] = 30;
+		       "mixed: 40 % on CPU, 59 % waiting, most for the disk, "
+		       "1 % ready but without a CPU");
+	ledger.all.blocked_ns[REASON_DISK] = 0;
+	ledger.all.unknown_ns = 591 - 191;
+	ledger.all.elsewhere_ns += 191;
 	assert_verdict(&ledger, VERDICT_MIXED,
-		       "mixed: 70 % on CPU, 30 % waiting, most for the disk");
-	ledger.all.running_ns = 29;
-	ledger.all.blocked_ns[REASON_DISK] = 71;
-	assert_verdict(&ledger, VERDICT_WAITING,
-		       "71 % waiting: 71 ns (71 %) for the disk; leave the CPU code alone");
+		       "mixed: 40 % on CPU, 0 % waiting, 1 % ready but without a CPU, "
+		       "20 % queued or async");
 }
 
 static void without_figures_there_is_no_verdict(void **unused)
@@ -348,16 +520,20 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_database_is_to_blame_in_the_reference_case),
 		cmocka_unit_test(the_thread_that_ended_the_wait_is_named),
+		cmocka_unit_test(threads_of_one_name_are_one_waker),
+		cmocka_unit_test(who_had_the_lock_comes_before_who_woke),
 		cmocka_unit_test(code_that_has_most_of_the_wait_is_named),
 		cmocka_unit_test(waits_told_apart_by_their_call_are_one),
 		cmocka_unit_test(many_small_waits_outweigh_one_larger),
 		cmocka_unit_test(an_unknown_reason_names_its_system_call),
+		cmocka_unit_test(waiting_says_what_else_took_a_fifth),
 		cmocka_unit_test(starved_says_what_took_the_cpu),
 		cmocka_unit_test(starved_needs_a_fifth_and_more_than_blocked),
 		cmocka_unit_test(queued_names_its_largest_item),
 		cmocka_unit_test(cpu_bound_names_the_dominant_subtree),
 		cmocka_unit_test(cpu_bound_names_its_code),
-		cmocka_unit_test(the_edges_of_running_are_mixed),
+		cmocka_unit_test(each_rule_holds_to_the_nanosecond),
+		cmocka_unit_test(mixed_says_all_its_parts),
 		cmocka_unit_test(without_figures_there_is_no_verdict),
 		cmocka_unit_test(times_of_all_sizes_stay_sane),
 	};

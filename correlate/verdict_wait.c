@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The wait that dominates a ledger, in words: what for, where in the code, and who ended it. */
+#include "correlate/verdict.h"
+
+#include "collector/base/macros.h"
+
+/* A target is named alone if it makes up so much of its reason; of half or less it is not named. */
+#define SOLE_PERCENT 90
+
+/* What a wait of this reason is for, said after its time and share. */
+static const char *const reason_phrases[REASON_COUNT] = {
+	[REASON_LOCK] = "for a lock",
+	[REASON_NET] = "for the network",
+	[REASON_DISK] = "for the disk",
+	[REASON_POLL] = "for events",
+	[REASON_SLEEP] = "in sleeps it asked for",
+	[REASON_PIPE] = "for a pipe or terminal",
+	[REASON_FAULT] = "for pages to be read in",
+	[REASON_CHILD] = "for a child process",
+	[REASON_SIGNAL] = "for a signal, stopped or traced",
+	[REASON_IO_URING] = "for io_uring",
+	[REASON_OTHER] = "for something else",
+};
+
+enum ledger_reason verdict_reason(const struct ledger_split *split)
+{
+	enum ledger_reason best = 0;
+
+	for (int reason = 1; reason < REASON_COUNT; reason++) {
+		if (split->blocked_ns[reason] > split->blocked_ns[best])
+			best = reason;
+	}
+	return best;
+}
+
+static bool is_same_target(const struct event_target *a, const struct event_target *b)
+{
+	return a->kind == b->kind && a->port == b->port && a->aux == b->aux && a->id == b->id &&
+	       memcmp(a->address, b->address, sizeof(a->address)) == 0;
+}
+
+/* The own port tells connections apart; who is waited for is the peer. So a lock is the same one,
+ * whoever has it. */
+static bool is_same_peer(const struct event_target *a, const struct event_target *b)
+{
+	struct event_target twin = *a;
+
+	if (((a->kind == TARGET_INET4 || a->kind == TARGET_INET6) && a->port != 0) ||
+	    a->kind == TARGET_FUTEX || a->kind == TARGET_FUTEX_SHARED)
+		twin.aux = b->aux;
+	return is_same_target(&twin, b);
+}
+
+/* Waits that differ only in what decided them (poll, then recv) are one to the reader. */
+static bool is_like(const struct ledger_wait *a, const struct ledger_wait *b)
+{
+	return a->reason == b->reason && is_same_peer(&a->target, &b->target);
+}
+
+static uint64_t sum_like(const struct ledger *ledger, const struct ledger_wait *like)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < ledger->wait_count; i++) {
+		const struct ledger_wait *wait = &ledger->waits[i];
+
+		if (is_like(wait, like))
+			sum += wait->ns;
+	}
+	return sum;
+}
+
+/* NULL: none of this reason was told apart. */
+static const struct ledger_wait *dominant_wait(const struct ledger *ledger,
+					       enum ledger_reason reason, uint64_t *out_ns)
+{
+	const struct ledger_wait *best = NULL;
+	uint64_t best_ns = 0;
+
+	for (unsigned i = 0; i < ledger->wait_count; i++) {
+		uint64_t ns;
+
+		if (ledger->waits[i].reason != reason)
+			continue;
+		ns = sum_like(ledger, &ledger->waits[i]);
+		if (ns <= best_ns)
+			continue;
+		best = &ledger->waits[i];
+		best_ns = ns;
+	}
+	*out_ns = best_ns;
+	return best;
+}
+
+static bool is_loopback(const struct event_target *target)
+{
+	static const uint8_t last_of_inet6[16] = { [15] = 1 };
+
+	return (target->kind == TARGET_INET4 && target->address[0] == 127) ||
+	       (target->kind == TARGET_INET6 &&
+		memcmp(target->address, last_of_inet6, sizeof(last_of_inet6)) == 0);
+}
+
+/* What those who are called like `who` had of the waits like this one, in the same role: a pool's
+ * threads are one to the reader. */
+static uint64_t sum_of(const struct ledger *ledger, const struct ledger_wait *like,
+		       const struct ledger_waker *who)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < ledger->wait_count; i++) {
+		const struct ledger_wait *wait = &ledger->waits[i];
+
+		for (unsigned k = 0; is_like(wait, like) && k < wait->waker_count; k++) {
+			const struct ledger_waker *waker = &wait->wakers[k];
+
+			if (waker->kind == who->kind &&
+			    memcmp(waker->comm, who->comm, sizeof(who->comm)) == 0)
+				sum += waker->ns;
+		}
+	}
+	return sum;
+}
+
+/* Who ended a wait, if that is a thread: a network softirq runs on whoever's back it finds, except
+ * over loopback. Or who surely had the lock meanwhile. */
+static bool is_nameable(const struct ledger_wait *wait, const struct ledger_waker *waker)
+{
+	if (waker->comm[0] == 0)
+		return false;
+	return waker->kind == WAKER_THREAD || waker->kind == HOLDER_HELD ||
+	       (waker->kind == WAKER_NETWORK && is_loopback(&wait->target));
+}
+
+/* Of more than half of the waits like this one; NULL: nobody. */
+static const struct ledger_waker *main_one(const struct ledger *ledger,
+					   const struct ledger_wait *like, uint64_t like_ns,
+					   bool is_holder)
+{
+	for (unsigned i = 0; i < ledger->wait_count; i++) {
+		const struct ledger_wait *wait = &ledger->waits[i];
+
+		for (unsigned k = 0; is_like(wait, like) && k < wait->waker_count; k++) {
+			const struct ledger_waker *waker = &wait->wakers[k];
+
+			if (ledger_is_holder(waker) == is_holder && is_nameable(wait, waker) &&
+			    is_more_than(sum_of(ledger, like, waker), 50, like_ns))
+				return waker;
+		}
+	}
+	return NULL;
+}
+
+static void put_waker(struct buf *out, const struct ledger *ledger, const struct ledger_wait *like,
+		      uint64_t like_ns)
+{
+	const struct ledger_waker *holder = main_one(ledger, like, like_ns, true);
+	const struct ledger_waker *waker = main_one(ledger, like, like_ns, false);
+
+	if (!holder && !waker)
+		return;
+	buf_append_text(out, holder ? ", held by " : ", woken by ");
+	verdict_put_clean(out, holder ? holder->comm : waker->comm, EVENT_COMM_BYTES);
+}
+
+/* How much of the waits like this one was in the function that `name` says. */
+static uint64_t sum_in(const struct ledger *ledger, const struct ledger_wait *like,
+		       const struct ledger_code *code, struct str name)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < ledger->wait_count; i++) {
+		const struct ledger_wait *wait = &ledger->waits[i];
+
+		if (is_like(wait, like) && str_eq(code->name(wait->stack, code->arg), name))
+			sum += wait->ns;
+	}
+	return sum;
+}
+
+/* " in sql.(*DB).QueryContext", where one function has more than half of these waits. */
+static void put_code(struct buf *out, const struct ledger *ledger, const struct ledger_wait *like,
+		     uint64_t like_ns, const struct ledger_code *code)
+{
+	for (unsigned i = 0; code && code->name && i < ledger->wait_count; i++) {
+		struct str name;
+
+		if (!is_like(&ledger->waits[i], like))
+			continue;
+		name = code->name(ledger->waits[i].stack, code->arg);
+		if (name.len == 0 || !is_more_than(sum_in(ledger, like, code, name), 50, like_ns))
+			continue;
+		buf_append_text(out, " in ");
+		verdict_put_clean(out, name.data, name.len);
+		return;
+	}
+}
+
+void verdict_put_wait(struct buf *out, const struct ledger *ledger, enum ledger_reason reason,
+		      const struct ledger_code *code)
+{
+	uint64_t reason_ns = ledger->all.blocked_ns[reason], wait_ns;
+	const struct ledger_wait *wait = dominant_wait(ledger, reason, &wait_ns);
+
+	buf_append_text(out, reason_phrases[reason]);
+	if (!wait || !is_more_than(wait_ns, 50, reason_ns))
+		return;
+	if (reason == REASON_OTHER || wait->target.kind != TARGET_NONE) {
+		buf_append_text(out, is_less_than(wait_ns, SOLE_PERCENT, reason_ns) ? " (mostly "
+										    : " (");
+		if (reason == REASON_OTHER)
+			ledger_decided_by(wait, out);
+		if (reason == REASON_OTHER && wait->target.kind != TARGET_NONE)
+			buf_append_text(out, " of ");
+		ledger_target_text(&wait->target, out);
+		buf_append_byte(out, ')');
+	}
+	put_code(out, ledger, wait, wait_ns, code);
+	put_waker(out, ledger, wait, wait_ns);
+}
