@@ -62,7 +62,9 @@ struct process {
 	uint64_t gone_ns;
 	struct turns_period turns; /* of any of its threads */
 	struct turns_period
-		crossed;           /* ... and not as handlers do, which are over when they leave */
+		crossed; /* ... and not as handlers do, which are over when they leave */
+	struct turns_period
+		nested; /* ... and other traces lay within spans, on threads that only do that */
 	uint32_t sightings;        /* spans seen on threads, from a minute after the last turn on */
 	uint64_t turned_ns;        /* that turn; 0: none */
 	struct turns_period blind; /* of blind.c; to 0: never */
@@ -88,6 +90,8 @@ struct turns {
 	uint32_t window_count;
 	uint64_t forgotten_ns;
 	struct turns_period period;
+	struct turns_period nested; /* another trace lay within a span, as in process.nested ... */
+	bool crosses;               /* ... unless it is known to put those aside as well */
 	uint8_t trace_id[TRACE_ID_BYTES]; /* shown last */
 	uint64_t shown_ns;
 	uint64_t other_ns;    /* when another trace than that was shown last */

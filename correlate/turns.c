@@ -6,7 +6,8 @@
  * span is back, after the thread has shown another trace, or has waited without a tag. Who does so
  * once does so before and afterwards: a minute of both is taken for the same. Handlers do so, too,
  * and forked processes that keep their parent's span: but what they show in between is over when
- * the span comes back, and does not come back itself. */
+ * the span comes back, and does not come back itself. What lies within a span so is the work of
+ * those who serve it, which any thread of the process may do; loops are threads of their own. */
 #include <string.h>
 
 #include "collector/base/macros.h"
@@ -34,13 +35,14 @@ bool turns_extend(struct turns_period *period, uint64_t time_ns)
 }
 
 /* Where others of its process do, a thread is believed not to only from when on it had shown many
- * spans and no turn. */
+ * spans and no turn; and not where they have other traces within their spans. */
 bool turns_of_thread(const struct thread *thread, uint64_t from_ns, uint64_t to_ns)
 {
 	const struct turns *turns = &thread->turns;
 	bool is_believed = turns->believed_ns && turns->believed_ns <= from_ns;
 
 	return turns_taken(&turns->period, from_ns, to_ns) ||
+	       turns_taken(&thread->process->nested, from_ns, to_ns) ||
 	       (!is_believed && turns_taken(&thread->process->turns, from_ns, to_ns));
 }
 
@@ -97,7 +99,36 @@ static void remember(struct turns *turns, uint64_t from_ns, uint64_t to_ns)
 	turns->windows[turns->window_count++] = (struct turns_period){ from_ns, to_ns };
 }
 
-static void note(struct model *model, struct thread *thread, bool crosses, uint64_t time_ns)
+/* The thread is an event loop, or one of a pool that works at many spans by parts: what it had
+ * within others it put aside as well. */
+static void take_back_nested(struct model *model, struct thread *thread)
+{
+	struct process *process = thread->process;
+
+	thread->turns.crosses = true;
+	if (!thread->turns.nested.to_ns)
+		return;
+	process->nested = (struct turns_period){ 0 };
+	for (const struct thread *t = process->threads; t; t = t->next) {
+		if (t->turns.crosses || !t->turns.nested.to_ns)
+			continue;
+		turns_extend(&process->nested, t->turns.nested.from_ns);
+		turns_extend(&process->nested, t->turns.nested.to_ns);
+	}
+	relearn_process(model, process, process->first_ns);
+}
+
+/* ... with another trace, not a wait, since the span was shown last. */
+static bool note_nested(struct thread *thread, const struct observation *known, uint64_t time_ns)
+{
+	if (thread->turns.crosses || known->last_ns >= thread->turns.other_ns)
+		return false;
+	turns_extend(&thread->turns.nested, time_ns);
+	return turns_extend(&thread->process->nested, time_ns);
+}
+
+static void note(struct model *model, struct thread *thread, const struct observation *known,
+		 bool crosses, uint64_t time_ns)
 {
 	bool is_new = turns_extend(&thread->turns.period, time_ns);
 
@@ -108,8 +139,12 @@ static void note(struct model *model, struct thread *thread, bool crosses, uint6
 	is_new |= turns_extend(&thread->process->turns, time_ns);
 	if (crosses)
 		is_new |= turns_extend(&thread->process->crossed, time_ns);
+	else
+		is_new |= note_nested(thread, known, time_ns);
 	if (is_new)
 		relearn_process(model, thread->process, time_ns - MIN(time_ns, TURNS_HOLD_NS));
+	if (crosses && !thread->turns.crosses)
+		take_back_nested(model, thread);
 }
 
 static void come_back(struct model *model, struct thread *thread, const struct observation *known,
@@ -119,7 +154,7 @@ static void come_back(struct model *model, struct thread *thread, const struct o
 
 	remember(&thread->turns, known->last_ns, time_ns);
 	if (!known->inherited)
-		note(model, thread, crosses, time_ns);
+		note(model, thread, known, crosses, time_ns);
 }
 
 /* `known`: what was known of the tag on this thread before; NULL: nothing. */

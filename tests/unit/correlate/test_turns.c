@@ -117,6 +117,59 @@ static void a_span_that_is_open_over_a_wait_without_it_was_put_aside(void **stat
 	correlator_free(b.correlator);
 }
 
+/* One span after the other in 10 ms, of two ms each: of these traces, spans being numbered alike.
+ */
+static void show(struct builder *b, struct builder_thread *t, const uint64_t *traces, size_t count,
+		 uint64_t at)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint64_t from = at + i * 2 * MS;
+
+		b->trace = traces[i];
+		builder_slice(b, t, i ? 0 : at, from, from + MS, traces[i], EVENT_TICK, -1);
+		builder_slice(b, t, 0, from + MS, from + 2 * MS, 0, i + 1 < count ? EVENT_TICK : 0,
+			      i + 1 < count ? -1 : FUTEX);
+	}
+}
+
+/* A second thread that has shown many spans, and no turn; then the first one shows those traces. */
+static void serve(struct builder *b, struct builder_thread *t, const uint64_t *traces, size_t count)
+{
+	begin(b, t, 2);
+	for (uint64_t i = 10; i <= 10 + ENOUGH; i++)
+		request(b, &t[1], i, (1000 + 10 * i) * MS);
+	show(b, &t[0], traces, count, 1500 * MS);
+	request(b, &t[1], 40, 1600 * MS);
+	request_span(b, 40, 1600 * MS);
+	settle(b);
+}
+
+/* Any thread may do so that serves the like. */
+static void another_trace_within_a_span_may_lie_in_those_of_other_threads(void **state)
+{
+	const uint64_t traces[] = { 1, 2, 1 };
+	struct builder_thread t[2];
+	struct builder b;
+
+	(void)state;
+	serve(&b, t, traces, ARRAY_LEN(traces));
+	assert_true(builder_ledger(&b, 40)->uncertain_ns >= 1800 * US);
+	correlator_free(b.correlator);
+}
+
+/* The first three looked the same. */
+static void traces_that_a_loop_puts_aside_lie_in_no_others_spans(void **state)
+{
+	const uint64_t traces[] = { 1, 2, 1, 2 };
+	struct builder_thread t[2];
+	struct builder b;
+
+	(void)state;
+	serve(&b, t, traces, ARRAY_LEN(traces));
+	assert_int_equal(builder_ledger(&b, 40)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -124,6 +177,8 @@ int main(void)
 		cmocka_unit_test(a_thread_where_nobody_takes_turns_is_believed_at_once),
 		cmocka_unit_test(an_end_within_anothers_slice_puts_all_of_that_in_doubt),
 		cmocka_unit_test(a_span_that_is_open_over_a_wait_without_it_was_put_aside),
+		cmocka_unit_test(another_trace_within_a_span_may_lie_in_those_of_other_threads),
+		cmocka_unit_test(traces_that_a_loop_puts_aside_lie_in_no_others_spans),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
