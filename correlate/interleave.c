@@ -9,7 +9,6 @@
 
 /* More are not looked at: they may take turns, for all that is known. */
 #define MOST_SIGHTINGS 4096
-#define MOST_SLICES    4 /* after a span was seen last: whether the thread waits without it */
 
 static int by_first(const void *a, const void *b, void *arg)
 {
@@ -72,74 +71,4 @@ bool join_has_turns(struct join *join)
 	if (join->turns == TURNS_NOT_ASKED)
 		join->turns = find(join) ? TURNS_SEEN : TURNS_NOT_SEEN;
 	return join->turns == TURNS_SEEN;
-}
-
-/* The thread waited, and showed nothing, while the span was open that no other thread was seen
- * with: so it had put the span aside, and ended it in a turn that no tag tells of, or somebody else
- * did. */
-static bool waits_without(const struct lane *lane, const struct node *node, uint64_t seen_ns)
-{
-	uint64_t end_ns = node->b_ns - MIN(node->bound_ns + LEDGER_EXACT_NS, node->b_ns);
-	uint32_t first = lane_first_after(lane, seen_ns), left = MOST_SLICES;
-
-	for (uint32_t i = first; i + 1 < lane->count && left--; i++) {
-		const struct slice *slice = &lane->slices[i];
-
-		if (slice[1].in_ns >= end_ns || !tag_is_none(slice->tag_out))
-			return false;
-		if (!(slice->flags & (EVENT_PREEMPTED | EVENT_TICK | EVENT_TAG_OUT_UNKNOWN)) &&
-		    !slice[1].gap)
-			return true;
-	}
-	return false;
-}
-
-/* Where a span, and those below it, were seen. */
-struct whereabouts {
-	struct thread *thread;
-	uint64_t last_ns;
-	bool is_several; /* threads */
-};
-
-static void note(struct whereabouts *where, struct thread *thread, uint64_t last_ns)
-{
-	where->is_several |= where->thread && where->thread != thread;
-	where->thread = thread;
-	where->last_ns = MAX(where->last_ns, last_ns);
-}
-
-/* Children before their parents. */
-static void find_whereabouts(const struct join *join, struct whereabouts *where)
-{
-	for (uint32_t i = join->count; i-- > 0;) {
-		uint32_t at = join->by_depth[i];
-		const struct node *node = &join->nodes[at];
-		struct whereabouts *above = node->parent >= 0 ? &where[node->parent] : NULL;
-
-		for (int32_t s = node->sightings; s >= 0; s = join->sightings[s].next)
-			note(&where[at], join->sightings[s].thread, join->sightings[s].last_ns);
-		if (!above || !where[at].thread)
-			continue;
-		note(above, where[at].thread, where[at].last_ns);
-		above->is_several |= where[at].is_several;
-	}
-}
-
-void join_find_put_aside(struct join *join)
-{
-	struct whereabouts *where = arena_alloc(&join->arena, (join->count + 1) * sizeof(*where));
-
-	if (!where) {
-		join->out_of_memory = true;
-		return;
-	}
-	find_whereabouts(join, where);
-	for (uint32_t i = 0; i < join->count; i++) {
-		struct lane *lane = NULL;
-
-		if (where[i].thread && !where[i].is_several)
-			lane = join_lane(join, where[i].thread);
-		if (lane && !lane->takes_turns)
-			lane->takes_turns = waits_without(lane, &join->nodes[i], where[i].last_ns);
-	}
 }

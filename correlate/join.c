@@ -276,6 +276,7 @@ void join_learn(struct join *join)
 	lend_learn(join);
 	skew_learn(join);
 	join->trace->lesson = join->model->lesson;
+	aside_learn(join);
 	company_note(join);
 }
 

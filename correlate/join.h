@@ -38,6 +38,7 @@ struct lane {
 	struct stretch
 		*company; /* within that, when others do, too: apart, in order; in the arena */
 	uint32_t company_count;
+	uint64_t within_ns;     /* of aside.c: another trace lay within a span; 0: none */
 	uint64_t open_until_ns; /* its state after the last slice is known up to here */
 };
 
@@ -278,8 +279,10 @@ bool tree_number(struct join *join);
 bool tree_list(struct join *join);
 /* interleave.c: or one put a span of this trace aside for another one of it, and came back. */
 bool join_has_turns(struct join *join);
-/* Lanes that must have put a span of the trace aside, by when it ended, take turns. */
+/* aside.c: lanes that must have put a span of the trace aside, by when it ended, take turns. */
 void join_find_put_aside(struct join *join);
+/* ... and where another trace lay within a span of it, the process is known for that. */
+void aside_learn(struct join *join);
 /* lend.c: threads that carry another's span, beside it. */
 void lend_learn(struct join *join);
 bool lend_may_be(const struct join *join, const struct node *node);

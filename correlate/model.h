@@ -389,6 +389,8 @@ bool relearn_revisit(struct model *model);
 /* turns.c: threads that put a span aside for another trace, and come back to it. */
 void turns_show(struct model *model, struct thread *thread, const struct event_tag *tag,
 		const struct observation *known, uint64_t time_ns);
+/* Another trace lay within a span, then. */
+void turns_note_within(struct model *model, struct thread *thread, uint64_t time_ns);
 void turns_idle(struct thread *thread, uint64_t time_ns, int32_t syscall);
 /* What was put aside since it was shown last, if it is shown now, tells of a turn. */
 static inline bool turns_may_show(const struct turns *turns, const struct observation *known)

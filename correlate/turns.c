@@ -118,17 +118,17 @@ static void take_back_nested(struct model *model, struct thread *thread)
 	relearn_process(model, process, process->first_ns);
 }
 
-/* ... with another trace, not a wait, since the span was shown last. */
-static bool note_nested(struct thread *thread, const struct observation *known, uint64_t time_ns)
+static bool note_nested(struct thread *thread, uint64_t time_ns)
 {
-	if (thread->turns.crosses || known->last_ns >= thread->turns.other_ns)
+	if (thread->turns.crosses)
 		return false;
 	turns_extend(&thread->turns.nested, time_ns);
 	return turns_extend(&thread->process->nested, time_ns);
 }
 
-static void note(struct model *model, struct thread *thread, const struct observation *known,
-		 bool crosses, uint64_t time_ns)
+enum turn_kind { TURN_CROSSES, TURN_NESTED, TURN_AFTER_WAIT };
+
+static void note(struct model *model, struct thread *thread, enum turn_kind kind, uint64_t time_ns)
 {
 	bool is_new = turns_extend(&thread->turns.period, time_ns);
 
@@ -137,24 +137,33 @@ static void note(struct model *model, struct thread *thread, const struct observ
 		thread->turns.sightings = 0;
 	thread->process->turned_ns = MAX(thread->process->turned_ns, time_ns);
 	is_new |= turns_extend(&thread->process->turns, time_ns);
-	if (crosses)
+	if (kind == TURN_CROSSES)
 		is_new |= turns_extend(&thread->process->crossed, time_ns);
-	else
-		is_new |= note_nested(thread, known, time_ns);
+	if (kind == TURN_NESTED)
+		is_new |= note_nested(thread, time_ns);
 	if (is_new)
 		relearn_process(model, thread->process, time_ns - MIN(time_ns, TURNS_HOLD_NS));
-	if (crosses && !thread->turns.crosses)
+	if (kind == TURN_CROSSES && !thread->turns.crosses)
 		take_back_nested(model, thread);
 }
 
 static void come_back(struct model *model, struct thread *thread, const struct observation *known,
 		      uint64_t time_ns)
 {
-	bool crosses = is_crossing(&thread->turns, known);
+	enum turn_kind kind = TURN_AFTER_WAIT;
 
+	if (is_crossing(&thread->turns, known))
+		kind = TURN_CROSSES;
+	else if (known->last_ns < thread->turns.other_ns)
+		kind = TURN_NESTED;
 	remember(&thread->turns, known->last_ns, time_ns);
 	if (!known->inherited)
-		note(model, thread, known, crosses, time_ns);
+		note(model, thread, kind, time_ns);
+}
+
+void turns_note_within(struct model *model, struct thread *thread, uint64_t time_ns)
+{
+	note(model, thread, TURN_NESTED, time_ns);
 }
 
 /* `known`: what was known of the tag on this thread before; NULL: nothing. */

@@ -62,11 +62,11 @@ unsigned check_unshown_turns(uint64_t seed)
 	return claims_check_play(cast_random(seed, knobs), &play_in_time);
 }
 
-/* Of an event loop of which no tag tells that it is one. */
+/* Of an event loop of which no tag tells that it is one: 4 of 3,000 do. */
 void loops_that_show_no_turn_hardly_lie(void **state)
 {
 	(void)state;
-	claims_for_most_seeds(40, 2, check_unshown_turns);
+	claims_for_seeds(40, check_unshown_turns);
 }
 
 /* The processes are: the service, its server, and others. */
@@ -96,12 +96,12 @@ unsigned check_hidden(uint64_t seed)
 	return claims_check_play(s, &play_in_time);
 }
 
-/* Until one shows, within a minute and on that thread, nothing tells of those between two looks: of
- * 40,000 spans of such services without exact mode, 200 are off by more than they say. */
+/* Until one shows, within a minute, nothing tells of those between two looks: of 400 such services
+ * one has spans that are off by more than they say, 8 of 163,000. */
 void traces_that_nobody_exports_within_spans_hardly_lie(void **state)
 {
 	(void)state;
-	claims_for_most_seeds(20, 10, check_hidden);
+	claims_for_seeds(20, check_hidden);
 }
 
 unsigned check_restart(uint64_t seed)

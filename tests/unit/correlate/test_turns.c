@@ -139,6 +139,11 @@ static void serve(struct builder *b, struct builder_thread *t, const uint64_t *t
 	for (uint64_t i = 10; i <= 10 + ENOUGH; i++)
 		request(b, &t[1], i, (1000 + 10 * i) * MS);
 	show(b, &t[0], traces, count, 1500 * MS);
+}
+
+/* ... and goes on. */
+static void serve_another(struct builder *b, struct builder_thread *t)
+{
 	request(b, &t[1], 40, 1600 * MS);
 	request_span(b, 40, 1600 * MS);
 	settle(b);
@@ -153,6 +158,7 @@ static void another_trace_within_a_span_may_lie_in_those_of_other_threads(void *
 
 	(void)state;
 	serve(&b, t, traces, ARRAY_LEN(traces));
+	serve_another(&b, t);
 	assert_true(builder_ledger(&b, 40)->uncertain_ns >= 1800 * US);
 	correlator_free(b.correlator);
 }
@@ -166,6 +172,44 @@ static void traces_that_a_loop_puts_aside_lie_in_no_others_spans(void **state)
 
 	(void)state;
 	serve(&b, t, traces, ARRAY_LEN(traces));
+	serve_another(&b, t);
+	assert_int_equal(builder_ledger(&b, 40)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
+/* The first span ends in a slice that shows nothing, after another trace has shown. */
+static void end_after_another(struct builder *b, struct builder_thread *t, uint64_t beside)
+{
+	const uint64_t traces[] = { 1, 2 };
+
+	serve(b, t, traces, ARRAY_LEN(traces));
+	if (beside)
+		request(b, &t[1], 39, beside);
+	b->trace = 1;
+	builder_span(b, 1, 0, 1500 * MS + 100 * US, 1503 * MS + 500 * US);
+	serve_another(b, t);
+}
+
+/* It was not seen to come back, but who else should have ended it? */
+static void another_trace_lay_within_a_span_that_nobody_else_can_have_ended(void **state)
+{
+	struct builder_thread t[2];
+	struct builder b;
+
+	(void)state;
+	end_after_another(&b, t, 0);
+	assert_true(builder_ledger(&b, 40)->uncertain_ns >= 1800 * US);
+	correlator_free(b.correlator);
+}
+
+/* The other one may have it by then. */
+static void a_span_that_was_handed_over_has_no_other_trace_within(void **state)
+{
+	struct builder_thread t[2];
+	struct builder b;
+
+	(void)state;
+	end_after_another(&b, t, 1503 * MS);
 	assert_int_equal(builder_ledger(&b, 40)->grade, GRADE_EXACT);
 	correlator_free(b.correlator);
 }
@@ -179,6 +223,8 @@ int main(void)
 		cmocka_unit_test(a_span_that_is_open_over_a_wait_without_it_was_put_aside),
 		cmocka_unit_test(another_trace_within_a_span_may_lie_in_those_of_other_threads),
 		cmocka_unit_test(traces_that_a_loop_puts_aside_lie_in_no_others_spans),
+		cmocka_unit_test(another_trace_lay_within_a_span_that_nobody_else_can_have_ended),
+		cmocka_unit_test(a_span_that_was_handed_over_has_no_other_trace_within),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
