@@ -28,7 +28,7 @@ TURNS = {"spin": 150, "sleep": 150, "futex": 150, "pipe": 150, "tcp": 150, "nest
          "two-nodes": 100, "pool": 100, "across-threads": 60, "prefork": 40, "fork-exec": 60, "priorities": 25,
          "throttled": 40, "coroutines": 40, "gathered": 40, "root-within": 80, "late-attach": 150, "lent": 80,
          "ping-pong": 60, "stealing": 60, "exits-within": 60, "alarmed": 40, "python": 100,
-         "bursts": 10, "driven": 40, "ended-by-signal": 60, "vfork-burns": 60, "mass": 3, "namespaced": 40, "swapped": 30, "spoiled": 20}
+         "bursts": 10, "driven": 40, "ended-by-signal": 60, "vfork-burns": 60, "mass": 3, "namespaced": 40, "swapped": 30, "spoiled": 20, "chance": 20}
 PYTHON = "python-"  # before the name of a style: on the unmodified SDK
 TURNS.update({PYTHON + name: turns for name, turns in {
     "nested": 40, "back-to-back": 40, "fan-out": 30, "hand-over": 60, "ends-elsewhere": 60, "thread-each": 30, "crowd": 1,
@@ -42,7 +42,7 @@ EXACT_MODE = "/exact"  # behind a scenario's name: its writer runs in exact mode
 TURNS.update({name + EXACT_MODE: TURNS[name] for name in (
     "event-loop", "hand-over", "ends-elsewhere", "migrating", "back-to-back", "nested", "thread-each", "fork",
     "unexported", "pool", "coroutines", "gathered", "root-within", "lent", "ping-pong", "stealing", "exits-within", "alarmed",
-    "bursts", "driven", "ended-by-signal", "vfork-burns", "swapped", "spoiled")})
+    "bursts", "driven", "ended-by-signal", "vfork-burns", "swapped", "spoiled", "chance")})
 PLAIN = "/plain"  # Python's is by default; without it
 TURNS.update({name + PLAIN: TURNS[name] for name in list(TURNS) if name.startswith("python")})
 COARSE = "/ms"  # exported by an SDK whose clock tells milliseconds

@@ -33,6 +33,9 @@ extern const struct scenario scenario_odd[];
 /* wild.c: what nobody should do. */
 extern const struct scenario scenario_wild[];
 
+/* chance.c: all of it, drawn. */
+extern const struct scenario scenario_chance[];
+
 /* Ends the program unless it went well. */
 void scenario_check(int good, const char *what);
 void scenario_sleep_ns(uint64_t ns);

@@ -56,12 +56,19 @@ __attribute__((constructor)) static void share(void)
 		abort();
 }
 
+static uint64_t first_seed(void)
+{
+	const char *given = getenv("TRUTH_SEED");
+
+	return given ? strtoull(given, NULL, 10) : 42;
+}
+
 static uint64_t next_random(void)
 {
 	static _Atomic uint64_t threads;
 
 	if (!seed)
-		seed = 42 + 0x9e3779b97f4a7c15U * atomic_fetch_add(&threads, 1);
+		seed = first_seed() + 0x9e3779b97f4a7c15U * atomic_fetch_add(&threads, 1);
 	seed ^= seed << 13;
 	seed ^= seed >> 7;
 	seed ^= seed << 17;

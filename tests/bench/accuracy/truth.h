@@ -69,6 +69,7 @@ void truth_spin_ns(uint64_t ns);
 uint64_t truth_now_ns(void);
 uint64_t truth_cpu_ns(void);
 
-/* Numbers from a fixed seed for each thread: uniform, and uniform in the logarithm. */
+/* Numbers from a seed for each thread, fixed or made of TRUTH_SEED: uniform, and uniform in the
+ * logarithm. */
 uint64_t truth_between(uint64_t least, uint64_t most);
 uint64_t truth_length_ns(uint64_t least, uint64_t most);
