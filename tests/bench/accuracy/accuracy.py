@@ -38,6 +38,7 @@ SERVERS = {PYTHON + name: turns for name, turns in {
     "interrupted": 60, "never-current": 60, "forked-job": 20, "pool-fork": 40, "pool-spawn": 40, "prefork": 4,
     "run-program": 20, "nested-executors": 30}.items()}
 TURNS.update(SERVERS)
+TURNS[PYTHON + "chance"] = 8
 EXACT_MODE = "/exact"  # behind a scenario's name: its writer runs in exact mode
 TURNS.update({name + EXACT_MODE: TURNS[name] for name in (
     "event-loop", "hand-over", "ends-elsewhere", "migrating", "back-to-back", "nested", "thread-each", "fork",
@@ -75,8 +76,9 @@ def run_scenario(name, turns, daemon, build):
     if name == "python":
         command = [sys.executable, Path(__file__).with_name("truth.py"), str(turns), service]
     elif name.startswith(PYTHON):
-        program = Path(__file__).with_name("truth_servers.py" if name in SERVERS else "truth_styles.py")
-        command = [sys.executable, program, name.removeprefix(PYTHON), str(turns), service]
+        style = name.removeprefix(PYTHON)
+        program = "truth_servers.py" if name in SERVERS else "truth_chance.py" if style == "chance" else "truth_styles.py"
+        command = [sys.executable, Path(__file__).with_name(program), style, str(turns), service]
     else:
         command = [build / "tests/bench/accuracy/truth_scenarios", name, str(turns), service]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
