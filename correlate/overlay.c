@@ -19,28 +19,6 @@ int32_t overlay_climb(const struct join *join, int32_t index, uint64_t time_ns)
 	return index;
 }
 
-/* An unknown tag of this trace is a descendant that was not exported: it counts for the innermost
- * exported span that the thread carried around it. */
-static int32_t enclosing(const struct join *join, const struct lane *lane, uint64_t time_ns)
-{
-	int32_t found[OVERLAY_MAX_SPANS], best = -1;
-	uint32_t count = join_overlapping(join, lane->process, time_ns, time_ns + 1, found,
-					  OVERLAY_MAX_SPANS);
-
-	for (uint32_t i = 0; i < count; i++) {
-		const struct sighting *seen = join_sighting(join, found[i], lane->thread);
-		bool is_near =
-			seen ? seen->first_ns <= time_ns : join->nodes[found[i]].placed == lane;
-
-		if (is_near && (best < 0 || join->nodes[found[i]].depth > join->nodes[best].depth))
-			best = found[i];
-	}
-	for (uint32_t i = 0; best < 0 && i < count;
-	     i++) /* nothing was seen here: the trace's own root */
-		best = join->nodes[found[i]].parent < 0 ? found[i] : -1;
-	return best;
-}
-
 int32_t overlay_meaning(const struct join *join, const struct lane *lane,
 			const struct event_tag *tag, uint64_t time_ns)
 {
@@ -55,7 +33,7 @@ int32_t overlay_meaning(const struct join *join, const struct lane *lane,
 		return -1;
 	index = join_find(join, tag->span_id);
 	if (index < 0)
-		return enclosing(join, lane, time_ns);
+		return unsampled_owner(join, lane, tag, time_ns);
 	index = join->nodes[index].process == lane->process ? index : -1;
 	if (!lane->thread->inherited_until_ns)
 		*last = (struct meaning){ tag, lane->thread, index,

@@ -33,6 +33,10 @@ static inline bool cut_has(const struct join *join, int32_t tag_owner, int32_t n
 /* The node that a tag of that moment means; -1: nothing of this trace. */
 int32_t overlay_meaning(const struct join *join, const struct lane *lane,
 			const struct event_tag *tag, uint64_t time_ns);
+/* The innermost exported span to which a tag of the trace counts whose own span is not known; -1:
+ * none. */
+int32_t unsampled_owner(const struct join *join, const struct lane *lane,
+			const struct event_tag *tag, uint64_t time_ns);
 /* The node, or the ancestor of it that is active then; -1: none. */
 int32_t overlay_climb(const struct join *join, int32_t index, uint64_t time_ns);
 /* The doubt is the span's, and that of every ancestor up to the first one that is sure; that one's
