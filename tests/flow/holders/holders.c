@@ -200,7 +200,7 @@ static struct part {
 	pthread_t thread;
 	atomic_int tid, has_it;
 	struct truth_span *span;
-	uint64_t from_ns, to_ns; /* CLOCK_MONOTONIC */
+	uint64_t from_ns, to_ns, gone_ns; /* CLOCK_MONOTONIC; it lets go between the last two */
 } first = { .name = "first" }, second = { .name = "second" }, last = { .name = "last" },
   thief = { .name = "thief" };
 
@@ -221,6 +221,7 @@ static void hold(struct part *part)
 	sleep_ms(HOLD_MS);
 	part->to_ns = truth_now_ns();
 	lock->give();
+	part->gone_ns = truth_now_ns();
 	truth_close(part->span);
 }
 
@@ -269,9 +270,10 @@ static void start(struct part *part, void *(*run)(void *))
 static void tell(const struct part *part)
 {
 	if (part->tid)
-		printf("{\"part\":\"%s\",\"tid\":%d,\"from_ns\":%llu,\"to_ns\":%llu}\n", part->name,
-		       part->tid, (unsigned long long)part->from_ns,
-		       (unsigned long long)part->to_ns);
+		printf("{\"part\":\"%s\",\"tid\":%d,\"from_ns\":%llu,\"to_ns\":%llu,"
+		       "\"gone_ns\":%llu}\n",
+		       part->name, part->tid, (unsigned long long)part->from_ns,
+		       (unsigned long long)part->to_ns, (unsigned long long)part->gone_ns);
 }
 
 int main(int argc, char **argv)
