@@ -159,7 +159,8 @@ def daemon_with_kernel(*arguments, **options):
 
     def said():
         kernel = daemon.status()["kernel"]
-        return kernel if kernel["available"] or "has not said" not in kernel["error"] else None
+        has_failed = kernel["error"] and "has not said" not in kernel["error"]
+        return kernel if kernel["available"] or has_failed else None
 
     kernel = wait_for(said, "the probe to say whether it works")
     if not kernel["available"]:

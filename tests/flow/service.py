@@ -96,7 +96,7 @@ def trace_to(endpoint, compression=grpc.Compression.NoCompression, writer=True, 
         assert spanwise_context.install()
     provider = TracerProvider(resource=Resource.create({"service.name": name}))
     provider.add_span_processor(BatchSpanProcessor(
-        OTLPSpanExporter(endpoint=endpoint, insecure=True, compression=compression)))
+        OTLPSpanExporter(endpoint=endpoint, insecure=True, compression=compression, timeout=PATIENCE_S)))
     return provider
 
 
