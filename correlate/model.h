@@ -68,8 +68,9 @@ struct process {
 	uint32_t sightings;        /* spans seen on threads, from a minute after the last turn on */
 	uint64_t turned_ns;        /* that turn; 0: none */
 	struct turns_period blind; /* of blind.c; to 0: never */
-	struct turns_period lent;  /* of lend.c; to 0: never */
-	struct clock_skew skew;    /* within that time, ... */
+	struct turns_period became; /* of became.c; to 0: never, UINT64_MAX: not watched since */
+	struct turns_period lent;   /* of lend.c; to 0: never */
+	struct clock_skew skew;     /* within that time, ... */
 	struct turns_period skewed;
 	uint64_t skew_unset_ns;  /* ... since the time of day was set last */
 	uint64_t lesson;         /* the last one of relearn.c; it concerns traces ... */
@@ -327,6 +328,11 @@ struct thread *world_find_thread(struct model *model, uint32_t tid);
 /* again.c: a slice of which nothing is new but its times, as most are. It follows thread->last.
  * false: it goes the long way, and nothing was done. */
 bool again_take(struct model *model, struct thread *thread, const struct event_again *again);
+
+/* became.c: processes that become another program in the middle of a span. */
+bool became_another(struct model *model, struct process *process, const struct event_life *life);
+void became_watched(struct model *model, struct process *process, uint64_t time_ns);
+void became_described(struct process *process);
 
 /* blind.c: threads that are not followed, for want of room. */
 int blind_note(struct model *model, const struct event_life *life);

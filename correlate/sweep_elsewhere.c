@@ -188,6 +188,10 @@ static uint64_t unwatched_until(const struct sweep *sweep, uint64_t start, uint6
 	*out_unwatched = true;
 	if (start < process->first_ns)
 		return MIN(end, process->first_ns);
+	if (start >= process->became.from_ns && start < process->became.to_ns)
+		return MIN(end, process->became.to_ns);
+	if (process->became.from_ns < process->became.to_ns && start < process->became.from_ns)
+		end = MIN(end, process->became.from_ns);
 	for (unsigned i = 0; i < model->gap_count; i++) {
 		uint64_t from_ns = model->gaps[i].from_ns, to_ns = gap_end(model, i, process);
 

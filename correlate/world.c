@@ -101,7 +101,8 @@ static struct thread *make_thread(struct model *model, struct process *process, 
 	thread->tid = tid;
 	thread->process = process;
 	thread->next = process->threads;
-	if (process->forked && tid == process->pid) /* the one that fork returned in */
+	if (process->forked && tid == process->pid && !process->became.to_ns)
+		/* the one that fork returned in */
 		thread->inherited_until_ns = UINT64_MAX;
 	process->threads = thread;
 	process->refs++;
@@ -322,8 +323,7 @@ static void note_lag(struct model *model, const struct slice *slice)
 }
 
 /* After a gap a process is not followed again before its first record. */
-static void note_record(const struct model *model, struct process *process,
-			const struct slice *slice)
+static void note_record(struct model *model, struct process *process, const struct slice *slice)
 {
 	uint64_t gap_end_ns = model_gap_end(model);
 
@@ -334,6 +334,8 @@ static void note_record(const struct model *model, struct process *process,
 		process->resumed_ns = MAX(slice->prev_out_ns, gap_end_ns);
 	process->last_ns = MAX(process->last_ns, slice->out_ns);
 	process->has_records = true;
+	if (process->became.to_ns)
+		became_watched(model, process, slice->prev_out_ns);
 }
 
 static bool is_waiting(const struct slice *slice)
@@ -468,7 +470,10 @@ static int take_life(struct model *model, const struct event_life *life)
 		return 0;
 	}
 	if (life->header.kind == EVENT_EXEC) {
-		retire(model, life->pid, life->time_ns);
+		struct process *process = world_find_process(model, life->pid);
+
+		if (process && !became_another(model, process, life))
+			retire(model, life->pid, life->time_ns);
 		return 0;
 	}
 	retire(model, life->other_pid, life->time_ns);
@@ -522,6 +527,7 @@ int world_process(struct model *model, const struct event_process *news)
 	process->described = true;
 	process->ns_pid = news->ns_pid;
 	process->publish = news->publish;
+	became_described(process);
 	copy_text(process->service_instance_id, news->service_instance_id,
 		  sizeof(process->service_instance_id));
 	copy_text(process->service_name, news->service_name, sizeof(process->service_name));

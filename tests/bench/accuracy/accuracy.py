@@ -28,7 +28,10 @@ TURNS = {"spin": 150, "sleep": 150, "futex": 150, "pipe": 150, "tcp": 150, "nest
          "two-nodes": 100, "pool": 100, "across-threads": 60, "prefork": 40, "fork-exec": 60, "priorities": 25,
          "throttled": 40, "coroutines": 40, "gathered": 40, "root-within": 80, "late-attach": 150, "lent": 80,
          "ping-pong": 60, "stealing": 60, "exits-within": 60, "alarmed": 40, "python": 100,
+         "raw-lent": 80, "raw-shared": 60, "raw-thread": 60, "raw-process": 60, "spawned": 60, "exec-within": 60, "exec-away": 60,
          "bursts": 10, "driven": 40, "ended-by-signal": 60, "vfork-burns": 60, "mass": 3, "namespaced": 40, "swapped": 30, "spoiled": 20, "chance": 20}
+PLUGINS = {"unloaded": 20, "cut-short": 30}  # whose writer is a library that is closed now and then
+TURNS.update(PLUGINS)
 PYTHON = "python-"  # before the name of a style: on the unmodified SDK
 TURNS.update({PYTHON + name: turns for name, turns in {
     "nested": 40, "back-to-back": 40, "fan-out": 30, "hand-over": 60, "ends-elsewhere": 60, "thread-each": 30, "crowd": 1,
@@ -43,7 +46,8 @@ EXACT_MODE = "/exact"  # behind a scenario's name: its writer runs in exact mode
 TURNS.update({name + EXACT_MODE: TURNS[name] for name in (
     "event-loop", "hand-over", "ends-elsewhere", "migrating", "back-to-back", "nested", "thread-each", "fork",
     "unexported", "pool", "coroutines", "gathered", "root-within", "lent", "ping-pong", "stealing", "exits-within", "alarmed",
-    "bursts", "driven", "ended-by-signal", "vfork-burns", "swapped", "spoiled", "chance")})
+    "bursts", "driven", "ended-by-signal", "vfork-burns", "swapped", "spoiled", "chance",
+    "raw-thread", "raw-process", "exec-within", "unloaded")})
 PLAIN = "/plain"  # Python's is by default; without it
 TURNS.update({name + PLAIN: TURNS[name] for name in list(TURNS) if name.startswith("python")})
 COARSE = "/ms"  # exported by an SDK whose clock tells milliseconds
@@ -80,7 +84,8 @@ def run_scenario(name, turns, daemon, build):
         program = "truth_servers.py" if name in SERVERS else "truth_chance.py" if style == "chance" else "truth_styles.py"
         command = [sys.executable, Path(__file__).with_name(program), style, str(turns), service]
     else:
-        command = [build / "tests/bench/accuracy/truth_scenarios", name, str(turns), service]
+        program = "truth_plugins" if name in PLUGINS else "truth_scenarios"
+        command = [build / "tests/bench/accuracy" / program, name, str(turns), service]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
         wait_until_found(daemon, process)
         try:

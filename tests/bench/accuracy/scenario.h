@@ -16,6 +16,8 @@ struct partner;
 struct scenario {
 	const char *name;   /* NULL ends a table */
 	void (*turn)(void); /* makes at least one root span, and returns when all have ended */
+	void (*resumed)(
+		struct truth_span *span); /* what it does once it has become a program anew */
 	void (*connect)(struct partner *partner); /* NULL: it asks nobody */
 	_Atomic uint32_t *word;                   /* not NULL: the partner answers by this futex */
 	int ends_at_once;
@@ -36,6 +38,15 @@ extern const struct scenario scenario_wild[];
 /* chance.c: all of it, drawn. */
 extern const struct scenario scenario_chance[];
 
+/* raw.c: threads and processes that no library makes, and that become others. */
+extern const struct scenario scenario_raw[];
+
+/* The program's own, NULL at the end. */
+extern char **scenario_arguments;
+
 /* Ends the program unless it went well. */
 void scenario_check(int good, const char *what);
 void scenario_sleep_ns(uint64_t ns);
+
+/* New processes are not what is measured: a byte on stdin says when to begin. */
+void scenario_wait_until_found(void);

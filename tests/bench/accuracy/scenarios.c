@@ -24,22 +24,6 @@ struct partner {
 	pthread_t thread;
 };
 
-void scenario_check(int good, const char *what)
-{
-	if (good)
-		return;
-	perror(what);
-	exit(1);
-}
-
-void scenario_sleep_ns(uint64_t ns)
-{
-	struct timespec time = { (time_t)(ns / 1000000000U), (long)(ns % 1000000000U) };
-
-	while (nanosleep(&time, &time) < 0 && errno == EINTR)
-		;
-}
-
 static void futex(_Atomic uint32_t *word, int operation, uint32_t value)
 {
 	syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
@@ -225,16 +209,6 @@ static const struct scenario scenarios[] = {
 	{ .name = "exit", .turn = last_breath, .ends_at_once = 1 },
 };
 
-/* New processes are not what is measured: a byte on stdin says when to begin. */
-static void wait_until_found(void)
-{
-	char go;
-
-	if (read(STDIN_FILENO, &go, 1) != 1)
-		exit(1);
-	scenario_sleep_ns(1 * MS); /* the thread is known from its first switch on */
-}
-
 static void run(const struct scenario *scenario, long turns, const char *service)
 {
 	scenario_check(spanwise_process_init(service, NULL) == 0, "process context");
@@ -244,7 +218,7 @@ static void run(const struct scenario *scenario, long turns, const char *service
 		scenario_check(pthread_create(&partner.thread, NULL, partner_main, &partner) == 0,
 			       "thread");
 	}
-	wait_until_found();
+	scenario_wait_until_found();
 	for (long i = 0; i < turns; i++) {
 		scenario->turn();
 		truth_spin_ns(truth_between(5 * US, 50 * US));
@@ -256,8 +230,8 @@ static void run(const struct scenario *scenario, long turns, const char *service
 
 static const struct scenario *find(const char *name)
 {
-	const struct scenario *const others[] = { scenario_styles, scenario_rough, scenario_odd,
-						  scenario_wild, scenario_chance };
+	const struct scenario *const others[] = { scenario_styles, scenario_rough,  scenario_odd,
+						  scenario_wild,   scenario_chance, scenario_raw };
 
 	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
 		if (strcmp(name, scenarios[i].name) == 0)
@@ -275,10 +249,16 @@ static const struct scenario *find(const char *name)
 int main(int argc, char **argv)
 {
 	const struct scenario *scenario = argc == 4 ? find(argv[1]) : NULL;
+	struct truth_span *open = truth_resume();
 
 	if (!scenario) {
 		fprintf(stderr, "usage: truth_scenarios SCENARIO TURNS SERVICE\n");
 		return 2;
+	}
+	scenario_arguments = argv;
+	if (open && scenario->resumed) {
+		scenario->resumed(open);
+		return 0;
 	}
 	run(scenario, strtol(argv[2], NULL, 10), argv[3]);
 	return 0;

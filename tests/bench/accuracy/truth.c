@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 /* With forked children. */
 static struct {
@@ -15,6 +16,12 @@ static struct {
 	_Atomic uint64_t ids, base;
 	struct truth_span spans[TRUTH_MAX_SPANS];
 } * shared;
+
+#define OPEN                                                                                       \
+	"TRUTH_OPEN" /* of truth_become: descriptor of the shared memory and number of the span */
+
+static struct truth_span *resumed;
+static uint64_t resumed_cpu_ns;
 
 static _Thread_local struct truth_span *innermost;
 static _Thread_local uint64_t seed;
@@ -48,12 +55,25 @@ static struct edge read_edge(void)
 	return edge;
 }
 
+static int shared_fd;
+
 __attribute__((constructor)) static void share(void)
 {
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-		      0);
+	const char *open = getenv(OPEN);
+	size_t index = 0;
+
+	if (open && sscanf(open, "%d %zu", &shared_fd, &index) != 2)
+		abort();
+	if (!open)
+		shared_fd = memfd_create("truth", 0);
+	if (!open && ftruncate(shared_fd, sizeof(*shared)) < 0)
+		abort();
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED, shared_fd, 0);
 	if (shared == MAP_FAILED)
 		abort();
+	if (open && index < TRUTH_MAX_SPANS)
+		resumed = &shared->spans[index];
+	resumed_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static uint64_t first_seed(void)
@@ -243,6 +263,36 @@ void truth_close_detached(struct truth_span *span)
 	innermost = span->beneath;
 	charge(span, edge.cpu_ns - span->entered_cpu_ns, edge.slack_ns);
 	span->end_ns = edge.real_ns;
+}
+
+void truth_become(struct truth_span *span, char **arguments)
+{
+	char open[64];
+
+	snprintf(open, sizeof(open), "%d %zu", shared_fd, (size_t)(span - shared->spans));
+	setenv(OPEN, open, 1);
+	span->became_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	execv("/proc/self/exe", arguments);
+	abort();
+}
+
+struct truth_span *truth_resume(void)
+{
+	return resumed;
+}
+
+void truth_carry_on(struct truth_span *span)
+{
+	innermost = span;
+	spanwise_attach(span->trace_id, span->span_id, 1, &span->token);
+	span->cpu_slack_ns += clock_ns(CLOCK_THREAD_CPUTIME_ID) - span->became_cpu_ns;
+}
+
+void truth_end_uncarried(struct truth_span *span)
+{
+	span->cpu_ns += span->became_cpu_ns - span->entered_cpu_ns;
+	span->cpu_slack_ns += resumed_cpu_ns - span->became_cpu_ns;
+	span->end_ns = clock_ns(CLOCK_REALTIME);
 }
 
 static _Thread_local uint64_t wait_began_ns, wait_cpu_ns;

@@ -32,7 +32,7 @@ struct truth_span {
 	struct truth_span *parent;
 	/* of the thread that carries it: */
 	struct truth_span *beneath;
-	uint64_t entered_cpu_ns;
+	uint64_t entered_cpu_ns, became_cpu_ns;
 	struct spanwise_token token;
 };
 
@@ -54,6 +54,15 @@ struct truth_span *truth_open_detached(const char *name);
 void truth_show(struct truth_span *span);
 void truth_hide(struct truth_span *span);
 void truth_close_detached(struct truth_span *span);
+
+/* In the middle of a root span that the thread carries, the process becomes its program anew. There
+ * truth_resume tells the span (NULL: this is no such program), which the thread then carries on, or
+ * which ends soon and had been carried up to there only. What becoming another program costs may
+ * count for it or not. */
+void truth_become(struct truth_span *span, char **arguments);
+struct truth_span *truth_resume(void);
+void truth_carry_on(struct truth_span *span);
+void truth_end_uncarried(struct truth_span *span);
 
 /* Around a blocking call: what it waited belongs to all spans that the thread carries. */
 void truth_wait_begin(void);
