@@ -233,7 +233,8 @@ struct event_life {
 	__u32 pid;
 	__u32 tid;
 	__u32 other_pid;
-	__u32 pad;
+	__u32 is_shared; /* EVENT_FORK: 1: the child has its maker's memory and thread pointer, so
+			    what it shows is what that one shows */
 	__u64 time_ns;
 };
 

@@ -55,6 +55,13 @@ static __always_inline void life_begin_thread(struct task_struct *parent, struct
 		copy_tag(&thread->tag, &read->record);
 }
 
+/* vfork, a leak checker, clone(2) by hand: it has no variable of its own. */
+static __always_inline bool life_is_shared(struct task_struct *parent, struct task_struct *child)
+{
+	return LOAD(parent, mm) == LOAD(child, mm) &&
+	       task_thread_pointer(parent) == task_thread_pointer(child);
+}
+
 static __always_inline void life_fork(struct task_struct *parent, struct task_struct *child)
 {
 	__u32 parent_pid = LOAD(parent, tgid), child_pid = LOAD(child, tgid);
@@ -69,7 +76,8 @@ static __always_inline void life_fork(struct task_struct *parent, struct task_st
 		return;
 	if (is_process) {
 		life_inherit(parent_pid, child_pid);
-		life_emit(EVENT_FORK, parent_pid, LOAD(parent, pid), child_pid);
+		life_emit(EVENT_FORK, parent_pid, LOAD(parent, pid), child_pid,
+			  life_is_shared(parent, child));
 	}
 	life_begin_thread(parent, child, is_process);
 }
@@ -102,7 +110,7 @@ static __always_inline void life_exec(struct task_struct *task, __u32 old_tid)
 		table_release(thread);
 	}
 	life_forget(pid);
-	life_emit(EVENT_EXEC, pid, LOAD(task, pid), old_tid);
+	life_emit(EVENT_EXEC, pid, LOAD(task, pid), old_tid, false);
 }
 
 /* What it logged since its last slice. Before 6.16 its memory is gone by now. */
@@ -143,7 +151,7 @@ static __always_inline void life_end_thread(struct thread *thread)
 
 	if (thread->is_last) {
 		life_forget(pid);
-		life_emit(EVENT_EXIT, pid, thread->tid, 0);
+		life_emit(EVENT_EXIT, pid, thread->tid, 0, false);
 	}
 	table_release(thread);
 }

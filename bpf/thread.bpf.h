@@ -13,13 +13,15 @@
  * sleep, and was still on its way. */
 #define EARLY_WAKING_NS 20000
 
-static __always_inline void life_emit(enum event_kind kind, __u32 pid, __u32 tid, __u32 other_pid)
+static __always_inline void life_emit(enum event_kind kind, __u32 pid, __u32 tid, __u32 other_pid,
+				      bool is_shared)
 {
 	struct event_life life = {
 		.header = { .kind = kind, .bytes = sizeof(life) },
 		.pid = pid,
 		.tid = tid,
 		.other_pid = other_pid,
+		.is_shared = is_shared,
 		.time_ns = bpf_ktime_get_ns(),
 	};
 	struct event_counters *count = this_cpu_counters();
@@ -53,7 +55,7 @@ static __noinline struct thread *thread_begin(struct task_struct *task, const st
 
 	if (!thread) {
 		count_lost(LOSS_STORAGE_FULL);
-		life_emit(EVENT_UNFOLLOWED, LOAD(task, tgid), LOAD(task, pid), 0);
+		life_emit(EVENT_UNFOLLOWED, LOAD(task, tgid), LOAD(task, pid), 0, false);
 		return 0;
 	}
 	__builtin_memset(thread, 0, __builtin_offsetof(struct thread, place));

@@ -56,6 +56,7 @@ struct process {
 	bool has_records; /* a record has come */
 	bool has_tags;    /* one of its threads has shown a tag of its own */
 	bool forked;
+	bool is_shared;             /* it has its maker's variable, and none of its own */
 	uint64_t born_ns;           /* that fork; 0: not known */
 	uint64_t first_ns, last_ns; /* of its records */
 	uint64_t resumed_ns;        /* of the first one after the newest gap */
@@ -137,6 +138,7 @@ struct thread {
 	struct event_tag last_tag;
 	uint64_t inherited_until_ns; /* a forked child shows its parent's tag until then */
 	bool has_inherited;          /* the tag is known */
+	bool has_makers;             /* all that it shows is inherited */
 	uint64_t folded_until_ns;
 	struct stint fold_stint; /* of what was folded last */
 	bool fold_is_mixed;      /* it has more than one tag */
@@ -149,6 +151,14 @@ struct thread {
 	struct company *company; /* owned; NULL, or COMPANY_MAX; the oldest is overwritten */
 	unsigned company_next;
 };
+
+/* It shows that tag then because another process does, or did. */
+static inline bool thread_inherits(const struct thread *thread, const struct event_tag *tag,
+				   uint64_t time_ns)
+{
+	return time_ns < thread->inherited_until_ns &&
+	       (thread->has_makers || tag_eq(tag, &thread->inherited_tag));
+}
 
 struct fold_wait {
 	uint8_t reason;

@@ -29,7 +29,7 @@ int32_t overlay_meaning(const struct join *join, const struct lane *lane,
 		return last->node;
 	if (tag_is_none(tag) || !tag_is_of(tag, join->trace->id))
 		return -1;
-	if (time_ns < lane->thread->inherited_until_ns && tag_eq(tag, &lane->thread->inherited_tag))
+	if (thread_inherits(lane->thread, tag, time_ns))
 		return -1;
 	index = join_find(join, tag->span_id);
 	if (index < 0)

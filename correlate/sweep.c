@@ -194,6 +194,11 @@ static void run(struct sweep *sweep)
 	}
 }
 
+static bool shows(const struct event_tag *tag, const struct observation *o)
+{
+	return !tag_is_none(tag) && memcmp(tag->span_id, o->span_id, SPAN_ID_BYTES) == 0;
+}
+
 /* What a forked child burned while it still showed this span by inheritance. */
 static void add_forked(struct sweep *sweep)
 {
@@ -207,8 +212,11 @@ static void add_forked(struct sweep *sweep)
 			continue;
 		lane = join_lane(sweep->join, o->thread);
 		for (uint32_t i = 0; lane && i < lane->count; i++) {
-			if (lane->slices[i].out_ns <= o->thread->inherited_until_ns)
-				sweep->ledger->forked_cpu_ns += lane->slices[i].booked_ns;
+			const struct slice *slice = &lane->slices[i];
+
+			if (slice->out_ns <= o->thread->inherited_until_ns &&
+			    (!o->thread->has_makers || shows(slice->tag_out, o)))
+				sweep->ledger->forked_cpu_ns += slice->booked_ns;
 		}
 	}
 }

@@ -104,6 +104,7 @@ static struct thread *make_thread(struct model *model, struct process *process, 
 	if (process->forked && tid == process->pid && !process->became.to_ns)
 		/* the one that fork returned in */
 		thread->inherited_until_ns = UINT64_MAX;
+	thread->has_makers = process->is_shared && tid == process->pid;
 	process->threads = thread;
 	process->refs++;
 	model->stats.threads++;
@@ -301,7 +302,7 @@ static bool make_slice(struct model *model, const struct thread *thread,
 /* `slice`: one with at most one change of the tag. */
 static void note_inheritance(struct thread *thread, const struct slice *slice)
 {
-	if (thread->inherited_until_ns != UINT64_MAX)
+	if (thread->inherited_until_ns != UINT64_MAX || thread->has_makers)
 		return;
 	if (!thread->has_inherited)
 		thread->inherited_tag = *slice->tag_in;
@@ -481,6 +482,7 @@ static int take_life(struct model *model, const struct event_life *life)
 	if (!child)
 		return -ENOMEM;
 	child->forked = true;
+	child->is_shared = life->is_shared;
 	child->born_ns = life->time_ns;
 	return 0;
 }

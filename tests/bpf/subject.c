@@ -372,6 +372,11 @@ static void play_life(const char *self)
 	waitpid(child, NULL, 0);
 	printf("tid exec %d\n", child);
 	printf("tid execother %d\n", fork_execing_thread(self));
+	child = vfork();
+	if (child == 0)
+		_exit(0);
+	waitpid(child, NULL, 0);
+	printf("tid shared %d\n", child);
 }
 
 #define CROWD 24 /* three times what the smallest table holds */

@@ -164,6 +164,13 @@ static void check_child(const struct event_life *fork)
 	assert_int_equal(first->header.flags & EVENT_TAG_SAME, EVENT_TAG_SAME);
 }
 
+static void a_child_with_its_makers_variable_is_told_as_such(void **state)
+{
+	(void)state;
+	assert_int_equal(find_fork_of(harness_named(&harness, "shared")->tid)->is_shared, 1);
+	assert_int_equal(find_fork_of(harness_named(&harness, "child")->tid)->is_shared, 0);
+}
+
 /* A burst of births makes the kernel refuse storage now and then; nobody may notice. */
 static void a_burst_of_births_is_known_from_birth(void **state)
 {
@@ -240,6 +247,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_exec_ends_what_is_known_of_the_process),
 		cmocka_unit_test(an_exec_by_another_thread_ends_that_threads_records),
 		cmocka_unit_test(a_process_exits_once_after_its_last_slice),
+		cmocka_unit_test(a_child_with_its_makers_variable_is_told_as_such),
 	};
 
 	const struct CMUnitTest others[] = {

@@ -47,7 +47,7 @@ TURNS.update({name + EXACT_MODE: TURNS[name] for name in (
     "event-loop", "hand-over", "ends-elsewhere", "migrating", "back-to-back", "nested", "thread-each", "fork",
     "unexported", "pool", "coroutines", "gathered", "root-within", "lent", "ping-pong", "stealing", "exits-within", "alarmed",
     "bursts", "driven", "ended-by-signal", "vfork-burns", "swapped", "spoiled", "chance",
-    "raw-thread", "raw-process", "exec-within", "unloaded")})
+    "raw-shared", "raw-thread", "raw-process", "exec-within", "unloaded")})
 PLAIN = "/plain"  # Python's is by default; without it
 TURNS.update({name + PLAIN: TURNS[name] for name in list(TURNS) if name.startswith("python")})
 COARSE = "/ms"  # exported by an SDK whose clock tells milliseconds
