@@ -89,7 +89,17 @@ void sweep_lanes(struct sweep *sweep);
 
 /* sweep_picture.c: the span's own timeline, piece by piece from start_ns on. */
 void sweep_picture_begin(struct sweep *sweep, struct picture *picture);
-void sweep_picture_add(struct sweep *sweep, uint64_t ns, uint64_t what);
+void sweep_picture_put(struct picture *picture, uint64_t ns, uint64_t what);
+/* Most of a long span are too short to stand for themselves. */
+static inline void sweep_picture_add(struct sweep *sweep, uint64_t ns, uint64_t what)
+{
+	struct picture *picture = sweep->picture;
+
+	if (ns < picture->least_ns)
+		picture->pieces[picture->count - 1].ns += ns;
+	else if (ns)
+		sweep_picture_put(picture, ns, what);
+}
 void sweep_picture_finish(struct sweep *sweep);
 
 /* In which state it was, on which thread (0: none), and, where it was blocked, why. */

@@ -7,10 +7,9 @@
 
 /* ---- the next stretch of a lane */
 
-void strand_make(const struct strand *strand, const struct slice *slice, uint8_t state,
+void strand_make(const struct rounds *rounds, const struct slice *slice, uint8_t state,
 		 struct stretch_of *out)
 {
-	const struct rounds *rounds = strand->rounds;
 	struct segment *s = &out->segment;
 
 	out->rounds = rounds;
@@ -38,7 +37,7 @@ void strand_make(const struct strand *strand, const struct slice *slice, uint8_t
 
 static void make_next(struct strand *strand, struct stretch_of *next)
 {
-	strand_make(strand, strand->slice, strand->state, next);
+	strand_make(strand->rounds, strand->slice, strand->state, next);
 	if (strand->state == STATE_RUNNING && ++strand->slice == strand->rounds->end)
 		strand->rounds = NULL;
 	strand->state = strand->state == STATE_BLOCKED    ? STATE_RUNNABLE
@@ -47,7 +46,7 @@ static void make_next(struct strand *strand, struct stretch_of *next)
 }
 
 /* The first slice of the rounds that ends after that moment. */
-static const struct slice *first_after(const struct rounds *rounds, uint64_t time_ns)
+const struct slice *rounds_first_after(const struct rounds *rounds, uint64_t time_ns)
 {
 	const struct slice *low = rounds->first, *high = rounds->end - 1;
 
@@ -76,7 +75,7 @@ static bool take_piece(const struct sweep *sweep, struct strand *strand, struct 
 		return true;
 	}
 	strand->rounds = &sweep->join->rounds[piece->wait];
-	strand->slice = first_after(strand->rounds, sweep->start_ns);
+	strand->slice = rounds_first_after(strand->rounds, sweep->start_ns);
 	strand->state = STATE_BLOCKED;
 	return false;
 }
@@ -225,7 +224,7 @@ static void begin(struct strands *strands, struct sweep *sweep)
 
 		if (!lane->segment_count)
 			continue;
-		strand->piece = first_piece(sweep, lane);
+		strand->first = strand->piece = first_piece(sweep, lane);
 		strand->end = join->segments + lane->first_segment + lane->segment_count;
 		strand->rounds = NULL;
 		strand->is_there = false;
@@ -233,6 +232,16 @@ static void begin(struct strands *strands, struct sweep *sweep)
 		strand_look_ahead(sweep, strand);
 		strands->count++;
 	}
+}
+
+/* No other one has anything of the span. */
+static bool is_only(const struct strands *strands, const struct strand *strand)
+{
+	for (uint32_t i = 0; i < strands->count; i++) {
+		if (!strands->all[i].is_over && &strands->all[i] != strand)
+			return false;
+	}
+	return true;
 }
 
 void sweep_lanes(struct sweep *sweep)
@@ -244,6 +253,10 @@ void sweep_lanes(struct sweep *sweep)
 	begin(&strands, sweep);
 	first = first_of(&strands);
 	sweep->first_seen_ns = first ? first->both[!first->now].segment.start_ns : UINT64_MAX;
+	if (!first || is_only(&strands, first)) {
+		sweep_alone(sweep, first ? first->first : NULL, first ? first->end : NULL);
+		return;
+	}
 	while (time < end) {
 		time = step(&strands, time);
 		if (time < end)

@@ -14,7 +14,8 @@ struct stretch_of {
 
 /* One lane: it has one stretch at a time and a next one. */
 struct strand {
-	const struct segment *piece, *end; /* of the join; the next one to be looked at */
+	const struct segment *first, *end; /* of the join, that may be the span's */
+	const struct segment *piece;       /* the next one to be looked at */
 	const struct rounds *rounds;       /* that are gone through; NULL: none */
 	const struct slice *slice;         /* of them, that comes next, ... */
 	uint8_t state;                     /* ... from this stretch on */
@@ -52,9 +53,19 @@ void strand_look_ahead(const struct sweep *sweep, struct strand *strand);
 /* The next stretch becomes the stretch. */
 void strand_go_on(struct sweep *sweep, struct strand *strand);
 /* Makes the one of `state` in `out`, of the rounds; it may have no length. */
-void strand_make(const struct strand *strand, const struct slice *slice, uint8_t state,
+void strand_make(const struct rounds *rounds, const struct slice *slice, uint8_t state,
 		 struct stretch_of *out);
+/* The first slice of the rounds that ends after that moment. */
+const struct slice *rounds_first_after(const struct rounds *rounds, uint64_t time_ns);
+
+/* sweep_alone.c: pieces of the only lane that has any of the span. */
+void sweep_alone(struct sweep *sweep, const struct segment *first, const struct segment *end);
 
 /* sweep_rounds.c. From `time_ns` on, as long as all lanes that are there go round. Returns until
  * when. */
 uint64_t sweep_rounds(struct strands *strands, uint64_t time_ns);
+/* Whole rounds of one thread, which alone is there: from `slice` on those before `last` that end by
+ * `until_ns`. Returns the first one that it left. The code that ran must be the same for all. */
+const struct slice *sweep_rounds_sum(struct sweep *sweep, const struct rounds *rounds,
+				     const struct slice *slice, const struct slice *last,
+				     uint64_t until_ns);

@@ -106,14 +106,8 @@ void sweep_picture_begin(struct sweep *sweep, struct picture *picture)
 	sweep->picture = picture;
 }
 
-void sweep_picture_add(struct sweep *sweep, uint64_t ns, uint64_t what)
+void sweep_picture_put(struct picture *picture, uint64_t ns, uint64_t what)
 {
-	struct picture *picture = sweep->picture;
-
-	if (ns < picture->least_ns) {
-		picture->pieces[picture->count - 1].ns += ns;
-		return;
-	}
 	if (picture->count == PICTURE_ROOM)
 		thin_out(picture);
 	picture->count = put(picture->pieces, picture->count, what, ns);

@@ -173,10 +173,39 @@ static inline void go_round(struct goers *goers, uint64_t time_ns)
 
 /* ---- one alone: what comes next is known */
 
-static inline void add_picture(struct sweep *sweep, uint64_t ns, uint64_t what)
+const struct slice *sweep_rounds_sum(struct sweep *sweep, const struct rounds *rounds,
+				     const struct slice *slice, const struct slice *last,
+				     uint64_t until_ns)
 {
-	if (ns)
-		sweep_picture_add(sweep, ns, what);
+	const struct segment like = { .thread = rounds->thread,
+				      .carrier = rounds->owner,
+				      .wait = -1,
+				      .why = rounds->is_preempted ? WHY_PREEMPTED : WHY_WOKEN };
+	const uint32_t tid = rounds->thread->tid;
+	const uint64_t blocked = sweep_picture_what(STATE_BLOCKED, rounds->reason, tid);
+	const uint64_t runnable = sweep_picture_what(STATE_RUNNABLE, 0, tid);
+	const uint64_t running = sweep_picture_what(STATE_RUNNING, 0, tid);
+	const struct wait wait = rounds_wait(rounds, slice);
+	struct sweep_sums sums = { 0 };
+	uint64_t start = slice[-1].out_ns;
+
+	for (; slice < last && slice->out_ns <= until_ns; start = slice++->out_ns) {
+		uint64_t woken = rounds_woken_ns(rounds, slice), waited = woken - start;
+		uint64_t ran = slice->out_ns - slice->in_ns;
+
+		sums.blocked_ns += waited;
+		sums.runnable_ns += slice->in_ns - woken;
+		sums.running_ns += ran;
+		sums.cpu_ns += ran ? slice->booked_ns : 0;
+		sums.longest_ns = MAX(sums.longest_ns, waited);
+		sums.waits += waited > 0;
+		sums.wait_ns = waited ? start : sums.wait_ns;
+		sweep_picture_add(sweep, waited, blocked);
+		sweep_picture_add(sweep, slice->in_ns - woken, runnable);
+		sweep_picture_add(sweep, ran, running);
+	}
+	sweep_account_sums(sweep, &sums, &like, &wait, rounds->stack);
+	return slice;
 }
 
 /* Is it at the begin of a round, and are all of them alike, up to the code that ran? */
@@ -193,35 +222,12 @@ static inline bool is_alone(const struct goers *goers, uint64_t time_ns)
 static uint64_t go_alone(struct goers *goers)
 {
 	struct goer *goer = &goers->all[0];
-	const struct rounds *rounds = goer->rounds;
-	uint32_t tid = goer->segment.thread->tid;
-	const uint64_t blocked = sweep_picture_what(STATE_BLOCKED, rounds->reason, tid);
-	const uint64_t runnable = sweep_picture_what(STATE_RUNNABLE, 0, tid);
-	const uint64_t running = sweep_picture_what(STATE_RUNNING, 0, tid);
-	const struct slice *slice = goer->slice;
-	struct sweep_sums sums = { 0 };
-	uint64_t start = slice[-1].out_ns;
-
 	/* the last one of all is a limit of its own */
-	for (; slice + 1 < rounds->end && slice->out_ns < goers->limit_ns;
-	     start = slice++->out_ns) {
-		uint64_t woken = rounds_woken_ns(rounds, slice), waited = woken - start;
-		uint64_t ran = slice->out_ns - slice->in_ns;
+	const struct slice *next = sweep_rounds_sum(goers->sweep, goer->rounds, goer->slice,
+						    goer->rounds->end - 1, goers->limit_ns - 1);
 
-		sums.blocked_ns += waited;
-		sums.runnable_ns += slice->in_ns - woken;
-		sums.running_ns += ran;
-		sums.cpu_ns += ran ? slice->booked_ns : 0;
-		sums.longest_ns = MAX(sums.longest_ns, waited);
-		sums.waits += waited > 0;
-		sums.wait_ns = waited ? start : sums.wait_ns;
-		add_picture(goers->sweep, waited, blocked);
-		add_picture(goers->sweep, slice->in_ns - woken, runnable);
-		add_picture(goers->sweep, ran, running);
-	}
-	sweep_account_sums(goers->sweep, &sums, &goer->segment, &goer->wait, rounds->stack);
-	stand_at(goers, goer, slice);
-	return start;
+	stand_at(goers, goer, next);
+	return next[-1].out_ns;
 }
 
 /* ---- back to stretches */
@@ -235,7 +241,7 @@ static void leave(const struct goers *goers, struct goer *goer, uint64_t time_ns
 	if (goer->in_ns < goers->sweep->node->b_ns && state == STATE_RUNNING)
 		count_cpu(goers, goer);
 	strand->rounds = goer->rounds;
-	strand_make(strand, goer->slice, state, now);
+	strand_make(goer->rounds, goer->slice, state, now);
 	strand->slice = goer->slice;
 	strand->state = state == STATE_BLOCKED ? STATE_RUNNABLE : STATE_RUNNING;
 	if (state == STATE_RUNNING) {
