@@ -200,13 +200,19 @@ static uint32_t kernel_says(const struct slice *slice, enum ledger_reason reason
 									      : KERNEL_WAIT_UNKNOWN;
 }
 
+/* By a cgroup: the kernel calls so, too, what is stopped or traced meanwhile. */
+static bool is_frozen(uint32_t state)
+{
+	return state & EVENT_STATE_FROZEN && !(state & (STATE_STOPPED | STATE_TRACED));
+}
+
 enum ledger_reason reason_of_slice(const struct slice *slice, int32_t *out_syscall)
 {
 	enum ledger_reason reason =
 		reason_of(slice->state, slice->syscall, slice->flags & EVENT_IOWAIT, slice->target);
 	uint32_t wait = kernel_says(slice, reason);
 
-	*out_syscall = slice->state & EVENT_STATE_FROZEN ? LEDGER_FROZEN : slice->syscall;
+	*out_syscall = is_frozen(slice->state) ? LEDGER_FROZEN : slice->syscall;
 	if (wait == KERNEL_WAIT_UNKNOWN || of_kernel[wait] == reason)
 		return reason;
 	*out_syscall =

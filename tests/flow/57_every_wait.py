@@ -15,6 +15,9 @@ PROGRAM = os.environ.get("FLOW_WAITS", "")
 SERVICE = "waits"
 # A wait of 12 ms at least; on a busy machine the thread may come late to it.
 ENOUGH_NS = 1_000_000
+# What tells a wait from outside apart, wherever the thread was.
+DECIDED_BY = {"stopped": "state T", "traced": "state T", "frozen": "frozen by a cgroup",
+              "frozen-unified": "frozen by a cgroup"}
 # Where nothing may have to be waited for: a disk may be fast, and the kernel not busy.
 MAY_BE_SHORT = {"disk", "fault", "other"}
 
@@ -63,6 +66,8 @@ def judge(fact, span):
         complaints.append(f"waited for {right} ns")
     if right and fact["target"] and not re.fullmatch(fact["target"], longest["target"]):
         complaints.append(f"is for {fact['target']}")
+    if right and DECIDED_BY.get(fact["name"], longest["decided_by"]) != longest["decided_by"]:
+        complaints.append(f"is decided by {DECIDED_BY[fact['name']]}")
     if right and fact["waker"]:
         complaints.append(check_waker(fact, longest))
     complaints = [complaint for complaint in complaints if complaint]

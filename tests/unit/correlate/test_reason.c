@@ -110,6 +110,23 @@ static void what_a_cgroup_froze_says_so(void **unused)
 	assert_int_equal(syscall, LEDGER_FROZEN);
 }
 
+/* Meanwhile the kernel takes it for frozen. */
+static void what_a_signal_stopped_no_cgroup_froze(void **unused)
+{
+	static const struct event_target none;
+	struct slice slice = { .state = 0x4 | EVENT_STATE_FROZEN,
+			       .syscall = SYS_futex,
+			       .target = &none };
+	int32_t syscall;
+
+	(void)unused;
+	assert_int_equal(reason_of_slice(&slice, &syscall), REASON_SIGNAL);
+	assert_int_equal(syscall, SYS_futex);
+	slice.state = 0x8 | WAKEK | EVENT_STATE_FROZEN; /* traced */
+	assert_int_equal(reason_of_slice(&slice, &syscall), REASON_SIGNAL);
+	assert_int_equal(syscall, SYS_futex);
+}
+
 static void one_polled_socket_is_the_network_and_several_are_poll(void **unused)
 {
 	static const struct expectation table[] = {
@@ -297,6 +314,7 @@ int main(void)
 		cmocka_unit_test(calls_that_mean_one_thing_need_no_target),
 		cmocka_unit_test(who_is_held_from_outside_waits_for_a_signal),
 		cmocka_unit_test(what_a_cgroup_froze_says_so),
+		cmocka_unit_test(what_a_signal_stopped_no_cgroup_froze),
 		cmocka_unit_test(one_polled_socket_is_the_network_and_several_are_poll),
 		cmocka_unit_test(
 			descriptors_of_timers_and_signals_and_of_nothing_tell_what_they_are),
