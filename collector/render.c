@@ -72,11 +72,11 @@ static void put_blocked(struct json *json, const struct ledger_split *split)
 	json_end(json);
 }
 
-static const char *item_kind_name(unsigned kind)
+static const char *item_kind_name(const struct ledger *ledger, const struct ledger_item *item)
 {
-	switch (kind) {
+	switch (item->kind) {
 	case ITEM_CHILD:
-		return "child";
+		return ledger_item_is_own(ledger, item) ? "answer" : "child";
 	case ITEM_QUEUED:
 		return "queued";
 	default:
@@ -91,7 +91,7 @@ static void put_items(struct json *json, const struct ledger *ledger)
 		const struct ledger_item *item = &ledger->items[i];
 
 		json_object(json, NULL);
-		json_text(json, "kind", item_kind_name(item->kind));
+		json_text(json, "kind", item_kind_name(ledger, item));
 		json_uint(json, "ns", item->ns);
 		if (item->kind == ITEM_CHILD) {
 			json_str(json, "name", fixed(item->name, sizeof(item->name)));

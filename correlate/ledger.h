@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "bpf/event.h"
 #include "collector/base/buf.h"
@@ -96,7 +97,7 @@ struct ledger_wait {
 };
 
 enum ledger_item_kind {
-	ITEM_CHILD = 1,  /* the deepest client or producer span below that covers it */
+	ITEM_CHILD = 1,  /* the deepest client or producer span that covers it: below, or itself */
 	ITEM_QUEUED = 2, /* before the span was first observed */
 	ITEM_UNCOVERED = 3,
 };
@@ -228,6 +229,13 @@ enum ledger_verdict ledger_judge(const struct ledger *ledger, const struct ledge
 const char *ledger_verdict_name(enum ledger_verdict verdict);
 /* "10.0.0.5:5432", "futex 0x7f..", "pipe 1234"; appends nothing for TARGET_NONE. */
 void ledger_target_text(const struct event_target *target, struct buf *out);
+/* A call that waits for its answer. */
+static inline bool ledger_item_is_own(const struct ledger *ledger, const struct ledger_item *item)
+{
+	return item->kind == ITEM_CHILD && !hex_is_zero(item->span_id, SPAN_ID_BYTES) &&
+	       memcmp(item->span_id, ledger->span_id, SPAN_ID_BYTES) == 0;
+}
+
 static inline bool ledger_is_holder(const struct ledger_waker *waker)
 {
 	return waker->kind >= HOLDER_HELD;

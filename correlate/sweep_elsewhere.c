@@ -8,6 +8,10 @@
 
 #include "collector/base/macros.h"
 
+/* Beside them an item each for queued, uncovered, and calls beyond these. */
+#define MAX_CALLS   (LEDGER_MAX_ITEMS - 3)
+#define OTHER_CALLS "other calls"
+
 /* Its children, wherever they are. */
 static void find_children(struct sweep *sweep)
 {
@@ -57,33 +61,22 @@ static void find_lists(struct sweep *sweep)
 	find_calls(sweep);
 }
 
-static struct ledger_item *find_item(struct ledger *ledger, uint8_t kind, const uint8_t *span_id)
+static struct ledger_item *add_item(struct ledger *ledger, enum ledger_item_kind kind)
 {
-	struct ledger_item *item;
+	struct ledger_item *item = &ledger->items[ledger->item_count++];
 
-	for (uint16_t i = 0; i < ledger->item_count; i++) {
-		item = &ledger->items[i];
-		if (item->kind == kind &&
-		    (!span_id || memcmp(item->span_id, span_id, SPAN_ID_BYTES) == 0))
-			return item;
-	}
-	if (ledger->item_count == LEDGER_MAX_ITEMS)
-		return NULL;
-	item = &ledger->items[ledger->item_count++];
-	*item = (struct ledger_item){ .kind = kind };
-	if (span_id)
-		memcpy(item->span_id, span_id, SPAN_ID_BYTES);
+	*item = (struct ledger_item){ .kind = (uint8_t)kind };
 	return item;
 }
 
-void sweep_elsewhere_uncovered(struct sweep *sweep, uint64_t ns)
+/* Of a kind of which there is but one: its place is kept free. */
+static struct ledger_item *find_single(struct ledger *ledger, enum ledger_item_kind kind)
 {
-	struct ledger_item *item = find_item(sweep->ledger, ITEM_UNCOVERED, NULL);
-
-	sweep->ledger->all.elsewhere_ns += ns;
-	sweep->ledger->self.elsewhere_ns += ns;
-	if (item)
-		item->ns += ns;
+	for (uint16_t i = 0; i < ledger->item_count; i++) {
+		if (ledger->items[i].kind == kind)
+			return &ledger->items[i];
+	}
+	return add_item(ledger, kind);
 }
 
 static int32_t server_below(const struct join *join, int32_t client)
@@ -95,25 +88,94 @@ static int32_t server_below(const struct join *join, int32_t client)
 	return i;
 }
 
-static void note_child_item(struct sweep *sweep, int32_t child, uint64_t ns)
+/* Of the call: name and peer. */
+static void set_label(const struct trace_span *span, struct ledger_item *item)
 {
-	const struct trace_span *span = sweep->join->nodes[child].span;
-	struct ledger_item *item = find_item(sweep->ledger, ITEM_CHILD, span->span_id);
+	const char *name = span->label ? span->label : "";
+	const char *peer = span->label ? name + strlen(name) + 1 : "";
+
+	memcpy(item->name, name, MIN(strlen(name), sizeof(item->name) - 1));
+	memcpy(item->peer, peer, MIN(strlen(peer), sizeof(item->peer) - 1));
+}
+
+static bool is_named_like(const struct ledger_item *a, const struct ledger_item *b)
+{
+	return a->kind == b->kind && memcmp(a->name, b->name, sizeof(a->name)) == 0 &&
+	       memcmp(a->peer, b->peer, sizeof(a->peer)) == 0;
+}
+
+/* Where the ledger has no room for one more call: that of the first of its name, else of all
+ * others. */
+static struct ledger_item *find_crowded(struct ledger *ledger, const struct trace_span *span)
+{
+	struct ledger_item wanted = { .kind = ITEM_CHILD };
+	struct ledger_item others = { .kind = ITEM_CHILD, .name = OTHER_CALLS };
+	struct ledger_item *item;
+
+	set_label(span, &wanted);
+	for (uint16_t i = 0; i < ledger->item_count; i++) {
+		if (is_named_like(&ledger->items[i], &wanted))
+			return &ledger->items[i];
+	}
+	for (uint16_t i = 0; i < ledger->item_count; i++) {
+		if (is_named_like(&ledger->items[i], &others))
+			return &ledger->items[i];
+	}
+	item = add_item(ledger, ITEM_CHILD);
+	*item = others;
+	return item;
+}
+
+static struct ledger_item *find_call(struct sweep *sweep, int32_t call)
+{
+	const struct join *join = sweep->join;
+	const struct trace_span *span = join->nodes[call].span;
+	struct ledger *ledger = sweep->ledger;
+	struct ledger_item *item;
+	unsigned count = 0;
 	int32_t server;
 
-	if (!item)
-		return;
-	if (!item->ns && span->label) {
-		const char *peer = span->label + strlen(span->label) + 1;
-
-		memcpy(item->name, span->label, MIN(strlen(span->label), sizeof(item->name) - 1));
-		memcpy(item->peer, peer, MIN(strlen(peer), sizeof(item->peer) - 1));
-		server = server_below(sweep->join, child);
-		if (server >= 0)
-			memcpy(item->server_span_id, sweep->join->nodes[server].span->span_id,
-			       SPAN_ID_BYTES);
+	for (uint16_t i = 0; i < ledger->item_count; i++) {
+		if (ledger->items[i].kind != ITEM_CHILD)
+			continue;
+		count++;
+		if (memcmp(ledger->items[i].span_id, span->span_id, SPAN_ID_BYTES) == 0)
+			return &ledger->items[i];
 	}
-	item->ns += ns;
+	if (count >= MAX_CALLS)
+		return find_crowded(ledger, span);
+	item = add_item(ledger, ITEM_CHILD);
+	memcpy(item->span_id, span->span_id, SPAN_ID_BYTES);
+	set_label(span, item);
+	server = server_below(join, call);
+	if (server >= 0)
+		memcpy(item->server_span_id, join->nodes[server].span->span_id, SPAN_ID_BYTES);
+	return item;
+}
+
+/* What no call below it covers: a call itself waits for its answer. */
+static struct ledger_item *own_item(struct sweep *sweep, bool is_queued)
+{
+	if (is_queued)
+		return find_single(sweep->ledger, ITEM_QUEUED);
+	if (sweep->node->span->label)
+		return find_call(sweep, sweep->index);
+	return find_single(sweep->ledger, ITEM_UNCOVERED);
+}
+
+void sweep_elsewhere_uncovered(struct sweep *sweep, uint64_t ns)
+{
+	sweep->ledger->all.elsewhere_ns += ns;
+	sweep->ledger->self.elsewhere_ns += ns;
+	own_item(sweep, false)->ns += ns;
+}
+
+/* Nothing has taken it up yet; a call that never shows is waited for all the same. */
+static bool is_queued(const struct sweep *sweep, uint64_t time)
+{
+	if (sweep->node->span->label && sweep->first_seen_ns == UINT64_MAX)
+		return false;
+	return time < sweep->first_seen_ns;
 }
 
 /* The deepest of the list that covers `time`; `*out_until` shrinks to the next edge. */
@@ -151,16 +213,10 @@ static void account_elsewhere(struct sweep *sweep, uint64_t start, uint64_t end)
 		uint64_t until = end;
 		int32_t child = covering(sweep, &sweep->children, start, &until);
 		int32_t call = covering(sweep, &sweep->calls, start, &until);
-		struct ledger_item *item = NULL;
+		struct ledger_item *item = call >= 0 ? find_call(sweep, call)
+						     : own_item(sweep, is_queued(sweep, start));
 
-		if (call >= 0)
-			note_child_item(sweep, call, until - start);
-		else
-			item = find_item(
-				ledger, start < sweep->first_seen_ns ? ITEM_QUEUED : ITEM_UNCOVERED,
-				NULL);
-		if (item)
-			item->ns += until - start;
+		item->ns += until - start;
 		if (child < 0)
 			ledger->self.elsewhere_ns += until - start;
 		start = until;

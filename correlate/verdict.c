@@ -76,28 +76,68 @@ static void say_starved(const struct ledger *ledger, const struct ledger_code *c
 	}
 }
 
-static const struct ledger_item *largest_item(const struct ledger *ledger)
+/* Calls of one name to one peer are one to the reader. */
+static bool is_like(const struct ledger_item *a, const struct ledger_item *b)
+{
+	return a->kind == b->kind && memcmp(a->name, b->name, sizeof(a->name)) == 0 &&
+	       memcmp(a->peer, b->peer, sizeof(a->peer)) == 0;
+}
+
+static uint64_t sum_items(const struct ledger *ledger, const struct ledger_item *like,
+			  unsigned *out_count)
+{
+	uint64_t sum = 0;
+
+	*out_count = 0;
+	for (unsigned i = 0; i < ledger->item_count; i++) {
+		if (!is_like(&ledger->items[i], like))
+			continue;
+		sum += ledger->items[i].ns;
+		++*out_count;
+	}
+	return sum;
+}
+
+static const struct ledger_item *largest_item(const struct ledger *ledger, uint64_t *out_ns,
+					      unsigned *out_count)
 {
 	const struct ledger_item *best = NULL;
 
+	*out_ns = 0;
 	for (unsigned i = 0; i < ledger->item_count; i++) {
-		if (!best || ledger->items[i].ns > best->ns)
-			best = &ledger->items[i];
+		unsigned count;
+		uint64_t ns = sum_items(ledger, &ledger->items[i], &count);
+
+		if (best && ns <= *out_ns)
+			continue;
+		best = &ledger->items[i];
+		*out_ns = ns;
+		*out_count = count;
 	}
 	return best;
 }
 
-static void put_item(struct buf *out, const struct ledger *ledger, const struct ledger_item *item)
+static void put_peer(struct buf *out, const struct ledger_item *item, const char *before)
 {
-	put_part(out, item->ns, ledger->wall_ns);
+	if (!item->peer[0])
+		return;
+	buf_append_text(out, before);
+	verdict_put_clean(out, item->peer, sizeof(item->peer));
+}
+
+static void put_item(struct buf *out, const struct ledger *ledger, const struct ledger_item *item,
+		     unsigned count)
+{
 	switch ((enum ledger_item_kind)item->kind) {
 	case ITEM_CHILD:
-		buf_append_text(out, " in the call ");
-		verdict_put_clean(out, item->name, sizeof(item->name));
-		if (item->peer[0]) {
-			buf_append_text(out, " to ");
-			verdict_put_clean(out, item->peer, sizeof(item->peer));
+		if (ledger_item_is_own(ledger, item)) {
+			buf_append_text(out, " awaiting the answer");
+			put_peer(out, item, " of ");
+			break;
 		}
+		buf_append_text(out, count > 1 ? " in the calls " : " in the call ");
+		verdict_put_clean(out, item->name, sizeof(item->name));
+		put_peer(out, item, " to ");
 		break;
 	case ITEM_QUEUED:
 		buf_append_text(out, " before any thread took it up: it was queued");
@@ -110,13 +150,16 @@ static void put_item(struct buf *out, const struct ledger *ledger, const struct 
 
 static void say_queued(const struct ledger *ledger, const struct ledger_code *code, struct buf *out)
 {
-	const struct ledger_item *item = largest_item(ledger);
+	unsigned count = 0;
+	uint64_t ns;
+	const struct ledger_item *item = largest_item(ledger, &ns, &count);
 
 	(void)code;
 	buf_printf(out, "%u %% queued or async: ",
 		   percent_of(ledger->all.elsewhere_ns, ledger->wall_ns));
 	if (item) {
-		put_item(out, ledger, item);
+		put_part(out, ns, ledger->wall_ns);
+		put_item(out, ledger, item, count);
 	} else {
 		put_time(out, ledger->all.elsewhere_ns);
 		buf_append_text(out, " on no thread");

@@ -60,6 +60,87 @@ static void an_await_is_named_by_the_call_that_covers_it(void **state)
 	correlator_free(b.correlator);
 }
 
+static bool is_of(const uint8_t *id, uint64_t span)
+{
+	return memcmp(id, &span, sizeof(span)) == 0;
+}
+
+/* The request awaits a call. The server span comes from another node: nobody here knows its
+ * process. */
+static void play_call(struct builder *b)
+{
+	static const struct builder_call query = { QUERY,     REQUEST,          1002 * MS,
+						   1010 * MS, SPAN_KIND_CLIENT, "GET",
+						   "far:80",  BUILDER_PID };
+	static const struct builder_call answer = { ANSWER,           QUERY,   1003 * MS, 1008 * MS,
+						    SPAN_KIND_SERVER, "GET /", "",        0 };
+
+	play_request(b);
+	builder_add(b, &answer);
+	builder_add(b, &query);
+	builder_span(b, REQUEST, 0, 1000 * MS, 1011500 * US);
+	finish(b);
+}
+
+/* In its own ledger. */
+static void a_call_awaits_its_answer(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	play_call(&b);
+	assert_int_equal(builder_ledger(&b, QUERY)->all.elsewhere_ns, 8 * MS);
+	assert_int_equal(builder_ledger(&b, QUERY)->item_count, 1);
+	assert_true(ledger_item_is_own(builder_ledger(&b, QUERY), builder_item(&b, QUERY, 0)));
+	assert_int_equal(builder_item(&b, QUERY, 0)->ns, 8 * MS);
+	assert_string_equal(builder_item(&b, QUERY, 0)->peer, "far:80");
+	assert_true(is_of(builder_item(&b, QUERY, 0)->server_span_id, ANSWER));
+	assert_false(ledger_item_is_own(builder_ledger(&b, REQUEST), builder_item(&b, REQUEST, 0)));
+	correlator_free(b.correlator);
+}
+
+/* More of them than a ledger has items. */
+static void no_awaited_call_is_left_out(void **state)
+{
+	struct builder b;
+	uint64_t sum = 0, queries = 0;
+	const struct ledger *ledger;
+
+	(void)state;
+	play_request(&b);
+	builder_span(&b, REQUEST, 0, 995 * MS, 1011500 * US);
+	for (uint64_t i = 0; i < 55; i++) {
+		struct builder_call call = { 100 + i,
+					     REQUEST,
+					     1002 * MS + i * 100 * US,
+					     1002 * MS + i * 100 * US + 90 * US,
+					     SPAN_KIND_CLIENT,
+					     i < 10   ? "SELECT"
+					     : i % 2  ? "SELECT"
+					     : i < 40 ? "GET"
+						      : "PUT",
+					     i < 40 ? "here" : "there",
+					     BUILDER_PID };
+
+		builder_add(&b, &call);
+	}
+	finish(&b);
+	ledger = builder_ledger(&b, REQUEST);
+	assert_int_equal(ledger->item_count, LEDGER_MAX_ITEMS);
+	for (unsigned i = 0; i < ledger->item_count; i++) {
+		const struct ledger_item *item = builder_item(&b, REQUEST, i);
+
+		sum += item->ns;
+		if (item->kind == ITEM_CHILD && strcmp(item->name, "SELECT") == 0)
+			queries += item->ns;
+		if (strcmp(item->name, "other calls") == 0)
+			assert_int_equal(item->ns, 15 * 90 * US); /* there */
+	}
+	assert_int_equal(sum, ledger->all.elsewhere_ns);
+	assert_int_equal(queries, 25 * 90 * US); /* here */
+	correlator_free(b.correlator);
+}
+
 static void time_before_any_thread_took_it_up_is_queued(void **state)
 {
 	struct builder b;
@@ -75,27 +156,12 @@ static void time_before_any_thread_took_it_up_is_queued(void **state)
 	correlator_free(b.correlator);
 }
 
-static bool is_of(const uint8_t *id, uint64_t span)
-{
-	return memcmp(id, &span, sizeof(span)) == 0;
-}
-
-/* The server span comes from another node: nobody here knows its process. */
 static void a_span_of_another_node_has_no_figures_and_is_linked(void **state)
 {
-	static const struct builder_call query = { QUERY,     REQUEST,          1002 * MS,
-						   1010 * MS, SPAN_KIND_CLIENT, "GET",
-						   "far:80",  BUILDER_PID };
-	static const struct builder_call answer = { ANSWER,           QUERY,   1003 * MS, 1008 * MS,
-						    SPAN_KIND_SERVER, "GET /", "",        0 };
 	struct builder b;
 
 	(void)state;
-	play_request(&b);
-	builder_add(&b, &answer);
-	builder_add(&b, &query);
-	builder_span(&b, REQUEST, 0, 1000 * MS, 1011500 * US);
-	finish(&b);
+	play_call(&b);
 	assert_int_equal(builder_ledger(&b, ANSWER)->grade, GRADE_NONE);
 	assert_int_equal(builder_ledger(&b, REQUEST)->grade, GRADE_BOUNDED);
 	assert_int_equal(builder_ledger(&b, REQUEST)->all.elsewhere_ns, 8 * MS);
@@ -111,6 +177,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_await_is_named_by_the_call_that_covers_it),
+		cmocka_unit_test(a_call_awaits_its_answer),
+		cmocka_unit_test(no_awaited_call_is_left_out),
 		cmocka_unit_test(time_before_any_thread_took_it_up_is_queued),
 		cmocka_unit_test(a_span_of_another_node_has_no_figures_and_is_linked),
 	};

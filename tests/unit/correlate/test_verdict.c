@@ -320,6 +320,15 @@ static void queued_names_its_largest_item(void **unused)
 	(void)unused;
 	assert_verdict(&ledger, VERDICT_QUEUED,
 		       "70 % queued or async: 50 ms (50 %) in the call SELECT?orders to db");
+	items[1].span_id[0] = ledger.span_id[0] = 7; /* it is a call itself */
+	assert_verdict(&ledger, VERDICT_QUEUED,
+		       "70 % queued or async: 50 ms (50 %) awaiting the answer of db");
+	items[1].peer[0] = 0;
+	assert_verdict(&ledger, VERDICT_QUEUED,
+		       "70 % queued or async: 50 ms (50 %) awaiting the answer");
+	ledger.span_id[0] = 8;
+	assert_verdict(&ledger, VERDICT_QUEUED,
+		       "70 % queued or async: 50 ms (50 %) in the call SELECT?orders");
 	items[0].ns = 60 * MS;
 	assert_verdict(&ledger, VERDICT_QUEUED,
 		       "70 % queued or async: 60 ms (60 %) before any thread took it up: "
@@ -330,6 +339,26 @@ static void queued_names_its_largest_item(void **unused)
 		       "awaited or queued");
 	ledger.item_count = 0;
 	assert_verdict(&ledger, VERDICT_QUEUED, "70 % queued or async: 70 ms on no thread");
+}
+
+static void calls_of_one_name_are_one(void **unused)
+{
+	struct ledger_item items[] = {
+		{ .kind = ITEM_UNCOVERED, .ns = 15 * MS },
+		{ .kind = ITEM_CHILD, .ns = 11 * MS, .name = "GET", .peer = "db" },
+		{ .kind = ITEM_CHILD, .ns = 10 * MS, .name = "SELECT", .peer = "db" },
+		{ .kind = ITEM_CHILD, .ns = 10 * MS, .name = "GET", .peer = "db" },
+		{ .kind = ITEM_CHILD, .ns = 10 * MS, .name = "GET", .peer = "cache" },
+	};
+	struct ledger ledger = { .grade = GRADE_EXACT,
+				 .wall_ns = 100 * MS,
+				 .all = { .running_ns = 44 * MS, .elsewhere_ns = 56 * MS },
+				 .item_count = 5,
+				 .items = items };
+
+	(void)unused;
+	assert_verdict(&ledger, VERDICT_QUEUED,
+		       "56 % queued or async: 21 ms (21 %) in the calls GET to db");
 }
 
 static struct str serialize(const struct ledger *ledger, void *arg)
@@ -530,6 +559,7 @@ int main(void)
 		cmocka_unit_test(starved_says_what_took_the_cpu),
 		cmocka_unit_test(starved_needs_a_fifth_and_more_than_blocked),
 		cmocka_unit_test(queued_names_its_largest_item),
+		cmocka_unit_test(calls_of_one_name_are_one),
 		cmocka_unit_test(cpu_bound_names_the_dominant_subtree),
 		cmocka_unit_test(cpu_bound_names_its_code),
 		cmocka_unit_test(each_rule_holds_to_the_nanosecond),

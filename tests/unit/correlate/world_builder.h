@@ -21,7 +21,7 @@
 #define BUILDER_PID        10
 #define BUILDER_SCHED_NS   123456789ull
 #define BUILDER_MAX_LEDGER 64
-#define BUILDER_MAX_ITEMS  4 /* kept of each */
+#define BUILDER_MAX_ITEMS  LEDGER_MAX_ITEMS /* kept of each */
 #define US                 1000ull
 #define MS                 1000000ull
 
