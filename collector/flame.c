@@ -233,7 +233,7 @@ uint32_t flame_texts(const struct flame_key *key, struct stacks *stacks,
 	for (uint32_t i = names ? names->count : 0; i > 0 && count < FLAME_STACK_MOST - 2; i--)
 		texts[count++] = names->frames[i - 1]->text;
 	if (count == 0 && (key->state == STATE_RUNNING || key->state == STATE_BLOCKED))
-		texts[count++] = str_of(stacks_none_text(key->stack));
+		texts[count++] = str_of(stacks_none_text(stacks, key->stack));
 	if (leaf.len)
 		texts[count++] = leaf;
 	return count;

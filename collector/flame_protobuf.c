@@ -48,7 +48,7 @@ static size_t frames_of(const struct flame_writing *writing, const struct flame_
 	if ((!names || names->count == 0) &&
 	    (key->state == STATE_RUNNING || key->state == STATE_BLOCKED))
 		frames[count++] = (struct pprof_frame){
-			.name = str_of(stacks_none_text(key->stack)),
+			.name = str_of(stacks_none_text(writing->stacks, key->stack)),
 		};
 	return count;
 }

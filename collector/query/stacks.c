@@ -11,6 +11,8 @@
 #include "collector/stack_book.h"
 
 #define WHERE_FRAMES 3
+/* Of a span that ended so long ago no names come any more. */
+#define NAMES_LATE_NS (10 * 1000000000ull)
 
 void stacks_init(struct stacks *stacks, struct daemon *daemon)
 {
@@ -27,7 +29,12 @@ void stacks_fini(struct stacks *stacks)
 	name_hold_fini(&stacks->hold);
 }
 
-const char *stacks_none_text(uint64_t id)
+static bool may_come(const struct stacks *stacks)
+{
+	return clock_unix_ns() < stacks->stored.near_unix_ns + NAMES_LATE_NS;
+}
+
+const char *stacks_none_text(const struct stacks *stacks, uint64_t id)
 {
 	static const char *const texts[] = {
 		[STACK_NOT_TAKEN] = "[no stack: not taken]",
@@ -36,7 +43,9 @@ const char *stacks_none_text(uint64_t id)
 		[STACK_FOLDED] = "[no stack: summed up]",
 	};
 
-	return id < ARRAY_LEN(texts) ? texts[id] : "[no stack: names lost]";
+	if (id < ARRAY_LEN(texts))
+		return texts[id];
+	return may_come(stacks) ? "[no stack: names not here yet]" : "[no stack: names lost]";
 }
 
 static const struct stack_names *read_names(struct stacks *stacks, uint64_t id)
@@ -141,5 +150,5 @@ void stacks_put_json(struct json *json, const char *key, uint64_t id, void *arg)
 	json_end(json);
 	put_where(json, names);
 	if (!names || names->count == 0)
-		json_text(json, "no_stack", stacks_none_text(id));
+		json_text(json, "no_stack", stacks_none_text(arg, id));
 }

@@ -26,7 +26,7 @@ void stacks_fini(struct stacks *stacks);
 const struct stack_names *stacks_find(struct stacks *stacks, uint64_t id);
 
 /* "[no stack: budget]" and the like: what stands in place of frames. */
-const char *stacks_none_text(uint64_t id);
+const char *stacks_none_text(const struct stacks *stacks, uint64_t id);
 
 /* For ledger.h: the innermost function of the interpreted code, or else of any, that is no
  * plumbing. */

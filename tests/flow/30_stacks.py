@@ -39,7 +39,7 @@ def named(daemon, facts, word, of):
     def look():
         span = measured_spans(daemon, facts["trace"])[word]
         entries = [entry for entry in span[of] if entry["stack"]]
-        return span, entries if all("names lost" not in entry.get("no_stack", "") for entry in span[of]) else None
+        return span, entries if all("no stack: names" not in entry.get("no_stack", "") for entry in span[of]) else None
 
     wait_for(lambda: look()[1], f"the stacks of {word}")
     return look()

@@ -359,7 +359,7 @@ def stories(daemon, facts, trace):
 def named_trace(daemon, facts):
     """The trace, once the names of its stacks are there."""
     trace = wait_for(lambda: daemon.settled(facts["trace"]), "the trace to settle")
-    lost = lambda: "names lost" in json.dumps(daemon.trace(facts["trace"]))
+    lost = lambda: "no stack: names" in json.dumps(daemon.trace(facts["trace"]))
     wait_for(lambda: not lost(), "names")
     assert {span["name"] for span in trace["spans"]} == set(SPANS), trace
     return trace

@@ -27,7 +27,7 @@ def entries_of(daemon, channel, subject, word, of):
     deadline = time.monotonic() + 15
     while True:
         entries = measured_spans(daemon, facts["trace"])[word][of]
-        is_lost = any("names lost" in entry.get("no_stack", "") for entry in entries)
+        is_lost = any("no stack: names" in entry.get("no_stack", "") for entry in entries)
         if not is_lost or time.monotonic() > deadline:
             return None if is_lost else entries
         time.sleep(0.05)
