@@ -10,7 +10,7 @@ list(APPEND SPANWISE_COLLECTOR_SOURCES
 	cli/bar.c cli/client.c cli/doctor.c cli/doctor_daemon.c cli/doctor_host.c
 	cli/doctor_report.c cli/doctor_span.c cli/options.c cli/processes.c cli/search.c cli/show.c
 	cli/show_tables.c cli/span_names.c cli/span_tree.c cli/status.c cli/story.c cli/story_code.c
-	cli/story_served.c cli/term.c cli/top.c cli/trace.c
+	cli/story_items.c cli/story_served.c cli/story_waits.c cli/term.c cli/top.c cli/trace.c
 	cli/waterfall.c cli/waterfall_cells.c cli/waterfall_svg.c)
 
 # The assembler reads it; the build must know.

@@ -8,18 +8,11 @@
 #include "collector/base/macros.h"
 #include "collector/cli/bar.h"
 #include "collector/cli/story_code.h"
+#include "collector/cli/story_parts.h"
 #include "collector/cli/story_served.h"
 #include "collector/cli/waterfall.h"
 
-#define LEAST_WAIT  1000 /* waits below 1/1000 of the wall are only counted */
-#define LEAST_SHARE 20   /* a span's own time must be 1/20 of the trace to be worth a story */
-
-struct telling {
-	const struct term *term;
-	struct span_names *names;
-	bool with_stacks;
-	const struct span_tree *tree;
-};
+#define LEAST_SHARE 20 /* a span's own time must be 1/20 of the trace to be worth a story */
 
 static const struct json_value *ledger_of(const struct span_row *row)
 {
@@ -39,97 +32,17 @@ static double self_ns(const struct span_row *row)
 	return bar_parts_sum(&parts);
 }
 
-static void put_label(const struct term *term, const char *label, struct buf *out)
+void story_put_label(const struct term *term, const char *label, struct buf *out)
 {
 	term_print(term, TERM_DIM, out, "  %-10s", label);
 }
 
-static void put_waker(const struct telling *telling, const struct json_value *waker,
-		      struct buf *out)
-{
-	const struct term *term = telling->term;
-	const char *kind = json_read_text(waker, "kind"), *span = json_read_text(waker, "span_id");
-
-	if (!waker)
-		return;
-	buf_append_text(out, "  woken by ");
-	if (strcmp(kind, "thread") == 0) {
-		term_text(term, json_read_text(waker, "comm"), 16, false, out);
-		buf_printf(out, "/%" PRIu64, json_read_uint(waker, "tid"));
-	} else {
-		term_text(term, kind, 16, false, out);
-	}
-	if (*span)
-		buf_printf(out, " in span %s", span);
-	span_names_put(telling->names, term, waker, out);
-}
-
-/* Of a lock: who had it the longest, and how that is known. */
-static void put_holder(const struct telling *telling, const struct json_value *holder,
-		       struct buf *out)
-{
-	const struct term *term = telling->term;
-	const char *span = json_read_text(holder, "span_id");
-	char ns[16];
-
-	if (!holder)
-		return;
-	term_duration(json_read_uint(holder, "ns"), ns);
-	buf_append_text(out, strcmp(json_read_text(holder, "kind"), "held") == 0 ? ", held by "
-										 : ", let go by ");
-	term_text(term, json_read_text(holder, "comm"), 16, false, out);
-	buf_printf(out, "/%" PRIu64, json_read_uint(holder, "tid"));
-	if (*span)
-		buf_printf(out, " in span %s", span);
-	span_names_put(telling->names, term, holder, out);
-	buf_printf(out, " (%s)", ns);
-}
-
-static void put_wait(const struct telling *telling, const struct span_row *row,
-		     const struct json_value *wait, struct buf *out)
-{
-	const struct term *term = telling->term;
-	char ns[16], share[16], longest[16];
-	uint64_t count = json_read_uint(wait, "count");
-
-	term_duration(json_read_uint(wait, "ns"), ns);
-	term_duration(json_read_uint(wait, "longest_ns"), longest);
-	term_percent(json_read_uint(wait, "ns"), row->wall_ns, share);
-	term_text(term, json_read_text(wait, "reason"), 8, true, out);
-	buf_append_byte(out, ' ');
-	term_text(term, json_read_text(wait, "target"), 24, true, out);
-	buf_printf(out, " %8s %6s  ", ns, share);
-	if (count > 1)
-		buf_printf(out, "%" PRIu64 " times, longest %s  ", count, longest);
-	term_text(term, json_read_text(wait, "decided_by"), 32, false, out);
-	put_waker(telling, json_read_at(json_read_get(wait, "wakers"), 0), out);
-	put_holder(telling, json_read_at(json_read_get(wait, "holders"), 0), out);
-	buf_append_byte(out, '\n');
-}
-
-/* "in DB.query < handle_report": the innermost frames that say something, innermost first. */
-static void put_where(const struct term *term, const struct json_value *of, struct buf *out)
-{
-	const struct json_value *where = json_read_get(of, "where");
-
-	if (json_read_count(where) == 0)
-		return;
-	put_label(term, "", out);
-	buf_append_text(out, "in ");
-	for (size_t i = 0; i < json_read_count(where); i++) {
-		buf_append_text(out, i ? " < " : "");
-		term_text(term, json_read_as_text(json_read_at(where, i)), 48, false, out);
-	}
-	buf_append_byte(out, '\n');
-}
-
-/* All of it, innermost first, for who asked. */
-static void put_stack(const struct term *term, const struct json_value *of, struct buf *out)
+void story_put_stack(const struct term *term, const struct json_value *of, struct buf *out)
 {
 	const struct json_value *stack = json_read_get(of, "stack");
 
 	for (size_t i = 0; i < json_read_count(stack); i++) {
-		put_label(term, "", out);
+		story_put_label(term, "", out);
 		buf_append_text(out, "  ");
 		term_text(term, json_read_as_text(json_read_at(stack, i)), 100, false, out);
 		buf_append_byte(out, '\n');
@@ -149,69 +62,7 @@ static void put_code(const struct telling *telling, const struct span_row *row, 
 		return;
 	story_put_code(telling->term, code, running_ns, out);
 	if (telling->with_stacks)
-		put_stack(telling->term, json_read_at(code, 0), out);
-}
-
-static void put_waits(const struct telling *telling, const struct span_row *row, struct buf *out)
-{
-	const struct term *term = telling->term;
-	const struct json_value *waits = json_read_get(row->span, "waits");
-	size_t count = json_read_count(waits), shown = 0;
-
-	for (; shown < count && shown < STORY_WAITS; shown++) {
-		const struct json_value *wait = json_read_at(waits, shown);
-
-		if (shown && json_read_uint(wait, "ns") < row->wall_ns / LEAST_WAIT)
-			break;
-		put_label(term, shown ? "" : "blocked", out);
-		put_wait(telling, row, wait, out);
-		if (telling->with_stacks)
-			put_stack(term, wait, out);
-		else if (shown == 0)
-			put_where(term, wait, out);
-	}
-	if (count > shown) {
-		put_label(term, "", out);
-		buf_printf(out, "and %zu smaller wait%s\n", count - shown,
-			   count - shown == 1 ? "" : "s");
-	}
-}
-
-static void put_item(const struct term *term, const struct span_row *row,
-		     const struct json_value *item, struct buf *out)
-{
-	const char *kind = json_read_text(item, "kind"), *peer = json_read_text(item, "peer");
-	const char *server = json_read_text(item, "server_span_id");
-	char ns[16], share[16];
-
-	term_duration(json_read_uint(item, "ns"), ns);
-	term_percent(json_read_uint(item, "ns"), row->wall_ns, share);
-	buf_printf(out, "%8s %6s  ", ns, share);
-	if (strcmp(kind, "child") == 0) {
-		buf_append_text(out, "in ");
-		term_text(term, json_read_text(item, "name"), 40, false, out);
-		if (*peer) {
-			buf_append_text(out, " to ");
-			term_text(term, peer, 40, false, out);
-		}
-		if (*server)
-			buf_printf(out, " (served by span %s)", server);
-	} else if (strcmp(kind, "queued") == 0) {
-		buf_append_text(out, "queued, before a thread took it up");
-	} else {
-		buf_append_text(out, "no thread and no child span: awaiting in the runtime");
-	}
-	buf_append_byte(out, '\n');
-}
-
-static void put_items(const struct term *term, const struct span_row *row, struct buf *out)
-{
-	const struct json_value *items = json_read_get(ledger_of(row), "elsewhere");
-
-	for (size_t i = 0; i < json_read_count(items) && i < STORY_ITEMS; i++) {
-		put_label(term, i ? "" : "elsewhere", out);
-		put_item(term, row, json_read_at(items, i), out);
-	}
+		story_put_stack(telling->term, json_read_at(code, 0), out);
 }
 
 static void put_runnable(const struct term *term, const struct span_row *row, struct buf *out)
@@ -225,7 +76,7 @@ static void put_runnable(const struct term *term, const struct span_row *row, st
 	term_duration(json_read_uint(runnable, "woken_ns"), woken);
 	term_duration(json_read_uint(runnable, "preempted_ns"), preempted);
 	term_duration(json_read_uint(runnable, "throttled_ns"), throttled);
-	put_label(term, "runnable", out);
+	story_put_label(term, "runnable", out);
 	buf_printf(out, "%s after a wake-up, %s preempted, %s throttled by a CPU quota\n", woken,
 		   preempted, throttled);
 }
@@ -244,16 +95,16 @@ static void put_story(const struct telling *telling, const struct span_row *row,
 	buf_append_text(out, " (");
 	term_text(term, json_read_text(row->span, "service"), 40, false, out);
 	buf_printf(out, ")  %s  span %s\n", wall, json_read_text(row->span, "span_id"));
-	put_label(term, "verdict", out);
+	story_put_label(term, "verdict", out);
 	term_colour(term, TERM_CYAN, out);
 	term_text(term, json_read_text(verdict, "text"), 1000, false, out);
 	term_reset(term, out);
 	buf_append_byte(out, '\n');
 	put_runnable(term, row, out);
 	put_code(telling, row, out);
-	put_waits(telling, row, out);
+	story_put_waits(telling, row, out);
 	story_put_served(term, telling->tree, row, telling->names, out);
-	put_items(term, row, out);
+	story_put_items(term, row, out);
 }
 
 /* The span without figures that comes first, as the example to ask the doctor about. */

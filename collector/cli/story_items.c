@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The time on no thread: what was awaited. */
+#include "collector/cli/story_parts.h"
+
+#include <string.h>
+
+#include "collector/base/macros.h"
+#include "correlate/ledger.h"
+
+/* Calls of one name to one peer, or one item of another kind. */
+struct awaited {
+	const struct json_value *item; /* the longest of them */
+	uint64_t longest_ns, ns;
+	unsigned count;
+};
+
+static bool is_call(const struct json_value *item)
+{
+	return strcmp(json_read_text(item, "kind"), "child") == 0;
+}
+
+static bool looks_like(const struct json_value *a, const struct json_value *b)
+{
+	return is_call(a) && is_call(b) &&
+	       strcmp(json_read_text(a, "name"), json_read_text(b, "name")) == 0 &&
+	       strcmp(json_read_text(a, "peer"), json_read_text(b, "peer")) == 0;
+}
+
+static struct awaited *find_or_make(struct awaited *list, size_t *count,
+				    const struct json_value *item)
+{
+	for (size_t i = 0; i < *count; i++) {
+		if (looks_like(list[i].item, item))
+			return &list[i];
+	}
+	list[*count] = (struct awaited){ .item = item };
+	return &list[(*count)++];
+}
+
+static void sort(struct awaited *list, size_t count)
+{
+	for (size_t i = 1; i < count; i++) {
+		struct awaited moved = list[i];
+		size_t at = i;
+
+		for (; at > 0 && list[at - 1].ns < moved.ns; at--)
+			list[at] = list[at - 1];
+		list[at] = moved;
+	}
+}
+
+static size_t collect(const struct json_value *items, struct awaited list[static LEDGER_MAX_ITEMS])
+{
+	size_t total = MIN(json_read_count(items), (size_t)LEDGER_MAX_ITEMS), count = 0;
+
+	for (size_t i = 0; i < total; i++) {
+		const struct json_value *item = json_read_at(items, i);
+		struct awaited *awaited = find_or_make(list, &count, item);
+		uint64_t ns = json_read_uint(item, "ns");
+
+		awaited->count++;
+		awaited->ns += ns;
+		if (ns <= awaited->longest_ns)
+			continue;
+		awaited->longest_ns = ns;
+		awaited->item = item;
+	}
+	sort(list, count);
+	return count;
+}
+
+static void put_peer(const struct term *term, const struct json_value *item, struct buf *out)
+{
+	const char *peer = json_read_text(item, "peer");
+
+	if (!*peer)
+		return;
+	buf_append_text(out, " to ");
+	term_text(term, peer, 40, false, out);
+}
+
+static void put_call(const struct term *term, const struct awaited *awaited, struct buf *out)
+{
+	const char *server = json_read_text(awaited->item, "server_span_id");
+
+	buf_append_text(out, awaited->count > 1 ? "in the calls " : "in ");
+	term_text(term, json_read_text(awaited->item, "name"), 40, false, out);
+	put_peer(term, awaited->item, out);
+	if (*server && awaited->count > 1)
+		buf_printf(out, " (the longest served by span %s)", server);
+	else if (*server)
+		buf_printf(out, " (served by span %s)", server);
+}
+
+static void put_item(const struct term *term, const struct span_row *row,
+		     const struct awaited *awaited, struct buf *out)
+{
+	const char *kind = json_read_text(awaited->item, "kind");
+	const char *peer = json_read_text(awaited->item, "peer");
+	const char *server = json_read_text(awaited->item, "server_span_id");
+	char ns[16], share[16];
+
+	term_duration(awaited->ns, ns);
+	term_percent(awaited->ns, row->wall_ns, share);
+	buf_printf(out, "%8s %6s  ", ns, share);
+	if (is_call(awaited->item)) {
+		put_call(term, awaited, out);
+	} else if (strcmp(kind, "answer") == 0) {
+		buf_append_text(out, "awaiting the answer");
+		buf_append_text(out, *peer ? " of " : "");
+		term_text(term, peer, 40, false, out);
+		if (*server)
+			buf_printf(out, " (served by span %s)", server);
+	} else if (strcmp(kind, "queued") == 0) {
+		buf_append_text(out, "queued, before a thread took it up");
+	} else {
+		buf_append_text(out, "no thread and no child span: awaiting in the runtime");
+	}
+	buf_append_byte(out, '\n');
+}
+
+void story_put_items(const struct term *term, const struct span_row *row, struct buf *out)
+{
+	struct awaited list[LEDGER_MAX_ITEMS];
+	const struct json_value *ledger = json_read_get(row->span, "ledger");
+	size_t count = collect(json_read_get(ledger, "elsewhere"), list);
+
+	for (size_t i = 0; i < count && i < STORY_ITEMS; i++) {
+		story_put_label(term, i ? "" : "elsewhere", out);
+		put_item(term, row, &list[i], out);
+	}
+}
