@@ -20,7 +20,8 @@ struct candidates {
 	const int32_t *company; /* nodes that overlap it */
 	uint32_t company_count;
 	bool takes_turns; /* a thread may carry two that are not each other's ancestors, in turns */
-	bool takes_busy;  /* ... ones too: an event loop may come to it between two others' turns */
+	bool doubts_guesses; /* a span that was only guessed to be on a thread keeps nobody away */
+	bool takes_busy; /* ... ones too: an event loop may come to it between two others' turns */
 	struct lane *best;
 	bool best_is_whole; /* nothing that was seen between its edges speaks against it */
 	bool best_is_seen;  /* ... and descendants were: as good as seen itself */
@@ -133,7 +134,7 @@ static void consider(struct join *join, struct candidates *candidates, struct th
 	if (is_occupied(join, candidates, lane, index, true))
 		return;
 	note_lane(candidates, lane); /* also one that is only guessed to have another */
-	if (is_occupied(join, candidates, lane, index, false))
+	if (!candidates->doubts_guesses && is_occupied(join, candidates, lane, index, false))
 		return;
 	is_whole = is_unbroken(join, first, last, index);
 	is_seen = is_whole && first != last;
@@ -364,11 +365,16 @@ static void doubt(struct join *join, const struct candidates *candidates, int32_
 }
 
 /* First the thread that its parent had; then any. If all that could have had it have something
- * else, somebody takes turns after all. */
+ * else, that was guessed wrong; or somebody takes turns after all. */
 static void find_candidates(struct join *join, struct candidates *candidates, int32_t index)
 {
 	consider_parents_threads(join, candidates, index);
 	if (!candidates->best || !candidates->takes_turns)
+		consider_all_threads(join, candidates, index);
+	if (candidates->best)
+		return;
+	candidates->doubts_guesses = true;
+	if (candidates->lane_count)
 		consider_all_threads(join, candidates, index);
 	if (candidates->best)
 		return;
