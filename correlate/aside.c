@@ -88,6 +88,16 @@ static uint64_t first_shown(const struct join *join, const struct lane *lane,
 	return o && !o->inherited ? o->first_ns : 0;
 }
 
+static bool is_nowhere_else(const struct lane *lane, const struct whereabouts *where)
+{
+	return !where->thread || (where->thread == lane->thread && !where->is_several);
+}
+
+static uint64_t edge_error_ns(const struct node *node)
+{
+	return node->bound_ns + node->skew_ns + node->cut_ns;
+}
+
 /* One that was open, and nobody else's, when the thread showed another trace's tag for the first
  * time. */
 static bool lies_within(struct join *join, const struct lane *lane, const struct whereabouts *where,
@@ -99,12 +109,11 @@ static bool lies_within(struct join *join, const struct lane *lane, const struct
 
 	for (uint32_t i = 0; i < count; i++) {
 		const struct node *node = &join->nodes[found[i]];
-		const struct whereabouts *seen = &where[found[i]];
-		uint64_t error = node->bound_ns + node->skew_ns + node->cut_ns;
+		uint64_t error = edge_error_ns(node);
 
-		if ((!seen->thread || (seen->thread == lane->thread && !seen->is_several)) &&
-		    node->a_ns + error < first_ns && first_ns + error < node->b_ns &&
-		    is_begun_by(join, lane, node, first_ns) && is_ended_by(join, lane, node))
+		if (is_nowhere_else(lane, &where[found[i]]) && node->a_ns + error < first_ns &&
+		    first_ns + error < node->b_ns && is_begun_by(join, lane, node, first_ns) &&
+		    is_ended_by(join, lane, node))
 			return true;
 	}
 	return false;
@@ -115,7 +124,7 @@ static void find_within(struct join *join, struct lane *lane, const struct where
 	const struct event_tag *asked = NULL;
 	uint32_t looks = 0;
 
-	for (uint32_t i = lane_first_after(lane, join->from_ns);
+	for (uint32_t i = lane->shows_others ? lane_first_after(lane, join->from_ns) : lane->count;
 	     i < lane->count && lane->slices[i].out_ns < join->to_ns && looks < MOST_LOOKS; i++) {
 		const struct slice *slice = &lane->slices[i];
 		uint64_t first_ns;
@@ -132,6 +141,40 @@ static void find_within(struct join *join, struct lane *lane, const struct where
 			lane->within_ns = first_ns;
 			return;
 		}
+	}
+}
+
+/* The longest one that the thread began and ended, as far as it is known; no other trace is told of
+ * what it has besides. */
+static void find_own(struct join *join, struct lane *lane, const struct whereabouts *where)
+{
+	struct company *claim = &lane->claim;
+
+	for (uint32_t i = 0; i < join->count; i++) {
+		const struct node *node = &join->nodes[i];
+		uint64_t error = edge_error_ns(node);
+
+		if (node->process == lane->process && is_nowhere_else(lane, &where[i]) &&
+		    node->b_ns - node->a_ns > 2 * error + claim->own_to_ns - claim->own_from_ns &&
+		    is_begun_by(join, lane, node, 0) && is_ended_by(join, lane, node)) {
+			claim->own_from_ns = node->a_ns + error;
+			claim->own_to_ns = node->b_ns - error;
+		}
+	}
+}
+
+static void find_crossed(struct lane *lane)
+{
+	const struct company *own = &lane->claim;
+
+	for (unsigned i = 0; own->own_to_ns && i < COMPANY_MAX; i++) {
+		const struct company *other = &lane->thread->company[i];
+		const struct company *first = other->own_from_ns < own->own_from_ns ? other : own;
+		const struct company *second = first == own ? other : own;
+
+		if (first->own_from_ns < second->own_from_ns &&
+		    second->own_from_ns < first->own_to_ns && first->own_to_ns < second->own_to_ns)
+			lane->crossed_ns = MAX(lane->crossed_ns, first->own_to_ns);
 	}
 }
 
@@ -152,15 +195,25 @@ void join_find_put_aside(struct join *join)
 		if (lane && !lane->takes_turns)
 			lane->takes_turns = waits_without(lane, &join->nodes[i], where[i].last_ns);
 	}
-	for (uint32_t i = 0; i < join->lane_count; i++)
-		find_within(join, join->lanes[i], where);
+	for (uint32_t i = 0; i < join->lane_count; i++) {
+		struct lane *lane = join->lanes[i];
+
+		find_within(join, lane, where);
+		if (!lane->company_count)
+			continue;
+		find_own(join, lane, where);
+		find_crossed(lane);
+	}
 }
 
 void aside_learn(struct join *join)
 {
 	for (uint32_t i = 0; i < join->lane_count; i++) {
-		if (join->lanes[i]->within_ns)
-			turns_note_within(join->model, join->lanes[i]->thread,
-					  join->lanes[i]->within_ns);
+		const struct lane *lane = join->lanes[i];
+
+		if (lane->within_ns)
+			turns_note(join->model, lane->thread, TURN_NESTED, lane->within_ns);
+		if (lane->crossed_ns)
+			turns_note(join->model, lane->thread, TURN_CROSSES, lane->crossed_ns);
 	}
 }

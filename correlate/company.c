@@ -227,7 +227,8 @@ static void enter(struct join *join, struct thread *thread, const struct company
 
 	if (own)
 		was = *own;
-	if (was.from_ns == is->from_ns && was.to_ns == is->to_ns)
+	if (was.from_ns == is->from_ns && was.to_ns == is->to_ns &&
+	    was.own_from_ns == is->own_from_ns && was.own_to_ns == is->own_to_ns)
 		return; /* all others know */
 	if (!own)
 		own = add(join, thread);
@@ -235,6 +236,8 @@ static void enter(struct join *join, struct thread *thread, const struct company
 		return;
 	own->from_ns = is->from_ns;
 	own->to_ns = is->to_ns;
+	own->own_from_ns = is->own_from_ns;
+	own->own_to_ns = is->own_to_ns;
 	own->folded_ns = thread->folded_until_ns;
 	tell(join, thread, own, was.from_ns, was.to_ns);
 	tell(join, thread, own, is->from_ns, is->to_ns);

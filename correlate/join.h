@@ -33,12 +33,14 @@ struct lane {
 				 reason of the wait after it */
 	uint32_t count, cap;
 	uint32_t first_segment, segment_count; /* of the join's, while these stand by lanes */
+	bool shows_others;                     /* tags of other traces, while this one lasts */
 	bool takes_turns;                      /* turns.c: no tag pins what it does on a CPU */
 	struct company claim;                  /* when the trace claims the thread; to 0: never */
 	struct stretch
 		*company; /* within that, when others do, too: apart, in order; in the arena */
 	uint32_t company_count;
 	uint64_t within_ns;     /* of aside.c: another trace lay within a span; 0: none */
+	uint64_t crossed_ns;    /* ... and ended after it; 0: none */
 	uint64_t open_until_ns; /* its state after the last slice is known up to here */
 };
 

@@ -115,6 +115,14 @@ static bool reserve(const struct join *join, struct lane *lane, const struct tim
 			    sizeof(*lane->slices));
 }
 
+/* Slices that are like the one before them show nothing new. */
+static void note_others(const struct join *join, struct lane *lane, const struct slice *slice)
+{
+	lane->shows_others |= slice->out_ns > join->from_ns && slice->out_ns < join->to_ns &&
+			      !tag_is_none(slice->tag_out) &&
+			      !tag_is_of(slice->tag_out, join->trace->id);
+}
+
 static bool unpack_lane(const struct join *join, struct lane *lane)
 {
 	struct timeline *timeline = &lane->thread->timeline;
@@ -136,6 +144,7 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 		}
 		if (!add_slice(lane, slice, begin, margin))
 			return false;
+		note_others(join, lane, slice);
 		if (slice->prev_out_ns > join->to_ns + JOIN_AHEAD_NS)
 			break;
 		if (slice->prev_out_ns > join->to_ns && !(slice->flags & EVENT_AFTER_TICK) &&

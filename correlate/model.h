@@ -119,8 +119,9 @@ struct marking {
 /* A settled trace that claims a thread. */
 struct company {
 	uint8_t trace_id[TRACE_ID_BYTES];
-	uint64_t from_ns, to_ns; /* to 0: the place is free */
-	uint64_t folded_ns;      /* what had left the timeline when it settled */
+	uint64_t from_ns, to_ns;         /* to 0: the place is free */
+	uint64_t folded_ns;              /* what had left the timeline when it settled */
+	uint64_t own_from_ns, own_to_ns; /* of aside.c: a span that the thread began and ended */
 };
 
 struct thread {
@@ -402,11 +403,13 @@ void relearn_owner(struct model *model, uint64_t resource_key, struct process *p
 /* Lists the traces that this concerns to be settled again. false: there are none. */
 bool relearn_revisit(struct model *model);
 
-/* turns.c: threads that put a span aside for another trace, and come back to it. */
+/* turns.c: threads that put a span aside for another trace, and come back to it. That one was over
+ * by then, as a handler's is; or comes back itself; or the thread waited in between. */
+enum turn_kind { TURN_NESTED, TURN_CROSSES, TURN_AFTER_WAIT };
 void turns_show(struct model *model, struct thread *thread, const struct event_tag *tag,
 		const struct observation *known, uint64_t time_ns);
-/* Another trace lay within a span, then. */
-void turns_note_within(struct model *model, struct thread *thread, uint64_t time_ns);
+/* What is known to have been so, then, though no tag came back. */
+void turns_note(struct model *model, struct thread *thread, enum turn_kind kind, uint64_t time_ns);
 void turns_idle(struct thread *thread, uint64_t time_ns, int32_t syscall);
 /* What was put aside since it was shown last, if it is shown now, tells of a turn. */
 static inline bool turns_may_show(const struct turns *turns, const struct observation *known)

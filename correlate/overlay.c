@@ -436,8 +436,8 @@ static void add_lanes(struct join *join)
 void join_overlay(struct join *join)
 {
 	add_lanes(join);
-	join_find_put_aside(join);
 	company_claim(join);
+	join_find_put_aside(join);
 	for (uint32_t i = 0; i < join->lane_count; i++) {
 		struct lane *lane = join->lanes[i];
 

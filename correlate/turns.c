@@ -126,9 +126,7 @@ static bool note_nested(struct thread *thread, uint64_t time_ns)
 	return turns_extend(&thread->process->nested, time_ns);
 }
 
-enum turn_kind { TURN_CROSSES, TURN_NESTED, TURN_AFTER_WAIT };
-
-static void note(struct model *model, struct thread *thread, enum turn_kind kind, uint64_t time_ns)
+void turns_note(struct model *model, struct thread *thread, enum turn_kind kind, uint64_t time_ns)
 {
 	bool is_new = turns_extend(&thread->turns.period, time_ns);
 
@@ -158,12 +156,7 @@ static void come_back(struct model *model, struct thread *thread, const struct o
 		kind = TURN_NESTED;
 	remember(&thread->turns, known->last_ns, time_ns);
 	if (!known->inherited)
-		note(model, thread, kind, time_ns);
-}
-
-void turns_note_within(struct model *model, struct thread *thread, uint64_t time_ns)
-{
-	note(model, thread, TURN_NESTED, time_ns);
+		turns_note(model, thread, kind, time_ns);
 }
 
 /* `known`: what was known of the tag on this thread before; NULL: nothing. */

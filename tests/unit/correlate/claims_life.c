@@ -62,7 +62,7 @@ unsigned check_unshown_turns(uint64_t seed)
 	return claims_check_play(cast_random(seed, knobs), &play_in_time);
 }
 
-/* Of an event loop of which no tag tells that it is one: 4 of 3,000 do. */
+/* Of an event loop of which no tag tells that it is one: 2 of 3,000 do. */
 void loops_that_show_no_turn_hardly_lie(void **state)
 {
 	(void)state;

@@ -214,6 +214,45 @@ static void a_span_that_was_handed_over_has_no_other_trace_within(void **state)
 	correlator_free(b.correlator);
 }
 
+/* Spans of two traces that no tag shows, the second begun within the first and ended after it; then
+ * one that is shown. `beside`: another thread has a CPU when the first ends. */
+static void cross(struct builder *b, struct builder_thread *t, bool beside)
+{
+	begin(b, t, 2);
+	if (beside)
+		builder_slice(b, &t[1], 1004 * MS, 1004 * MS, 1006 * MS, 0, 0, FUTEX);
+	builder_slice(b, &t[0], 1000 * MS, 1000 * MS, 1009 * MS, 0, 0, FUTEX);
+	b->trace = 1;
+	builder_span(b, 1, 0, 1001 * MS, 1005 * MS + 100 * US);
+	b->trace = 2;
+	builder_span(b, 2, 0, 1003 * MS, 1008 * MS + 100 * US);
+	request(b, &t[0], 3, 1100 * MS);
+	request_span(b, 3, 1100 * MS);
+	settle(b);
+}
+
+static void a_span_that_ends_within_anothers_by_the_same_thread_was_put_aside(void **state)
+{
+	struct builder_thread t[2];
+	struct builder b;
+
+	(void)state;
+	cross(&b, t, false);
+	assert_true(builder_ledger(&b, 3)->uncertain_ns >= 1800 * US);
+	correlator_free(b.correlator);
+}
+
+static void a_span_that_another_thread_may_have_ended_was_perhaps_not(void **state)
+{
+	struct builder_thread t[2];
+	struct builder b;
+
+	(void)state;
+	cross(&b, t, true);
+	assert_int_equal(builder_ledger(&b, 3)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +264,8 @@ int main(void)
 		cmocka_unit_test(traces_that_a_loop_puts_aside_lie_in_no_others_spans),
 		cmocka_unit_test(another_trace_lay_within_a_span_that_nobody_else_can_have_ended),
 		cmocka_unit_test(a_span_that_was_handed_over_has_no_other_trace_within),
+		cmocka_unit_test(a_span_that_ends_within_anothers_by_the_same_thread_was_put_aside),
+		cmocka_unit_test(a_span_that_another_thread_may_have_ended_was_perhaps_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
