@@ -10,7 +10,7 @@ import time
 import truth_styles as styles
 from opentelemetry import trace
 from truth_servers import Carried, Watched, served
-from truth_styles import begun, between, carry_last, opened, spin
+from truth_styles import Turns, begun, between, carry_last, opened, spin
 
 REQUESTS, DRIVERS, MOST_DEPTH = 4, 2, 3
 crew_lock = threading.Lock()
@@ -64,8 +64,10 @@ async def wait(span, depth):
 
 async def have_within(span, depth):
     inner = begun("within", span)
-    await play(inner, depth + 1)
-    inner.end(inner.leave(is_end=True))
+    try:
+        await play(inner, depth + 1)
+    finally:
+        inner.end(inner.leave(is_end=True))
 
 
 async def gather(span, depth):
@@ -93,11 +95,61 @@ async def hand_over(span, depth):
     await over
 
 
-async def hide(span, depth):
+def hidden_below(span):
     of = span.span.get_span_context()
     hidden = trace.SpanContext(of.trace_id, of.span_id ^ 1, False, trace.TraceFlags(0))
-    with trace.use_span(trace.NonRecordingSpan(hidden)):
+    Turns.hidden[hidden.span_id] = of.span_id
+    return trace.use_span(trace.NonRecordingSpan(hidden))
+
+
+async def hide(span, depth):
+    with hidden_below(span):
         spin(between(20, 500))
+
+
+async def hide_waiting(span, depth):
+    with hidden_below(span):
+        spin(between(20, 300))
+        await wait(span, depth)
+        spin(between(20, 300))
+
+
+async def call_back(span, depth):
+    """A callback runs in the context in which it was asked for."""
+    called = asyncio.get_running_loop().create_future()
+
+    def call():
+        spin(between(20, 300))
+        if not called.done():  # given up meanwhile
+            called.set_result(None)
+
+    asyncio.get_running_loop().call_later(0 if draw(0, 1) else between(20, 500), call)
+    await called
+
+
+async def steps(span):
+    for _ in range(draw(1, 3)):
+        with opened("step"):
+            spin(between(10, 200))
+        yield
+        await asyncio.sleep(0)
+
+
+async def iterate(span, depth):
+    async for _ in steps(span):
+        spin(between(5, 100))
+
+
+async def give_up(span, depth):
+    try:
+        await asyncio.wait_for(have_within(span, MOST_DEPTH), between(200, 1500))
+    except asyncio.TimeoutError:
+        pass
+
+
+async def do_at_once(span, depth):
+    with opened("at-once"):
+        play_on_thread(MOST_DEPTH)
 
 
 async def hold_in_loop(span, depth):
@@ -106,8 +158,8 @@ async def hold_in_loop(span, depth):
         spin(between(5, 200))
 
 
-ALONE = (wait, wait, hide, hold_in_loop)
-DEEPER = (have_within, have_within, gather, ask_thread, ask_executor, hand_over)
+ALONE = (wait, wait, hide, hide_waiting, hold_in_loop, call_back, iterate, do_at_once)
+DEEPER = (have_within, have_within, gather, ask_thread, ask_executor, hand_over, give_up)
 
 
 async def play(span, depth=0):

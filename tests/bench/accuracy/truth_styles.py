@@ -98,6 +98,7 @@ class Turns:
     where the loop takes the context up, and puts it aside."""
 
     run, carried = asyncio.Handle._run, {}  # by the id of the innermost one
+    hidden = {}  # of spans that nobody exports: below which they are
 
     @classmethod
     def watch(cls):
@@ -150,7 +151,8 @@ class Turns:
     @staticmethod
     def span_id_of(held):
         """Without entering it, which would publish it."""
-        return trace.get_current_span(held.get(context._RUNTIME_CONTEXT._current_context)).get_span_context().span_id
+        span_id = trace.get_current_span(held.get(context._RUNTIME_CONTEXT._current_context)).get_span_context().span_id
+        return Turns.hidden.get(span_id, span_id)
 
 
 class opened:
