@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -24,6 +25,7 @@ static struct fact {
 	const char *name, *reason;
 	char target[128], waker[16], missing[64];
 	int waker_tid;
+	long left; /* so often it left its CPU to wait */
 	struct truth_span *span;
 } facts[200], *fact;
 static size_t fact_count;
@@ -142,6 +144,14 @@ static void *end_it(void *step)
 	return NULL;
 }
 
+static long times_left(void)
+{
+	struct rusage usage;
+
+	must(getrusage(RUSAGE_THREAD, &usage) == 0);
+	return usage.ru_nvcsw;
+}
+
 static void play(const struct step *step)
 {
 	pthread_t other;
@@ -158,7 +168,9 @@ static void play(const struct step *step)
 	if (step->end)
 		must(pthread_create(&other, NULL, end_it, (void *)(uintptr_t)step) == 0);
 	atomic_store(begun, true);
+	fact->left = times_left();
 	step->wait();
+	fact->left = times_left() - fact->left;
 	truth_close(fact->span);
 	if (step->end)
 		pthread_join(other, NULL);
@@ -170,9 +182,9 @@ static void print_facts(void)
 {
 	for (size_t i = 0; i < fact_count; i++)
 		printf("{\"name\":\"%s\",\"reason\":\"%s\",\"target\":\"%s\",\"waker\":\"%s\","
-		       "\"waker_tid\":%d,\"missing\":\"%s\"}\n",
+		       "\"waker_tid\":%d,\"left\":%ld,\"missing\":\"%s\"}\n",
 		       facts[i].name, facts[i].reason, facts[i].target, facts[i].waker,
-		       facts[i].waker_tid, facts[i].missing);
+		       facts[i].waker_tid, facts[i].left, facts[i].missing);
 }
 
 int main(int argc, char **argv)
