@@ -401,12 +401,39 @@ bool clock_map_to_mono(const struct clock_map *map, uint64_t unix_ns, uint64_t *
 	return has_otherwise && tell(otherwise, out_mono_ns, out_bound_ns);
 }
 
-uint64_t clock_map_unset_since(const struct clock_map *map, uint64_t mono_ns)
+/* What the offset was at the two, at least and at most; they may be of one value. */
+static struct clock_range range_between(const struct clock_pair *a, const struct clock_pair *b)
 {
-	uint32_t first;
+	struct clock_range range = {
+		(int64_t)MIN(offset(a) + a->half_ns, offset(b) + b->half_ns),
+		(int64_t)MAX(offset(a) - a->half_ns, offset(b) - b->half_ns),
+	};
 
-	if (map->count == 0)
-		return 0;
-	first = map->pairs[find(map, 0, map->count, mono_ns, false)].first;
-	return map->pairs[first].mono_ns;
+	if (range.least_ns > range.most_ns)
+		range.least_ns = range.most_ns = (int64_t)offset(b);
+	return range;
+}
+
+bool clock_map_history(const struct clock_map *map, const struct clock_range *within,
+		       struct clock_range *out)
+{
+	struct clock_range found = { INT64_MAX, INT64_MIN };
+	uint32_t end = map->count;
+
+	while (end > 0) {
+		uint32_t first = map->pairs[end - 1].first;
+		struct clock_range range = range_between(&map->pairs[first], &map->pairs[end - 1]);
+
+		end = first;
+		range.least_ns = MAX(range.least_ns, within->least_ns);
+		range.most_ns = MIN(range.most_ns, within->most_ns);
+		if (range.least_ns > range.most_ns)
+			continue;
+		found.least_ns = MIN(found.least_ns, range.least_ns);
+		found.most_ns = MAX(found.most_ns, range.most_ns);
+	}
+	if (found.least_ns > found.most_ns)
+		return false;
+	*out = found;
+	return true;
 }

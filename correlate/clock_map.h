@@ -34,6 +34,11 @@ struct clock_pair {
 	uint32_t apart_ns; /* the longest time without a reading since the pair before */
 };
 
+/* Unix time less monotonic. */
+struct clock_range {
+	int64_t least_ns, most_ns;
+};
+
 /* Of the readings between the last pair but one and the last, which were replaced: realtime goes
  * through all of them at rates between these two, from the former pair on. */
 struct clock_door {
@@ -71,5 +76,7 @@ bool clock_map_to_mono(const struct clock_map *map, uint64_t unix_ns, uint64_t *
 		       uint64_t *out_bound_ns);
 bool clock_map_to_unix(const struct clock_map *map, uint64_t mono_ns, uint64_t *out_unix_ns,
 		       uint64_t *out_bound_ns);
-/* Since when it was not set, at that moment; 0: nothing is known. */
-uint64_t clock_map_unset_since(const struct clock_map *map, uint64_t mono_ns);
+/* What Unix time less monotonic has been so far, by its extremes in that range; of slews, their
+ * begins and ends are looked at. false: it never was. */
+bool clock_map_history(const struct clock_map *map, const struct clock_range *within,
+		       struct clock_range *out);

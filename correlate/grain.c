@@ -49,16 +49,23 @@ static void doubt(struct node *node, uint64_t grain)
 	node->grain_ns += grain;
 }
 
+void join_find_grain(struct join *join)
+{
+	for (uint32_t i = 0; i < join->count; i++) {
+		struct node *node = &join->nodes[i];
+
+		node->cut_ns = grain_of_node(join, node);
+		join->cut_ns = MAX(join->cut_ns, node->cut_ns);
+	}
+}
+
 void join_doubt_grain(struct join *join)
 {
 	for (uint32_t i = 0; i < join->count; i++) {
 		struct node *node = &join->nodes[i];
-		uint64_t grain = grain_of_node(join, node);
 
-		node->cut_ns = grain;
-		join->cut_ns = MAX(join->cut_ns, grain);
-		doubt(node, grain);
+		doubt(node, node->cut_ns);
 		if (node->parent >= 0)
-			doubt(&join->nodes[node->parent], grain);
+			doubt(&join->nodes[node->parent], node->cut_ns);
 	}
 }

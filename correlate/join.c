@@ -64,7 +64,6 @@ static bool map_times(struct join *join)
 {
 	const struct clock_map *clocks = &join->model->clocks;
 
-	join->from_ns = UINT64_MAX;
 	for (uint32_t i = 0; i < join->count; i++) {
 		struct node *node = &join->nodes[i];
 		uint64_t bound_a = 0, bound_b = 0;
@@ -73,10 +72,17 @@ static bool map_times(struct join *join)
 		    !clock_map_to_mono(clocks, node->span->end_unix_ns, &node->b_ns, &bound_b))
 			return false;
 		fix_length(node, bound_a + bound_b);
-		join->from_ns = MIN(join->from_ns, node->a_ns);
-		join->to_ns = MAX(join->to_ns, node->b_ns);
 	}
 	return true;
+}
+
+static void find_extent(struct join *join)
+{
+	join->from_ns = UINT64_MAX;
+	for (uint32_t i = 0; i < join->count; i++) {
+		join->from_ns = MIN(join->from_ns, join->nodes[i].a_ns);
+		join->to_ns = MAX(join->to_ns, join->nodes[i].b_ns);
+	}
 }
 
 static void add_sighting(struct join *join, const struct observation *o)
@@ -254,10 +260,13 @@ int join_init(struct join *join, struct model *model, struct trace *trace)
 	if (!add_sightings(join) || !tree_find_parents(join))
 		return -ENOMEM;
 	find_processes(join);
+	join_find_grain(join);
+	if (!skew_find(join))
+		return -ENOMEM;
+	find_extent(join);
 	if (!tree_number(join) || !sort_by_start(join) || !tree_list(join))
 		return -ENOMEM;
 	join_doubt_grain(join);
-	skew_doubt(join);
 	join_find_marks(join);
 	return 0;
 }

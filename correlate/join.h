@@ -62,13 +62,14 @@ struct node {
 	uint32_t depth;
 	uint32_t enter,
 		leave; /* numbering of the tree: X lies below Y if Y.enter <= X.enter < Y.leave */
-	uint64_t a_ns, b_ns;              /* CLOCK_MONOTONIC, half open */
-	uint64_t bound_ns;                /* error of these */
-	uint64_t skew_ns;                 /* ... and what other clocks say against them */
-	uint64_t cut_ns;                  /* what a coarse clock may have cut off each of them */
-	uint64_t grain_ns;                /* ... and off its children's, too */
-	uint64_t uncertain_ns;            /* of its time, what may have been another's */
-	uint64_t passed_ns;               /* ... and what goes on to its ancestors; modulo 2^64 */
+	uint64_t a_ns, b_ns;   /* CLOCK_MONOTONIC, half open */
+	uint64_t bound_ns;     /* error of these */
+	uint64_t skew_ns;      /* ... and what other clocks say against them */
+	uint64_t astray_ns;    /* of that, by how much all of it may have been earlier or later */
+	uint64_t cut_ns;       /* what a coarse clock may have cut off each of them */
+	uint64_t grain_ns;     /* ... and off its children's, too */
+	uint64_t uncertain_ns; /* of its time, what may have been another's */
+	uint64_t passed_ns;    /* ... and what goes on to its ancestors; modulo 2^64 */
 	uint32_t sure_in, owner_in;       /* the last cut in which it was sure; it, or one below it,
 					     may own a part */
 	const struct stint *doubted;      /* the last one of which it owns only a part */
@@ -237,6 +238,7 @@ struct join {
 	struct calm calm;
 	uint64_t *edges;         /* in the arena: all a_ns and b_ns, sorted; NULL: not asked yet */
 	uint64_t from_ns, to_ns; /* of all nodes */
+	struct skews *skews;     /* in the arena: of skew.c */
 	uint64_t cut_ns;         /* of any node, at most */
 	uint32_t cuts;           /* slices that were cut so far */
 	bool out_of_memory;
@@ -316,9 +318,11 @@ static inline bool node_is_active(const struct node *node, uint64_t time_ns)
 }
 
 /* skew.c: clocks that are not the machine's. */
-void skew_doubt(struct join *join);
+/* Moves spans to when they were. false: out of memory. */
+bool skew_find(struct join *join);
 void skew_learn(struct join *join);
 /* grain.c: the edges of spans whose clock is coarse. */
+void join_find_grain(struct join *join);
 void join_doubt_grain(struct join *join);
 
 /* stint.c: those of a lane. */

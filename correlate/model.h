@@ -39,10 +39,12 @@ struct turns_period {
 	uint64_t from_ns, to_ns;
 };
 
-/* Of skew.c: how far the clock of its spans was seen to be off, and is at most. */
+/* Of skew.c: what the spans of a process showed of its clock. */
 struct clock_skew {
-	uint64_t ahead_ns, behind_ns;
-	uint64_t most_ahead_ns, most_behind_ns;
+	struct clock_range range;     /* if it goes on evenly */
+	uint64_t ahead_ns, behind_ns; /* of the time of day, at least; 0: not shown */
+	uint64_t early_ns; /* ... behind, by what a thread carried before a span; at least */
+	bool follows;      /* ... when that was set */
 };
 
 struct process {
@@ -71,11 +73,9 @@ struct process {
 	struct turns_period blind; /* of blind.c; to 0: never */
 	struct turns_period became; /* of became.c; to 0: never, UINT64_MAX: not watched since */
 	struct turns_period lent;   /* of lend.c; to 0: never */
-	struct clock_skew skew;     /* within that time, ... */
-	struct turns_period skewed;
-	uint64_t skew_unset_ns;  /* ... since the time of day was set last */
-	uint64_t lesson;         /* the last one of relearn.c; it concerns traces ... */
-	uint64_t lesson_from_ns; /* ... that were seen here since then */
+	struct clock_skew skew, skew_taught; /* the latter when it was a lesson last */
+	uint64_t lesson;                     /* the last one of relearn.c; it concerns traces ... */
+	uint64_t lesson_from_ns;             /* ... that were seen here since then */
 	struct thread *threads;
 	char service_instance_id[64];
 	char service_name[64];
@@ -348,6 +348,9 @@ void became_described(struct process *process);
 /* blind.c: threads that are not followed, for want of room. */
 int blind_note(struct model *model, const struct event_life *life);
 bool blind_within(const struct process *process, uint64_t from_ns, uint64_t to_ns);
+
+/* skew.c: of a process that is new, or another program now. */
+void skew_forget(struct clock_skew *skew);
 
 /* loss.c: records that the kernel had no room for. */
 void loss_note(struct model *model, uint64_t from_ns, uint64_t to_ns, uint64_t count);

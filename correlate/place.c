@@ -185,15 +185,16 @@ static bool is_pinned(const struct join *join, const struct slice *slice, const 
 	       (node->parent >= 0 || !is_within || slice->flags & EVENT_TOLD);
 }
 
-/* It was off the CPU, or pinned to other traces, all the time. Once only pinned threads are left to
- * carry it, a tag proves nothing. */
+/* It was off the CPU, or pinned to other traces, all the time that the span may have had. Once only
+ * pinned threads are left to carry it, a tag proves nothing. */
 static bool cannot_have_carried(const struct join *join, const struct lane *lane, int32_t index,
 				bool ignores_tags)
 {
 	const struct node *node = &join->nodes[index];
-	uint64_t end_ns = node->b_ns + node->cut_ns;
+	uint64_t begin_ns = node->a_ns - MIN(node->a_ns, node->skew_ns);
+	uint64_t end_ns = node->b_ns + node->cut_ns + node->skew_ns;
 
-	for (uint32_t i = lane_first_after(lane, node->a_ns); i < lane->count; i++) {
+	for (uint32_t i = lane_first_after(lane, begin_ns); i < lane->count; i++) {
 		const struct slice *slice = &lane->slices[i];
 		uint64_t begin = slice->gap && i ? lane->slices[i - 1].out_ns : slice->in_ns;
 
@@ -209,18 +210,18 @@ static bool is_proved(struct join *join, const struct candidates *candidates, in
 {
 	const struct lane *best = candidates->best;
 	const struct node *node = &join->nodes[index];
+	uint64_t from_ns = node->a_ns - MIN(node->a_ns, node->skew_ns);
 	uint32_t looked_at = 0;
 
-	if (company_is_there(join, best->thread, node->a_ns, node->b_ns))
+	if (company_is_there(join, best->thread, from_ns, node->b_ns + node->skew_ns))
 		return false; /* then it is within another trace's span, on this thread or another
 			       */
 	for (struct thread *t = join->nodes[index].process->threads; t; t = t->next) {
 		const struct lane *lane;
 
-		if (t == best->thread || !t->seen ||
-		    (t->dead && t->last_out_ns < join->nodes[index].a_ns))
+		if (t == best->thread || !t->seen || (t->dead && t->last_out_ns < from_ns))
 			continue;
-		if (t->folded_until_ns > node->a_ns) /* what it did is not known any more */
+		if (t->folded_until_ns > from_ns) /* what it did is not known any more */
 			return false;
 		lane = ++looked_at > PLACE_MAX_THREADS ? NULL : join_lane(join, t);
 		if (!lane || (!cannot_have_carried(join, lane, index, candidates->takes_busy) &&

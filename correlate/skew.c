@@ -2,20 +2,39 @@
 /* SDKs whose clocks are not the machine's: read once, when the process began, say, and the time of
  * day was set since.
  *
- * The tags tell. A span cannot start after it was first seen: its clock is ahead by that. One that
- * is seen after its end has a clock that is behind, or somebody still works in its context; but a
- * clock can be no further behind than from any span's start to when that was first seen, nor
- * further ahead than from when one was last seen to its end. What some spans of a process show is
- * in doubt for all of them, a minute before and after, as long as the time of day is not set. */
+ * The tags tell. A span cannot start after it was first seen, nor has it ended before it was last
+ * seen, if nobody works on in its context: so the process's clock, if it is one that goes on
+ * evenly, is no less and no more ahead of CLOCK_MONOTONIC than any of its spans allows (`struct
+ * clock_skew`). As long as the time of day lies between the two, the spans are taken to tell that.
+ *
+ *   Unix time less monotonic  -------|=========|-------------> time of day: it is ahead
+ *                                  least     most
+ *
+ * Where it is not, the spans are moved to the middle between both, and in doubt by the rest. That
+ * they end too early may have another cause: an SDK that ends spans before it detaches them. Then
+ * they do not start too early, too; and others are seen soon after their start, which a clock that
+ * far behind does not allow. */
+#include <stdlib.h>
+
 #include "collector/base/macros.h"
 #include "correlate/join.h"
 
 #define MOST_CLOCKS 16   /* processes of a trace; of further ones each span is on its own */
 #define LEAST_NS    5000 /* from a span's edge to its tag's: no skew */
+#define NEWS_NS     1000 /* more of it is a lesson (relearn.c) */
+#define MOST_SLICES 64   /* that are looked at for what a thread showed before */
+
+/* What a span was taken to tell, by the time of day. */
+struct told {
+	int64_t taken_ns; /* its clock less CLOCK_MONOTONIC */
+	uint64_t bound_ns;
+	bool is_broken; /* that was set meanwhile */
+};
 
 struct skew_of {
 	struct process *process;
 	struct clock_skew skew;
+	struct told told; /* by the first of its spans */
 };
 
 struct skews {
@@ -23,8 +42,30 @@ struct skews {
 	uint32_t count;
 };
 
-static const struct clock_skew no_skew = { .most_ahead_ns = UINT64_MAX,
-					   .most_behind_ns = UINT64_MAX };
+void skew_forget(struct clock_skew *skew)
+{
+	*skew = (struct clock_skew){ .range = { INT64_MIN, INT64_MAX }, .early_ns = UINT64_MAX };
+}
+
+static void add(struct clock_skew *to, const struct clock_skew *from)
+{
+	to->ahead_ns = MAX(to->ahead_ns, from->ahead_ns);
+	to->behind_ns = MAX(to->behind_ns, from->behind_ns);
+	to->range.least_ns = MAX(to->range.least_ns, from->range.least_ns);
+	to->range.most_ns = MIN(to->range.most_ns, from->range.most_ns);
+	to->early_ns = MIN(to->early_ns, from->early_ns);
+	to->follows |= from->follows;
+}
+
+/* Spans can tell any time. */
+static int64_t less(int64_t ns, int64_t by_ns)
+{
+	int64_t rest;
+
+	if (__builtin_sub_overflow(ns, by_ns, &rest))
+		return ns < 0 ? INT64_MIN : INT64_MAX;
+	return rest;
+}
 
 static uint64_t beyond(uint64_t ns, uint64_t than_ns)
 {
@@ -36,31 +77,39 @@ static uint64_t if_more(uint64_t ns, uint64_t than_ns)
 	return ns > than_ns ? ns : 0;
 }
 
-static void add(struct clock_skew *to, const struct clock_skew *from)
+/* One clock, read at any time, may have told all that. */
+static bool is_one(const struct clock_skew *skew)
 {
-	to->ahead_ns = MAX(to->ahead_ns, from->ahead_ns);
-	to->behind_ns = MAX(to->behind_ns, from->behind_ns);
-	to->most_ahead_ns = MIN(to->most_ahead_ns, from->most_ahead_ns);
-	to->most_behind_ns = MIN(to->most_behind_ns, from->most_behind_ns);
+	return less(skew->range.least_ns, skew->range.most_ns) <= (int64_t)CHANGE_CLOCK_NS;
 }
 
-static uint64_t doubt_of(const struct clock_skew *skew)
+static bool is_shown(const struct clock_skew *skew)
 {
-	return MAX(MIN(skew->ahead_ns, skew->most_ahead_ns),
-		   MIN(skew->behind_ns, skew->most_behind_ns));
+	return skew->ahead_ns || skew->behind_ns;
 }
 
-static struct clock_skew *find(struct skews *skews, struct process *process)
+static struct told told_by(const struct node *node)
+{
+	return (struct told){ .taken_ns = (int64_t)(node->span->start_unix_ns - node->a_ns),
+			      .bound_ns = node->bound_ns,
+			      .is_broken = node->skew_ns };
+}
+
+static struct skew_of *find(struct skews *skews, const struct node *node)
 {
 	for (uint32_t i = 0; i < skews->count; i++) {
-		if (skews->all[i].process == process)
-			return &skews->all[i].skew;
+		if (skews->all[i].process == node->process)
+			return &skews->all[i];
 	}
-	if (!process || skews->count == MOST_CLOCKS)
+	if (!node->process || skews->count == MOST_CLOCKS)
 		return NULL;
-	skews->all[skews->count] = (struct skew_of){ process, no_skew };
-	return &skews->all[skews->count++].skew;
+	skews->all[skews->count] =
+		(struct skew_of){ .process = node->process, .told = told_by(node) };
+	skew_forget(&skews->all[skews->count].skew);
+	return &skews->all[skews->count++];
 }
+
+/* ---- what tags show */
 
 /* Nobody has to detach a span before the thread ends: it may have ended at any time before. */
 static bool is_left_at_end(const struct sighting *sighting)
@@ -72,8 +121,9 @@ static bool is_left_at_end(const struct sighting *sighting)
 static struct clock_skew look(const struct join *join, const struct node *node)
 {
 	uint64_t first = UINT64_MAX, last = 0, end = node->b_ns + node->cut_ns;
-	uint64_t least = node->bound_ns;
+	struct clock_skew skew;
 
+	skew_forget(&skew);
 	for (int32_t s = node->sightings; s >= 0; s = join->sightings[s].next) {
 		const struct sighting *sighting = &join->sightings[s];
 
@@ -82,71 +132,221 @@ static struct clock_skew look(const struct join *join, const struct node *node)
 		first = MIN(first, sighting->first_ns);
 		last = MAX(last, is_left_at_end(sighting) ? sighting->first_ns : sighting->last_ns);
 	}
-	if (first > last)
-		return no_skew;
-	return (struct clock_skew){ .ahead_ns = if_more(beyond(node->a_ns, first), least),
-				    .behind_ns = if_more(beyond(last, end), least + LEAST_NS),
-				    .most_ahead_ns = beyond(end, last) + node->bound_ns,
-				    .most_behind_ns = beyond(first, node->a_ns) + node->bound_ns };
+	if (first > last || node->span->end_unix_ns > INT64_MAX)
+		return skew;
+	skew.ahead_ns = if_more(beyond(node->a_ns, first), node->bound_ns);
+	skew.behind_ns = if_more(beyond(last, end), node->bound_ns);
+	skew.range.least_ns = (int64_t)(node->span->start_unix_ns - first);
+	skew.range.most_ns = (int64_t)(node->span->end_unix_ns + node->cut_ns - last);
+	return skew;
 }
 
-static void look_at_all(const struct join *join, struct skews *skews)
+/* When the thread was seen last before that moment, since the other, with something else than the
+ * span; 0: it was not. */
+static uint64_t other_seen_ns(const struct node *node, struct thread *thread, uint64_t from_ns,
+			      uint64_t to_ns)
+{
+	struct timeline_cursor cursor;
+	const struct slice *slice;
+	uint64_t seen = 0;
+
+	timeline_seek(&thread->timeline, from_ns, &cursor);
+	for (unsigned i = 0; i < MOST_SLICES && (slice = timeline_next(&cursor)); i++) {
+		if (slice->in_ns >= to_ns)
+			break;
+		if (slice->in_ns > from_ns &&
+		    memcmp(slice->tag_in->span_id, node->span->span_id, SPAN_ID_BYTES) != 0)
+			seen = slice->in_ns;
+		if (slice->out_ns > from_ns && slice->out_ns < to_ns &&
+		    memcmp(slice->tag_out->span_id, node->span->span_id, SPAN_ID_BYTES) != 0)
+			seen = slice->out_ns;
+	}
+	return seen;
+}
+
+/* Was something else on the thread that carried it first when it had begun? */
+static void look_at_start(const struct join *join, const struct node *node, struct clock_skew *skew)
+{
+	const struct sighting *first = NULL;
+	uint64_t other;
+
+	for (int32_t s = node->sightings; s >= 0; s = join->sightings[s].next) {
+		const struct sighting *sighting = &join->sightings[s];
+
+		if (sighting->thread->process == node->process &&
+		    (!first || sighting->first_ns < first->first_ns))
+			first = sighting;
+	}
+	other = first ? other_seen_ns(node, first->thread, node->a_ns, first->first_ns) : 0;
+	if (other <= node->a_ns + node->cut_ns + node->bound_ns + LEAST_NS)
+		return;
+	skew->early_ns = MIN(skew->early_ns, other - node->a_ns);
+}
+
+static void look_at_all(struct join *join)
 {
 	for (uint32_t i = 0; i < join->count; i++) {
-		const struct node *node = &join->nodes[i];
-		struct clock_skew *skew = find(skews, node->process), its;
+		struct skew_of *of = find(join->skews, &join->nodes[i]);
+		struct clock_skew its;
 
-		if (!skew)
+		if (!of)
 			continue;
-		its = look(join, node);
-		add(skew, &its);
+		its = look(join, &join->nodes[i]);
+		add(&of->skew, &its);
 	}
 }
 
-static bool is_known(const struct join *join, const struct process *process)
+/* What earlier traces have shown, too. */
+static struct clock_skew known(const struct skew_of *of)
 {
-	return turns_taken(&process->skewed, join->from_ns, join->to_ns) &&
-	       process->skew_unset_ns == clock_map_unset_since(&join->model->clocks, join->from_ns);
+	struct clock_skew skew = of->skew;
+
+	add(&skew, &of->process->skew);
+	return skew;
 }
 
-void skew_doubt(struct join *join)
+/* Its clock is behind, or it detaches late: that is asked where nothing else tells. */
+static void look_at_starts(struct join *join)
 {
-	struct skews skews = { .count = 0 };
+	for (uint32_t i = 0; i < join->count; i++) {
+		struct skew_of *of = find(join->skews, &join->nodes[i]);
+		struct clock_skew all;
 
-	look_at_all(join, &skews);
-	for (uint32_t i = 0; i < skews.count; i++) {
-		if (is_known(join, skews.all[i].process))
-			add(&skews.all[i].skew, &skews.all[i].process->skew);
+		if (!of)
+			continue;
+		all = known(of);
+		if (all.behind_ns > LEAST_NS && is_one(&all))
+			look_at_start(join, &join->nodes[i], &of->skew);
 	}
+}
+
+/* ---- what that means */
+
+/* How far the process's clock is ahead of what the node was taken to tell: the middle, and what it
+ * may be off. */
+struct move {
+	int64_t ns;
+	uint64_t doubt_ns;
+};
+
+static struct move between(const struct clock_range *range)
+{
+	int64_t apart = less(range->most_ns, range->least_ns);
+
+	return (struct move){ range->least_ns + apart / 2, (uint64_t)llabs(apart / 2) + 1 };
+}
+
+static struct clock_range relative(const struct clock_range *range, const struct told *told)
+{
+	return (struct clock_range){ less(range->least_ns, told->taken_ns),
+				     less(range->most_ns, told->taken_ns) };
+}
+
+/* By the time of day, or by what that was before it was set, as far as no span tells against that;
+ * and up to `behind` it. */
+static struct move move_by_history(const struct clock_map *clocks, const struct told *told,
+				   const struct clock_skew *skew, int64_t behind)
+{
+	struct clock_range range = { -behind, 0 }, was;
+
+	if (!skew->follows && clock_map_history(clocks, &skew->range, &was)) {
+		was = relative(&was, told);
+		range.least_ns = MIN(range.least_ns, was.least_ns);
+		range.most_ns = MAX(range.most_ns, was.most_ns);
+	}
+	if (less(range.most_ns, range.least_ns) <= (int64_t)told->bound_ns)
+		return (struct move){ 0, 0 };
+	if (told->is_broken) /* there is no middle */
+		return (struct move){ 0, (uint64_t)less(range.most_ns, range.least_ns) };
+	return between(&range);
+}
+
+static struct move move_of(const struct clock_map *clocks, const struct told *told,
+			   const struct clock_skew *skew)
+{
+	struct clock_range range = relative(&skew->range, told);
+	int64_t seen_behind = (int64_t)skew->behind_ns, behind = less(0, MIN(range.least_ns, 0));
+
+	if (!is_one(skew))
+		return (struct move){ 0, MIN(skew->ahead_ns, (uint64_t)MAX(range.most_ns, 0)) };
+	if (!is_shown(skew))
+		return move_by_history(clocks, told, skew, 0);
+	if (skew->ahead_ns || (seen_behind > LEAST_NS && skew->early_ns <= (uint64_t)behind) ||
+	    less(range.most_ns, range.least_ns) < seen_behind / 2)
+		return between(&range);
+	return move_by_history(clocks, told, skew, MIN(behind, seen_behind + LEAST_NS));
+}
+
+static void move(struct node *node, struct move by)
+{
+	if (by.ns > 0 && (uint64_t)by.ns > node->a_ns) /* before the machine was started */
+		by = (struct move){ 0, by.doubt_ns + (uint64_t)by.ns };
+	node->a_ns -= (uint64_t)by.ns;
+	node->b_ns -= (uint64_t)by.ns;
+	node->astray_ns = by.doubt_ns;
+	node->skew_ns += by.doubt_ns;
+}
+
+bool skew_find(struct join *join)
+{
+	const struct clock_map *clocks = &join->model->clocks;
+
+	join->skews = arena_alloc(&join->arena, sizeof(*join->skews));
+	if (!join->skews)
+		return false;
+	look_at_all(join);
+	look_at_starts(join);
 	for (uint32_t i = 0; i < join->count; i++) {
 		struct node *node = &join->nodes[i];
-		const struct clock_skew *skew = find(&skews, node->process);
-		uint64_t ahead = look(join, node).ahead_ns;
+		const struct skew_of *of = find(join->skews, node);
+		struct clock_skew skew = of ? known(of) : look(join, node);
+		struct told told = told_by(node);
 
-		node->skew_ns += MAX(ahead, skew ? doubt_of(skew) : 0);
+		move(node, move_of(clocks, &told, &skew));
 	}
+	return true;
+}
+
+/* What is kept of both: an SDK that reads the time of day again, or goes by it, has another clock
+ * than before. */
+static struct clock_skew merge(const struct skew_of *of)
+{
+	struct clock_skew both = known(of);
+
+	if (is_one(&both) || is_shown(&both))
+		return both;
+	both = of->skew;
+	both.follows = true;
+	return both;
+}
+
+static uint64_t distance(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : b - a;
+}
+
+/* Spans would lie elsewhere by that, or be in more doubt, or less. */
+static bool is_news(const struct clock_map *clocks, const struct told *told,
+		    const struct clock_skew *was, const struct clock_skew *now)
+{
+	struct move before = move_of(clocks, told, was), after = move_of(clocks, told, now);
+
+	return distance(before.doubt_ns, after.doubt_ns) > NEWS_NS ||
+	       llabs(less(before.ns, after.ns)) > NEWS_NS;
 }
 
 void skew_learn(struct join *join)
 {
-	struct skews skews = { .count = 0 };
+	for (uint32_t i = 0; i < join->skews->count; i++) {
+		const struct skew_of *of = &join->skews->all[i];
+		struct process *process = of->process;
 
-	look_at_all(join, &skews);
-	for (uint32_t i = 0; i < skews.count; i++) {
-		struct process *process = skews.all[i].process;
-		uint64_t was = doubt_of(&process->skew), now;
-
-		if (!is_known(join, process)) {
-			process->skew = no_skew;
-			process->skewed = (struct turns_period){ 0, 0 };
-		}
-		add(&process->skew, &skews.all[i].skew);
-		turns_extend(&process->skewed, join->from_ns);
-		turns_extend(&process->skewed, join->to_ns);
-		process->skew_unset_ns = clock_map_unset_since(&join->model->clocks, join->from_ns);
-		now = doubt_of(&process->skew);
-		if (MAX(was, now) - MIN(was, now) > LEDGER_EXACT_NS)
-			relearn_process(join->model, process,
-					join->from_ns - MIN(join->from_ns, TRACE_HOLD_NS));
+		process->skew = merge(of);
+		if (!is_news(&join->model->clocks, &of->told, &process->skew_taught,
+			     &process->skew))
+			continue;
+		process->skew_taught = process->skew;
+		relearn_process(join->model, process,
+				join->from_ns - MIN(join->from_ns, TRACE_HOLD_NS));
 	}
 }

@@ -243,27 +243,44 @@ static uint64_t edges_ns(const struct node *node)
 	return node->bound_ns + node->skew_ns + node->grain_ns;
 }
 
-/* Every doubt is a stretch of the span's own time, which several may share: together they are no
- * more than all of it. What its edges may be off comes on top. */
-static void cap_uncertain(const struct sweep *sweep)
+/* As many as may have carried it whenever it was. */
+static uint64_t count_threads(const struct process *process)
 {
-	struct ledger *ledger = sweep->ledger;
-	uint64_t edges = edges_ns(sweep->node);
-	uint64_t doubt = ledger->uncertain_ns - edges;
+	uint64_t count = 0;
 
-	if (doubt > ledger->wall_ns)
-		doubt = MIN(doubt, MAX(ledger->wall_ns, most_cpu_ns(sweep)));
-	ledger->uncertain_ns = doubt + edges;
+	for (const struct thread *t = process->threads; t; t = t->next)
+		count += t->seen;
+	return count;
 }
 
-/* Where all of its time is in doubt, no bound is left. */
+/* Every doubt is a stretch of the span's own time, which several may share: together they are no
+ * more than all of it. What its edges may be off comes on top; if it may have been at quite another
+ * time, all of it is in doubt, on all threads. */
+static void cap_uncertain(const struct sweep *sweep)
+{
+	const struct node *node = sweep->node;
+	struct ledger *ledger = sweep->ledger;
+	uint64_t edges = edges_ns(node);
+	uint64_t doubt = ledger->uncertain_ns - edges;
+
+	if (node->astray_ns >= ledger->wall_ns) {
+		doubt = ledger->wall_ns * MAX(count_threads(node->process), 1);
+		edges -= node->astray_ns;
+	} else if (doubt > ledger->wall_ns) {
+		doubt = MIN(doubt, MAX(ledger->wall_ns, most_cpu_ns(sweep)));
+	}
+	ledger->uncertain_ns = MIN(ledger->uncertain_ns, doubt + edges);
+}
+
+/* Where all of its time is in doubt, or nobody knows when that was, no bound is left. */
 static bool is_bound(const struct sweep *sweep)
 {
 	const struct ledger *ledger = sweep->ledger;
 	uint64_t edges = edges_ns(sweep->node);
 
 	return ledger->uncertain_ns <= LEDGER_EXACT_NS ||
-	       ledger->uncertain_ns - edges < ledger->wall_ns;
+	       (sweep->node->astray_ns < ledger->wall_ns &&
+		ledger->uncertain_ns - edges < ledger->wall_ns);
 }
 
 /* Edges that are off by more than that are in doubt by themselves. */

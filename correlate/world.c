@@ -46,6 +46,8 @@ struct process *world_make_process(struct model *model, uint32_t pid)
 			return NULL;
 		}
 		process->pid = pid;
+		skew_forget(&process->skew);
+		skew_forget(&process->skew_taught);
 		process->next = model->processes;
 		model->processes = process;
 		model->stats.processes++;

@@ -43,7 +43,9 @@ unsigned check_long_pool(uint64_t seed);
 void a_time_of_day_that_is_set_makes_no_lie(void **state);
 void a_time_of_day_that_is_slewed_makes_no_lie(void **state);
 void an_sdk_that_measures_from_its_begin_hardly_lies(void **state);
+void an_sdk_whose_clock_is_off_hardly_lies(void **state);
 unsigned check_anchored(uint64_t seed);
+unsigned check_off(uint64_t seed);
 unsigned check_set(uint64_t seed);
 unsigned check_slewed(uint64_t seed);
 

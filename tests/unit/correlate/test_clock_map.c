@@ -403,9 +403,37 @@ static void no_conversion_is_further_off_than_its_bound(void **unused)
 	}
 }
 
+static void assert_history(int64_t from_ns, int64_t to_ns, int64_t least_ns, int64_t most_ns)
+{
+	struct clock_range within = { (int64_t)EPOCH + from_ns, (int64_t)EPOCH + to_ns }, was;
+
+	assert_true(clock_map_history(&map, &within, &was));
+	assert_int_equal(was.least_ns - (int64_t)EPOCH, least_ns);
+	assert_int_equal(was.most_ns - (int64_t)EPOCH, most_ns);
+}
+
+static void the_history_tells_what_the_time_of_day_was_before_it_was_set(void **unused)
+{
+	static const struct truth truth[] = { { 0, 0, 0 },
+					      { 10 * SEC, 200000000, 0 },
+					      { 20 * SEC, -300000000, 0 } };
+	struct clock_range nowhere = { (int64_t)EPOCH + 1, (int64_t)EPOCH + 1000 }, was;
+
+	(void)unused;
+	assert_false(clock_map_history(&map, &nowhere, &was));
+	for (uint64_t i = 1; i <= 30; i++)
+		clock_map_add(&map, i * SEC, unix_at(truth, ARRAY_LEN(truth), i * SEC), i * SEC);
+	assert_history(-SEC, SEC, -300000000, 200000000);
+	assert_history(-1000, SEC, 0, 200000000);
+	assert_history(-1000, 1000, 0, 0);
+	assert_false(clock_map_history(&map, &nowhere, &was));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(the_history_tells_what_the_time_of_day_was_before_it_was_set,
+				       start),
 		cmocka_unit_test_setup(without_a_reading_nothing_is_said, start),
 		cmocka_unit_test_setup(an_even_slew_costs_no_more_than_the_bracket, start),
 		cmocka_unit_test_setup(a_change_of_rate_between_two_readings_is_covered, start),

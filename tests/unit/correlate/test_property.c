@@ -97,6 +97,17 @@ static const struct {
 	{ 11000148, check_slewed },
 	{ 21000866, check_slewed },
 	{ 21001609, check_set },
+	{ 29, check_anchored },
+	{ 52, check_anchored },
+	{ 21000060, check_anchored },
+	{ 21000125, check_anchored },
+	{ 21000450, check_anchored },
+	{ 21000567, check_anchored },
+	{ 21002309, check_anchored },
+	{ 21000086, check_off },
+	{ 21000213, check_off },
+	{ 21000475, check_off },
+	{ 21001493, check_off },
 };
 
 static void seeds_that_once_failed_do_not_any_more(void **state)
@@ -135,6 +146,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_time_of_day_that_is_set_makes_no_lie),
 		cmocka_unit_test(a_time_of_day_that_is_slewed_makes_no_lie),
 		cmocka_unit_test(an_sdk_that_measures_from_its_begin_hardly_lies),
+		cmocka_unit_test(an_sdk_whose_clock_is_off_hardly_lies),
 		cmocka_unit_test(exact_mode_does_not_lie),
 		cmocka_unit_test(exact_mode_does_not_lie_when_folded),
 		cmocka_unit_test(forks_make_no_lie),

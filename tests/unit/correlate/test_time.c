@@ -88,12 +88,26 @@ static void a_steady_clock_is_exact(void **state)
 	correlator_free(b.correlator);
 }
 
+/* A process of which is known that it goes by the time of day: two of its spans, of 100 us each,
+ * lie a second apart. */
 static void a_slew_costs_little(void **state)
 {
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 12 };
 	struct builder b;
 
 	(void)state;
-	play(&b, slewing, slewing(START), slewing(END));
+	builder_init(&b);
+	read_clocks(&b, slewing, 100 * MS, 600 * MS);
+	for (uint64_t at = 300 * MS; at <= 600 * MS; at += 300 * MS) {
+		uint64_t start = slewing(at + 50 * US) - BUILDER_EPOCH_NS;
+
+		b.trace = at;
+		builder_slice(&b, &t, at, at, at + 100 * US, at, 0, RECVFROM);
+		builder_slice(&b, &t, at + 120 * US, at + 120 * US, at + 200 * US, 0, 0, FUTEX);
+		builder_span(&b, at, 0, start, start + 100 * US);
+	}
+	b.trace = 1;
+	play_on(&b, slewing, slewing(START), slewing(END));
 	assert_admits(builder_ledger(&b, 1), slewing(END) - slewing(START));
 	assert_true(builder_ledger(&b, 1)->uncertain_ns < 10 * US);
 	correlator_free(b.correlator);

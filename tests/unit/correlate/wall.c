@@ -72,6 +72,8 @@ uint64_t wall_told(const struct wall *wall, enum sdk_clock sdk, uint64_t start_n
 		return wall_at(wall, start_ns) + mono_ns - start_ns;
 	case SDK_ANCHORED:
 		return wall_at(wall, SCHEDULE_START_NS) + mono_ns - SCHEDULE_START_NS;
+	case SDK_OFF:
+		return wall_at(wall, mono_ns) + (uint64_t)wall->off_ns;
 	default:
 		return wall_at(wall, mono_ns);
 	}
@@ -79,7 +81,7 @@ uint64_t wall_told(const struct wall *wall, enum sdk_clock sdk, uint64_t start_n
 
 uint64_t wall_strays_ns(const struct wall *wall)
 {
-	uint64_t strays_ns = 0;
+	uint64_t strays_ns = (uint64_t)llabs(wall->off_ns);
 
 	for (uint32_t i = 1; i < wall->count; i++) {
 		uint64_t now = wall->pieces[i].unix_ns;

@@ -16,12 +16,14 @@ struct wall_piece {
 struct wall {
 	struct wall_piece pieces[WALL_MAX_PIECES];
 	uint32_t count;
+	int64_t off_ns; /* of SDK_OFF */
 };
 
 enum sdk_clock {
 	SDK_READS,    /* each edge is the time of day */
 	SDK_MEASURES, /* a span's start is, and its length is measured */
 	SDK_ANCHORED, /* read once, when the process began, and measured from there on */
+	SDK_OFF,      /* by what the time of day was set before anybody looked */
 };
 
 /* Even, or so often set and slewed within that time; set by up to `most_ns`. */
