@@ -24,6 +24,8 @@ bool became_another(struct model *model, struct process *process, const struct e
 		process->became.from_ns = life->time_ns;
 	process->became.to_ns = UINT64_MAX;
 	process->described = false;
+	skew_forget(&process->skew); /* it reads its own clock */
+	skew_forget(&process->skew_taught);
 	return true;
 }
 

@@ -446,6 +446,7 @@ void join_overlay(struct join *join)
 		lane->segment_count = join->segment_count - lane->first_segment;
 	}
 	overlay_doubt_heads(join);
+	overlay_doubt_awaited(join);
 	overlay_pass_doubts(join);
 	if (segments_are_by_lanes(join))
 		return;

@@ -68,6 +68,7 @@ void overlay_doubt_parts(struct cut *cut);
 void overlay_doubt_unknown(struct cut *cut, const struct slice *before);
 void overlay_doubt_lost_in(struct join *join, const struct lane *lane, const struct slice *slice);
 void overlay_doubt_heads(struct join *join);
+void overlay_doubt_awaited(struct join *join);
 
 /* overlay_plain.c: the one node of the process that is open all along, while no other is; -1: there
  * is none, or more than one, or one begins or ends then. */

@@ -183,3 +183,46 @@ void overlay_doubt_unknown(struct cut *cut, const struct slice *before)
 			node_doubt(node, overlap_ns(node, slice->in_ns, slice->out_ns));
 	}
 }
+
+/* In which the thread may have shown what the observation is of. */
+static void find_shown(const struct lane *lane, const struct observation *o, uint64_t *out_from_ns,
+		       uint64_t *out_to_ns)
+{
+	uint32_t first = lane_first_after(lane, o->first_ns - MIN(o->first_ns, 1));
+	uint32_t last = lane_first_after(lane, o->last_ns);
+
+	*out_from_ns = o->first_ns;
+	if (first < lane->count)
+		*out_from_ns = MIN(o->first_ns, lane->slices[first].in_ns);
+	*out_to_ns = last < lane->count ? lane->slices[last].out_ns : UINT64_MAX;
+}
+
+/* Of whatever a span that is not there yet may be a part. */
+static void doubt_awaited(struct join *join, const struct observation *o)
+{
+	const struct lane *lane = join_lane(join, o->thread);
+	uint64_t from = 0, to = UINT64_MAX;
+
+	if (lane)
+		find_shown(lane, o, &from, &to);
+	for (uint32_t i = 0; i < join->count; i++) {
+		struct node *node = &join->nodes[i];
+
+		if (node->process == o->thread->process)
+			node_doubt(node, overlap_ns(node, from, to));
+	}
+}
+
+/* What settles in haste, as the daemon ends or memory is short, or is asked for before, does
+ * without spans that may yet come: those that tags tell of. Later they are taken never to. */
+void overlay_doubt_awaited(struct join *join)
+{
+	const struct model *model = join->model;
+
+	if (join->trace->news_ns + model->options.settle_ns <= model->now_ns)
+		return;
+	for (const struct observation *o = join->trace->observations; o; o = o->next) {
+		if (!o->inherited && join_find(join, o->span_id) < 0)
+			doubt_awaited(join, o);
+	}
+}

@@ -264,12 +264,17 @@ static void plan_arrivals(struct player *player, uint64_t end_ns)
 	}
 }
 
+static uint64_t settle_ns(const struct play *how)
+{
+	return how->settle_ns ? how->settle_ns : DEFAULT_SETTLE;
+}
+
 static void start(struct player *player)
 {
 	const struct play *how = player->how;
 	struct correlator_options options = {
 		.limit_bytes = 64 << 20,
-		.settle_ns = how->settle_ns ? how->settle_ns : DEFAULT_SETTLE,
+		.settle_ns = settle_ns(how),
 		.reach_ns = how->reach_ns ? how->reach_ns : DEFAULT_REACH,
 		.max_trace_spans = 1000,
 		.on_ledgers = keep,
@@ -358,6 +363,7 @@ static void run(struct player *player)
 			plan_arrivals(player, end_ns);
 		step(player, now);
 	}
+	correlator_advance(player->correlator, last_ns + settle_ns(player->how));
 	correlator_settle_all(player->correlator);
 	correlator_stats(player->correlator, &player->outcome->stats);
 }
