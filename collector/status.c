@@ -174,6 +174,7 @@ static void render_correlator(const struct snapshot *snapshot, struct json *json
 	json_uint(json, "slices_rebuilt", stats->slices_rebuilt);
 	json_uint(json, "changes_refused", stats->changes_refused);
 	json_uint(json, "chain_gaps", stats->chain_gaps);
+	json_uint(json, "slices_crowded", stats->slices_crowded);
 	json_uint(json, "tags_seen", stats->tags_seen);
 	json_uint(json, "spans", stats->spans);
 	json_uint(json, "spans_duplicate", stats->spans_duplicate);

@@ -103,15 +103,15 @@ static uint64_t edge_error_ns(const struct node *node)
 static bool lies_within(struct join *join, const struct lane *lane, const struct whereabouts *where,
 			uint64_t first_ns)
 {
-	int32_t found[OVERLAY_MAX_SPANS];
-	uint32_t count = join_overlapping(join, lane->process, first_ns, first_ns + 1, found,
-					  OVERLAY_MAX_SPANS);
+	uint32_t place = 0;
+	int32_t index;
 
-	for (uint32_t i = 0; i < count; i++) {
-		const struct node *node = &join->nodes[found[i]];
+	while ((index = join_next_overlapping(join, lane->process, &place, first_ns,
+					      first_ns + 1)) >= 0) {
+		const struct node *node = &join->nodes[index];
 		uint64_t error = edge_error_ns(node);
 
-		if (is_nowhere_else(lane, &where[found[i]]) && node->a_ns + error < first_ns &&
+		if (is_nowhere_else(lane, &where[index]) && node->a_ns + error < first_ns &&
 		    first_ns + error < node->b_ns && is_begun_by(join, lane, node, first_ns) &&
 		    is_ended_by(join, lane, node))
 			return true;

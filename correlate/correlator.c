@@ -185,8 +185,10 @@ static int compute(struct model *model, struct trace *trace, bool settled, ledge
 			model->stats.ledgers[ledgers[i].grade]++;
 	}
 	visit(ledgers, join.count, arg);
-	if (settled)
+	if (settled) {
+		model->stats.slices_crowded += join.crowded;
 		join_learn(&join);
+	}
 	join_fini(&join);
 	return 0;
 }

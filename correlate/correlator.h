@@ -38,7 +38,8 @@ struct correlator_stats {
 	uint64_t tags_seen;                          /* distinct spans observed, approximately */
 	uint64_t spans, spans_duplicate, spans_late; /* late: after their trace had settled */
 	uint64_t spans_over_limit;
-	uint64_t ledgers[5];                                    /* settled, by enum ledger_grade */
+	uint64_t slices_crowded; /* more spans of a trace were open than are weighed at once */
+	uint64_t ledgers[5];     /* settled, by enum ledger_grade */
 	uint64_t traces_settled, traces_revised, traces_forced; /* forced: memory was short */
 	uint64_t traces_unsampled; /* no span of them came, and memory was short */
 	size_t traces_pending, threads, processes;

@@ -386,20 +386,31 @@ static uint32_t next_reaching(const struct join *join, uint32_t place, uint64_t 
 	return at - join->leaves;
 }
 
-uint32_t join_overlapping(const struct join *join, const struct process *process, uint64_t from_ns,
-			  uint64_t to_ns, int32_t *out_nodes, uint32_t max)
+int32_t join_next_overlapping(const struct join *join, const struct process *process,
+			      uint32_t *place, uint64_t from_ns, uint64_t to_ns)
 {
-	uint32_t found = 0;
-
-	for (uint32_t i = next_reaching(join, 0, from_ns); i < join->count && found < max;
+	for (uint32_t i = next_reaching(join, *place, from_ns); i < join->count;
 	     i = next_reaching(join, i + 1, from_ns)) {
 		uint32_t index = join->by_start[i];
 		const struct node *node = &join->nodes[index];
 
 		if (node->a_ns >= to_ns)
 			break;
+		*place = i + 1;
 		if (node->process == process)
-			out_nodes[found++] = (int32_t)index;
+			return (int32_t)index;
 	}
+	return -1;
+}
+
+uint32_t join_overlapping(const struct join *join, const struct process *process, uint64_t from_ns,
+			  uint64_t to_ns, int32_t *out_nodes, uint32_t max)
+{
+	uint32_t found = 0, place = 0;
+	int32_t index;
+
+	while (found < max &&
+	       (index = join_next_overlapping(join, process, &place, from_ns, to_ns)) >= 0)
+		out_nodes[found++] = index;
 	return found;
 }

@@ -59,6 +59,7 @@ struct node {
 	int32_t any_parent;              /* wherever; -1: not in the trace */
 	int32_t first_child, next_child; /* by start, wherever they are; -1: none */
 	uint32_t place;                  /* in by_start */
+	uint32_t first_place;            /* the least of its own and of those below it */
 	uint32_t depth;
 	uint32_t enter,
 		leave; /* numbering of the tree: X lies below Y if Y.enter <= X.enter < Y.leave */
@@ -241,6 +242,9 @@ struct join {
 	struct skews *skews;     /* in the arena: of skew.c */
 	uint64_t cut_ns;         /* of any node, at most */
 	uint32_t cuts;           /* slices that were cut so far */
+	uint32_t crowded;        /* ... of which too many spans were open to weigh them */
+	struct stretch *crowds;  /* in the arena: when so many are open; NULL: not asked yet */
+	uint32_t crowd_count;
 	bool out_of_memory;
 	uint8_t turns;   /* enum join_turns: of interleave.c */
 	bool is_guessed; /* whose spans they are, of some */
@@ -301,7 +305,11 @@ struct wait *join_add_wait(struct join *join, int32_t *out_index);
 /* One after the other for each wait, whose `first_hold` is set. */
 void join_add_hold(struct join *join, struct wait *wait, const struct hold *hold);
 struct segment *join_add_segment(struct join *join);
-/* Visits nodes that overlap [from, to), by start. Returns the number of candidates written. */
+/* The next one that overlaps [from, to), by start, from the place on, which goes behind it; -1:
+ * there is none. */
+int32_t join_next_overlapping(const struct join *join, const struct process *process,
+			      uint32_t *place, uint64_t from_ns, uint64_t to_ns);
+/* Those, by start. Returns the number of candidates written. */
 uint32_t join_overlapping(const struct join *join, const struct process *process, uint64_t from_ns,
 			  uint64_t to_ns, int32_t *out_nodes, uint32_t max);
 

@@ -275,12 +275,11 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 		.stack = overlay_stack_of(cut->lane, cut->slice),
 		.wait = -1,
 	};
-	uint64_t cpu = stint_cpu_until(cut->stint, end), ns;
 	enum confidence confidence;
 	int32_t owner;
+	uint64_t ns;
 
-	like.cpu_ns = cpu - MIN(cpu, cut->last_cpu_ns);
-	cut->last_cpu_ns = MAX(cpu, cut->last_cpu_ns);
+	like.cpu_ns = cut_take_cpu(cut, end);
 	ns = MAX(end - start, like.cpu_ns); /* more was booked to the head than its length */
 	owner = innermost(cut, start, ns, &confidence);
 	doubt_suspended(cut, owner, start, ns);
@@ -318,20 +317,19 @@ static void sort(uint64_t *values, uint32_t count)
 
 static uint32_t edges_of(const struct cut *cut, uint64_t *edges)
 {
-	const struct slice *slice = cut->slice;
 	uint32_t count = 0;
 
-	edges[count++] = slice->in_ns;
+	edges[count++] = cut->from_ns;
 	for (uint32_t i = 0; i < cut->count; i++) {
 		const struct node *node = &cut->join->nodes[cut->nodes[i]];
 
-		if (node->a_ns > slice->in_ns && node->a_ns < slice->out_ns)
+		if (node->a_ns > cut->from_ns && node->a_ns < cut->to_ns)
 			edges[count++] = node->a_ns;
-		if (node->b_ns > slice->in_ns && node->b_ns < slice->out_ns)
+		if (node->b_ns > cut->from_ns && node->b_ns < cut->to_ns)
 			edges[count++] = node->b_ns;
 	}
 	sort(edges + 1, count - 1);
-	edges[count++] = slice->out_ns;
+	edges[count++] = cut->to_ns;
 	return count;
 }
 
@@ -357,33 +355,51 @@ static bool find_confidence(struct cut *cut)
 	return any;
 }
 
+static void cut_window(struct cut *cut, const struct slice *before)
+{
+	uint64_t edges[2 * OVERLAY_MAX_SPANS + 2];
+	uint32_t edge_count = edges_of(cut, edges);
+
+	for (uint32_t i = 1; i < edge_count; i++) {
+		if (edges[i] > edges[i - 1])
+			own_piece(cut, edges[i - 1], edges[i]);
+	}
+	overlay_doubt_parts(cut);
+	overlay_doubt_unknown(cut, before);
+}
+
+static void take_window(struct cut *cut, const struct slice *before)
+{
+	if (cut->count == OVERLAY_MAX_SPANS)
+		crowd_own(cut);
+	else if (cut->count && find_confidence(cut))
+		cut_window(cut, before);
+	else
+		cut_take_cpu(cut, cut->to_ns);
+}
+
 static void cut_slice(struct join *join, const struct lane *lane, const struct slice *before,
 		      const struct slice *slice)
 {
 	struct cut cut; /* large: set member by member */
-	uint64_t edges[2 * OVERLAY_MAX_SPANS + 2];
-	uint32_t edge_count;
 
 	cut.join = join;
 	cut.lane = lane;
 	cut.slice = slice;
 	cut.stint = lane_stint(lane, slice);
-	cut.count = join_overlapping(join, lane->process, slice->in_ns, slice->out_ns, cut.nodes,
-				     OVERLAY_MAX_SPANS);
-	if (!cut.count)
+	cut.from_ns = slice->in_ns;
+	crowd_window(&cut);
+	if (!cut.count && cut.to_ns == slice->out_ns)
 		return;
 	cut.owner_in = overlay_meaning(join, lane, slice->tag_in, slice->in_ns);
 	cut.owner_out = overlay_meaning(join, lane, slice->tag_out, slice->out_ns);
-	if (!find_confidence(&cut))
-		return;
 	cut.last_cpu_ns = stint_cpu_until(cut.stint, slice->in_ns);
-	edge_count = edges_of(&cut, edges);
-	for (uint32_t i = 1; i < edge_count; i++) {
-		if (edges[i] > edges[i - 1])
-			own_piece(&cut, edges[i - 1], edges[i]);
+	take_window(&cut, before);
+	while (cut.to_ns < slice->out_ns) {
+		cut.from_ns = cut.to_ns;
+		crowd_window(&cut);
+		take_window(&cut, before);
 	}
-	overlay_doubt_parts(&cut);
-	overlay_doubt_unknown(&cut, before);
 }
 
 /* Nothing was open then. */
@@ -448,6 +464,7 @@ void join_overlay(struct join *join)
 	overlay_doubt_heads(join);
 	overlay_doubt_awaited(join);
 	overlay_pass_doubts(join);
+	crowd_doubt(join);
 	if (segments_are_by_lanes(join))
 		return;
 	rounds_spread(join);

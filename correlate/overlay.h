@@ -4,13 +4,14 @@
 
 #include "correlate/join.h"
 
-#define OVERLAY_MAX_SPANS 512 /* of one trace within one slice */
+#define OVERLAY_MAX_SPANS 512 /* of one trace and process that are weighed at once */
 
 /* SUSPENDED: the thread carried it before and after, or a child of it, and something else in this
  * slice: it may have come to it in between. Such a span owns nothing, but is in doubt. */
 enum confidence { CANNOT = 0, SUSPENDED, DOUBTFUL, SURE };
 
-/* One slice, and the spans that are open within it. */
+/* One slice, or a window of it where more are open than are weighed at once, and the spans that are
+ * open within it. */
 struct cut {
 	struct join *join;
 	const struct lane *lane;
@@ -18,6 +19,7 @@ struct cut {
 	int32_t owner_in,
 		owner_out; /* what the tags at both ends mean; -1: nothing of this trace */
 	const struct stint *stint;
+	uint64_t from_ns, to_ns;
 	uint64_t last_cpu_ns;
 	uint32_t count;
 	int32_t nodes[OVERLAY_MAX_SPANS];
@@ -37,6 +39,22 @@ int32_t overlay_meaning(const struct join *join, const struct lane *lane,
  * none. */
 int32_t unsampled_owner(const struct join *join, const struct lane *lane,
 			const struct event_tag *tag, uint64_t time_ns);
+/* Where those below it begin, in the order of starts; of -1: where all do. */
+static inline uint32_t overlay_first_below(const struct join *join, int32_t owner)
+{
+	return owner < 0 ? 0 : join->nodes[owner].first_place;
+}
+
+/* CPU time of the slice from where it was asked last up to then. */
+static inline uint64_t cut_take_cpu(struct cut *cut, uint64_t until_ns)
+{
+	uint64_t cpu = stint_cpu_until(cut->stint, until_ns);
+	uint64_t taken = cpu - MIN(cpu, cut->last_cpu_ns);
+
+	cut->last_cpu_ns = MAX(cpu, cut->last_cpu_ns);
+	return taken;
+}
+
 /* The node, or the ancestor of it that is active then; -1: none. */
 int32_t overlay_climb(const struct join *join, int32_t index, uint64_t time_ns);
 /* The doubt is the span's, and that of every ancestor up to the first one that is sure; that one's
@@ -61,6 +79,16 @@ void overlay_emit_chain(struct join *join, const struct segment *like, uint64_t 
 /* One that is `carrier`'s, whatever else is open. */
 void overlay_emit(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
 		  int32_t carrier);
+
+/* overlay_crowd.c. Finds who is open from cut->from_ns on, up to the slice's end or as far as no
+ * more are than are weighed at once: whoever was not found begins with the last one that was, or
+ * later. If that many are open at once, the count is OVERLAY_MAX_SPANS, and the window lasts until
+ * less are. */
+void crowd_window(struct cut *cut);
+/* Such a window goes to whom its slice's tags mean. */
+void crowd_own(struct cut *cut);
+/* When all lanes are done: whoever was open in one is in doubt. */
+void crowd_doubt(struct join *join);
 
 /* overlay_doubt.c. When all lanes are done: the doubts to whom they concern. */
 void overlay_pass_doubts(struct join *join);

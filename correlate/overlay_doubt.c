@@ -105,13 +105,14 @@ void overlay_doubt_lost_in(struct join *join, const struct lane *lane, const str
 {
 	const struct stint *stint = lane_stint(lane, slice);
 	uint64_t in = slice->in_ns, from = in - stint->in_early_ns, to = in + stint->in_late_ns;
-	int32_t found[OVERLAY_MAX_SPANS];
+	int32_t found[OVERLAY_MAX_SPANS], index;
 	uint32_t count = join_overlapping(join, lane->process, from, to, found, OVERLAY_MAX_SPANS);
+	uint32_t place = 0;
 
-	for (uint32_t i = 0; i < count; i++) {
-		struct node *node = &join->nodes[found[i]];
+	while ((index = join_next_overlapping(join, lane->process, &place, from, to)) >= 0) {
+		struct node *node = &join->nodes[index];
 
-		if (may_be_here(join, lane, found, count, found[i]))
+		if (count == OVERLAY_MAX_SPANS || may_be_here(join, lane, found, count, index))
 			node_doubt(node, MAX(overlap_ns(node, from, in), overlap_ns(node, in, to)));
 	}
 }
@@ -180,7 +181,7 @@ void overlay_doubt_unknown(struct cut *cut, const struct slice *before)
 
 		if ((in_unknown && node->a_ns < slice->in_ns) ||
 		    (out_unknown && node->b_ns > slice->out_ns))
-			node_doubt(node, overlap_ns(node, slice->in_ns, slice->out_ns));
+			node_doubt(node, overlap_ns(node, cut->from_ns, cut->to_ns));
 	}
 }
 

@@ -120,16 +120,15 @@ static bool has(struct join *join, const struct lane *lane, int32_t index, uint6
 int32_t marked_owner(struct join *join, const struct lane *lane, uint64_t from_ns, uint64_t to_ns,
 		     int32_t owner)
 {
-	int32_t found[OVERLAY_MAX_SPANS];
-	uint32_t count = 0;
+	uint32_t place = overlay_first_below(join, owner);
+	int32_t index;
 
-	if (join->trace->marks)
-		count = join_overlapping(join, lane->process, from_ns, to_ns, found,
-					 OVERLAY_MAX_SPANS);
-	for (uint32_t i = 0; i < count; i++) {
-		if (found[i] != owner && (owner < 0 || node_is_below(join, found[i], owner)) &&
-		    has(join, lane, found[i], from_ns, to_ns))
-			owner = found[i];
+	if (!join->trace->marks)
+		return owner;
+	while ((index = join_next_overlapping(join, lane->process, &place, from_ns, to_ns)) >= 0) {
+		if (index != owner && (owner < 0 || node_is_below(join, index, owner)) &&
+		    has(join, lane, index, from_ns, to_ns))
+			owner = index;
 	}
 	return owner;
 }

@@ -251,17 +251,16 @@ void told_doubt_wait(struct join *join, const struct lane *lane, const struct sl
 		     uint64_t end, int32_t owner)
 {
 	uint64_t start = before->out_ns, most = most_way_ns(join, lane, before);
-	int32_t found[OVERLAY_MAX_SPANS];
-	uint32_t count =
-		join_overlapping(join, lane->process, start, end, found, OVERLAY_MAX_SPANS);
+	uint32_t place = overlay_first_below(join, owner);
+	int32_t index;
 
-	for (uint32_t i = 0; i < count; i++) {
-		const struct node *node = &join->nodes[found[i]];
+	while ((index = join_next_overlapping(join, lane->process, &place, start, end)) >= 0) {
+		const struct node *node = &join->nodes[index];
 
-		if (owner >= 0 && (owner == found[i] || !node_is_below(join, found[i], owner)))
+		if (owner >= 0 && (owner == index || !node_is_below(join, index, owner)))
 			continue;
-		if (way_around_ns(join, lane, found[i], start, end) <= most)
-			overlay_doubt(join, found[i], owner,
+		if (way_around_ns(join, lane, index, start, end) <= most)
+			overlay_doubt(join, index, owner,
 				      MIN(end, node->b_ns) - MAX(start, node->a_ns));
 	}
 }

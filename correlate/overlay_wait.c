@@ -21,26 +21,24 @@ static bool ran_about(const struct lane *lane, const struct node *node, uint64_t
 static void doubt_wait(struct join *join, const struct lane *lane, uint64_t start, uint64_t end,
 		       int32_t owner, bool is_unknown)
 {
-	int32_t found[OVERLAY_MAX_SPANS];
-	uint32_t count =
-		join_overlapping(join, lane->process, start, end, found, OVERLAY_MAX_SPANS);
+	uint32_t place = is_unknown ? 0 : overlay_first_below(join, owner);
+	int32_t index;
 
-	for (uint32_t i = 0; i < count; i++) {
-		const struct node *node = &join->nodes[found[i]];
-		const struct sighting *seen = join_sighting(join, found[i], lane->thread);
+	while ((index = join_next_overlapping(join, lane->process, &place, start, end)) >= 0) {
+		struct node *node = &join->nodes[index];
+		const struct sighting *seen = join_sighting(join, index, lane->thread);
 		bool is_before = seen && seen->first_ns >= end && ran_about(lane, node, node->a_ns);
 		bool is_after = seen && seen->last_ns <= start &&
 				ran_about(lane, node, MAX(node->b_ns, 1) - 1);
 		bool is_placed = !seen && node->sightings < 0 && node->placed == lane;
 
 		if (is_unknown && (seen || node->sightings < 0))
-			node_doubt(&join->nodes[found[i]],
-				   MIN(end, node->b_ns) - MAX(start, node->a_ns));
+			node_doubt(node, MIN(end, node->b_ns) - MAX(start, node->a_ns));
 		if (is_unknown ||
-		    (owner >= 0 && (owner == found[i] || !node_is_below(join, found[i], owner))))
+		    (owner >= 0 && (owner == index || !node_is_below(join, index, owner))))
 			continue;
 		if (is_before || is_after || is_placed)
-			overlay_doubt(join, found[i], owner,
+			overlay_doubt(join, index, owner,
 				      MIN(end, node->b_ns) - MAX(start, node->a_ns));
 	}
 }
@@ -112,10 +110,10 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 	overlay_emit_chain(join, &like, woken, until, owner);
 }
 
-/* Its lanes are those of its ancestors too. */
+/* Its lanes are those of its ancestors too: where it is marked, so are these. */
 static void mark_partial(struct join *join, int32_t index)
 {
-	for (; index >= 0; index = join->nodes[index].parent)
+	for (; index >= 0 && !join->nodes[index].partial; index = join->nodes[index].parent)
 		join->nodes[index].partial = true;
 }
 
@@ -125,18 +123,15 @@ void overlay_wait_gap(struct join *join, const struct lane *lane, const struct s
 	struct segment like = { .thread = lane->thread, .wait = -1, .state = STATE_UNKNOWN };
 	uint64_t start = before ? before->out_ns : join->from_ns, end = after->in_ns;
 	int32_t owner = before ? overlay_meaning(join, lane, before->tag_out, start) : -1;
-	int32_t found[OVERLAY_MAX_SPANS];
-	uint32_t count =
-		join_overlapping(join, lane->process, start, end, found, OVERLAY_MAX_SPANS);
+	uint32_t place = 0;
+	int32_t index;
 
 	if (owner < 0)
 		owner = overlay_meaning(join, lane, after->tag_in, end);
 	overlay_emit_chain(join, &like, start, end, owner);
-	for (uint32_t i = 0; i < count; i++) {
-		struct node *node = &join->nodes[found[i]];
-
-		if (node->sightings < 0 || join_sighting(join, found[i], lane->thread))
-			mark_partial(join, found[i]);
+	while ((index = join_next_overlapping(join, lane->process, &place, start, end)) >= 0) {
+		if (join->nodes[index].sightings < 0 || join_sighting(join, index, lane->thread))
+			mark_partial(join, index);
 	}
 }
 

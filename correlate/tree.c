@@ -149,6 +149,17 @@ bool tree_number(struct join *join)
 	return true;
 }
 
+static void find_first_places(struct join *join)
+{
+	for (uint32_t i = join->count; i-- > 0;) { /* children first */
+		struct node *node = &join->nodes[join->by_depth[i]];
+		struct node *parent = node->parent >= 0 ? &join->nodes[node->parent] : NULL;
+
+		if (parent)
+			parent->first_place = MIN(parent->first_place, node->first_place);
+	}
+}
+
 /* Each one's children by start; and all calls by `enter`, so that those below a span stand
  * together. */
 bool tree_list(struct join *join)
@@ -166,7 +177,7 @@ bool tree_list(struct join *join)
 		struct node *parent = node->any_parent >= 0 ? &join->nodes[node->any_parent] : NULL;
 
 		by_enter[node->enter] = (int32_t)join->by_start[i];
-		node->place = i;
+		node->place = node->first_place = i;
 		if (!parent)
 			continue;
 		node->next_child = parent->first_child;
@@ -176,5 +187,6 @@ bool tree_list(struct join *join)
 		if (join->nodes[by_enter[i]].span->label)
 			join->calls[join->call_count++] = by_enter[i];
 	}
+	find_first_places(join);
 	return true;
 }

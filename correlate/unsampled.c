@@ -50,21 +50,21 @@ static int32_t below(const struct join *join, const struct lane *lane, const str
  */
 static int32_t around(const struct join *join, const struct lane *lane, uint64_t time_ns)
 {
-	int32_t found[OVERLAY_MAX_SPANS], best = -1;
-	uint32_t count = join_overlapping(join, lane->process, time_ns, time_ns + 1, found,
-					  OVERLAY_MAX_SPANS);
+	int32_t index, best = -1, root = -1;
+	uint32_t place = 0;
 
-	for (uint32_t i = 0; i < count; i++) {
-		const struct sighting *seen = join_sighting(join, found[i], lane->thread);
-		bool is_near =
-			seen ? seen->first_ns <= time_ns : join->nodes[found[i]].placed == lane;
+	while ((index = join_next_overlapping(join, lane->process, &place, time_ns, time_ns + 1)) >=
+	       0) {
+		const struct node *node = &join->nodes[index];
+		const struct sighting *seen = join_sighting(join, index, lane->thread);
+		bool is_near = seen ? seen->first_ns <= time_ns : node->placed == lane;
 
-		if (is_near && (best < 0 || join->nodes[found[i]].depth > join->nodes[best].depth))
-			best = found[i];
+		if (is_near && (best < 0 || node->depth > join->nodes[best].depth))
+			best = index;
+		if (root < 0 && node->parent < 0)
+			root = index;
 	}
-	for (uint32_t i = 0; best < 0 && i < count; i++)
-		best = join->nodes[found[i]].parent < 0 ? found[i] : -1;
-	return best;
+	return best >= 0 ? best : root;
 }
 
 int32_t unsampled_owner(const struct join *join, const struct lane *lane,

@@ -17,13 +17,15 @@
 #include "collector/base/macros.h"
 #include "correlate/correlator.h"
 
-#define BUILDER_EPOCH_NS   1700000000000000123ull
-#define BUILDER_PID        10
-#define BUILDER_SCHED_NS   123456789ull
+#define BUILDER_EPOCH_NS 1700000000000000123ull
+#define BUILDER_PID      10
+#define BUILDER_SCHED_NS 123456789ull
+#ifndef BUILDER_MAX_LEDGER
 #define BUILDER_MAX_LEDGER 64
-#define BUILDER_MAX_ITEMS  LEDGER_MAX_ITEMS /* kept of each */
-#define US                 1000ull
-#define MS                 1000000ull
+#endif
+#define BUILDER_MAX_ITEMS LEDGER_MAX_ITEMS /* kept of each */
+#define US                1000ull
+#define MS                1000000ull
 
 struct builder_thread {
 	uint32_t pid, tid;
