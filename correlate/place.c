@@ -11,7 +11,8 @@
 #define PLACE_MAX_THREADS 512
 #define PLACE_MAX_COMPANY 512
 
-#define PLACE_MAX_LANES 16
+#define PLACE_MAX_LANES  16
+#define PLACE_MAX_ROUNDS 4
 
 struct candidates {
 	struct lane *lanes[PLACE_MAX_LANES]; /* that ran at both edges; more are not remembered */
@@ -389,41 +390,108 @@ static void find_candidates(struct join *join, struct candidates *candidates, in
 	consider_all_threads(join, candidates, index);
 }
 
-static void place(struct join *join, int32_t index)
+/* false: more than one thread may have carried it, and it is not placed yet: others may have a
+ * place for sure, or have but one, and keep it from all but one. */
+static bool place(struct join *join, int32_t index, bool is_last)
 {
 	struct node *node = &join->nodes[index];
 	int32_t company[PLACE_MAX_COMPANY];
 	struct candidates candidates = { .company = company };
+	bool takes_turns;
 	struct lane *claimed;
 
 	node->placed = join_marked_lane(join, index);
 	node->is_marked = node->placed;
 	if (node->is_marked)
-		return;
+		return true;
 	candidates.company_count = join_overlapping(join, node->process, node->a_ns, node->b_ns,
 						    company, PLACE_MAX_COMPANY);
-	candidates.takes_turns = candidates.company_count == PLACE_MAX_COMPANY ||
-				 join_takes_turns(join, node->process) ||
-				 !turns_are_none(node->process) || join_has_turns(join);
+	takes_turns = candidates.takes_turns = candidates.company_count == PLACE_MAX_COMPANY ||
+					       join_takes_turns(join, node->process) ||
+					       !turns_are_none(node->process) ||
+					       join_has_turns(join);
 	find_candidates(join, &candidates, index);
 	node->placed = candidates.best;
 	if ((candidates.best_is_seen && !candidates.has_rival) ||
 	    (candidates.best_is_whole && is_proved(join, &candidates, index)))
-		return;
+		return true;
+	if (!is_last && !takes_turns && (candidates.lane_count > 1 || candidates.doubts_guesses)) {
+		node->placed = NULL;
+		return false;
+	}
 	node->inferred = true;
 	claimed = claimed_lane(join, index);
 	if (claimed)
 		node->placed = claimed;
 	doubt(join, &candidates, index);
+	return true;
 }
 
-/* Parents first: a child follows its parent. */
-void join_place(struct join *join)
+/* Parents first: a child follows its parent. false: there is none left of whom nobody knows. */
+static bool place_sure(struct join *join, bool *waits)
+{
+	bool any = false, left = false;
+
+	for (uint32_t i = 0; i < join->count; i++) {
+		uint32_t index = join->by_depth[i];
+		int32_t parent = join->nodes[index].parent;
+
+		if (waits[index] && !(parent >= 0 && waits[parent]) &&
+		    place(join, (int32_t)index, false)) {
+			waits[index] = false;
+			any = true;
+		}
+		left |= waits[index];
+	}
+	return any && left;
+}
+
+static void place_rest(struct join *join, bool *waits, const bool *shows)
 {
 	for (uint32_t i = 0; i < join->count; i++) {
-		const struct node *node = &join->nodes[join->by_depth[i]];
+		uint32_t index = join->by_depth[i];
 
-		if (node->sightings < 0 && node->process && node->process->has_records)
-			place(join, (int32_t)join->by_depth[i]);
+		if (waits[index] && (!shows || shows[index])) {
+			place(join, (int32_t)index, true);
+			waits[index] = false;
+		}
 	}
+}
+
+/* Who was seen, or has one below it that was, has the ancestors that `shows` tells. */
+static void find_shows(const struct join *join, bool *shows)
+{
+	for (uint32_t i = join->count; i-- > 0;) {
+		uint32_t index = join->by_depth[i];
+		const struct node *node = &join->nodes[index];
+
+		shows[index] |= node->sightings >= 0;
+		if (node->parent >= 0)
+			shows[node->parent] |= shows[index];
+	}
+}
+
+/* First those of whom it is sure, or who have but one thread left, as that may leave others with
+ * but one; then those below whom something was seen. */
+void join_place(struct join *join)
+{
+	bool *waits = arena_alloc(&join->arena, join->count + 1);
+	bool *shows = arena_alloc(&join->arena, join->count + 1);
+	unsigned rounds = 0;
+
+	if (!waits || !shows) {
+		join->out_of_memory = true;
+		return;
+	}
+	for (uint32_t i = 0; i < join->count; i++) {
+		const struct node *node = &join->nodes[i];
+
+		waits[i] = node->sightings < 0 && node->process && node->process->has_records;
+		shows[i] = false;
+	}
+	while (place_sure(join, waits) && ++rounds < PLACE_MAX_ROUNDS)
+		continue;
+	find_shows(join, shows);
+	place_rest(join, waits, shows);
+	place_rest(join, waits, NULL);
 }

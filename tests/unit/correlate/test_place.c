@@ -100,11 +100,40 @@ static void which_of_two_busy_threads_had_a_part_does_not_matter_to_the_whole(vo
 	correlator_free(b.correlator);
 }
 
+/* A child of the first part is seen on one thread; but the part may as well have been another
+ * thread's, which ran all the time. That one is all that is left for the second part, which ended
+ * later. */
+static void who_has_but_one_thread_left_keeps_others_from_it(void **state)
+{
+	struct builder_thread own = { .pid = BUILDER_PID, .tid = 11 },
+			      busy = { .pid = BUILDER_PID, .tid = 12 },
+			      other = { .pid = BUILDER_PID, .tid = 13 };
+	struct builder b;
+
+	(void)state;
+	begin_request(&b, &own, &busy, &other);
+	builder_slice(&b, &busy, 2002 * MS, 2002 * MS, 2006 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &other, 2002 * MS, 2002 * MS, 2003 * MS, THIRD, 0, FUTEX);
+	builder_slice(&b, &other, 2004 * MS, 2004 * MS, 2005 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &own, 2007 * MS, 2007 * MS, 2008 * MS, 0, 0, FUTEX);
+	builder_span(&b, FIRST, PARENT, 2002100 * US, 2004800 * US);
+	builder_span(&b, THIRD, FIRST, 2002500 * US, 2004700 * US);
+	builder_span(&b, SECOND, PARENT, 2002200 * US, 2005900 * US);
+	builder_span(&b, PARENT, 0, 2000 * MS + 500 * US, 2007 * MS + 500 * US);
+	settle(&b);
+	assert_true(builder_ledger(&b, FIRST)->grade >= GRADE_BOUNDED);
+	assert_true(builder_ledger(&b, FIRST)->uncertain_ns <= 10 * US);
+	assert_true(builder_ledger(&b, PARENT)->uncertain_ns <= 500 * US);
+	assert_int_equal(builder_ledger(&b, SECOND)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_guess_leaves_the_next_one_as_open),
 		cmocka_unit_test(which_of_two_busy_threads_had_a_part_does_not_matter_to_the_whole),
+		cmocka_unit_test(who_has_but_one_thread_left_keeps_others_from_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
