@@ -31,10 +31,17 @@ struct told {
 	bool is_broken; /* that was set meanwhile */
 };
 
+/* What the time of day was, as far as no span tells against that. */
+struct history {
+	bool is_there;
+	struct clock_range range;
+};
+
 struct skew_of {
 	struct process *process;
-	struct clock_skew skew;
-	struct told told; /* by the first of its spans */
+	struct clock_skew skew, known; /* by this trace; by earlier ones, too */
+	struct told told;              /* by the first of its spans */
+	struct history history;
 };
 
 struct skews {
@@ -197,12 +204,12 @@ static void look_at_all(struct join *join)
 }
 
 /* What earlier traces have shown, too. */
-static struct clock_skew known(const struct skew_of *of)
+static void add_known(struct skews *skews)
 {
-	struct clock_skew skew = of->skew;
-
-	add(&skew, &of->process->skew);
-	return skew;
+	for (uint32_t i = 0; i < skews->count; i++) {
+		skews->all[i].known = skews->all[i].skew;
+		add(&skews->all[i].known, &skews->all[i].process->skew);
+	}
 }
 
 /* Its clock is behind, or it detaches late: that is asked where nothing else tells. */
@@ -210,12 +217,8 @@ static void look_at_starts(struct join *join)
 {
 	for (uint32_t i = 0; i < join->count; i++) {
 		struct skew_of *of = find(join->skews, &join->nodes[i]);
-		struct clock_skew all;
 
-		if (!of)
-			continue;
-		all = known(of);
-		if (all.behind_ns > LEAST_NS && is_one(&all))
+		if (of && of->known.behind_ns > LEAST_NS && is_one(&of->known))
 			look_at_start(join, &join->nodes[i], &of->skew);
 	}
 }
@@ -242,15 +245,22 @@ static struct clock_range relative(const struct clock_range *range, const struct
 				     less(range->most_ns, told->taken_ns) };
 }
 
-/* By the time of day, or by what that was before it was set, as far as no span tells against that;
- * and up to `behind` it. */
-static struct move move_by_history(const struct clock_map *clocks, const struct told *told,
-				   const struct clock_skew *skew, int64_t behind)
+static struct history history_of(const struct clock_map *clocks, const struct clock_skew *skew)
 {
-	struct clock_range range = { -behind, 0 }, was;
+	struct history history = { .is_there = false };
 
-	if (!skew->follows && clock_map_history(clocks, &skew->range, &was)) {
-		was = relative(&was, told);
+	if (!skew->follows)
+		history.is_there = clock_map_history(clocks, &skew->range, &history.range);
+	return history;
+}
+
+/* By the time of day, or by what that was before it was set; and up to `behind` it. */
+static struct move move_by_history(const struct told *told, const struct history *history,
+				   int64_t behind)
+{
+	struct clock_range range = { -behind, 0 }, was = relative(&history->range, told);
+
+	if (history->is_there) {
 		range.least_ns = MIN(range.least_ns, was.least_ns);
 		range.most_ns = MAX(range.most_ns, was.most_ns);
 	}
@@ -261,8 +271,8 @@ static struct move move_by_history(const struct clock_map *clocks, const struct 
 	return between(&range);
 }
 
-static struct move move_of(const struct clock_map *clocks, const struct told *told,
-			   const struct clock_skew *skew)
+static struct move move_of(const struct told *told, const struct clock_skew *skew,
+			   const struct history *history)
 {
 	struct clock_range range = relative(&skew->range, told);
 	int64_t seen_behind = (int64_t)skew->behind_ns, behind = less(0, MIN(range.least_ns, 0));
@@ -270,11 +280,11 @@ static struct move move_of(const struct clock_map *clocks, const struct told *to
 	if (!is_one(skew))
 		return (struct move){ 0, MIN(skew->ahead_ns, (uint64_t)MAX(range.most_ns, 0)) };
 	if (!is_shown(skew))
-		return move_by_history(clocks, told, skew, 0);
+		return move_by_history(told, history, 0);
 	if (skew->ahead_ns || (seen_behind > LEAST_NS && skew->early_ns <= (uint64_t)behind) ||
 	    less(range.most_ns, range.least_ns) < seen_behind / 2)
 		return between(&range);
-	return move_by_history(clocks, told, skew, MIN(behind, seen_behind + LEAST_NS));
+	return move_by_history(told, history, MIN(behind, seen_behind + LEAST_NS));
 }
 
 static void move(struct node *node, struct move by)
@@ -287,37 +297,61 @@ static void move(struct node *node, struct move by)
 	node->skew_ns += by.doubt_ns;
 }
 
+static void move_node(const struct join *join, struct node *node)
+{
+	const struct skew_of *of = find(join->skews, node);
+	struct clock_skew own = look(join, node);
+	struct told told = told_by(node);
+	struct history history;
+	struct move by;
+
+	if (of) {
+		by = move_of(&told, &of->known, &of->history);
+	} else {
+		history = history_of(&join->model->clocks, &own);
+		by = move_of(&told, &own, &history);
+	}
+	if (by.ns == 0 && is_one(&own)) /* and others tell nothing that explains it */
+		by.doubt_ns = MAX(by.doubt_ns, own.ahead_ns);
+	move(node, by);
+}
+
 bool skew_find(struct join *join)
 {
-	const struct clock_map *clocks = &join->model->clocks;
-
 	join->skews = arena_alloc(&join->arena, sizeof(*join->skews));
 	if (!join->skews)
 		return false;
 	look_at_all(join);
+	add_known(join->skews);
 	look_at_starts(join);
-	for (uint32_t i = 0; i < join->count; i++) {
-		struct node *node = &join->nodes[i];
-		const struct skew_of *of = find(join->skews, node);
-		struct clock_skew skew = of ? known(of) : look(join, node);
-		struct told told = told_by(node);
+	add_known(join->skews);
+	for (uint32_t i = 0; i < join->skews->count; i++) {
+		struct skew_of *of = &join->skews->all[i];
 
-		move(node, move_of(clocks, &told, &skew));
+		of->history = history_of(&join->model->clocks, &of->known);
 	}
+	for (uint32_t i = 0; i < join->count; i++)
+		move_node(join, &join->nodes[i]);
 	return true;
 }
 
-/* What is kept of both: an SDK that reads the time of day again, or goes by it, has another clock
- * than before. */
-static struct clock_skew merge(const struct skew_of *of)
+/* What is kept of what is known by now: an SDK that goes by the time of day has another clock since
+ * that was set. One that tells this and that may have another one since a while. */
+static void keep(struct process *process, const struct skew_of *of, uint64_t now_ns)
 {
-	struct clock_skew both = known(of);
+	bool is_mixed = !is_one(&of->known) && is_shown(&of->known);
+	bool is_over = is_mixed && process->skew_mixed_ns &&
+		       now_ns > process->skew_mixed_ns + TRACE_HOLD_NS;
 
-	if (is_one(&both) || is_shown(&both))
-		return both;
-	both = of->skew;
-	both.follows = true;
-	return both;
+	process->skew = is_over ? of->skew : of->known;
+	if (!is_one(&of->known) && !is_mixed) {
+		process->skew = of->skew;
+		process->skew.follows = true;
+	}
+	if (!is_mixed || is_over)
+		process->skew_mixed_ns = 0;
+	else if (!process->skew_mixed_ns)
+		process->skew_mixed_ns = now_ns;
 }
 
 static uint64_t distance(uint64_t a, uint64_t b)
@@ -329,7 +363,9 @@ static uint64_t distance(uint64_t a, uint64_t b)
 static bool is_news(const struct clock_map *clocks, const struct told *told,
 		    const struct clock_skew *was, const struct clock_skew *now)
 {
-	struct move before = move_of(clocks, told, was), after = move_of(clocks, told, now);
+	struct history history_was = history_of(clocks, was), history_now = history_of(clocks, now);
+	struct move before = move_of(told, was, &history_was);
+	struct move after = move_of(told, now, &history_now);
 
 	return distance(before.doubt_ns, after.doubt_ns) > NEWS_NS ||
 	       llabs(less(before.ns, after.ns)) > NEWS_NS;
@@ -341,7 +377,7 @@ void skew_learn(struct join *join)
 		const struct skew_of *of = &join->skews->all[i];
 		struct process *process = of->process;
 
-		process->skew = merge(of);
+		keep(process, of, join->model->now_ns);
 		if (!is_news(&join->model->clocks, &of->told, &process->skew_taught,
 			     &process->skew))
 			continue;

@@ -148,6 +148,53 @@ static void a_clock_that_is_a_little_ahead_is_told_by_starts(void **state)
 	assert_all_near(&b, 75 * US);
 }
 
+/* A program gave the first span's times itself, a second ahead; the others' clock is right. */
+static void play_made_up(struct builder *b)
+{
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+
+	builder_init(b);
+	read_clock(b, 500 * MS, 0);
+	builder_warm_up(b, &t);
+	b->trace = 1;
+	request(b, &t, &(struct service){ .off_ns = 1000 * MS }, 1000 * MS);
+	settle(b, 3000 * MS);
+	for (b->trace = 2; b->trace <= REQUESTS; b->trace++) {
+		request(b, &t, &(struct service){ .wait_ns = 20 * US },
+			3000 * MS + b->trace * 20 * MS);
+		settle(b, 4000 * MS);
+	}
+}
+
+static void times_that_a_program_made_up_are_in_doubt_themselves(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	play_made_up(&b);
+	assert_true(builder_ledger(&b, 1)->grade < GRADE_BOUNDED ||
+		    builder_ledger(&b, 1)->uncertain_ns >= 900 * MS);
+	assert_near(builder_ledger(&b, 2), CPU_NS - 80 * US, 60 * US);
+	correlator_free(b.correlator);
+}
+
+static void after_a_while_they_are_forgotten(void **state)
+{
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 12 };
+	struct builder b;
+
+	(void)state;
+	play_made_up(&b);
+	for (b.trace = 11; b.trace <= 15; b.trace++) {
+		uint64_t at = 40000 * MS + (b.trace - 11) * 20000 * MS;
+
+		request(&b, &t, &(struct service){ .wait_ns = 20 * US }, at);
+		settle(&b, at + 1000 * MS);
+	}
+	assert_in_range(builder_ledger(&b, 15)->uncertain_ns, 0, LEDGER_EXACT_NS);
+	correlator_free(b.correlator);
+}
+
 /* Does it go by what that was, or by what it is? 60 us apart, both agree with all that is seen. */
 static void a_time_of_day_that_was_set_a_little_is_an_honest_doubt(void **state)
 {
@@ -242,6 +289,8 @@ int main(void)
 		cmocka_unit_test(an_sdk_that_detaches_late_has_no_wrong_clock),
 		cmocka_unit_test(a_clock_that_is_a_little_behind_is_told_from_that),
 		cmocka_unit_test(a_clock_that_is_a_little_ahead_is_told_by_starts),
+		cmocka_unit_test(times_that_a_program_made_up_are_in_doubt_themselves),
+		cmocka_unit_test(after_a_while_they_are_forgotten),
 		cmocka_unit_test(a_time_of_day_that_was_set_a_little_is_an_honest_doubt),
 		cmocka_unit_test(tags_tell_by_which_time_of_day_an_sdk_goes),
 		cmocka_unit_test(what_one_span_tells_of_the_clock_holds_for_the_next),
