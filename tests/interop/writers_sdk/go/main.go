@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Spans that Grafana's otel-profiling-go publishes as pprof labels, on goroutines that keep their threads.
-// Prints each span's ids and its thread's CPU ns.
+// Prints each span's ids, the CPU ns of its thread between the two times that are exported for it, and how far that may be
+// off: the clocks are not read at one instant.
 package main
 
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"sync"
@@ -29,34 +31,55 @@ func cpu() int64 {
 	return now.Nano()
 }
 
-func spin(ms int64) {
-	for end := cpu() + ms*1e6; cpu() < end; {
+// An exported time, with the CPU clock beside it; taken again when something came in between.
+func edge() (at time.Time, ns, slack int64) {
+	for range 3 {
+		before := cpu()
+		at = time.Now()
+		after := cpu()
+		ns, slack = (before+after)/2, (after-before+1)/2
+		if slack < 1000 {
+			break
+		}
+	}
+	return
+}
+
+func spin(us int64) {
+	for end := cpu() + us*1e3; cpu() < end; {
 	}
 }
 
 func within(ctx context.Context, name string, work func(context.Context)) {
-	ctx, span := tracer.Start(ctx, name)
-	begin := cpu()
+	start, begun, slack := edge()
+	ctx, span := tracer.Start(ctx, name, trace.WithTimestamp(start))
 	work(ctx)
+	end, ended, more := edge()
+	span.End(trace.WithTimestamp(end))
 	ids := span.SpanContext()
-	fmt.Printf("span %s %s %d\n", ids.TraceID(), ids.SpanID(), cpu()-begin)
-	span.End()
+	fmt.Printf("span %s %s %d %d\n", ids.TraceID(), ids.SpanID(), ended-begun, slack+more)
+}
+
+func between(least, most int64) int64 {
+	return least + rand.Int64N(most-least+1)
 }
 
 func request() {
 	within(context.Background(), "outer", func(ctx context.Context) {
-		spin(3)
-		sleep(5)
+		spin(between(50, 3000))
+		sleep(between(50, 5000))
 		within(ctx, "inner", func(context.Context) {
-			spin(2)
-			sleep(4)
+			spin(between(20, 2000))
+			sleep(between(50, 4000))
 		})
+		within(ctx, "brief", func(context.Context) { spin(between(5, 200)) })
+		spin(between(20, 500))
 	})
 }
 
 // A system call keeps the goroutine on its thread; time.Sleep would park it.
-func sleep(ms int64) {
-	pause := unix.NsecToTimespec(ms * 1e6)
+func sleep(us int64) {
+	pause := unix.NsecToTimespec(us * 1e3)
 	for unix.Nanosleep(&pause, &pause) == unix.EINTR {
 	}
 }
@@ -77,7 +100,7 @@ func main() {
 		go func() {
 			defer group.Done()
 			runtime.LockOSThread()
-			for range 10 {
+			for range 30 {
 				request()
 			}
 		}()
