@@ -69,13 +69,13 @@ static bool is_held(const struct json_value *holder)
 	return strcmp(json_read_text(holder, "kind"), "held") == 0;
 }
 
-static unsigned count_held(const struct json_value *holders)
+static bool are_held(const struct json_value *holders)
 {
-	unsigned count = 0;
-
-	while (is_held(json_read_at(holders, count)))
-		count++;
-	return count;
+	for (size_t i = 0; i < json_read_count(holders); i++) {
+		if (!is_held(json_read_at(holders, i)))
+			return false;
+	}
+	return true;
 }
 
 /* Of a lock: who had it the longest, and how that is known. */
@@ -84,13 +84,14 @@ static void put_holder(const struct telling *telling, const struct span_row *row
 {
 	const struct json_value *holders = json_read_get(alike->wait, "holders");
 	const struct json_value *first = json_read_at(holders, 0);
-	unsigned count = count_held(holders);
+	size_t count = json_read_count(holders);
 	uint64_t ns = json_read_uint(first, "ns");
 	char text[16];
 
 	buf_append_text(out, before);
 	if (count > 1)
-		buf_printf(out, "held by %u in turn, the longest by ", count);
+		buf_printf(out, "%s by %zu in turn, the longest by ",
+			   are_held(holders) ? "held" : "had", count);
 	else
 		buf_append_text(out, is_held(first) ? "held by " : "let go by ");
 	put_who(telling, row, first, out);

@@ -9,6 +9,7 @@ import subprocess
 
 from daemon import daemon_with_kernel, export, request, run, wait_for
 from ledgers import check_span, measured_spans
+from schema import check_trace, description
 
 PROGRAM = os.environ.get("FLOW_HOLDERS", "")
 # whether the lock's own word tells who has it
@@ -76,22 +77,23 @@ def check_waiter(case, lock, parts, name, wait):
     assert sum(holder["ns"] for holder in wait["holders"]) <= wait["ns"], (case, name, wait)
 
 
-def check(daemon, lock, *thief):
+def check(daemon, document, lock, *thief):
     spans, parts = play(daemon, lock, *thief)
     for name in ("second", "last"):
         span = measured_spans(daemon, spans[name]["trace_id"])[name]
         check_span(span)
         check_waiter((lock, *thief), lock, parts, name, lock_wait(span))
+        check_trace(daemon, document, spans[name]["trace_id"])
     return parts["thief"]["from_ns"] < parts["second"]["from_ns"] if thief else False
 
 
 def main():
     daemon = daemon_with_kernel("--settle-ms=200")
-    thefts = 0
+    document, thefts = description(daemon), 0
     for lock in LOCKS:
-        check(daemon, lock)
+        check(daemon, document, lock)
         if lock != "condition":  # whose word changes as it is signalled
-            thefts += check(daemon, lock, "thief")
+            thefts += check(daemon, document, lock, "thief")
     print(thefts, "thefts")
     assert daemon.stop() == 0, daemon.log()
 

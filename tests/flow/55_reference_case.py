@@ -14,6 +14,7 @@ import time
 from cli import spanwise
 from daemon import daemon_with_kernel, run
 from ledgers import blocked, check_span, measured_spans
+from schema import check_trace, description
 from service import Service, ids, say, spin, trace_to, wait_for_go
 
 CPU_NS, DATABASE_S, MUTEX_S = 38_000_000, 0.54, 0.018
@@ -143,6 +144,7 @@ def draw(daemon, trace_id):
     status, said, failure = spanwise("trace", trace_id, api=daemon.api)
     assert status == 0, failure
     print(said)
+    check_trace(daemon, description(daemon), trace_id)
     return said
 
 
@@ -183,6 +185,9 @@ def check_order(daemon, facts):
     assert (item["kind"], item["name"], item["peer"].split(":")[0]) == ("child", "SELECT order", "orders.db"), root
     assert (item["span_id"], item["server_span_id"]) == (query["span_id"], server["span_id"]), root
     assert item["ns"] >= elsewhere * MOSTLY, root
+    own = max(query["ledger"]["elsewhere"], key=lambda item: item["ns"])
+    assert (own["kind"], own["span_id"], own["server_span_id"]) == ("answer", query["span_id"], server["span_id"]), query
+    assert query["verdict"]["kind"] == "queued" and " awaiting the answer of orders.db" in query["verdict"]["text"], query
     assert root["verdict"]["kind"] == "queued" and " in the call SELECT order to orders.db" in root["verdict"]["text"], root
     story = story_of(draw(daemon, facts["trace"]), "GET /order")
     assert re.search(rf"elsewhere +\d+ ms +\d+ %  in SELECT order to orders.db.* \(served by span {server['span_id']}\)",

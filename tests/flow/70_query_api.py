@@ -9,14 +9,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-try:
-    import jsonschema
-    import openapi_spec_validator
-except ImportError:
-    from daemon import skip
-    skip("build/venv has no openapi-spec-validator: run tests/run once")
-
 from daemon import Daemon, export, request, run, trace_id, wait_for
+from schema import description, fetch, fits
 
 ROUTES = Path(__file__).parents[2] / "collector/query.def"
 SECOND = 10**9
@@ -35,35 +29,12 @@ def message(now):
     return whole
 
 
-def fetch(daemon, path, method="GET", **headers):
-    asked = urllib.request.Request(f"http://{daemon.api}{path}", headers=headers, method=method)
-    try:
-        with urllib.request.urlopen(asked, timeout=30) as answer:
-            return answer.status, answer.headers, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.headers, error.read()
-
-
 def check_routes(document):
     routes = set(re.findall(r'^X\("([^"]+)"', ROUTES.read_text(), re.M))
     documented = {re.sub(r"\{[^}]*\}", "{}", path) for path in document["paths"]}
     own = {route for route in routes if route.startswith("/api/v1/")}
     assert own <= documented, f"not in openapi.json: {sorted(own - documented)}"
     assert documented <= routes, f"in openapi.json, but answered by nobody: {sorted(documented - routes)}"
-
-
-def fits(document, path, answered):
-    """The answer's schema, of the path's 200 or of its errors."""
-    status, headers, body = answered
-    answers = document["paths"][path]["get"]["responses"]
-    assert str(status) in answers, (path, status, body)
-    answer = answers[str(status)]
-    if "$ref" in answer:
-        answer = document["components"]["responses"][answer["$ref"].rsplit("/", 1)[1]]
-    schema = answer["content"][headers["Content-Type"].split(";")[0]]["schema"]
-    value = json.loads(body)
-    jsonschema.Draft202012Validator(dict(schema, components=document["components"])).validate(value)
-    return value
 
 
 def covered():
@@ -137,8 +108,7 @@ def main():
     with daemon.channel() as channel:
         export(channel, message(now))
 
-    document = json.loads(fetch(daemon, "/api/v1/openapi.json")[2])
-    openapi_spec_validator.validate(document)
+    document = description(daemon)
     check_routes(document)
 
     def ask(path, query="", **ids):
