@@ -234,15 +234,27 @@ static int write_all(int fd, const char *data, size_t len, uint64_t at)
 
 static int flush(struct block_log *log)
 {
-	int rc = write_all(log->fd, log->buffer, log->buffered, log->buffer_at);
+	int rc = write_all(log->fd, log->buffer + log->kept, log->buffered, log->buffer_at);
 
 	log->buffer_at += log->buffered;
+	log->kept += log->buffered;
 	log->buffered = 0;
 	return rc;
 }
 
+static void forget_written(struct block_log *log)
+{
+	if (log->kept && log->buffered)
+		memmove(log->buffer, log->buffer + log->kept, log->buffered);
+	log->kept = 0;
+}
+
+/* For so much that is not yet written. */
 static bool make_room(struct block_log *log, size_t bytes)
 {
+	if (log->kept + bytes <= log->buffer_room)
+		return true;
+	forget_written(log);
 	if (bytes <= log->buffer_room)
 		return true;
 	free(log->buffer);
@@ -279,7 +291,7 @@ int block_log_put(struct block_log *log, struct block_draft *draft, struct str *
 		log->error = prepare_room(log, aligned);
 	if (log->error)
 		return log->error;
-	room = log->buffer + log->buffered;
+	room = log->buffer + log->kept + log->buffered;
 	block_draft_write(draft, room);
 	memset(room + bytes, 0, (size_t)(aligned - bytes));
 	log->last = room;
@@ -297,7 +309,7 @@ static void drop_buffer(struct block_log *log)
 {
 	free(log->buffer);
 	log->buffer = NULL;
-	log->buffer_room = 0;
+	log->buffer_room = log->kept = 0;
 }
 
 /* A buffer for one large batch is not kept. */
@@ -321,7 +333,7 @@ int block_log_abort(struct block_log *log)
 	if (log->buffer_at > log->end && ftruncate(log->fd, (off_t)log->end) < 0)
 		rc = STORE_PANIC;
 	log->buffer_at = log->end;
-	log->buffered = 0;
+	log->kept = log->buffered = 0;
 	log->pending = 0;
 	log->error = 0;
 	shrink(log);
@@ -387,14 +399,14 @@ int block_log_get(struct block_log *log, uint64_t number, struct str *out_value)
 
 int block_log_get_pending(const struct block_log *log, uint64_t number, struct str *out_value)
 {
-	uint64_t at;
+	uint64_t kept_at = log->buffer_at - log->kept, at;
 
 	if (!number || number > (uint64_t)log->count + log->pending)
 		return -ENOENT;
 	at = log->pages[number - 1] * (uint64_t)BLOCK_LOG_ALIGN;
-	if (at >= log->buffer_at)
-		return value_at(log->buffer + (at - log->buffer_at),
-				log->buffer_at + log->buffered - at, out_value);
+	if (at >= kept_at)
+		return value_at(log->buffer + (at - kept_at), log->buffer_at + log->buffered - at,
+				out_value);
 	return value_at(log->map + at, log->map_bytes - at, out_value);
 }
 

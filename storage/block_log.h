@@ -6,7 +6,8 @@
  * Blocks are numbered from 1 on. A commit is all its blocks, or none of them: the last one is
  * marked (BLOCK_ENDS_COMMIT), and what has no such end after a crash was never acknowledged.
  * Written past the page cache, where the file system can: what comes in once is copied once, and
- * takes nobody's memory. Read through a map.
+ * takes nobody's memory. Read through a map; but for the writer, who asks for spans right after it
+ * has written them, and would have the disk read for it: it has the newest in its buffer.
  *
  * One writer; any thread reads what is committed. Failures are negative errno, STORE_MAP_FULL and
  * STORE_PANIC (store_errno.h). */
@@ -39,9 +40,9 @@ struct block_log {
 	uint64_t end; /* writer only, from here on: of what is committed */
 	uint32_t commits;
 	uint32_t pending;   /* blocks of the commit under way */
-	uint64_t buffer_at; /* where in the file the buffer begins */
-	char *buffer;       /* owned, aligned: not yet written */
-	size_t buffer_room, buffered;
+	uint64_t buffer_at; /* where in the file goes what is not yet written */
+	char *buffer;       /* owned, aligned: first what was written last, then that */
+	size_t buffer_room, kept, buffered;
 	char *last; /* the block put last, in the buffer */
 	int error;  /* the first of this commit */
 };

@@ -324,6 +324,58 @@ static void what_is_forgotten_takes_no_memory_and_is_still_read(void **state)
 	expect(context, 4, 2);
 }
 
+/* Of the newest commits up to `number`; whether the last one comes from the buffer. */
+static void expect_pending(const struct context *context, unsigned number)
+{
+	const struct block_log *log = &context->log;
+
+	for (unsigned i = number > 40 ? number - 40 : 1; i <= number; i++) {
+		struct block block;
+		struct str value;
+
+		assert_int_equal(block_log_get_pending(log, i, &value), 0);
+		assert_int_equal(block_open(value, false, &block), 0);
+		assert_int_equal(block.header->seq, i);
+		assert_int_equal(block_load(&block), 0);
+		assert_int_equal(block.heap.len, 60000 + i % 7 * 10000);
+		assert_int_equal(block.heap.data[0], 'a' + (int)(i % 26));
+		assert_int_equal(block.heap.data[block.heap.len - 1], 'a' + (int)(i % 26));
+		block_close(&block);
+		if (i == number)
+			assert_true(value.data >= log->buffer &&
+				    value.data < log->buffer + log->buffer_room);
+	}
+}
+
+static void put_numbered(struct context *context, unsigned number)
+{
+	assert_int_equal(put(&context->log, (char)('a' + number % 26), 60000 + number % 7 * 10000),
+			 0);
+}
+
+/* Through several buffers' worth: of what has been written, too, and after a commit that failed. */
+static void the_writer_has_the_newest_without_the_disk(void **state)
+{
+	struct context *context = *state;
+	unsigned number = 0;
+
+	for (unsigned commits = 0; commits < 40; commits++) {
+		for (unsigned blocks = 0; blocks < 1 + commits % 3; blocks++) {
+			put_numbered(context, ++number);
+			expect_pending(context, number);
+		}
+		assert_int_equal(block_log_commit(&context->log), 0);
+		expect_pending(context, number);
+		if (commits % 5)
+			continue;
+		put_numbered(context, number + 2);
+		assert_int_equal(block_log_abort(&context->log), 0);
+		put_numbered(context, ++number);
+		assert_int_equal(block_log_commit(&context->log), 0);
+		expect_pending(context, number);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -331,6 +383,7 @@ int main(void)
 		TEST(what_is_committed_is_there_again),
 		TEST(what_is_pending_only_the_writer_sees),
 		TEST(a_commit_larger_than_the_buffer_is_one_commit),
+		TEST(the_writer_has_the_newest_without_the_disk),
 		TEST(a_commit_cut_short_is_not_there),
 		TEST(a_torn_last_commit_is_not_there),
 		TEST(a_torn_commit_before_others_is_damage),
