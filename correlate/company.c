@@ -66,7 +66,7 @@ static bool note_company(struct join *join, struct lane *lane)
 	const struct thread *thread = lane->thread;
 	uint64_t from = lane->claim.from_ns, to = lane->claim.to_ns, next;
 
-	while (thread->company && from < to) {
+	while (from < to && from < thread->company_until_ns) {
 		uint64_t until = MIN(claimed_until(thread, join->trace->id, NULL, from, &next), to);
 
 		if (until > from && !lane->company) {
@@ -116,7 +116,8 @@ bool company_begins(const struct join *join, const struct thread *thread, uint64
 bool company_is_there(const struct join *join, const struct thread *thread, uint64_t from_ns,
 		      uint64_t to_ns)
 {
-	return thread->company && overlap(thread, join->trace->id, NULL, from_ns, to_ns);
+	return from_ns < thread->company_until_ns &&
+	       overlap(thread, join->trace->id, NULL, from_ns, to_ns);
 }
 
 /* All that was seen of the trace was seen on one thread. */
@@ -211,7 +212,7 @@ static bool is_whole(const struct thread *thread, const struct company *company)
 static void tell(struct join *join, const struct thread *thread, const struct company *own,
 		 uint64_t from_ns, uint64_t to_ns)
 {
-	for (unsigned i = 0; i < COMPANY_MAX; i++) {
+	for (unsigned i = 0; from_ns < to_ns && i < COMPANY_MAX; i++) {
 		const struct company *other = &thread->company[i];
 		uint64_t start = MAX(from_ns, other->from_ns), end = MIN(to_ns, other->to_ns);
 
@@ -224,6 +225,7 @@ static void tell(struct join *join, const struct thread *thread, const struct co
 static void enter(struct join *join, struct thread *thread, const struct company *is)
 {
 	struct company *own = find(join, thread), was = { 0 };
+	bool is_last = is->from_ns >= thread->company_until_ns; /* nobody meets it */
 
 	if (own)
 		was = *own;
@@ -240,7 +242,9 @@ static void enter(struct join *join, struct thread *thread, const struct company
 	own->own_to_ns = is->own_to_ns;
 	own->folded_ns = thread->folded_until_ns;
 	tell(join, thread, own, was.from_ns, was.to_ns);
-	tell(join, thread, own, is->from_ns, is->to_ns);
+	thread->company_until_ns = MAX(thread->company_until_ns, is->to_ns);
+	if (!is_last)
+		tell(join, thread, own, is->from_ns, is->to_ns);
 }
 
 static bool is_lane(const struct join *join, const struct thread *thread)

@@ -152,6 +152,7 @@ struct thread {
 	struct marking marking;
 	struct company *company; /* owned; NULL, or COMPANY_MAX; the oldest is overwritten */
 	unsigned company_next;
+	uint64_t company_until_ns; /* nobody claims it later than that */
 };
 
 /* It shows that tag then because another process does, or did. */
