@@ -61,7 +61,7 @@ def check_trace(daemon, ids_):
     picture = ElementTree.fromstring(succeed(daemon.api, "trace", trace, "--svg"))
     texts = [element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")]
     assert {"render", "query", "sleep", trace} <= set(texts), texts
-    assert "SSS" in line_with(drawn, "query", "sleep", "±"), drawn
+    assert "S" in line_with(drawn, "query", "sleep", "±"), drawn
     assert re.search("[#r]{3}", line_with(drawn, "render", "±")), drawn
     assert re.search(r"verdict +\d+ % (waiting|queued|on CPU|starved)|mixed", drawn), drawn
     assert "syscall clock_nanosleep" in drawn and "woken by timer" in drawn, drawn
