@@ -149,9 +149,10 @@ static int is_below(const struct truth_span *span, const struct truth_span *abov
 }
 
 /* For those above it that the thread carries already, nothing is new. */
-static void charge(struct truth_span *span, uint64_t cpu_ns, uint64_t slack_ns)
+static void charge(struct truth_span *span, const struct truth_span *carried, uint64_t cpu_ns,
+		   uint64_t slack_ns)
 {
-	for (; span && !is_below(innermost, span); span = span->parent) {
+	for (; span && !is_below(carried, span); span = span->parent) {
 		span->cpu_ns += cpu_ns;
 		span->cpu_slack_ns += slack_ns;
 	}
@@ -159,7 +160,7 @@ static void charge(struct truth_span *span, uint64_t cpu_ns, uint64_t slack_ns)
 
 static void enter_at(struct truth_span *span, const struct edge *edge)
 {
-	charge(span, 0, edge->slack_ns);
+	charge(span, innermost, 0, edge->slack_ns);
 	span->entered_cpu_ns = edge->cpu_ns;
 	span->beneath = innermost;
 	innermost = span;
@@ -173,7 +174,7 @@ static struct edge leave(struct truth_span *span)
 	spanwise_detach(&span->token);
 	edge = read_edge();
 	innermost = span->beneath;
-	charge(span, edge.cpu_ns - span->entered_cpu_ns, edge.slack_ns);
+	charge(span, innermost, edge.cpu_ns - span->entered_cpu_ns, edge.slack_ns);
 	return edge;
 }
 
@@ -202,7 +203,8 @@ void truth_enter(struct truth_span *span)
 	struct edge edge = read_edge();
 
 	enter_at(span, &edge);
-	span->cpu_slack_ns += beyond(clock_ns(CLOCK_THREAD_CPUTIME_ID) - edge.cpu_ns, &edge);
+	charge(span, span->beneath, 0,
+	       beyond(clock_ns(CLOCK_THREAD_CPUTIME_ID) - edge.cpu_ns, &edge));
 }
 
 void truth_leave(struct truth_span *span)
@@ -210,7 +212,7 @@ void truth_leave(struct truth_span *span)
 	uint64_t before = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	struct edge edge = leave(span);
 
-	span->cpu_slack_ns += beyond(edge.cpu_ns - before, &edge);
+	charge(span, innermost, 0, beyond(edge.cpu_ns - before, &edge));
 }
 
 struct truth_span *truth_open_below(const char *name, struct truth_span *parent)
@@ -239,7 +241,7 @@ struct truth_span *truth_open_detached(const char *name)
 	struct edge edge = read_edge();
 
 	span->start_ns = edge.real_ns;
-	charge(span, 0, edge.slack_ns);
+	charge(span, innermost, 0, edge.slack_ns);
 	span->entered_cpu_ns = edge.cpu_ns;
 	span->beneath = innermost;
 	innermost = span;
@@ -261,7 +263,7 @@ void truth_close_detached(struct truth_span *span)
 	struct edge edge = read_edge();
 
 	innermost = span->beneath;
-	charge(span, edge.cpu_ns - span->entered_cpu_ns, edge.slack_ns);
+	charge(span, innermost, edge.cpu_ns - span->entered_cpu_ns, edge.slack_ns);
 	span->end_ns = edge.real_ns;
 }
 
