@@ -101,8 +101,13 @@ static bool is_loopback(const struct event_target *target)
 		memcmp(target->address, last_of_inet6, sizeof(last_of_inet6)) == 0);
 }
 
-/* What those who are called like `who` had of the waits like this one, in the same role: a pool's
- * threads are one to the reader. */
+/* A pool's threads are one to the reader. */
+static bool is_called_like(const struct ledger_waker *a, const struct ledger_waker *b)
+{
+	return a->kind == b->kind && memcmp(a->comm, b->comm, sizeof(a->comm)) == 0;
+}
+
+/* What those who are called like `who` had of the waits like this one, in the same role. */
 static uint64_t sum_of(const struct ledger *ledger, const struct ledger_wait *like,
 		       const struct ledger_waker *who)
 {
@@ -112,11 +117,8 @@ static uint64_t sum_of(const struct ledger *ledger, const struct ledger_wait *li
 		const struct ledger_wait *wait = &ledger->waits[i];
 
 		for (unsigned k = 0; is_like(wait, like) && k < wait->waker_count; k++) {
-			const struct ledger_waker *waker = &wait->wakers[k];
-
-			if (waker->kind == who->kind &&
-			    memcmp(waker->comm, who->comm, sizeof(who->comm)) == 0)
-				sum += waker->ns;
+			if (is_called_like(&wait->wakers[k], who))
+				sum += wait->wakers[k].ns;
 		}
 	}
 	return sum;
@@ -132,22 +134,42 @@ static bool is_nameable(const struct ledger_wait *wait, const struct ledger_wake
 	       (waker->kind == WAKER_NETWORK && is_loopback(&wait->target));
 }
 
+/* A vote that who comes later may take away: who has more than half is left over. */
+struct vote {
+	const struct ledger_waker *best;
+	uint64_t lead_ns;
+};
+
+static void cast_vote(struct vote *vote, const struct ledger_waker *waker)
+{
+	if (vote->best && is_called_like(vote->best, waker)) {
+		vote->lead_ns += waker->ns;
+	} else if (waker->ns > vote->lead_ns) {
+		vote->lead_ns = waker->ns - vote->lead_ns;
+		vote->best = waker;
+	} else {
+		vote->lead_ns -= waker->ns;
+	}
+}
+
 /* Of more than half of the waits like this one; NULL: nobody. */
 static const struct ledger_waker *main_one(const struct ledger *ledger,
 					   const struct ledger_wait *like, uint64_t like_ns,
 					   bool is_holder)
 {
+	struct vote vote = { 0 };
+
 	for (unsigned i = 0; i < ledger->wait_count; i++) {
 		const struct ledger_wait *wait = &ledger->waits[i];
 
 		for (unsigned k = 0; is_like(wait, like) && k < wait->waker_count; k++) {
-			const struct ledger_waker *waker = &wait->wakers[k];
-
-			if (ledger_is_holder(waker) == is_holder && is_nameable(wait, waker) &&
-			    is_more_than(sum_of(ledger, like, waker), 50, like_ns))
-				return waker;
+			if (ledger_is_holder(&wait->wakers[k]) == is_holder &&
+			    is_nameable(wait, &wait->wakers[k]))
+				cast_vote(&vote, &wait->wakers[k]);
 		}
 	}
+	if (vote.best && is_more_than(sum_of(ledger, like, vote.best), 50, like_ns))
+		return vote.best;
 	return NULL;
 }
 

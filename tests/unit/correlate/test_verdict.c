@@ -130,6 +130,30 @@ static void threads_of_one_name_are_one_waker(void **unused)
 		       "leave the CPU code alone");
 }
 
+/* Wherever it stands among those who ended less. */
+static void who_ended_most_is_found_among_many(void **unused)
+{
+	struct ledger_wait waits[2];
+	struct ledger ledger = reference(waits);
+
+	(void)unused;
+	waits[0].waker_count = LEDGER_MAX_WAKERS;
+	for (unsigned main = 0; main < LEDGER_MAX_WAKERS; main++) {
+		for (unsigned i = 0; i < LEDGER_MAX_WAKERS; i++) {
+			waits[0].wakers[i] = (struct ledger_waker){ .kind = WAKER_THREAD,
+								    .comm = "a",
+								    .ns = 33 * MS };
+			waits[0].wakers[i].comm[0] = (char)('a' + i);
+		}
+		waits[0].wakers[main] = (struct ledger_waker){ .kind = WAKER_THREAD,
+							       .comm = "postgres",
+							       .ns = 271 * MS };
+		assert_verdict(&ledger, VERDICT_WAITING,
+			       "92 % waiting: 540 ms (88 %) for the network (10.0.0.5:5432), "
+			       "woken by postgres; leave the CPU code alone");
+	}
+}
+
 static void who_had_the_lock_comes_before_who_woke(void **unused)
 {
 	struct ledger_wait wait = { .reason = REASON_LOCK, .ns = 90, .waker_count = 2 };
@@ -550,6 +574,7 @@ int main(void)
 		cmocka_unit_test(the_database_is_to_blame_in_the_reference_case),
 		cmocka_unit_test(the_thread_that_ended_the_wait_is_named),
 		cmocka_unit_test(threads_of_one_name_are_one_waker),
+		cmocka_unit_test(who_ended_most_is_found_among_many),
 		cmocka_unit_test(who_had_the_lock_comes_before_who_woke),
 		cmocka_unit_test(code_that_has_most_of_the_wait_is_named),
 		cmocka_unit_test(waits_told_apart_by_their_call_are_one),
