@@ -110,6 +110,7 @@ struct wait {
 	int32_t decided_by; /* as ledger_wait.syscall */
 	uint8_t reason;
 	uint8_t hold_count; /* of join->holds */
+	bool is_like;       /* the one before it, but for its times; neither has any of these */
 	uint32_t first_hold;
 };
 

@@ -67,6 +67,19 @@ static void question_wait(struct join *join, const struct lane *lane, const stru
 			   before->flags & EVENT_TAG_OUT_UNKNOWN);
 }
 
+static const struct event_waker *waker_of(const struct wait *wait)
+{
+	return wait->after && wait->after->flags & EVENT_WAKER ? wait->after->waker : NULL;
+}
+
+static bool is_like(const struct wait *before, const struct wait *wait)
+{
+	return before->reason == wait->reason && before->decided_by == wait->decided_by &&
+	       before->before->target == wait->before->target &&
+	       before->before->stack == wait->before->stack && waker_of(before) == waker_of(wait) &&
+	       !before->hold_count && !wait->hold_count;
+}
+
 void overlay_wait_emit(struct join *join, const struct lane *lane, const struct slice *before,
 		       const struct slice *after, uint64_t until)
 {
@@ -105,6 +118,7 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 		if (tag_is_none(before->tag_out) && reason_is_guess(before))
 			overlay_doubt(join, owner, -1, woken - start);
 		behind_find(join, lane, start, woken, wait);
+		wait->is_like = blocked.wait > 0 && is_like(wait - 1, wait);
 		overlay_emit_chain(join, &blocked, start, woken, owner);
 	}
 	overlay_emit_chain(join, &like, woken, until, owner);

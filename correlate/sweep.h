@@ -71,6 +71,7 @@ struct sweep_sums {
 	uint64_t cpu_ns;
 	uint64_t longest_ns; /* of the waits */
 	uint64_t wait_ns;    /* when the last one began */
+	uint64_t stack;      /* of what ran; sweep_rounds.c does without */
 	uint32_t waits;
 };
 
