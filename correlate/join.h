@@ -23,6 +23,11 @@ struct stretch {
 	uint64_t from_ns, to_ns;
 };
 
+/* Of all slices of a lane before one. */
+struct lane_sums {
+	uint64_t lost_ns, ran_ns;
+};
+
 struct lane {
 	struct thread *thread;
 	struct process *process;
@@ -32,6 +37,7 @@ struct lane {
 	struct slice *slices; /* owned; the first one may end before the trace begins: it gives the
 				 reason of the wait after it */
 	uint32_t count, cap;
+	struct lane_sums *sums;                /* owned: before each slice; NULL: there are few */
 	uint32_t first_segment, segment_count; /* of the join's, while these stand by lanes */
 	bool shows_others;                     /* tags of other traces, while this one lasts */
 	bool takes_turns;                      /* turns.c: no tag pins what it does on a CPU */

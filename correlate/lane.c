@@ -8,7 +8,8 @@
 #define SEEN_MARGIN_NS (50 * NS_PER_MS)
 #define MOST_RESERVED  1024
 #define SPARE_SLICES   1024u
-#define SLICES_BEYOND  3 /* the trace's end: they tell of the clock then */
+#define SLICES_BEYOND  3     /* the trace's end: they tell of the clock then */
+#define SUMS_LEAST     1024u /* slices: of fewer each is looked at */
 
 /* A tick that found the tag being written tells nothing: the slice is taken as if it had not come.
  */
@@ -168,7 +169,9 @@ static void free_lane(struct lane *lane)
 void lane_put_back(struct model *model, struct lane *lane)
 {
 	free(lane->stints);
+	free(lane->sums);
 	lane->stints = NULL;
+	lane->sums = NULL;
 	for (size_t i = 0; i < MODEL_SPARE_LANES && lane->cap <= SPARE_SLICES; i++) {
 		if (model->spare_lanes[i])
 			continue;
@@ -207,32 +210,6 @@ struct lane *join_find_lane(const struct join *join, const struct thread *thread
 			return join->lanes[i];
 	}
 	return NULL;
-}
-
-struct lane *join_lane(struct join *join, struct thread *thread)
-{
-	struct lane *lane = join_find_lane(join, thread);
-
-	if (lane)
-		return lane;
-	if (!join_grow((void **)&join->lanes, join->lane_count, &join->lane_cap,
-		       sizeof(*join->lanes)) ||
-	    !(lane = new_lane(join->model))) {
-		join->out_of_memory = true;
-		return NULL;
-	}
-	lane->thread = thread;
-	lane->process = thread->process;
-	lane->takes_turns = turns_of_thread(thread, join->from_ns, join->to_ns);
-	lane->lag = &join->model->lag;
-	lane->until_ns = join->to_ns + JOIN_AHEAD_NS;
-	lane->open_until_ns = thread->dead || !thread->seen ? 0 : join->model->now_ns;
-	join->lanes[join->lane_count++] = lane;
-	if (!unpack_lane(join, lane) || !stint_find(lane)) {
-		join->out_of_memory = true;
-		lane->count = 0;
-	}
-	return lane;
 }
 
 uint32_t lane_first_after(const struct lane *lane, uint64_t time_ns)
@@ -277,35 +254,112 @@ static uint64_t earliest_in(const struct lane *lane, uint32_t index)
 	return slice->in_ns - MIN(error, slice->in_ns - MIN(before, slice->in_ns));
 }
 
+/* Before the slice, within [from, to). */
+static uint64_t lost_before(const struct lane *lane, uint32_t index, uint64_t from_ns,
+			    uint64_t to_ns)
+{
+	const struct slice *slice = &lane->slices[index];
+	uint64_t start, end = MIN(slice->in_ns, to_ns);
+
+	if (slice->stint == STINT_PLAIN && !slice->gap) /* it came when it says */
+		return 0;
+	start = MAX(earliest_in(lane, index), from_ns);
+	return end - MIN(start, end);
+}
+
+static uint64_t ran_in(const struct slice *slice, uint64_t from_ns, uint64_t to_ns)
+{
+	uint64_t start = MAX(slice->in_ns, from_ns), end = MIN(slice->out_ns, to_ns);
+
+	return end - MIN(start, end);
+}
+
+/* Each span of a long trace may ask for most of a lane. Without the memory for it, each is looked
+ * at. */
+static void sum_up(struct lane *lane)
+{
+	struct lane_sums sums = { 0 };
+
+	if (lane->count >= SUMS_LEAST)
+		lane->sums = reallocarray(NULL, lane->count, sizeof(*lane->sums));
+	for (uint32_t i = 0; lane->sums && i < lane->count; i++) {
+		const struct slice *slice = &lane->slices[i];
+
+		lane->sums[i] = sums;
+		sums.lost_ns += lost_before(lane, i, 0, UINT64_MAX);
+		sums.ran_ns += slice->out_ns - slice->in_ns;
+	}
+}
+
+struct lane *join_lane(struct join *join, struct thread *thread)
+{
+	struct lane *lane = join_find_lane(join, thread);
+
+	if (lane)
+		return lane;
+	if (!join_grow((void **)&join->lanes, join->lane_count, &join->lane_cap,
+		       sizeof(*join->lanes)) ||
+	    !(lane = new_lane(join->model))) {
+		join->out_of_memory = true;
+		return NULL;
+	}
+	lane->thread = thread;
+	lane->process = thread->process;
+	lane->takes_turns = turns_of_thread(thread, join->from_ns, join->to_ns);
+	lane->lag = &join->model->lag;
+	lane->until_ns = join->to_ns + JOIN_AHEAD_NS;
+	lane->open_until_ns = thread->dead || !thread->seen ? 0 : join->model->now_ns;
+	join->lanes[join->lane_count++] = lane;
+	if (!unpack_lane(join, lane) || !stint_find(lane)) {
+		join->out_of_memory = true;
+		lane->count = 0;
+	}
+	sum_up(lane);
+	return lane;
+}
+
+/* The slices that [from, to) concerns: from `first` up to the one that reaches its end, or the last
+ * one. false: there are none. */
+static bool find_range(const struct lane *lane, uint64_t from_ns, uint64_t to_ns, uint32_t *first,
+		       uint32_t *last)
+{
+	if (from_ns >= to_ns)
+		return false;
+	*first = lane_first_after(lane, from_ns);
+	if (*first == lane->count)
+		return false;
+	*last = MIN(lane_first_after(lane, to_ns - 1), lane->count - 1);
+	return true;
+}
+
 uint64_t lane_lost_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
 {
-	uint64_t lost = 0;
+	uint32_t first, last;
+	uint64_t lost;
 
-	for (uint32_t i = lane_first_after(lane, from_ns); i < lane->count; i++) {
-		const struct slice *slice = &lane->slices[i];
-		uint64_t start, end = MIN(slice->in_ns, to_ns);
-
-		if (i && slice[-1].out_ns >= to_ns)
-			break;
-		if (slice->stint == STINT_PLAIN && !slice->gap) /* it came when it says */
-			continue;
-		start = MAX(earliest_in(lane, i), from_ns);
-		lost += end - MIN(start, end);
-	}
+	if (!find_range(lane, from_ns, to_ns, &first, &last))
+		return 0;
+	lost = lost_before(lane, first, from_ns, to_ns);
+	if (lane->sums && last > first)
+		return lost + lane->sums[last].lost_ns - lane->sums[first + 1].lost_ns +
+		       lost_before(lane, last, from_ns, to_ns);
+	while (first++ < last)
+		lost += lost_before(lane, first, from_ns, to_ns);
 	return lost;
 }
 
 uint64_t lane_ran_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
 {
 	uint64_t ran = lane_lost_ns(lane, from_ns, to_ns);
+	uint32_t first, last;
 
-	for (uint32_t i = lane_first_after(lane, from_ns); i < lane->count; i++) {
-		const struct slice *slice = &lane->slices[i];
-		uint64_t start = MAX(slice->in_ns, from_ns), end = MIN(slice->out_ns, to_ns);
-
-		if (slice->in_ns >= to_ns)
-			break;
-		ran += end - MIN(start, end);
-	}
+	if (!find_range(lane, from_ns, to_ns, &first, &last))
+		return ran;
+	ran += ran_in(&lane->slices[first], from_ns, to_ns);
+	if (lane->sums && last > first)
+		return ran + lane->sums[last].ran_ns - lane->sums[first + 1].ran_ns +
+		       ran_in(&lane->slices[last], from_ns, to_ns);
+	while (first++ < last)
+		ran += ran_in(&lane->slices[first], from_ns, to_ns);
 	return ran;
 }
