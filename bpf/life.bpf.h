@@ -25,23 +25,23 @@ static __always_inline void life_forget(__u32 pid)
 
 /* A new thread has published nothing; a new process has a copy of all that its parent's thread
  * published. */
-static __always_inline void life_begin_thread(struct task_struct *parent, struct task_struct *child,
-					      bool is_process)
+static __always_inline struct thread *life_begin_thread(struct task_struct *parent,
+							struct task_struct *child, bool is_process)
 {
 	struct thread *thread = thread_begin(child, is_process ? 0 : table_find(parent));
 	struct tag_desk *desk;
 
 	if (!thread)
-		return;
+		return 0;
 	thread->is_born = 1;
-	thread->blocked = 1; /* until sched_wakeup_new */
+	thread->blocked = 1; /* until it is woken */
 	thread->tag_unknown = 0;
 	thread->knows_changes = 1;
 	if (!is_process)
-		return;
+		return thread;
 	desk = this_desk(DESK_LIFE);
 	if (!desk)
-		return;
+		return thread;
 	struct tag_reading *read = &desk->near.reading;
 	int outcome = tag_read(parent, &thread->reader, DESK_LIFE, &desk->near);
 
@@ -53,6 +53,7 @@ static __always_inline void life_begin_thread(struct task_struct *parent, struct
 	thread->tag_unknown = outcome == TAG_IS_FAULTING;
 	if (outcome == TAG_IS_SET)
 		copy_tag(&thread->tag, &read->record);
+	return thread;
 }
 
 /* vfork, a leak checker, clone(2) by hand: it has no variable of its own. */
@@ -62,8 +63,11 @@ static __always_inline bool life_is_shared(struct task_struct *parent, struct ta
 	       task_thread_pointer(parent) == task_thread_pointer(child);
 }
 
-static __always_inline void life_fork(struct task_struct *parent, struct task_struct *child)
+/* The parent is current and has not left its clone, and the child runs as soon as it was woken:
+ * sched_process_fork has nothing to add, and would be one program more for each thread. */
+static __always_inline void life_make(struct task_struct *parent, struct task_struct *child)
 {
+	struct thread *thread;
 	__u32 parent_pid = LOAD(parent, tgid), child_pid = LOAD(child, tgid);
 	bool is_process = parent_pid != child_pid;
 
@@ -79,20 +83,9 @@ static __always_inline void life_fork(struct task_struct *parent, struct task_st
 		life_emit(EVENT_FORK, parent_pid, LOAD(parent, pid), child_pid,
 			  life_is_shared(parent, child));
 	}
-	life_begin_thread(parent, child, is_process);
-}
-
-/* The parent is current, and has not left its clone. What found no place at the fork is born
- * here. */
-static __always_inline void life_wake_new(struct task_struct *task)
-{
-	struct task_struct *parent = task_current();
-
-	struct thread *thread = table_find(task);
-
-	if (!thread || thread->tid != (__u32)LOAD(task, pid))
-		life_begin_thread(parent, task, LOAD(parent, tgid) != LOAD(task, tgid));
-	thread_wake(task);
+	thread = life_begin_thread(parent, child, is_process);
+	if (thread && is_tracked(child_pid))
+		thread_note_waking(thread, parent);
 }
 
 /* The old program's last slice ends here, with its last tag: its memory is gone. */

@@ -59,15 +59,7 @@ int BPF_PROG(sched_waking, struct task_struct *task)
 HOOK("sched_wakeup_new")
 int BPF_PROG(sched_wakeup_new, struct task_struct *task)
 {
-	if (is_tracked(LOAD(task, tgid)))
-		life_wake_new(task);
-	return 0;
-}
-
-HOOK("sched_process_fork")
-int BPF_PROG(sched_process_fork, struct task_struct *parent, struct task_struct *child)
-{
-	life_fork(parent, child);
+	life_make(task_current(), task);
 	return 0;
 }
 

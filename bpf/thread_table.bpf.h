@@ -114,6 +114,11 @@ static __always_inline __u32 *table_keys(__u32 set)
 	return shared.keys[set & knobs.set_mask & (TABLE_MAX_SETS - 1)];
 }
 
+static __always_inline __u8 *table_has_spilled(__u32 set)
+{
+	return &shared.has_spilled[set & knobs.set_mask & (TABLE_MAX_SETS - 1)];
+}
+
 static __always_inline __u32 table_place(__u32 set, __u32 way)
 {
 	return (set & knobs.set_mask) * TABLE_WAYS + way;
@@ -137,7 +142,8 @@ static __always_inline struct thread *table_look(__u32 key, __u32 set)
 	return 0;
 }
 
-/* Out of line: nearly all are in their own set. */
+/* Out of line: nearly all are in their own set, and sets that have never been full are the only
+ * place where one can be. */
 static __noinline struct thread *table_look_further(__u32 key)
 {
 	for (__u32 i = 1; i < TABLE_PROBES; i++) {
@@ -149,14 +155,21 @@ static __noinline struct thread *table_look_further(__u32 key)
 	return 0;
 }
 
+/* What has this key, be it stale. */
+static __always_inline struct thread *table_seek(__u32 key)
+{
+	struct thread *thread = table_look(key, table_set(key));
+
+	if (!thread && *table_has_spilled(table_set(key)))
+		thread = table_look_further(key);
+	return thread;
+}
+
 /* 0: there is none. */
 static __always_inline struct thread *table_find(struct task_struct *task)
 {
-	__u32 key = table_key(task);
-	struct thread *thread = table_look(key, table_set(key));
+	struct thread *thread = table_seek(table_key(task));
 
-	if (!thread)
-		thread = table_look_further(key);
 	return thread && thread->pid == LOAD(task, tgid) ? thread : 0;
 }
 
@@ -193,12 +206,13 @@ static __always_inline struct thread *table_take(__u32 key, __u32 set)
 static __always_inline struct thread *table_claim(struct task_struct *task)
 {
 	__u32 key = table_key(task);
-	struct thread *thread = table_look(key, table_set(key));
+	struct thread *thread = table_seek(key);
 
-	if (!thread)
-		thread = table_look_further(key);
-	for (__u32 i = 0; i < TABLE_PROBES && !thread; i++)
+	for (__u32 i = 0; i < TABLE_PROBES && !thread; i++) {
+		if (i)
+			*table_has_spilled(table_set(key)) = 1;
 		thread = table_take(key, table_set(key) + i);
+	}
 	return thread;
 }
 

@@ -68,7 +68,20 @@ static __always_inline void waker_note(struct event_waker *waker, struct task_st
 		waker_tag(current, waker);
 }
 
-/* The first waking of a wait counts. Out of line, as all that untracked threads do without. */
+/* The first waking of a wait counts. */
+static __always_inline void thread_note_waking(struct thread *thread, struct task_struct *current)
+{
+	struct wakeup *wakeup = &thread->wakeups[thread->slot & 1];
+	__u64 now_ns = bpf_ktime_get_ns();
+
+	if (!thread->on_cpu && wakeup->time_ns && wakeup->time_ns >= thread->out_ns)
+		return;
+	if (!knobs.no_wakers)
+		waker_note(&wakeup->waker, current);
+	wakeup->time_ns = now_ns;
+}
+
+/* Out of line, as all that untracked threads do without. */
 static __noinline int thread_wake(struct task_struct *task)
 {
 	struct task_struct *current = task_current();
@@ -77,15 +90,7 @@ static __noinline int thread_wake(struct task_struct *task)
 	if (LOAD(task, pid) == LOAD(current, pid))
 		return 0;
 	thread = table_find(task);
-	if (!thread)
-		return 0;
-	struct wakeup *wakeup = &thread->wakeups[thread->slot & 1];
-	__u64 now_ns = bpf_ktime_get_ns();
-
-	if (!thread->on_cpu && wakeup->time_ns && wakeup->time_ns >= thread->out_ns)
-		return 0;
-	if (!knobs.no_wakers)
-		waker_note(&wakeup->waker, current);
-	wakeup->time_ns = now_ns;
+	if (thread)
+		thread_note_waking(thread, current);
 	return 0;
 }

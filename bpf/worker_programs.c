@@ -45,8 +45,7 @@ static const struct hook {
 } hooks[] = {
 	{ "sched_switch", PROBE_SWITCH, true },
 	{ "sched_waking", PROBE_WAKING, true },
-	{ "sched_wakeup_new", PROBE_WAKING, true },
-	{ "sched_process_fork", PROBE_LIFE, true },
+	{ "sched_wakeup_new", PROBE_WAKING | PROBE_LIFE, true },
 	{ "sched_process_exec", PROBE_LIFE, true },
 	{ "sched_process_exit", PROBE_LIFE, true },
 	{ "softirq_entry", PROBE_INTERRUPTS, false },

@@ -80,6 +80,8 @@ struct worker_shared {
 	struct worker_cpu cpus[EVENT_MAX_CPUS];
 	/* Which threads stand at the places of the table; 0: none. */
 	__u32 keys[TABLE_MAX_SETS][TABLE_WAYS];
+	/* Of which a thread found no place and was put into one of the next sets, once. */
+	__u8 has_spilled[TABLE_MAX_SETS];
 	__u32 generation; /* of all descriptors: threads that hold an older one look again */
 	__u32 pad;
 	/* Stacks that the worker has been told of lately: id ^ time, at the place of its hash. One

@@ -44,8 +44,8 @@ static void check_tracepoints(struct doctor_report *report, const char *btf, siz
 {
 	static const char *const wanted[] = {
 		"btf_trace_sched_switch",       "btf_trace_sched_waking",
-		"btf_trace_sched_wakeup_new",   "btf_trace_sched_process_fork",
-		"btf_trace_sched_process_exec", "btf_trace_sched_process_exit",
+		"btf_trace_sched_wakeup_new",   "btf_trace_sched_process_exec",
+		"btf_trace_sched_process_exit",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {

@@ -16,7 +16,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 FLOOR(sched_switch)
 FLOOR(sched_waking)
 FLOOR(sched_wakeup_new)
-FLOOR(sched_process_fork)
 FLOOR(sched_process_exec)
 FLOOR(sched_process_exit)
 FLOOR(softirq_entry)

@@ -22,7 +22,7 @@
 #define LAPS        40
 #define WARM_LAPS   4
 #define ROUND_TRIPS 200 /* of one lap */
-#define THREAD_LAPS 60
+#define THREAD_LAPS 250
 #define THREADS     10 /* of one lap, one after the other */
 
 /* As our own writers keep it: the record right behind the variable. */
