@@ -33,7 +33,7 @@ int32_t overlay_meaning(const struct join *join, const struct lane *lane,
 		return -1;
 	index = join_find(join, tag->span_id);
 	if (index < 0)
-		return unsampled_owner(join, lane, tag, time_ns);
+		return enclose_unknown(join, lane, tag, time_ns);
 	index = join->nodes[index].process == lane->process ? index : -1;
 	if (!lane->thread->inherited_until_ns)
 		*last = (struct meaning){ tag, lane->thread, index,
@@ -146,6 +146,10 @@ static enum confidence trust_observed(const struct cut *cut, int32_t index,
 	bool starts_here = starts_in(cut, node) && !is_seen_outside(cut, node, true);
 	bool ends_here = node->b_ns <= cut->slice->out_ns && !is_seen_outside(cut, node, false);
 
+	if (starts_here && !at_in)
+		starts_here = !handed_by_another(cut, index, false);
+	if (ends_here && !at_out)
+		ends_here = !handed_by_another(cut, index, true);
 	if ((starts_here || at_in) && (ends_here || at_out))
 		return (at_in && at_out) || !is_seen_beside(cut, node) ? SURE : DOUBTFUL;
 	if (at_in || at_out)
@@ -155,6 +159,17 @@ static enum confidence trust_observed(const struct cut *cut, int32_t index,
 	if (!ends_here && seen->last_ns <= cut->slice->in_ns)
 		return on_the_way(cut, index, cut->owner_out, node->b_ns - 1);
 	return starts_here || ends_here ? DOUBTFUL : SUSPENDED;
+}
+
+/* Others were seen with it, and this one never. */
+static enum confidence trust_away(const struct cut *cut, int32_t index)
+{
+	struct stretch stretch;
+
+	return handed_from_here(cut, index, false, &stretch) ||
+			       handed_from_here(cut, index, true, &stretch)
+		       ? AWAY
+		       : CANNOT;
 }
 
 static enum confidence trust(const struct cut *cut, int32_t index)
@@ -181,7 +196,10 @@ static enum confidence trust(const struct cut *cut, int32_t index)
 				       (at_out || node->b_ns <= cut->slice->out_ns)
 			       ? SURE
 			       : DOUBTFUL;
-	return at_in || at_out ? SUSPENDED : CANNOT; /* a child's pool thread, more likely */
+	if (at_in || at_out)
+		return SUSPENDED;
+	return node->sightings < 0 ? CANNOT /* a child's pool thread, more likely */
+				   : trust_away(cut, index);
 }
 
 /* The innermost of those active; rivals, of which neither is the other's ancestor, doubt each
@@ -283,6 +301,7 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 	ns = MAX(end - start, like.cpu_ns); /* more was booked to the head than its length */
 	owner = innermost(cut, start, ns, &confidence);
 	doubt_suspended(cut, owner, start, ns);
+	handed_doubt(cut, owner, start, end, ns);
 	if (owner < 0)
 		return;
 	if (confidence == DOUBTFUL)
@@ -345,7 +364,7 @@ static bool find_confidence(struct cut *cut)
 		int32_t up = confidence > SUSPENDED ? cut->nodes[i] : -1;
 
 		cut->confidence[i] = (uint8_t)confidence;
-		any |= confidence != CANNOT;
+		any |= confidence > AWAY;
 		if (confidence == SURE)
 			join->nodes[cut->nodes[i]].sure_in = join->cuts;
 		for (; up >= 0 && join->nodes[up].owner_in != join->cuts;
@@ -366,6 +385,9 @@ static void cut_window(struct cut *cut, const struct slice *before)
 	}
 	overlay_doubt_parts(cut);
 	overlay_doubt_unknown(cut, before);
+	enclose_doubt(cut->join, cut->lane, cut->slice->tag_out, cut->from_ns, cut->to_ns);
+	if (!tag_eq(cut->slice->tag_in, cut->slice->tag_out))
+		enclose_doubt(cut->join, cut->lane, cut->slice->tag_in, cut->from_ns, cut->to_ns);
 }
 
 static void take_window(struct cut *cut, const struct slice *before)

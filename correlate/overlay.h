@@ -6,9 +6,11 @@
 
 #define OVERLAY_MAX_SPANS 512 /* of one trace and process that are weighed at once */
 
-/* SUSPENDED: the thread carried it before and after, or a child of it, and something else in this
- * slice: it may have come to it in between. Such a span owns nothing, but is in doubt. */
-enum confidence { CANNOT = 0, SUSPENDED, DOUBTFUL, SURE };
+/* AWAY: others were seen with it, but the thread may have begun it, or ended it, with an ancestor
+ * of it as its tag (overlay_handed.c). SUSPENDED: the thread carried it before and after, or a
+ * child of it, and something else in this slice: it may have come to it in between. Such a span
+ * owns nothing, but is in doubt. */
+enum confidence { CANNOT = 0, AWAY, SUSPENDED, DOUBTFUL, SURE };
 
 /* One slice, or a window of it where more are open than are weighed at once, and the spans that are
  * open within it. */
@@ -34,10 +36,6 @@ static inline bool cut_has(const struct join *join, int32_t tag_owner, int32_t n
 
 /* The node that a tag of that moment means; -1: nothing of this trace. */
 int32_t overlay_meaning(const struct join *join, const struct lane *lane,
-			const struct event_tag *tag, uint64_t time_ns);
-/* The innermost exported span to which a tag of the trace counts whose own span is not known; -1:
- * none. */
-int32_t unsampled_owner(const struct join *join, const struct lane *lane,
 			const struct event_tag *tag, uint64_t time_ns);
 /* Where those below it begin, in the order of starts; of -1: where all do. */
 static inline uint32_t overlay_first_below(const struct join *join, int32_t owner)
@@ -97,6 +95,23 @@ void overlay_doubt_unknown(struct cut *cut, const struct slice *before);
 void overlay_doubt_lost_in(struct join *join, const struct lane *lane, const struct slice *slice);
 void overlay_doubt_heads(struct join *join);
 void overlay_doubt_awaited(struct join *join);
+
+/* overlay_handed.c. The span is not known to have been this thread's, but may have been in that
+ * stretch: at its start, or at its end. */
+bool handed_from_here(const struct cut *cut, int32_t index, bool is_end,
+		      struct stretch *out_stretch);
+/* The thread shows it after its start, or before its end, but was busy at that edge, and may not be
+ * the one that had it then. */
+bool handed_by_another(const struct cut *cut, int32_t index, bool is_end);
+/* A piece of the slice is the owner's, or one's that is AWAY and lies below it. */
+void handed_doubt(struct cut *cut, int32_t owner, uint64_t start, uint64_t end, uint64_t ns);
+
+/* enclose.c. The exported span that an unknown tag of the trace counts for; -1: none. */
+int32_t enclose_unknown(const struct join *join, const struct lane *lane,
+			const struct event_tag *tag, uint64_t time_ns);
+/* ... unless it is another one; where the tag stands at an end of that stretch. */
+void enclose_doubt(struct join *join, const struct lane *lane, const struct event_tag *tag,
+		   uint64_t from_ns, uint64_t to_ns);
 
 /* overlay_plain.c: the one node of the process that is open all along, while no other is; -1: there
  * is none, or more than one, or one begins or ends then. */

@@ -30,14 +30,15 @@ struct candidates {
 	bool has_rival;     /* nothing speaks against another one either */
 };
 
-static bool is_of(const struct join *join, const struct event_tag *tag, int32_t index)
+/* `is_sure`: what was not exported may as well lie below its parent, and tells nothing. */
+static bool is_of(const struct join *join, const struct event_tag *tag, int32_t index, bool is_sure)
 {
 	int32_t owner;
 
 	if (tag_is_none(tag) || !tag_is_of(tag, join->trace->id))
 		return false;
 	owner = join_find(join, tag->span_id);
-	return owner < 0 || node_is_below(join, owner, index);
+	return owner < 0 ? !is_sure : node_is_below(join, owner, index);
 }
 
 /* The same tag at both ends, and of a span that is neither ours nor an ancestor of ours: that
@@ -87,10 +88,10 @@ static bool is_occupied(const struct join *join, const struct candidates *candid
 
 /* Between the slices of its edges the thread showed nothing but descendants. */
 static bool is_unbroken(const struct join *join, const struct slice *first,
-			const struct slice *last, int32_t index)
+			const struct slice *last, int32_t index, bool is_sure)
 {
 	for (const struct slice *s = first; s < last; s++) {
-		if (!is_of(join, s->tag_out, index) || s[1].gap)
+		if (!is_of(join, s->tag_out, index, is_sure) || s[1].gap)
 			return false;
 	}
 	return true;
@@ -137,8 +138,8 @@ static void consider(struct join *join, struct candidates *candidates, struct th
 	note_lane(candidates, lane); /* also one that is only guessed to have another */
 	if (!candidates->doubts_guesses && is_occupied(join, candidates, lane, index, false))
 		return;
-	is_whole = is_unbroken(join, first, last, index);
-	is_seen = is_whole && first != last;
+	is_whole = is_unbroken(join, first, last, index, false);
+	is_seen = is_whole && first != last && is_unbroken(join, first, last, index, true);
 	is_near = shows_sibling(join, lane, first, last, index);
 	candidates->has_rival |= candidates->best && candidates->best != lane && is_whole &&
 				 candidates->best_is_whole;

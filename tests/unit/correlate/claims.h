@@ -29,6 +29,8 @@ void who_has_never_taken_turns_is_not_believed_too_much(void **state);
 void no_vouched_figure_is_further_off_than_admitted(void **state);
 void no_threading_style_makes_a_lie(void **state);
 void spans_that_do_not_show_make_no_lie(void **state);
+void spans_worked_at_in_parts_make_no_lie(void **state);
+unsigned check_parts(uint64_t seed);
 unsigned check_marks(uint64_t seed);
 unsigned check_styles(uint64_t seed);
 unsigned check_no_lie(uint64_t seed);

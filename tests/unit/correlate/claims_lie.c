@@ -118,6 +118,24 @@ void no_threading_style_makes_a_lie(void **state)
 	claims_for_seeds(100, check_styles);
 }
 
+/* Several threads work at a span, one after the other, and their parents are at work meanwhile. */
+unsigned check_parts(uint64_t seed)
+{
+	struct schedule_knobs knobs = cast_knobs(seed);
+
+	knobs.is_exact = seed & 16;
+	knobs.has_marks = knobs.is_exact && seed & 32;
+	knobs.has_no_turns = true;
+	knobs.has_parts = true;
+	return claims_check_play(cast_random(seed, knobs), &play_in_time);
+}
+
+void spans_worked_at_in_parts_make_no_lie(void **state)
+{
+	(void)state;
+	claims_for_seeds(100, check_parts);
+}
+
 static unsigned check_long(uint64_t seed, bool has_turns)
 {
 	struct schedule_knobs knobs = cast_knobs(seed);

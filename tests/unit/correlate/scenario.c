@@ -327,6 +327,10 @@ static void one_request(struct schedule *s, const uint32_t *threads, unsigned co
 		unshown_style(s, thread, other);
 		return;
 	}
+	if (s->knobs.has_parts && other != thread && rng_chance(&s->rng, 60)) {
+		scenario_parts(s, thread, other);
+		return;
+	}
 	if (s->knobs.has_hidden && rng_chance(&s->rng, 20)) {
 		scenario_hidden(s, thread);
 		return;

@@ -54,6 +54,9 @@ void scenario_never_shown(struct schedule *schedule, uint32_t thread, bool is_wi
 void scenario_begun_ahead(struct schedule *schedule, uint32_t thread, uint32_t other);
 /* ... and ended long after it was put down. */
 void scenario_ended_late(struct schedule *schedule, uint32_t thread, uint32_t other);
+/* scenario_parts.c, with the knob `has_parts`. Begun and worked at within its parent, and then by
+ * another thread, which ends it, or hands it back; with children that were not sampled beside. */
+void scenario_parts(struct schedule *schedule, uint32_t thread, uint32_t other);
 /* Work for no span. */
 void scenario_idle(struct schedule *schedule, uint32_t thread);
 /* Short runs and sleeps on each CPU, by another process that works for no span: so that each CPU's

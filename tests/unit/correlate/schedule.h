@@ -186,6 +186,7 @@ struct schedule_knobs {
 	bool has_lends;    /* ... and carry each other's spans */
 	bool hides_turns;  /* none is sure to show */
 	bool has_hidden;   /* traces that nobody exports lie within spans */
+	bool has_parts;    /* spans are worked at by several threads, beside their parents */
 	bool logs_late;    /* threads begin to log at some time */
 	uint32_t crowd;    /* so many threads may serve; 0: a few */
 };

@@ -160,6 +160,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_late_root_revises_to_what_it_would_have_been),
 		cmocka_unit_test(no_threading_style_makes_a_lie),
 		cmocka_unit_test(spans_that_do_not_show_make_no_lie),
+		cmocka_unit_test(spans_worked_at_in_parts_make_no_lie),
 		cmocka_unit_test(loops_that_show_no_turn_hardly_lie),
 		cmocka_unit_test(a_crowd_of_threads_makes_no_lie),
 		cmocka_unit_test(a_log_that_begins_late_makes_no_lie),

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a thread was in when it came to a span that was never exported: what that one takes counts
+ * for the innermost exported span around it, on its thread (DESIGN 4, rule 8). */
+#include "collector/base/macros.h"
+#include "correlate/overlay.h"
+
+#define MOST_BACK   64 /* slices before it, that are looked at */
+#define MOST_AROUND OVERLAY_MAX_SPANS
+
+static int32_t known(const struct join *join, const struct lane *lane, const struct event_tag *tag)
+{
+	int32_t index = -1;
+
+	if (!tag_is_none(tag) && tag_is_of(tag, join->trace->id))
+		index = join_find(join, tag->span_id);
+	return index >= 0 && join->nodes[index].process == lane->process ? index : -1;
+}
+
+/* `out_shown_ns`: when that was; 0: nothing was found. */
+static int32_t shown_before(const struct join *join, const struct lane *lane, uint64_t first_ns,
+			    uint64_t time_ns, uint64_t *out_shown_ns)
+{
+	uint32_t at = lane_first_after(lane, first_ns), left = MOST_BACK;
+
+	while (at-- > 0 && left--) {
+		const struct slice *slice = &lane->slices[at];
+		int32_t index = -1;
+
+		*out_shown_ns = slice->out_ns;
+		if (slice->out_ns < first_ns || slice->flags & EVENT_TOLD)
+			index = overlay_climb(join, known(join, lane, slice->tag_out), time_ns);
+		if (index >= 0)
+			return index;
+		*out_shown_ns = slice->in_ns;
+		index = overlay_climb(join, known(join, lane, slice->tag_in), time_ns);
+		if (index >= 0)
+			return index;
+	}
+	*out_shown_ns = 0;
+	return -1;
+}
+
+/* When the thread showed the tag first, as far as it is known. */
+static uint64_t first_shown(const struct join *join, const struct lane *lane,
+			    const struct event_tag *tag, uint64_t time_ns)
+{
+	const struct observation *o =
+		trace_observation(join->model, join->trace, lane->thread, tag->span_id);
+
+	return o ? MIN(o->first_ns, time_ns) : time_ns;
+}
+
+/* Others carry it as well. */
+static bool is_handed(const struct join *join, const struct lane *lane, int32_t index)
+{
+	for (int32_t i = join->nodes[index].sightings; i >= 0; i = join->sightings[i].next) {
+		if (join->sightings[i].thread != lane->thread &&
+		    join->sightings[i].thread->process == lane->process)
+			return true;
+	}
+	return false;
+}
+
+/* Open when the thread came to it, though it was shown only later, or never. */
+static bool is_near(const struct join *join, const struct lane *lane, int32_t index,
+		    uint64_t first_ns, bool is_told)
+{
+	const struct sighting *seen = join_sighting(join, index, lane->thread);
+
+	if (!seen)
+		return join->nodes[index].sightings < 0 && join->nodes[index].placed == lane;
+	return !is_told && seen->first_ns > first_ns && join->nodes[index].a_ns < first_ns &&
+	       !is_handed(join, lane, index);
+}
+
+/* Nothing that it showed before is known any more: the innermost one that it was seen with by then,
+ * or the trace's own root. */
+static int32_t likeliest(const struct join *join, const struct lane *lane, const int32_t *found,
+			 uint32_t count, uint64_t time_ns)
+{
+	int32_t best = -1;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct sighting *seen = join_sighting(join, found[i], lane->thread);
+
+		if (seen && seen->first_ns <= time_ns &&
+		    (best < 0 || join->nodes[found[i]].depth > join->nodes[best].depth))
+			best = found[i];
+	}
+	for (uint32_t i = 0; best < 0 && i < count; i++)
+		best = join->nodes[found[i]].parent < 0 ? found[i] : -1;
+	return best;
+}
+
+static bool is_told_at(const struct lane *lane, uint64_t time_ns)
+{
+	uint32_t at = lane_first_after(lane, time_ns);
+
+	return at < lane->count && lane->slices[at].flags & EVENT_TOLD;
+}
+
+int32_t enclose_unknown(const struct join *join, const struct lane *lane,
+			const struct event_tag *tag, uint64_t time_ns)
+{
+	uint64_t first_ns = first_shown(join, lane, tag, time_ns);
+	uint64_t shown_ns;
+	int32_t found[MOST_AROUND], best = shown_before(join, lane, first_ns, time_ns, &shown_ns);
+	uint32_t count =
+		join_overlapping(join, lane->process, time_ns, time_ns + 1, found, MOST_AROUND);
+	bool is_told = is_told_at(lane, first_ns);
+
+	if (best < 0)
+		best = likeliest(join, lane, found, count, time_ns);
+	for (uint32_t i = 0; i < count; i++) {
+		if (is_near(join, lane, found[i], first_ns, is_told) &&
+		    (best < 0 || join->nodes[found[i]].depth > join->nodes[best].depth))
+			best = found[i];
+	}
+	return best;
+}
+
+/* Between the last look before it and that at the unknown tag, the thread may have put aside what
+ * it showed then, and may have begun what it did not: where others carry such a one, too, it may
+ * have been handed to them by then, and the unknown one lie below its parent. */
+void enclose_doubt(struct join *join, const struct lane *lane, const struct event_tag *tag,
+		   uint64_t from_ns, uint64_t to_ns)
+{
+	int32_t found[MOST_AROUND], shown;
+	uint64_t first_ns, shown_ns;
+	uint32_t count;
+
+	if (tag_is_none(tag) || !tag_is_of(tag, join->trace->id) ||
+	    join_find(join, tag->span_id) >= 0)
+		return;
+	first_ns = first_shown(join, lane, tag, from_ns);
+	if (is_told_at(lane, first_ns))
+		return;
+	shown = shown_before(join, lane, first_ns, first_ns, &shown_ns);
+	count = join_overlapping(join, lane->process, from_ns, to_ns, found, MOST_AROUND);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct node *node = &join->nodes[found[i]];
+		bool is_begun = node->a_ns > shown_ns && node->a_ns < first_ns;
+		uint64_t start = MAX(node->a_ns, from_ns), end = MIN(node->b_ns, to_ns);
+
+		int32_t above = found[i] == shown || shown < 0 ? node->parent : shown;
+
+		if (above >= 0 && (found[i] == shown || is_begun) &&
+		    is_handed(join, lane, found[i]))
+			overlay_doubt(join, found[i], above, end - start);
+	}
+}
