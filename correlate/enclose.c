@@ -50,9 +50,13 @@ static uint64_t first_shown(const struct join *join, const struct lane *lane,
 	return o ? MIN(o->first_ns, time_ns) : time_ns;
 }
 
-/* Others carry it as well. */
+/* Others carry it as well, or another one must have ended it. */
 static bool is_handed(const struct join *join, const struct lane *lane, int32_t index)
 {
+	const struct node *node = &join->nodes[index];
+
+	if (!lane_on_cpu_about(lane, MAX(node->b_ns, 1) - 1, node->cut_ns))
+		return true;
 	for (int32_t i = join->nodes[index].sightings; i >= 0; i = join->sightings[i].next) {
 		if (join->sightings[i].thread != lane->thread &&
 		    join->sightings[i].thread->process == lane->process)
@@ -90,6 +94,14 @@ static int32_t likeliest(const struct join *join, const struct lane *lane, const
 	for (uint32_t i = 0; best < 0 && i < count; i++)
 		best = join->nodes[found[i]].parent < 0 ? found[i] : -1;
 	return best;
+}
+
+int32_t enclose_at(const struct join *join, const struct lane *lane, uint64_t first_ns,
+		   uint64_t time_ns)
+{
+	uint64_t shown_ns;
+
+	return shown_before(join, lane, first_ns, time_ns, &shown_ns);
 }
 
 static bool is_told_at(const struct lane *lane, uint64_t time_ns)

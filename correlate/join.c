@@ -250,6 +250,7 @@ int join_init(struct join *join, struct model *model, struct trace *trace)
 	for (uint32_t i = 0; i < count; i++) {
 		join->nodes[i] = (struct node){ .span = &trace->spans[i],
 						.sightings = -1,
+						.adopted_by = -1,
 						.first_child = -1,
 						.next_child = -1 };
 		join->by_id[i] = join->by_start[i] = i;
@@ -264,7 +265,7 @@ int join_init(struct join *join, struct model *model, struct trace *trace)
 	if (!skew_find(join))
 		return -ENOMEM;
 	find_extent(join);
-	if (!tree_number(join) || !sort_by_start(join) || !tree_list(join))
+	if (!tree_number(join) || !sort_by_start(join) || !adopt_orphans(join) || !tree_list(join))
 		return -ENOMEM;
 	join_doubt_grain(join);
 	join_find_marks(join);

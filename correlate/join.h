@@ -62,6 +62,7 @@ struct node {
 	struct trace_span *span;
 	struct process *process;
 	int32_t parent;                  /* within the same process; -1: a local root */
+	int32_t adopted_by;              /* where its parent is missing: adopt.c; -1: nobody */
 	int32_t any_parent;              /* wherever; -1: not in the trace */
 	int32_t first_child, next_child; /* by start, wherever they are; -1: none */
 	uint32_t place;                  /* in by_start */
@@ -292,6 +293,11 @@ bool tree_find_parents(struct join *join);
 bool tree_number(struct join *join);
 /* Children and calls; needs by_start. */
 bool tree_list(struct join *join);
+/* adopt.c: whose parents are missing; needs by_start, and numbers the tree anew. false: out of
+ * memory. */
+bool adopt_orphans(struct join *join);
+/* ... and were not adopted. */
+void adopt_doubt(struct join *join);
 /* interleave.c: or one put a span of this trace aside for another one of it, and came back. */
 bool join_has_turns(struct join *join);
 /* aside.c: lanes that must have put a span of the trace aside, by when it ended, take turns. */

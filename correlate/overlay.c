@@ -485,6 +485,8 @@ void join_overlay(struct join *join)
 	}
 	overlay_doubt_heads(join);
 	overlay_doubt_awaited(join);
+	handed_doubt_unseen(join);
+	adopt_doubt(join);
 	overlay_pass_doubts(join);
 	crowd_doubt(join);
 	if (segments_are_by_lanes(join))

@@ -105,10 +105,16 @@ bool handed_from_here(const struct cut *cut, int32_t index, bool is_end,
 bool handed_by_another(const struct cut *cut, int32_t index, bool is_end);
 /* A piece of the slice is the owner's, or one's that is AWAY and lies below it. */
 void handed_doubt(struct cut *cut, int32_t owner, uint64_t start, uint64_t end, uint64_t ns);
+/* When all lanes are done: what a thread may have had of it that shows nothing. */
+void handed_doubt_unseen(struct join *join);
 
 /* enclose.c. The exported span that an unknown tag of the trace counts for; -1: none. */
 int32_t enclose_unknown(const struct join *join, const struct lane *lane,
 			const struct event_tag *tag, uint64_t time_ns);
+/* The exported span that the thread was in when it came, at `first_ns`, to something that was open
+ * at `time_ns`; -1: nothing tells. */
+int32_t enclose_at(const struct join *join, const struct lane *lane, uint64_t first_ns,
+		   uint64_t time_ns);
 /* ... unless it is another one; where the tag stands at an end of that stretch. */
 void enclose_doubt(struct join *join, const struct lane *lane, const struct event_tag *tag,
 		   uint64_t from_ns, uint64_t to_ns);

@@ -6,6 +6,8 @@
 #include "collector/base/macros.h"
 #include "correlate/overlay.h"
 
+#define MOST_BESIDE 512 /* threads that may have begun a span, or ended it, unseen */
+
 /* It has another span then, that is neither above nor below this one, or of another trace. */
 static bool is_busy(const struct join *join, const struct lane *lane, int32_t index,
 		    uint64_t time_ns)
@@ -107,5 +109,76 @@ void handed_doubt(struct cut *cut, int32_t owner, uint64_t start, uint64_t end, 
 		may = MAX(overlap_ns(&begin, start, end), overlap_ns(&finish, start, end));
 		if (may)
 			overlay_doubt(join, index, owner, may == end - start ? ns : may);
+	}
+}
+
+/* Its tag is that of an ancestor of the span: handed_from_here() asks about that. */
+static bool is_within_parent(const struct join *join, const struct lane *lane,
+			     const struct slice *slice, int32_t index)
+{
+	int32_t in = overlay_meaning(join, lane, slice->tag_in, slice->in_ns);
+	int32_t out = overlay_meaning(join, lane, slice->tag_out, slice->out_ns);
+
+	return (in >= 0 && node_is_below(join, index, in)) ||
+	       (out >= 0 && node_is_below(join, index, out));
+}
+
+/* How long that thread, which never showed the span, may have had it at its start, or its end;
+ * UINT64_MAX: it is its parent's thread. */
+static uint64_t unseen_ns(const struct join *join, const struct lane *lane, int32_t index,
+			  const struct sighting *seen, bool is_end)
+{
+	const struct node *node = &join->nodes[index];
+	uint64_t edge_ns = is_end ? MAX(node->b_ns, 1) - 1 : node->a_ns;
+	const struct slice *slice = lane_on_cpu_about(lane, edge_ns, node->cut_ns);
+	uint64_t from, to;
+
+	if (!slice || slice->flags & EVENT_TOLD)
+		return 0;
+	if (is_within_parent(join, lane, slice, index))
+		return UINT64_MAX;
+	if (!tag_is_none(slice->tag_in) && tag_eq(slice->tag_in, slice->tag_out))
+		return 0;
+	from = is_end ? MAX(slice->in_ns, seen->last_ns) : MAX(slice->in_ns, node->a_ns);
+	to = is_end ? MIN(slice->out_ns, node->b_ns) : MIN(slice->out_ns, seen->first_ns);
+	return to - MIN(from, to);
+}
+
+static void doubt_unseen(struct join *join, int32_t index, bool is_end)
+{
+	const struct node *node = &join->nodes[index];
+	uint64_t edge_ns = is_end ? MAX(node->b_ns, 1) - 1 : node->a_ns, most = 0;
+	const struct sighting *seen = seen_at(join, node->process, index, is_end);
+	uint32_t looked_at = 0;
+
+	if (!seen || is_edge_of(join, seen->thread, index, edge_ns))
+		return;
+	for (struct thread *t = node->process->threads; t && looked_at < MOST_BESIDE; t = t->next) {
+		const struct lane *lane = NULL;
+		uint64_t ns;
+
+		if (t->seen && !(t->dead && t->last_out_ns < node->a_ns) &&
+		    !join_sighting(join, index, t))
+			lane = join_lane(join, t);
+		looked_at += lane ? 1 : 0;
+		ns = lane ? unseen_ns(join, lane, index, seen, is_end) : 0;
+		if (ns == UINT64_MAX && !is_end) /* who has its parent began it */
+			return;
+		if (ns != UINT64_MAX)
+			most = MAX(most, ns);
+	}
+	if (most)
+		overlay_doubt(join, node->parent, -1, most);
+}
+
+/* One that has no tag then may have begun it, or ended it, and worked at it: it is known of the
+ * span that it was nowhere else, but not of those above it. */
+void handed_doubt_unseen(struct join *join)
+{
+	for (uint32_t i = 0; i < join->count; i++) {
+		if (join->nodes[i].parent < 0 || join->nodes[i].sightings < 0)
+			continue;
+		doubt_unseen(join, (int32_t)i, false);
+		doubt_unseen(join, (int32_t)i, true);
 	}
 }

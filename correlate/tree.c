@@ -123,7 +123,7 @@ bool tree_number(struct join *join)
 	for (uint32_t i = 0; i < join->count; i++) {
 		struct node *node = &join->nodes[i];
 
-		node->parent = parent_is_local(join, node) ? node->any_parent : -1;
+		node->parent = parent_is_local(join, node) ? node->any_parent : node->adopted_by;
 		size[i] = 1;
 	}
 	if (!sort_by_depth(join))

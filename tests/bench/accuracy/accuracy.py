@@ -210,8 +210,9 @@ def compare(name, spans, found):
     for span in spans:
         if span.get("is_entry"):
             continue  # of another process than its parent
-        children[span["parent_id"]][0] += span["cpu_ns"]
-        children[span["parent_id"]][1] += span["cpu_slack_ns"]
+        above = children[span.get("above_id", span["parent_id"])]
+        above[0] += span["cpu_ns"]
+        above[1] += span["cpu_slack_ns"]
     missing = 0
     for span in spans:
         got = found.get(span["span_id"])

@@ -162,17 +162,6 @@ static void be_parent(struct scene *scene)
 	truth_close(span);
 }
 
-static void hide_one(void)
-{
-	struct truth_span *span = truth_open("unsampled");
-
-	span->is_unexported = 1;
-	spin();
-	nap();
-	spin();
-	truth_close(span);
-}
-
 static void show_late(void)
 {
 	struct truth_span *span = truth_open_detached("shown-late");
@@ -183,6 +172,20 @@ static void show_late(void)
 	truth_hide(span);
 	truth_spin_ns(truth_length_ns(1 * US, 50 * US));
 	truth_close_detached(span);
+}
+
+static void hide_one(void)
+{
+	struct truth_span *span = truth_open("unsampled");
+
+	span->is_unexported = 1;
+	spin();
+	if (truth_between(0, 1))
+		show_late();
+	else
+		nap();
+	spin();
+	truth_close(span);
 }
 
 static void hold_the_lock(void)

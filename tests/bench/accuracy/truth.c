@@ -343,6 +343,17 @@ static void print_id(const char *key, const uint8_t *id, size_t bytes)
 	printf("\",");
 }
 
+/* The span that its time counts for, where its parent is not exported. */
+static void print_above(const struct truth_span *span)
+{
+	const struct truth_span *above = span->parent;
+
+	while (above && above->is_unexported)
+		above = above->parent;
+	if (above && above != span->parent)
+		print_id("above_id", above->span_id, sizeof(above->span_id));
+}
+
 void truth_print(void)
 {
 	printf("{\"instance_id\":\"%s\"}\n", spanwise_instance_id());
@@ -355,6 +366,7 @@ void truth_print(void)
 		print_id("trace_id", span->trace_id, sizeof(span->trace_id));
 		print_id("span_id", span->span_id, sizeof(span->span_id));
 		print_id("parent_id", span->parent_id, span->parent ? sizeof(span->parent_id) : 0);
+		print_above(span);
 		printf("\"name\":\"%s\",\"start_ns\":%" PRIu64 ",\"end_ns\":%" PRIu64, span->name,
 		       span->start_ns, span->end_ns);
 		printf(",\"cpu_ns\":%" PRIu64 ",\"cpu_slack_ns\":%" PRIu64 ",\"waited_ns\":%" PRIu64

@@ -4,14 +4,23 @@
 
 #include "tests/unit/correlate/scenario_words.h"
 
-/* A child that is published, but was not sampled. */
+/* A child that is published, but was not sampled; perhaps with one below that was. */
 static void hide(struct schedule *s, uint32_t thread, int32_t parent)
 {
-	int32_t hidden = schedule_span(s, s->threads[thread].process, parent);
+	uint32_t process = s->threads[thread].process;
+	int32_t hidden = schedule_span(s, process, parent);
 
 	s->spans[hidden].is_exported = false;
 	begin(s, thread, hidden);
 	stir(s, thread);
+	if (rng_chance(&s->rng, 40)) {
+		int32_t child = schedule_span(s, process, hidden);
+
+		begin(s, thread, child);
+		stir(s, thread);
+		end(s, thread, child, hidden);
+		stir(s, thread);
+	}
 	end(s, thread, hidden, parent);
 }
 

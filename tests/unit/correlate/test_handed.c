@@ -86,10 +86,34 @@ static void what_nobody_exports_is_not_below_a_span_that_was_put_aside(void **st
 	correlator_free(b->correlator);
 }
 
+/* The hidden one has an exported child: that counts for the parent, too. */
+static void who_has_no_parent_any_more_counts_for_the_span_around_it(void **state)
+{
+	enum { CHILD = 3 };
+	struct scene scene;
+	struct builder *b = &scene.b;
+
+	(void)state;
+	begin(&scene);
+	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &scene.own, 1010 * MS, 1010 * MS, 1011 * MS, HIDDEN, 0, FUTEX);
+	builder_slice(b, &scene.own, 1020 * MS, 1020 * MS, 1021 * MS, CHILD, 0, FUTEX);
+	builder_slice(b, &scene.own, 1030 * MS, 1030 * MS, 1031 * MS, HIDDEN, 0, FUTEX);
+	builder_slice(b, &scene.own, 1040 * MS, 1040 * MS, 1041 * MS, PARENT, 0, FUTEX);
+	builder_span(b, CHILD, HIDDEN, 1020 * MS, 1030 * MS + 500 * US);
+	carry_on(&scene);
+	end(&scene);
+	assert_int_equal(builder_ledger(b, PARENT)->cpu_ns, 6 * MS + 2 * MS);
+	assert_int_equal(builder_ledger(b, PARENT)->all.elsewhere_ns, 0);
+	assert_in_range(builder_ledger(b, CHILD)->cpu_ns, MS, 2 * MS);
+	correlator_free(b->correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_begins_a_span_may_have_worked_at_it),
+		cmocka_unit_test(who_has_no_parent_any_more_counts_for_the_span_around_it),
 		cmocka_unit_test(what_nobody_exports_is_not_below_a_span_that_was_put_aside),
 	};
 
