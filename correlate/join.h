@@ -167,6 +167,7 @@ struct segment {
 	int32_t wait;    /* of STATE_BLOCKED; of SEGMENT_ROUNDS the place in join->rounds */
 	uint8_t state;   /* enum ledger_state, or SEGMENT_ROUNDS */
 	uint8_t why;     /* of STATE_RUNNABLE */
+	uint32_t enter;  /* the carrier's: it is asked of each, by each span above */
 };
 
 /* Not one stretch, but all those of slices that are alike. */

@@ -55,6 +55,7 @@ void overlay_emit(struct join *join, const struct segment *like, uint64_t start,
 	segment->start_ns = start;
 	segment->end_ns = end;
 	segment->carrier = carrier;
+	segment->enter = join->nodes[carrier].enter;
 }
 
 void overlay_emit_chain(struct join *join, const struct segment *like, uint64_t start, uint64_t end,

@@ -21,10 +21,12 @@ struct alone {
 	struct run run;
 };
 
+/* As node_is_below. */
 static inline bool is_ours(const struct alone *alone, const struct segment *piece)
 {
-	return piece->carrier == alone->sweep->index ||
-	       node_is_below(alone->join, piece->carrier, alone->sweep->index);
+	const struct node *node = alone->sweep->node;
+
+	return piece->enter >= node->enter && piece->enter < node->leave;
 }
 
 /* ---- pieces that are alike */
