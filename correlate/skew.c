@@ -22,6 +22,7 @@
 #define MOST_CLOCKS 16   /* processes of a trace; of further ones each span is on its own */
 #define LEAST_NS    5000 /* from a span's edge to its tag's: no skew */
 #define NEWS_NS     1000 /* more of it is a lesson (relearn.c) */
+#define MUCH        8    /* times what may contradict it */
 #define MOST_SLICES 64   /* that are looked at for what a thread showed before */
 
 /* What a span was taken to tell, by the time of day. */
@@ -84,10 +85,15 @@ static uint64_t if_more(uint64_t ns, uint64_t than_ns)
 	return ns > than_ns ? ns : 0;
 }
 
-/* One clock, read at any time, may have told all that. */
+/* One clock, read at any time, may have told all that. Threads tell when they change their tags, by
+ * some us, which is little where a clock is far off. */
 static bool is_one(const struct clock_skew *skew)
 {
-	return less(skew->range.least_ns, skew->range.most_ns) <= (int64_t)CHANGE_CLOCK_NS;
+	int64_t apart = less(skew->range.least_ns, skew->range.most_ns);
+	int64_t shown = (int64_t)(MAX(skew->ahead_ns, skew->behind_ns) / MUCH);
+
+	return apart <= (int64_t)CHANGE_CLOCK_NS ||
+	       apart <= MIN((int64_t)(CHANGE_CLOCK_NS + CHANGE_DOUBT_NS), shown);
 }
 
 static bool is_shown(const struct clock_skew *skew)

@@ -108,6 +108,7 @@ static const struct {
 	{ 21000450, check_anchored },
 	{ 21000567, check_anchored },
 	{ 21002309, check_anchored },
+	{ 26000752, check_anchored },
 	{ 21000086, check_off },
 	{ 21000213, check_off },
 	{ 21000475, check_off },
