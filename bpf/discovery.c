@@ -22,7 +22,8 @@
 #define THIRD_LOOK_NS      (500 * NS_PER_MS)
 #define HINT_COST_FACTOR   20  /* hints get at most 1/20 of the time for one process, */
 #define RESCAN_COST_FACTOR 100 /* rescans 1/100: what a hostile one can make us spend */
-#define MOST_CALM          2   /* doublings of the time between rescans */
+#define HINT_LATE_NS       (50 * NS_PER_MS) /* so long after a mapping its hint may come */
+#define MOST_CALM          2                 /* doublings of the time between rescans */
 
 /* A process is looked at soon after something happened to it, twice again while it starts up, then
  * by rescan. */
@@ -44,9 +45,11 @@ struct process {
 	uint8_t calm;    /* rescans in a row that found no code that can publish, at most ... */
 	uint64_t start_ns;
 	uint64_t looked_ns;
-	uint64_t cost_ns;   /* of the last look */
-	uint64_t news_hash; /* of what was told; 0: tell again */
-	uint32_t scan;      /* the scan of /proc that saw it last */
+	uint64_t cost_ns;    /* of the last look */
+	uint64_t news_hash;  /* of what was told; 0: tell again */
+	uint64_t place_hash; /* of where its variables are; 0: nothing was told of them yet */
+	uint64_t hinted_ns;  /* the first mapping since the last look; 0: none */
+	uint32_t scan;       /* the scan of /proc that saw it last */
 	struct process_variables variables;
 };
 
@@ -205,6 +208,7 @@ void discovery_on_exec(struct discovery *discovery, uint32_t pid)
 	if (!process)
 		return;
 	process->variables = (struct process_variables){ 0 };
+	process->place_hash = 0;
 	process->news_hash = 0; /* the kernel has dropped the old descriptor */
 	process->stage = STAGE_FRESH;
 	process->calm = 0;
@@ -231,7 +235,12 @@ static void look_soon(struct discovery *discovery, uint32_t pid, uint64_t delay_
 
 void discovery_on_mapping(struct discovery *discovery, uint32_t pid)
 {
+	struct process *process;
+
 	look_soon(discovery, pid, MAPPING_DELAY_NS);
+	process = find(discovery, pid);
+	if (process && !process->hinted_ns)
+		process->hinted_ns = clock_ns();
 }
 
 void discovery_on_log(struct discovery *discovery, uint32_t pid)
@@ -253,6 +262,24 @@ void discovery_on_exit(struct discovery *discovery, uint32_t pid)
 
 	if (process)
 		let_leave(discovery, process);
+}
+
+/* A library was closed, and opened again elsewhere, or another one was: until now, the place before
+ * was read. */
+static void note_place(struct process *process, uint64_t looked_ns, struct event_process *news)
+{
+	const struct tag_descriptor *descriptor = &process->variables.descriptor;
+	uint64_t hash = 0, now_ns = clock_ns(), since_ns = looked_ns;
+
+	if (news->publish == PUBLISH_TAGS)
+		hash = map_hash(descriptor->variables, sizeof(descriptor->variables), 1) | 1;
+	if (hash && process->place_hash && hash != process->place_hash) {
+		if (process->hinted_ns)
+			since_ns = MAX(since_ns, process->hinted_ns - HINT_LATE_NS);
+		news->moved_ms = (uint32_t)((now_ns - since_ns) / NS_PER_MS + 1);
+	}
+	process->place_hash = hash ? hash : process->place_hash;
+	process->hinted_ns = 0;
 }
 
 /* Tells what has changed since it was told last. */
@@ -318,7 +345,7 @@ static void queue_again(struct discovery *discovery, struct process *process)
 
 static void look(struct discovery *discovery, struct process *process)
 {
-	uint64_t begin_ns = clock_ns();
+	uint64_t begin_ns = clock_ns(), before_ns = process->looked_ns;
 	struct event_process news;
 	int rc = process_look(&discovery->looker, process->pid, &news, &process->variables);
 
@@ -341,6 +368,7 @@ static void look(struct discovery *discovery, struct process *process)
 	if (rc == 0) {
 		note_reuse(discovery, process, news.start_ns);
 		process->publish = news.publish;
+		note_place(process, before_ns, &news);
 		tell(discovery, process, &news);
 	}
 	queue_again(discovery, process);

@@ -339,7 +339,8 @@ struct event_process {
 	__u32 publish;  /* enum event_publish */
 	__u32 gone;     /* 1: it has ended */
 	__s32 error;    /* negative errno when UNREADABLE */
-	__u32 pad;
+	__u32 moved_ms; /* its variable is not where it was told to be before, since so long before
+			   seen_ns at most; 0: it is */
 	char comm[EVENT_COMM_BYTES];
 	char executable[128];
 	char variable[128]; /* "otel_thread_ctx_v1 in /usr/lib/libx.so (TLSDESC, static, TP-152)" */

@@ -47,6 +47,8 @@ struct clock_skew {
 	bool follows;      /* ... when that was set */
 };
 
+#define MOVED_KEPT 8
+
 struct process {
 	struct process *next; /* of all */
 	uint32_t pid;
@@ -71,6 +73,7 @@ struct process {
 	uint32_t sightings;        /* spans seen on threads, from a minute after the last turn on */
 	uint64_t turned_ns;        /* that turn; 0: none */
 	struct turns_period blind; /* of blind.c; to 0: never */
+	struct turns_period moved[MOVED_KEPT]; /* of moved.c; the newest first; to 0: none */
 	struct turns_period became; /* of became.c; to 0: never, UINT64_MAX: not watched since */
 	struct turns_period lent;   /* of lend.c; to 0: never */
 	struct clock_skew skew, skew_taught; /* the latter when it was a lesson last */
@@ -346,6 +349,10 @@ bool again_take(struct model *model, struct thread *thread, const struct event_a
 bool became_another(struct model *model, struct process *process, const struct event_life *life);
 void became_watched(struct model *model, struct process *process, uint64_t time_ns);
 void became_described(struct process *process);
+
+/* moved.c: processes whose writer was opened anew, elsewhere. */
+void moved_note(struct model *model, struct process *process, const struct event_process *news);
+bool moved_within(const struct process *process, uint64_t from_ns, uint64_t to_ns);
 
 /* blind.c: threads that are not followed, for want of room. */
 int blind_note(struct model *model, const struct event_life *life);

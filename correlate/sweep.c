@@ -291,6 +291,7 @@ static bool is_lost(const struct sweep *sweep)
 	uint64_t sure_end_ns = node->b_ns - MIN(edges_ns(node), node->b_ns);
 
 	return blind_within(node->process, node->a_ns, node->b_ns) ||
+	       moved_within(node->process, node->a_ns, node->b_ns) ||
 	       loss_within(model, node->process, node->a_ns, node->b_ns, node->sightings >= 0) ||
 	       loss_is_awaited(model, node->process, sure_end_ns);
 }

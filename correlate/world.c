@@ -532,6 +532,8 @@ int world_process(struct model *model, const struct event_process *news)
 	process->ns_pid = news->ns_pid;
 	process->publish = news->publish;
 	became_described(process);
+	if (news->moved_ms)
+		moved_note(model, process, news);
 	copy_text(process->service_instance_id, news->service_instance_id,
 		  sizeof(process->service_instance_id));
 	copy_text(process->service_name, news->service_name, sizeof(process->service_name));
