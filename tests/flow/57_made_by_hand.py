@@ -14,7 +14,7 @@ TRUTH = (os.environ.get("FLOW_TRUTH", ""),)
 # name -> program, turns, and which part of the spans is vouched for at least, on a busy machine too
 STYLES = {
     "raw-lent": (TRUTH, 8, 0.7), "raw-shared": (TRUTH, 6, 0.7), "raw-thread": (TRUTH, 6, 0.7), "raw-process": (TRUTH, 6, 0.7),
-    "spawned": (TRUTH, 6, 0.7), "unloaded": (PLUGINS, 6, 0.5), "cut-short": (PLUGINS, 6, 0),
+    "spawned": (TRUTH, 6, 0.7), "unloaded": (PLUGINS, 6, 0), "cut-short": (PLUGINS, 6, 0),
     # children that live for milliseconds, and become what has to be found first
     "exec-within": (TRUTH, 8, 0), "exec-away": (TRUTH, 8, 0),
 }
