@@ -23,7 +23,7 @@
 #define HINT_COST_FACTOR   20  /* hints get at most 1/20 of the time for one process, */
 #define RESCAN_COST_FACTOR 100 /* rescans 1/100: what a hostile one can make us spend */
 #define HINT_LATE_NS       (50 * NS_PER_MS) /* so long after a mapping its hint may come */
-#define MOST_CALM          2                 /* doublings of the time between rescans */
+#define MOST_CALM          2                /* doublings of the time between rescans */
 
 /* A process is looked at soon after something happened to it, twice again while it starts up, then
  * by rescan. */
