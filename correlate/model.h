@@ -153,6 +153,7 @@ struct thread {
 	struct event_tag current_tag;
 	struct turns turns;
 	struct marking marking;
+	struct restart *restart; /* owned; the call that it was stopped in, or NULL */
 	struct company *company; /* owned; NULL, or COMPANY_MAX; the oldest is overwritten */
 	unsigned company_next;
 	uint64_t company_until_ns; /* nobody claims it later than that */
@@ -321,6 +322,10 @@ static inline uint64_t model_gap_end(const struct model *model)
 {
 	return model->gap_count ? model->gaps[model->gap_count - 1].to_ns : 0;
 }
+
+/* A slice that leaves in restart_syscall gets the call and the target of the one that was
+ * interrupted. Of every slice, in order, before it is appended. */
+void restart_follow(struct thread *thread, struct slice *slice);
 
 /* world.c: processes and threads, records. */
 int world_record(struct model *model, const struct event_header *record);

@@ -62,6 +62,16 @@ bool reason_syscall_waits_for_signal(int32_t syscall)
 	return find(syscall)->class == CLASS_SIGNAL;
 }
 
+bool reason_syscall_is_restart(int32_t syscall)
+{
+	return find(syscall)->class == CLASS_RESTART;
+}
+
+bool reason_state_is_held(uint32_t state)
+{
+	return (state & STATE_HELD) != 0;
+}
+
 static enum ledger_reason by_name(const struct event_target *target, enum ledger_reason fallback)
 {
 	if (strncmp(target->name, TARGET_TIMERFD, sizeof(target->name)) == 0 ||

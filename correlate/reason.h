@@ -33,3 +33,8 @@ bool reason_syscall_waits_for_signal(int32_t syscall);
 bool reason_syscall_is_event_loop(int32_t syscall);
 /* Without a target, or the kernel's frames, its reason may be another one. */
 bool reason_is_guess(const struct slice *slice);
+
+/* It goes on with another call, which it does not tell. */
+bool reason_syscall_is_restart(int32_t syscall);
+/* Stopped, traced or frozen, from outside. */
+bool reason_state_is_held(uint32_t state);

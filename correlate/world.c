@@ -387,6 +387,7 @@ static int take_whole(struct model *model, const struct event_slice *record)
 		model->stats.slices_malformed++;
 		return -EBADMSG;
 	}
+	restart_follow(thread, &slice);
 	note_lag(model, &slice);
 	if (record->lost_before)
 		loss_own_up(model, record->lost_before);

@@ -61,6 +61,7 @@ static void free_thread(struct model *model, struct thread *thread)
 	for (struct timeline_chunk *c = thread->timeline.oldest; c; c = c->newer)
 		model->stats.timeline_bytes -= timeline_chunk_bytes(c);
 	timeline_fini(&thread->timeline);
+	free(thread->restart);
 	free(thread->company);
 	thread->process->refs--;
 	model->stats.threads--;
