@@ -20,11 +20,6 @@
 #define ACCOUNT    "/sys/fs/cgroup/cpuacct/spanwise-truth"
 #define ALARM_US   700
 
-static void spin_between(uint64_t least, uint64_t most)
-{
-	truth_spin_ns(truth_length_ns(least, most));
-}
-
 /* ---- what a thread shows, whatever it showed before: no stack, as truth_open's */
 
 static _Thread_local struct truth_span *shown;
@@ -91,7 +86,7 @@ static void *partner_main(void *unused)
 		while (!game.span)
 			pthread_cond_wait(&game.turned, &game.lock);
 		truth_enter(game.span);
-		spin_between(5 * US, 500 * US);
+		scenario_spin(5 * US, 500 * US);
 		truth_leave(game.span);
 		game.span = NULL;
 		pthread_cond_signal(&game.turned);
@@ -109,7 +104,7 @@ static void ping_pong(void)
 	game.is_started = true;
 	for (int i = 0; i < GAME_TURNS; i++) {
 		truth_enter(span);
-		spin_between(5 * US, 500 * US);
+		scenario_spin(5 * US, 500 * US);
 		truth_leave(span);
 		pthread_mutex_lock(&game.lock);
 		game.span = span;
@@ -169,12 +164,12 @@ static void do_task(const struct task *task)
 	struct truth_span *before = shown, *span = begin_shown("task", task->parent);
 	_Atomic int pending = 0;
 
-	spin_between(10 * US, 500 * US);
+	scenario_spin(10 * US, 500 * US);
 	if (task->depth < 2 && truth_between(0, 1)) {
 		put_task(span, &pending, task->depth + 1);
 		put_task(span, &pending, task->depth + 1);
 		help_until_done(&pending);
-		spin_between(5 * US, 100 * US);
+		scenario_spin(5 * US, 100 * US);
 	}
 	end_shown(span, before);
 	atomic_fetch_sub(task->pending, 1);
@@ -207,11 +202,11 @@ static void stealing(void)
 	for (int i = 0; !stock.is_started && i < HELPERS; i++)
 		scenario_check(pthread_create(&thread, NULL, helper_main, NULL) == 0, "thread");
 	stock.is_started = true;
-	spin_between(5 * US, 100 * US);
+	scenario_spin(5 * US, 100 * US);
 	for (uint64_t tasks = truth_between(1, 5); tasks > 0; tasks--)
 		put_task(root, &pending, 0);
 	help_until_done(&pending);
-	spin_between(5 * US, 100 * US);
+	scenario_spin(5 * US, 100 * US);
 	end_shown(root, NULL);
 }
 
@@ -262,7 +257,7 @@ static void *leaver_main(void *arg)
 	}
 	truth_enter(leaver->span);
 	leaver->entered_cpu_ns = leaver->span->entered_cpu_ns;
-	spin_between(20 * US, 1 * MS);
+	scenario_spin(20 * US, 1 * MS);
 	leaver->left_cpu_ns = truth_cpu_ns();
 	return NULL;
 }
@@ -281,7 +276,7 @@ static void exits_within(void)
 	leaver.span->cpu_ns += leaver.left_cpu_ns - leaver.entered_cpu_ns;
 	leaver.span->cpu_slack_ns += leaver.is_accounted ? 0 : EXIT_NS;
 	rmdir(ACCOUNT);
-	spin_between(20 * US, 500 * US);
+	scenario_spin(20 * US, 500 * US);
 	truth_end(leaver.span);
 }
 
@@ -315,7 +310,7 @@ static void alarmed(void)
 	for (int i = 0; i < 3; i++) {
 		step = begin_shown("step", span);
 		is_armed = 1;
-		spin_between(50 * US, 3 * MS);
+		scenario_spin(50 * US, 3 * MS);
 		is_armed = 0;
 		end_shown(step, span);
 	}

@@ -92,18 +92,6 @@ static _Atomic bool is_over;
 static _Thread_local struct truth_span *open_span;
 static _Thread_local uint64_t closed_cpu_ns;
 
-static void spin_between(uint64_t least, uint64_t most)
-{
-	truth_spin_ns(truth_length_ns(least, most));
-}
-
-static void sleep_between(uint64_t least, uint64_t most)
-{
-	truth_wait_begin();
-	scenario_sleep_ns(truth_length_ns(least, most));
-	truth_wait_end();
-}
-
 /* The phases of a turn: with one library, while it is closed and another one is opened, with that.
  */
 static void one_turn(void)
@@ -144,13 +132,13 @@ static void request(void)
 {
 	struct truth_span *span = truth_open("request"), *part;
 
-	spin_between(20 * US, 1 * MS);
+	scenario_spin(20 * US, 1 * MS);
 	part = truth_open("part");
-	spin_between(20 * US, 1 * MS);
-	sleep_between(50 * US, 2 * MS);
+	scenario_spin(20 * US, 1 * MS);
+	scenario_nap(50 * US, 2 * MS);
 	truth_close(part);
-	sleep_between(50 * US, 1 * MS);
-	spin_between(20 * US, 500 * US);
+	scenario_nap(50 * US, 1 * MS);
+	scenario_spin(20 * US, 500 * US);
 	truth_close(span);
 }
 
@@ -160,9 +148,9 @@ static void requests(int phase)
 	if (phase == 1 && is_main) {
 		exchange();
 	} else if (phase == 1) {
-		spin_between(50 * US, 3 * MS);
+		scenario_spin(50 * US, 3 * MS);
 		scenario_sleep_ns(truth_length_ns(50 * US, 3 * MS));
-		spin_between(50 * US, 3 * MS);
+		scenario_spin(50 * US, 3 * MS);
 	} else {
 		for (int i = 0; i < 3; i++)
 			request();
@@ -180,14 +168,14 @@ static void within(int phase)
 	}
 	if (phase == 0) {
 		open_span = truth_open("cut-short");
-		spin_between(50 * US, 2 * MS);
-		sleep_between(50 * US, 1 * MS);
+		scenario_spin(50 * US, 2 * MS);
+		scenario_nap(50 * US, 1 * MS);
 		closed_cpu_ns = truth_cpu_ns();
 	} else if (phase == 1) {
-		spin_between(50 * US, 2 * MS);
+		scenario_spin(50 * US, 2 * MS);
 		scenario_sleep_ns(truth_length_ns(50 * US, 2 * MS));
 	} else {
-		spin_between(50 * US, 1 * MS);
+		scenario_spin(50 * US, 1 * MS);
 		open_span->cpu_slack_ns += truth_cpu_ns() - closed_cpu_ns;
 		truth_close(open_span);
 	}

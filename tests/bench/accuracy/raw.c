@@ -30,18 +30,6 @@
 	 CLONE_CHILD_CLEARTID | CLONE_PARENT_SETTID)
 #define A_PROCESS (CLONE_VM | CLONE_CHILD_CLEARTID | CLONE_PARENT_SETTID | SIGCHLD)
 
-static void spin_between(uint64_t least, uint64_t most)
-{
-	truth_spin_ns(truth_length_ns(least, most));
-}
-
-static void sleep_between(uint64_t least, uint64_t most)
-{
-	truth_wait_begin();
-	scenario_sleep_ns(truth_length_ns(least, most));
-	truth_wait_end();
-}
-
 static void wait_while(_Atomic uint32_t *word, uint32_t value)
 {
 	while (atomic_load(word) == value)
@@ -157,11 +145,11 @@ static void raw_lent(void)
 	struct raw raw = lent_raw();
 	struct truth_span *span = truth_open("request");
 
-	spin_between(20 * US, 1 * MS);
+	scenario_spin(20 * US, 1 * MS);
 	begin(&raw, lent_main, A_THREAD, false);
-	spin_between(20 * US, 2 * MS);
+	scenario_spin(20 * US, 2 * MS);
 	wait_while(&raw.is_done, 0);
-	spin_between(5 * US, 100 * US);
+	scenario_spin(5 * US, 100 * US);
 	truth_close(span);
 	set(&raw.may_end, 1);
 	join(&raw);
@@ -175,14 +163,14 @@ static void raw_shared(void)
 	struct raw raw = lent_raw();
 	struct truth_span *outer = truth_open("outer"), *inner;
 
-	spin_between(20 * US, 1 * MS);
+	scenario_spin(20 * US, 1 * MS);
 	begin(&raw, lent_main, A_PROCESS, false);
 	for (int i = 0; i < 3; i++) {
 		inner = truth_open("inner");
-		spin_between(20 * US, 1 * MS);
-		sleep_between(50 * US, 1 * MS);
+		scenario_spin(20 * US, 1 * MS);
+		scenario_nap(50 * US, 1 * MS);
 		truth_close(inner);
-		spin_between(20 * US, 300 * US);
+		scenario_spin(20 * US, 300 * US);
 	}
 	wait_while(&raw.is_done, 0);
 	truth_close(outer);
@@ -198,13 +186,13 @@ static int part_main(void *arg)
 	struct raw *raw = arg;
 	struct truth_span *part = truth_open_below("part", raw->span), *inner;
 
-	spin_between(20 * US, 1 * MS);
+	scenario_spin(20 * US, 1 * MS);
 	inner = truth_open("inner");
-	spin_between(20 * US, 1 * MS);
-	sleep_between(50 * US, 1 * MS);
+	scenario_spin(20 * US, 1 * MS);
+	scenario_nap(50 * US, 1 * MS);
 	truth_close(inner);
 	truth_close(part);
-	spin_between(20 * US, 300 * US);
+	scenario_spin(20 * US, 300 * US);
 	return 0;
 }
 
@@ -213,13 +201,13 @@ static void raw_thread(void)
 	struct truth_span *root = truth_open("request");
 	struct raw raws[2] = { { .span = root }, { .span = root } };
 
-	spin_between(20 * US, 500 * US);
+	scenario_spin(20 * US, 500 * US);
 	for (int i = 0; i < 2; i++)
 		begin(&raws[i], part_main, A_THREAD, true);
-	spin_between(20 * US, 2 * MS);
+	scenario_spin(20 * US, 2 * MS);
 	for (int i = 0; i < 2; i++)
 		join(&raws[i]);
-	spin_between(5 * US, 100 * US);
+	scenario_spin(5 * US, 100 * US);
 	truth_close(root);
 }
 
@@ -229,11 +217,11 @@ static void raw_process(void)
 	struct raw raw = { .span = NULL };
 	struct truth_span *span = truth_open("beside");
 
-	spin_between(20 * US, 500 * US);
+	scenario_spin(20 * US, 500 * US);
 	begin(&raw, part_main, A_PROCESS, true);
-	spin_between(20 * US, 3 * MS);
-	sleep_between(50 * US, 1 * MS);
-	spin_between(20 * US, 500 * US);
+	scenario_spin(20 * US, 3 * MS);
+	scenario_nap(50 * US, 1 * MS);
+	scenario_spin(20 * US, 500 * US);
 	truth_close(span);
 	join(&raw);
 	reap();
@@ -249,16 +237,16 @@ static void spawned(void)
 	struct truth_span *span = truth_open("spawn");
 	pid_t child;
 
-	spin_between(20 * US, 500 * US);
+	scenario_spin(20 * US, 500 * US);
 	for (int i = 0; i < SPAWNED; i++)
 		scenario_check(posix_spawn(&child, "/bin/sh", NULL, NULL, arguments, environ) == 0,
 			       "spawn");
-	spin_between(20 * US, 3 * MS);
+	scenario_spin(20 * US, 3 * MS);
 	truth_wait_begin();
 	for (int i = 0; i < SPAWNED; i++)
 		reap();
 	truth_wait_end();
-	spin_between(20 * US, 500 * US);
+	scenario_spin(20 * US, 500 * US);
 	truth_close(span);
 }
 
@@ -272,13 +260,13 @@ static void become_in_child(void)
 	if (child == 0) {
 		struct truth_span *before = truth_open("before"), *span;
 
-		spin_between(20 * US, 1 * MS);
+		scenario_spin(20 * US, 1 * MS);
 		truth_close(before);
 		scenario_sleep_ns(truth_length_ns(50 * US, 10 * MS));
 		span = truth_open("became");
-		spin_between(20 * US, 2 * MS);
+		scenario_spin(20 * US, 2 * MS);
 		if (truth_between(0, 1))
-			sleep_between(50 * US, 2 * MS);
+			scenario_nap(50 * US, 2 * MS);
 		truth_become(span, scenario_arguments);
 	}
 	reap();
@@ -290,9 +278,9 @@ static void carry_on(struct truth_span *span)
 {
 	scenario_check(spanwise_process_init(scenario_arguments[3], NULL) == 0, "context");
 	truth_carry_on(span);
-	spin_between(50 * US, 5 * MS);
-	sleep_between(50 * US, 5 * MS);
-	spin_between(50 * US, 10 * MS);
+	scenario_spin(50 * US, 5 * MS);
+	scenario_nap(50 * US, 5 * MS);
+	scenario_spin(50 * US, 10 * MS);
 	truth_close(span);
 }
 

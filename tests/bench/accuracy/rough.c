@@ -24,18 +24,6 @@
 #define QUOTA_FOLDER  "/sys/fs/cgroup/cpu/spanwise-truth"
 #define QUOTA_PERIODS 20000 /* us; of these, a fifth */
 
-static void spin_between(uint64_t least, uint64_t most)
-{
-	truth_spin_ns(truth_length_ns(least, most));
-}
-
-static void sleep_between(uint64_t least, uint64_t most)
-{
-	truth_wait_begin();
-	scenario_sleep_ns(truth_length_ns(least, most));
-	truth_wait_end();
-}
-
 /* ---- a pool whose threads take what comes */
 
 static struct {
@@ -52,12 +40,12 @@ static void do_part(struct truth_span *root)
 {
 	struct truth_span *part = truth_open_below("part", root), *inner;
 
-	spin_between(5 * US, 2 * MS);
+	scenario_spin(5 * US, 2 * MS);
 	if (truth_between(0, 1)) {
 		inner = truth_open("inner");
-		spin_between(5 * US, 200 * US);
+		scenario_spin(5 * US, 200 * US);
 		if (truth_between(0, 1))
-			sleep_between(20 * US, 1 * MS);
+			scenario_nap(20 * US, 1 * MS);
 		truth_close(inner);
 	}
 	truth_close(part);
@@ -92,7 +80,7 @@ static void pooled(void)
 	for (int i = 0; !pool.is_started && i < POOL_THREADS; i++)
 		scenario_check(pthread_create(&thread, NULL, pool_main, NULL) == 0, "thread");
 	pool.is_started = true;
-	spin_between(5 * US, 200 * US);
+	scenario_spin(5 * US, 200 * US);
 	pthread_mutex_lock(&pool.lock);
 	for (uint64_t parts = truth_between(1, 12); parts > 0; parts--) {
 		pool.queue[(pool.first + pool.count++) % POOL_QUEUE] = root;
@@ -101,7 +89,7 @@ static void pooled(void)
 	while (pool.count || pool.running)
 		pthread_cond_wait(&pool.done, &pool.lock);
 	pthread_mutex_unlock(&pool.lock);
-	spin_between(5 * US, 200 * US);
+	scenario_spin(5 * US, 200 * US);
 	truth_close(root);
 }
 
@@ -115,11 +103,11 @@ static void *level_main(void *arg)
 
 	for (struct truth_span *s = span; s; s = s->parent)
 		depth++;
-	spin_between(20 * US, 1 * MS);
+	scenario_spin(20 * US, 1 * MS);
 	if (depth < 4) {
 		scenario_check(pthread_create(&below, NULL, level_main, span) == 0, "thread");
 		pthread_join(below, NULL);
-		spin_between(20 * US, 1 * MS);
+		scenario_spin(20 * US, 1 * MS);
 	}
 	truth_close(span);
 	return NULL;
@@ -130,7 +118,7 @@ static void across(void)
 	struct truth_span *root = truth_open("request");
 	pthread_t below;
 
-	spin_between(20 * US, 1 * MS);
+	scenario_spin(20 * US, 1 * MS);
 	scenario_check(pthread_create(&below, NULL, level_main, root) == 0, "thread");
 	pthread_join(below, NULL);
 	truth_close(root);
@@ -149,16 +137,16 @@ static void prefork(void)
 		for (int i = 0; i < CHILD_SPANS; i++) {
 			struct truth_span *span = truth_open("request");
 
-			spin_between(20 * US, 2 * MS);
+			scenario_spin(20 * US, 2 * MS);
 			if (truth_between(0, 1))
-				sleep_between(20 * US, 1 * MS);
+				scenario_nap(20 * US, 1 * MS);
 			truth_close(span);
-			spin_between(5 * US, 50 * US);
+			scenario_spin(5 * US, 50 * US);
 		}
 		_exit(0);
 	}
 	scenario_check(waitpid(child, &status, 0) == child && status == 0, "child");
-	spin_between(1 * US, 50 * US); /* so that the next child draws other numbers */
+	scenario_spin(1 * US, 50 * US); /* so that the next child draws other numbers */
 	truth_between(0, 1);
 }
 
@@ -169,7 +157,7 @@ static void fork_exec(void)
 	int status;
 	pid_t child;
 
-	spin_between(20 * US, 1 * MS);
+	scenario_spin(20 * US, 1 * MS);
 	child = vfork();
 	if (child == 0) {
 		execl("/bin/sh", "sh", "-c", "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done",
@@ -180,7 +168,7 @@ static void fork_exec(void)
 	truth_wait_begin();
 	scenario_check(waitpid(child, &status, 0) == child && status == 0, "child");
 	truth_wait_end();
-	spin_between(20 * US, 1 * MS);
+	scenario_spin(20 * US, 1 * MS);
 	truth_close(span);
 }
 
@@ -210,12 +198,12 @@ static void priorities(void)
 		struct truth_span *span = truth_open("request");
 		int policy = policies[i % 4];
 
-		spin_between(20 * US, 3 * MS);
+		scenario_spin(20 * US, 3 * MS);
 		/* where groups have no real time of their own, this fails, and is another call */
 		sched_setscheduler(0, policy,
 				   policy == SCHED_FIFO || policy == SCHED_RR ? &urgent : &none);
-		spin_between(20 * US, 3 * MS);
-		sleep_between(20 * US, 500 * US);
+		scenario_spin(20 * US, 3 * MS);
+		scenario_nap(20 * US, 500 * US);
 		truth_close(span);
 	}
 	sched_setscheduler(0, SCHED_OTHER, &none);
@@ -251,9 +239,9 @@ static void throttled(void)
 	}
 	is_bound = true;
 	span = truth_open("request");
-	spin_between(100 * US, 10 * MS);
-	sleep_between(20 * US, 1 * MS);
-	spin_between(20 * US, 1 * MS);
+	scenario_spin(100 * US, 10 * MS);
+	scenario_nap(20 * US, 1 * MS);
+	scenario_spin(20 * US, 1 * MS);
 	truth_close(span);
 }
 
@@ -271,7 +259,7 @@ static void coroutine_main(void)
 
 	for (uint64_t turns = truth_between(1, 5); turns > 0; turns--) {
 		truth_enter(carried[own]);
-		spin_between(5 * US, 300 * US);
+		scenario_spin(5 * US, 300 * US);
 		truth_leave(carried[own]);
 		swapcontext(&coroutines[own], &scheduler);
 	}
@@ -309,7 +297,7 @@ static void run_coroutines(struct truth_span *parent)
 			continue;
 		swapcontext(&scheduler, &coroutines[current]);
 		if (truth_between(0, 5) == 0)
-			sleep_between(20 * US, 200 * US);
+			scenario_nap(20 * US, 200 * US);
 	}
 }
 
@@ -334,13 +322,13 @@ static void root_within(void)
 {
 	struct truth_span *outer = truth_open("consumer"), *inner;
 
-	spin_between(5 * US, 500 * US);
+	scenario_spin(5 * US, 500 * US);
 	for (int i = 0; i < 3; i++) {
 		inner = truth_begin("message", NULL);
 		truth_enter(inner);
-		spin_between(5 * US, 500 * US);
+		scenario_spin(5 * US, 500 * US);
 		if (truth_between(0, 2) == 0)
-			sleep_between(20 * US, 500 * US);
+			scenario_nap(20 * US, 500 * US);
 		truth_leave(inner);
 		truth_end(inner);
 		outer->cpu_ns -= inner->cpu_ns; /* which is another trace's */
@@ -354,13 +342,13 @@ static void late_attach(void)
 {
 	struct truth_span *span = truth_open_detached("late");
 
-	spin_between(5 * US, 300 * US);
+	scenario_spin(5 * US, 300 * US);
 	truth_show(span);
-	spin_between(20 * US, 1 * MS);
+	scenario_spin(20 * US, 1 * MS);
 	if (truth_between(0, 1))
-		sleep_between(20 * US, 1 * MS);
+		scenario_nap(20 * US, 1 * MS);
 	truth_hide(span);
-	spin_between(5 * US, 300 * US);
+	scenario_spin(5 * US, 300 * US);
 	truth_close_detached(span);
 }
 
@@ -373,7 +361,7 @@ static void *carry_too(void *arg)
 
 	spanwise_attach(span->trace_id, span->span_id, 1, &token);
 	within = truth_cpu_ns();
-	spin_between(100 * US, 2 * MS);
+	scenario_spin(100 * US, 2 * MS);
 	left = truth_cpu_ns();
 	spanwise_detach(&token);
 	span->cpu_ns += left - within;
@@ -387,9 +375,9 @@ static void lent(void)
 	pthread_t thread;
 
 	scenario_check(pthread_create(&thread, NULL, carry_too, span) == 0, "thread");
-	spin_between(100 * US, 2 * MS);
+	scenario_spin(100 * US, 2 * MS);
 	pthread_join(thread, NULL);
-	spin_between(5 * US, 50 * US);
+	scenario_spin(5 * US, 50 * US);
 	truth_close(span);
 }
 

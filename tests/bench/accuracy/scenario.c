@@ -33,3 +33,15 @@ void scenario_wait_until_found(void)
 		exit(1);
 	scenario_sleep_ns(1 * MS); /* the thread is known from its first switch on */
 }
+
+void scenario_spin(uint64_t least, uint64_t most)
+{
+	truth_spin_ns(truth_length_ns(least, most));
+}
+
+void scenario_nap(uint64_t least, uint64_t most)
+{
+	truth_wait_begin();
+	scenario_sleep_ns(truth_length_ns(least, most));
+	truth_wait_end();
+}

@@ -23,11 +23,6 @@
 #define SWAPS      4
 #define CONTAINED  5
 
-static void spin_between(uint64_t least, uint64_t most)
-{
-	truth_spin_ns(truth_length_ns(least, most));
-}
-
 static void start(pthread_t *thread, void *(*run)(void *), void *arg)
 {
 	scenario_check(pthread_create(thread, NULL, run, arg) == 0, "thread");
@@ -87,9 +82,9 @@ static void be_driven(void)
 	start(&driver, driver_main, NULL);
 	span = truth_open("driven");
 	for (int i = 0; i < 3; i++) {
-		spin_between(10 * US, 1 * MS);
+		scenario_spin(10 * US, 1 * MS);
 		part = truth_open("part");
-		spin_between(10 * US, 2 * MS);
+		scenario_spin(10 * US, 2 * MS);
 		truth_close(part);
 	}
 	truth_close(span);
@@ -123,7 +118,7 @@ static void ended_by_signal(void)
 	setitimer(ITIMER_REAL, &once, NULL);
 	while (to_end)
 		truth_spin_ns(10 * US);
-	spin_between(20 * US, 500 * US);
+	scenario_spin(20 * US, 500 * US);
 }
 
 /* ---- a child in its parent's memory, which burns on there */
@@ -134,7 +129,7 @@ static void vfork_burns(void)
 	int status;
 	pid_t child;
 
-	spin_between(20 * US, 1 * MS);
+	scenario_spin(20 * US, 1 * MS);
 	truth_wait_begin();
 	child = vfork();
 	if (child == 0) {
@@ -143,7 +138,7 @@ static void vfork_burns(void)
 	}
 	scenario_check(child > 0 && waitpid(child, &status, 0) == child, "child");
 	truth_wait_end();
-	spin_between(20 * US, 1 * MS);
+	scenario_spin(20 * US, 1 * MS);
 	truth_close(span);
 }
 
@@ -155,14 +150,14 @@ static void be_contained(void)
 	for (int i = 0; i < CONTAINED; i++) {
 		struct truth_span *span = truth_open("contained"), *part;
 
-		spin_between(20 * US, 2 * MS);
+		scenario_spin(20 * US, 2 * MS);
 		part = truth_open("part");
 		truth_wait_begin();
 		scenario_sleep_ns(truth_length_ns(50 * US, 2 * MS));
 		truth_wait_end();
 		truth_close(part);
 		truth_close(span);
-		spin_between(5 * US, 50 * US);
+		scenario_spin(5 * US, 50 * US);
 	}
 	_exit(0);
 }
@@ -197,9 +192,9 @@ static void *one_of_mass(void *arg)
 {
 	struct truth_span *span = truth_open_below("one", arg);
 
-	spin_between(5 * US, 200 * US);
+	scenario_spin(5 * US, 200 * US);
 	scenario_sleep_ns(truth_between(1 * MS, 20 * MS));
-	spin_between(5 * US, 200 * US);
+	scenario_spin(5 * US, 200 * US);
 	truth_close(span);
 	return NULL;
 }
@@ -245,18 +240,18 @@ static void swapped(void)
 		memcpy(mine[0].span_id, outer->span_id, sizeof(outer->span_id));
 		mine[0].valid = 1;
 		otel_thread_ctx_v1 = &mine[0];
-		spin_between(20 * US, 500 * US);
+		scenario_spin(20 * US, 500 * US);
 		inner = truth_open_detached("inner");
 		mine[1] = mine[0];
 		memcpy(mine[1].span_id, inner->span_id, sizeof(inner->span_id));
 		otel_thread_ctx_v1 = &mine[1];
-		spin_between(20 * US, 500 * US);
+		scenario_spin(20 * US, 500 * US);
 		truth_wait_begin();
 		scenario_sleep_ns(truth_length_ns(50 * US, 2 * MS));
 		truth_wait_end();
 		otel_thread_ctx_v1 = &mine[0];
 		truth_close_detached(inner);
-		spin_between(20 * US, 500 * US);
+		scenario_spin(20 * US, 500 * US);
 		otel_thread_ctx_v1 = before;
 		truth_close_detached(outer);
 	}
@@ -281,7 +276,7 @@ static void *spoiler_main(void *page)
 		memset(record.trace_id, (int)truth_between(0, 255), sizeof(record.trace_id));
 		memset(record.span_id, (int)truth_between(0, 255), sizeof(record.span_id));
 		otel_thread_ctx_v1 = bad[i % (sizeof(bad) / sizeof(bad[0]))];
-		spin_between(5 * US, 100 * US);
+		scenario_spin(5 * US, 100 * US);
 		scenario_sleep_ns(truth_length_ns(20 * US, 300 * US));
 	}
 	otel_thread_ctx_v1 = before;
@@ -300,11 +295,11 @@ static void spoiled(void)
 	for (int i = 0; i < 4; i++) {
 		struct truth_span *span = truth_open("beside");
 
-		spin_between(20 * US, 1 * MS);
+		scenario_spin(20 * US, 1 * MS);
 		truth_wait_begin();
 		scenario_sleep_ns(truth_length_ns(50 * US, 2 * MS));
 		truth_wait_end();
-		spin_between(20 * US, 1 * MS);
+		scenario_spin(20 * US, 1 * MS);
 		truth_close(span);
 	}
 	atomic_store(&is_spoiling, false);
