@@ -153,7 +153,6 @@ void enclose_doubt(struct join *join, const struct lane *lane, const struct even
 		const struct node *node = &join->nodes[found[i]];
 		bool is_begun = node->a_ns > shown_ns && node->a_ns < first_ns;
 		uint64_t start = MAX(node->a_ns, from_ns), end = MIN(node->b_ns, to_ns);
-
 		int32_t above = found[i] == shown || shown < 0 ? node->parent : shown;
 
 		if (above >= 0 && (found[i] == shown || is_begun) &&

@@ -287,13 +287,7 @@ static void doubt_company(const struct cut *cut, int32_t owner, uint64_t start, 
 
 static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 {
-	struct segment like = {
-		.state = STATE_RUNNING,
-		.thread = cut->lane->thread,
-		.since_ns = cut->slice->in_ns,
-		.stack = overlay_stack_of(cut->lane, cut->slice),
-		.wait = -1,
-	};
+	struct segment like = cut_piece(cut);
 	enum confidence confidence;
 	int32_t owner;
 	uint64_t ns;

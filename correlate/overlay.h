@@ -154,6 +154,18 @@ uint32_t overlay_steady(struct join *join, const struct lane *lane, uint32_t fir
  * the lane's. */
 uint64_t overlay_stack_of(const struct lane *lane, const struct slice *slice);
 
+/* Of the slice, for whoever owns it; the caller says how much CPU time. */
+static inline struct segment cut_piece(const struct cut *cut)
+{
+	return (struct segment){
+		.state = STATE_RUNNING,
+		.thread = cut->lane->thread,
+		.since_ns = cut->slice->in_ns,
+		.stack = overlay_stack_of(cut->lane, cut->slice),
+		.wait = -1,
+	};
+}
+
 #define STACK_REACH 8 /* slices to either side, in which a look at the thread is sought */
 
 struct look overlay_look_back(const struct lane *lane, const struct slice *slice);

@@ -117,13 +117,7 @@ static uint64_t next_edge(const struct join *join, int32_t index, uint64_t time_
 void crowd_own(struct cut *cut)
 {
 	struct join *join = cut->join;
-	struct segment like = {
-		.state = STATE_RUNNING,
-		.thread = cut->lane->thread,
-		.since_ns = cut->slice->in_ns,
-		.stack = overlay_stack_of(cut->lane, cut->slice),
-		.wait = -1,
-	};
+	struct segment like = cut_piece(cut);
 	uint64_t at = cut->from_ns;
 
 	join->crowded++;
