@@ -22,6 +22,7 @@ TRACES = ("same", "other")
 KINDS = {"query": 3, "report": 2, "serve": 2, "compact": 1}
 MOSTLY = 0.5  # on a busy machine
 TRIES = 5  # where it is so busy that it was the CPU that was waited for, or that who answers lost it on the way
+MOST_HELD_UP = 6  # of all cases: it is the exception
 SKEW_NS = 2000000  # of two processes' clocks
 
 
@@ -121,13 +122,14 @@ def check(daemon, case, client, server):
 
 
 def play_case(daemon, folder, case):
+    """How often it had to be played again."""
     for left in reversed(range(TRIES)):
         client, server = play(daemon, folder, *case)
         client.send(daemon)
         server.send(daemon)
         try:
             check(daemon, case, client, server)
-            return
+            return TRIES - 1 - left
         except AssertionError as error:
             if not left:
                 raise
@@ -136,14 +138,15 @@ def play_case(daemon, folder, case):
 
 def play_all(daemon, folder):
     """Each way and style, with one work after the other."""
-    count = 0
+    count = held_up = 0
     for way in WAYS:
         for style in STYLES:
             for trace in TRACES:
                 case = way, style, WORKS[count % len(WORKS)], trace
                 count += 1
-                play_case(daemon, folder, case)
+                held_up += play_case(daemon, folder, case)
             count += 1  # so that both meet all works
+    assert held_up <= MOST_HELD_UP, held_up
 
 
 def play_late(daemon, folder):
