@@ -19,7 +19,7 @@ static bool find_owner(struct join *join, const struct lane *lane, const struct 
 {
 	const struct meaning *meaning = join->meaning;
 
-	if (join->cut_ns || lane->company_count || lane->takes_turns || tag_is_none(slice->tag_out))
+	if (join->cut_ns || lane->company_count || tag_is_none(slice->tag_out))
 		return false;
 	*out_owner = overlay_meaning(join, lane, slice->tag_out, slice->prev_out_ns);
 	return *out_owner >= 0 && meaning->tag == slice->tag_out &&
@@ -74,6 +74,16 @@ static const struct slice *pass_idle(struct join *join, const struct lane *lane,
 	return slice;
 }
 
+/* Another trace may have had a turn in each of them that no tag tells of. */
+static void doubt_turns(struct join *join, const struct rounds *rounds)
+{
+	uint64_t doubt = 0;
+
+	for (const struct slice *slice = rounds->first; slice < rounds->end; slice++)
+		doubt += slice->out_ns - slice->in_ns;
+	overlay_doubt(join, rounds->owner, -1, doubt);
+}
+
 /* `out->end` at its first slice: there is nothing to lay over a span from there on. */
 static void find(struct join *join, const struct lane *lane, uint32_t first, struct rounds *out)
 {
@@ -91,6 +101,8 @@ static void find(struct join *join, const struct lane *lane, uint32_t first, str
 		return;
 	while (out->end < last && is_round(out->end, slice) && out->end->out_ns <= join->calm.to_ns)
 		out->end++;
+	if (lane->takes_turns)
+		doubt_turns(join, out);
 	out->reason = (uint8_t)reason_of_slice(slice, &out->decided_by);
 	out->is_preempted = slice->flags & EVENT_PREEMPTED;
 	out->stack = overlay_stack_told(slice);
