@@ -29,6 +29,7 @@ enum class {
 	CLASS_VFORK, /* uninterruptible: the child has not exec'ed yet (posix_spawn too) */
 	CLASS_DISK,
 	CLASS_FILES, /* uninterruptible: the file system's metadata is read in */
+	CLASS_EXEC,  /* as these; the memory becomes another program's */
 	CLASS_SIGNAL,
 	CLASS_IO_URING,
 	CLASS_RESTART, /* nanosleep, poll or futex after a signal: nobody knows which */
@@ -65,6 +66,11 @@ bool reason_syscall_waits_for_signal(int32_t syscall)
 bool reason_syscall_is_restart(int32_t syscall)
 {
 	return find(syscall)->class == CLASS_RESTART;
+}
+
+bool reason_syscall_is_exec(int32_t syscall)
+{
+	return find(syscall)->class == CLASS_EXEC;
 }
 
 bool reason_state_is_held(uint32_t state)
@@ -163,6 +169,7 @@ static enum ledger_reason by_class(enum class class, bool uninterruptible,
 	case CLASS_DISK:
 		return REASON_DISK;
 	case CLASS_FILES:
+	case CLASS_EXEC:
 		return uninterruptible ? REASON_DISK : REASON_OTHER;
 	case CLASS_SIGNAL:
 		return REASON_SIGNAL;

@@ -36,5 +36,7 @@ bool reason_is_guess(const struct slice *slice);
 
 /* It goes on with another call, which it does not tell. */
 bool reason_syscall_is_restart(int32_t syscall);
+/* execve and the like: the thread becomes another program. */
+bool reason_syscall_is_exec(int32_t syscall);
 /* Stopped, traced or frozen, from outside. */
 bool reason_state_is_held(uint32_t state);

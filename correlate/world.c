@@ -5,6 +5,7 @@
 
 #include "collector/base/macros.h"
 #include "correlate/model.h"
+#include "correlate/reason.h"
 
 #define MOST_STOLEN_NS NS_PER_MS /* before a slice on another CPU that was not reported */
 
@@ -201,6 +202,25 @@ static void set_tag_in(const struct thread *thread, struct slice *slice)
 		slice->tag_out = slice->tag_in;
 }
 
+/* Its memory is another program's from some moment of that call on, and shows nothing yet: what it
+ * showed last may hold. */
+static void hold_tag_in_exec(const struct thread *thread, struct slice *slice)
+{
+	const uint32_t told = EVENT_TAG_SAME | EVENT_TAG_IN_NONE;
+
+	if (!reason_syscall_is_exec(slice->syscall) || slice->flags & EVENT_TAG_OUT)
+		return;
+	if (thread->seen && thread->last_flags & EVENT_TAG_OUT_UNKNOWN &&
+	    reason_syscall_is_exec(thread->last.slice.syscall)) {
+		slice->tag_in = &thread->last_tag;
+		slice->flags &= ~told;
+	}
+	if (tag_is_none(slice->tag_in))
+		return;
+	slice->tag_out = slice->tag_in;
+	slice->flags |= EVENT_TAG_OUT_UNKNOWN;
+}
+
 /* What had been stolen from the CPU when the thread came in, at least: as who was there before it
  * told. */
 static uint64_t least_stolen_ns(const struct model *model, const struct slice *slice)
@@ -294,6 +314,7 @@ static bool make_slice(struct model *model, const struct thread *thread,
 	    out->out_ns < thread->last_out_ns)
 		return false;
 	set_tag_in(thread, out);
+	hold_tag_in_exec(thread, out);
 	rebuild_in(model, thread, out);
 	check_chain(model, thread, record, out);
 	if (out->waking_ns < out->prev_out_ns || out->waking_ns > out->in_ns)

@@ -3,6 +3,7 @@
 #include "tests/unit/correlate/world_builder.h"
 
 #define FUTEX   202
+#define EXECVE  59
 #define TID     BUILDER_PID
 #define EXEC_AT (1005 * MS)
 
@@ -26,16 +27,22 @@ static void tell_found(struct builder *b, enum event_publish publish)
 	assert_int_equal(correlator_process(b->correlator, &process), 0);
 }
 
+static void play_span_1(struct builder *b, struct builder_thread *t)
+{
+	*t = (struct builder_thread){ .pid = BUILDER_PID, .tid = TID };
+	builder_init(b);
+	builder_clock(b, 500 * MS);
+	builder_warm_up(b, t);
+	builder_slice(b, t, 1000 * MS, 1000 * MS, 1002 * MS, 1, 0, FUTEX);
+}
+
 /* On a CPU from 1000 ms on, with span 1 but for `before`, what it shows as it becomes another
  * program, at 1005. */
 static void play_until_exec(struct builder *b, uint64_t before)
 {
-	struct builder_thread t = { .pid = BUILDER_PID, .tid = TID };
+	struct builder_thread t;
 
-	builder_init(b);
-	builder_clock(b, 500 * MS);
-	builder_warm_up(b, &t);
-	builder_slice(b, &t, 1000 * MS, 1000 * MS, 1002 * MS, 1, 0, FUTEX);
+	play_span_1(b, &t);
 	builder_slice(b, &t, 1004 * MS, 1004 * MS, EXEC_AT, before, EVENT_TICK, -1);
 	tell_exec(b, EXEC_AT);
 }
@@ -132,6 +139,24 @@ static void who_carries_nothing_then_leaves_nothing_in_doubt(void **state)
 	correlator_free(b.correlator);
 }
 
+/* A tick finds it in the call when its memory is another program's already, which shows nothing. */
+static void a_look_within_the_call_does_not_end_the_span(void **state)
+{
+	const struct ledger *ledger;
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	play_span_1(&b, &t);
+	builder_slice(&b, &t, 1004 * MS, 1004 * MS, EXEC_AT - 10 * US, 0, EVENT_TICK, EXECVE);
+	builder_slice(&b, &t, 0, EXEC_AT - 10 * US, EXEC_AT, 0, EVENT_TICK, EXECVE);
+	tell_exec(&b, EXEC_AT);
+	ledger = end_with_span(&b, 1008 * MS);
+	assert_int_equal(ledger->grade, GRADE_PARTIAL);
+	assert_int_equal(ledger->all.unknown_ns, 3 * MS);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +165,7 @@ int main(void)
 		cmocka_unit_test(a_program_that_publishes_nothing_carries_nothing),
 		cmocka_unit_test(a_program_that_is_found_late_makes_known_what_was_not),
 		cmocka_unit_test(who_carries_nothing_then_leaves_nothing_in_doubt),
+		cmocka_unit_test(a_look_within_the_call_does_not_end_the_span),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
