@@ -7,7 +7,7 @@ list(APPEND SPANWISE_COLLECTOR_SOURCES
 	query/trace.c query/trace_otlp.c query/wait_table.c query/waits.c query/when.c
 	flame.c flame_diff.c flame_protobuf.c flame_tree.c flame_write.c trace_events.c
 	trace_events_write.c query/flame.c cli/flame.c
-	cli/bar.c cli/client.c cli/doctor.c cli/doctor_daemon.c cli/doctor_host.c
+	cli/alike.c cli/bar.c cli/client.c cli/doctor.c cli/doctor_daemon.c cli/doctor_host.c
 	cli/doctor_report.c cli/doctor_span.c cli/options.c cli/processes.c cli/search.c cli/show.c
 	cli/show_tables.c cli/span_names.c cli/span_tree.c cli/status.c cli/story.c cli/story_code.c
 	cli/story_items.c cli/story_served.c cli/story_waits.c cli/term.c cli/top.c cli/trace.c

@@ -5,67 +5,29 @@
 #include <string.h>
 
 #include "collector/base/macros.h"
+#include "collector/cli/alike.h"
 #include "correlate/ledger.h"
-
-/* Calls of one name to one peer, or one item of another kind. */
-struct awaited {
-	const struct json_value *item; /* the longest of them */
-	uint64_t longest_ns, ns;
-	unsigned count;
-};
 
 static bool is_call(const struct json_value *item)
 {
 	return strcmp(json_read_text(item, "kind"), "child") == 0;
 }
 
-static bool looks_like(const struct json_value *a, const struct json_value *b)
+/* Calls of one name to one peer; an item of another kind is on its own. */
+static bool is_same_call(const struct json_value *a, const struct json_value *b)
 {
 	return is_call(a) && is_call(b) &&
 	       strcmp(json_read_text(a, "name"), json_read_text(b, "name")) == 0 &&
 	       strcmp(json_read_text(a, "peer"), json_read_text(b, "peer")) == 0;
 }
 
-static struct awaited *find_or_make(struct awaited *list, size_t *count,
-				    const struct json_value *item)
-{
-	for (size_t i = 0; i < *count; i++) {
-		if (looks_like(list[i].item, item))
-			return &list[i];
-	}
-	list[*count] = (struct awaited){ .item = item };
-	return &list[(*count)++];
-}
-
-static void sort(struct awaited *list, size_t count)
-{
-	for (size_t i = 1; i < count; i++) {
-		struct awaited moved = list[i];
-		size_t at = i;
-
-		for (; at > 0 && list[at - 1].ns < moved.ns; at--)
-			list[at] = list[at - 1];
-		list[at] = moved;
-	}
-}
-
-static size_t collect(const struct json_value *items, struct awaited list[static LEDGER_MAX_ITEMS])
+static size_t collect(const struct json_value *items, struct alike list[static LEDGER_MAX_ITEMS])
 {
 	size_t total = MIN(json_read_count(items), (size_t)LEDGER_MAX_ITEMS), count = 0;
 
-	for (size_t i = 0; i < total; i++) {
-		const struct json_value *item = json_read_at(items, i);
-		struct awaited *awaited = find_or_make(list, &count, item);
-		uint64_t ns = json_read_uint(item, "ns");
-
-		awaited->count++;
-		awaited->ns += ns;
-		if (ns <= awaited->longest_ns)
-			continue;
-		awaited->longest_ns = ns;
-		awaited->item = item;
-	}
-	sort(list, count);
+	for (size_t i = 0; i < total; i++)
+		alike_add(list, &count, json_read_at(items, i), is_same_call)->count++;
+	alike_sort(list, count);
 	return count;
 }
 
@@ -79,7 +41,7 @@ static void put_peer(const struct term *term, const struct json_value *item, str
 	term_text(term, peer, 40, false, out);
 }
 
-static void put_call(const struct term *term, const struct awaited *awaited, struct buf *out)
+static void put_call(const struct term *term, const struct alike *awaited, struct buf *out)
 {
 	const char *server = json_read_text(awaited->item, "server_span_id");
 
@@ -93,7 +55,7 @@ static void put_call(const struct term *term, const struct awaited *awaited, str
 }
 
 static void put_item(const struct term *term, const struct span_row *row,
-		     const struct awaited *awaited, struct buf *out)
+		     const struct alike *awaited, struct buf *out)
 {
 	const char *kind = json_read_text(awaited->item, "kind");
 	const char *peer = json_read_text(awaited->item, "peer");
@@ -121,7 +83,7 @@ static void put_item(const struct term *term, const struct span_row *row,
 
 void story_put_items(const struct term *term, const struct span_row *row, struct buf *out)
 {
-	struct awaited list[LEDGER_MAX_ITEMS];
+	struct alike list[LEDGER_MAX_ITEMS];
 	const struct json_value *ledger = json_read_get(row->span, "ledger");
 	size_t count = collect(json_read_get(ledger, "elsewhere"), list);
 

@@ -6,16 +6,11 @@
 #include <string.h>
 
 #include "collector/base/macros.h"
+#include "collector/cli/alike.h"
 #include "correlate/ledger.h"
 
 #define LEAST_WAIT 1000 /* waits below 1/1000 of the wall are only counted */
 #define LEAST_PART 100  /* what lacks less than 1/100 of a wait lasted all of it */
-
-/* Waits that look the same: only their code differs. */
-struct alike {
-	const struct json_value *wait; /* the longest of them */
-	uint64_t ns, count, longest_ns;
-};
 
 /* ---- who ended it ---- */
 
@@ -82,7 +77,7 @@ static bool are_held(const struct json_value *holders)
 static void put_holder(const struct telling *telling, const struct span_row *row,
 		       const struct alike *alike, const char *before, struct buf *out)
 {
-	const struct json_value *holders = json_read_get(alike->wait, "holders");
+	const struct json_value *holders = json_read_get(alike->item, "holders");
 	const struct json_value *first = json_read_at(holders, 0);
 	size_t count = json_read_count(holders);
 	uint64_t ns = json_read_uint(first, "ns");
@@ -105,8 +100,8 @@ static void put_holder(const struct telling *telling, const struct span_row *row
 static void put_ended(const struct telling *telling, const struct span_row *row,
 		      const struct alike *alike, struct buf *out)
 {
-	const struct json_value *waker = json_read_at(json_read_get(alike->wait, "wakers"), 0);
-	const struct json_value *holder = json_read_at(json_read_get(alike->wait, "holders"), 0);
+	const struct json_value *waker = json_read_at(json_read_get(alike->item, "wakers"), 0);
+	const struct json_value *holder = json_read_at(json_read_get(alike->item, "holders"), 0);
 	bool is_said = is_same_thread(waker, holder);
 
 	if (waker && !is_said)
@@ -126,13 +121,13 @@ static void put_wait(const struct telling *telling, const struct span_row *row,
 	term_duration(alike->ns, ns);
 	term_duration(alike->longest_ns, longest);
 	term_percent(alike->ns, row->wall_ns, share);
-	term_text(term, json_read_text(alike->wait, "reason"), 8, true, out);
+	term_text(term, json_read_text(alike->item, "reason"), 8, true, out);
 	buf_append_byte(out, ' ');
-	term_text(term, json_read_text(alike->wait, "target"), 24, true, out);
+	term_text(term, json_read_text(alike->item, "target"), 24, true, out);
 	buf_printf(out, " %8s %6s  ", ns, share);
 	if (alike->count > 1)
 		buf_printf(out, "%" PRIu64 " times, longest %s  ", alike->count, longest);
-	term_text(term, json_read_text(alike->wait, "decided_by"), 32, false, out);
+	term_text(term, json_read_text(alike->item, "decided_by"), 32, false, out);
 	put_ended(telling, row, alike, out);
 	buf_append_byte(out, '\n');
 }
@@ -153,6 +148,7 @@ static void put_where(const struct term *term, const struct json_value *of, stru
 	buf_append_byte(out, '\n');
 }
 
+/* Only their code differs. */
 static bool looks_like(const struct json_value *a, const struct json_value *b)
 {
 	static const char *const shown[] = { "reason", "target", "decided_by" };
@@ -164,29 +160,6 @@ static bool looks_like(const struct json_value *a, const struct json_value *b)
 	return true;
 }
 
-static struct alike *find_alike(struct alike *list, size_t count, const struct json_value *wait)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (looks_like(list[i].wait, wait))
-			return &list[i];
-	}
-	return NULL;
-}
-
-/* Behind those that have more, or as much. */
-static void sort(struct alike *list, size_t count)
-{
-	for (size_t i = 1; i < count; i++) {
-		struct alike moved = list[i];
-		size_t at = i;
-
-		for (; at > 0 && list[at - 1].ns < moved.ns; at--)
-			list[at] = list[at - 1];
-		list[at] = moved;
-	}
-}
-
-/* The API has the longest first. */
 static size_t collect(const struct telling *telling, const struct json_value *waits,
 		      struct alike list[static LEDGER_MAX_WAITS])
 {
@@ -194,17 +167,13 @@ static size_t collect(const struct telling *telling, const struct json_value *wa
 
 	for (size_t i = 0; i < total; i++) {
 		const struct json_value *wait = json_read_at(waits, i);
-		struct alike *alike = telling->with_stacks ? NULL : find_alike(list, count, wait);
+		struct alike *alike =
+			alike_add(list, &count, wait, telling->with_stacks ? NULL : looks_like);
 
-		if (!alike) {
-			alike = &list[count++];
-			*alike = (struct alike){ .wait = wait };
-		}
-		alike->ns += json_read_uint(wait, "ns");
 		alike->count += json_read_uint(wait, "count");
 		alike->longest_ns = MAX(alike->longest_ns, json_read_uint(wait, "longest_ns"));
 	}
-	sort(list, count);
+	alike_sort(list, count);
 	return count;
 }
 
@@ -220,9 +189,9 @@ void story_put_waits(const struct telling *telling, const struct span_row *row, 
 		story_put_label(term, shown ? "" : "blocked", out);
 		put_wait(telling, row, &list[shown], out);
 		if (telling->with_stacks)
-			story_put_stack(term, list[shown].wait, out);
+			story_put_stack(term, list[shown].item, out);
 		else if (shown == 0)
-			put_where(term, list[shown].wait, out);
+			put_where(term, list[shown].item, out);
 	}
 	if (count > shown) {
 		story_put_label(term, "", out);
