@@ -399,6 +399,12 @@ bool segments_are_by_lanes(const struct join *join);
 void segments_sort(struct join *join);
 /* overlay_steady.c: rounds into stretches. */
 void rounds_spread(struct join *join);
+/* The code that ran is not the same for all. */
+static inline bool rounds_has_looks(const struct rounds *rounds)
+{
+	return rounds->behind.stack || rounds->ahead.stack;
+}
+
 /* What of a slice of them was running. */
 uint64_t rounds_stack(const struct rounds *rounds, const struct slice *slice);
 /* Until when it was blocked before that slice. */

@@ -167,7 +167,7 @@ static void put_round(struct alone *alone, const struct rounds *rounds, const st
 static void put_rounds(struct alone *alone, const struct rounds *rounds)
 {
 	const struct slice *slice = rounds_first_after(rounds, alone->time_ns);
-	bool is_like = !rounds->behind.stack && !rounds->ahead.stack;
+	bool is_like = !rounds_has_looks(rounds);
 
 	while (slice < rounds->end && slice[-1].out_ns < alone->end_ns) {
 		const struct slice *next = slice;

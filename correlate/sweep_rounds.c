@@ -215,7 +215,7 @@ static inline bool is_alone(const struct goers *goers, uint64_t time_ns)
 
 	return goers->count == 1 && time_ns == goer->slice[-1].out_ns && !goer->is_counted &&
 	       goer->slice + 1 < goer->rounds->end && goer->out_ns < goers->limit_ns &&
-	       !goer->rounds->behind.stack && !goer->rounds->ahead.stack;
+	       !rounds_has_looks(goer->rounds);
 }
 
 /* Whole rounds, as long as they end before the limit. Returns when the next one begins. */
@@ -228,6 +228,99 @@ static uint64_t go_alone(struct goers *goers)
 
 	stand_at(goers, goer, next);
 	return next[-1].out_ns;
+}
+
+/* ---- several of which one runs after the other: while one does, others do not matter */
+
+/* Sums for each goer. */
+struct relay {
+	struct goers *goers;
+	struct {
+		uint64_t running_ns, cpu_ns;
+		uint64_t what; /* for the picture */
+		bool has_run;  /* as the first piece of it was accounted for by itself */
+	} of[SWEEP_FEW_LANES];
+};
+
+/* The one that runs then, up to the end of its slice, while no other does; NULL: it is not so. The
+ * last slice of the rounds is left, as it is a limit. */
+static inline struct goer *runs_alone(struct goers *goers, uint64_t time_ns)
+{
+	struct goer *runner = NULL;
+	uint64_t others_ns = UINT64_MAX;
+
+	for (uint32_t i = 0; i < goers->count; i++) {
+		struct goer *goer = &goers->all[i];
+
+		if (goer->in_ns > time_ns)
+			others_ns = MIN(others_ns, goer->in_ns);
+		else if (runner)
+			return NULL;
+		else
+			runner = goer;
+	}
+	if (!runner || runner->out_ns <= time_ns || runner->out_ns > others_ns ||
+	    runner->out_ns >= goers->limit_ns || runner->slice + 2 >= runner->rounds->end)
+		return NULL;
+	return runner;
+}
+
+static inline void pass_on(struct relay *relay, struct goer *runner, uint64_t time_ns)
+{
+	struct sweep *sweep = relay->goers->sweep;
+	typeof(*relay->of) *of = &relay->of[runner - relay->goers->all];
+
+	if (!of->has_run || rounds_has_looks(runner->rounds)) {
+		set_state(runner, STATE_RUNNING);
+		count_cpu(relay->goers, runner);
+		sweep_account(sweep, time_ns, runner->out_ns, &runner->segment, &runner->wait);
+		of->what = sweep_picture_what(STATE_RUNNING, 0, runner->rounds->thread->tid);
+		of->has_run = true;
+	} else {
+		of->running_ns += runner->out_ns - time_ns;
+		of->cpu_ns += runner->slice->booked_ns;
+		sweep_picture_add(sweep, runner->out_ns - time_ns, of->what);
+	}
+	runner->slice++;
+	runner->in_ns = runner->slice->in_ns;
+	runner->out_ns = runner->slice->out_ns;
+	runner->is_counted = false;
+}
+
+static void end_relay(struct relay *relay)
+{
+	static const struct wait none;
+
+	for (uint32_t i = 0; i < relay->goers->count; i++) {
+		struct goer *goer = &relay->goers->all[i];
+		const struct sweep_sums sums = { .running_ns = relay->of[i].running_ns,
+						 .cpu_ns = relay->of[i].cpu_ns };
+		const struct segment like = { .carrier = goer->segment.carrier,
+					      .thread = goer->rounds->thread };
+
+		if (!relay->of[i].has_run)
+			continue;
+		sweep_account_sums(relay->goers->sweep, &sums, &like, &none, goer->rounds->stack);
+		stand_at(relay->goers, goer, goer->slice);
+	}
+}
+
+/* Returns until when. */
+static uint64_t run_relay(struct goers *goers, uint64_t time_ns)
+{
+	struct goer *runner = runs_alone(goers, time_ns);
+	struct relay relay = { .goers = goers };
+
+	if (!runner)
+		return time_ns;
+	for (; runner; runner = runs_alone(goers, time_ns)) {
+		uint64_t until_ns = runner->out_ns;
+
+		pass_on(&relay, runner, time_ns);
+		time_ns = until_ns;
+	}
+	end_relay(&relay);
+	return time_ns;
 }
 
 /* ---- back to stretches */
@@ -263,6 +356,8 @@ uint64_t sweep_rounds(struct strands *strands, uint64_t time_ns)
 
 		if (is_alone(&goers, time_ns))
 			time_ns = go_alone(&goers);
+		else if (goers.count > 1)
+			time_ns = run_relay(&goers, time_ns);
 		best = decide(&goers, time_ns);
 		until = until_when(&goers, best, time_ns);
 		if (until >= goers.limit_ns)
