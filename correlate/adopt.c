@@ -112,6 +112,20 @@ static uint64_t ran_for(const struct join *join, int32_t index)
 	return cpu;
 }
 
+/* Whoever took it may have been put aside by then. */
+static void doubt_adopter(struct join *join, int32_t index, uint32_t *looks_left)
+{
+	const struct node *node = &join->nodes[index];
+	const struct node *above = &join->nodes[node->adopted_by];
+	uint64_t first_ns = 0, from = MAX(node->a_ns, above->a_ns),
+		 to = MIN(node->b_ns, above->b_ns);
+	struct thread *thread = find_thread(join, node, looks_left, &first_ns);
+	const struct lane *lane = thread ? join_find_lane(join, thread) : NULL;
+
+	if (lane && from < to && enclose_in_doubt(join, lane, node->adopted_by, first_ns))
+		overlay_doubt(join, node->adopted_by, above->parent, to - from);
+}
+
 void adopt_doubt(struct join *join)
 {
 	uint32_t looks_left = MOST_LOOKS;
@@ -122,6 +136,8 @@ void adopt_doubt(struct join *join)
 		uint32_t count;
 		uint64_t ran;
 
+		if (is_orphan(node) && node->adopted_by >= 0)
+			doubt_adopter(join, (int32_t)i, &looks_left);
 		if (!is_orphan(node) || node->adopted_by >= 0)
 			continue;
 		count = join_overlapping(join, node->process, node->a_ns, node->b_ns, found,

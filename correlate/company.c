@@ -154,8 +154,24 @@ static bool may_be_on(const struct join *join, const struct node *node, const st
 		may_have_run(lane, MAX(node->b_ns, 1) - 1, node->cut_ns));
 }
 
+/* Of a span that went from thread to thread: while this one was seen with it, and from its start on
+ * or until its end, where the thread ran all the way and so may have begun it, or ended it. */
+static void claim_seen(const struct node *node, const struct lane *lane,
+		       const struct sighting *seen, struct company *claim)
+{
+	const struct slice *first = lane_on_cpu(lane, node->a_ns);
+	const struct slice *last = lane_on_cpu(lane, MAX(node->b_ns, 1) - 1);
+	uint64_t from = MAX(seen->first_ns, node->a_ns), to = MAX(seen->last_ns, node->a_ns);
+
+	if (first && seen->first_ns <= first->out_ns)
+		from = node->a_ns;
+	if (last && seen->last_ns >= last->in_ns)
+		to = node->b_ns;
+	extend(claim, from, MIN(to, node->b_ns));
+}
+
 /* When the trace claims the thread: all the time that a span is open which was seen nowhere else;
- * of one that went from thread to thread, while it was seen. */
+ * of others, see above. */
 static void claim(const struct join *join, struct lane *lane)
 {
 	const struct thread *thread = lane->thread;
@@ -169,8 +185,7 @@ static void claim(const struct join *join, struct lane *lane)
 		if (seen && has_only)
 			extend(claim, node->a_ns, node->b_ns);
 		else if (seen)
-			extend(claim, MAX(seen->first_ns, node->a_ns),
-			       MIN(MAX(seen->last_ns, node->a_ns), node->b_ns));
+			claim_seen(node, lane, seen, claim);
 		else if (may_be_on(join, node, lane))
 			extend(claim, node->a_ns, node->b_ns);
 	}

@@ -50,6 +50,26 @@ static uint64_t first_shown(const struct join *join, const struct lane *lane,
 	return o ? MIN(o->first_ns, time_ns) : time_ns;
 }
 
+/* The thread shows something above it, or nothing, after it showed the span, which was open still.
+ */
+static bool is_put_aside(const struct join *join, const struct lane *lane, int32_t index)
+{
+	const struct node *node = &join->nodes[index];
+	const struct sighting *seen = join_sighting(join, index, lane->thread);
+	uint64_t end_ns = node->b_ns - MIN(node->bound_ns + LEDGER_EXACT_NS, node->b_ns);
+	uint32_t left = MOST_BACK;
+
+	for (uint32_t i = seen ? lane_first_after(lane, seen->last_ns) : lane->count;
+	     i < lane->count && left-- && lane->slices[i].out_ns < end_ns; i++) {
+		const struct event_tag *tag = lane->slices[i].tag_out;
+		int32_t at = known(join, lane, tag);
+
+		if (tag_is_none(tag) || (at >= 0 && !node_is_below(join, at, index)))
+			return true;
+	}
+	return false;
+}
+
 /* Others carry it as well, or another one must have ended it. */
 static bool is_handed(const struct join *join, const struct lane *lane, int32_t index)
 {
@@ -96,6 +116,13 @@ static int32_t likeliest(const struct join *join, const struct lane *lane, const
 	return best;
 }
 
+static bool is_told_at(const struct lane *lane, uint64_t time_ns)
+{
+	uint32_t at = lane_first_after(lane, time_ns);
+
+	return at < lane->count && lane->slices[at].flags & EVENT_TOLD;
+}
+
 int32_t enclose_at(const struct join *join, const struct lane *lane, uint64_t first_ns,
 		   uint64_t time_ns)
 {
@@ -104,11 +131,12 @@ int32_t enclose_at(const struct join *join, const struct lane *lane, uint64_t fi
 	return shown_before(join, lane, first_ns, time_ns, &shown_ns);
 }
 
-static bool is_told_at(const struct lane *lane, uint64_t time_ns)
+bool enclose_in_doubt(const struct join *join, const struct lane *lane, int32_t index,
+		      uint64_t first_ns)
 {
-	uint32_t at = lane_first_after(lane, time_ns);
-
-	return at < lane->count && lane->slices[at].flags & EVENT_TOLD;
+	return join->nodes[index].parent >= 0 && !is_told_at(lane, first_ns) &&
+	       (is_handed(join, lane, index) || is_put_aside(join, lane, index) ||
+		lend_may_be_handed_on(join, &join->nodes[index]));
 }
 
 int32_t enclose_unknown(const struct join *join, const struct lane *lane,
@@ -129,6 +157,12 @@ int32_t enclose_unknown(const struct join *join, const struct lane *lane,
 			best = found[i];
 	}
 	return best;
+}
+
+/* It counts for one of which nobody knows whether the thread ever had it. */
+static bool is_guess(const struct node *node, const struct lane *lane)
+{
+	return node->sightings < 0 && node->placed == lane && node->inferred;
 }
 
 /* Between the last look before it and that at the unknown tag, the thread may have put aside what
@@ -155,8 +189,9 @@ void enclose_doubt(struct join *join, const struct lane *lane, const struct even
 		uint64_t start = MAX(node->a_ns, from_ns), end = MIN(node->b_ns, to_ns);
 		int32_t above = found[i] == shown || shown < 0 ? node->parent : shown;
 
-		if (above >= 0 && (found[i] == shown || is_begun) &&
-		    is_handed(join, lane, found[i]))
+		if (above >= 0 &&
+		    (is_guess(node, lane) || ((found[i] == shown || is_begun) &&
+					      enclose_in_doubt(join, lane, found[i], first_ns))))
 			overlay_doubt(join, found[i], above, end - start);
 	}
 }

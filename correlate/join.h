@@ -305,9 +305,10 @@ bool join_has_turns(struct join *join);
 void join_find_put_aside(struct join *join);
 /* ... and where another trace lay within a span of it, the process is known for that. */
 void aside_learn(struct join *join);
-/* lend.c: threads that carry another's span, beside it. */
+/* lend.c: threads that carry another's span, beside it, or after it. */
 void lend_learn(struct join *join);
 bool lend_may_be(const struct join *join, const struct node *node);
+bool lend_may_be_handed_on(const struct join *join, const struct node *node);
 /* One tag of another trace at both ends, and nobody in the process puts spans aside. (Of the same
  * trace it might be a task that was put aside.) */
 bool join_is_pinned(const struct join *join, const struct process *process,

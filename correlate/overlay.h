@@ -115,6 +115,9 @@ int32_t enclose_unknown(const struct join *join, const struct lane *lane,
  * at `time_ns`; -1: nothing tells. */
 int32_t enclose_at(const struct join *join, const struct lane *lane, uint64_t first_ns,
 		   uint64_t time_ns);
+/* That span may have been put aside by then, and what the thread came to lie below its parent. */
+bool enclose_in_doubt(const struct join *join, const struct lane *lane, int32_t index,
+		      uint64_t first_ns);
 /* ... unless it is another one; where the tag stands at an end of that stretch. */
 void enclose_doubt(struct join *join, const struct lane *lane, const struct event_tag *tag,
 		   uint64_t from_ns, uint64_t to_ns);

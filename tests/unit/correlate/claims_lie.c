@@ -133,8 +133,7 @@ unsigned check_parts(uint64_t seed)
 void spans_worked_at_in_parts_make_no_lie(void **state)
 {
 	(void)state;
-	/* one shows a span that another thread has unseen, then one that nobody exports: which lies
-	 * below its parent, and nothing says so */
+	/* one in a hundred hands a span on to a thread that shows nothing, and nothing says so */
 	claims_for_most_seeds(100, 1, check_parts);
 }
 

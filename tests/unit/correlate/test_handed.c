@@ -109,12 +109,146 @@ static void who_has_no_parent_any_more_counts_for_the_span_around_it(void **stat
 	correlator_free(b->correlator);
 }
 
+/* The first thread shows the handed one at 1007 ms, then the hidden one until 1025 ms. */
+static void hide(struct scene *scene, uint64_t shown_then)
+{
+	struct builder *b = &scene->b;
+
+	builder_slice(b, &scene->own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &scene->own, 1006 * MS, 1006 * MS, 1007 * MS, HANDED, 0, FUTEX);
+	builder_slice(b, &scene->own, 1008 * MS, 1008 * MS, 1009 * MS, HIDDEN, 0, FUTEX);
+	builder_slice(b, &scene->own, 1012 * MS, 1012 * MS, 1018 * MS, HIDDEN, 0, FUTEX);
+	builder_slice(b, &scene->own, 1025 * MS, 1025 * MS, 1026 * MS, shown_then, 0, FUTEX);
+}
+
+/* It ends there, too, at 1027 ms. */
+static void end_here(struct scene *scene)
+{
+	struct builder *b = &scene->b;
+
+	builder_slice(b, &scene->own, 1026 * MS, 1026 * MS, 1030 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &scene->own, 1089 * MS, 1089 * MS, 1091 * MS, 0, 0, FUTEX);
+	builder_span(b, PARENT, 0, 1000 * MS, 1090 * MS);
+	builder_span(b, HANDED, PARENT, 1006 * MS, 1027 * MS);
+	for (uint64_t at = 3000 * MS; at <= 12000 * MS; at += 1000 * MS) {
+		builder_clock(b, at);
+		correlator_advance(b->correlator, at);
+	}
+}
+
+static void assert_doubt(const struct scene *scene, uint64_t least_ns, uint64_t most_ns)
+{
+	assert_in_range(builder_ledger(&scene->b, HANDED)->uncertain_ns, least_ns, most_ns);
+	assert_in_range(builder_ledger(&scene->b, PARENT)->uncertain_ns, least_ns, most_ns);
+}
+
+/* What it shows next is the parent, though the handed one is open still. */
+static void what_follows_a_span_that_was_put_aside_may_be_its_parents(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	begin(&scene);
+	hide(&scene, PARENT);
+	end_here(&scene);
+	assert_doubt(&scene, 17 * MS, 22 * MS);
+	correlator_free(scene.b.correlator);
+}
+
+/* Another trace, whose span within another one is seen on two threads. */
+static void hand_on_before(struct scene *scene)
+{
+	struct builder *b = &scene->b;
+
+	b->trace = 2;
+	builder_slice(b, &scene->own, 940 * MS, 940 * MS, 941 * MS, 2 * PARENT + 20, 0, FUTEX);
+	builder_slice(b, &scene->own, 942 * MS, 942 * MS, 943 * MS, 2 * HANDED + 20, 0, FUTEX);
+	builder_slice(b, &scene->own, 944 * MS, 944 * MS, 945 * MS, 2 * PARENT + 20, 0, FUTEX);
+	builder_slice(b, &scene->other, 946 * MS, 946 * MS, 947 * MS, 2 * HANDED + 20, 0, FUTEX);
+	builder_slice(b, &scene->other, 948 * MS, 948 * MS, 950 * MS, 0, 0, FUTEX);
+	builder_slice(b, &scene->own, 951 * MS, 951 * MS, 953 * MS, 0, 0, FUTEX);
+	builder_span(b, 2 * PARENT + 20, 0, 940 * MS, 952 * MS);
+	builder_span(b, 2 * HANDED + 20, 2 * PARENT + 20, 942 * MS, 949 * MS);
+	b->trace = 1;
+}
+
+/* Nothing of the trace tells that it was put aside, but the process does such things. */
+static void who_hands_spans_on_may_have_done_so_unseen(void **state)
+{
+	(void)state;
+	for (int hands_on = 0; hands_on < 2; hands_on++) {
+		struct scene scene;
+
+		begin(&scene);
+		if (hands_on)
+			hand_on_before(&scene);
+		hide(&scene, HIDDEN);
+		end_here(&scene);
+		if (hands_on)
+			assert_doubt(&scene, 17 * MS, 20 * MS);
+		else
+			assert_doubt(&scene, 0, 10 * US);
+		correlator_free(scene.b.correlator);
+	}
+}
+
+/* The hidden one has an exported child, which counts for the handed one, or for the parent. */
+static void so_is_an_exported_span_below_it(void **state)
+{
+	enum { CHILD = 3 };
+	struct scene scene;
+	struct builder *b = &scene.b;
+
+	(void)state;
+	begin(&scene);
+	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &scene.own, 1006 * MS, 1006 * MS, 1007 * MS, HANDED, 0, FUTEX);
+	builder_slice(b, &scene.own, 1008 * MS, 1008 * MS, 1012 * MS, CHILD, 0, FUTEX);
+	builder_slice(b, &scene.own, 1020 * MS, 1020 * MS, 1024 * MS, PARENT, 0, FUTEX);
+	builder_span(b, CHILD, HIDDEN, 1009 * MS, 1022 * MS);
+	end_here(&scene);
+	assert_doubt(&scene, 13 * MS, 21 * MS);
+	correlator_free(b->correlator);
+}
+
+/* The other thread has a span of another trace, which nobody saw, until 1012 ms: it is not the one
+ * that began the handed span at 1006 ms. */
+static void who_is_at_another_trace_did_not_begin_a_span(void **state)
+{
+	enum { OTHERS = 30 };
+
+	(void)state;
+	for (int is_busy = 0; is_busy < 2; is_busy++) {
+		struct scene scene;
+		struct builder *b = &scene.b;
+
+		begin(&scene);
+		builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
+		builder_slice(b, &scene.own, 1003 * MS, 1003 * MS, 1015 * MS, PARENT, 0, FUTEX);
+		builder_slice(b, &scene.other, 1004 * MS, 1004 * MS, 1020 * MS, HANDED, 0, FUTEX);
+		builder_slice(b, &scene.other, 1029 * MS, 1029 * MS, 1031 * MS, 0, 0, FUTEX);
+		b->trace = 2;
+		if (is_busy)
+			builder_span(b, OTHERS, 0, 1004 * MS + 10 * US, 1012 * MS);
+		b->trace = 1;
+		end(&scene);
+		assert_in_range(builder_ledger(b, HANDED)->cpu_ns, 14 * MS, 16 * MS);
+		assert_in_range(builder_ledger(b, HANDED)->uncertain_ns, is_busy ? 6 * MS : 0,
+				is_busy ? 24 * MS + US : 10 * US);
+		correlator_free(b->correlator);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_begins_a_span_may_have_worked_at_it),
 		cmocka_unit_test(who_has_no_parent_any_more_counts_for_the_span_around_it),
 		cmocka_unit_test(what_nobody_exports_is_not_below_a_span_that_was_put_aside),
+		cmocka_unit_test(what_follows_a_span_that_was_put_aside_may_be_its_parents),
+		cmocka_unit_test(who_hands_spans_on_may_have_done_so_unseen),
+		cmocka_unit_test(so_is_an_exported_span_below_it),
+		cmocka_unit_test(who_is_at_another_trace_did_not_begin_a_span),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

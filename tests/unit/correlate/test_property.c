@@ -113,6 +113,10 @@ static const struct {
 	{ 21000213, check_off },
 	{ 21000475, check_off },
 	{ 21001493, check_off },
+	{ 3, check_parts },
+	{ 165, check_parts },
+	{ 362, check_parts },
+	{ 836, check_parts },
 };
 
 static void seeds_that_once_failed_do_not_any_more(void **state)
