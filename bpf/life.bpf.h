@@ -106,9 +106,11 @@ static __always_inline void life_exec(struct task_struct *task, __u32 old_tid)
 	life_emit(EVENT_EXEC, pid, LOAD(task, pid), old_tid, false);
 }
 
-/* What it logged since its last slice. Before 6.16 its memory is gone by now. */
-static __always_inline void life_read_log(void *context, struct thread *thread,
-					  struct task_struct *task)
+/* What it shows as its last user code is over, and what it logged since its last slice: what the
+ * kernel does of its end is nothing of a span that it has left. Before 6.16 its memory is gone by
+ * now. */
+static __always_inline void life_look_last(void *context, struct thread *thread,
+					   struct task_struct *task)
 {
 	thread->is_leaving = 1;
 	if (LOAD(task, mm))
@@ -129,8 +131,8 @@ static __always_inline void life_exit(void *context, struct task_struct *task)
 		return;
 	struct thread *thread = table_find(task);
 
-	if (thread && thread->reader.has_changes)
-		life_read_log(context, thread, task);
+	if (thread && (thread->reader.has_changes || thread->has_tag))
+		life_look_last(context, thread, task);
 	if (thread)
 		thread->is_last = is_last;
 	else if (is_last)

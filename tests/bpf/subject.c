@@ -320,6 +320,17 @@ static void *short_thread(void *arg)
 	return arg;
 }
 
+/* It leaves its span a while before its end, and no switch comes in between. */
+static void *leaving_thread(void *arg)
+{
+	printf("tid leaving %d\n", my_tid());
+	publish(4006);
+	wait_sleep();
+	spin(50000);
+	publish(0);
+	return arg;
+}
+
 static void *execing_thread(void *self)
 {
 	publish(4005);
@@ -349,6 +360,8 @@ static void play_life(const char *self)
 	pthread_t thread;
 
 	pthread_create(&thread, NULL, short_thread, NULL);
+	pthread_join(thread, NULL);
+	pthread_create(&thread, NULL, leaving_thread, NULL);
 	pthread_join(thread, NULL);
 	publish(4002);
 	fflush(stdout);
