@@ -28,6 +28,13 @@ struct lane_sums {
 	uint64_t lost_ns, ran_ns;
 };
 
+/* Slices of a lane that are alike, each in a stint of its own. */
+struct lane_run {
+	uint32_t first, end;
+	uint64_t ran_ns;
+	bool is_plain; /* all of them are STINT_PLAIN */
+};
+
 struct lane {
 	struct thread *thread;
 	struct process *process;
@@ -37,6 +44,8 @@ struct lane {
 	struct slice *slices; /* owned; the first one may end before the trace begins: it gives the
 				 reason of the wait after it */
 	uint32_t count, cap;
+	struct lane_run *runs; /* owned; the first one is none */
+	uint32_t run_count, run_cap;
 	struct lane_sums *sums;                /* owned: before each slice; NULL: there are few */
 	uint32_t first_segment, segment_count; /* of the join's, while these stand by lanes */
 	bool shows_others;                     /* tags of other traces, while this one lasts */
@@ -274,6 +283,14 @@ struct lane *join_find_lane(const struct join *join, const struct thread *thread
 struct lane *join_lane(struct join *join, struct thread *thread);
 const struct sighting *join_sighting(const struct join *join, int32_t node,
 				     const struct thread *thread);
+/* The run that begins with that slice; NULL: none does. */
+static inline const struct lane_run *lane_run_at(const struct lane *lane, const struct slice *slice)
+{
+	const struct lane_run *run = slice->run ? &lane->runs[slice->run] : NULL;
+
+	return run && slice == lane->slices + run->first ? run : NULL;
+}
+
 /* Index of the first slice that ends after `time_ns`; the count: none. */
 uint32_t lane_first_after(const struct lane *lane, uint64_t time_ns);
 /* The slice that is on the CPU at `time_ns`; NULL: none. */

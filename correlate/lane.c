@@ -56,7 +56,7 @@ static bool add_slice(struct lane *lane, const struct slice *slice, uint64_t beg
 	}
 	if (slice->out_ns < margin_ns ||
 	    (is_over_before(lane, slice, begin_ns) && last && !stint_goes_on(last, slice)))
-		lane->count = 0;
+		lane->count = lane->run_count = 0;
 	if (!join_grow((void **)&lane->slices, lane->count, &lane->cap, sizeof(*slice)))
 		return false;
 	lane->slices[lane->count++] = *slice;
@@ -89,11 +89,14 @@ static const struct slice *seek_lane(const struct lane *lane, uint64_t begin_ns,
 				     struct timeline_cursor *cursor)
 {
 	struct timeline *timeline = &lane->thread->timeline;
-	const struct slice *first = timeline_seek_mark(timeline, MAX(margin_ns, begin_ns), cursor);
 	const struct timeline_chunk *chunk;
+	const struct slice *first;
 
-	if (first && may_be_first(lane, first, begin_ns, margin_ns))
-		return first;
+	for (int place = TIMELINE_MARKS - 1; place >= 0; place--) {
+		first = timeline_seek_mark(timeline, place, MAX(margin_ns, begin_ns), cursor);
+		if (first && may_be_first(lane, first, begin_ns, margin_ns))
+			return first;
+	}
 	timeline_seek(timeline, MAX(margin_ns, begin_ns), cursor);
 	chunk = cursor->chunk;
 	first = timeline_next(cursor);
@@ -124,6 +127,26 @@ static void note_others(const struct join *join, struct lane *lane, const struct
 			      !tag_is_of(slice->tag_out, join->trace->id);
 }
 
+/* Those right after the last slice that are like it, up to the one that reaches past that moment.
+ */
+static bool add_alike(struct lane *lane, struct timeline_cursor *cursor, uint64_t until_ns)
+{
+	uint32_t number = MAX(lane->run_count, 1), first = lane->count;
+	struct timeline_run run;
+
+	if (!join_grow((void **)&lane->runs, number, &lane->run_cap, sizeof(*lane->runs)))
+		return false;
+	run = timeline_next_alike(cursor, until_ns, lane->slices + first, lane->cap - first,
+				  number);
+	if (!run.count)
+		return true;
+	lane->runs[number] =
+		(struct lane_run){ first, first + run.count, run.ran_ns, !run.has_empty };
+	lane->run_count = number + 1;
+	lane->count += run.count;
+	return true;
+}
+
 static bool unpack_lane(const struct join *join, struct lane *lane)
 {
 	struct timeline *timeline = &lane->thread->timeline;
@@ -131,6 +154,7 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 	uint64_t begin = first_seen(join);
 	struct timeline_cursor cursor;
 	const struct slice *slice = seek_lane(lane, begin, margin, &cursor);
+	bool is_past = false, goes_on = true;
 	unsigned beyond = 0;
 
 	if (!reserve(join, lane, cursor.chunk))
@@ -138,10 +162,10 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 	if (cursor.chunk == timeline->oldest && timeline->before.slice.out_ns &&
 	    !add_slice(lane, &timeline->before.slice, 0, 0))
 		return false;
-	for (; slice; slice = timeline_next(&cursor)) {
+	for (; slice && goes_on; slice = timeline_next(&cursor)) {
 		if (is_over_before(lane, slice, begin)) { /* of which only the last is kept */
 			timeline_skip_alike(&cursor, begin);
-			timeline_mark(timeline, &cursor);
+			timeline_mark(timeline, TIMELINE_BEGIN, &cursor);
 		}
 		if (!add_slice(lane, slice, begin, margin))
 			return false;
@@ -152,16 +176,19 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 		    ++beyond > SLICES_BEYOND)
 			break;
 		if (slice->out_ns >= MAX(begin, margin)) /* all that come now are kept */
-			lane->count += timeline_next_alike(&cursor, join->to_ns,
-							   lane->slices + lane->count,
-							   lane->cap - lane->count);
+			goes_on = add_alike(lane, &cursor, join->to_ns);
+		if (!is_past && cursor.last.out_ns > join->to_ns) {
+			timeline_mark(timeline, TIMELINE_END, &cursor);
+			is_past = true;
+		}
 	}
-	return true;
+	return goes_on;
 }
 
 static void free_lane(struct lane *lane)
 {
 	free(lane->slices);
+	free(lane->runs);
 	free(lane);
 }
 
@@ -197,7 +224,10 @@ static struct lane *new_lane(struct model *model)
 		if (!lane)
 			continue;
 		model->spare_lanes[i] = NULL;
-		*lane = (struct lane){ .slices = lane->slices, .cap = lane->cap };
+		*lane = (struct lane){ .slices = lane->slices,
+				       .cap = lane->cap,
+				       .runs = lane->runs,
+				       .run_cap = lane->run_cap };
 		return lane;
 	}
 	return calloc(1, sizeof(struct lane));

@@ -84,6 +84,26 @@ static void doubt_turns(struct join *join, const struct rounds *rounds)
 	overlay_doubt(join, rounds->owner, -1, doubt);
 }
 
+/* The first slice after `first` that is no round like it, or ends later than that. */
+static const struct slice *find_end(const struct lane *lane, const struct slice *first,
+				    uint64_t until_ns)
+{
+	const struct slice *slice = first, *last = &lane->slices[lane->count];
+
+	while (slice < last) {
+		const struct lane_run *run = lane_run_at(lane, slice);
+
+		if (run && run->is_plain && slice->flags == first->flags &&
+		    lane->slices[run->end - 1].out_ns <= until_ns)
+			slice = &lane->slices[run->end];
+		else if (is_round(slice, first) && slice->out_ns <= until_ns)
+			slice++;
+		else
+			break;
+	}
+	return slice;
+}
+
 /* `out->end` at its first slice: there is nothing to lay over a span from there on. */
 static void find(struct join *join, const struct lane *lane, uint32_t first, struct rounds *out)
 {
@@ -99,8 +119,7 @@ static void find(struct join *join, const struct lane *lane, uint32_t first, str
 	}
 	if (!find_owner(join, lane, slice, &out->owner))
 		return;
-	while (out->end < last && is_round(out->end, slice) && out->end->out_ns <= join->calm.to_ns)
-		out->end++;
+	out->end = find_end(lane, slice, join->calm.to_ns);
 	if (lane->takes_turns)
 		doubt_turns(join, out);
 	out->reason = (uint8_t)reason_of_slice(slice, &out->decided_by);

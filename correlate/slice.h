@@ -31,6 +31,10 @@
 /* The thread's reading of the clock may differ so much from the kernel's. */
 #define CHANGE_CLOCK_NS 1000ull
 
+/* In the place of a stint's number: the slice is one of its own that has not been measured, for
+ * most are never asked for (lane_stint). All of it is what was booked for the slice. */
+#define STINT_PLAIN UINT32_MAX
+
 struct slice {
 	uint64_t prev_out_ns; /* == in_ns after a tick; 0: not known */
 	uint64_t waking_ns;   /* 0: none; else within [prev_out, in] */
@@ -47,6 +51,7 @@ struct slice {
 	uint32_t state;
 	int32_t syscall;
 	uint32_t stint; /* the join's: of its lane, or STINT_PLAIN */
+	uint32_t run;   /* ... that it stands in, of its lane; 0: none */
 	bool gap;       /* records of this thread between the one before and this one were lost */
 	bool is_alike;  /* it is the one before in all but its times, which go on from there */
 	/* Borrowed, never NULL; where they are not told, one of slice_none. They stand in the

@@ -333,6 +333,8 @@ const struct stint *lane_stint(const struct lane *lane, const struct slice *slic
 	if (slice->stint == STINT_PLAIN) {
 		make_plain(lane, &lane->stints[index], &lane->slices[index]);
 		lane->slices[index].stint = index;
+		if (slice->run)
+			lane->runs[slice->run].is_plain = false;
 	}
 	return &lane->stints[slice->stint];
 }
@@ -387,7 +389,13 @@ bool stint_find(struct lane *lane)
 		return false;
 	for (uint32_t i = 0; i < lane->count; i++) {
 		struct slice *slice = &lane->slices[i];
+		const struct lane_run *run = lane_run_at(lane, slice);
 
+		if (run && run->is_plain) { /* as they were made */
+			first = run->end;
+			i = first - 1;
+			continue;
+		}
 		if ((i && is_plain_again(slice)) || is_plain(slice, i ? slice - 1 : NULL)) {
 			slice->stint = STINT_PLAIN;
 			first = i + 1;

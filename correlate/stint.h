@@ -25,10 +25,6 @@ struct stint {
 	int64_t ceiling; /* of the base, by what the caller knows; INT64_MAX: nothing */
 };
 
-/* In the place of a number: the slice is a stint of its own that has not been measured, for most
- * are never asked for (lane_stint). All of it is what was booked for the slice. */
-#define STINT_PLAIN UINT32_MAX
-
 bool stint_goes_on(const struct slice *slice, const struct slice *after);
 /* From `head` to `tail`; `booked_ns` is the sum of their slices', and `ceiling` is set. A lost
  * switch-in of `head` is found again. If `tail` ends with a tick, the thread is still running for

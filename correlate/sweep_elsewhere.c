@@ -337,16 +337,20 @@ static uint64_t ran_ns(const struct sweep *sweep, const struct lane *lane, uint6
 	uint64_t to = sweep->node->b_ns, ran = 0;
 	bool answer = false;
 
-	for (const struct slice *s = lane->slices + lane_first_after(lane, from);
-	     s < end && s->in_ns < to; s++) {
+	for (const struct slice *s = lane->slices + lane_first_after(lane, from), *next;
+	     s < end && s->in_ns < to; s = next) {
+		const struct lane_run *run = lane_run_at(lane, s);
 		uint64_t start = MAX(s->in_ns, from), until = MIN(s->out_ns, to);
+		bool is_whole = run && from <= s->in_ns && lane->slices[run->end - 1].out_ns <= to;
+		uint64_t its = is_whole ? run->ran_ns : until - MIN(start, until);
 
-		if (start >= until)
+		next = is_whole ? lane->slices + run->end : s + 1;
+		if (!its)
 			continue;
 		if (!is_asked_alike(s, asked))
 			answer = may(sweep, s);
 		asked = s;
-		ran += answer ? until - start : 0;
+		ran += answer ? its : 0;
 	}
 	return ran;
 }

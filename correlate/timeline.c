@@ -195,7 +195,7 @@ static uint8_t *pack(const struct slice *slice, struct slice *last, uint8_t *at)
 #define SAME_BYTES (sizeof(struct slice) - offsetof(struct slice, stolen_in_ns))
 
 /* What stands in one after it that is alike, but for its times. */
-static struct slice like_after(const struct slice *slice)
+static struct slice like_after(const struct slice *slice, uint32_t number)
 {
 	struct slice like = *slice;
 
@@ -204,6 +204,8 @@ static struct slice like_after(const struct slice *slice)
 	like.gap = false;
 	like.is_alike = true;
 	like.tag_in = slice->tag_out;
+	like.stint = STINT_PLAIN;
+	like.run = number;
 	return like;
 }
 
@@ -224,6 +226,7 @@ static void follow(struct slice *slice, const struct timeline_short *by, bool is
 	slice->hidden_ns = 0;
 	slice->gap = false;
 	slice->is_alike = true;
+	slice->run = 0;
 	slice->tag_in = slice->tag_out;
 }
 
@@ -251,6 +254,7 @@ static const uint8_t *unpack(const uint8_t *at, struct slice *slice)
 		return at + SHORT_BYTES;
 	}
 	slice->is_alike = false;
+	slice->run = 0;
 	differs = (uint32_t)get(&at);
 	if (differs & PACKED_FLAGS)
 		slice->flags = (uint32_t)get(&at);
@@ -403,8 +407,10 @@ struct timeline_chunk *timeline_take_oldest(struct timeline *timeline, const str
 	timeline->before.slice.waker = &timeline->before.waker;
 	if (timeline->sought == chunk)
 		timeline->sought = NULL;
-	if (timeline->mark.chunk == chunk)
-		timeline->mark.chunk = NULL;
+	for (size_t i = 0; i < TIMELINE_MARKS; i++) {
+		if (timeline->marks[i].chunk == chunk)
+			timeline->marks[i].chunk = NULL;
+	}
 	timeline->oldest = chunk->newer;
 	if (timeline->oldest)
 		timeline->oldest->older = NULL;
@@ -424,7 +430,8 @@ void timeline_fini(struct timeline *timeline)
 	}
 	timeline->newest = NULL;
 	timeline->sought = NULL;
-	timeline->mark.chunk = NULL;
+	for (size_t i = 0; i < TIMELINE_MARKS; i++)
+		timeline->marks[i].chunk = NULL;
 }
 
 void timeline_seek_chunk(const struct timeline_chunk *chunk, struct timeline_cursor *out_cursor)
@@ -450,16 +457,19 @@ void timeline_seek(struct timeline *timeline, uint64_t from_ns, struct timeline_
 	out_cursor->only_this_chunk = false;
 }
 
-void timeline_mark(struct timeline *timeline, const struct timeline_cursor *cursor)
+void timeline_mark(struct timeline *timeline, enum timeline_place place,
+		   const struct timeline_cursor *cursor)
 {
-	timeline->mark = *cursor;
-	timeline->mark.left = cursor->chunk->count - cursor->left; /* it may grow meanwhile */
+	struct timeline_cursor *mark = &timeline->marks[place];
+
+	*mark = *cursor;
+	mark->left = cursor->chunk->count - cursor->left; /* it may grow meanwhile */
 }
 
-const struct slice *timeline_seek_mark(const struct timeline *timeline, uint64_t from_ns,
-				       struct timeline_cursor *out_cursor)
+const struct slice *timeline_seek_mark(const struct timeline *timeline, enum timeline_place place,
+				       uint64_t from_ns, struct timeline_cursor *out_cursor)
 {
-	const struct timeline_cursor *mark = &timeline->mark;
+	const struct timeline_cursor *mark = &timeline->marks[place];
 
 	if (!mark->chunk || mark->last.out_ns >= from_ns ||
 	    (mark->chunk->newer && mark->chunk->newer->first_ns < from_ns))
@@ -523,20 +533,21 @@ uint32_t timeline_skip_alike(struct timeline_cursor *cursor, uint64_t time_ns)
 	return left - cursor->left;
 }
 
-uint32_t timeline_next_alike(struct timeline_cursor *cursor, uint64_t until_ns, struct slice *out,
-			     uint32_t room)
+struct timeline_run timeline_next_alike(struct timeline_cursor *cursor, uint64_t until_ns,
+					struct slice *out, uint32_t room, uint32_t number)
 {
 	const uint8_t *at = cursor->chunk->bytes + cursor->at;
-	struct slice like = like_after(&cursor->last);
+	struct slice like = like_after(&cursor->last, number);
+	struct timeline_run run = { 0 };
 	uint64_t time = cursor->last.out_ns;
 	int64_t lag = cursor->last.raw_lag_out;
 	struct timeline_short by;
-	uint32_t count = 0;
 	bool is_woken;
 
 	room = MIN(room, cursor->left);
-	for (; count < room && time <= until_ns && read_alike(at, &by, &is_woken); count++) {
-		struct slice *slice = &out[count];
+	for (; run.count < room && time <= until_ns && read_alike(at, &by, &is_woken);
+	     run.count++) {
+		struct slice *slice = &out[run.count];
 
 		memcpy(&slice->stolen_in_ns, &like.stolen_in_ns, SAME_BYTES);
 		slice->hidden_ns = 0;
@@ -546,6 +557,8 @@ uint32_t timeline_next_alike(struct timeline_cursor *cursor, uint64_t until_ns, 
 		time += by.in;
 		slice->in_ns = time;
 		time += by.length;
+		run.ran_ns += by.length;
+		run.has_empty |= !by.length;
 		slice->out_ns = time;
 		slice->booked_ns = (uint64_t)by.length + (uint64_t)(int64_t)by.booked;
 		lag += by.lag_in;
@@ -554,9 +567,9 @@ uint32_t timeline_next_alike(struct timeline_cursor *cursor, uint64_t until_ns, 
 		slice->raw_lag_out = lag;
 		at += SHORT_BYTES;
 	}
-	if (count)
-		cursor->last = out[count - 1];
+	if (run.count)
+		cursor->last = out[run.count - 1];
 	cursor->at = (uint32_t)(at - cursor->chunk->bytes);
-	cursor->left -= count;
-	return count;
+	cursor->left -= run.count;
+	return run;
 }

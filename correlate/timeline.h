@@ -48,13 +48,17 @@ struct timeline_cursor {
 	struct slice last;
 };
 
+/* Where the trace that was read last began, and where it ended: the next one begins after the
+ * latter, or, beside it, after the former. */
+enum timeline_place { TIMELINE_BEGIN, TIMELINE_END, TIMELINE_MARKS };
+
 struct timeline {
 	struct timeline_chunk *oldest; /* owned */
 	struct timeline_chunk *newest;
 	const struct timeline_chunk *sought; /* the last seek's; NULL: none is known */
 	struct slice last; /* what the next one is written against; its tails are the chunk's */
-	struct slice_kept before;    /* the last one that left at the old end; out_ns 0: none has */
-	struct timeline_cursor mark; /* chunk NULL: none */
+	struct slice_kept before; /* the last one that left at the old end; out_ns 0: none has */
+	struct timeline_cursor marks[TIMELINE_MARKS]; /* chunk NULL: none */
 };
 
 /* -ENOMEM: the slice is lost. `*out_bytes` grows by what was allocated. */
@@ -94,11 +98,12 @@ void timeline_fini(struct timeline *timeline);
  * seek ended: one trace is settled after the other. */
 void timeline_seek(struct timeline *timeline, uint64_t from_ns, struct timeline_cursor *out_cursor);
 /* Notes where it stands, for a trace that begins after the slice that it read last. */
-void timeline_mark(struct timeline *timeline, const struct timeline_cursor *cursor);
+void timeline_mark(struct timeline *timeline, enum timeline_place place,
+		   const struct timeline_cursor *cursor);
 /* To the mark, if it is of the chunk that timeline_seek would find. Returns the slice that was read
  * last there, which ends before `from_ns`; NULL: there is none, look from the chunk's begin on. */
-const struct slice *timeline_seek_mark(const struct timeline *timeline, uint64_t from_ns,
-				       struct timeline_cursor *out_cursor);
+const struct slice *timeline_seek_mark(const struct timeline *timeline, enum timeline_place place,
+				       uint64_t from_ns, struct timeline_cursor *out_cursor);
 /* As many slices further back, at least, where there are so many. */
 void timeline_seek_beyond(struct timeline *timeline, uint64_t from_ns, uint32_t count,
 			  struct timeline_cursor *out_cursor);
@@ -110,7 +115,14 @@ const struct slice *timeline_next(struct timeline_cursor *cursor);
 /* Goes over those right after it that are alike, as long as they end before `time_ns`: what
  * timeline_next gave becomes the last of them. Returns how many. */
 uint32_t timeline_skip_alike(struct timeline_cursor *cursor, uint64_t time_ns);
+/* Slices one after the other that are alike. */
+struct timeline_run {
+	uint32_t count;
+	uint64_t ran_ns; /* all together */
+	bool has_empty;  /* one of them did not run at all */
+};
+
 /* Those right after it that are alike, at most `room`, as long as the one before does not end after
- * `until_ns`. Returns how many. */
-uint32_t timeline_next_alike(struct timeline_cursor *cursor, uint64_t until_ns, struct slice *out,
-			     uint32_t room);
+ * `until_ns`; `number` is their slice.run. */
+struct timeline_run timeline_next_alike(struct timeline_cursor *cursor, uint64_t until_ns,
+					struct slice *out, uint32_t room, uint32_t number);

@@ -164,13 +164,21 @@ static void alike_ones_are_read_together(void **state)
 		timeline_seek(&timeline, 0, &cursor);
 		while ((slice = timeline_next(&cursor))) {
 			struct slice alike[16];
-			uint32_t more;
+			struct timeline_run run;
+			uint64_t ran_ns = 0;
+			bool has_empty = false;
 
 			check_slice(slice, &slices[count++]);
-			more = timeline_next_alike(&cursor, slices[SLICES / 2].out_ns, alike,
-						   ARRAY_LEN(alike));
-			for (uint32_t i = 0; i < more; i++)
+			run = timeline_next_alike(&cursor, slices[SLICES / 2].out_ns, alike,
+						  ARRAY_LEN(alike), 7);
+			for (uint32_t i = 0; i < run.count; i++) {
+				assert_int_equal(alike[i].run, 7);
+				ran_ns += alike[i].out_ns - alike[i].in_ns;
+				has_empty |= alike[i].out_ns == alike[i].in_ns;
 				check_slice(&alike[i], &slices[count++]);
+			}
+			assert_int_equal(run.ran_ns, ran_ns);
+			assert_int_equal(run.has_empty, has_empty);
 			if (draw(&random, 4) == 0)
 				timeline_skip_alike(&cursor, slices[SLICES - 1].out_ns);
 			while (count && slices[count - 1].out_ns < cursor.last.out_ns)
