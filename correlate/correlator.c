@@ -175,6 +175,8 @@ static int compute(struct model *model, struct trace *trace, bool settled, ledge
 		join_fini(&join);
 		return rc;
 	}
+	if (settled) /* which may concern spans of this trace, too */
+		lend_learn(&join);
 	join_place(&join);
 	join_overlay(&join);
 	for (uint32_t i = 0; i < join.count; i++) {
@@ -207,6 +209,8 @@ static void settle(struct model *model, struct trace *trace)
 	model->stats.traces_settled += trace->revision == 0;
 	model->stats.traces_revised += trace->revision != 0;
 	trace->revision = (uint16_t)MIN(trace->revision + 1, UINT16_MAX - 1);
+	trace->settled_ns = model->now_ns;
+	trace_list(model, trace, LIST_FRESH);
 	for (uint32_t i = 0; i < trace->span_count; i++)
 		trace->spans[i].settled = true;
 }
@@ -293,8 +297,8 @@ static bool is_complete(const struct model *model, struct trace *trace)
 /* Those that the last one has told something new of. */
 static void settle_again(struct model *model)
 {
-	while (model->pending_oldest && model->pending_oldest->again) {
-		struct trace *trace = model->pending_oldest;
+	while (model->pending.oldest && model->pending.oldest->again) {
+		struct trace *trace = model->pending.oldest;
 
 		settle(model, trace);
 		if (trace->again) /* no clock reading yet */
@@ -304,7 +308,7 @@ static void settle_again(struct model *model)
 
 static void settle_due(struct model *model)
 {
-	struct trace *trace = model->pending_oldest;
+	struct trace *trace = model->pending.oldest;
 
 	while (trace) {
 		struct trace *next = trace->next;
@@ -318,17 +322,25 @@ static void settle_due(struct model *model)
 	}
 }
 
+/* What settled just now, and before, is told of at once, before anybody is told that it is settled:
+ * the first answers of a process are as good as the later ones. */
+static void settle_fresh(struct model *model)
+{
+	for (int round = 0; round < LAST_ROUNDS && relearn_revisit_fresh(model); round++)
+		settle_again(model);
+}
+
 /* Beyond their share of memory the oldest pending traces are settled with what is known. */
 static void relieve(struct model *model)
 {
 	size_t share = model->options.limit_bytes / 10 * 4;
 
-	while (model->pending_oldest &&
+	while (model->pending.oldest &&
 	       model->stats.trace_bytes + model->stats.fold_bytes > share) {
-		struct trace *trace = model->pending_oldest;
+		struct trace *trace = model->pending.oldest;
 
 		settle(model, trace);
-		if (trace->list != LIST_NONE)
+		if (trace->list == LIST_PENDING)
 			return;
 		model->stats.traces_forced++;
 		trace_free(model, trace);
@@ -346,6 +358,7 @@ void correlator_advance(struct correlator *correlator, uint64_t now_ns)
 
 	model->now_ns = MAX(model->now_ns, now_ns);
 	settle_due(model);
+	settle_fresh(model);
 	relieve(model);
 	if (model->last_sweep_ns + SWEEP_EVERY_NS > model->now_ns)
 		return;
@@ -359,7 +372,7 @@ void correlator_advance(struct correlator *correlator, uint64_t now_ns)
 void correlator_settle_all(struct correlator *correlator)
 {
 	struct model *model = &correlator->model;
-	struct trace *trace = model->pending_oldest;
+	struct trace *trace = model->pending.oldest;
 
 	while (trace) {
 		struct trace *next = trace->next;

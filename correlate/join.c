@@ -283,7 +283,6 @@ void join_learn(struct join *join)
 	}
 	for (uint32_t i = 0; i < join->lane_count && join->turns == TURNS_SEEN; i++)
 		turns_recount(join->model, join->lanes[i]->process);
-	lend_learn(join);
 	skew_learn(join);
 	join->trace->lesson = join->model->lesson;
 	aside_learn(join);

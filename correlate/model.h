@@ -239,12 +239,17 @@ struct trace_span {
 	bool settled;
 };
 
-enum trace_list { LIST_NONE = 0, LIST_PENDING };
+enum trace_list { LIST_NONE = 0, LIST_PENDING, LIST_FRESH };
+
+struct trace_queue {
+	struct trace *oldest, *newest;
+};
 
 struct trace {
 	uint8_t id[TRACE_ID_BYTES];
-	struct trace *older, *newer;      /* of all, by creation */
-	struct trace *previous, *next;    /* of the pending ones, by last news */
+	struct trace *older, *newer;   /* of all, by creation */
+	struct trace *previous, *next; /* of the pending ones, by last news; or of the fresh ones,
+					  by when they settled */
 	struct observation *observations; /* owned; the newest first */
 	uint32_t observation_count;
 	struct mark *marks;       /* owned; the newest first */
@@ -263,6 +268,7 @@ struct trace {
 	bool is_guessed;  /* which process made a span of it was learned from others, or is unknown
 			   */
 	uint64_t news_ns; /* when the last span came */
+	uint64_t settled_ns;  /* when it settled last */
 	uint64_t observed_ns; /* last time seen in a thread */
 	uint64_t made_ns;
 	size_t bytes;
@@ -293,7 +299,8 @@ struct model {
 	struct map observations;               /* observation.c: those of traces that have many */
 	struct map changes;                    /* tid -> struct change_log: until its slice comes */
 	struct trace *oldest, *newest;
-	struct trace *pending_oldest, *pending_newest;
+	struct trace_queue pending;
+	struct trace_queue fresh; /* of relearn.c */
 	struct gap gaps[MODEL_MAX_GAPS];
 	unsigned gap_count;
 	struct gap losses[MODEL_MAX_GAPS]; /* of loss.c: not all owned up to */
@@ -304,7 +311,10 @@ struct model {
 	uint64_t reach_ns; /* what memory allows now */
 	uint64_t last_sweep_ns;
 	struct lane *spare_lanes[MODEL_SPARE_LANES]; /* lane.c; owned: with room for slices */
-	uint64_t lesson, lesson_told; /* of relearn.c: the newest, and up to where traces know */
+	uint64_t lesson,
+		lesson_told;   /* of relearn.c: the newest, and up to where traces know ... */
+	uint64_t lesson_fresh; /* ... those that settled lately */
+	unsigned relearn_left; /* what may be done for these until all are looked at */
 	bool kernel;
 };
 
@@ -403,6 +413,7 @@ struct observation *trace_observation(const struct model *model, const struct tr
 				      const uint8_t span_id[SPAN_ID_BYTES]);
 /* Something was learned about a settled trace: its ledgers are computed again. */
 void trace_settle_again(struct model *model, const uint8_t id[TRACE_ID_BYTES]);
+void trace_list(struct model *model, struct trace *trace, enum trace_list list);
 void trace_unlist(struct model *model, struct trace *trace);
 void trace_free(struct model *model, struct trace *trace);
 void trace_expire(struct model *model);
@@ -417,8 +428,10 @@ void trace_spans_free(struct trace *trace);
 /* relearn.c: what was learned after traces had settled without it. */
 void relearn_process(struct model *model, struct process *process, uint64_t from_ns);
 void relearn_owner(struct model *model, uint64_t resource_key, struct process *process);
-/* Lists the traces that this concerns to be settled again. false: there are none. */
+/* Lists the traces that this concerns to be settled again. false: there are none. Of all, now and
+ * then; of those that settled within the last second, at once. */
 bool relearn_revisit(struct model *model);
+bool relearn_revisit_fresh(struct model *model);
 
 /* turns.c: threads that put a span aside for another trace, and come back to it. That one was over
  * by then, as a handler's is; or comes back itself; or the thread waited in between. */

@@ -2,14 +2,19 @@
 /* What was learned of a process after traces of it had settled: these are settled again, so that
  * the last ledgers do not tell in which order things came.
  *
- * Each lesson has a number, and a trace knows those up to the one when it settled. It is looked at
- * once a second: there may be many traces. */
+ * Each lesson has a number, and a trace knows those up to the one when it settled. All are looked
+ * at once a second: there may be many traces. Those that settled within the last one are looked at
+ * at once, as many as there is time for: the first traces of a process teach, and nobody should be
+ * told what the second one has shown to be wrong of the first. */
 #include <string.h>
 
 #include "collector/base/macros.h"
 #include "correlate/model.h"
 
 #define REACH_MARGIN_NS NS_PER_SEC
+#define FRESH_NS        NS_PER_SEC
+#define FRESH_WORK      65536u /* a second: looks at traces that settled lately ... */
+#define AGAIN_WORK      64u    /* ... as many of which take as long as to settle one */
 
 void relearn_process(struct model *model, struct process *process, uint64_t from_ns)
 {
@@ -80,21 +85,57 @@ static bool is_in_reach(const struct model *model, const struct trace *trace)
 	return last + model->stats.reach_ns > model->now_ns + REACH_MARGIN_NS;
 }
 
+static bool is_to_settle_again(const struct model *model, const struct trace *trace)
+{
+	return trace->revision && !trace->unsettled && trace->lesson != model->lesson &&
+	       concerns(model, trace) && is_in_reach(model, trace);
+}
+
+/* They stand in the order in which they settled. */
+static void forget_fresh(struct model *model)
+{
+	struct trace *trace;
+
+	while ((trace = model->fresh.oldest) && trace->settled_ns + FRESH_NS <= model->now_ns)
+		trace_unlist(model, trace);
+	model->relearn_left = FRESH_WORK;
+}
+
 bool relearn_revisit(struct model *model)
 {
 	unsigned seen = 0;
 	bool any = false;
 
+	forget_fresh(model);
 	if (model->lesson_told == model->lesson)
 		return false;
 	for (struct trace *trace = model->oldest; trace; trace = trace->newer) {
 		model_pause(model, seen++);
-		if (!trace->revision || trace->unsettled || trace->lesson == model->lesson ||
-		    !concerns(model, trace) || !is_in_reach(model, trace))
+		if (!is_to_settle_again(model, trace))
 			continue;
 		trace_settle_again(model, trace->id);
 		any = true;
 	}
 	model->lesson_told = model->lesson;
+	return any;
+}
+
+bool relearn_revisit_fresh(struct model *model)
+{
+	struct trace *trace = model->fresh.oldest, *next;
+	bool any = false;
+
+	if (model->lesson_fresh == model->lesson)
+		return false;
+	for (; trace && trace->lesson != model->lesson && model->relearn_left; trace = next) {
+		bool is_concerned = is_to_settle_again(model, trace);
+
+		next = trace->next;
+		model->relearn_left -= MIN(model->relearn_left, is_concerned ? AGAIN_WORK : 1);
+		if (is_concerned)
+			trace_settle_again(model, trace->id);
+		any |= is_concerned;
+	}
+	model->lesson_fresh = model->lesson;
 	return any;
 }

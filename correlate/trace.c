@@ -254,34 +254,43 @@ static bool fill_span(struct trace_span *out, const struct span *span,
 	return out->label || (span->kind != SPAN_KIND_CLIENT && span->kind != SPAN_KIND_PRODUCER);
 }
 
-static void list_pending(struct model *model, struct trace *trace)
+static struct trace_queue *queue_of(struct model *model, enum trace_list list)
 {
+	return list == LIST_PENDING ? &model->pending : &model->fresh;
+}
+
+void trace_list(struct model *model, struct trace *trace, enum trace_list list)
+{
+	struct trace_queue *queue = queue_of(model, list);
+
 	trace_unlist(model, trace);
-	trace->previous = model->pending_newest;
-	if (model->pending_newest)
-		model->pending_newest->next = trace;
+	trace->previous = queue->newest;
+	if (queue->newest)
+		queue->newest->next = trace;
 	else
-		model->pending_oldest = trace;
-	model->pending_newest = trace;
-	trace->list = LIST_PENDING;
-	model->stats.traces_pending++;
+		queue->oldest = trace;
+	queue->newest = trace;
+	trace->list = (uint8_t)list;
+	model->stats.traces_pending += list == LIST_PENDING;
 }
 
 void trace_unlist(struct model *model, struct trace *trace)
 {
-	if (trace->list != LIST_PENDING)
+	struct trace_queue *queue = queue_of(model, trace->list);
+
+	if (trace->list == LIST_NONE)
 		return;
 	if (trace->previous)
 		trace->previous->next = trace->next;
 	else
-		model->pending_oldest = trace->next;
+		queue->oldest = trace->next;
 	if (trace->next)
 		trace->next->previous = trace->previous;
 	else
-		model->pending_newest = trace->previous;
+		queue->newest = trace->previous;
 	trace->previous = trace->next = NULL;
+	model->stats.traces_pending -= trace->list == LIST_PENDING;
 	trace->list = LIST_NONE;
-	model->stats.traces_pending--;
 }
 
 int trace_add_span(struct model *model, const struct span *span, const struct trace_source *source)
@@ -316,7 +325,7 @@ int trace_add_span(struct model *model, const struct span *span, const struct tr
 	trace->unsettled++;
 	trace->dirty = true;
 	trace->news_ns = model->now_ns;
-	list_pending(model, trace);
+	trace_list(model, trace, LIST_PENDING);
 	return 0;
 }
 
@@ -328,12 +337,13 @@ void trace_settle_again(struct model *model, const uint8_t id[TRACE_ID_BYTES])
 		return;
 	trace->unsettled = 1;
 	trace->again = true;
-	trace->next = model->pending_oldest; /* before all others */
+	trace_unlist(model, trace);
+	trace->next = model->pending.oldest; /* before all others */
 	if (trace->next)
 		trace->next->previous = trace;
 	else
-		model->pending_newest = trace;
-	model->pending_oldest = trace;
+		model->pending.newest = trace;
+	model->pending.oldest = trace;
 	trace->list = LIST_PENDING;
 	model->stats.traces_pending++;
 }

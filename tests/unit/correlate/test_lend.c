@@ -54,6 +54,32 @@ static void who_was_seen_to_lend_may_do_so_unseen(void **state)
 	correlator_free(b.correlator);
 }
 
+/* All of that in one: what the second part shows concerns the first one, in the same trace. */
+static void a_trace_knows_what_it_shows_itself(void **state)
+{
+	struct builder_thread own, other;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &own, &other);
+	for (uint64_t part = 2; part <= 3; part++) {
+		uint64_t at = 1000 * MS + part * 10 * MS;
+
+		builder_slice(&b, &own, at, at, at + MS, part, 0, FUTEX);
+		builder_slice(&b, &other, at + 2 * MS, at + 2 * MS, at + 3 * MS, part == 3 ? 3 : 0,
+			      0, FUTEX);
+		builder_slice(&b, &other, at + 4 * MS, at + 4 * MS, at + 5 * MS, 0, 0, FUTEX);
+		builder_slice(&b, &own, at + 8 * MS, at + 8 * MS, at + 9 * MS, 1, 0, FUTEX);
+		builder_span(&b, part, 1, at, at + 8 * MS + 500 * US);
+	}
+	builder_span(&b, 1, 0, 1020 * MS, 1040 * MS);
+	builder_clock(&b, 3000 * MS);
+	correlator_advance(b.correlator, 3000 * MS);
+	assert_int_equal(builder_ledger(&b, 2)->revision, 1);
+	assert_in_range(builder_ledger(&b, 2)->uncertain_ns, 2 * MS, 3 * MS);
+	correlator_free(b.correlator);
+}
+
 static void who_was_not_is_not_suspected(void **state)
 {
 	struct builder_thread own, other;
@@ -72,6 +98,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_was_seen_to_lend_may_do_so_unseen),
+		cmocka_unit_test(a_trace_knows_what_it_shows_itself),
 		cmocka_unit_test(who_was_not_is_not_suspected),
 	};
 

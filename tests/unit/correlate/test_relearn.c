@@ -84,12 +84,56 @@ static void turns_now_and_then_do_not_settle_all_again_each_time(void **state)
 	correlator_free(b.correlator);
 }
 
+/* Span 1 of trace `trace`, 10 ms on the main thread; the worker runs meanwhile, with nothing to be
+ * seen, or with that span. */
+static void request(struct builder *b, uint64_t trace, bool is_lent)
+{
+	uint64_t at = 1000 * MS + trace * 20 * MS;
+
+	b->trace = trace;
+	builder_slice(b, &main_thread, at, at, at + MS, trace, 0, FUTEX);
+	builder_slice(b, &worker, at + 2 * MS, at + 2 * MS, at + 3 * MS, is_lent ? trace : 0, 0,
+		      FUTEX);
+	builder_slice(b, &worker, at + 4 * MS, at + 4 * MS, at + 5 * MS, 0, 0, FUTEX);
+	builder_slice(b, &main_thread, at + 9 * MS, at + 9 * MS, at + 11 * MS, 0, 0, FUTEX);
+}
+
+/* Nobody can ask in between. */
+static void the_first_answers_know_what_those_right_after_them_show(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	main_thread = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 };
+	worker = (struct builder_thread){ .pid = BUILDER_PID, .tid = 12 };
+	builder_init(&b);
+	builder_clock(&b, 500 * MS);
+	builder_warm_up(&b, &main_thread);
+	builder_warm_up(&b, &worker);
+	for (uint64_t trace = 1; trace <= 3; trace++)
+		request(&b, trace, trace == 3);
+	builder_clock(&b, 2 * S);
+	correlator_advance(b.correlator, 2 * S);
+	for (uint64_t trace = 1; trace <= 3; trace++) {
+		uint64_t at = 1000 * MS + trace * 20 * MS;
+
+		b.trace = trace;
+		builder_span(&b, trace, 0, at, at + 10 * MS);
+	}
+	correlator_advance(b.correlator, 2 * S + 10 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->revision, 2);
+	for (uint64_t trace = 1; trace <= 2; trace++)
+		assert_in_range(builder_ledger(&b, trace)->uncertain_ns, 2 * MS, 3 * MS);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_lesson_settles_again_what_the_timelines_still_have),
 		cmocka_unit_test(what_has_left_them_keeps_the_ledger_that_it_has),
 		cmocka_unit_test(turns_now_and_then_do_not_settle_all_again_each_time),
+		cmocka_unit_test(the_first_answers_know_what_those_right_after_them_show),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
