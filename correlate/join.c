@@ -329,8 +329,7 @@ bool join_is_pinned(const struct join *join, const struct process *process,
 		    const struct slice *slice)
 {
 	return (slice->flags & EVENT_TOLD || !join_takes_turns(join, process)) &&
-	       !tag_is_none(slice->tag_in) && tag_eq(slice->tag_in, slice->tag_out) &&
-	       !tag_is_of(slice->tag_in, join->trace->id);
+	       slice_keeps_tag(slice) && !tag_is_of(slice->tag_in, join->trace->id);
 }
 
 struct wait *join_add_wait(struct join *join, int32_t *out_index)

@@ -137,7 +137,7 @@ static uint64_t unseen_ns(const struct join *join, const struct lane *lane, int3
 		return 0;
 	if (is_within_parent(join, lane, slice, index))
 		return UINT64_MAX;
-	if (!tag_is_none(slice->tag_in) && tag_eq(slice->tag_in, slice->tag_out))
+	if (slice_keeps_tag(slice))
 		return 0;
 	from = is_end ? MAX(slice->in_ns, seen->last_ns) : MAX(slice->in_ns, node->a_ns);
 	to = is_end ? MIN(slice->out_ns, node->b_ns) : MIN(slice->out_ns, seen->first_ns);

@@ -47,7 +47,7 @@ static bool is_busy_elsewhere(const struct join *join, const struct slice *slice
 {
 	int32_t owner;
 
-	if (tag_is_none(slice->tag_in) || !tag_eq(slice->tag_in, slice->tag_out))
+	if (!slice_keeps_tag(slice))
 		return false;
 	if (!tag_is_of(slice->tag_in, join->trace->id))
 		return true;

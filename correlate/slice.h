@@ -106,6 +106,14 @@ static inline bool tag_is_none(const struct event_tag *tag)
 	return tag_eq(tag, &slice_none.tag);
 }
 
+/* It shows one tag at both ends, and both were read: what stands there of one that could not be,
+ * for it was just being written, is the one before it. */
+static inline bool slice_keeps_tag(const struct slice *slice)
+{
+	return !(slice->flags & EVENT_TAG_OUT_UNKNOWN) && !tag_is_none(slice->tag_in) &&
+	       tag_eq(slice->tag_in, slice->tag_out);
+}
+
 static inline bool tag_is_of(const struct event_tag *tag, const uint8_t trace_id[16])
 {
 	return words_eq(tag->trace_id, trace_id, sizeof(tag->trace_id) / 8);

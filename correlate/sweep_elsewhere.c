@@ -294,11 +294,9 @@ static bool is_pinned(const struct sweep *sweep, const struct slice *slice)
 {
 	if (slice->flags & EVENT_TOLD)
 		return true;
-	if (tag_is_none(slice->tag_in) || tag_is_none(slice->tag_out))
-		return false;
-	return (tag_eq(slice->tag_in, slice->tag_out) &&
-		!join_takes_turns(sweep->join, sweep->node->process)) ||
-	       (is_ours(sweep, slice->tag_in) && is_ours(sweep, slice->tag_out));
+	return (slice_keeps_tag(slice) && !join_takes_turns(sweep->join, sweep->node->process)) ||
+	       (!(slice->flags & EVENT_TAG_OUT_UNKNOWN) && is_ours(sweep, slice->tag_in) &&
+		is_ours(sweep, slice->tag_out));
 }
 
 /* Nothing that pins it. */
@@ -322,11 +320,12 @@ static bool may_hide(const struct sweep *sweep, const struct slice *slice)
 	       !is_ours(sweep, slice->tag_out);
 }
 
-/* What is asked of a slice hangs on its tags and on whether it was told. */
+/* What is asked of a slice hangs on its tags, on whether they were read, and on whether it was
+ * told. */
 static bool is_asked_alike(const struct slice *slice, const struct slice *asked)
 {
 	return asked && slice->tag_in == asked->tag_in && slice->tag_out == asked->tag_out &&
-	       !((slice->flags ^ asked->flags) & EVENT_TOLD);
+	       !((slice->flags ^ asked->flags) & (EVENT_TOLD | EVENT_TAG_OUT_UNKNOWN));
 }
 
 /* How long slices ran from then on of which `may` is true. */

@@ -128,11 +128,42 @@ static void who_has_but_one_thread_left_keeps_others_from_it(void **state)
 	correlator_free(b.correlator);
 }
 
+/* The thread is pushed off its CPU while it writes its tag: what is told of it is the one before,
+ * of a span that is over. That keeps no later one away from it, though another thread ran all the
+ * time, too. */
+static void a_tag_that_could_not_be_read_keeps_nobody_away(void **state)
+{
+	const uint64_t ran_ns = 3300 * US;
+	struct builder_thread own = { .pid = BUILDER_PID, .tid = 11 },
+			      busy = { .pid = BUILDER_PID, .tid = 12 },
+			      other = { .pid = BUILDER_PID, .tid = 13 };
+	const struct ledger *l;
+	struct builder b;
+
+	(void)state;
+	begin_request(&b, &own, &busy, &other);
+	builder_slice(&b, &busy, 2002 * MS, 2002 * MS, 2010 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &own, 2002 * MS, 2002 * MS, 2003 * MS, FIRST, 0, FUTEX);
+	builder_slice(&b, &own, 2004 * MS, 2004 * MS, 2006 * MS, FIRST,
+		      EVENT_PREEMPTED | EVENT_TAG_OUT_UNKNOWN, -1);
+	own.span = 0;
+	builder_slice(&b, &own, 0, 2006100 * US, 2007 * MS, 0, 0, FUTEX);
+	builder_span(&b, FIRST, PARENT, 2002500 * US, 2004500 * US);
+	builder_span(&b, SECOND, PARENT, 2004600 * US, 2005 * MS);
+	builder_span(&b, PARENT, 0, 2000 * MS + 500 * US, 2005800 * US);
+	settle(&b);
+	l = builder_ledger(&b, PARENT);
+	assert_in_range(l->cpu_ns, ran_ns - 10 * US, ran_ns + 10 * US);
+	assert_in_range(builder_ledger(&b, SECOND)->cpu_ns, 390 * US, 400 * US);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_guess_leaves_the_next_one_as_open),
 		cmocka_unit_test(which_of_two_busy_threads_had_a_part_does_not_matter_to_the_whole),
+		cmocka_unit_test(a_tag_that_could_not_be_read_keeps_nobody_away),
 		cmocka_unit_test(who_has_but_one_thread_left_keeps_others_from_it),
 	};
 
