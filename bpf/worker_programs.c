@@ -20,6 +20,7 @@
 #include "bpf/unwind.h"
 #include "bpf/unwind_load.h"
 #include "bpf/worker_log.h"
+#include "bpf/worker_why.h"
 #include "collector/base/macros.h"
 
 struct programs {
@@ -328,36 +329,6 @@ static int find_maps(struct programs *programs)
 
 /* ---- what to do about it */
 
-static void explain(int status, bool loaded, char *why, size_t why_bytes)
-{
-	const char *detail = worker_log_last();
-
-	switch (-status) {
-	case EPERM: /* a verifier that says no returns EACCES or EINVAL */
-		snprintf(why, why_bytes,
-			 "the kernel does not let us use BPF: start as root, or with the "
-			 "capabilities CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH "
-			 "and CAP_SYSLOG (%s)",
-			 detail);
-		break;
-	case ENOMEM:
-		snprintf(why, why_bytes,
-			 "the kernel has no memory for the BPF maps: lower the ring size, or raise "
-			 "the memory limit of the cgroup or RLIMIT_MEMLOCK (%s)",
-			 detail);
-		break;
-	case E2BIG:
-		snprintf(why, why_bytes, "this machine may have more than %d CPUs", EVENT_MAX_CPUS);
-		break;
-	default:
-		snprintf(why, why_bytes,
-			 "this kernel cannot %s the BPF programs, %s: Linux 5.12 or newer with "
-			 "CONFIG_BPF_SYSCALL, CONFIG_BPF_EVENTS and CONFIG_DEBUG_INFO_BTF is "
-			 "needed (%s)",
-			 loaded ? "attach" : "load", strerror(-status), detail);
-	}
-}
-
 static void explain_no_btf(char *why, size_t why_bytes)
 {
 	snprintf(why, why_bytes,
@@ -399,7 +370,14 @@ int programs_open(const struct programs_options *options, char *why, size_t why_
 	if (status == 0)
 		status = programs_attach(programs);
 	if (status < 0) {
-		explain(status, loaded, why, why_bytes);
+		const struct worker_failure failure = {
+			.status = status,
+			.cpus = programs->cpus,
+			.loaded = loaded,
+			.detail = worker_log_last(),
+		};
+
+		worker_why(&failure, why, why_bytes);
 		goto close_programs;
 	}
 	*out_programs = programs;

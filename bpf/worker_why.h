@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Why the BPF programs do not run here, and what to do about it: the sentence that users see. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct worker_failure {
+	int status;         /* negative errno */
+	unsigned cpus;      /* that this machine may have */
+	bool loaded;        /* it was attaching that failed */
+	const char *detail; /* libbpf's own words; borrowed */
+};
+
+/* Cut to fit. */
+void worker_why(const struct worker_failure *failure, char *why, size_t why_bytes);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bpf/worker_why.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "bpf/event.h"
+
+static const char *why(int status, unsigned cpus, bool loaded)
+{
+	static char text[400];
+	const struct worker_failure failure = { status, cpus, loaded, "program is too large" };
+
+	worker_why(&failure, text, sizeof(text));
+	return text;
+}
+
+static void assert_says(const char *text, const char *part)
+{
+	if (!strstr(text, part))
+		fail_msg("%s: no \"%s\"", text, part);
+}
+
+static void more_cpus_than_have_a_place_are_counted(void **state)
+{
+	(void)state;
+	assert_says(why(-E2BIG, EVENT_MAX_CPUS + 1, false), "513 CPUs");
+}
+
+/* The verifier gives up on a program with the same error. */
+static void a_program_that_is_too_large_is_no_matter_of_cpus(void **state)
+{
+	(void)state;
+	const char *text = why(-E2BIG, EVENT_MAX_CPUS, false);
+
+	assert_says(text, "too large");
+	assert_says(text, "(program is too large)");
+	assert_null(strstr(text, "CPU"));
+}
+
+static void each_cause_says_what_to_do(void **state)
+{
+	(void)state;
+	assert_says(why(-EPERM, 2, false), "CAP_BPF");
+	assert_says(why(-ENOMEM, 2, false), "RLIMIT_MEMLOCK");
+	assert_says(why(-EINVAL, 2, false), "cannot load");
+	assert_says(why(-EINVAL, 2, true), "cannot attach");
+}
+
+static void a_sentence_is_cut_to_fit(void **state)
+{
+	char text[8];
+	const struct worker_failure failure = { -E2BIG, 600, false, "" };
+
+	(void)state;
+	worker_why(&failure, text, sizeof(text));
+	assert_int_equal(strlen(text), sizeof(text) - 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(more_cpus_than_have_a_place_are_counted),
+		cmocka_unit_test(a_program_that_is_too_large_is_no_matter_of_cpus),
+		cmocka_unit_test(each_cause_says_what_to_do),
+		cmocka_unit_test(a_sentence_is_cut_to_fit),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
