@@ -78,7 +78,8 @@ enum event_kernel_wait {
 	KERNEL_WAIT_CHILD,
 	KERNEL_WAIT_SIGNAL,
 	KERNEL_WAIT_IO_URING,
-	KERNEL_WAIT_OTHER, /* none of these, though the call may be one for them */
+	KERNEL_WAIT_OTHER,    /* none of these, though the call may be one for them */
+	KERNEL_WAIT_IN_FAULT, /* never told: whoever waits for a disk there waits for a page */
 };
 /* Neither EVENT_TAG_OUT nor EVENT_TAG_OUT_UNKNOWN: the thread published nothing at out_ns. */
 
@@ -178,8 +179,8 @@ enum event_target_kind {
 			     given a path: id and aux 0, name: end of the path */
 	TARGET_CHAR = 7,  /* tty and the like; id: inode */
 	TARGET_ANON = 8,  /* eventfd, epoll, timerfd, a file of the kernel's own ...; id: 0; name:
-			     the kernel's; none of epoll */
-	TARGET_SOCKET = 9, /* another family; aux: its number */
+			     the kernel's; none of epoll, which is told where it is for several */
+	TARGET_SOCKET = 9, /* another family; aux: its number. A raw one; id: its protocol */
 	TARGET_CHILD = 10, /* id: pid as its parent counts; 0: any child */
 	TARGET_FUTEX_SHARED =
 		11,            /* the same for all processes that map it: id: offset in the file;

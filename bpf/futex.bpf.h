@@ -50,11 +50,49 @@ static __always_inline bool futex_look(__u64 address, struct futex_page *page)
 	return true;
 }
 
+/* 6.4 (5e31275cc997), where mappings have locks of their own: counts what changes any of them. 6.13
+ * (eb449bd96954) made it a counter of a kind. */
+struct mm_struct___since_6_4 {
+	int mm_lock_seq;
+} __attribute__((preserve_access_index));
+
+struct seqcount___since_6_13 {
+	unsigned int sequence;
+} __attribute__((preserve_access_index));
+
+struct mm_struct___since_6_13 {
+	struct seqcount___since_6_13 mm_lock_seq;
+} __attribute__((preserve_access_index));
+
+static __always_inline __u64 futex_changes(struct mm_struct *mm)
+{
+	struct mm_struct___since_6_13 *newer = (void *)mm;
+	struct mm_struct___since_6_4 *older = (void *)mm;
+
+	if (bpf_core_field_exists(newer->mm_lock_seq.sequence))
+		return BPF_CORE_READ(newer, mm_lock_seq.sequence);
+	return bpf_core_field_exists(older->mm_lock_seq) ? (__u32)BPF_CORE_READ(older, mm_lock_seq)
+							 : 0;
+}
+
+/* Whether what is kept of a page can be told to be out of date: on 6.1 to 6.3 nothing tells, but to
+ * look again takes little. Before, it takes long, and another file at the same place may be told as
+ * the one before for a second. */
+static __always_inline bool futex_may_keep(struct mm_struct *mm)
+{
+	struct mm_struct___since_6_13 *newer = (void *)mm;
+	struct mm_struct___since_6_4 *older = (void *)mm;
+
+	return bpf_core_field_exists(newer->mm_lock_seq.sequence) ||
+	       bpf_core_field_exists(older->mm_lock_seq) || !bpf_core_field_exists(mm->mm_mt);
+}
+
 static __always_inline __u64 futex_key(struct task_struct *task, __u64 address)
 {
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	__u64 key = stack_mix((__u64)mm, address >> FUTEX_PAGE_SHIFT);
 
+	key = stack_mix(key, futex_changes(mm));
 	key = stack_mix(key, BPF_CORE_READ(mm, map_count));
 	key = stack_mix(key, BPF_CORE_READ(mm, total_vm));
 	return stack_mix(key, bpf_ktime_get_ns() >> FUTEX_KEEP_SHIFT) | 1;
@@ -76,7 +114,7 @@ static __noinline int futex_share(struct event_target *target)
 	kept = bpf_map_lookup_elem(&futex_pages, &index);
 	if (!kept)
 		return 0;
-	if (kept->key == key) {
+	if (kept->key == key && futex_may_keep(BPF_CORE_READ(task, mm))) {
 		page = *kept;
 	} else {
 		page.key = key;

@@ -204,10 +204,12 @@ static __noinline __u32 stack_wait_at(__u64 address)
 	return KERNEL_WAIT_UNKNOWN;
 }
 
-/* enum event_kernel_wait, of the frames from `first` on. */
+/* enum event_kernel_wait, of the frames from `first` on: the innermost that tells. A disk that is
+ * waited for because of a page is a fault. */
 __noinline int stack_kernel_wait(__u32 first)
 {
 	struct unwind_walk *walk = unwind_scratch();
+	__u32 found = KERNEL_WAIT_UNKNOWN;
 
 	for (__u32 i = 0; walk && i < STACK_WAIT_FRAMES; i++) {
 		__u32 at = first + i, wait;
@@ -216,10 +218,14 @@ __noinline int stack_kernel_wait(__u32 first)
 		if (at >= EVENT_MAX_FRAMES || at >= walk->stack.count)
 			break;
 		wait = stack_wait_at(walk->stack.addresses[at]);
-		if (wait)
-			return wait & (STACK_PRINT_STEP - 1);
+		if (wait == KERNEL_WAIT_IN_FAULT && found == KERNEL_WAIT_DISK)
+			return KERNEL_WAIT_FAULT;
+		if (!found && wait != KERNEL_WAIT_IN_FAULT)
+			found = wait & (STACK_PRINT_STEP - 1);
+		if (found && found != KERNEL_WAIT_DISK)
+			break;
 	}
-	return KERNEL_WAIT_UNKNOWN;
+	return found;
 }
 
 /* What they say of the wait. */
@@ -264,13 +270,29 @@ static __always_inline bool stack_call_is_plain(__s32 syscall)
 	return false;
 }
 
+/* From memory of the caller's, which may be a page of a file that has to be read first. */
+static __always_inline bool stack_call_writes(__s32 syscall)
+{
+	switch (syscall) {
+	case 1:   /* write */
+	case 18:  /* pwrite64 */
+	case 20:  /* writev */
+	case 296: /* pwritev */
+	case 328: /* pwritev2 */
+		return true;
+	}
+	return false;
+}
+
 /* Is it the kernel's own stack that tells what the thread waits for? Dear (1 to 2 us), hence only
  * where state, call and target leave it open, or where the operator wants all. */
 static __always_inline bool stack_wants_kernel(const struct event_slice *slice, __u32 flags)
 {
 	if (knobs.kernel_stacks != KERNEL_STACKS_NEEDED || !slice->state)
 		return knobs.kernel_stacks == KERNEL_STACKS_ALWAYS;
-	if (flags & EVENT_IOWAIT || slice->state & EVENT_STATE_FROZEN)
+	if (flags & EVENT_IOWAIT)
+		return stack_call_writes(slice->syscall);
+	if (slice->state & EVENT_STATE_FROZEN)
 		return false;
 	if (slice->state & STATE_UNINTERRUPTIBLE)
 		return true;

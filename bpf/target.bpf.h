@@ -57,12 +57,35 @@ static __always_inline void target_poll(struct task_struct *task, void *register
 		target_fd(task, fd, target);
 }
 
+/* Who waits for a disk does not wait for any of these: the call was to read from a page of a file,
+ * or to write to one, that is not there. */
+static __always_inline bool target_has_no_disk(__u32 kind)
+{
+	switch (kind) {
+	case TARGET_FUTEX:
+	case TARGET_FUTEX_SHARED:
+	case TARGET_INET4:
+	case TARGET_INET6:
+	case TARGET_UNIX:
+	case TARGET_SOCKET:
+	case TARGET_PIPE:
+	case TARGET_CHILD:
+	case TARGET_SEMAPHORE:
+	case TARGET_QUEUE:
+		return true;
+	}
+	return false;
+}
+
 /* `task` is current; `state` that in which it leaves. false: not known, `target` is garbage. */
 static __always_inline bool target_of(struct task_struct *task, void *registers, __u32 syscall,
 				      __u32 state, struct event_target *target)
 {
 	__builtin_memset(target, 0, sizeof(*target));
-	if (syscall == SYS_FUTEX)
+	if ((__s32)syscall < 0) {
+		if (state & STATE_UNINTERRUPTIBLE)
+			target_fault(target);
+	} else if (syscall == SYS_FUTEX)
 		target_futex(registers, target);
 	else if (takes_fd(syscall))
 		target_fd(task, (__u32)FIELD(struct pt_regs, registers, di), target);
@@ -70,10 +93,11 @@ static __always_inline bool target_of(struct task_struct *task, void *registers,
 		target_poll(task, registers, target);
 	else if (syscall == SYS_EPOLL_WAIT || syscall == SYS_EPOLL_PWAIT ||
 		 syscall == SYS_EPOLL_PWAIT2)
-		target->kind = TARGET_ANON;
+		target_epoll((__u32)FIELD(struct pt_regs, registers, di), target);
 	else
 		target_rare(syscall, state, target);
-	if (syscall == SYS_CONNECT && target->kind == TARGET_UNIX && !target->name[0])
-		target_connect(FIELD(struct pt_regs, registers, si), target);
+	if (target->kind == TARGET_UNIX &&
+	    (syscall == SYS_CONNECT || syscall == SYS_SENDTO || syscall == SYS_SENDMSG))
+		target_addressed(syscall, target);
 	return target->kind != TARGET_NONE;
 }

@@ -27,11 +27,13 @@ enum target_file_type {
 	FILE_CGROUP_MAGIC = 0x27e0eb,
 	FILE_CGROUP2_MAGIC = 0x63677270,
 	FAMILY_UNIX = 1,
+	TYPE_RAW = 3, /* SOCK_RAW */
 	FAMILY_INET = 2,
 	FAMILY_INET6 = 10,
 };
 
-/* A path ends with a NUL, an abstract name begins with one. */
+/* A path ends with a NUL, an abstract name begins with one. The other side's name, if it has one:
+ * that is who is waited for. */
 static __always_inline void target_unix(struct sock *sock, struct event_target *target)
 {
 	char first = 0;
@@ -39,13 +41,11 @@ static __always_inline void target_unix(struct sock *sock, struct event_target *
 	target->kind = TARGET_UNIX;
 	if (!bpf_core_type_exists(struct unix_sock))
 		return;
-	struct unix_address *address = BPF_CORE_READ((struct unix_sock *)sock, addr);
+	struct sock *peer = BPF_CORE_READ((struct unix_sock *)sock, peer);
+	struct unix_address *address = peer ? BPF_CORE_READ((struct unix_sock *)peer, addr) : 0;
 
-	if (!address) {
-		struct sock *peer = BPF_CORE_READ((struct unix_sock *)sock, peer);
-
-		address = peer ? BPF_CORE_READ((struct unix_sock *)peer, addr) : 0;
-	}
+	if (!address)
+		address = BPF_CORE_READ((struct unix_sock *)sock, addr);
 	if (!address)
 		return;
 	__s32 bytes = BPF_CORE_READ(address, len) - (__s32)sizeof(unsigned short);
@@ -55,6 +55,18 @@ static __always_inline void target_unix(struct sock *sock, struct event_target *
 	if (bytes <= 1 || bpf_probe_read_kernel(&first, 1, path))
 		return;
 	target_name(path + !first, bytes - 1, target);
+}
+
+/* What would be its own port is the protocol. */
+static __always_inline void target_raw(struct event_target *target)
+{
+	__u32 protocol = target->aux;
+	__u32 family = target->kind == TARGET_INET4 ? FAMILY_INET : FAMILY_INET6;
+
+	__builtin_memset(target, 0, sizeof(*target));
+	target->kind = TARGET_SOCKET;
+	target->aux = family;
+	target->id = protocol;
 }
 
 static __always_inline void target_socket(void *file, struct event_target *target)
@@ -82,6 +94,8 @@ static __always_inline void target_socket(void *file, struct event_target *targe
 	target->id = 0;
 	target->port = __builtin_bswap16(FIELD(struct sock, sock, __sk_common.skc_dport));
 	target->aux = FIELD(struct sock, sock, __sk_common.skc_num);
+	if (!target->port && FIELD(struct sock, sock, sk_type) == TYPE_RAW)
+		target_raw(target);
 }
 
 /* A process that a descriptor stands for, by the pid that it has where the waiting one lives. */

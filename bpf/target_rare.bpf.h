@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "bpf/fault.bpf.h"
 #include "bpf/futex.bpf.h"
 #include "bpf/target_file.bpf.h"
 #include "bpf/unwind.bpf.h"
@@ -14,8 +15,10 @@ enum target_syscall {
 	SYS_MSYNC = 26,
 	SYS_SENDFILE = 40,
 	SYS_CONNECT = 42,
-	SYS_WAIT4 = 61,
+	SYS_SENDTO = 44,
+	SYS_SENDMSG = 46,
 	SYS_RECVMSG = 47,
+	SYS_WAIT4 = 61,
 	SYS_SEMOP = 65,
 	SYS_MSGSND = 69,
 	SYS_MSGRCV = 70,
@@ -238,19 +241,98 @@ static __always_inline int path_argument(__u32 syscall)
 	return -1;
 }
 
-/* connect(fd, address) to a unix socket whose queue is full: nobody has it yet. */
-static __noinline int target_connect(__u64 address, struct event_target *target)
+/* Of an abstract name, `bytes` without the NUL before it, the end. */
+static __always_inline void target_abstract(__u64 name, __u32 bytes, struct event_target *target)
+{
+	__u32 cut = bytes > TARGET_NAME_BYTES - 1 ? bytes - (TARGET_NAME_BYTES - 1) : 0;
+
+	bytes -= cut;
+	__builtin_memset(target->name, 0, sizeof(target->name));
+	bpf_probe_read_user(target->name, bytes & (TARGET_NAME_BYTES - 1), (void *)(name + cut));
+}
+
+/* The name of a unix socket, as a caller gives it. */
+static __noinline int target_named_by_caller(__u64 address, __u32 bytes,
+					     struct event_target *target)
 {
 	__u64 path = address + sizeof(unsigned short);
+	struct event_target named = { 0 };
 	char first = 1;
 
-	bpf_probe_read_user(&first, 1, (void *)path);
-	if (!target || !first) /* an abstract name has no end */
+	if (!target || bytes <= sizeof(unsigned short) + 1 || bytes > sizeof(struct sockaddr_un) ||
+	    bpf_probe_read_user(&first, 1, (void *)path))
 		return 0;
-	struct event_target named = { 0 };
-
+	if (!first) {
+		target_abstract(path + 1, bytes - sizeof(unsigned short) - 1, target);
+		return 0;
+	}
 	target_path(path, &named);
 	__builtin_memcpy(target->name, named.name, sizeof(target->name));
+	return 0;
+}
+
+/* The beginning of struct msghdr. */
+struct target_message {
+	__u64 name;
+	__u32 name_bytes;
+	__u32 pad;
+};
+
+/* connect(fd, address, bytes) to one whose queue is full: nobody has it yet. sendto(..., address,
+ * bytes) and sendmsg(fd, message), where it is full: not this socket is what is waited for. */
+__noinline int target_addressed(__u32 syscall, struct event_target *target)
+{
+	void *registers = task_registers(task_current());
+	struct target_message message = { 0 };
+
+	if (!target)
+		return 0;
+	if (syscall == SYS_CONNECT) {
+		message.name = FIELD(struct pt_regs, registers, si);
+		message.name_bytes = FIELD(struct pt_regs, registers, dx);
+	} else if (syscall == SYS_SENDTO) {
+		message.name = FIELD(struct pt_regs, registers, r8);
+		message.name_bytes = FIELD(struct pt_regs, registers, r9);
+	} else if (bpf_probe_read_user(&message, sizeof(message),
+				       (void *)FIELD(struct pt_regs, registers, si))) {
+		return 0;
+	}
+	if (message.name)
+		target_named_by_caller(message.name, message.name_bytes, target);
+	return 0;
+}
+
+/* ---- epoll */
+
+/* What a poller of one descriptor waits for is that one's; of several, nobody knows before it
+ * comes. */
+__noinline int target_epoll(__u32 fd, struct event_target *target)
+{
+	struct task_struct *task = task_current();
+	void *file = file_of(task, fd);
+
+	if (!target)
+		return 0;
+	target->kind = TARGET_ANON;
+	if (!file || !bpf_core_type_exists(struct epitem))
+		return 0;
+	void *poller = FIELD(struct file, file, private_data);
+	/* probed: a number, with which one may reckon */
+	void *node = BPF_CORE_READ((struct eventpoll *)poller, rbr.rb_root.rb_node);
+
+	if (!node || FIELD(struct rb_node, node, rb_left) || FIELD(struct rb_node, node, rb_right))
+		return 0;
+	void *item = node - bpf_core_field_offset(struct epitem, rbn);
+
+	/* another thread may have put something else in the descriptor's place */
+	if (FIELD(struct epitem, item, ep) != poller)
+		return 0;
+	target->kind = TARGET_NONE;
+	file = BPF_CORE_READ((struct epitem *)item, ffd.file);
+	if (file)
+		target_file(file, target);
+	if (target->kind == TARGET_NONE)
+		target->kind = TARGET_ANON;
 	return 0;
 }
 

@@ -251,11 +251,47 @@ static __always_inline void thread_note_target(struct draft *draft, struct threa
 					       struct task_struct *task, void *registers)
 {
 	const struct event_slice *slice = &draft->record->slice;
+	struct event_target *target = record_end(draft);
 
-	if (knobs.no_targets || !thread->has_tag || slice->syscall < 0)
+	if (knobs.no_targets || !thread->has_tag)
 		return;
-	if (target_of(task, registers, slice->syscall, slice->state, record_end(draft)))
-		record_tail(draft, EVENT_TARGET, sizeof(struct event_target));
+	if (!target_of(task, registers, slice->syscall, slice->state, target))
+		return;
+	if (draft->flags & EVENT_IOWAIT && target_has_no_disk(target->kind)) {
+		draft->flags |= KERNEL_WAIT_FAULT << EVENT_KERNEL_WAIT_SHIFT;
+		target_fault(target);
+	}
+	record_tail(draft, EVENT_TARGET, sizeof(struct event_target));
+}
+
+/* The kernel's frames say that the call waits for a page: whose, is what it waits for. */
+static __noinline int thread_note_fault(struct draft *draft)
+{
+	if (!draft)
+		return 0;
+	__u32 at = sizeof(struct event_slice) +
+		   (draft->flags & EVENT_TAG_OUT ? sizeof(struct event_tag) : 0) +
+		   (draft->flags & EVENT_TAG_IN ? sizeof(struct event_tag) : 0);
+
+	if (!(draft->flags & EVENT_TARGET) || !draft->record)
+		return 0;
+	at &= RECORD_MAX_OFFSET;
+	barrier_var(at);
+	target_fault((void *)((char *)draft->record + at));
+	return 0;
+}
+
+/* What they say, where nothing else did. */
+static __always_inline void thread_note_kernel_wait(struct draft *draft, struct thread *thread)
+{
+	__u32 wait = stack_wait_flags(&thread->memo);
+
+	if (draft->flags & EVENT_KERNEL_WAIT)
+		return;
+	draft->flags |= wait;
+	if (wait == KERNEL_WAIT_FAULT << EVENT_KERNEL_WAIT_SHIFT &&
+	    draft->record->slice.syscall >= 0)
+		thread_note_fault(draft);
 }
 
 /* Who ended the wait before this slice, where a span was waiting, or the waker carried one or had
@@ -304,7 +340,7 @@ static __always_inline void thread_note_stack(void *context, struct draft *draft
 	}
 	thread->unseen_ns = 0;
 	if (state)
-		draft->flags |= stack_wait_flags(&thread->memo);
+		thread_note_kernel_wait(draft, thread);
 	*(__u64 *)record_tail(draft, EVENT_STACK_ID, sizeof(id)) = id;
 }
 

@@ -58,6 +58,8 @@ enum bpf_func_id {
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct pt_regs {
+	unsigned long r9;
+	unsigned long r8;
 	unsigned long bp;
 	unsigned long ip;
 	unsigned long sp;
@@ -158,6 +160,7 @@ struct sock_common {
 
 struct sock {
 	struct sock_common __sk_common;
+	__u16 sk_type;
 };
 
 struct socket {
@@ -179,7 +182,10 @@ struct unix_sock {
 	struct sock *peer;
 };
 
+struct mm_struct;
+
 struct vm_area_struct {
+	struct mm_struct *vm_mm;
 	unsigned long vm_start;
 	unsigned long vm_end;
 	unsigned long vm_flags;
@@ -206,6 +212,33 @@ struct mm_struct {
 	struct maple_tree mm_mt;
 	int map_count;
 	unsigned long total_vm;
+};
+
+struct rb_node {
+	struct rb_node *rb_right;
+	struct rb_node *rb_left;
+};
+
+struct rb_root {
+	struct rb_node *rb_node;
+};
+
+struct rb_root_cached {
+	struct rb_root rb_root;
+};
+
+struct eventpoll {
+	struct rb_root_cached rbr;
+};
+
+struct epoll_filefd {
+	struct file *file;
+};
+
+struct epitem {
+	struct rb_node rbn;
+	struct epoll_filefd ffd;
+	struct eventpoll *ep;
 };
 
 struct pipe_inode_info {

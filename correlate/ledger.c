@@ -131,9 +131,12 @@ double ledger_ratio(const struct ledger *ledger)
 /* A socket that listens has no peer; its own port is what people know it by. */
 static void put_peer(int family, const struct event_target *target, struct buf *out)
 {
+	bool is_alone = target->port == 0 && hex_is_zero(target->address, sizeof(target->address));
 	char text[INET6_ADDRSTRLEN];
 
-	if (target->port == 0 && hex_is_zero(target->address, sizeof(target->address)))
+	if (is_alone && target->aux == 0)
+		buf_append_text(out, "unbound socket");
+	else if (is_alone)
 		buf_printf(out, "own port %u", target->aux);
 	else if (inet_ntop(family, target->address, text, sizeof(text)))
 		buf_printf(out, family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, target->port);
@@ -216,20 +219,24 @@ static void put_file(const struct event_target *target, struct buf *out)
 		   target->aux & 0xfffff);
 }
 
-static void put_family(uint32_t family, struct buf *out)
+/* A raw socket has a protocol in place of a port. */
+static void put_family(const struct event_target *target, struct buf *out)
 {
 	static const struct {
 		uint32_t family;
 		const char *name;
-	} names[] = { { AF_NETLINK, "netlink " },     { AF_PACKET, "packet " },
-		      { AF_VSOCK, "vsock " },         { AF_ALG, "crypto " },
-		      { AF_BLUETOOTH, "bluetooth " }, { AF_CAN, "CAN " } };
+	} names[] = { { AF_NETLINK, "netlink " }, { AF_PACKET, "packet " },
+		      { AF_VSOCK, "vsock " },     { AF_ALG, "crypto " },
+		      { AF_INET, "raw " },        { AF_BLUETOOTH, "bluetooth " },
+		      { AF_INET6, "raw " },       { AF_CAN, "CAN " } };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (names[i].family == family)
+		if (names[i].family == target->aux)
 			buf_append_text(out, names[i].name);
 	}
 	buf_append_text(out, "socket");
+	if (target->aux == AF_INET || target->aux == AF_INET6)
+		buf_printf(out, ", protocol %" PRIu64, (uint64_t)target->id);
 }
 
 static void put_queue(const struct event_target *target, struct buf *out)
@@ -276,7 +283,7 @@ void ledger_target_text(const struct event_target *target, struct buf *out)
 		put_anon(target, out);
 		break;
 	case TARGET_SOCKET:
-		put_family(target->aux, out);
+		put_family(target, out);
 		break;
 	case TARGET_SEMAPHORE:
 		buf_printf(out, "semaphore set %" PRIu64, id);

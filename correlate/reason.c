@@ -132,8 +132,10 @@ static enum ledger_reason by_iowait(enum class class)
 		return REASON_IO_URING;
 	case CLASS_UNKNOWN:
 	case CLASS_FUTEX:
+	case CLASS_QUEUE:
 	case CLASS_POLL:
 	case CLASS_EPOLL:
+	case CLASS_SOCKET:
 	case CLASS_SLEEP:
 	case CLASS_CHILD:
 	case CLASS_SIGNAL:
@@ -210,9 +212,10 @@ static uint32_t kernel_says(const struct slice *slice, enum ledger_reason reason
 {
 	uint32_t wait = (slice->flags & EVENT_KERNEL_WAIT) >> EVENT_KERNEL_WAIT_SHIFT;
 
-	if (wait >= ARRAY_LEN(of_kernel) || slice->flags & EVENT_IOWAIT ||
-	    slice->state & STATE_HELD)
+	if (wait >= ARRAY_LEN(of_kernel) || slice->state & STATE_HELD)
 		return KERNEL_WAIT_UNKNOWN;
+	if (slice->flags & EVENT_IOWAIT) /* for a disk, that may be for a page */
+		return wait == KERNEL_WAIT_FAULT ? wait : KERNEL_WAIT_UNKNOWN;
 	return reason == REASON_OTHER || slice->state & STATE_UNINTERRUPTIBLE ? wait
 									      : KERNEL_WAIT_UNKNOWN;
 }

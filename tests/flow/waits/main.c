@@ -20,6 +20,7 @@
 #include "tests/bench/accuracy/truth.h"
 
 #define FILE_PAGES 64
+#define MOST_WAITS 300
 
 static struct fact {
 	const char *name, *reason;
@@ -27,7 +28,7 @@ static struct fact {
 	int waker_tid;
 	long left; /* so often it left its CPU to wait */
 	struct truth_span *span;
-} facts[200], *fact;
+} facts[MOST_WAITS], *fact;
 static size_t fact_count;
 int child;
 
@@ -190,8 +191,9 @@ static void print_facts(void)
 int main(int argc, char **argv)
 {
 	/* the last ones leave work behind that wakes whoever is there */
-	static const struct step *const lists[] = { lock_steps, socket_steps,  message_steps,
-						    poll_steps, process_steps, file_steps };
+	static const struct step *const lists[] = { lock_steps,    shared_steps,  socket_steps,
+						    peer_steps,    message_steps, poll_steps,
+						    process_steps, fault_steps,   file_steps };
 	sigset_t set;
 
 	must(argc >= 3 && chdir(argv[2]) == 0);

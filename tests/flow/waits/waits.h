@@ -22,8 +22,8 @@ struct step {
 };
 
 /* A list ends with a NULL name. */
-extern const struct step lock_steps[], socket_steps[], message_steps[], poll_steps[], file_steps[],
-	process_steps[];
+extern const struct step lock_steps[], shared_steps[], socket_steps[], peer_steps[],
+	message_steps[], poll_steps[], file_steps[], fault_steps[], process_steps[];
 
 /* What the target's text must be: a regular expression of Python's, said by `before` or `wait`.
  * Without one, the target is nobody's business. */

@@ -155,6 +155,11 @@ static void targets_read_as_people_name_them(void **unused)
 	assert_target(mapped, "10.0.0.5:5432");
 	assert_target((struct event_target){ .kind = TARGET_INET4, .aux = 8080 }, "own port 8080");
 	assert_target((struct event_target){ .kind = TARGET_INET6, .aux = 8080 }, "own port 8080");
+	assert_target((struct event_target){ .kind = TARGET_INET4 }, "unbound socket");
+	assert_target((struct event_target){ .kind = TARGET_SOCKET, .aux = AF_INET, .id = 1 },
+		      "raw socket, protocol 1");
+	assert_target((struct event_target){ .kind = TARGET_SOCKET, .aux = AF_PACKET, .id = 77 },
+		      "packet socket");
 	assert_target((struct event_target){ .kind = TARGET_FUTEX, .id = 0x7f00deadbeef },
 		      "futex 0x7f00deadbeef");
 	assert_target((struct event_target){ .kind = TARGET_PIPE, .id = 1234 }, "pipe 1234");

@@ -290,6 +290,9 @@ static void the_kernels_stack_decides_what_is_open(void **state)
 		{ D, 202, 0, KERNEL_WAIT_NET, REASON_NET, 202 | LEDGER_KERNEL_IN_CALL },
 		{ D, 202, 0, KERNEL_WAIT_LOCK, REASON_LOCK, 202 }, /* they agree */
 		{ D, 0, EVENT_IOWAIT, KERNEL_WAIT_LOCK, REASON_DISK, 0 },
+		/* write() from a page that has to be read first */
+		{ D, 1, EVENT_IOWAIT, KERNEL_WAIT_FAULT, REASON_FAULT, 1 | LEDGER_KERNEL_IN_CALL },
+		{ D, 44, EVENT_IOWAIT, KERNEL_WAIT_UNKNOWN, REASON_FAULT, 44 }, /* sendto() */
 		{ D, 59, 0, KERNEL_WAIT_OTHER, REASON_OTHER, 59 | LEDGER_KERNEL_IN_CALL },
 		{ 4, 16, 0, KERNEL_WAIT_LOCK, REASON_SIGNAL, 16 }, /* stopped */
 	};
