@@ -73,7 +73,17 @@ static bool parent_is_local(const struct join *join, const struct node *node)
 	       (node->span->flags & W3C_FLAGS) != W3C_FLAGS;
 }
 
-/* Returns the greatest. `path` is room for all. */
+/* Between one that was adopted and who has it lies one more, at least, that nobody exported. */
+static uint32_t depth_below(const struct join *join, uint32_t index)
+{
+	const struct node *node = &join->nodes[index];
+
+	if (node->parent < 0)
+		return 0;
+	return join->nodes[node->parent].depth + (node->parent == node->adopted_by ? 2 : 1);
+}
+
+/* Returns the greatest, twice the count at most. `path` is room for all. */
 static uint32_t find_depths(struct join *join, uint32_t *path)
 {
 	uint32_t deepest = 0;
@@ -81,14 +91,13 @@ static uint32_t find_depths(struct join *join, uint32_t *path)
 	for (uint32_t i = 0; i < join->count; i++)
 		join->nodes[i].depth = NOT_YET;
 	for (uint32_t i = 0; i < join->count; i++) {
-		uint32_t count = 0, depth;
+		uint32_t count = 0;
 		int32_t at = (int32_t)i;
 
 		for (; at >= 0 && join->nodes[at].depth == NOT_YET; at = join->nodes[at].parent)
 			path[count++] = (uint32_t)at;
-		depth = at >= 0 ? join->nodes[at].depth + 1 : 0;
-		while (count)
-			join->nodes[path[--count]].depth = depth++;
+		while (count--)
+			join->nodes[path[count]].depth = depth_below(join, path[count]);
 		deepest = MAX(deepest, join->nodes[i].depth);
 	}
 	return deepest;
@@ -97,7 +106,7 @@ static uint32_t find_depths(struct join *join, uint32_t *path)
 /* A counting sort. */
 static bool sort_by_depth(struct join *join)
 {
-	uint32_t *fill = arena_alloc(&join->arena, (join->count + 2) * sizeof(*fill));
+	uint32_t *fill = arena_alloc(&join->arena, (2 * join->count + 2) * sizeof(*fill));
 	uint32_t deepest;
 
 	if (!fill)
