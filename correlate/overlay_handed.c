@@ -6,6 +6,7 @@
 #include "collector/base/macros.h"
 #include "correlate/overlay.h"
 
+#define MOST_LOOKS  8   /* on the way from a span's edge, that do not tell */
 #define MOST_BESIDE 512 /* threads that may have begun a span, or ended it, unseen */
 
 /* It has another span then, that is neither above nor below this one, or of another trace. */
@@ -61,10 +62,38 @@ static const struct sighting *seen_at(const struct join *join, const struct proc
 	return best;
 }
 
+/* The thread went on from one to the other without having left its CPU of itself. */
+static bool goes_on(const struct slice *slice)
+{
+	return slice->flags & (EVENT_TICK | EVENT_PREEMPTED) && !slice[1].gap;
+}
+
 static bool lies_in(const struct slice *slice, const struct node *node, uint64_t edge_ns)
 {
 	return edge_ns <= slice->out_ns + node->bound_ns &&
 	       edge_ns + node->cut_ns + node->bound_ns >= slice->in_ns;
+}
+
+/* A look at it between a span's start and its attach, or its detach and its end, does not tell: so
+ * the edge lies in the slice, or where the thread came from, or went on, without a pause. */
+static bool lies_about(const struct lane *lane, const struct slice *slice, const struct node *node,
+		       uint64_t edge_ns, bool is_end)
+{
+	const struct slice *last = &lane->slices[lane->count - 1];
+	uint32_t left = MOST_LOOKS;
+
+	while (!lies_in(slice, node, edge_ns)) {
+		if (!left--)
+			return false;
+		if (is_end && slice < last && slice->out_ns < edge_ns && goes_on(slice))
+			slice++;
+		else if (!is_end && slice > lane->slices && slice->in_ns > edge_ns &&
+			 goes_on(slice - 1))
+			slice--;
+		else
+			return false;
+	}
+	return true;
 }
 
 bool handed_from_here(const struct cut *cut, int32_t index, bool is_end,
@@ -75,7 +104,8 @@ bool handed_from_here(const struct cut *cut, int32_t index, bool is_end,
 	uint64_t edge_ns = is_end ? MAX(node->b_ns, 1) - 1 : node->a_ns;
 	const struct sighting *seen;
 
-	if (cut->slice->flags & EVENT_TOLD || !lies_in(cut->slice, node, edge_ns))
+	if (cut->slice->flags & EVENT_TOLD ||
+	    !lies_about(cut->lane, cut->slice, node, edge_ns, is_end))
 		return false;
 	seen = seen_at(join, cut->lane->process, index, is_end);
 	if (!seen || seen->thread == cut->lane->thread ||
@@ -144,6 +174,47 @@ static uint64_t unseen_ns(const struct join *join, const struct lane *lane, int3
 	return to - MIN(from, to);
 }
 
+/* When the thread was on a CPU first within that time, and no tag pins what it did; to_ns: never.
+ */
+static uint64_t first_unpinned(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
+{
+	for (uint32_t i = lane_first_after(lane, from_ns);
+	     i < lane->count && lane->slices[i].in_ns < to_ns; i++) {
+		const struct slice *slice = &lane->slices[i];
+
+		if (!(slice->flags & EVENT_TOLD) &&
+		    (tag_is_none(slice->tag_in) || !tag_eq(slice->tag_in, slice->tag_out)))
+			return MAX(slice->in_ns, from_ns);
+	}
+	return to_ns;
+}
+
+/* The thread that was seen with it last ran at its end, where it shows it no more. Where spans are
+ * handed on, another one that ran meanwhile may have been given it, and have ended it. */
+static void doubt_taken(struct join *join, int32_t index, const struct sighting *seen)
+{
+	const struct node *node = &join->nodes[index];
+	const struct lane *own = join_find_lane(join, seen->thread);
+	const struct slice *slice = lane_on_cpu(own, node->b_ns - 1);
+	uint64_t from = slice ? MAX(slice->in_ns, seen->last_ns) : node->b_ns, taken = node->b_ns;
+	uint32_t looked_at = 0;
+
+	if (!slice || slice->flags & EVENT_TOLD)
+		return;
+	for (struct thread *t = node->process->threads;
+	     t && from < node->b_ns && looked_at < MOST_BESIDE; t = t->next) {
+		const struct lane *lane = NULL;
+
+		if (t != seen->thread && t->seen && !(t->dead && t->last_out_ns < from))
+			lane = join_lane(join, t);
+		looked_at += lane ? 1 : 0;
+		if (lane)
+			taken = MIN(taken, first_unpinned(lane, from, node->b_ns));
+	}
+	if (taken < node->b_ns)
+		overlay_doubt(join, index, -1, node->b_ns - taken);
+}
+
 static void doubt_unseen(struct join *join, int32_t index, bool is_end)
 {
 	const struct node *node = &join->nodes[index];
@@ -151,8 +222,13 @@ static void doubt_unseen(struct join *join, int32_t index, bool is_end)
 	const struct sighting *seen = seen_at(join, node->process, index, is_end);
 	uint32_t looked_at = 0;
 
-	if (!seen || is_edge_of(join, seen->thread, index, edge_ns))
+	if (!seen)
 		return;
+	if (is_edge_of(join, seen->thread, index, edge_ns)) {
+		if (is_end && lend_may_be_handed_on(join, node))
+			doubt_taken(join, index, seen);
+		return;
+	}
 	for (struct thread *t = node->process->threads; t && looked_at < MOST_BESIDE; t = t->next) {
 		const struct lane *lane = NULL;
 		uint64_t ns;

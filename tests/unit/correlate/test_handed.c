@@ -239,6 +239,52 @@ static void who_is_at_another_trace_did_not_begin_a_span(void **state)
 	}
 }
 
+/* A tick finds the first thread between the handed span's start and its attach. */
+static void a_look_before_the_attach_does_not_tell(void **state)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+
+	(void)state;
+	begin(&scene);
+	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &scene.own, 1002 * MS, 1002 * MS, 1006 * MS + 100 * US, PARENT, EVENT_TICK,
+		      -1);
+	builder_slice(b, &scene.own, 0, 1006 * MS + 100 * US, 1015 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &scene.own, 1016 * MS, 1016 * MS, 1019 * MS, PARENT, 0, FUTEX);
+	carry_on(&scene);
+	end(&scene);
+	assert_in_range(builder_ledger(b, PARENT)->uncertain_ns, 9 * MS, 12 * MS + 10 * US);
+	assert_in_range(builder_ledger(b, HANDED)->uncertain_ns, 9 * MS, 12 * MS + 10 * US);
+	correlator_free(b->correlator);
+}
+
+/* The thread that shows it last runs at its end, at 1027 ms, and another one did from 1025 ms on.
+ */
+static void who_ran_at_its_end_may_have_been_given_it(void **state)
+{
+	(void)state;
+	for (int hands_on = 0; hands_on < 2; hands_on++) {
+		struct scene scene;
+		struct builder *b = &scene.b;
+
+		begin(&scene);
+		if (hands_on)
+			hand_on_before(&scene);
+		builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
+		builder_slice(b, &scene.own, 1005 * MS, 1005 * MS, 1007 * MS, HANDED, 0, FUTEX);
+		builder_slice(b, &scene.own, 1020 * MS, 1020 * MS, 1026 * MS, HANDED, 0, FUTEX);
+		builder_slice(b, &scene.other, 1025 * MS, 1025 * MS, 1028 * MS, 0, 0, FUTEX);
+		builder_slice(b, &scene.other, 1029 * MS, 1029 * MS, 1030 * MS, 0, 0, FUTEX);
+		end_here(&scene);
+		if (hands_on)
+			assert_doubt(&scene, MS, MS + 10 * US);
+		else
+			assert_doubt(&scene, 0, 10 * US);
+		correlator_free(b->correlator);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,6 +294,8 @@ int main(void)
 		cmocka_unit_test(what_follows_a_span_that_was_put_aside_may_be_its_parents),
 		cmocka_unit_test(who_hands_spans_on_may_have_done_so_unseen),
 		cmocka_unit_test(so_is_an_exported_span_below_it),
+		cmocka_unit_test(a_look_before_the_attach_does_not_tell),
+		cmocka_unit_test(who_ran_at_its_end_may_have_been_given_it),
 		cmocka_unit_test(who_is_at_another_trace_did_not_begin_a_span),
 	};
 

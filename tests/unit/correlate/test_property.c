@@ -117,6 +117,10 @@ static const struct {
 	{ 165, check_parts },
 	{ 362, check_parts },
 	{ 836, check_parts },
+	{ 298, check_parts },
+	{ 1187, check_parts },
+	{ 1973, check_parts },
+	{ 2236, check_parts },
 };
 
 static void seeds_that_once_failed_do_not_any_more(void **state)
