@@ -288,8 +288,10 @@ static int check_complete(const struct model *model, const struct trace *trace)
 
 static bool is_complete(const struct model *model, struct trace *trace)
 {
-	int rc = trace->dirty ? check_complete(model, trace) : -ENOENT;
+	int rc = trace->dirty ? -EAGAIN : -ENOENT;
 
+	if (trace->dirty && !relearn_awaits(model, trace))
+		rc = check_complete(model, trace);
 	trace->dirty = rc == -EAGAIN; /* a new span, or a new observation, makes it dirty again */
 	return rc == 0;
 }

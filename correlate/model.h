@@ -65,6 +65,7 @@ struct process {
 	uint64_t first_ns, last_ns; /* of its records */
 	uint64_t resumed_ns;        /* of the first one after the newest gap */
 	uint64_t gone_ns;
+	uint64_t tagged_ns;        /* since when it has tags */
 	struct turns_period turns; /* of any of its threads */
 	struct turns_period
 		crossed; /* ... and not as handlers do, which are over when they leave */
@@ -432,6 +433,8 @@ void relearn_owner(struct model *model, uint64_t resource_key, struct process *p
  * then; of those that settled within the last second, at once. */
 bool relearn_revisit(struct model *model);
 bool relearn_revisit_fresh(struct model *model);
+/* What its first traces are told by may still change: it was seen with spans only just now. */
+bool relearn_awaits(const struct model *model, const struct trace *trace);
 
 /* turns.c: threads that put a span aside for another trace, and come back to it. That one was over
  * by then, as a handler's is; or comes back itself; or the thread waited in between. */

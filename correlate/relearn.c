@@ -11,6 +11,7 @@
 #include "collector/base/macros.h"
 #include "correlate/model.h"
 
+#define SHOWS_WITHIN_NS NS_PER_SEC /* what its threads do for each other */
 #define REACH_MARGIN_NS NS_PER_SEC
 #define FRESH_NS        NS_PER_SEC
 #define FRESH_WORK      65536u /* a second: looks at traces that settled lately ... */
@@ -99,6 +100,28 @@ static void forget_fresh(struct model *model)
 	while ((trace = model->fresh.oldest) && trace->settled_ns + FRESH_NS <= model->now_ns)
 		trace_unlist(model, trace);
 	model->relearn_left = FRESH_WORK;
+}
+
+/* One thread has nobody to do things for, and who is gone shows nothing more. */
+static bool may_still_teach(const struct model *model, const struct process *process)
+{
+	return process->has_tags && !process->gone && process->threads && process->threads->next &&
+	       model->now_ns < process->tagged_ns + SHOWS_WITHIN_NS;
+}
+
+bool relearn_awaits(const struct model *model, const struct trace *trace)
+{
+	for (const struct observation *o = trace->observations; o; o = o->next) {
+		if (may_still_teach(model, o->thread->process))
+			return true;
+	}
+	for (uint32_t i = 0; i < trace->span_count; i++) {
+		const struct process *process = trace->spans[i].process;
+
+		if (process && may_still_teach(model, process))
+			return true;
+	}
+	return false;
 }
 
 bool relearn_revisit(struct model *model)

@@ -56,6 +56,7 @@ static struct observation *observe_anew(struct model *model, struct trace *trace
 	o->inherited = time_ns < thread->inherited_until_ns;
 	if (!o->inherited && !thread->process->has_tags) {
 		thread->process->has_tags = true;
+		thread->process->tagged_ns = time_ns;
 		relearn_process(model, thread->process, 0);
 	}
 	if (!observation_add(model, trace, o)) {

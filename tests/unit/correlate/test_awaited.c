@@ -61,7 +61,7 @@ static void once_all_have_come_nothing_is_in_doubt(void **state)
 	play(&b);
 	builder_span(&b, 2, 1, 1003 * MS, 1009 * MS + 500 * US);
 	builder_span(&b, 3, 1, 1006 * MS, 1008 * MS);
-	correlator_advance(b.correlator, 1110 * MS);
+	correlator_advance(b.correlator, 1110 * MS + BUILDER_YOUNG_NS);
 	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_EXACT);
 	assert_int_equal(builder_ledger(&b, 2)->grade, GRADE_EXACT);
 	correlator_free(b.correlator);

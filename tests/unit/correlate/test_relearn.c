@@ -112,18 +112,80 @@ static void the_first_answers_know_what_those_right_after_them_show(void **state
 	builder_warm_up(&b, &worker);
 	for (uint64_t trace = 1; trace <= 3; trace++)
 		request(&b, trace, trace == 3);
-	builder_clock(&b, 2 * S);
-	correlator_advance(b.correlator, 2 * S);
+	builder_clock(&b, 3 * S);
+	correlator_advance(b.correlator, 3 * S);
 	for (uint64_t trace = 1; trace <= 3; trace++) {
 		uint64_t at = 1000 * MS + trace * 20 * MS;
 
 		b.trace = trace;
 		builder_span(&b, trace, 0, at, at + 10 * MS);
 	}
-	correlator_advance(b.correlator, 2 * S + 10 * MS);
+	correlator_advance(b.correlator, 3 * S + 10 * MS);
 	assert_int_equal(builder_ledger(&b, 1)->revision, 2);
 	for (uint64_t trace = 1; trace <= 2; trace++)
 		assert_in_range(builder_ledger(&b, trace)->uncertain_ns, 2 * MS, 3 * MS);
+	correlator_free(b.correlator);
+}
+
+static void tell_exit(struct builder *b)
+{
+	const struct event_life life = { .header = { .kind = EVENT_EXIT, .bytes = sizeof(life) },
+					 .pid = BUILDER_PID,
+					 .tid = 11,
+					 .time_ns = 1021 * MS };
+
+	assert_int_equal(correlator_record(b->correlator, &life.header), 0);
+}
+
+/* Trace 1, whose span has come, is all that is known of the process. */
+static void begin_young(struct builder *b, bool has_worker)
+{
+	main_thread = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 };
+	worker = (struct builder_thread){ .pid = BUILDER_PID, .tid = 12 };
+	builder_init(b);
+	builder_clock(b, 500 * MS);
+	builder_warm_up(b, &main_thread);
+	if (has_worker)
+		builder_warm_up(b, &worker);
+	builder_slice(b, &main_thread, 1000 * MS, 1000 * MS, 1001 * MS, 1, 0, FUTEX);
+	builder_slice(b, &main_thread, 1008 * MS, 1008 * MS, 1011 * MS, 0, 0, FUTEX);
+	builder_span(b, 1, 0, 1000 * MS, 1010 * MS);
+	builder_clock(b, 1100 * MS);
+}
+
+static void threads_have_a_second_to_show_what_they_do(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	begin_young(&b, true);
+	correlator_advance(b.correlator, 1100 * MS);
+	assert_int_equal(b.count, 0);
+	correlator_advance(b.correlator, 2010 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
+static void one_thread_needs_none(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	begin_young(&b, false);
+	correlator_advance(b.correlator, 1100 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
+static void who_has_ended_shows_nothing_more(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	begin_young(&b, true);
+	tell_exit(&b);
+	correlator_advance(b.correlator, 1100 * MS);
+	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_EXACT);
 	correlator_free(b.correlator);
 }
 
@@ -134,6 +196,9 @@ int main(void)
 		cmocka_unit_test(what_has_left_them_keeps_the_ledger_that_it_has),
 		cmocka_unit_test(turns_now_and_then_do_not_settle_all_again_each_time),
 		cmocka_unit_test(the_first_answers_know_what_those_right_after_them_show),
+		cmocka_unit_test(threads_have_a_second_to_show_what_they_do),
+		cmocka_unit_test(one_thread_needs_none),
+		cmocka_unit_test(who_has_ended_shows_nothing_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,8 +24,10 @@
 #define BUILDER_MAX_LEDGER 64
 #endif
 #define BUILDER_MAX_ITEMS LEDGER_MAX_ITEMS /* kept of each */
-#define US                1000ull
-#define MS                1000000ull
+#define BUILDER_YOUNG_NS                                                                           \
+	1000000000ull /* a process's traces do not settle before, if it has threads */
+#define US 1000ull
+#define MS 1000000ull
 
 struct builder_thread {
 	uint32_t pid, tid;
