@@ -23,8 +23,15 @@ static __always_inline void life_forget(__u32 pid)
 	bpf_map_delete_elem(&descriptors, &pid);
 }
 
-/* A new thread has published nothing; a new process has a copy of all that its parent's thread
- * published. */
+/* vfork, a leak checker, clone(2) by hand: it has no variable of its own. */
+static __always_inline bool life_is_shared(struct task_struct *parent, struct task_struct *child)
+{
+	return LOAD(parent, mm) == LOAD(child, mm) &&
+	       task_thread_pointer(parent) == task_thread_pointer(child);
+}
+
+/* A new thread has published nothing, unless its maker's variable is its own, too; a new process
+ * has a copy of all that its parent's thread published. */
 static __always_inline struct thread *life_begin_thread(struct task_struct *parent,
 							struct task_struct *child, bool is_process)
 {
@@ -37,7 +44,7 @@ static __always_inline struct thread *life_begin_thread(struct task_struct *pare
 	thread->blocked = 1; /* until it is woken */
 	thread->tag_unknown = 0;
 	thread->knows_changes = 1;
-	if (!is_process)
+	if (!is_process && !life_is_shared(parent, child))
 		return thread;
 	desk = this_desk(DESK_LIFE);
 	if (!desk)
@@ -54,13 +61,6 @@ static __always_inline struct thread *life_begin_thread(struct task_struct *pare
 	if (outcome == TAG_IS_SET)
 		copy_tag(&thread->tag, &read->record);
 	return thread;
-}
-
-/* vfork, a leak checker, clone(2) by hand: it has no variable of its own. */
-static __always_inline bool life_is_shared(struct task_struct *parent, struct task_struct *child)
-{
-	return LOAD(parent, mm) == LOAD(child, mm) &&
-	       task_thread_pointer(parent) == task_thread_pointer(child);
 }
 
 /* The parent is current and has not left its clone, and the child runs as soon as it was woken:

@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -331,6 +332,31 @@ static void *leaving_thread(void *arg)
 	return arg;
 }
 
+/* A thread without a variable of its own: what its maker shows is what it shows. */
+static int lent_main(void *done)
+{
+	wait_sleep();
+	atomic_store((atomic_int *)done, 1);
+	syscall(SYS_exit, 0);
+	return 0;
+}
+
+static void play_lent(void)
+{
+	static char stack[64 << 10] __attribute__((aligned(16)));
+	atomic_int done = 0;
+	int tid;
+
+	publish(4007);
+	tid = clone(lent_main, stack + sizeof(stack),
+		    CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+			    CLONE_SYSVSEM,
+		    &done);
+	printf("tid lent %d\n", tid);
+	while (!atomic_load(&done))
+		wait_sleep();
+}
+
 static void *execing_thread(void *self)
 {
 	publish(4005);
@@ -363,6 +389,7 @@ static void play_life(const char *self)
 	pthread_join(thread, NULL);
 	pthread_create(&thread, NULL, leaving_thread, NULL);
 	pthread_join(thread, NULL);
+	play_lent();
 	publish(4002);
 	fflush(stdout);
 	pid_t child = fork();

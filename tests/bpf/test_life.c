@@ -112,6 +112,18 @@ static void a_thread_that_has_left_its_span_ends_without_one(void **state)
 			 EVENT_AFTER_TICK | EVENT_TAG_IN_NONE);
 }
 
+static void a_thread_with_its_makers_variable_shows_from_its_birth_what_that_one_does(void **state)
+{
+	const struct event_slice *first =
+		harness_next_slice(&harness, harness_named(&harness, "lent")->tid, NULL);
+
+	(void)state;
+	assert_non_null(first);
+	assert_int_equal(first->header.flags & (EVENT_FIRST | EVENT_TAG_SAME | EVENT_TAG_IN_NONE),
+			 EVENT_FIRST | EVENT_TAG_SAME);
+	assert_int_equal(span_out(first), 4007);
+}
+
 static void a_forked_child_is_followed_from_its_first_instruction(void **state)
 {
 	int child = harness_named(&harness, "child")->tid;
@@ -274,6 +286,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_new_thread_begins_without_a_tag_and_ends_with_its_last),
 		cmocka_unit_test(a_thread_that_has_left_its_span_ends_without_one),
+		cmocka_unit_test(
+			a_thread_with_its_makers_variable_shows_from_its_birth_what_that_one_does),
 		cmocka_unit_test(a_forked_child_is_followed_from_its_first_instruction),
 		cmocka_unit_test(a_forked_child_carries_its_parents_tag_until_it_publishes),
 		cmocka_unit_test(an_exec_ends_what_is_known_of_the_process),
