@@ -102,21 +102,6 @@ static enum confidence on_the_way(const struct cut *cut, int32_t node, int32_t t
 	return tag_owner < 0 || node_is_below(cut->join, node, tag_owner) ? DOUBTFUL : SUSPENDED;
 }
 
-/* On another thread within the same slice: handed over, perhaps. */
-static bool is_seen_beside(const struct cut *cut, const struct node *node)
-{
-	const struct join *join = cut->join;
-
-	for (int32_t s = node->sightings; s >= 0; s = join->sightings[s].next) {
-		const struct sighting *seen = &join->sightings[s];
-
-		if (seen->thread != cut->lane->thread && seen->last_ns >= cut->slice->in_ns &&
-		    seen->first_ns <= cut->slice->out_ns)
-			return true;
-	}
-	return false;
-}
-
 static bool starts_in(const struct cut *cut, const struct node *node)
 {
 	return node->a_ns + node->cut_ns >= cut->slice->in_ns;
@@ -151,8 +136,13 @@ static enum confidence trust_observed(const struct cut *cut, int32_t index,
 		starts_here = !handed_by_another(cut, index, false);
 	if (ends_here && !at_out)
 		ends_here = !handed_by_another(cut, index, true);
-	if ((starts_here || at_in) && (ends_here || at_out))
-		return (at_in && at_out) || !is_seen_beside(cut, node) ? SURE : DOUBTFUL;
+	if ((starts_here || at_in) && (ends_here || at_out)) {
+		uint64_t edge_ns = at_in    ? MAX(node->b_ns, 1) - 1
+				   : at_out ? node->a_ns
+					    : UINT64_MAX;
+
+		return (at_in && at_out) || !handed_beside(cut, index, edge_ns) ? SURE : DOUBTFUL;
+	}
 	if (at_in || at_out)
 		return DOUBTFUL; /* attached or detached somewhere inside */
 	if (!starts_here && seen->first_ns >= cut->slice->out_ns)

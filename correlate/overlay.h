@@ -103,6 +103,10 @@ bool handed_from_here(const struct cut *cut, int32_t index, bool is_end,
 /* The thread shows it after its start, or before its end, but was busy at that edge, and may not be
  * the one that had it then. */
 bool handed_by_another(const struct cut *cut, int32_t index, bool is_end);
+/* It is seen on another thread within the same slice: handed over, perhaps. But not where one of
+ * its edges lies in the slice, at `edge_ns`, this thread shows it beyond, and that other one was
+ * off its CPU then: so it did not begin it, or end it. UINT64_MAX: both edges do. */
+bool handed_beside(const struct cut *cut, int32_t index, uint64_t edge_ns);
 /* A piece of the slice is the owner's, or one's that is AWAY and lies below it. */
 void handed_doubt(struct cut *cut, int32_t owner, uint64_t start, uint64_t end, uint64_t ns);
 /* When all lanes are done: what a thread may have had of it that shows nothing. */

@@ -35,6 +35,33 @@ bool handed_by_another(const struct cut *cut, int32_t index, bool is_end)
 	       !told_is_alone(cut->join, cut->lane, node, edge_ns);
 }
 
+/* On a CPU then, for all that is known. */
+static bool may_run_at(const struct join *join, const struct thread *thread,
+		       const struct node *node, uint64_t time_ns)
+{
+	const struct lane *lane = join_find_lane(join, thread);
+	uint64_t error = node->bound_ns + node->skew_ns;
+	uint64_t from = time_ns - MIN(error, time_ns), to = time_ns + node->cut_ns + error + 1;
+
+	return !lane || lane_on_cpu_about(lane, from, to - from) || lane_lost_ns(lane, from, to);
+}
+
+bool handed_beside(const struct cut *cut, int32_t index, uint64_t edge_ns)
+{
+	const struct join *join = cut->join;
+	const struct node *node = &join->nodes[index];
+
+	for (int32_t s = node->sightings; s >= 0; s = join->sightings[s].next) {
+		const struct sighting *seen = &join->sightings[s];
+
+		if (seen->thread != cut->lane->thread && seen->last_ns >= cut->slice->in_ns &&
+		    seen->first_ns <= cut->slice->out_ns &&
+		    (edge_ns == UINT64_MAX || may_run_at(join, seen->thread, node, edge_ns)))
+			return true;
+	}
+	return false;
+}
+
 /* The thread was on a CPU at that edge of the span, and at nothing else that is known. */
 static bool is_edge_of(const struct join *join, const struct thread *thread, int32_t index,
 		       uint64_t edge_ns)

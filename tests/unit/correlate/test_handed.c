@@ -285,6 +285,37 @@ static void who_ran_at_its_end_may_have_been_given_it(void **state)
 	}
 }
 
+/* The one thread begins the parent at 1001 ms, shows it at 1010 and 1020 ms, and ends it at 1029;
+ * the other one shows it in between. `early_ns`: that one is on a CPU from then on. */
+static uint64_t share(uint64_t early_ns)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+	uint64_t uncertain;
+
+	begin(&scene);
+	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1010 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &scene.other, early_ns, early_ns, 1006 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &scene.own, 1020 * MS, 1020 * MS, 1030 * MS, 0, 0, FUTEX);
+	builder_slice(b, &scene.other, 1022 * MS, 1022 * MS, 1023 * MS, 0, 0, FUTEX);
+	builder_span(b, PARENT, 0, 1001 * MS, 1029 * MS);
+	builder_clock(b, 3000 * MS);
+	correlator_advance(b->correlator, 3000 * MS);
+	correlator_settle_all(b->correlator);
+	uncertain = builder_ledger(b, PARENT)->uncertain_ns;
+	correlator_free(b->correlator);
+	return uncertain;
+}
+
+/* It was nobody else who can have begun or ended it, so it had it at that edge and where it shows
+ * it; of the other one, the slices in which it came to it, and left it, are in doubt. */
+static void a_span_of_two_at_once_is_surely_its_beginners(void **state)
+{
+	(void)state;
+	assert_in_range(share(1005 * MS), 2 * MS, 2 * MS + 10 * US);
+	assert_true(share(1000500 * US) >= 10 * MS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +328,7 @@ int main(void)
 		cmocka_unit_test(a_look_before_the_attach_does_not_tell),
 		cmocka_unit_test(who_ran_at_its_end_may_have_been_given_it),
 		cmocka_unit_test(who_is_at_another_trace_did_not_begin_a_span),
+		cmocka_unit_test(a_span_of_two_at_once_is_surely_its_beginners),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
