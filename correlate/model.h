@@ -357,6 +357,11 @@ void world_fini(struct model *model);
 /* Those of a thread that has ended are not found. */
 struct thread *world_find_thread(struct model *model, uint32_t tid);
 
+/* world_slice.c: false: what stands in the record cannot be. `out` borrows from it and from the
+ * thread. */
+bool world_slice(struct model *model, const struct thread *thread, const struct event_slice *record,
+		 struct slice *out);
+
 /* again.c: a slice of which nothing is new but its times, as most are. It follows thread->last.
  * false: it goes the long way, and nothing was done. */
 bool again_take(struct model *model, struct thread *thread, const struct event_again *again);
