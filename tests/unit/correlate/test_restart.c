@@ -55,11 +55,26 @@ static void a_preemption_in_between_changes_nothing(void **unused)
 	free(thread.restart);
 }
 
+/* A stop outside of any call is no call to go on with: what is told then is told as it comes. */
+static void a_thread_that_was_stopped_at_work_has_no_call_to_go_on_with(void **unused)
+{
+	struct thread thread = { 0 };
+	struct slice slice = { .state = SLEEPS, .syscall = SYS_restart_syscall, .target = &none };
+
+	(void)unused;
+	follow(&thread, STOPPED, SYS_poll, &peer, REASON_SIGNAL);
+	follow(&thread, STOPPED, -1, &none, REASON_SIGNAL);
+	restart_follow(&thread, &slice);
+	assert_int_equal(slice.syscall, SYS_restart_syscall);
+	assert_null(thread.restart);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_call_that_was_stopped_goes_on_as_itself),
 		cmocka_unit_test(a_preemption_in_between_changes_nothing),
+		cmocka_unit_test(a_thread_that_was_stopped_at_work_has_no_call_to_go_on_with),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
