@@ -138,11 +138,35 @@ static bool has_company(const struct join *join, const struct lane *lane, const 
 	return false;
 }
 
-bool told_is_alone(struct join *join, const struct lane *lane, const struct node *node,
-		   uint64_t time_ns)
+/* All that it shows then are other traces, or spans that are neither above nor below that one. */
+static bool shows_others(const struct join *join, const struct lane *lane, int32_t index,
+			 uint64_t from_ns, uint64_t to_ns)
+{
+	uint32_t at = lane_first_after(lane, from_ns);
+
+	for (; at < lane->count && lane->slices[at].in_ns <= to_ns; at++) {
+		const struct slice *slice = &lane->slices[at];
+		int32_t owner;
+
+		if (!(slice->flags & EVENT_TOLD) || tag_is_none(slice->tag_in))
+			return false;
+		if (!tag_is_of(slice->tag_in, join->trace->id))
+			continue;
+		owner = join_find(join, slice->tag_in->span_id);
+		if (owner < 0 || node_is_below(join, owner, index) ||
+		    node_is_below(join, index, owner))
+			return false;
+	}
+	return true;
+}
+
+/* `by_tags`: who shows nothing but others then has not read the clock for it either. */
+static bool is_alone(struct join *join, const struct lane *lane, const struct node *node,
+		     uint64_t time_ns, bool by_tags)
 {
 	uint64_t error = node->bound_ns + node->skew_ns + CHANGE_CLOCK_NS;
 	uint64_t from = time_ns - MIN(error, time_ns), to = time_ns + node->cut_ns + error;
+	int32_t index = (int32_t)(node - join->nodes);
 	uint32_t looked_at = 0;
 
 	if (blind_within(lane->process, from, to) ||
@@ -155,11 +179,29 @@ bool told_is_alone(struct join *join, const struct lane *lane, const struct node
 			continue;
 		other = ++looked_at > MOST_BESIDE || t->folded_until_ns > from ? NULL
 									       : join_lane(join, t);
-		if (!other || lane_on_cpu_about(other, from, to - from) ||
-		    lane_lost_ns(other, from, to) || (t->running && t->last_out_ns < to))
+		if (!other || lane_lost_ns(other, from, to) || (t->running && t->last_out_ns < to))
+			return false;
+		if (lane_on_cpu_about(other, from, to - from) &&
+		    !(by_tags && shows_others(join, other, index, from, to)))
 			return false;
 	}
 	return true;
+}
+
+bool told_is_alone(struct join *join, const struct lane *lane, const struct node *node,
+		   uint64_t time_ns)
+{
+	return is_alone(join, lane, node, time_ns, false);
+}
+
+/* The thread shows a span above it on the way, and nobody else can have read the clock. */
+static bool is_within_alone(struct join *join, const struct lane *lane, const struct slice *slice,
+			    int32_t index, const struct way *way)
+{
+	int32_t owner = overlay_meaning(join, lane, slice->tag_in, slice->in_ns);
+	bool is_within = owner >= 0 && node_is_below(join, index, owner);
+
+	return is_alone(join, lane, &join->nodes[index], way->edge_ns, is_within);
 }
 
 /* It never left the CPU of itself. */
@@ -195,7 +237,7 @@ static bool is_sure_way(struct join *join, const struct lane *lane, const struct
 	if (ns <= CHANGE_WAY_NS && !has_company(join, lane, slice, index, way, false))
 		return true;
 	if (join_has_turns(join) || has_company(join, lane, slice, index, way, true) ||
-	    !told_is_alone(join, lane, &join->nodes[index], way->edge_ns))
+	    !is_within_alone(join, lane, slice, index, way))
 		return false;
 	return ns <= CHANGE_WAY_NS ||
 	       (goes_straight(lane, way) &&

@@ -133,6 +133,46 @@ static void a_long_way_is_the_spans_of_who_was_alone(void **state)
 	correlator_free(b.correlator);
 }
 
+/* The thread has A, and begins B below it 800 us before it shows that. `beside`: what another
+ * thread, on a CPU all the time, shows meanwhile: nothing, A, or a sibling of B. */
+static uint64_t uncertain_beside(uint64_t beside)
+{
+	enum { SIBLING = 3 };
+	const struct turn ways[] = { { 1001 * MS, A },
+				     { 1003 * MS + 800 * US, B },
+				     { 1006 * MS, A } };
+	const struct turn others = { 1002 * MS, beside };
+	struct builder_thread t, other = { .pid = BUILDER_PID, .tid = 12 };
+	uint64_t uncertain;
+	struct builder b;
+
+	begin(&b, &t);
+	builder_warm_up(&b, &other);
+	tell(&b, t.tid, ways, 3, 1);
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1010 * MS, A, EVENT_TOLD | EVENT_CHANGED, -1);
+	tell(&b, other.tid, &others, 1, 1);
+	builder_slice(&b, &other, 1000 * MS, 1000 * MS, 1009 * MS, beside,
+		      EVENT_TOLD | EVENT_CHANGED, -1);
+	builder_slice(&b, &t, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
+	builder_span(&b, A, 0, 1001 * MS, 1010 * MS);
+	builder_span(&b, B, A, 1003 * MS, 1006 * MS);
+	builder_span(&b, SIBLING, A, 1002 * MS, 1009 * MS);
+	builder_clock(&b, 3000 * MS);
+	correlator_advance(b.correlator, 3000 * MS);
+	correlator_settle_all(b.correlator);
+	uncertain = builder_ledger(&b, B)->uncertain_ns;
+	correlator_free(b.correlator);
+	return uncertain;
+}
+
+static void who_shows_a_sibling_did_not_begin_it_for_another(void **state)
+{
+	(void)state;
+	assert_in_range(uncertain_beside(3), 0, 10 * US);
+	assert_true(uncertain_beside(A) >= 800 * US);
+	assert_true(uncertain_beside(0) >= 800 * US);
+}
+
 /* It shows what its parent showed at both ends of the slice: nothing. */
 static void a_forked_childs_first_span_is_its_own(void **state)
 {
@@ -265,6 +305,7 @@ int main(void)
 		cmocka_unit_test(the_way_into_a_span_and_out_of_it_is_the_spans),
 		cmocka_unit_test(the_way_is_the_spans_where_handlers_come_between),
 		cmocka_unit_test(a_long_way_is_the_spans_of_who_was_alone),
+		cmocka_unit_test(who_shows_a_sibling_did_not_begin_it_for_another),
 		cmocka_unit_test(a_forked_childs_first_span_is_its_own),
 		cmocka_unit_test(a_span_that_a_child_inherited_is_its_parents),
 		cmocka_unit_test(the_way_is_the_spans_whatever_was_shown_before),
