@@ -7,4 +7,4 @@ add_executable(test_correlate_property test_property.c cast.c claims_grade.c cla
 target_link_libraries(test_correlate_property PRIVATE spanwise_flags spanwise_correlate
 	PkgConfig::CMOCKA)
 add_test(NAME unit/correlate/property COMMAND test_correlate_property)
-set_tests_properties(unit/correlate/property PROPERTIES TIMEOUT 300)
+set_tests_properties(unit/correlate/property PROPERTIES TIMEOUT ${SPANWISE_HANGS_S})
