@@ -16,8 +16,8 @@ static int by_value(const void *a, const void *b)
 static void note_change(struct join *join, uint32_t open, uint64_t time_ns)
 {
 	bool is_crowd = open >= OVERLAY_MAX_SPANS;
-	struct stretch *last = join->crowds + join->crowd_count - 1;
-	bool was_crowd = join->crowd_count && last->to_ns == UINT64_MAX;
+	struct stretch *last = join->crowd_count ? &join->crowds[join->crowd_count - 1] : NULL;
+	bool was_crowd = last && last->to_ns == UINT64_MAX;
 
 	if (is_crowd && !was_crowd)
 		join->crowds[join->crowd_count++] = (struct stretch){ time_ns, UINT64_MAX };

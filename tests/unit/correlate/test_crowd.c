@@ -21,6 +21,7 @@ struct nest {
 		uint64_t in_ns, out_ns;
 	} slices[SLICES];
 	uint32_t slice_count;
+	uint32_t above[MOST + 1];
 	uint64_t start_ns[MOST + 1], end_ns[MOST + 1];
 };
 
@@ -55,24 +56,45 @@ static void run(struct nest *nest, uint64_t ns, uint64_t shown)
 	nest->time_ns = out + STEP;
 }
 
-/* Each span below the one before; the thread waits within each on the way down and on the way up.
- */
-static void play(struct nest *nest, uint32_t depth)
+/* Each span below the one before, the first below `above`; the thread waits within each on the way
+ * down and on the way up. */
+static void go_down(struct nest *nest, uint32_t above, uint32_t first, uint32_t last)
 {
-	*nest = (struct nest){ .thread = { .pid = BUILDER_PID, .tid = 11 }, .time_ns = 1000 * MS };
-	begin(&nest->thread);
-	for (uint32_t id = 1; id <= depth; id++) {
+	for (uint32_t id = first; id <= last; id++) {
+		nest->above[id] = id == first ? above : id - 1;
 		nest->start_ns[id] = nest->time_ns + STEP / 3;
 		run(nest, STEP, id);
 	}
-	run(nest, WORK, depth);
-	for (uint32_t id = depth; id > 0; id--) {
+}
+
+static void go_up(struct nest *nest, uint32_t last, uint32_t first)
+{
+	for (uint32_t id = last; id >= first; id--) {
 		nest->end_ns[id] = nest->time_ns + STEP / 3;
-		run(nest, STEP, id - 1);
+		run(nest, STEP, nest->above[id]);
 	}
-	for (uint32_t id = 1; id <= depth; id++)
-		builder_span(&b, id, id - 1, nest->start_ns[id], nest->end_ns[id]);
+}
+
+static void start(struct nest *nest)
+{
+	*nest = (struct nest){ .thread = { .pid = BUILDER_PID, .tid = 11 }, .time_ns = 1000 * MS };
+	begin(&nest->thread);
+}
+
+static void end(struct nest *nest, uint32_t count)
+{
+	for (uint32_t id = 1; id <= count; id++)
+		builder_span(&b, id, nest->above[id], nest->start_ns[id], nest->end_ns[id]);
 	finish(nest->time_ns);
+}
+
+static void play(struct nest *nest, uint32_t depth)
+{
+	start(nest);
+	go_down(nest, 0, 1, depth);
+	run(nest, WORK, depth);
+	go_up(nest, depth, 1);
+	end(nest, depth);
 }
 
 static uint64_t truth(const struct nest *nest, uint32_t id)
@@ -134,6 +156,37 @@ static void who_is_nested_less_deep_is_exact(void **state)
 	correlator_free(b.correlator);
 }
 
+/* The same of it are too many twice, and in between some are over: that time is nobody's doubt. */
+static void between_two_crowds_nothing_is_in_doubt(void **state)
+{
+	enum { CALM = 500, FIRST = 520, SECOND = 540 };
+	static struct nest nest;
+	const uint32_t second_crowd = FIRST + OVERLAY_MAX_SPANS - CALM;
+	uint64_t crowds_ns;
+
+	(void)state;
+	start(&nest);
+	go_down(&nest, 0, 1, FIRST);
+	go_up(&nest, FIRST, CALM + 1);
+	run(&nest, WORK, CALM);
+	go_down(&nest, CALM, FIRST + 1, SECOND);
+	go_up(&nest, SECOND, FIRST + 1);
+	run(&nest, WORK, CALM);
+	go_up(&nest, CALM, 1);
+	end(&nest, SECOND);
+	crowds_ns = nest.end_ns[OVERLAY_MAX_SPANS] - nest.start_ns[OVERLAY_MAX_SPANS] +
+		    nest.end_ns[second_crowd] - nest.start_ns[second_crowd];
+	assert_true(crowded() > 0);
+	for (uint32_t id = 1; id <= CALM; id++) {
+		const struct ledger *ledger = builder_ledger(&b, id);
+
+		assert_in_range(ledger->uncertain_ns, crowds_ns, crowds_ns + 20 * US);
+		assert_true(apart(ledger->all.running_ns, truth(&nest, id)) <=
+			    ledger->uncertain_ns);
+	}
+	correlator_free(b.correlator);
+}
+
 /* Within one slice, which shows their parent at both ends. */
 static void of_any_number_back_to_back_each_has_its_time(void **state)
 {
@@ -168,6 +221,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_is_nested_too_deep_to_be_weighed_says_so),
 		cmocka_unit_test(who_is_nested_less_deep_is_exact),
+		cmocka_unit_test(between_two_crowds_nothing_is_in_doubt),
 		cmocka_unit_test(of_any_number_back_to_back_each_has_its_time),
 	};
 
