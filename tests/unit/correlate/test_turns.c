@@ -177,8 +177,9 @@ static void traces_that_a_loop_puts_aside_lie_in_no_others_spans(void **state)
 	correlator_free(b.correlator);
 }
 
-/* The first span ends in a slice that shows nothing, after another trace has shown. */
-static void end_after_another(struct builder *b, struct builder_thread *t, uint64_t beside)
+/* The first span ends in a slice that shows nothing, after another trace has shown, at 1502 ms. */
+static void end_after_another(struct builder *b, struct builder_thread *t, uint64_t beside,
+			      uint64_t start, uint64_t end)
 {
 	const uint64_t traces[] = { 1, 2 };
 
@@ -186,7 +187,7 @@ static void end_after_another(struct builder *b, struct builder_thread *t, uint6
 	if (beside)
 		request(b, &t[1], 39, beside);
 	b->trace = 1;
-	builder_span(b, 1, 0, 1500 * MS + 100 * US, 1503 * MS + 500 * US);
+	builder_span(b, 1, 0, start, end);
 	serve_another(b, t);
 }
 
@@ -197,7 +198,7 @@ static void another_trace_lay_within_a_span_that_nobody_else_can_have_ended(void
 	struct builder b;
 
 	(void)state;
-	end_after_another(&b, t, 0);
+	end_after_another(&b, t, 0, 1500 * MS + 100 * US, 1503 * MS + 500 * US);
 	assert_true(builder_ledger(&b, 40)->uncertain_ns >= 1800 * US);
 	correlator_free(b.correlator);
 }
@@ -209,46 +210,107 @@ static void a_span_that_was_handed_over_has_no_other_trace_within(void **state)
 	struct builder b;
 
 	(void)state;
-	end_after_another(&b, t, 1503 * MS);
+	end_after_another(&b, t, 1503 * MS, 1500 * MS + 100 * US, 1503 * MS + 500 * US);
 	assert_int_equal(builder_ledger(&b, 40)->grade, GRADE_EXACT);
 	correlator_free(b.correlator);
 }
 
-/* Spans of two traces that no tag shows, the second begun within the first and ended after it; then
- * one that is shown. `beside`: another thread has a CPU when the first ends. */
-static void cross(struct builder *b, struct builder_thread *t, bool beside)
+static void another_trace_after_a_span_is_not_within_it(void **state)
+{
+	struct builder_thread t[2];
+	struct builder b;
+
+	(void)state;
+	end_after_another(&b, t, 0, 1500 * MS + 100 * US, 1501 * MS + 500 * US);
+	assert_int_equal(builder_ledger(&b, 40)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
+#define FIRST_START  (1001 * MS)
+#define FIRST_END    (1005 * MS + 100 * US)
+#define SECOND_START (1003 * MS)
+#define SECOND_END   (1008 * MS + 100 * US)
+
+/* Two threads, of which the first runs from 1000 to 1009 ms and shows nothing, and the second one
+ * is on a CPU for a ms around `beside`, if that is not 0. */
+static void begin_unseen(struct builder *b, struct builder_thread *t, uint64_t beside)
 {
 	begin(b, t, 2);
 	if (beside)
-		builder_slice(b, &t[1], 1004 * MS, 1004 * MS, 1006 * MS, 0, 0, FUTEX);
+		builder_slice(b, &t[1], beside - MS / 2, beside - MS / 2, beside + MS / 2, 0, 0,
+			      FUTEX);
 	builder_slice(b, &t[0], 1000 * MS, 1000 * MS, 1009 * MS, 0, 0, FUTEX);
+}
+
+/* Spans of two traces that no tag shows; then one that is shown. */
+static void end_unseen(struct builder *b, struct builder_thread *t, uint64_t second_start,
+		       uint64_t second_end)
+{
 	b->trace = 1;
-	builder_span(b, 1, 0, 1001 * MS, 1005 * MS + 100 * US);
+	builder_span(b, 1, 0, FIRST_START, FIRST_END);
 	b->trace = 2;
-	builder_span(b, 2, 0, 1003 * MS, 1008 * MS + 100 * US);
+	builder_span(b, 2, 0, second_start, second_end);
 	request(b, &t[0], 3, 1100 * MS);
 	request_span(b, 3, 1100 * MS);
 	settle(b);
 }
 
+/* The second span begins within the first and ends after it. */
 static void a_span_that_ends_within_anothers_by_the_same_thread_was_put_aside(void **state)
 {
 	struct builder_thread t[2];
 	struct builder b;
 
 	(void)state;
-	cross(&b, t, false);
+	begin_unseen(&b, t, 0);
+	end_unseen(&b, t, SECOND_START, SECOND_END);
 	assert_true(builder_ledger(&b, 3)->uncertain_ns >= 1800 * US);
 	correlator_free(b.correlator);
 }
 
-static void a_span_that_another_thread_may_have_ended_was_perhaps_not(void **state)
+static void a_span_that_another_thread_may_have_begun_or_ended_was_perhaps_not(void **state)
+{
+	const uint64_t edges[] = { FIRST_START, FIRST_END, SECOND_START, SECOND_END };
+	struct builder_thread t[2];
+	struct builder b;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(edges); i++) {
+		begin_unseen(&b, t, edges[i]);
+		end_unseen(&b, t, SECOND_START, SECOND_END);
+		assert_int_equal(builder_ledger(&b, 3)->grade, GRADE_EXACT);
+		correlator_free(b.correlator);
+	}
+}
+
+static void a_span_within_another_or_after_it_was_not(void **state)
+{
+	const uint64_t ends[][2] = { { SECOND_START, FIRST_END - MS },
+				     { FIRST_END + MS, SECOND_END } };
+	struct builder_thread t[2];
+	struct builder b;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		begin_unseen(&b, t, 0);
+		end_unseen(&b, t, ends[i][0], ends[i][1]);
+		assert_int_equal(builder_ledger(&b, 3)->grade, GRADE_EXACT);
+		correlator_free(b.correlator);
+	}
+}
+
+/* The second thread shows the first span, while that is open. */
+static void a_span_that_was_seen_elsewhere_was_not(void **state)
 {
 	struct builder_thread t[2];
 	struct builder b;
 
 	(void)state;
-	cross(&b, t, true);
+	begin_unseen(&b, t, 0);
+	b.trace = 1;
+	builder_slice(&b, &t[1], 1002 * MS, 1002 * MS, 1002 * MS + 100 * US, 1, 0, FUTEX);
+	builder_slice(&b, &t[1], 1004 * MS, 1004 * MS, 1004 * MS + 100 * US, 0, 0, FUTEX);
+	end_unseen(&b, t, SECOND_START, SECOND_END);
 	assert_int_equal(builder_ledger(&b, 3)->grade, GRADE_EXACT);
 	correlator_free(b.correlator);
 }
@@ -264,8 +326,12 @@ int main(void)
 		cmocka_unit_test(traces_that_a_loop_puts_aside_lie_in_no_others_spans),
 		cmocka_unit_test(another_trace_lay_within_a_span_that_nobody_else_can_have_ended),
 		cmocka_unit_test(a_span_that_was_handed_over_has_no_other_trace_within),
+		cmocka_unit_test(another_trace_after_a_span_is_not_within_it),
 		cmocka_unit_test(a_span_that_ends_within_anothers_by_the_same_thread_was_put_aside),
-		cmocka_unit_test(a_span_that_another_thread_may_have_ended_was_perhaps_not),
+		cmocka_unit_test(
+			a_span_that_another_thread_may_have_begun_or_ended_was_perhaps_not),
+		cmocka_unit_test(a_span_within_another_or_after_it_was_not),
+		cmocka_unit_test(a_span_that_was_seen_elsewhere_was_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
