@@ -112,6 +112,15 @@ static uint64_t ran_for(const struct join *join, int32_t index)
 	return cpu;
 }
 
+/* ... if it was where it is taken to have been. */
+static uint64_t may_have_run_for(const struct join *join, int32_t index)
+{
+	const struct node *node = &join->nodes[index];
+	uint64_t ns = node->b_ns - node->a_ns;
+
+	return node->inferred ? ns : MIN(ran_for(join, index), ns);
+}
+
 /* Whoever took it may have been put aside by then. */
 static void doubt_adopter(struct join *join, int32_t index, uint32_t *looks_left)
 {
@@ -143,7 +152,7 @@ void adopt_doubt(struct join *join)
 		count = join_overlapping(join, node->process, node->a_ns, node->b_ns, found,
 					 OVERLAY_MAX_SPANS);
 		looks_left -= MIN(looks_left, join->segment_count + count);
-		ran = count > 1 ? MIN(ran_for(join, (int32_t)i), node->b_ns - node->a_ns) : 0;
+		ran = count > 1 ? may_have_run_for(join, (int32_t)i) : 0;
 		for (uint32_t k = 0; k < count; k++) {
 			struct node *other = &join->nodes[found[k]];
 

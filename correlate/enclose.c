@@ -16,30 +16,6 @@ static int32_t known(const struct join *join, const struct lane *lane, const str
 	return index >= 0 && join->nodes[index].process == lane->process ? index : -1;
 }
 
-/* `out_shown_ns`: when that was; 0: nothing was found. */
-static int32_t shown_before(const struct join *join, const struct lane *lane, uint64_t first_ns,
-			    uint64_t time_ns, uint64_t *out_shown_ns)
-{
-	uint32_t at = lane_first_after(lane, first_ns), left = MOST_BACK;
-
-	while (at-- > 0 && left--) {
-		const struct slice *slice = &lane->slices[at];
-		int32_t index = -1;
-
-		*out_shown_ns = slice->out_ns;
-		if (slice->out_ns < first_ns || slice->flags & EVENT_TOLD)
-			index = overlay_climb(join, known(join, lane, slice->tag_out), time_ns);
-		if (index >= 0)
-			return index;
-		*out_shown_ns = slice->in_ns;
-		index = overlay_climb(join, known(join, lane, slice->tag_in), time_ns);
-		if (index >= 0)
-			return index;
-	}
-	*out_shown_ns = 0;
-	return -1;
-}
-
 /* When the thread showed the tag first, as far as it is known. */
 static uint64_t first_shown(const struct join *join, const struct lane *lane,
 			    const struct event_tag *tag, uint64_t time_ns)
@@ -48,6 +24,49 @@ static uint64_t first_shown(const struct join *join, const struct lane *lane,
 		trace_observation(join->model, join->trace, lane->thread, tag->span_id);
 
 	return o ? MIN(o->first_ns, time_ns) : time_ns;
+}
+
+/* On the way back through what a thread showed, to the exported span that it was in. */
+struct way_back {
+	uint64_t first_ns; /* before that */
+	uint64_t time_ns;  /* it was open then */
+	uint64_t shown_ns; /* when it was shown; 0: it was not */
+	int32_t index;     /* -1: not found yet */
+};
+
+/* true: it was found, or leads further back: of another one that nobody exported counts what its
+ * thread was in when it came to that. */
+static bool look_back(const struct join *join, const struct lane *lane, const struct event_tag *tag,
+		      uint64_t shown_ns, struct way_back *way)
+{
+	int32_t index = known(join, lane, tag);
+	uint64_t first_ns = way->first_ns;
+
+	way->shown_ns = shown_ns;
+	way->index = overlay_climb(join, index, way->time_ns);
+	if (!tag_is_none(tag) && tag_is_of(tag, join->trace->id) &&
+	    join_find(join, tag->span_id) < 0)
+		way->first_ns = first_shown(join, lane, tag, first_ns);
+	return way->index >= 0 || way->first_ns < first_ns;
+}
+
+/* `out_shown_ns`: when that was; 0: nothing was found. */
+static int32_t shown_before(const struct join *join, const struct lane *lane, uint64_t first_ns,
+			    uint64_t time_ns, uint64_t *out_shown_ns)
+{
+	struct way_back way = { .first_ns = first_ns, .time_ns = time_ns, .index = -1 };
+	uint32_t at = lane_first_after(lane, first_ns), left = MOST_BACK;
+
+	while (way.index < 0 && at-- > 0 && left--) {
+		const struct slice *slice = &lane->slices[at];
+		bool is_before = slice->out_ns < way.first_ns || slice->flags & EVENT_TOLD;
+
+		if ((is_before && look_back(join, lane, slice->tag_out, slice->out_ns, &way)) ||
+		    look_back(join, lane, slice->tag_in, slice->in_ns, &way))
+			at = lane_first_after(lane, way.first_ns);
+	}
+	*out_shown_ns = way.index < 0 ? 0 : way.shown_ns;
+	return way.index;
 }
 
 /* The thread shows something above it, or nothing, after it showed the span, which was open still.

@@ -349,7 +349,7 @@ static bool find_confidence(struct cut *cut)
 		int32_t up = confidence > SUSPENDED ? cut->nodes[i] : -1;
 
 		cut->confidence[i] = (uint8_t)confidence;
-		any |= confidence > AWAY;
+		any |= confidence >= AWAY;
 		if (confidence == SURE)
 			join->nodes[cut->nodes[i]].sure_in = join->cuts;
 		for (; up >= 0 && join->nodes[up].owner_in != join->cuts;

@@ -3,6 +3,8 @@
  * with others: it may have carried them, too, without a look in between. From the span's start
  * until its thread is looked at, or another one is seen with it; and from where another one was
  * seen with it last until its end. */
+#include <string.h>
+
 #include "collector/base/macros.h"
 #include "correlate/overlay.h"
 
@@ -150,22 +152,49 @@ static uint64_t overlap_ns(const struct stretch *stretch, uint64_t from_ns, uint
 	return to - MIN(from, to);
 }
 
-void handed_doubt(struct cut *cut, int32_t owner, uint64_t start, uint64_t end, uint64_t ns)
+static bool is_tag_of(const struct cut *cut, const struct event_tag *tag, const uint8_t *span_id)
+{
+	return !tag_is_none(tag) && tag_is_of(tag, cut->join->trace->id) &&
+	       memcmp(tag->span_id, span_id, SPAN_ID_BYTES) == 0;
+}
+
+/* The slice shows its parent, which nobody exported; nor is it known for what that one counts. */
+static bool is_within_hidden(const struct cut *cut, int32_t index)
+{
+	const struct node *node = &cut->join->nodes[index];
+	const uint8_t *parent_id = node->span->parent_id;
+
+	return node->any_parent < 0 && node->adopted_by < 0 &&
+	       (is_tag_of(cut, cut->slice->tag_in, parent_id) ||
+		is_tag_of(cut, cut->slice->tag_out, parent_id));
+}
+
+static void doubt_handed(struct cut *cut, int32_t index, int32_t owner, uint64_t start,
+			 uint64_t end, uint64_t ns)
 {
 	struct join *join = cut->join;
+	struct stretch begin = { 0 }, finish = { 0 };
+	uint64_t may;
 
-	for (uint32_t i = 0; owner >= 0 && i < cut->count; i++) {
+	handed_from_here(cut, index, false, &begin);
+	handed_from_here(cut, index, true, &finish);
+	may = MAX(overlap_ns(&begin, start, end), overlap_ns(&finish, start, end));
+	if (!may)
+		return;
+	may = may == end - start ? ns : may;
+	overlay_doubt(join, index, owner, may);
+	if (owner >= 0 && !node_is_below(join, index, owner))
+		overlay_doubt(join, owner, -1, may);
+}
+
+void handed_doubt(struct cut *cut, int32_t owner, uint64_t start, uint64_t end, uint64_t ns)
+{
+	for (uint32_t i = 0; i < cut->count; i++) {
 		int32_t index = cut->nodes[i];
-		struct stretch begin = { 0 }, finish = { 0 };
-		uint64_t may;
+		bool is_below = owner >= 0 && node_is_below(cut->join, index, owner);
 
-		if (cut->confidence[i] != AWAY || !node_is_below(join, index, owner))
-			continue;
-		handed_from_here(cut, index, false, &begin);
-		handed_from_here(cut, index, true, &finish);
-		may = MAX(overlap_ns(&begin, start, end), overlap_ns(&finish, start, end));
-		if (may)
-			overlay_doubt(join, index, owner, may == end - start ? ns : may);
+		if (cut->confidence[i] == AWAY && (is_below || is_within_hidden(cut, index)))
+			doubt_handed(cut, index, owner, start, end, ns);
 	}
 }
 

@@ -121,6 +121,15 @@ static void hide(struct scene *scene, uint64_t shown_then)
 	builder_slice(b, &scene->own, 1025 * MS, 1025 * MS, 1026 * MS, shown_then, 0, FUTEX);
 }
 
+/* Until what nobody exports is not waited for any more. */
+static void pass_time(struct builder *b)
+{
+	for (uint64_t at = 3000 * MS; at <= 12000 * MS; at += 1000 * MS) {
+		builder_clock(b, at);
+		correlator_advance(b->correlator, at);
+	}
+}
+
 /* It ends there, too, at 1027 ms. */
 static void end_here(struct scene *scene)
 {
@@ -130,10 +139,7 @@ static void end_here(struct scene *scene)
 	builder_slice(b, &scene->own, 1089 * MS, 1089 * MS, 1091 * MS, 0, 0, FUTEX);
 	builder_span(b, PARENT, 0, 1000 * MS, 1090 * MS);
 	builder_span(b, HANDED, PARENT, 1006 * MS, 1027 * MS);
-	for (uint64_t at = 3000 * MS; at <= 12000 * MS; at += 1000 * MS) {
-		builder_clock(b, at);
-		correlator_advance(b->correlator, at);
-	}
+	pass_time(b);
 }
 
 static void assert_doubt(const struct scene *scene, uint64_t least_ns, uint64_t most_ns)
@@ -239,6 +245,29 @@ static void who_is_at_another_trace_did_not_begin_a_span(void **state)
 	}
 }
 
+/* Within the hidden one the thread shows the handed span, then the hidden one again, then another
+ * one that nobody exports: that lies where the first hidden one lies. */
+static void what_is_hidden_within_another_one_counts_for_what_that_one_does(void **state)
+{
+	enum { WITHIN = 10 };
+	struct scene scene;
+	struct builder *b = &scene.b;
+
+	(void)state;
+	begin(&scene);
+	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &scene.own, 1002 * MS, 1002 * MS, 1003 * MS, HIDDEN, 0, FUTEX);
+	builder_slice(b, &scene.own, 1006 * MS, 1006 * MS, 1007 * MS, HANDED, 0, FUTEX);
+	builder_slice(b, &scene.own, 1008 * MS, 1008 * MS, 1009 * MS, HIDDEN, 0, FUTEX);
+	builder_slice(b, &scene.own, 1010 * MS, 1010 * MS, 1011 * MS, WITHIN, 0, FUTEX);
+	builder_slice(b, &scene.own, 1012 * MS, 1012 * MS, 1018 * MS, WITHIN, 0, FUTEX);
+	carry_on(&scene);
+	end(&scene);
+	assert_in_range(builder_ledger(b, HANDED)->cpu_ns, 2 * MS, 4 * MS);
+	assert_in_range(builder_ledger(b, PARENT)->cpu_self_ns, 8 * MS, 15 * MS);
+	correlator_free(b->correlator);
+}
+
 /* A tick finds the first thread between the handed span's start and its attach. */
 static void a_look_before_the_attach_does_not_tell(void **state)
 {
@@ -316,6 +345,53 @@ static void a_span_of_two_at_once_is_surely_its_beginners(void **state)
 	assert_true(share(1000500 * US) >= 10 * MS);
 }
 
+/* Its parent is hidden, and stands in no exported span of its thread, which shows it, and nothing
+ * else, at the handed span's end at 1048 ms. */
+static void who_shows_its_hidden_parent_may_have_ended_it(void **state)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+	struct builder_thread third = { .pid = BUILDER_PID, .tid = 13 };
+
+	(void)state;
+	begin(&scene);
+	builder_warm_up(b, &third);
+	builder_slice(b, &third, 998 * MS, 998 * MS, 999 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, HIDDEN, 0, FUTEX);
+	builder_slice(b, &scene.own, 1005 * MS, 1005 * MS, 1007 * MS, HIDDEN, 0, FUTEX);
+	carry_on(&scene);
+	builder_slice(b, &scene.own, 1040 * MS, 1040 * MS, 1050 * MS, HIDDEN, 0, FUTEX);
+	builder_slice(b, &third, 1089 * MS, 1089 * MS, 1091 * MS, 0, 0, FUTEX);
+	builder_span(b, PARENT, 0, 998 * MS, 1090 * MS);
+	builder_span(b, HANDED, HIDDEN, 1006 * MS, 1048 * MS);
+	pass_time(b);
+	assert_in_range(builder_ledger(b, HANDED)->uncertain_ns, 8 * MS, 16 * MS);
+	correlator_free(b->correlator);
+}
+
+/* Nobody knows where a span without a parent was, nor of what it is a part: of all its length. */
+static void all_of_a_lost_span_may_be_of_those_around_it(void **state)
+{
+	enum { LOST = 3, OTHERS = 30 };
+	struct scene scene;
+	struct builder *b = &scene.b;
+
+	(void)state;
+	begin(&scene);
+	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &scene.own, 1010 * MS, 1010 * MS, 1050 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &scene.own, 1089 * MS, 1089 * MS, 1091 * MS, 0, 0, FUTEX);
+	b->trace = 2;
+	builder_slice(b, &scene.other, 1011 * MS, 1011 * MS, 1013 * MS, OTHERS, 0, FUTEX);
+	builder_slice(b, &scene.other, 1031 * MS, 1031 * MS, 1032 * MS, 0, 0, FUTEX);
+	b->trace = 1;
+	builder_span(b, LOST, HIDDEN, 1012 * MS, 1032 * MS - 100 * US);
+	builder_span(b, PARENT, 0, 1000 * MS, 1090 * MS);
+	pass_time(b);
+	assert_in_range(builder_ledger(b, PARENT)->uncertain_ns, 19 * MS, 90 * MS);
+	correlator_free(b->correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,8 +401,11 @@ int main(void)
 		cmocka_unit_test(what_follows_a_span_that_was_put_aside_may_be_its_parents),
 		cmocka_unit_test(who_hands_spans_on_may_have_done_so_unseen),
 		cmocka_unit_test(so_is_an_exported_span_below_it),
+		cmocka_unit_test(what_is_hidden_within_another_one_counts_for_what_that_one_does),
 		cmocka_unit_test(a_look_before_the_attach_does_not_tell),
 		cmocka_unit_test(who_ran_at_its_end_may_have_been_given_it),
+		cmocka_unit_test(who_shows_its_hidden_parent_may_have_ended_it),
+		cmocka_unit_test(all_of_a_lost_span_may_be_of_those_around_it),
 		cmocka_unit_test(who_is_at_another_trace_did_not_begin_a_span),
 		cmocka_unit_test(a_span_of_two_at_once_is_surely_its_beginners),
 	};
