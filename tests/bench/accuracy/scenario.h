@@ -38,6 +38,9 @@ extern const struct scenario scenario_wild[];
 /* chance.c: all of it, drawn. */
 extern const struct scenario scenario_chance[];
 
+/* medley.c: what runtimes do, drawn. */
+extern const struct scenario scenario_medley[];
+
 /* raw.c: threads and processes that no library makes, and that become others. */
 extern const struct scenario scenario_raw[];
 
