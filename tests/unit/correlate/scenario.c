@@ -317,32 +317,32 @@ static void unshown_style(struct schedule *s, uint32_t thread, uint32_t other)
 	}
 }
 
+/* What the knobs ask for; false: nothing this time. */
+static bool wanted_request(struct schedule *s, uint32_t thread, uint32_t other)
+{
+	if (s->knobs.has_unshown && rng_chance(&s->rng, 40))
+		unshown_style(s, thread, other);
+	else if (s->knobs.has_parts && other != thread && rng_chance(&s->rng, 60))
+		scenario_parts(s, thread, other);
+	else if (s->knobs.has_hidden && rng_chance(&s->rng, 20))
+		scenario_hidden(s, thread);
+	else if (s->knobs.has_styles && rng_chance(&s->rng, 40))
+		one_style(s, thread, other);
+	else if (s->knobs.has_forks && rng_chance(&s->rng, 15))
+		scenario_fork(s, thread);
+	else
+		return false;
+	return true;
+}
+
 static void one_request(struct schedule *s, const uint32_t *threads, unsigned count,
 			uint32_t remote)
 {
 	uint32_t thread = threads[rng_below(&s->rng, count)];
 	uint32_t other = threads[rng_below(&s->rng, count)];
 
-	if (s->knobs.has_unshown && rng_chance(&s->rng, 40)) {
-		unshown_style(s, thread, other);
+	if (wanted_request(s, thread, other))
 		return;
-	}
-	if (s->knobs.has_parts && other != thread && rng_chance(&s->rng, 60)) {
-		scenario_parts(s, thread, other);
-		return;
-	}
-	if (s->knobs.has_hidden && rng_chance(&s->rng, 20)) {
-		scenario_hidden(s, thread);
-		return;
-	}
-	if (s->knobs.has_styles && rng_chance(&s->rng, 40)) {
-		one_style(s, thread, other);
-		return;
-	}
-	if (s->knobs.has_forks && rng_chance(&s->rng, 15)) {
-		scenario_fork(s, thread);
-		return;
-	}
 	switch (rng_below(&s->rng, 10)) {
 	case 0:
 		scenario_back_to_back(s, thread, (unsigned)rng_between(&s->rng, 1, 8));

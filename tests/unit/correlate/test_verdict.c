@@ -445,75 +445,6 @@ static void cpu_bound_names_its_code(void **unused)
 		      "80 % on CPU: 80 ms (80 %) in its own code");
 }
 
-/* Each rule at its border and one beyond it, and where two fit, the first. */
-static void each_rule_holds_to_the_nanosecond(void **unused)
-{
-	static const struct {
-		uint64_t running, runnable, blocked, elsewhere, unknown;
-		enum ledger_verdict verdict;
-	} cases[] = {
-		/* starved: more than a fifth ... */
-		{ 500, 200, 0, 150, 150, VERDICT_MIXED },
-		{ 500, 201, 0, 150, 149, VERDICT_STARVED },
-		/* ... and more than what it waited */
-		{ 400, 300, 300, 0, 0, VERDICT_MIXED },
-		{ 400, 301, 299, 0, 0, VERDICT_STARVED },
-		{ 100, 450, 450, 0, 0, VERDICT_WAITING },
-		/* ... before queued, and before CPU bound */
-		{ 100, 201, 0, 699, 0, VERDICT_STARVED },
-		{ 799, 201, 0, 0, 0, VERDICT_STARVED },
-		{ 800, 200, 0, 0, 0, VERDICT_CPU_BOUND },
-		/* queued: larger than each other part */
-		{ 334, 0, 333, 333, 0, VERDICT_MIXED },
-		{ 333, 0, 333, 334, 0, VERDICT_QUEUED },
-		{ 200, 0, 400, 400, 0, VERDICT_WAITING },
-		{ 200, 0, 399, 401, 0, VERDICT_QUEUED },
-		{ 500, 0, 0, 500, 0, VERDICT_MIXED },
-		{ 499, 0, 0, 501, 0, VERDICT_QUEUED },
-		{ 0, 200, 399, 401, 0, VERDICT_QUEUED },
-		/* waiting: less than three tenths on a CPU, if it waited at all */
-		{ 300, 0, 700, 0, 0, VERDICT_MIXED },
-		{ 299, 0, 701, 0, 0, VERDICT_WAITING },
-		{ 0, 0, 1000, 0, 0, VERDICT_WAITING },
-		{ 290, 190, 1, 259, 260, VERDICT_WAITING },
-		{ 290, 190, 0, 260, 260, VERDICT_MIXED },
-		/* CPU bound: more than seven tenths */
-		{ 700, 0, 300, 0, 0, VERDICT_MIXED },
-		{ 701, 0, 299, 0, 0, VERDICT_CPU_BOUND },
-		{ 1000, 0, 0, 0, 0, VERDICT_CPU_BOUND },
-		/* none: what nobody saw is larger than each other part */
-		{ 500, 0, 0, 0, 500, VERDICT_MIXED },
-		{ 499, 0, 0, 0, 501, VERDICT_NONE },
-		{ 0, 0, 500, 0, 500, VERDICT_WAITING },
-		{ 0, 0, 0, 500, 500, VERDICT_QUEUED },
-		{ 0, 0, 0, 499, 501, VERDICT_NONE },
-		{ 0, 500, 0, 0, 500, VERDICT_STARVED },
-		{ 0, 300, 300, 0, 400, VERDICT_NONE },
-	};
-
-	(void)unused;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct ledger ledger = { .grade = GRADE_EXACT,
-					 .wall_ns = 1000,
-					 .all = { .running_ns = cases[i].running,
-						  .runnable_ns = cases[i].runnable,
-						  .elsewhere_ns = cases[i].elsewhere,
-						  .unknown_ns = cases[i].unknown } };
-		enum ledger_verdict verdict;
-		struct buf text;
-
-		/* Whatever it waited for. */
-		ledger.all.blocked_ns[REASON_NET] = cases[i].blocked / 2;
-		ledger.all.blocked_ns[REASON_LOCK] = cases[i].blocked - cases[i].blocked / 2;
-		assert_true(ledger_adds_up(&ledger));
-		buf_init(&text, 0);
-		verdict = ledger_judge(&ledger, NULL, &text);
-		if (verdict != cases[i].verdict)
-			fail_msg("case %zu is %s", i, ledger_verdict_name(verdict));
-		buf_fini(&text);
-	}
-}
-
 static void mixed_says_all_its_parts(void **unused)
 {
 	struct ledger ledger = { .grade = GRADE_EXACT,
@@ -551,7 +482,6 @@ static void without_figures_there_is_no_verdict(void **unused)
 	ledger.all = (struct ledger_split){ .running_ns = 20, .unknown_ns = 80 };
 	assert_verdict(&ledger, VERDICT_NONE, "80 % was not observed: no verdict");
 }
-
 static void times_of_all_sizes_stay_sane(void **unused)
 {
 	struct ledger ledger = { .grade = GRADE_EXACT,
@@ -587,7 +517,6 @@ int main(void)
 		cmocka_unit_test(calls_of_one_name_are_one),
 		cmocka_unit_test(cpu_bound_names_the_dominant_subtree),
 		cmocka_unit_test(cpu_bound_names_its_code),
-		cmocka_unit_test(each_rule_holds_to_the_nanosecond),
 		cmocka_unit_test(mixed_says_all_its_parts),
 		cmocka_unit_test(without_figures_there_is_no_verdict),
 		cmocka_unit_test(times_of_all_sizes_stay_sane),
