@@ -94,7 +94,7 @@ static bool is_handed(const struct join *join, const struct lane *lane, int32_t 
 {
 	const struct node *node = &join->nodes[index];
 
-	if (!lane_on_cpu_about(lane, MAX(node->b_ns, 1) - 1, node->cut_ns))
+	if (!lane_ran_at_edge(lane, node, MAX(node->b_ns, 1) - 1))
 		return true;
 	for (int32_t i = join->nodes[index].sightings; i >= 0; i = join->sightings[i].next) {
 		if (join->sightings[i].thread != lane->thread &&

@@ -298,6 +298,9 @@ const struct slice *lane_on_cpu(const struct lane *lane, uint64_t time_ns);
 /* The first slice that is on the CPU within [time_ns, time_ns + cut_ns]: when a span may have begun
  * or ended whose clock is coarse. */
 const struct slice *lane_on_cpu_about(const struct lane *lane, uint64_t time_ns, uint64_t cut_ns);
+/* ... at that edge of the span, which may lie beyond a switch as far as its clock tells. */
+const struct slice *lane_ran_at_edge(const struct lane *lane, const struct node *node,
+				     uint64_t edge_ns);
 /* How much of [from, to) lies between records of which some were lost, or where a rebuilt switch-in
  * may really have been: the thread may have done anything then. */
 uint64_t lane_lost_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns);

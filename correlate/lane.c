@@ -271,6 +271,15 @@ const struct slice *lane_on_cpu_about(const struct lane *lane, uint64_t time_ns,
 	return &lane->slices[index];
 }
 
+const struct slice *lane_ran_at_edge(const struct lane *lane, const struct node *node,
+				     uint64_t edge_ns)
+{
+	uint64_t error = node->bound_ns + node->skew_ns + 1;
+	uint64_t from_ns = edge_ns - MIN(error, edge_ns);
+
+	return lane_on_cpu_about(lane, from_ns, edge_ns - from_ns + node->cut_ns + error);
+}
+
 /* From when on before its switch-in the thread may have been on the CPU, for all that is known. */
 static uint64_t earliest_in(const struct lane *lane, uint32_t index)
 {

@@ -97,7 +97,7 @@ static enum confidence on_the_way(const struct cut *cut, int32_t node, int32_t t
 		return SUSPENDED;
 	if (lane_lost_ns(lane, edge_ns, edge_ns + cut_ns + 1))
 		return SUSPENDED;
-	if (!lane_on_cpu_about(lane, edge_ns, cut_ns))
+	if (!lane_ran_at_edge(lane, &cut->join->nodes[node], edge_ns))
 		return CANNOT;
 	return tag_owner < 0 || node_is_below(cut->join, node, tag_owner) ? DOUBTFUL : SUSPENDED;
 }

@@ -7,8 +7,9 @@
 #include "collector/base/macros.h"
 #include "correlate/overlay.h"
 
-#define MOST_PIECES 64 /* that are looked at on the way to another tag */
-#define MOST_BESIDE 64 /* threads that may have begun a span, or ended it */
+#define MOST_PIECES 64   /* that are looked at on the way to another tag */
+#define MOST_BESIDE 64   /* threads that may have begun a span, or ended it */
+#define CLOCK_NS    5000 /* that an SDK's clock is off by, and no tag tells */
 
 static bool carries(const struct join *join, const struct lane *lane, const struct slice *slice,
 		    int32_t index)
@@ -76,6 +77,26 @@ static bool is_carried_once(const struct join *join, const struct lane *lane, in
 	return true;
 }
 
+/* When the thread was on a CPU as the span began, or ended: somebody must have been. Where nobody
+ * of the process was, but this thread within some us, the clock that tells it is off by that.
+ * false: it was not. */
+static bool find_edge(struct join *join, const struct lane *lane, const struct node *node,
+		      bool is_end, uint64_t *out_ns)
+{
+	uint64_t edge_ns = is_end ? node->b_ns - 1 : node->a_ns;
+	uint32_t next = lane_first_after(lane, edge_ns);
+
+	*out_ns = is_end ? node->b_ns : node->a_ns;
+	if (lane_on_cpu_about(lane, edge_ns, node->cut_ns))
+		return true;
+
+	if (is_end ? next == 0 : next == lane->count)
+		return false;
+	*out_ns = is_end ? lane->slices[next - 1].out_ns : lane->slices[next].in_ns;
+	return (is_end ? edge_ns - *out_ns : *out_ns - edge_ns) <= CLOCK_NS &&
+	       told_is_alone(join, lane, node, edge_ns);
+}
+
 /* From the edge of the span to where it shows, or the other way round. */
 struct way {
 	uint64_t edge_ns, from_ns, to_ns;
@@ -84,24 +105,23 @@ struct way {
 
 /* false: the span, whose tag the piece does not have, is not on the way into it, or out of it.
  * Whatever the thread shows there, be it another trace that it puts aside. */
-static bool find_way(const struct join *join, const struct lane *lane, const struct slice *slice,
+static bool find_way(struct join *join, const struct lane *lane, const struct slice *slice,
 		     int32_t index, struct way *out_way)
 {
 	const struct node *node = &join->nodes[index];
 	const struct slice *before = other_tag(lane, slice, -1);
 	const struct slice *after = other_tag(lane, slice, 1);
-	uint64_t latest_ns = node->a_ns + node->cut_ns + node->bound_ns; /* of its begin */
+	uint64_t begin_ns, end_ns, error = node->cut_ns + node->bound_ns;
 
-	if (after && (!before || before->out_ns <= latest_ns) && node->a_ns < after->in_ns &&
-	    carries(join, lane, after, index) &&
-	    lane_on_cpu_about(lane, node->a_ns, node->cut_ns) &&
+	if (after && node->a_ns < after->in_ns && carries(join, lane, after, index) &&
+	    find_edge(join, lane, node, false, &begin_ns) &&
+	    (!before || before->out_ns <= begin_ns + error) &&
 	    !is_elsewhere(join, lane, index, after->in_ns, true)) {
 		*out_way = (struct way){ node->a_ns, node->a_ns, after->in_ns, false };
 		return true;
 	}
-	if (before && (!after || node->b_ns <= after->in_ns) && before->out_ns < node->b_ns &&
-	    carries(join, lane, before, index) &&
-	    lane_on_cpu_about(lane, node->b_ns - 1, node->cut_ns) &&
+	if (before && before->out_ns < node->b_ns && carries(join, lane, before, index) &&
+	    find_edge(join, lane, node, true, &end_ns) && (!after || end_ns <= after->in_ns) &&
 	    !is_elsewhere(join, lane, index, before->out_ns, false)) {
 		*out_way = (struct way){ node->b_ns - 1, before->out_ns, node->b_ns, true };
 		return true;

@@ -7,15 +7,6 @@
 #include "correlate/overlay.h"
 #include "correlate/reason.h"
 
-/* The thread ran at that edge of the span; which may lie at the very switch, as far as the clocks
- * tell. */
-static bool ran_about(const struct lane *lane, const struct node *node, uint64_t edge_ns)
-{
-	uint64_t error = MIN(node->bound_ns + 1, edge_ns);
-
-	return lane_on_cpu_about(lane, edge_ns - error, node->cut_ns + 2 * error);
-}
-
 /* Between start and attach, or detach and end, the thread itself may leave the CPU: then its tag
  * does not show the span yet, or any more. `is_unknown`: it could not be read. */
 static void doubt_wait(struct join *join, const struct lane *lane, uint64_t start, uint64_t end,
@@ -27,9 +18,10 @@ static void doubt_wait(struct join *join, const struct lane *lane, uint64_t star
 	while ((index = join_next_overlapping(join, lane->process, &place, start, end)) >= 0) {
 		struct node *node = &join->nodes[index];
 		const struct sighting *seen = join_sighting(join, index, lane->thread);
-		bool is_before = seen && seen->first_ns >= end && ran_about(lane, node, node->a_ns);
+		bool is_before =
+			seen && seen->first_ns >= end && lane_ran_at_edge(lane, node, node->a_ns);
 		bool is_after = seen && seen->last_ns <= start &&
-				ran_about(lane, node, MAX(node->b_ns, 1) - 1);
+				lane_ran_at_edge(lane, node, MAX(node->b_ns, 1) - 1);
 		bool is_placed = !seen && node->sightings < 0 && node->placed == lane;
 
 		if (is_unknown && (seen || node->sightings < 0))

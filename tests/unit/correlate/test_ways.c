@@ -87,6 +87,27 @@ static void the_way_into_a_span_and_out_of_it_is_the_spans(void **state)
 	correlator_free(b.correlator);
 }
 
+/* A clock that is ahead by some us, and no tag tells: it has the span end when nobody of the
+ * process is on a CPU any more, who could have ended it. */
+static void a_span_that_ends_when_nobody_runs_was_ended_by_who_ran_last(void **state)
+{
+	static const struct turn ways[] = { { 1001 * MS, A }, { 1004 * MS, 0 } };
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	tell(&b, t.tid, ways, 2, 1);
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1004 * MS + 20 * US, 0,
+		      EVENT_TOLD | EVENT_CHANGED, FUTEX);
+	builder_slice(&b, &t, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
+	builder_span(&b, A, 0, 1001 * MS - 20 * US, 1004 * MS + 23 * US);
+	builder_clock(&b, 3000 * MS);
+	correlator_settle_all(b.correlator);
+	assert_int_equal(builder_ledger(&b, A)->cpu_ns, 3040 * US);
+	correlator_free(b.correlator);
+}
+
 /* The first one was put aside for a handler, which was over when it came back. */
 static void the_way_is_the_spans_where_handlers_come_between(void **state)
 {
@@ -304,6 +325,7 @@ int main(void)
 		cmocka_unit_test(the_way_is_the_spans_of_a_pool_and_in_doubt_of_a_loop),
 		cmocka_unit_test(the_way_into_a_span_and_out_of_it_is_the_spans),
 		cmocka_unit_test(the_way_is_the_spans_where_handlers_come_between),
+		cmocka_unit_test(a_span_that_ends_when_nobody_runs_was_ended_by_who_ran_last),
 		cmocka_unit_test(a_long_way_is_the_spans_of_who_was_alone),
 		cmocka_unit_test(who_shows_a_sibling_did_not_begin_it_for_another),
 		cmocka_unit_test(a_forked_childs_first_span_is_its_own),
