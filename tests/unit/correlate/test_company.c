@@ -126,6 +126,157 @@ static void a_lane_has_company_from_its_own_begin_on(void **state)
 	arena_fini(&scene.join.arena);
 }
 
+/* ---- its own claim */
+
+#define SPANS 2
+
+/* Two spans of the trace, which nobody else claims; the thread is on a CPU from 90 to 310, and from
+ * 390 to 410. */
+struct claim {
+	struct scene scene;
+	struct process process;
+	struct thread other;
+	struct node nodes[SPANS];
+	struct sighting sightings[SPANS];
+	struct slice slices[2];
+};
+
+static void begin_claim(struct claim *claim)
+{
+	const struct {
+		uint64_t a_ns, b_ns;
+	} times[SPANS] = { { 150, 200 }, { 100, 180 } };
+
+	memset(claim, 0, sizeof(*claim));
+	begin(&claim->scene);
+	memset(claim->scene.company, 0, sizeof(claim->scene.company));
+	claim->slices[0] = (struct slice){ .in_ns = 90, .out_ns = 310, .stint = STINT_PLAIN };
+	claim->slices[1] = (struct slice){
+		.prev_out_ns = 310, .in_ns = 390, .out_ns = 410, .stint = STINT_PLAIN
+	};
+	claim->scene.lane.process = claim->scene.thread.process = &claim->process;
+	claim->scene.lane.slices = claim->slices;
+	claim->scene.lane.count = ARRAY_LEN(claim->slices);
+	claim->scene.join.nodes = claim->nodes;
+	claim->scene.join.count = SPANS;
+	claim->scene.join.sightings = claim->sightings;
+	for (int32_t i = 0; i < SPANS; i++)
+		claim->nodes[i] = (struct node){ .process = &claim->process,
+						 .parent = i - 1,
+						 .a_ns = times[i].a_ns,
+						 .b_ns = times[i].b_ns,
+						 .sightings = -1 };
+}
+
+static void see(struct claim *claim, uint32_t node, struct thread *thread, uint64_t first_ns,
+		uint64_t last_ns)
+{
+	uint32_t at = claim->scene.join.sighting_count++;
+
+	claim->sightings[at] = (struct sighting){ -1, thread, first_ns, last_ns, NULL };
+	claim->nodes[node].sightings = (int32_t)at;
+}
+
+/* to 0: it claims nothing. */
+static void assert_claimed(struct claim *claim, uint64_t from_ns, uint64_t to_ns)
+{
+	company_claim(&claim->scene.join);
+	assert_int_equal(claim->scene.lane.claim.from_ns, from_ns);
+	assert_int_equal(claim->scene.lane.claim.to_ns, to_ns);
+	arena_fini(&claim->scene.join.arena);
+}
+
+static void a_trace_claims_its_only_thread_for_as_long_as_its_spans(void **state)
+{
+	struct claim claim;
+
+	(void)state;
+	begin_claim(&claim);
+	see(&claim, 0, &claim.scene.thread, 160, 170);
+	see(&claim, 1, &claim.scene.thread, 160, 170);
+	assert_claimed(&claim, 100, 200);
+}
+
+/* The first span is seen here then, the second one on another thread. */
+static void see_both(struct claim *claim, uint64_t start_ns, uint64_t end_ns, uint64_t first_ns,
+		     uint64_t last_ns)
+{
+	begin_claim(claim);
+	claim->nodes[0].a_ns = start_ns;
+	claim->nodes[0].b_ns = end_ns;
+	see(claim, 0, &claim->scene.thread, first_ns, last_ns);
+	see(claim, 1, &claim->other, 160, 170);
+}
+
+static void of_two_threads_it_claims_each_while_it_is_seen_there(void **state)
+{
+	struct claim claim;
+
+	(void)state;
+	see_both(&claim, 320, 380, 330, 370); /* off the CPU when it begins and when it ends */
+	assert_claimed(&claim, 330, 370);
+	see_both(&claim, 320, 380, 100, 500);
+	assert_claimed(&claim, 320, 380);
+	see_both(&claim, 300, 380, 310, 370); /* it may have begun it */
+	assert_claimed(&claim, 300, 370);
+	see_both(&claim, 300, 380, 311, 370); /* it was off since */
+	assert_claimed(&claim, 311, 370);
+	see_both(&claim, 320, 400, 330, 390); /* it may have ended it */
+	assert_claimed(&claim, 330, 400);
+	see_both(&claim, 320, 400, 330, 389);
+	assert_claimed(&claim, 330, 389);
+}
+
+static void a_span_that_was_never_seen_is_claimed_where_it_was_placed(void **state)
+{
+	struct claim claim;
+	struct lane other = { 0 };
+
+	(void)state;
+	begin_claim(&claim);
+	claim.nodes[0].placed = &claim.scene.lane;
+	claim.nodes[1].placed = &other;
+	assert_claimed(&claim, 150, 200);
+	begin_claim(&claim);
+	claim.nodes[0].placed = claim.nodes[1].placed = &other;
+	claim.nodes[1].inferred = true; /* that was a guess: it may be here */
+	assert_claimed(&claim, 100, 180);
+	begin_claim(&claim);
+	claim.nodes[0].process = claim.nodes[1].process = NULL;
+	assert_claimed(&claim, 0, 0);
+}
+
+static void a_trace_that_was_never_seen_claims_wherever_it_may_have_begun_and_ended(void **state)
+{
+	struct claim claim;
+
+	(void)state;
+	begin_claim(&claim);
+	claim.nodes[0].b_ns = 400; /* the thread is back by then */
+	claim.nodes[1].a_ns = 80;  /* it was not on a CPU yet */
+	assert_claimed(&claim, 150, 400);
+	begin_claim(&claim);
+	claim.nodes[0].b_ns = claim.nodes[1].b_ns = 350;
+	assert_claimed(&claim, 0, 0);
+	begin_claim(&claim); /* nobody can tell any more */
+	claim.nodes[0].b_ns = claim.nodes[1].b_ns = claim.scene.thread.folded_until_ns = 350;
+	assert_claimed(&claim, 100, 350);
+}
+
+/* Its root may be anybody's; what lies below is with those that were seen. */
+static void where_others_of_a_trace_were_seen_a_child_is_not_claimed(void **state)
+{
+	struct claim claim;
+
+	(void)state;
+	begin_claim(&claim);
+	see(&claim, 0, &claim.other, 160, 170);
+	assert_claimed(&claim, 0, 0);
+	begin_claim(&claim);
+	see(&claim, 1, &claim.other, 160, 170);
+	assert_claimed(&claim, 150, 200);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -134,6 +285,12 @@ int main(void)
 		cmocka_unit_test(a_claim_of_another_trace_begins_within_a_stretch),
 		cmocka_unit_test(a_lane_has_company_while_others_claim_its_thread_as_well),
 		cmocka_unit_test(a_lane_has_company_from_its_own_begin_on),
+		cmocka_unit_test(a_trace_claims_its_only_thread_for_as_long_as_its_spans),
+		cmocka_unit_test(of_two_threads_it_claims_each_while_it_is_seen_there),
+		cmocka_unit_test(a_span_that_was_never_seen_is_claimed_where_it_was_placed),
+		cmocka_unit_test(
+			a_trace_that_was_never_seen_claims_wherever_it_may_have_begun_and_ended),
+		cmocka_unit_test(where_others_of_a_trace_were_seen_a_child_is_not_claimed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
