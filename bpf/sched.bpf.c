@@ -129,6 +129,7 @@ HOOK("hrtimer_expire_exit")
 int BPF_PROG(hrtimer_expire_exit)
 {
 	interrupt_end(INTERRUPT_HRTIMER);
+	thread_cut_stolen(ctx, task_current());
 	return 0;
 }
 

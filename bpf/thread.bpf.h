@@ -464,3 +464,20 @@ static __always_inline void thread_tick(void *context, struct task_struct *task)
 	if (thread)
 		thread_cut(context, thread, task, false);
 }
+
+#define STOLEN_CUT_NS 5000 /* less is not worth a record */
+
+/* At timers, of which one is the scheduler's, which reads its clock: what was stolen up to there,
+ * nobody has who owns only what comes after. So the slice ends there. */
+static __always_inline void thread_cut_stolen(void *context, struct task_struct *task)
+{
+	struct thread *thread;
+
+	if (knobs.timer_cuts == TIMER_CUTS_NEVER || !is_tracked(LOAD(task, tgid)))
+		return;
+	thread = table_find(task);
+	if (thread && thread->on_cpu &&
+	    (knobs.timer_cuts == TIMER_CUTS_ALWAYS ||
+	     task_stolen_ns(task) > thread->stolen_in_ns + STOLEN_CUT_NS))
+		thread_cut(context, thread, task, false);
+}

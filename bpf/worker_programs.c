@@ -107,6 +107,10 @@ static void set_knobs(struct worker_knobs *knobs, const struct programs_options 
 	knobs->no_targets = options->no_targets;
 	knobs->no_wakers = options->no_wakers;
 	knobs->again = (__u8)options->again;
+	if (options->cuts_at_timers)
+		knobs->timer_cuts = TIMER_CUTS_ALWAYS;
+	else if (options->probe.tick_hz)
+		knobs->timer_cuts = TIMER_CUTS_STOLEN;
 	if (options->probe.stacks_per_s)
 		knobs->stack_interval_ns =
 			MAX(1u, (uint32_t)(NS_PER_SEC / options->probe.stacks_per_s));

@@ -30,6 +30,7 @@ struct programs_options {
 	enum programs_form form;
 	bool no_targets, no_wakers; /* for the bench: leave these tails out */
 	enum again_telling again;   /* for tests and the bench */
+	bool cuts_at_timers;        /* for tests: as if much were stolen all the time */
 };
 
 /* Loads everything and attaches it. `why` receives the sentence on failure. */

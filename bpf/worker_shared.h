@@ -37,6 +37,13 @@ enum again_telling {
 	AGAIN_IN_FULL = 2, /* for the bench: what is gained? */
 };
 
+/* When timers end the slice of the running thread. */
+enum timer_cuts {
+	TIMER_CUTS_NEVER = 0,  /* there are no ticks either */
+	TIMER_CUTS_STOLEN = 1, /* something was stolen in it */
+	TIMER_CUTS_ALWAYS = 2, /* for tests */
+};
+
 /* Set by the worker before loading; the verifier drops the branches that they rule out. */
 struct worker_knobs {
 	__u8 has_prev_state; /* sched_switch passes the state of prev (5.18, fa2c3254d7cf) */
@@ -44,7 +51,8 @@ struct worker_knobs {
 	__u8 no_wakers;
 	__u8 kernel_stacks; /* enum kernel_stacks */
 	__u8 again;         /* enum again_telling */
-	__u8 pad[3];
+	__u8 timer_cuts;    /* enum timer_cuts */
+	__u8 pad[2];
 	/* Stacks: 0 ns between two on one CPU: none are taken. In a burst, only threads that have
 	 * waited so long without one get one. */
 	__u32 stack_interval_ns;

@@ -58,6 +58,7 @@ static void open_all(struct harness *harness, const struct probe_options *probe)
 	struct programs_options options = {
 		.probe = *probe,
 		.form = form,
+		.cuts_at_timers = harness->cuts_at_timers,
 		.again = harness->tells_twice ? AGAIN_TWICE : AGAIN_IN_SHORT,
 	};
 	uint32_t ring_bytes = probe->ring_bytes;
@@ -105,6 +106,13 @@ void harness_open_stacks(struct harness *harness)
 	};
 
 	open_all(harness, &probe);
+}
+
+void harness_open_cutting(struct harness *harness)
+{
+	harness->cuts_at_timers = true;
+	harness_open(harness, 4u << 20, 0);
+	harness->cuts_at_timers = false;
 }
 
 void harness_open_twice(struct harness *harness, bool takes_stacks)

@@ -38,7 +38,8 @@ struct harness {
 	struct tag_descriptor descriptor;
 	char *records; /* one after another; what was told in short as whole slices */
 	size_t records_bytes, records_room;
-	bool tells_twice; /* what is told in short comes in full, too, and must be the same */
+	bool cuts_at_timers; /* each ends the running slice */
+	bool tells_twice;    /* what is told in short comes in full, too, and must be the same */
 	size_t told_in_short;
 	struct event_last **last_by_tid; /* of each thread; NULL: none so far */
 	struct harness_wait waits[HARNESS_MAX_WAITS];
@@ -62,6 +63,8 @@ void harness_open(struct harness *harness, uint32_t ring_bytes, uint32_t tick_hz
 void harness_open_small(struct harness *harness, uint32_t threads);
 /* Taking stacks, as many as there are waits. */
 void harness_open_stacks(struct harness *harness);
+/* Without ticks, but each timer ends a slice, as if much had been stolen in it. */
+void harness_open_cutting(struct harness *harness);
 /* What is told in short is told twice, and compared; `takes_stacks`: as harness_open_stacks. */
 void harness_open_twice(struct harness *harness, bool takes_stacks);
 void harness_close(struct harness *harness);

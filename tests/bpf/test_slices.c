@@ -278,6 +278,30 @@ static void ticks_cut_a_long_slice_and_see_its_tag(void **state)
 	check_chain(tid);
 }
 
+/* As ticks do, without a hole in the CPU clock. */
+static void timers_cut_a_slice_of_which_much_was_stolen(void **state)
+{
+	const struct event_slice *slice = NULL, *last = NULL;
+	unsigned cuts = 0;
+
+	(void)state;
+	harness_open_cutting(&harness);
+	harness_run(&harness, "spin");
+	int tid = harness_named(&harness, "main")->tid;
+
+	while ((slice = harness_next_slice(&harness, tid, slice))) {
+		if (last && last->header.flags & EVENT_TICK) {
+			assert_int_equal(slice->in_ns, last->out_ns);
+			assert_int_equal(slice->exec_in_ns, last->exec_out_ns);
+			assert_int_equal(slice->stolen_in_ns, last->stolen_out_ns);
+			cuts++;
+		}
+		last = slice;
+	}
+	assert_true(cuts >= 6); /* of 180 ms; the slowest scheduler's timer comes each 10 ms */
+	check_chain(tid);
+}
+
 /* Nobody is booked by a clock that is yet to come. */
 static void check_booking(const struct event_clock *clock, int tid)
 {
@@ -369,6 +393,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest others[] = {
 		cmocka_unit_test_teardown(a_mutex_names_its_word_and_owner, close_harness),
 		cmocka_unit_test_teardown(ticks_cut_a_long_slice_and_see_its_tag, close_harness),
+		cmocka_unit_test_teardown(timers_cut_a_slice_of_which_much_was_stolen,
+					  close_harness),
 		cmocka_unit_test_teardown(ticks_tell_of_both_clocks_where_somebody_is_followed,
 					  close_harness),
 		cmocka_unit_test_teardown(an_untracked_process_yields_nothing, close_harness),
