@@ -27,7 +27,7 @@ static void remember(struct thread *thread, const struct slice *slice)
 void restart_follow(struct thread *thread, struct slice *slice)
 {
 	if (reason_syscall_is_restart(slice->syscall)) {
-		if (!thread->restart || slice->target->kind != TARGET_NONE)
+		if (!thread->restart)
 			return;
 		slice->syscall = thread->restart->syscall;
 		slice->target = &thread->restart->target;

@@ -195,6 +195,11 @@ static void a_trace_claims_its_only_thread_for_as_long_as_its_spans(void **state
 	see(&claim, 0, &claim.scene.thread, 160, 170);
 	see(&claim, 1, &claim.scene.thread, 160, 170);
 	assert_claimed(&claim, 100, 200);
+	begin_claim(&claim);
+	claim.nodes[1].a_ns = 170; /* ... and the other way round */
+	see(&claim, 0, &claim.scene.thread, 160, 170);
+	see(&claim, 1, &claim.scene.thread, 175, 177);
+	assert_claimed(&claim, 150, 200);
 }
 
 /* The first span is seen here then, the second one on another thread. */
