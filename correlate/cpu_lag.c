@@ -126,6 +126,7 @@ void cpu_lag_read(struct cpu_lag *lag, uint32_t cpu, uint64_t before_ns, uint64_
 	if (!of->readings ||
 	    (of->reading_count && reading_at(of, of->reading_count - 1)->time_ns >= after_ns))
 		return;
+	lag->readings++;
 	of->readings[of->reading_count++ % CPU_LAG_READINGS] =
 		(struct cpu_lag_reading){ after_ns, (int64_t)(before_ns - sched_ns),
 					  after_ns - before_ns };
@@ -259,6 +260,17 @@ static struct cpu_lag_range read_narrowly(const struct cpu_lag *lag, const struc
 	return range;
 }
 
+static struct cpu_lag_range ask_narrowly(const struct cpu_lag *lag, struct cpu_lag_cpu *cpu,
+					 uint64_t index)
+{
+	struct cpu_lag_narrowed *memo = &cpu->narrowed[index % ARRAY_LEN(cpu->narrowed)];
+
+	if (memo->index_one != index + 1 || memo->readings != lag->readings)
+		*memo = (struct cpu_lag_narrowed){ index + 1, lag->readings,
+						   read_narrowly(lag, cpu, index) };
+	return memo->range;
+}
+
 /* Between readings that are far apart: no further from either than the clocks part in that time. */
 static struct cpu_lag_range between(struct cpu_lag_range before, uint64_t since,
 				    struct cpu_lag_range after, uint64_t left)
@@ -286,8 +298,8 @@ static bool ask_near(const struct cpu_lag *lag, struct cpu_lag_cpu *of, uint64_t
 	since = before ? time_ns - before->time_ns : UINT64_MAX;
 	left = after ? after->time_ns - time_ns : UINT64_MAX;
 	if (before && after && since + left <= ENCLOSE_NS) {
-		earlier = read_narrowly(lag, of, index - 1);
-		later = read_narrowly(lag, of, index);
+		earlier = ask_narrowly(lag, of, index - 1);
+		later = ask_narrowly(lag, of, index);
 		*out_base = between(earlier, since, later, left);
 		if (since + left > APART_NS)
 			return true;
@@ -299,7 +311,7 @@ static bool ask_near(const struct cpu_lag *lag, struct cpu_lag_cpu *of, uint64_t
 	if (MIN(since, left) > NEAR_NS)
 		return false;
 	if (since < left)
-		*out_base = widen(read_narrowly(lag, of, index - 1),
+		*out_base = widen(ask_narrowly(lag, of, index - 1),
 				  rate_after(lag, of, index - 1) * since / NS_PER_SEC);
 	else
 		*out_base = widen(range_of(after), rate_after(lag, of, index) * left / NS_PER_SEC);

@@ -59,6 +59,14 @@ struct cpu_lag_range {
 	int64_t lowest, highest;
 };
 
+/* A reading narrowed down by others, while none is added; for each slice that is cut the same two
+ * are asked. index_one 0: not in use. */
+struct cpu_lag_narrowed {
+	uint64_t index_one;
+	uint64_t readings; /* of all CPUs, by then */
+	struct cpu_lag_range range;
+};
+
 /* What two readings that are close tell of all moments between them, asked for last. to 0: not in
  * use. */
 struct cpu_lag_between {
@@ -77,13 +85,15 @@ struct cpu_lag_cpu {
 	struct cpu_lag_memo memo;
 	struct cpu_lag_window windows[CPU_LAG_WINDOWS];
 	struct cpu_lag_second seconds[CPU_LAG_SECONDS];
-	struct cpu_lag_reading *readings; /* owned: a ring; NULL: none was told */
-	uint64_t reading_count;           /* of all that were */
-	uint64_t reading_asked;           /* the number that was found last */
+	struct cpu_lag_reading *readings;    /* owned: a ring; NULL: none was told */
+	uint64_t reading_count;              /* of all that were */
+	uint64_t reading_asked;              /* the number that was found last */
+	struct cpu_lag_narrowed narrowed[2]; /* by number */
 };
 
 struct cpu_lag {
 	struct cpu_lag_cpu *cpus[EVENT_MAX_CPUS]; /* owned; made when needed */
+	uint64_t readings;
 };
 
 void cpu_lag_fini(struct cpu_lag *lag);

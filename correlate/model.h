@@ -56,9 +56,10 @@ struct process {
 	uint32_t publish; /* enum event_publish */
 	uint32_t refs;
 	bool gone;
-	bool described;   /* an event_process has come */
-	bool has_records; /* a record has come */
-	bool has_tags;    /* one of its threads has shown a tag of its own */
+	bool described;    /* an event_process has come ... */
+	bool has_instance; /* ... and told of a service_instance_id */
+	bool has_records;  /* a record has come */
+	bool has_tags;     /* one of its threads has shown a tag of its own */
 	bool forked;
 	bool is_shared;             /* it has its maker's variable, and none of its own */
 	uint64_t born_ns;           /* that fork; 0: not known */

@@ -95,11 +95,16 @@ void sweep_picture_put(struct picture *picture, uint64_t ns, uint64_t what);
 static inline void sweep_picture_add(struct sweep *sweep, uint64_t ns, uint64_t what)
 {
 	struct picture *picture = sweep->picture;
+	struct picture_piece *next = picture->pieces + picture->count;
 
 	if (ns < picture->least_ns)
-		picture->pieces[picture->count - 1].ns += ns;
-	else if (ns)
+		next[-1].ns += ns;
+	else if (ns && (!picture->count || picture->count == PICTURE_ROOM))
 		sweep_picture_put(picture, ns, what);
+	else if (ns && next[-1].what == what)
+		next[-1].ns += ns;
+	else if (ns)
+		picture->pieces[picture->count++] = (struct picture_piece){ what, ns };
 }
 void sweep_picture_finish(struct sweep *sweep);
 

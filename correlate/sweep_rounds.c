@@ -230,96 +230,67 @@ static uint64_t go_alone(struct goers *goers)
 	return next[-1].out_ns;
 }
 
-/* ---- several of which one runs after the other: while one does, others do not matter */
+/* ---- two of which one runs where the other leaves: what else they are at does not matter */
 
-/* Sums for each goer. */
-struct relay {
-	struct goers *goers;
-	struct {
-		uint64_t running_ns, cpu_ns;
-		uint64_t what; /* for the picture */
-		bool has_run;  /* as the first piece of it was accounted for by itself */
-	} of[SWEEP_FEW_LANES];
-};
-
-/* The one that runs then, up to the end of its slice, while no other does; NULL: it is not so. The
- * last slice of the rounds is left, as it is a limit. */
-static inline struct goer *runs_alone(struct goers *goers, uint64_t time_ns)
+static inline void add_run(struct sweep *sweep, const struct slice *slice, uint64_t what,
+			   struct sweep_sums *sums)
 {
-	struct goer *runner = NULL;
-	uint64_t others_ns = UINT64_MAX;
+	uint64_t ran = slice->out_ns - slice->in_ns;
 
-	for (uint32_t i = 0; i < goers->count; i++) {
-		struct goer *goer = &goers->all[i];
-
-		if (goer->in_ns > time_ns)
-			others_ns = MIN(others_ns, goer->in_ns);
-		else if (runner)
-			return NULL;
-		else
-			runner = goer;
-	}
-	if (!runner || runner->out_ns <= time_ns || runner->out_ns > others_ns ||
-	    runner->out_ns >= goers->limit_ns || runner->slice + 2 >= runner->rounds->end)
-		return NULL;
-	return runner;
+	sums->running_ns += ran;
+	sums->cpu_ns += ran ? slice->booked_ns : 0;
+	sweep_picture_add(sweep, ran, what);
 }
 
-static inline void pass_on(struct relay *relay, struct goer *runner, uint64_t time_ns)
-{
-	struct sweep *sweep = relay->goers->sweep;
-	typeof(*relay->of) *of = &relay->of[runner - relay->goers->all];
-
-	if (!of->has_run || rounds_has_looks(runner->rounds)) {
-		set_state(runner, STATE_RUNNING);
-		count_cpu(relay->goers, runner);
-		sweep_account(sweep, time_ns, runner->out_ns, &runner->segment, &runner->wait);
-		of->what = sweep_picture_what(STATE_RUNNING, 0, runner->rounds->thread->tid);
-		of->has_run = true;
-	} else {
-		of->running_ns += runner->out_ns - time_ns;
-		of->cpu_ns += runner->slice->booked_ns;
-		sweep_picture_add(sweep, runner->out_ns - time_ns, of->what);
-	}
-	runner->slice++;
-	runner->in_ns = runner->slice->in_ns;
-	runner->out_ns = runner->slice->out_ns;
-	runner->is_counted = false;
-}
-
-static void end_relay(struct relay *relay)
+static void end_turns(struct goers *goers, struct goer *goer, const struct slice *slice,
+		      const struct sweep_sums *sums)
 {
 	static const struct wait none;
+	const struct segment like = { .carrier = goer->segment.carrier };
 
-	for (uint32_t i = 0; i < relay->goers->count; i++) {
-		struct goer *goer = &relay->goers->all[i];
-		const struct sweep_sums sums = { .running_ns = relay->of[i].running_ns,
-						 .cpu_ns = relay->of[i].cpu_ns };
-		const struct segment like = { .carrier = goer->segment.carrier,
-					      .thread = goer->rounds->thread };
-
-		if (!relay->of[i].has_run)
-			continue;
-		sweep_account_sums(relay->goers->sweep, &sums, &like, &none, goer->rounds->stack);
-		stand_at(relay->goers, goer, goer->slice);
-	}
+	sweep_account_sums(goers->sweep, sums, &like, &none, goer->rounds->stack);
+	stand_at(goers, goer, slice);
 }
 
-/* Returns until when. */
-static uint64_t run_relay(struct goers *goers, uint64_t time_ns)
+/* From the begin of a slice of the first one on; the last slice of each is left, as a limit of its
+ * own. Returns until when. */
+static uint64_t take_turns(struct goers *goers, struct goer *first, struct goer *second)
 {
-	struct goer *runner = runs_alone(goers, time_ns);
-	struct relay relay = { .goers = goers };
+	const struct slice *one = first->slice, *last_one = first->rounds->end - 2;
+	const struct slice *other = second->slice, *last_other = second->rounds->end - 2;
+	const uint64_t what_one = sweep_picture_what(STATE_RUNNING, 0, first->rounds->thread->tid);
+	const uint64_t what_other =
+		sweep_picture_what(STATE_RUNNING, 0, second->rounds->thread->tid);
+	struct sweep_sums sums_one = { 0 }, sums_other = { 0 };
 
-	if (!runner)
-		return time_ns;
-	for (; runner; runner = runs_alone(goers, time_ns)) {
-		uint64_t until_ns = runner->out_ns;
-
-		pass_on(&relay, runner, time_ns);
-		time_ns = until_ns;
+	while (one < last_one && other < last_other && one->out_ns == other->in_ns &&
+	       other->out_ns == one[1].in_ns && other->out_ns < goers->limit_ns) {
+		add_run(goers->sweep, one++, what_one, &sums_one);
+		add_run(goers->sweep, other++, what_other, &sums_other);
 	}
-	end_relay(&relay);
+	if (one == first->slice)
+		return one->in_ns;
+	end_turns(goers, first, one, &sums_one);
+	end_turns(goers, second, other, &sums_other);
+	return one->in_ns;
+}
+
+static bool may_take_turns(const struct goer *goer, uint64_t time_ns)
+{
+	return goer->in_ns >= time_ns && !goer->is_counted && !rounds_has_looks(goer->rounds);
+}
+
+static uint64_t go_in_turns(struct goers *goers, uint64_t time_ns)
+{
+	struct goer *first = &goers->all[0], *second = &goers->all[1];
+
+	if (goers->count != 2 || !may_take_turns(first, time_ns) ||
+	    !may_take_turns(second, time_ns))
+		return time_ns;
+	if (first->in_ns == time_ns)
+		return take_turns(goers, first, second);
+	if (second->in_ns == time_ns)
+		return take_turns(goers, second, first);
 	return time_ns;
 }
 
@@ -356,8 +327,8 @@ uint64_t sweep_rounds(struct strands *strands, uint64_t time_ns)
 
 		if (is_alone(&goers, time_ns))
 			time_ns = go_alone(&goers);
-		else if (goers.count > 1)
-			time_ns = run_relay(&goers, time_ns);
+		else
+			time_ns = go_in_turns(&goers, time_ns);
 		best = decide(&goers, time_ns);
 		until = until_when(&goers, best, time_ns);
 		if (until >= goers.limit_ns)

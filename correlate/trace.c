@@ -183,12 +183,11 @@ static struct process *original(struct process *newer, struct process *older,
 	return older->forked && !newer->forked ? newer : older;
 }
 
-/* Asked of all processes of the machine, of which few have such an id. */
 static bool is_instance(const struct process *process, const struct span_resource *resource)
 {
 	struct str instance;
 
-	if (!process->service_instance_id[0])
+	if (!process->has_instance)
 		return false;
 	instance = str_of(process->service_instance_id);
 	return str_eq(instance, resource->service_instance_id) ||
@@ -203,13 +202,17 @@ static struct process *claimed_process(const struct model *model,
 	struct process *found = NULL, *instance_of = NULL;
 	bool is_shared = false;
 
+	/* all processes of the machine, of most of which the first line says enough */
 	for (struct process *p = model->processes; p; p = p->next) {
 		bool same_instance = is_instance(p, resource);
 		bool same_pid = pid > 0 && p->described && (int64_t)p->ns_pid == pid;
-		bool same_box =
-			!resource->container_id.len || !p->container_id[0] ||
-			strncmp(p->container_id, resource->container_id.data,
-				MIN(resource->container_id.len, sizeof(p->container_id))) == 0;
+		bool same_box;
+
+		if (!same_instance && !same_pid)
+			continue;
+		same_box = !resource->container_id.len || !p->container_id[0] ||
+			   strncmp(p->container_id, resource->container_id.data,
+				   MIN(resource->container_id.len, sizeof(p->container_id))) == 0;
 
 		if (p->gone && p->gone_ns + NS_PER_SEC * 60 < model->now_ns)
 			continue;

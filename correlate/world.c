@@ -393,6 +393,7 @@ int world_process(struct model *model, const struct event_process *news)
 		moved_note(model, process, news);
 	copy_text(process->service_instance_id, news->service_instance_id,
 		  sizeof(process->service_instance_id));
+	process->has_instance = process->service_instance_id[0];
 	copy_text(process->service_name, news->service_name, sizeof(process->service_name));
 	copy_text(process->container_id, news->container_id, sizeof(process->container_id));
 	return 0;
