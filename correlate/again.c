@@ -39,14 +39,10 @@ static inline bool is_followed(const struct model *model, const struct process *
 	       process->last_ns >= model_gap_end(model) && model->first_record_ns;
 }
 
-static inline bool fits(uint64_t value)
+/* 0: it is between INT16_MIN and INT16_MAX. */
+static inline uint64_t beyond_signed(int64_t value)
 {
-	return value <= UINT16_MAX;
-}
-
-static inline bool fits_signed(int64_t value)
-{
-	return value >= INT16_MIN && value <= INT16_MAX;
+	return ((uint64_t)value - (uint64_t)INT16_MIN) >> 16;
 }
 
 /* false: they do not fit, or are not in order. */
@@ -58,37 +54,39 @@ static inline bool make_short(const struct event_again *again, const struct slic
 	int64_t booked = (int64_t)again->exec - (int64_t)again->length;
 	int64_t lag_in = raw_in - last->raw_lag_out, lag_out = raw_out - raw_in;
 
-	if (!fits(waking) || !fits(in) || !fits(again->length) || !fits_signed(booked) ||
-	    !fits_signed(lag_in) || !fits_signed(lag_out))
+	if ((waking | in | again->length) >> 16 ||
+	    beyond_signed(booked) | beyond_signed(lag_in) | beyond_signed(lag_out))
 		return false;
 	*out = timeline_short_of(waking, in, again->length, booked, lag_in, lag_out);
 	return true;
 }
 
-static inline void note_lag(struct model *model, const struct event_slice *slice, int64_t raw_in,
-			    int64_t raw_out)
+static inline void note_lag(struct model *model, const struct event_again *again, uint32_t cpu,
+			    int64_t raw_in, int64_t raw_out)
 {
-	uint64_t most = slice->waking_ns > slice->prev_out_ns ? slice->in_ns - slice->waking_ns
-							      : CPU_LAG_UNBOUND;
+	bool is_woken = again->waking && again->waking != EVENT_NOT_WOKEN;
+	uint64_t in_ns = again->prev_out_ns + again->in;
 
-	cpu_lag_add(&model->lag, slice->cpu, slice->in_ns, raw_in, most);
-	cpu_lag_add(&model->lag, slice->cpu, slice->out_ns, raw_out, CPU_LAG_UNBOUND);
+	cpu_lag_add_both(&model->lag, cpu, in_ns, raw_in,
+			 is_woken ? again->in - again->waking : CPU_LAG_UNBOUND,
+			 in_ns + again->length, raw_out);
 }
 
-static inline void note_times(struct model *model, struct thread *thread)
+static inline void note_times(struct model *model, struct thread *thread,
+			      const struct event_again *again)
 {
-	const struct event_slice *slice = &thread->last.slice;
-	uint32_t flags = slice->header.flags;
+	uint32_t flags = again->header.flags;
+	uint64_t in_ns = again->prev_out_ns + again->in, out_ns = in_ns + again->length;
 
 	if (flags & EVENT_TAG_OUT) {
-		thread->turns.shown_ns = MAX(thread->turns.shown_ns, slice->out_ns);
-		thread->current->last_ns = MAX(thread->current->last_ns, slice->out_ns);
+		thread->turns.shown_ns = MAX(thread->turns.shown_ns, out_ns);
+		thread->current->last_ns = MAX(thread->current->last_ns, out_ns);
 	} else if (!(flags & EVENT_PREEMPTED)) {
-		turns_idle(thread, slice->out_ns, slice->syscall);
+		turns_idle(thread, out_ns, thread->last.slice.syscall);
 	}
-	thread->process->last_ns = MAX(thread->process->last_ns, slice->out_ns);
-	thread->last_in_ns = slice->in_ns;
-	thread->last_out_ns = slice->out_ns;
+	thread->process->last_ns = MAX(thread->process->last_ns, out_ns);
+	thread->last_in_ns = in_ns;
+	thread->last_out_ns = out_ns;
 	model->stats.slices++;
 }
 
@@ -117,8 +115,8 @@ bool again_take(struct model *model, struct thread *thread, const struct event_a
 	if (!make_short(again, &thread->timeline.last, raw_in, raw_out, &times) ||
 	    !timeline_append_short(&thread->timeline, &times, again->waking != EVENT_NOT_WOKEN))
 		return false;
-	event_again_apply(again, &thread->last);
-	note_lag(model, slice, raw_in, raw_out);
-	note_times(model, thread);
+	event_again_end(again, &thread->last);
+	note_lag(model, again, slice->cpu, raw_in, raw_out);
+	note_times(model, thread, again);
 	return true;
 }

@@ -59,6 +59,14 @@ static inline void event_again_apply(const struct event_again *again, struct eve
 	slice->lost_before = 0;
 }
 
+/* As far as what follows is told of it. */
+static inline void event_again_end(const struct event_again *again, struct event_last *last)
+{
+	last->slice.out_ns = again->prev_out_ns + again->in + again->length;
+	last->slice.exec_out_ns += again->exec;
+	last->slice.exec_start_out_ns += (__u64)again->exec_start + again->exec;
+}
+
 /* Is it a slice with which nothing changed? */
 static inline bool event_again_is_like(const struct event_slice *slice,
 				       const struct event_last *last)

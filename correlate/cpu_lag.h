@@ -133,6 +133,35 @@ static inline void cpu_lag_add(struct cpu_lag *lag, uint32_t cpu, uint64_t time_
 		cpu_lag_count(of, time_ns, raw, most_ns);
 }
 
+/* Both ends of a slice, of which the first one's lag is at most `most_ns`. */
+static inline void cpu_lag_add_both(struct cpu_lag *lag, uint32_t cpu, uint64_t in_ns,
+				    int64_t raw_in, uint64_t most_ns, uint64_t out_ns,
+				    int64_t raw_out)
+{
+	struct cpu_lag_cpu *of = cpu < EVENT_MAX_CPUS ? lag->cpus[cpu] : NULL;
+	int64_t bound;
+	uint32_t agree;
+
+	if (!of || in_ns < of->window_from_ns || out_ns >= of->window_to_ns ||
+	    raw_in < of->window->least || raw_out < of->window->least) {
+		cpu_lag_add(lag, cpu, in_ns, raw_in, most_ns);
+		cpu_lag_add(lag, cpu, out_ns, raw_out, CPU_LAG_UNBOUND);
+		return;
+	}
+	/* neither is the least, and a window lies within one second */
+	bound = of->window->least + CPU_LAG_NOISE_NS;
+	agree = of->window->agree;
+	if (in_ns != of->last_ns || !agree)
+		agree += raw_in <= bound;
+	if (out_ns != in_ns || !agree)
+		agree += raw_out <= bound;
+	of->window->agree = agree;
+	of->second->count += 2;
+	of->last_ns = out_ns;
+	if (most_ns < INT64_MAX && raw_in - (int64_t)most_ns > of->window->floor)
+		of->window->floor = raw_in - (int64_t)most_ns;
+}
+
 /* A tick read the scheduler's clock between these readings of the monotonic one. */
 void cpu_lag_read(struct cpu_lag *lag, uint32_t cpu, uint64_t before_ns, uint64_t sched_ns,
 		  uint64_t after_ns);

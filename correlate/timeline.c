@@ -215,7 +215,8 @@ bool timeline_append_short(struct timeline *timeline, const struct timeline_shor
 		return false;
 	memcpy(chunk->bytes + chunk->used, &head, sizeof(head));
 	memcpy(chunk->bytes + chunk->used + sizeof(head), by, sizeof(*by));
-	timeline_follow(&timeline->last, by, is_woken);
+	timeline->last.out_ns += (uint64_t)by->waking + by->in + by->length;
+	timeline->last.raw_lag_out += by->lag_in + by->lag_out;
 	grow(chunk, SHORT_BYTES, &timeline->last);
 	return true;
 }

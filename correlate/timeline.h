@@ -56,7 +56,9 @@ struct timeline {
 	struct timeline_chunk *oldest; /* owned */
 	struct timeline_chunk *newest;
 	const struct timeline_chunk *sought; /* the last seek's; NULL: none is known */
-	struct slice last; /* what the next one is written against; its tails are the chunk's */
+	/* What the next one is written against: its end, and what is told of it. Its tails are the
+	 * chunk's. */
+	struct slice last;
 	struct slice_kept before; /* the last one that left at the old end; out_ns 0: none has */
 	struct timeline_cursor marks[TIMELINE_MARKS]; /* chunk NULL: none */
 };
