@@ -28,6 +28,11 @@ struct lane_sums {
 	uint64_t lost_ns, ran_ns;
 };
 
+/* The nodes that the tags of a slice name; -1: none of the trace. */
+struct lane_meant {
+	int32_t in, out;
+};
+
 /* Slices of a lane that are alike, each in a stint of its own. */
 struct lane_run {
 	uint32_t first, end;
@@ -47,6 +52,7 @@ struct lane {
 	struct lane_run *runs; /* owned; the first one is none */
 	uint32_t run_count, run_cap;
 	struct lane_sums *sums;                /* owned: before each slice; NULL: there are few */
+	struct lane_meant *meant;              /* owned: of each slice; NULL: not asked yet */
 	uint32_t first_segment, segment_count; /* of the join's, while these stand by lanes */
 	bool shows_others;                     /* tags of other traces, while this one lasts */
 	bool takes_turns;                      /* turns.c: no tag pins what it does on a CPU */
@@ -306,6 +312,11 @@ const struct slice *lane_ran_at_edge(const struct lane *lane, const struct node 
 uint64_t lane_lost_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns);
 /* How much of [from, to) the thread was on a CPU, or may have been. */
 uint64_t lane_ran_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns);
+/* What the tags of its slices name, where these are so many that each span of a long trace would
+ * look for them again. */
+void lane_find_meant(const struct join *join, struct lane *lane);
+int32_t lane_meant_in(const struct join *join, const struct lane *lane, const struct slice *slice);
+int32_t lane_meant_out(const struct join *join, const struct lane *lane, const struct slice *slice);
 /* A thread of it put spans aside, at about that time. */
 bool join_takes_turns(const struct join *join, const struct process *process);
 /* tree.c. false: out of memory. */

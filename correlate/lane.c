@@ -197,8 +197,10 @@ void lane_put_back(struct model *model, struct lane *lane)
 {
 	free(lane->stints);
 	free(lane->sums);
+	free(lane->meant);
 	lane->stints = NULL;
 	lane->sums = NULL;
+	lane->meant = NULL;
 	for (size_t i = 0; i < MODEL_SPARE_LANES && lane->cap <= SPARE_SLICES; i++) {
 		if (model->spare_lanes[i])
 			continue;
@@ -328,6 +330,37 @@ static void sum_up(struct lane *lane)
 		sums.lost_ns += lost_before(lane, i, 0, UINT64_MAX);
 		sums.ran_ns += slice->out_ns - slice->in_ns;
 	}
+}
+
+static int32_t meant_by(const struct join *join, const struct event_tag *tag)
+{
+	return tag_is_of(tag, join->trace->id) ? join_find(join, tag->span_id) : -1;
+}
+
+void lane_find_meant(const struct join *join, struct lane *lane)
+{
+	if (lane->meant || lane->count < SUMS_LEAST)
+		return;
+	lane->meant = reallocarray(NULL, lane->count, sizeof(*lane->meant));
+	for (uint32_t i = 0; lane->meant && i < lane->count; i++) {
+		const struct slice *slice = &lane->slices[i];
+		struct lane_meant *meant = &lane->meant[i];
+
+		meant->in = i && slice->tag_in == slice[-1].tag_out ? meant[-1].out
+								    : meant_by(join, slice->tag_in);
+		meant->out = slice->tag_out == slice->tag_in ? meant->in
+							     : meant_by(join, slice->tag_out);
+	}
+}
+
+int32_t lane_meant_in(const struct join *join, const struct lane *lane, const struct slice *slice)
+{
+	return lane->meant ? lane->meant[slice - lane->slices].in : meant_by(join, slice->tag_in);
+}
+
+int32_t lane_meant_out(const struct join *join, const struct lane *lane, const struct slice *slice)
+{
+	return lane->meant ? lane->meant[slice - lane->slices].out : meant_by(join, slice->tag_out);
 }
 
 struct lane *join_lane(struct join *join, struct thread *thread)

@@ -280,44 +280,53 @@ void sweep_elsewhere_add(struct sweep *sweep, uint64_t start, uint64_t end)
 	}
 }
 
-static bool is_ours(const struct sweep *sweep, const struct event_tag *tag)
+static bool is_ours(const struct sweep *sweep, int32_t index)
 {
-	int32_t index = -1;
-
-	if (tag_is_of(tag, sweep->join->trace->id))
-		index = join_find(sweep->join, tag->span_id);
 	return index >= 0 && node_is_below(sweep->join, index, sweep->index);
 }
 
+static bool begins_ours(const struct sweep *sweep, const struct lane *lane,
+			const struct slice *slice)
+{
+	return is_ours(sweep, lane_meant_in(sweep->join, lane, slice));
+}
+
+static bool ends_ours(const struct sweep *sweep, const struct lane *lane, const struct slice *slice)
+{
+	return is_ours(sweep, lane_meant_out(sweep->join, lane, slice));
+}
+
 /* One tag all along, or nothing but the span and those below it. */
-static bool is_pinned(const struct sweep *sweep, const struct slice *slice)
+static bool is_pinned(const struct sweep *sweep, const struct lane *lane, const struct slice *slice)
 {
 	if (slice->flags & EVENT_TOLD)
 		return true;
 	return (slice_keeps_tag(slice) && !join_takes_turns(sweep->join, sweep->node->process)) ||
-	       (!(slice->flags & EVENT_TAG_OUT_UNKNOWN) && is_ours(sweep, slice->tag_in) &&
-		is_ours(sweep, slice->tag_out));
+	       (!(slice->flags & EVENT_TAG_OUT_UNKNOWN) && begins_ours(sweep, lane, slice) &&
+		ends_ours(sweep, lane, slice));
 }
 
 /* Nothing that pins it. */
-static bool may_run(const struct sweep *sweep, const struct slice *slice)
+static bool may_run(const struct sweep *sweep, const struct lane *lane, const struct slice *slice)
 {
-	return !is_pinned(sweep, slice);
+	return !is_pinned(sweep, lane, slice);
 }
 
 /* ... nor was it told: a thread that has carried the span may come back to it between two looks at
  * another's tag. */
-static bool may_come_back(const struct sweep *sweep, const struct slice *slice)
+static bool may_come_back(const struct sweep *sweep, const struct lane *lane,
+			  const struct slice *slice)
 {
 	(void)sweep;
+	(void)lane;
 	return !(slice->flags & EVENT_TOLD);
 }
 
 /* Nothing of the span at either end, and nothing that pins it. */
-static bool may_hide(const struct sweep *sweep, const struct slice *slice)
+static bool may_hide(const struct sweep *sweep, const struct lane *lane, const struct slice *slice)
 {
-	return !is_pinned(sweep, slice) && !is_ours(sweep, slice->tag_in) &&
-	       !is_ours(sweep, slice->tag_out);
+	return !is_pinned(sweep, lane, slice) && !begins_ours(sweep, lane, slice) &&
+	       !ends_ours(sweep, lane, slice);
 }
 
 /* What is asked of a slice hangs on its tags, on whether they were read, and on whether it was
@@ -330,7 +339,8 @@ static bool is_asked_alike(const struct slice *slice, const struct slice *asked)
 
 /* How long slices ran from then on of which `may` is true. */
 static uint64_t ran_ns(const struct sweep *sweep, const struct lane *lane, uint64_t from,
-		       bool (*may)(const struct sweep *sweep, const struct slice *slice))
+		       bool (*may)(const struct sweep *sweep, const struct lane *lane,
+				   const struct slice *slice))
 {
 	const struct slice *end = lane->slices + lane->count, *asked = NULL;
 	uint64_t to = sweep->node->b_ns, ran = 0;
@@ -347,7 +357,7 @@ static uint64_t ran_ns(const struct sweep *sweep, const struct lane *lane, uint6
 		if (!its)
 			continue;
 		if (!is_asked_alike(s, asked))
-			answer = may(sweep, s);
+			answer = may(sweep, lane, s);
 		asked = s;
 		ran += answer ? its : 0;
 	}
@@ -386,8 +396,10 @@ void sweep_elsewhere_doubt(struct sweep *sweep)
 	if (!sweep->ledger->all.elsewhere_ns && !is_lent)
 		return;
 	for (struct thread *t = sweep->node->process->threads; t; t = t->next) {
-		const struct lane *lane = t->seen ? join_lane(sweep->join, t) : NULL;
+		struct lane *lane = t->seen ? join_lane(sweep->join, t) : NULL;
 
+		if (lane)
+			lane_find_meant(sweep->join, lane);
 		if (lane && sweep->ledger->all.elsewhere_ns)
 			ran += may_have_run_ns(sweep, lane);
 		if (lane && is_lent)
