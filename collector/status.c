@@ -9,6 +9,12 @@
 #include "collector/self_watch.h"
 #include "collector/snapshot.h"
 
+static const char *const limit_names[CORRELATOR_LIMITS] = {
+#define X(name, what) #name,
+#include "correlate/limits.def"
+#undef X
+};
+
 static const char *const loss_names[LOSS_KINDS] = {
 	[LOSS_RING_FULL] = "ring_full", [LOSS_STORAGE_FULL] = "storage_full",
 	[LOSS_TAG_FAULT] = "tag_fault", [LOSS_TAG_UPDATING] = "tag_updating",
@@ -175,6 +181,10 @@ static void render_correlator(const struct snapshot *snapshot, struct json *json
 	json_uint(json, "changes_refused", stats->changes_refused);
 	json_uint(json, "chain_gaps", stats->chain_gaps);
 	json_uint(json, "slices_crowded", stats->slices_crowded);
+	json_object(json, "limits");
+	for (size_t i = 0; i < ARRAY_LEN(limit_names); i++)
+		json_uint(json, limit_names[i], stats->limits[i]);
+	json_end(json);
 	json_uint(json, "tags_seen", stats->tags_seen);
 	json_uint(json, "spans", stats->spans);
 	json_uint(json, "spans_duplicate", stats->spans_duplicate);

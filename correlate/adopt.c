@@ -2,6 +2,7 @@
 /* Spans whose parent nobody exported, or was lost. What such a parent takes counts for the exported
  * span around it on its thread (enclose.c); so does what its children take. Where nothing tells
  * which one that is, all that were open meanwhile may have had it. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "collector/base/hex.h"
@@ -9,7 +10,7 @@
 #include "correlate/overlay.h"
 #include "otlp/span.h"
 
-#define MOST_LOOKS 1000000 /* at observations and spans, for one trace */
+#define MOST_LOOKS 1000000 /* at spans beside those of which nobody knows who had them */
 #define W3C_REMOTE 0x300   /* it is told whether the parent is remote, and it is */
 
 /* Its parent is of this process, for all that it says, and is missing. */
@@ -22,22 +23,80 @@ static bool is_orphan(const struct node *node)
 	       span->kind != SPAN_KIND_CONSUMER && (span->flags & W3C_REMOTE) != W3C_REMOTE;
 }
 
+/* By span and process, the earliest first. */
+static int by_span(const void *a, const void *b)
+{
+	const struct observation *x = *(const struct observation *const *)a;
+	const struct observation *y = *(const struct observation *const *)b;
+	int order = memcmp(x->span_id, y->span_id, SPAN_ID_BYTES);
+
+	if (order)
+		return order;
+	if (x->thread->process->pid != y->thread->process->pid)
+		return x->thread->process->pid < y->thread->process->pid ? -1 : 1;
+	if (x->first_ns != y->first_ns)
+		return x->first_ns < y->first_ns ? -1 : 1;
+	return x->thread->tid < y->thread->tid ? -1 : x->thread->tid > y->thread->tid;
+}
+
+/* What was seen of the trace, sorted. false: out of memory. */
+static bool sort_seen(struct join *join)
+{
+	uint32_t count = 0;
+
+	for (const struct observation *o = join->trace->observations; o; o = o->next)
+		count++;
+	join->seen = arena_alloc(&join->arena, (count + 1) * sizeof(struct observation *));
+	if (!join->seen)
+		return false;
+	for (const struct observation *o = join->trace->observations; o; o = o->next) {
+		if (!o->inherited)
+			join->seen[join->seen_count++] = o;
+	}
+	qsort(join->seen, join->seen_count, sizeof(struct observation *), by_span);
+	return true;
+}
+
+/* The first of a span in a process; NULL: it was not seen there. */
+static const struct observation *first_seen(const struct join *join, const struct process *process,
+					    const uint8_t span_id[SPAN_ID_BYTES])
+{
+	uint32_t low = 0, high = join->seen_count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		const struct observation *o = join->seen[middle];
+		int order = memcmp(o->span_id, span_id, SPAN_ID_BYTES);
+
+		if (order < 0 || (order == 0 && o->thread->process->pid < process->pid))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < join->seen_count; low++) { /* a number may be had again by another process */
+		const struct observation *o = join->seen[low];
+
+		if (memcmp(o->span_id, span_id, SPAN_ID_BYTES) != 0 ||
+		    o->thread->process->pid != process->pid)
+			break;
+		if (o->thread->process == process)
+			return o;
+	}
+	return NULL;
+}
+
 /* Where the parent, or else the span, was seen first, in its process. */
 static struct thread *find_thread(const struct join *join, const struct node *node,
-				  uint32_t *looks_left, uint64_t *out_first_ns)
+				  uint64_t *out_first_ns)
 {
+	const struct observation *parent = first_seen(join, node->process, node->span->parent_id);
 	struct thread *thread = NULL;
 
-	for (const struct observation *o = join->trace->observations; o && *looks_left;
-	     o = o->next, (*looks_left)--) {
-		if (!o->inherited && o->thread->process == node->process &&
-		    memcmp(o->span_id, node->span->parent_id, SPAN_ID_BYTES) == 0 &&
-		    (!thread || o->first_ns < *out_first_ns)) {
-			thread = o->thread;
-			*out_first_ns = o->first_ns;
-		}
+	if (parent) {
+		*out_first_ns = parent->first_ns;
+		return parent->thread;
 	}
-	for (int32_t s = thread ? -1 : node->sightings; s >= 0; s = join->sightings[s].next) {
+	for (int32_t s = node->sightings; s >= 0; s = join->sightings[s].next) {
 		const struct sighting *seen = &join->sightings[s];
 
 		if (seen->thread->process == node->process &&
@@ -66,11 +125,11 @@ static int32_t find_top(int32_t *up, int32_t index)
 }
 
 /* false: nothing tells of who stands around it. */
-static bool adopt(struct join *join, int32_t *up, int32_t index, uint32_t *looks_left)
+static bool adopt(struct join *join, int32_t *up, int32_t index)
 {
 	struct node *node = &join->nodes[index];
 	uint64_t first_ns = 0;
-	struct thread *thread = find_thread(join, node, looks_left, &first_ns);
+	struct thread *thread = find_thread(join, node, &first_ns);
 	struct lane *lane = thread ? join_lane(join, thread) : NULL;
 	int32_t above = lane ? enclose_at(join, lane, first_ns, node->a_ns) : -1;
 
@@ -80,84 +139,119 @@ static bool adopt(struct join *join, int32_t *up, int32_t index, uint32_t *looks
 	return true;
 }
 
+static bool has_orphans(const struct join *join)
+{
+	for (uint32_t i = 0; i < join->count; i++) {
+		if (is_orphan(&join->nodes[i]))
+			return true;
+	}
+	return false;
+}
+
 bool adopt_orphans(struct join *join)
 {
-	uint32_t looks_left = MOST_LOOKS;
 	bool is_any = false;
-	int32_t *up = arena_alloc(&join->arena, (join->count + 1) * sizeof(*up));
+	int32_t *up;
 
-	if (!up)
+	if (!has_orphans(join))
+		return true;
+	up = arena_alloc(&join->arena, (join->count + 1) * sizeof(*up));
+	if (!up || !sort_seen(join))
 		return false;
 	for (uint32_t i = 0; i < join->count; i++)
 		up[i] = join->nodes[i].parent;
 	for (uint32_t i = 0; i < join->count; i++) {
 		if (is_orphan(&join->nodes[i]))
-			is_any |= adopt(join, up, (int32_t)i, &looks_left);
+			is_any |= adopt(join, up, (int32_t)i);
 	}
 	return !is_any || tree_number(join);
 }
 
-/* What was run for it, or for one below it. */
-static uint64_t ran_for(const struct join *join, int32_t index)
+/* What was run for whoever has a lesser `enter`; NULL: out of memory. */
+static uint64_t *sum_up(struct join *join)
 {
-	uint64_t cpu = 0;
+	uint64_t *sums = arena_alloc(&join->arena, (join->count + 1) * sizeof(*sums));
 
+	if (!sums)
+		return NULL;
+	memset(sums, 0, (join->count + 1) * sizeof(*sums));
 	for (uint32_t i = 0; i < join->segment_count; i++) {
 		const struct segment *s = &join->segments[i];
 
-		if (s->state != SEGMENT_ROUNDS && s->carrier >= 0 &&
-		    node_is_below(join, s->carrier, index))
-			cpu += MAX(s->cpu_ns, s->end_ns - s->start_ns);
+		if (s->carrier >= 0)
+			sums[join->nodes[s->carrier].enter + 1] +=
+				MAX(s->state == SEGMENT_ROUNDS ? 0 : s->cpu_ns,
+				    s->end_ns - s->start_ns);
 	}
-	return cpu;
+	for (uint32_t i = 0; i < join->count; i++)
+		sums[i + 1] += sums[i];
+	return sums;
 }
 
-/* ... if it was where it is taken to have been. */
-static uint64_t may_have_run_for(const struct join *join, int32_t index)
+/* ... if it was where it is taken to have been. `sums` NULL: not known. */
+static uint64_t may_have_run_for(const struct node *node, const uint64_t *sums)
 {
-	const struct node *node = &join->nodes[index];
 	uint64_t ns = node->b_ns - node->a_ns;
 
-	return node->inferred ? ns : MIN(ran_for(join, index), ns);
+	return node->inferred || !sums ? ns : MIN(sums[node->leave] - sums[node->enter], ns);
 }
 
 /* Whoever took it may have been put aside by then. */
-static void doubt_adopter(struct join *join, int32_t index, uint32_t *looks_left)
+static void doubt_adopter(struct join *join, int32_t index)
 {
 	const struct node *node = &join->nodes[index];
 	const struct node *above = &join->nodes[node->adopted_by];
 	uint64_t first_ns = 0, from = MAX(node->a_ns, above->a_ns),
 		 to = MIN(node->b_ns, above->b_ns);
-	struct thread *thread = find_thread(join, node, looks_left, &first_ns);
+	struct thread *thread = find_thread(join, node, &first_ns);
 	const struct lane *lane = thread ? join_find_lane(join, thread) : NULL;
 
 	if (lane && from < to && enclose_in_doubt(join, lane, node->adopted_by, first_ns))
 		overlay_doubt(join, node->adopted_by, above->parent, to - from);
 }
 
+/* All that were open when it began may have had it. false: too many were looked at. */
+static bool doubt_around(struct join *join, int32_t index, uint64_t ran, uint32_t *looks_left)
+{
+	const struct node *node = &join->nodes[index];
+	uint32_t place = 0;
+	int32_t at;
+
+	while ((at = join_next_overlapping(join, node->process, &place, node->a_ns, node->b_ns)) >=
+	       0) {
+		if (*looks_left == 0)
+			return false;
+		(*looks_left)--;
+		if (!node_is_below(join, at, index) && join->nodes[at].a_ns <= node->a_ns)
+			node_doubt(&join->nodes[at], ran);
+	}
+	return true;
+}
+
 void adopt_doubt(struct join *join)
 {
 	uint32_t looks_left = MOST_LOOKS;
-	int32_t found[OVERLAY_MAX_SPANS];
+	uint64_t *sums = NULL, rest = 0;
 
-	for (uint32_t i = 0; i < join->count && looks_left; i++) {
+	for (uint32_t i = 0; join->seen && i < join->count; i++) {
 		const struct node *node = &join->nodes[i];
-		uint32_t count;
 		uint64_t ran;
 
-		if (is_orphan(node) && node->adopted_by >= 0)
-			doubt_adopter(join, (int32_t)i, &looks_left);
-		if (!is_orphan(node) || node->adopted_by >= 0)
+		if (!is_orphan(node))
 			continue;
-		count = join_overlapping(join, node->process, node->a_ns, node->b_ns, found,
-					 OVERLAY_MAX_SPANS);
-		looks_left -= MIN(looks_left, join->segment_count + count);
-		ran = count > 1 ? may_have_run_for(join, (int32_t)i) : 0;
-		for (uint32_t k = 0; k < count; k++) {
-			struct node *other = &join->nodes[found[k]];
-
-			if (!node_is_below(join, found[k], (int32_t)i) && other->a_ns <= node->a_ns)
-				node_doubt(other, ran);
+		if (node->adopted_by >= 0) {
+			doubt_adopter(join, (int32_t)i);
+			continue;
 		}
+		if (!sums)
+			sums = sum_up(join);
+		ran = may_have_run_for(node, sums);
+		if (ran && !doubt_around(join, (int32_t)i, ran, &looks_left))
+			rest += ran;
 	}
+	if (!rest)
+		return;
+	join->limits[LIMIT_orphans]++;
+	for (uint32_t i = 0; i < join->count; i++)
+		node_doubt(&join->nodes[i], rest);
 }

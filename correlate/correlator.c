@@ -189,6 +189,8 @@ static int compute(struct model *model, struct trace *trace, bool settled, ledge
 	visit(ledgers, join.count, arg);
 	if (settled) {
 		model->stats.slices_crowded += join.crowded;
+		for (unsigned i = 0; i < CORRELATOR_LIMITS; i++)
+			model->stats.limits[i] += join.limits[i] > 0;
 		join_learn(&join);
 	}
 	join_fini(&join);

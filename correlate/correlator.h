@@ -30,6 +30,14 @@ struct correlator_options {
 	void *arg;
 };
 
+/* limits.def: how far a trace is weighed. */
+enum correlator_limit {
+#define X(name, what) LIMIT_##name,
+#include "correlate/limits.def"
+#undef X
+	CORRELATOR_LIMITS,
+};
+
 struct correlator_stats {
 	uint64_t slices, slices_folded, slices_malformed;
 	uint64_t slices_rebuilt;                     /* without a switch-in, from the CPU clock */
@@ -39,7 +47,8 @@ struct correlator_stats {
 	uint64_t spans, spans_duplicate, spans_late; /* late: after their trace had settled */
 	uint64_t spans_over_limit;
 	uint64_t slices_crowded; /* more spans of a trace were open than are weighed at once */
-	uint64_t ledgers[5];     /* settled, by enum ledger_grade */
+	uint64_t limits[CORRELATOR_LIMITS]; /* traces in which one bit, by enum correlator_limit */
+	uint64_t ledgers[5];                /* settled, by enum ledger_grade */
 	uint64_t traces_settled, traces_revised, traces_forced; /* forced: memory was short */
 	uint64_t traces_unsampled; /* no span of them came, and memory was short */
 	size_t traces_pending, threads, processes;

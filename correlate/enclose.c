@@ -50,36 +50,42 @@ static bool look_back(const struct join *join, const struct lane *lane, const st
 	return way->index >= 0 || way->first_ns < first_ns;
 }
 
-/* `out_shown_ns`: when that was; 0: nothing was found. */
-static int32_t shown_before(const struct join *join, const struct lane *lane, uint64_t first_ns,
-			    uint64_t time_ns, uint64_t *out_shown_ns)
+/* What a thread showed before: an exported span, and when. */
+struct before {
+	int32_t node; /* -1: nothing was found ... */
+	bool is_cut;  /* ... as far as was looked */
+	uint64_t shown_ns;
+};
+
+static struct before shown_before(const struct join *join, const struct lane *lane,
+				  uint64_t first_ns, uint64_t time_ns)
 {
 	struct way_back way = { .first_ns = first_ns, .time_ns = time_ns, .index = -1 };
 	uint32_t at = lane_first_after(lane, first_ns), left = MOST_BACK;
 
-	while (way.index < 0 && at-- > 0 && left--) {
-		const struct slice *slice = &lane->slices[at];
+	while (way.index < 0 && at > 0 && left-- > 0) {
+		const struct slice *slice = &lane->slices[--at];
 		bool is_before = slice->out_ns < way.first_ns || slice->flags & EVENT_TOLD;
 
 		if ((is_before && look_back(join, lane, slice->tag_out, slice->out_ns, &way)) ||
 		    look_back(join, lane, slice->tag_in, slice->in_ns, &way))
 			at = lane_first_after(lane, way.first_ns);
 	}
-	*out_shown_ns = way.index < 0 ? 0 : way.shown_ns;
-	return way.index;
+	return (struct before){ .node = way.index,
+				.is_cut = way.index < 0 && at > 0,
+				.shown_ns = way.index < 0 ? 0 : way.shown_ns };
 }
 
 /* The thread shows something above it, or nothing, after it showed the span, which was open still.
  */
-static bool is_put_aside(const struct join *join, const struct lane *lane, int32_t index)
+static bool look_aside(const struct join *join, const struct lane *lane, int32_t index)
 {
 	const struct node *node = &join->nodes[index];
 	const struct sighting *seen = join_sighting(join, index, lane->thread);
 	uint64_t end_ns = node->b_ns - MIN(node->bound_ns + LEDGER_EXACT_NS, node->b_ns);
-	uint32_t left = MOST_BACK;
 
 	for (uint32_t i = seen ? lane_first_after(lane, seen->last_ns) : lane->count;
-	     i < lane->count && left-- && lane->slices[i].out_ns < end_ns; i++) {
+	     i < lane->count && lane->slices[i].out_ns < end_ns; i++) {
 		const struct event_tag *tag = lane->slices[i].tag_out;
 		int32_t at = known(join, lane, tag);
 
@@ -87,6 +93,18 @@ static bool is_put_aside(const struct join *join, const struct lane *lane, int32
 			return true;
 	}
 	return false;
+}
+
+/* It is asked of each slice of what was not exported: of one lane after the other. */
+static bool is_put_aside(const struct join *join, const struct lane *lane, int32_t index)
+{
+	struct node *node = &join->nodes[index];
+
+	if (node->aside_on != lane) {
+		node->aside_on = lane;
+		node->is_aside = look_aside(join, lane, index);
+	}
+	return node->is_aside;
 }
 
 /* Others carry it as well, or another one must have ended it. */
@@ -116,10 +134,31 @@ static bool is_near(const struct join *join, const struct lane *lane, int32_t in
 	       !is_handed(join, lane, index);
 }
 
-/* Nothing that it showed before is known any more: the innermost one that it was seen with by then,
- * or the trace's own root. */
+/* The innermost of those that had begun by then, if each lies within the one before; else the
+ * trace's own root. */
+static int32_t innermost(const struct join *join, const int32_t *found, uint32_t count,
+			 uint64_t first_ns)
+{
+	int32_t best = -1, root = -1;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (join->nodes[found[i]].a_ns <= first_ns &&
+		    (best < 0 || join->nodes[found[i]].depth > join->nodes[best].depth))
+			best = found[i];
+		if (root < 0 && join->nodes[found[i]].parent < 0)
+			root = found[i];
+	}
+	for (uint32_t i = 0; best >= 0 && i < count; i++) {
+		if (join->nodes[found[i]].a_ns <= first_ns && !node_is_below(join, best, found[i]))
+			return root;
+	}
+	return best < 0 ? root : best;
+}
+
+/* Nothing that it showed before is known any more: the innermost one that it was seen with by then.
+ * Another thread began it if there is none. */
 static int32_t likeliest(const struct join *join, const struct lane *lane, const int32_t *found,
-			 uint32_t count, uint64_t time_ns)
+			 uint32_t count, uint64_t first_ns, uint64_t time_ns)
 {
 	int32_t best = -1;
 
@@ -130,9 +169,7 @@ static int32_t likeliest(const struct join *join, const struct lane *lane, const
 		    (best < 0 || join->nodes[found[i]].depth > join->nodes[best].depth))
 			best = found[i];
 	}
-	for (uint32_t i = 0; best < 0 && i < count; i++)
-		best = join->nodes[found[i]].parent < 0 ? found[i] : -1;
-	return best;
+	return best < 0 ? innermost(join, found, count, first_ns) : best;
 }
 
 static bool is_told_at(const struct lane *lane, uint64_t time_ns)
@@ -145,9 +182,7 @@ static bool is_told_at(const struct lane *lane, uint64_t time_ns)
 int32_t enclose_at(const struct join *join, const struct lane *lane, uint64_t first_ns,
 		   uint64_t time_ns)
 {
-	uint64_t shown_ns;
-
-	return shown_before(join, lane, first_ns, time_ns, &shown_ns);
+	return shown_before(join, lane, first_ns, time_ns).node;
 }
 
 bool enclose_in_doubt(const struct join *join, const struct lane *lane, int32_t index,
@@ -162,14 +197,13 @@ int32_t enclose_unknown(const struct join *join, const struct lane *lane,
 			const struct event_tag *tag, uint64_t time_ns)
 {
 	uint64_t first_ns = first_shown(join, lane, tag, time_ns);
-	uint64_t shown_ns;
-	int32_t found[MOST_AROUND], best = shown_before(join, lane, first_ns, time_ns, &shown_ns);
+	int32_t found[MOST_AROUND], best = shown_before(join, lane, first_ns, time_ns).node;
 	uint32_t count =
 		join_overlapping(join, lane->process, time_ns, time_ns + 1, found, MOST_AROUND);
 	bool is_told = is_told_at(lane, first_ns);
 
 	if (best < 0)
-		best = likeliest(join, lane, found, count, time_ns);
+		best = likeliest(join, lane, found, count, first_ns, time_ns);
 	for (uint32_t i = 0; i < count; i++) {
 		if (is_near(join, lane, found[i], first_ns, is_told) &&
 		    (best < 0 || join->nodes[found[i]].depth > join->nodes[best].depth))
@@ -184,6 +218,60 @@ static bool is_guess(const struct node *node, const struct lane *lane)
 	return node->sightings < 0 && node->placed == lane && node->inferred;
 }
 
+/* The thread showed nothing for too long: of those that it was seen with, and all above them,
+ * nobody knows whose it is, if there are several. */
+static void doubt_seen(struct join *join, const struct lane *lane, const int32_t *found,
+		       uint32_t count, uint64_t ns)
+{
+	int32_t seen[MOST_AROUND];
+	uint32_t seen_count = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (join_sighting(join, found[i], lane->thread))
+			seen[seen_count++] = found[i];
+	}
+	join->limits[LIMIT_enclosing]++;
+	for (uint32_t i = 0; seen_count > 1 && i < count; i++) {
+		for (uint32_t k = 0; k < seen_count; k++) {
+			if (node_is_below(join, seen[k], found[i])) {
+				node_doubt(&join->nodes[found[i]], ns);
+				break;
+			}
+		}
+	}
+}
+
+static uint64_t common_ns(const struct node *node, uint64_t from_ns, uint64_t to_ns)
+{
+	uint64_t start = MAX(node->a_ns, from_ns), end = MIN(node->b_ns, to_ns);
+
+	return end - MIN(start, end);
+}
+
+/* The thread has shown nothing of the trace, so another one began the span, in any of those that
+ * were open. */
+static void doubt_strange(struct join *join, const struct lane *lane, const int32_t *found,
+			  uint32_t count, uint64_t first_ns, uint64_t from_ns, uint64_t to_ns)
+{
+	bool is_told = is_told_at(lane, first_ns);
+	uint32_t open = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct sighting *seen = join_sighting(join, found[i], lane->thread);
+
+		if (is_near(join, lane, found[i], first_ns, is_told) ||
+		    (seen && seen->first_ns <= first_ns))
+			return;
+		open += join->nodes[found[i]].a_ns <= first_ns;
+	}
+	for (uint32_t i = 0; open > 1 && i < count; i++) {
+		struct node *node = &join->nodes[found[i]];
+
+		if (node->a_ns <= first_ns)
+			node_doubt(node, common_ns(node, from_ns, to_ns));
+	}
+}
+
 /* Between the last look before it and that at the unknown tag, the thread may have put aside what
  * it showed then, and may have begun what it did not: where others carry such a one, too, it may
  * have been handed to them by then, and the unknown one lie below its parent. */
@@ -191,26 +279,33 @@ void enclose_doubt(struct join *join, const struct lane *lane, const struct even
 		   uint64_t from_ns, uint64_t to_ns)
 {
 	int32_t found[MOST_AROUND], shown;
-	uint64_t first_ns, shown_ns;
+	struct before before;
+	uint64_t first_ns;
 	uint32_t count;
 
 	if (tag_is_none(tag) || !tag_is_of(tag, join->trace->id) ||
 	    join_find(join, tag->span_id) >= 0)
 		return;
 	first_ns = first_shown(join, lane, tag, from_ns);
+	before = shown_before(join, lane, first_ns, first_ns);
+	if (before.node >= 0 && is_told_at(lane, first_ns))
+		return;
+	count = join_overlapping(join, lane->process, from_ns, to_ns, found, MOST_AROUND);
+	if (before.node < 0)
+		doubt_strange(join, lane, found, count, first_ns, from_ns, to_ns);
+	if (before.is_cut)
+		doubt_seen(join, lane, found, count, to_ns - from_ns);
 	if (is_told_at(lane, first_ns))
 		return;
-	shown = shown_before(join, lane, first_ns, first_ns, &shown_ns);
-	count = join_overlapping(join, lane->process, from_ns, to_ns, found, MOST_AROUND);
+	shown = before.node;
 	for (uint32_t i = 0; i < count; i++) {
 		const struct node *node = &join->nodes[found[i]];
-		bool is_begun = node->a_ns > shown_ns && node->a_ns < first_ns;
-		uint64_t start = MAX(node->a_ns, from_ns), end = MIN(node->b_ns, to_ns);
+		bool is_begun = node->a_ns > before.shown_ns && node->a_ns < first_ns;
 		int32_t above = found[i] == shown || shown < 0 ? node->parent : shown;
 
 		if (above >= 0 &&
 		    (is_guess(node, lane) || ((found[i] == shown || is_begun) &&
 					      enclose_in_doubt(join, lane, found[i], first_ns))))
-			overlay_doubt(join, found[i], above, end - start);
+			overlay_doubt(join, found[i], above, common_ns(node, from_ns, to_ns));
 	}
 }

@@ -100,7 +100,10 @@ struct node {
 	const struct mark *begun, *ended; /* NULL: not known */
 	struct lane
 		*placed; /* never observed: the thread that must have, or may have, carried it */
-	bool is_marked;  /* never observed, but it was that thread that began and ended it */
+	const struct lane
+		*aside_on; /* of enclose.c: the lane that was asked last, NULL: none ... */
+	bool is_aside;     /* ... and whether it showed something else, too early */
+	bool is_marked;    /* never observed, but it was that thread that began and ended it */
 	bool inferred;
 	bool partial;
 	uint8_t none_cause;
@@ -241,6 +244,8 @@ struct join {
 	int32_t *children_room, *calls_room; /* for one sweep at a time, as large as they may be */
 	struct sighting *sightings;
 	uint32_t sighting_count;
+	const struct observation **seen; /* of adopt.c, by span; NULL: no parent is missing */
+	uint32_t seen_count;
 	struct folded *folded;
 	uint32_t folded_count;
 	uint64_t *folded_ns; /* of owners with a lesser `enter`; NULL: not asked yet */
@@ -267,7 +272,8 @@ struct join {
 	uint64_t cut_ns;         /* of any node, at most */
 	uint32_t cuts;           /* slices that were cut so far */
 	uint32_t crowded;        /* ... of which too many spans were open to weigh them */
-	struct stretch *crowds;  /* in the arena: when so many are open; NULL: not asked yet */
+	uint32_t limits[CORRELATOR_LIMITS]; /* how often each of them bit */
+	struct stretch *crowds; /* in the arena: when so many are open; NULL: not asked yet */
 	uint32_t crowd_count;
 	bool out_of_memory;
 	uint8_t turns;   /* enum join_turns: of interleave.c */

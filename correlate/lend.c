@@ -8,7 +8,7 @@
  * same time or not. Who does so once does so before and afterwards: a minute of both is taken for
  * the same. */
 #include "collector/base/macros.h"
-#include "correlate/join.h"
+#include "correlate/overlay.h"
 
 static const struct sighting *beside(const struct join *join, const struct sighting *seen)
 {
@@ -48,25 +48,61 @@ static bool is_handed_on(const struct join *join, const struct node *node)
 	return false;
 }
 
-static void learn(struct join *join, const struct node *node, struct turns_period *period)
+static void learn(struct join *join, struct process *process, struct turns_period *period,
+		  uint64_t from_ns, uint64_t to_ns)
 {
-	bool is_new = turns_extend(period, node->a_ns);
+	bool is_new = turns_extend(period, from_ns);
 
-	is_new |= turns_extend(period, node->b_ns);
+	is_new |= turns_extend(period, to_ns);
 	if (is_new)
-		relearn_process(join->model, node->process,
-				node->a_ns - MIN(node->a_ns, TRACE_HOLD_NS));
+		relearn_process(join->model, process, from_ns - MIN(from_ns, TRACE_HOLD_NS));
+}
+
+/* A span of the process's was open then that others carry. */
+static bool is_open_elsewhere(const struct join *join, const struct observation *o)
+{
+	int32_t found[OVERLAY_MAX_SPANS];
+	uint32_t count = join_overlapping(join, o->thread->process, o->first_ns, o->first_ns + 1,
+					  found, OVERLAY_MAX_SPANS);
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (join->nodes[found[i]].sightings >= 0)
+			return true;
+	}
+	return false;
+}
+
+static void mark_shows(struct join *join, bool shows)
+{
+	for (uint32_t i = 0; i < join->sighting_count; i++)
+		join->sightings[i].thread->shows = shows;
+}
+
+/* Threads that show spans of the trace which nobody exports, and none else: these were begun within
+ * another thread's, and handed to them. */
+static void learn_hidden(struct join *join)
+{
+	mark_shows(join, true);
+	for (const struct observation *o = join->trace->observations; o; o = o->next) {
+		struct process *process = o->thread->process;
+		bool is_told = o->thread->last_flags & EVENT_TOLD; /* then nothing is unseen */
+
+		if (!o->inherited && !is_told && !o->thread->shows && is_open_elsewhere(join, o))
+			learn(join, process, &process->lent, o->first_ns, o->last_ns);
+	}
+	mark_shows(join, false);
 }
 
 void lend_learn(struct join *join)
 {
+	learn_hidden(join);
 	for (uint32_t i = 0; i < join->count; i++) {
 		const struct node *node = &join->nodes[i];
 
 		if (node->process && is_lent(join, node))
-			learn(join, node, &node->process->lent);
+			learn(join, node->process, &node->process->lent, node->a_ns, node->b_ns);
 		if (node->process && is_handed_on(join, node))
-			learn(join, node, &node->process->handed);
+			learn(join, node->process, &node->process->handed, node->a_ns, node->b_ns);
 	}
 }
 

@@ -138,6 +138,7 @@ struct thread {
 	bool dead;
 	bool running; /* the last record was cut by a tick */
 	bool seen;
+	bool shows; /* of lend.c: a span of the trace at hand that was exported */
 	/* of the newest slice */
 	uint64_t last_in_ns, last_out_ns;
 	uint32_t last_flags;

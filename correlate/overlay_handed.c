@@ -257,10 +257,14 @@ static void doubt_taken(struct join *join, int32_t index, const struct sighting 
 
 	if (!slice || slice->flags & EVENT_TOLD)
 		return;
-	for (struct thread *t = node->process->threads;
-	     t && from < node->b_ns && looked_at < MOST_BESIDE; t = t->next) {
+	for (struct thread *t = node->process->threads; t && from < node->b_ns; t = t->next) {
 		const struct lane *lane = NULL;
 
+		if (looked_at == MOST_BESIDE) { /* any of the others, for all that is known */
+			join->limits[LIMIT_beside]++;
+			taken = from;
+			break;
+		}
 		if (t != seen->thread && t->seen && !(t->dead && t->last_out_ns < from))
 			lane = join_lane(join, t);
 		looked_at += lane ? 1 : 0;
@@ -269,6 +273,15 @@ static void doubt_taken(struct join *join, int32_t index, const struct sighting 
 	}
 	if (taken < node->b_ns)
 		overlay_doubt(join, index, -1, node->b_ns - taken);
+}
+
+/* From the span's start until it was seen, or from there to its end. */
+static uint64_t seen_apart_ns(const struct node *node, const struct sighting *seen, bool is_end)
+{
+	uint64_t from = is_end ? seen->last_ns : node->a_ns;
+	uint64_t to = is_end ? node->b_ns : seen->first_ns;
+
+	return to - MIN(from, to);
 }
 
 static void doubt_unseen(struct join *join, int32_t index, bool is_end)
@@ -285,9 +298,15 @@ static void doubt_unseen(struct join *join, int32_t index, bool is_end)
 			doubt_taken(join, index, seen);
 		return;
 	}
-	for (struct thread *t = node->process->threads; t && looked_at < MOST_BESIDE; t = t->next) {
+	for (struct thread *t = node->process->threads; t; t = t->next) {
 		const struct lane *lane = NULL;
 		uint64_t ns;
+
+		if (looked_at == MOST_BESIDE) { /* any of the others, for all that is known */
+			join->limits[LIMIT_beside]++;
+			most = seen_apart_ns(node, seen, is_end);
+			break;
+		}
 
 		if (t->seen && !(t->dead && t->last_out_ns < node->a_ns) &&
 		    !join_sighting(join, index, t))

@@ -38,10 +38,12 @@ static void what_ends_before_a_child_has_come_is_in_doubt_by_it(void **state)
 	assert_int_equal(b.count, 0);
 	correlator_settle_all(b.correlator);
 	assert_in_range(builder_ledger(&b, 1)->uncertain_ns, WITHIN_NS + BETWEEN_NS + 2 * MS,
-			13 * MS);
+			13 * MS + 2 * MS);
 	correlator_free(b.correlator);
 }
 
+/* The other thread shows another one that nobody exported: it may have had more of them, unseen,
+ * for the 2 ms that it ran. */
 static void a_child_that_is_overdue_was_never_exported(void **state)
 {
 	struct builder b;
@@ -49,7 +51,7 @@ static void a_child_that_is_overdue_was_never_exported(void **state)
 	(void)state;
 	play(&b);
 	correlator_advance(b.correlator, 1100 * MS + SETTLE_NS);
-	assert_in_range(builder_ledger(&b, 1)->uncertain_ns, 0, 4 * MS);
+	assert_in_range(builder_ledger(&b, 1)->uncertain_ns, 0, 4 * MS + 2 * MS);
 	correlator_free(b.correlator);
 }
 

@@ -37,10 +37,52 @@ static void what_was_not_exported_counts_for_the_span_it_began_in(void **state)
 	hide_one_within(B);
 }
 
+/* Thread 11 has A, and within it B; another one works for 2 ms at a span that nobody
+ * exported, and shows nothing else, told or not. */
+static void hide_elsewhere(struct builder *b, uint32_t flags)
+{
+	const struct turn told[] = { { 1005 * MS, HIDDEN }, { 1007 * MS, 0 } };
+	struct builder_thread own, other = { .pid = BUILDER_PID, .tid = 12 };
+
+	begin(b, &own);
+	builder_warm_up(b, &other);
+	builder_slice(b, &own, 1000 * MS, 1000 * MS, 1001 * MS, A, 0, FUTEX);
+	builder_slice(b, &own, 1003 * MS, 1003 * MS, 1004 * MS, B, 0, FUTEX);
+	if (flags)
+		tell(b, other.tid, told, 2, 1);
+	else
+		builder_slice(b, &other, 1004 * MS, 1004 * MS, 1004 * MS + 500 * US, HIDDEN, 0,
+			      FUTEX);
+	builder_slice(b, &other, 1005 * MS - US, 1005 * MS - US, 1007 * MS + US, 0, flags, FUTEX);
+	builder_slice(b, &own, 1010 * MS, 1010 * MS, 1011 * MS, A, 0, FUTEX);
+	builder_slice(b, &own, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
+	builder_span(b, A, 0, 1000 * MS, 1020 * MS + 500 * US);
+	builder_span(b, B, A, 1002 * MS, 1010 * MS + 500 * US);
+	builder_clock(b, 3000 * MS);
+	correlator_advance(b->correlator, 3000 * MS);
+	correlator_settle_all(b->correlator);
+}
+
+/* Which of them began it, nobody knows. */
+static void what_another_thread_has_that_nobody_exported_is_anybodys(void **state)
+{
+	const uint32_t flags[] = { 0, EVENT_TOLD | EVENT_CHANGED };
+	struct builder b;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+		hide_elsewhere(&b, flags[i]);
+		assert_true(builder_ledger(&b, A)->uncertain_ns >= 2 * MS);
+		assert_true(builder_ledger(&b, B)->uncertain_ns >= 2 * MS);
+		correlator_free(b.correlator);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_not_exported_counts_for_the_span_it_began_in),
+		cmocka_unit_test(what_another_thread_has_that_nobody_exported_is_anybodys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,9 @@
 #ifndef BUILDER_MAX_LEDGER
 #define BUILDER_MAX_LEDGER 64
 #endif
+#ifndef BUILDER_MAX_SPANS
+#define BUILDER_MAX_SPANS 1000 /* of a trace */
+#endif
 #define BUILDER_MAX_ITEMS LEDGER_MAX_ITEMS /* kept of each */
 #define BUILDER_YOUNG_NS                                                                           \
 	1000000000ull /* a process's traces do not settle before, if it has threads */
@@ -103,7 +106,7 @@ static inline void builder_init(struct builder *b)
 		.limit_bytes = 64 << 20,
 		.settle_ns = 10000 * MS,
 		.reach_ns = 60000 * MS,
-		.max_trace_spans = 1000,
+		.max_trace_spans = BUILDER_MAX_SPANS,
 		.on_ledgers = builder_keep,
 		.arg = b,
 	};
