@@ -214,14 +214,76 @@ bool told_is_alone(struct join *join, const struct lane *lane, const struct node
 	return is_alone(join, lane, node, time_ns, false);
 }
 
+/* What the thread has as its tag there is the span's parent, or one above that. */
+static bool has_ancestor(const struct join *join, const struct lane *lane,
+			 const struct slice *slice, int32_t index)
+{
+	int32_t owner = overlay_meaning(join, lane, slice->tag_in, slice->in_ns);
+
+	return owner >= 0 && node_is_below(join, index, owner);
+}
+
 /* The thread shows a span above it on the way, and nobody else can have read the clock. */
 static bool is_within_alone(struct join *join, const struct lane *lane, const struct slice *slice,
 			    int32_t index, const struct way *way)
 {
-	int32_t owner = overlay_meaning(join, lane, slice->tag_in, slice->in_ns);
-	bool is_within = owner >= 0 && node_is_below(join, index, owner);
+	return is_alone(join, lane, &join->nodes[index], way->edge_ns,
+			has_ancestor(join, lane, slice, index));
+}
 
-	return is_alone(join, lane, &join->nodes[index], way->edge_ns, is_within);
+/* The other thread was at hand at the span's edge: it had an ancestor of it as its tag, or nothing
+ * that is known, which says as much where this one has neither, `is_owned`. */
+static bool was_at_hand(const struct join *join, const struct lane *other, int32_t index,
+			uint64_t edge_ns, bool is_owned)
+{
+	const struct node *node = &join->nodes[index];
+	const struct slice *slice = lane_on_cpu_about(other, edge_ns, node->cut_ns);
+
+	if (!slice)
+		return false;
+	if (has_ancestor(join, other, slice, index))
+		return true;
+	return !is_owned && (!(slice->flags & EVENT_TOLD) || tag_is_none(slice->tag_in));
+}
+
+/* Another thread may have begun the span, or have ended it, which this one then found, or let go
+ * of, while it was on a CPU for its own sake: as do pools that look for work all the time. */
+static bool is_by_another(struct join *join, const struct lane *lane, const struct slice *slice,
+			  int32_t index, const struct way *way)
+{
+	bool is_owned = has_ancestor(join, lane, slice, index);
+	uint32_t looked_at = 0;
+
+	for (struct thread *t = lane->process->threads; t; t = t->next) {
+		const struct lane *other;
+
+		if (t == lane->thread || !t->seen || (t->dead && t->last_out_ns < way->edge_ns))
+			continue;
+		other = ++looked_at > MOST_BESIDE ? NULL : join_lane(join, t);
+		if (!other || was_at_hand(join, other, index, way->edge_ns, is_owned))
+			return true;
+	}
+	return false;
+}
+
+/* The same, of those that are seen with the parent alone: there are few, and it is asked of every
+ * span. */
+static bool is_by_parent(const struct join *join, const struct lane *lane,
+			 const struct slice *slice, int32_t index, const struct way *way)
+{
+	int32_t parent = join->nodes[index].parent;
+
+	for (int32_t s = parent < 0 || has_ancestor(join, lane, slice, index)
+				 ? -1
+				 : join->nodes[parent].sightings;
+	     s >= 0; s = join->sightings[s].next) {
+		const struct lane *other = join_find_lane(join, join->sightings[s].thread);
+
+		if (other && other != lane && other->process == lane->process &&
+		    was_at_hand(join, other, index, way->edge_ns, true))
+			return true;
+	}
+	return false;
 }
 
 /* It never left the CPU of itself. */
@@ -251,10 +313,11 @@ static bool is_sure_way(struct join *join, const struct lane *lane, const struct
 	if (!is_carried_once(join, lane, index))
 		return false;
 	if (ns <= CHANGE_SURE_NS)
-		return true;
+		return !is_by_parent(join, lane, slice, index, way);
 	if (turns_taken(&lane->process->crossed, join->from_ns, join->to_ns))
 		return false;
-	if (ns <= CHANGE_WAY_NS && !has_company(join, lane, slice, index, way, false))
+	if (ns <= CHANGE_WAY_NS && !has_company(join, lane, slice, index, way, false) &&
+	    !is_by_another(join, lane, slice, index, way))
 		return true;
 	if (join_has_turns(join) || has_company(join, lane, slice, index, way, true) ||
 	    !is_within_alone(join, lane, slice, index, way))

@@ -41,6 +41,9 @@ extern const struct scenario scenario_chance[];
 /* medley.c: what runtimes do, drawn. */
 extern const struct scenario scenario_medley[];
 
+/* pools.c: threads that are at hand when a span begins. */
+extern const struct scenario scenario_pools[];
+
 /* raw.c: threads and processes that no library makes, and that become others. */
 extern const struct scenario scenario_raw[];
 

@@ -319,6 +319,45 @@ static void the_way_into_a_span_that_takes_turns_is_in_doubt(void **state)
 	correlator_free(b.correlator);
 }
 
+/* A begins B, and works on; a pool's thread, which looks for work all the time, has B from
+ * `way_ns` later on, and lets go of it so much before its end. */
+static void poll_for_work(struct builder *b, uint64_t way_ns, bool is_on_cpu)
+{
+	struct builder_thread own, pool = { .pid = BUILDER_PID, .tid = 12 };
+	const struct turn in_own[] = { { 1001 * MS, A } };
+	const struct turn in_pool[] = { { 1003 * MS + way_ns, B }, { 1006 * MS - way_ns, 0 } };
+	uint64_t out_ns = is_on_cpu ? 1010 * MS : 1002 * MS;
+
+	begin(b, &own);
+	builder_warm_up(b, &pool);
+	tell(b, own.tid, in_own, 1, 1);
+	builder_slice(b, &own, 1000 * MS, 1000 * MS, out_ns, A, EVENT_TOLD | EVENT_CHANGED, FUTEX);
+	tell(b, pool.tid, in_pool, 2, 1);
+	builder_slice(b, &pool, 999 * MS, 999 * MS, 1009 * MS, 0, EVENT_TOLD | EVENT_CHANGED,
+		      FUTEX);
+	builder_slice(b, &own, 1020 * MS, 1020 * MS, 1021 * MS, 0, EVENT_TOLD, FUTEX);
+	builder_span(b, A, 0, 1001 * MS, 1021 * MS);
+	builder_span(b, B, A, 1003 * MS, 1006 * MS);
+	builder_clock(b, 3000 * MS);
+	correlator_settle_all(b->correlator);
+}
+
+static void who_is_at_hand_did_not_begin_what_others_began(void **state)
+{
+	const uint64_t ways[] = { 3 * US, 20 * US, 150 * US };
+	struct builder b;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		poll_for_work(&b, ways[i], true);
+		assert_true(builder_ledger(&b, B)->uncertain_ns >= 2 * ways[i]);
+		correlator_free(b.correlator);
+		poll_for_work(&b, ways[i], false); /* nobody else can have begun it */
+		assert_true(builder_ledger(&b, B)->uncertain_ns < 5 * US);
+		correlator_free(b.correlator);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,6 +366,7 @@ int main(void)
 		cmocka_unit_test(the_way_is_the_spans_where_handlers_come_between),
 		cmocka_unit_test(a_span_that_ends_when_nobody_runs_was_ended_by_who_ran_last),
 		cmocka_unit_test(a_long_way_is_the_spans_of_who_was_alone),
+		cmocka_unit_test(who_is_at_hand_did_not_begin_what_others_began),
 		cmocka_unit_test(who_shows_a_sibling_did_not_begin_it_for_another),
 		cmocka_unit_test(a_forked_childs_first_span_is_its_own),
 		cmocka_unit_test(a_span_that_a_child_inherited_is_its_parents),
