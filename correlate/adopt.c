@@ -131,7 +131,7 @@ static bool adopt(struct join *join, int32_t *up, int32_t index)
 	uint64_t first_ns = 0;
 	struct thread *thread = find_thread(join, node, &first_ns);
 	struct lane *lane = thread ? join_lane(join, thread) : NULL;
-	int32_t above = lane ? enclose_at(join, lane, first_ns, node->a_ns) : -1;
+	int32_t above = lane ? enclose_at(join, lane, first_ns, node->a_ns, index) : -1;
 
 	if (above < 0 || find_top(up, above) == index) /* none stands in itself */
 		return false;
@@ -200,14 +200,12 @@ static uint64_t may_have_run_for(const struct node *node, const uint64_t *sums)
 static void doubt_adopter(struct join *join, int32_t index)
 {
 	const struct node *node = &join->nodes[index];
-	const struct node *above = &join->nodes[node->adopted_by];
-	uint64_t first_ns = 0, from = MAX(node->a_ns, above->a_ns),
-		 to = MIN(node->b_ns, above->b_ns);
+	uint64_t first_ns = 0;
 	struct thread *thread = find_thread(join, node, &first_ns);
 	const struct lane *lane = thread ? join_find_lane(join, thread) : NULL;
 
-	if (lane && from < to && enclose_in_doubt(join, lane, node->adopted_by, first_ns))
-		overlay_doubt(join, node->adopted_by, above->parent, to - from);
+	if (lane)
+		enclose_doubt_around(join, lane, first_ns, node->a_ns, node->b_ns, index);
 }
 
 /* All that were open when it began may have had it. false: too many were looked at. */

@@ -179,16 +179,39 @@ static bool is_told_at(const struct lane *lane, uint64_t time_ns)
 	return at < lane->count && lane->slices[at].flags & EVENT_TOLD;
 }
 
-int32_t enclose_at(const struct join *join, const struct lane *lane, uint64_t first_ns,
-		   uint64_t time_ns)
+/* ... or a deeper one, that was open then. */
+static int32_t deepest_near(const struct join *join, const struct lane *lane, uint64_t first_ns,
+			    const int32_t *found, uint32_t count, int32_t best)
 {
-	return shown_before(join, lane, first_ns, time_ns).node;
+	bool is_told = is_told_at(lane, first_ns);
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (is_near(join, lane, found[i], first_ns, is_told) &&
+		    (best < 0 || join->nodes[found[i]].depth > join->nodes[best].depth))
+			best = found[i];
+	}
+	return best;
 }
 
-bool enclose_in_doubt(const struct join *join, const struct lane *lane, int32_t index,
-		      uint64_t first_ns)
+int32_t enclose_at(const struct join *join, const struct lane *lane, uint64_t first_ns,
+		   uint64_t time_ns, int32_t except)
 {
-	return join->nodes[index].parent >= 0 && !is_told_at(lane, first_ns) &&
+	int32_t found[MOST_AROUND], best = shown_before(join, lane, first_ns, time_ns).node;
+	uint32_t count = 0, all;
+
+	if (best < 0)
+		return -1;
+	all = join_overlapping(join, lane->process, time_ns, time_ns + 1, found, MOST_AROUND);
+	for (uint32_t i = 0; i < all; i++) {
+		if (node_is_below(join, found[i], best) && !node_is_below(join, found[i], except))
+			found[count++] = found[i];
+	}
+	return deepest_near(join, lane, first_ns, found, count, best);
+}
+
+static bool in_doubt(const struct join *join, const struct lane *lane, int32_t index)
+{
+	return join->nodes[index].parent >= 0 &&
 	       (is_handed(join, lane, index) || is_put_aside(join, lane, index) ||
 		lend_may_be_handed_on(join, &join->nodes[index]));
 }
@@ -200,16 +223,10 @@ int32_t enclose_unknown(const struct join *join, const struct lane *lane,
 	int32_t found[MOST_AROUND], best = shown_before(join, lane, first_ns, time_ns).node;
 	uint32_t count =
 		join_overlapping(join, lane->process, time_ns, time_ns + 1, found, MOST_AROUND);
-	bool is_told = is_told_at(lane, first_ns);
 
 	if (best < 0)
 		best = likeliest(join, lane, found, count, first_ns, time_ns);
-	for (uint32_t i = 0; i < count; i++) {
-		if (is_near(join, lane, found[i], first_ns, is_told) &&
-		    (best < 0 || join->nodes[found[i]].depth > join->nodes[best].depth))
-			best = found[i];
-	}
-	return best;
+	return deepest_near(join, lane, first_ns, found, count, best);
 }
 
 /* It counts for one of which nobody knows whether the thread ever had it. */
@@ -272,13 +289,45 @@ static void doubt_strange(struct join *join, const struct lane *lane, const int3
 	}
 }
 
-/* Between the last look before it and that at the unknown tag, the thread may have put aside what
- * it showed then, and may have begun what it did not: where others carry such a one, too, it may
- * have been handed to them by then, and the unknown one lie below its parent. */
+/* Between the last look before it and that at `first_ns`, when it came to something that nobody
+ * exported, or stands below that, the thread may have put aside what it showed then, and may have
+ * begun what it did not: where others carry such a one, too, it may have been handed to them by
+ * then, and that something lie below its parent. */
+static void doubt_shown(struct join *join, const struct lane *lane, const struct before *before,
+			uint64_t first_ns, const struct stretch *within, int32_t except)
+{
+	int32_t found[MOST_AROUND], shown = before->node;
+	uint32_t count = join_overlapping(join, lane->process, within->from_ns, within->to_ns,
+					  found, MOST_AROUND);
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct node *node = &join->nodes[found[i]];
+		bool is_begun = node->a_ns > before->shown_ns && node->a_ns < first_ns;
+		int32_t above = found[i] == shown || shown < 0 ? node->parent : shown;
+
+		if (above < 0 || (except >= 0 && node_is_below(join, found[i], except)))
+			continue;
+		if (is_guess(node, lane) ||
+		    ((found[i] == shown || is_begun) && in_doubt(join, lane, found[i])))
+			overlay_doubt(join, found[i], above,
+				      common_ns(node, within->from_ns, within->to_ns));
+	}
+}
+
+void enclose_doubt_around(struct join *join, const struct lane *lane, uint64_t first_ns,
+			  uint64_t from_ns, uint64_t to_ns, int32_t except)
+{
+	struct before before = shown_before(join, lane, first_ns, first_ns);
+
+	if (!is_told_at(lane, first_ns))
+		doubt_shown(join, lane, &before, first_ns, &(struct stretch){ from_ns, to_ns },
+			    except);
+}
+
 void enclose_doubt(struct join *join, const struct lane *lane, const struct event_tag *tag,
 		   uint64_t from_ns, uint64_t to_ns)
 {
-	int32_t found[MOST_AROUND], shown;
+	int32_t found[MOST_AROUND];
 	struct before before;
 	uint64_t first_ns;
 	uint32_t count;
@@ -295,17 +344,6 @@ void enclose_doubt(struct join *join, const struct lane *lane, const struct even
 		doubt_strange(join, lane, found, count, first_ns, from_ns, to_ns);
 	if (before.is_cut)
 		doubt_seen(join, lane, found, count, to_ns - from_ns);
-	if (is_told_at(lane, first_ns))
-		return;
-	shown = before.node;
-	for (uint32_t i = 0; i < count; i++) {
-		const struct node *node = &join->nodes[found[i]];
-		bool is_begun = node->a_ns > before.shown_ns && node->a_ns < first_ns;
-		int32_t above = found[i] == shown || shown < 0 ? node->parent : shown;
-
-		if (above >= 0 &&
-		    (is_guess(node, lane) || ((found[i] == shown || is_begun) &&
-					      enclose_in_doubt(join, lane, found[i], first_ns))))
-			overlay_doubt(join, found[i], above, common_ns(node, from_ns, to_ns));
-	}
+	if (!is_told_at(lane, first_ns))
+		doubt_shown(join, lane, &before, first_ns, &(struct stretch){ from_ns, to_ns }, -1);
 }

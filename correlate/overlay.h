@@ -116,13 +116,13 @@ void handed_doubt_unseen(struct join *join);
 int32_t enclose_unknown(const struct join *join, const struct lane *lane,
 			const struct event_tag *tag, uint64_t time_ns);
 /* The exported span that the thread was in when it came, at `first_ns`, to something that was open
- * at `time_ns`; -1: nothing tells. */
+ * at `time_ns`; not that one, nor what is below it. -1: nothing tells. */
 int32_t enclose_at(const struct join *join, const struct lane *lane, uint64_t first_ns,
-		   uint64_t time_ns);
-/* That span may have been put aside by then, and what the thread came to lie below its parent. */
-bool enclose_in_doubt(const struct join *join, const struct lane *lane, int32_t index,
-		      uint64_t first_ns);
-/* ... unless it is another one; where the tag stands at an end of that stretch. */
+		   uint64_t time_ns, int32_t except);
+/* ... unless it is another one; from its begin to its end. */
+void enclose_doubt_around(struct join *join, const struct lane *lane, uint64_t first_ns,
+			  uint64_t from_ns, uint64_t to_ns, int32_t except);
+/* ... where an unknown tag stands at an end of that stretch. */
 void enclose_doubt(struct join *join, const struct lane *lane, const struct event_tag *tag,
 		   uint64_t from_ns, uint64_t to_ns);
 

@@ -345,6 +345,28 @@ static void a_span_of_two_at_once_is_surely_its_beginners(void **state)
 	assert_true(share(1000500 * US) >= 10 * MS);
 }
 
+/* The thread begins a span, and a hidden one within it, and is looked at only then. */
+static void what_a_hidden_span_has_below_it_is_of_what_was_begun_just_before(void **state)
+{
+	enum { CHILD = 3 };
+	struct scene scene;
+	struct builder *b = &scene.b;
+
+	(void)state;
+	begin(&scene);
+	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &scene.own, 1005 * MS, 1005 * MS, 1010 * MS, HIDDEN, 0, FUTEX);
+	builder_slice(b, &scene.other, 1012 * MS, 1012 * MS, 1013 * MS, CHILD, 0, FUTEX);
+	builder_slice(b, &scene.other, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
+	builder_slice(b, &scene.own, 1022 * MS, 1022 * MS, 1023 * MS, HANDED, 0, FUTEX);
+	builder_span(b, CHILD, HIDDEN, 1012 * MS + 500 * US, 1020 * MS + 500 * US);
+	end_here(&scene);
+	assert_int_equal(builder_ledger(b, CHILD)->cpu_ns, MS);
+	assert_in_range(builder_ledger(b, HANDED)->cpu_ns - builder_ledger(b, HANDED)->cpu_self_ns,
+			MS - 10 * US, MS + 10 * US);
+	correlator_free(b->correlator);
+}
+
 /* Its parent is hidden, and stands in no exported span of its thread, which shows it, and nothing
  * else, at the handed span's end at 1048 ms. */
 static void who_shows_its_hidden_parent_may_have_ended_it(void **state)
@@ -404,6 +426,7 @@ int main(void)
 		cmocka_unit_test(what_is_hidden_within_another_one_counts_for_what_that_one_does),
 		cmocka_unit_test(a_look_before_the_attach_does_not_tell),
 		cmocka_unit_test(who_ran_at_its_end_may_have_been_given_it),
+		cmocka_unit_test(what_a_hidden_span_has_below_it_is_of_what_was_begun_just_before),
 		cmocka_unit_test(who_shows_its_hidden_parent_may_have_ended_it),
 		cmocka_unit_test(all_of_a_lost_span_may_be_of_those_around_it),
 		cmocka_unit_test(who_is_at_another_trace_did_not_begin_a_span),
