@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "bpf/cpu_wait.h"
 #include "bpf/discovery_queue.h"
 #include "bpf/process_look.h"
 #include "collector/base/macros.h"
@@ -45,7 +47,7 @@ struct process {
 	uint8_t calm;    /* rescans in a row that found no code that can publish, at most ... */
 	uint64_t start_ns;
 	uint64_t looked_ns;
-	uint64_t cost_ns;    /* of the last look */
+	uint64_t cost_ns;    /* of the last look, without what it waited for a CPU */
 	uint64_t news_hash;  /* of what was told; 0: tell again */
 	uint64_t place_hash; /* of where its variables are; 0: nothing was told of them yet */
 	uint64_t hinted_ns;  /* the first mapping since the last look; 0: none */
@@ -58,6 +60,7 @@ struct discovery {
 	struct process_looker looker;
 	struct map by_pid; /* uint32_t -> struct process * (owned) */
 	struct discovery_queue queue;
+	int wait_fd;     /* of cpu_wait.h */
 	uint64_t now_ns; /* of the caller, moved on by what work has taken since */
 	uint64_t next_scan_ns;
 	uint32_t scan;
@@ -80,6 +83,7 @@ int discovery_new(const struct discovery_options *options, struct discovery **ou
 	if (!discovery)
 		return -ENOMEM;
 	discovery->options = *options;
+	discovery->wait_fd = cpu_wait_open();
 	map_init(&discovery->by_pid, sizeof(uint32_t), sizeof(struct process *), clock_ns());
 	rc = process_looker_init(&discovery->looker, MAX_FILES);
 	if (rc < 0) {
@@ -102,6 +106,8 @@ void discovery_free(struct discovery *discovery)
 	map_fini(&discovery->by_pid);
 	discovery_queue_fini(&discovery->queue);
 	process_looker_fini(&discovery->looker);
+	if (discovery->wait_fd >= 0)
+		close(discovery->wait_fd);
 	free(discovery);
 }
 
@@ -346,11 +352,14 @@ static void queue_again(struct discovery *discovery, struct process *process)
 static void look(struct discovery *discovery, struct process *process)
 {
 	uint64_t begin_ns = clock_ns(), before_ns = process->looked_ns;
+	uint64_t waited_ns = cpu_wait_ns(discovery->wait_fd);
 	struct event_process news;
 	int rc = process_look(&discovery->looker, process->pid, &news, &process->variables);
 
+	waited_ns = cpu_wait_ns(discovery->wait_fd) - waited_ns;
 	process->cost_ns = clock_ns() - begin_ns;
 	discovery->now_ns += process->cost_ns;
+	process->cost_ns -= MIN(process->cost_ns, waited_ns);
 	process->looked_ns = discovery->now_ns;
 	process->is_kernels = rc == -ENOEXEC && !process->is_announced;
 	if (rc == -ENOEXEC && process->is_announced) /* its number is a kernel thread's now */

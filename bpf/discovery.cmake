@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Process and thread-context discovery: no BPF in it, so it builds and is tested alone.
 set(SPANWISE_DISCOVERY_SOURCES
-	discovery.c discovery_queue.c
+	cpu_wait.c discovery.c discovery_queue.c
 	elf_cache.c elf_file.c elf_go.c elf_sections.c elf_symbols.c elf_tls.c
 	process_context.c process_files.c process_identity.c process_look.c process_maps.c process_memory.c
 	tls_layout.c tls_link_map.c tls_resolve.c)
