@@ -200,6 +200,12 @@ static void a_trace_claims_its_only_thread_for_as_long_as_its_spans(void **state
 	see(&claim, 0, &claim.scene.thread, 160, 170);
 	see(&claim, 1, &claim.scene.thread, 175, 177);
 	assert_claimed(&claim, 150, 200);
+	begin_claim(&claim); /* off the CPU when they begin and when they end */
+	claim.nodes[0].a_ns = claim.nodes[1].a_ns = 320;
+	claim.nodes[0].b_ns = claim.nodes[1].b_ns = 380;
+	see(&claim, 0, &claim.scene.thread, 330, 370);
+	see(&claim, 1, &claim.scene.thread, 330, 370);
+	assert_claimed(&claim, 320, 380);
 }
 
 /* The first span is seen here then, the second one on another thread. */
