@@ -17,11 +17,13 @@
 
 #define PROBE_MESSAGE_MAX_BYTES 1024
 
+#define PROBE_THREAD_BYTES 384
+
 struct probe_options {
 	uint32_t ring_bytes;    /* power of two, >= 64 KiB */
 	uint32_t tick_hz;       /* 0: no ticks */
 	uint32_t max_processes; /* that publish at a time */
-	uint32_t thread_bytes;  /* for their threads, 384 bytes each */
+	uint32_t thread_bytes;  /* for their threads, PROBE_THREAD_BYTES each */
 	uint32_t symbol_bytes;  /* for the names of code, as they are kept; 0: 16 MiB */
 	uint32_t table_bytes;   /* for unwind tables; 0: 8 MiB */
 	uint32_t rescan_ms;     /* how often all processes are looked at again */

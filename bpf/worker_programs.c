@@ -82,6 +82,8 @@ static bool kernel_passes_prev_state(const struct btf *kernel)
 	return type && btf_is_func_proto(type) && btf_vlen(type) >= 5;
 }
 
+_Static_assert(TABLE_PLACE_BYTES == PROBE_THREAD_BYTES, "as options are reckoned with");
+
 /* Sets of the table of threads: a power of two. */
 static uint32_t count_sets(const struct probe_options *options)
 {

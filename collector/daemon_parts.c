@@ -52,13 +52,23 @@ static uint32_t connections_possible(const struct config *config)
 	return (uint32_t)MAX(1, MIN(possible, config->max_connections));
 }
 
+/* Of the kernel's table of threads. */
+static uint32_t thread_bytes(const struct daemon *daemon)
+{
+	size_t bytes = daemon->plan.thread_bytes;
+
+	if (daemon->config->most_threads)
+		bytes = MIN(bytes, (size_t)daemon->config->most_threads * PROBE_THREAD_BYTES);
+	return (uint32_t)bytes;
+}
+
 void daemon_start_probe(struct daemon *daemon)
 {
 	struct probe_options options = {
 		.ring_bytes = (uint32_t)daemon->plan.ring_bytes,
 		.tick_hz = (uint32_t)daemon->config->tick_hz,
 		.max_processes = (uint32_t)daemon->config->max_processes,
-		.thread_bytes = (uint32_t)daemon->plan.thread_bytes,
+		.thread_bytes = thread_bytes(daemon),
 		.symbol_bytes = (uint32_t)daemon->plan.symbol_bytes,
 		.table_bytes = (uint32_t)daemon->plan.table_bytes,
 		.rescan_ms = (uint32_t)daemon->config->rescan_ms,
