@@ -79,6 +79,7 @@ struct process {
 	struct turns_period became; /* of became.c; to 0: never, UINT64_MAX: not watched since */
 	struct turns_period lent, handed;    /* of lend.c; to 0: never */
 	struct clock_skew skew, skew_taught; /* the latter when it was a lesson last */
+	uint32_t skew_small_news;
 	uint64_t skew_mixed_ns;  /* since when no one clock tells all that; 0: one does */
 	uint64_t lesson;         /* the last one of relearn.c; it concerns traces ... */
 	uint64_t lesson_from_ns; /* ... that were seen here since then */

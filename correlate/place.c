@@ -213,11 +213,12 @@ static bool is_proved(struct join *join, const struct candidates *candidates, in
 	const struct lane *best = candidates->best;
 	const struct node *node = &join->nodes[index];
 	uint64_t from_ns = node->a_ns - MIN(node->a_ns, node->skew_ns);
+	uint64_t apart_ns = node->skew_ns - node->astray_ns; /* others are astray with it */
 	uint32_t looked_at = 0;
 
-	if (company_is_there(join, best->thread, from_ns, node->b_ns + node->skew_ns))
-		return false; /* then it is within another trace's span, on this thread or another
-			       */
+	if (company_is_there(join, best->thread, node->a_ns - MIN(node->a_ns, apart_ns),
+			     node->b_ns + apart_ns))
+		return false; /* it is within another trace's span, on some thread */
 	for (struct thread *t = join->nodes[index].process->threads; t; t = t->next) {
 		const struct lane *lane;
 

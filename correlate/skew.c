@@ -21,7 +21,8 @@
 
 #define MOST_CLOCKS 16   /* processes of a trace; of further ones each span is on its own */
 #define LEAST_NS    5000 /* from a span's edge to its tag's: no skew */
-#define NEWS_NS     1000 /* more of it is a lesson (relearn.c) */
+#define NEWS_NS     1000 /* more of it is a lesson (relearn.c); less, too, ... */
+#define SMALL_NEWS  64   /* ... so often: a million traces in any order do not narrow it as often */
 #define MUCH        8    /* times what may contradict it */
 #define MOST_SLICES 64   /* that are looked at for what a thread showed before */
 
@@ -365,16 +366,16 @@ static uint64_t distance(uint64_t a, uint64_t b)
 	return a > b ? a - b : b - a;
 }
 
-/* Spans would lie elsewhere by that, or be in more doubt, or less. */
-static bool is_news(const struct clock_map *clocks, const struct told *told,
-		    const struct clock_skew *was, const struct clock_skew *now)
+/* By how much spans would lie elsewhere, or be in more doubt, or less. */
+static uint64_t news_ns(const struct clock_map *clocks, const struct told *told,
+			const struct clock_skew *was, const struct clock_skew *now)
 {
 	struct history history_was = history_of(clocks, was), history_now = history_of(clocks, now);
 	struct move before = move_of(told, was, &history_was);
 	struct move after = move_of(told, now, &history_now);
 
-	return distance(before.doubt_ns, after.doubt_ns) > NEWS_NS ||
-	       llabs(less(before.ns, after.ns)) > NEWS_NS;
+	return MAX(distance(before.doubt_ns, after.doubt_ns),
+		   (uint64_t)llabs(less(before.ns, after.ns)));
 }
 
 void skew_learn(struct join *join)
@@ -382,11 +383,14 @@ void skew_learn(struct join *join)
 	for (uint32_t i = 0; i < join->skews->count; i++) {
 		const struct skew_of *of = &join->skews->all[i];
 		struct process *process = of->process;
+		uint64_t news;
 
 		keep(process, of, join->model->now_ns);
-		if (!is_news(&join->model->clocks, &of->told, &process->skew_taught,
-			     &process->skew))
+		news = news_ns(&join->model->clocks, &of->told, &process->skew_taught,
+			       &process->skew);
+		if (news == 0 || (news <= NEWS_NS && process->skew_small_news == SMALL_NEWS))
 			continue;
+		process->skew_small_news += news <= NEWS_NS;
 		process->skew_taught = process->skew;
 		relearn_process(join->model, process,
 				join->from_ns - MIN(join->from_ns, TRACE_HOLD_NS));
