@@ -346,6 +346,7 @@ void aside_learn(struct join *join);
 void lend_learn(struct join *join);
 bool lend_may_be(const struct join *join, const struct node *node);
 bool lend_may_be_handed_on(const struct join *join, const struct node *node);
+bool lend_may_be_apart(const struct node *node);
 /* One tag of another trace at both ends, and nobody in the process puts spans aside. (Of the same
  * trace it might be a task that was put aside.) */
 bool join_is_pinned(const struct join *join, const struct process *process,

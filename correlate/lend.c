@@ -10,6 +10,8 @@
 #include "collector/base/macros.h"
 #include "correlate/overlay.h"
 
+#define APART_NS 20000 /* clocks that are off by less are not known to be */
+
 static const struct sighting *beside(const struct join *join, const struct sighting *seen)
 {
 	for (int32_t s = seen->next; s >= 0; s = join->sightings[s].next) {
@@ -46,6 +48,22 @@ static bool is_handed_on(const struct join *join, const struct node *node)
 		first = thread;
 	}
 	return false;
+}
+
+/* One thread showed it, which was not on a CPU at its start, or its end: another one began it, or
+ * ended it. A root that waits in a queue had none of the time of who began it. */
+static bool is_kept_apart(struct join *join, const struct node *node)
+{
+	const struct sighting *seen =
+		node->parent < 0 || node->sightings < 0 ? NULL : &join->sightings[node->sightings];
+	struct lane *lane = NULL;
+
+	if (seen && seen->next < 0 && !(seen->thread->last_flags & EVENT_TOLD))
+		lane = join_lane(join, seen->thread);
+	if (!lane || !lane->count)
+		return false;
+	return handed_away(lane, node, node->a_ns, APART_NS) ||
+	       handed_away(lane, node, MAX(node->b_ns, 1) - 1, APART_NS);
 }
 
 static void learn(struct join *join, struct process *process, struct turns_period *period,
@@ -103,6 +121,8 @@ void lend_learn(struct join *join)
 			learn(join, node->process, &node->process->lent, node->a_ns, node->b_ns);
 		if (node->process && is_handed_on(join, node))
 			learn(join, node->process, &node->process->handed, node->a_ns, node->b_ns);
+		if (node->process && is_kept_apart(join, node))
+			learn(join, node->process, &node->process->apart, node->a_ns, node->b_ns);
 	}
 }
 
@@ -110,6 +130,11 @@ bool lend_may_be_handed_on(const struct join *join, const struct node *node)
 {
 	return turns_taken(&node->process->handed, node->a_ns, node->b_ns) ||
 	       is_handed_on(join, node);
+}
+
+bool lend_may_be_apart(const struct node *node)
+{
+	return turns_taken(&node->process->apart, node->a_ns, node->b_ns);
 }
 
 bool lend_may_be(const struct join *join, const struct node *node)

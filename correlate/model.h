@@ -66,8 +66,10 @@ struct process {
 	uint64_t first_ns, last_ns; /* of its records */
 	uint64_t resumed_ns;        /* of the first one after the newest gap */
 	uint64_t gone_ns;
-	uint64_t tagged_ns;        /* since when it has tags */
-	struct turns_period turns; /* of any of its threads */
+	uint64_t tagged_ns;      /* since when it has tags */
+	uint64_t hides_until_ns; /* relearn.c: its traces wait for one that is not whole; 0: no */
+	uint8_t hides_trace[TRACE_ID_BYTES]; /* ... that one */
+	struct turns_period turns;           /* of any of its threads */
 	struct turns_period
 		crossed; /* ... and not as handlers do, which are over when they leave */
 	struct turns_period
@@ -77,8 +79,8 @@ struct process {
 	struct turns_period blind; /* of blind.c; to 0: never */
 	struct turns_period moved[MOVED_KEPT]; /* of moved.c; the newest first; to 0: none */
 	struct turns_period became; /* of became.c; to 0: never, UINT64_MAX: not watched since */
-	struct turns_period lent, handed;    /* of lend.c; to 0: never */
-	struct clock_skew skew, skew_taught; /* the latter when it was a lesson last */
+	struct turns_period lent, handed, apart; /* of lend.c; to 0: never */
+	struct clock_skew skew, skew_taught;     /* the latter when it was a lesson last */
 	uint32_t skew_small_news;
 	uint64_t skew_mixed_ns;  /* since when no one clock tells all that; 0: one does */
 	uint64_t lesson;         /* the last one of relearn.c; it concerns traces ... */
@@ -443,6 +445,10 @@ bool relearn_revisit(struct model *model);
 bool relearn_revisit_fresh(struct model *model);
 /* What its first traces are told by may still change: it was seen with spans only just now. */
 bool relearn_awaits(const struct model *model, const struct trace *trace);
+void relearn_note_hidden(struct model *model, const struct trace *trace);
+void relearn_note_whole(const struct trace *trace);
+/* Its parent is of another process, or it has none. */
+bool trace_is_root(const struct trace *trace, const struct trace_span *span);
 
 /* turns.c: threads that put a span aside for another trace, and come back to it. That one was over
  * by then, as a handler's is; or comes back itself; or the thread waited in between. */

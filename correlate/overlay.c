@@ -123,19 +123,29 @@ static bool is_seen_outside(const struct cut *cut, const struct node *node, bool
 	return false;
 }
 
+/* A tag that could not be read is told as the one before, which may have been over by then. */
+static bool is_at_out(const struct cut *cut, int32_t index)
+{
+	bool is_read = !(cut->slice->flags & EVENT_TAG_OUT_UNKNOWN);
+
+	return cut_has(cut->join, cut->owner_out, index) &&
+	       (is_read || cut->join->nodes[index].b_ns > cut->slice->out_ns);
+}
+
 static enum confidence trust_observed(const struct cut *cut, int32_t index,
 				      const struct sighting *seen)
 {
 	const struct node *node = &cut->join->nodes[index];
 	bool at_in = cut_has(cut->join, cut->owner_in, index);
-	bool at_out = cut_has(cut->join, cut->owner_out, index);
+	bool at_out = is_at_out(cut, index);
 	bool starts_here = starts_in(cut, node) && !is_seen_outside(cut, node, true);
 	bool ends_here = node->b_ns <= cut->slice->out_ns && !is_seen_outside(cut, node, false);
 
 	if (starts_here && !at_in)
-		starts_here = !handed_by_another(cut, index, false);
+		starts_here =
+			!handed_by_another(cut, index, false) && !handed_apart(cut, index, false);
 	if (ends_here && !at_out)
-		ends_here = !handed_by_another(cut, index, true);
+		ends_here = !handed_by_another(cut, index, true) && !handed_apart(cut, index, true);
 	if ((starts_here || at_in) && (ends_here || at_out)) {
 		uint64_t edge_ns = at_in    ? MAX(node->b_ns, 1) - 1
 				   : at_out ? node->a_ns

@@ -103,6 +103,11 @@ bool handed_from_here(const struct cut *cut, int32_t index, bool is_end,
 /* The thread shows it after its start, or before its end, but was busy at that edge, and may not be
  * the one that had it then. */
 bool handed_by_another(const struct cut *cut, int32_t index, bool is_end);
+/* The thread was off its CPU then, and so long before and after, for sure. */
+bool handed_away(const struct lane *lane, const struct node *node, uint64_t time_ns,
+		 uint64_t margin_ns);
+/* Where spans are begun, or ended, by other threads than carry them: one of these was at hand. */
+bool handed_apart(const struct cut *cut, int32_t index, bool is_end);
 /* It is seen on another thread within the same slice: handed over, perhaps. But not where one of
  * its edges lies in the slice, at `edge_ns`, this thread shows it beyond, and that other one was
  * off its CPU then: so it did not begin it, or end it. UINT64_MAX: both edges do. */
@@ -193,6 +198,10 @@ enum confidence told_trust(struct join *join, const struct lane *lane, const str
 /* No other thread of the process was on a CPU then, so it was this one that read the clock. */
 bool told_is_alone(struct join *join, const struct lane *lane, const struct node *node,
 		   uint64_t time_ns);
+/* Another one may have: it was on a CPU, with an ancestor of the span as its tag, or, unless this
+ * one has such a tag itself, `is_owned`, with nothing that is known. */
+bool told_is_by_another(struct join *join, const struct lane *lane, int32_t index, uint64_t edge_ns,
+			bool is_owned);
 /* Off the CPU after `before`: on the way into a span, or out of it, the thread may have had to
  * wait. */
 void told_doubt_wait(struct join *join, const struct lane *lane, const struct slice *before,

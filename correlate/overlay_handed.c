@@ -37,15 +37,22 @@ bool handed_by_another(const struct cut *cut, int32_t index, bool is_end)
 	       !told_is_alone(cut->join, cut->lane, node, edge_ns);
 }
 
+bool handed_away(const struct lane *lane, const struct node *node, uint64_t time_ns,
+		 uint64_t margin_ns)
+{
+	uint64_t error = node->bound_ns + node->skew_ns + margin_ns;
+	uint64_t from = time_ns - MIN(error, time_ns), to = time_ns + node->cut_ns + error + 1;
+
+	return !lane_on_cpu_about(lane, from, to - from) && !lane_lost_ns(lane, from, to);
+}
+
 /* On a CPU then, for all that is known. */
 static bool may_run_at(const struct join *join, const struct thread *thread,
 		       const struct node *node, uint64_t time_ns)
 {
 	const struct lane *lane = join_find_lane(join, thread);
-	uint64_t error = node->bound_ns + node->skew_ns;
-	uint64_t from = time_ns - MIN(error, time_ns), to = time_ns + node->cut_ns + error + 1;
 
-	return !lane || lane_on_cpu_about(lane, from, to - from) || lane_lost_ns(lane, from, to);
+	return !lane || !handed_away(lane, node, time_ns, 0);
 }
 
 bool handed_beside(const struct cut *cut, int32_t index, uint64_t edge_ns)
@@ -62,6 +69,17 @@ bool handed_beside(const struct cut *cut, int32_t index, uint64_t edge_ns)
 			return true;
 	}
 	return false;
+}
+
+bool handed_apart(const struct cut *cut, int32_t index, bool is_end)
+{
+	const struct node *node = &cut->join->nodes[index];
+	uint64_t edge_ns = is_end ? MAX(node->b_ns, 1) - 1 : node->a_ns;
+	int32_t owner = is_end ? cut->owner_out : cut->owner_in;
+	bool is_owned = owner >= 0 && node_is_below(cut->join, index, owner);
+
+	return node->parent >= 0 && lend_may_be_apart(node) &&
+	       told_is_by_another(cut->join, cut->lane, index, edge_ns, is_owned);
 }
 
 /* The thread was on a CPU at that edge of the span, and at nothing else that is known. */

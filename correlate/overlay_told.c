@@ -237,7 +237,7 @@ static bool was_at_hand(const struct join *join, const struct lane *other, int32
 			uint64_t edge_ns, bool is_owned)
 {
 	const struct node *node = &join->nodes[index];
-	const struct slice *slice = lane_on_cpu_about(other, edge_ns, node->cut_ns);
+	const struct slice *slice = lane_ran_at_edge(other, node, edge_ns);
 
 	if (!slice)
 		return false;
@@ -248,19 +248,18 @@ static bool was_at_hand(const struct join *join, const struct lane *other, int32
 
 /* Another thread may have begun the span, or have ended it, which this one then found, or let go
  * of, while it was on a CPU for its own sake: as do pools that look for work all the time. */
-static bool is_by_another(struct join *join, const struct lane *lane, const struct slice *slice,
-			  int32_t index, const struct way *way)
+bool told_is_by_another(struct join *join, const struct lane *lane, int32_t index, uint64_t edge_ns,
+			bool is_owned)
 {
-	bool is_owned = has_ancestor(join, lane, slice, index);
 	uint32_t looked_at = 0;
 
 	for (struct thread *t = lane->process->threads; t; t = t->next) {
 		const struct lane *other;
 
-		if (t == lane->thread || !t->seen || (t->dead && t->last_out_ns < way->edge_ns))
+		if (t == lane->thread || !t->seen || (t->dead && t->last_out_ns < edge_ns))
 			continue;
 		other = ++looked_at > MOST_BESIDE ? NULL : join_lane(join, t);
-		if (!other || was_at_hand(join, other, index, way->edge_ns, is_owned))
+		if (!other || was_at_hand(join, other, index, edge_ns, is_owned))
 			return true;
 	}
 	return false;
@@ -317,7 +316,8 @@ static bool is_sure_way(struct join *join, const struct lane *lane, const struct
 	if (turns_taken(&lane->process->crossed, join->from_ns, join->to_ns))
 		return false;
 	if (ns <= CHANGE_WAY_NS && !has_company(join, lane, slice, index, way, false) &&
-	    !is_by_another(join, lane, slice, index, way))
+	    !told_is_by_another(join, lane, index, way->edge_ns,
+				has_ancestor(join, lane, slice, index)))
 		return true;
 	if (join_has_turns(join) || has_company(join, lane, slice, index, way, true) ||
 	    !is_within_alone(join, lane, slice, index, way))

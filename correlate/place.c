@@ -342,17 +342,22 @@ static uint64_t matters_ns(const struct join *join, const struct candidates *can
 	return most - MIN(least, most) + most_doubt;
 }
 
-/* Nobody puts spans aside: who had it had none that it is not above or below. */
+/* Nobody puts spans aside: who had it had none that it is not above or below. But more than one
+ * may have had it where those that carry spans are not those that begin them. */
 static void doubt_ancestors(struct join *join, const struct candidates *candidates, int32_t index,
 			    uint64_t ran)
 {
+	bool is_apart = lend_may_be_apart(&join->nodes[index]);
+
 	for (int32_t up = join->nodes[index].parent; up >= 0; up = join->nodes[up].parent) {
 		const struct node *node = &join->nodes[index];
 		struct node *above = &join->nodes[up];
 		uint64_t from = MAX(node->a_ns, above->a_ns), to = MIN(node->b_ns, above->b_ns);
 		uint64_t common = to - MIN(from, to);
 
-		node_doubt(above, MIN(MIN(common, ran), matters_ns(join, candidates, index, up)));
+		node_doubt(above,
+			   MIN(MIN(common, ran),
+			       is_apart ? UINT64_MAX : matters_ns(join, candidates, index, up)));
 	}
 }
 
