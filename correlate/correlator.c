@@ -217,8 +217,7 @@ static void settle(struct model *model, struct trace *trace)
 		trace->spans[i].settled = true;
 }
 
-/* Its parent is of another process, or it has none. */
-static bool is_root(const struct trace *trace, const struct trace_span *span)
+bool trace_is_root(const struct trace *trace, const struct trace_span *span)
 {
 	if (hex_is_zero(span->parent_id, SPAN_ID_BYTES))
 		return true;
@@ -278,7 +277,8 @@ static int check_complete(const struct model *model, const struct trace *trace)
 		if (!clock_map_to_mono(&model->clocks, span->end_unix_ns, &span_end, &bound))
 			return -EAGAIN;
 		end_ns = MAX(end_ns, span_end);
-		if (trace_span_index(model, trace, span->parent_id) < 0 && !is_root(trace, span))
+		if (trace_span_index(model, trace, span->parent_id) < 0 &&
+		    !trace_is_root(trace, span))
 			return -ENOENT;
 	}
 	for (const struct observation *o = trace->observations; o; o = o->next) {
@@ -290,10 +290,12 @@ static int check_complete(const struct model *model, const struct trace *trace)
 
 static bool is_complete(const struct model *model, struct trace *trace)
 {
-	int rc = trace->dirty ? -EAGAIN : -ENOENT;
+	int rc = trace->dirty ? check_complete(model, trace) : -ENOENT;
 
-	if (trace->dirty && !relearn_awaits(model, trace))
-		rc = check_complete(model, trace);
+	if (rc == 0) {
+		relearn_note_whole(trace);
+		rc = relearn_awaits(model, trace) ? -EAGAIN : 0;
+	}
 	trace->dirty = rc == -EAGAIN; /* a new span, or a new observation, makes it dirty again */
 	return rc == 0;
 }
@@ -312,8 +314,13 @@ static void settle_again(struct model *model)
 
 static void settle_due(struct model *model)
 {
-	struct trace *trace = model->pending.oldest;
+	struct trace *trace;
 
+	for (trace = model->pending.oldest; trace; trace = trace->next) {
+		if (trace->dirty)
+			relearn_note_hidden(model, trace);
+	}
+	trace = model->pending.oldest;
 	while (trace) {
 		struct trace *next = trace->next;
 		bool is_old = trace->news_ns + model->options.settle_ns <= model->now_ns;

@@ -11,7 +11,9 @@
 #include "collector/base/macros.h"
 #include "correlate/model.h"
 
-#define SHOWS_WITHIN_NS NS_PER_SEC /* what its threads do for each other */
+#define SHOWS_WITHIN_NS NS_PER_SEC        /* what its threads do for each other */
+#define HIDES_WITHIN_NS (15 * NS_PER_SEC) /* what nobody exports: SDKs do so every 5 s */
+#define MOST_HIDDEN     64u               /* of a trace, at a time */
 #define REACH_MARGIN_NS NS_PER_SEC
 #define FRESH_NS        NS_PER_SEC
 #define FRESH_WORK      65536u /* a second: looks at traces that settled lately ... */
@@ -105,8 +107,69 @@ static void forget_fresh(struct model *model)
 /* One thread has nobody to do things for, and who is gone shows nothing more. */
 static bool may_still_teach(const struct model *model, const struct process *process)
 {
+	if (model->now_ns < process->hides_until_ns)
+		return true;
 	return process->has_tags && !process->gone && process->threads && process->threads->next &&
 	       model->now_ns < process->tagged_ns + SHOWS_WITHIN_NS;
+}
+
+/* The process's own root of the trace has come. */
+static bool has_root_of(const struct model *model, const struct trace *trace,
+			const struct process *process)
+{
+	for (const struct observation *o = trace->observations; o; o = o->next) {
+		int32_t index = trace_span_index(model, trace, o->span_id);
+
+		if (!o->inherited && o->thread->process == process && index >= 0 &&
+		    trace_is_root(trace, &trace->spans[index]))
+			return true;
+	}
+	return false;
+}
+
+static bool shows_what_came(const struct model *model, const struct trace *trace,
+			    const struct thread *thread)
+{
+	for (const struct observation *o = trace->observations; o; o = o->next) {
+		if (o->thread == thread && trace_span_index(model, trace, o->span_id) >= 0)
+			return true;
+	}
+	return false;
+}
+
+/* A thread showed a span which has not come, though what it lies within has, and none that has: if
+ * nobody exports it, that is a lesson for all traces of the process, once this one settles. They
+ * wait for it, once in the life of a process; not if it comes after all. */
+void relearn_note_hidden(struct model *model, const struct trace *trace)
+{
+	unsigned left = MOST_HIDDEN;
+
+	for (const struct observation *o = trace->observations; o && left; o = o->next) {
+		struct process *process = o->thread->process;
+
+		if (process->hides_until_ns || o->inherited || !process->has_tags ||
+		    model->now_ns >= process->tagged_ns + HIDES_WITHIN_NS ||
+		    o->thread->last_flags & EVENT_TOLD ||
+		    trace_span_index(model, trace, o->span_id) >= 0)
+			continue;
+		left--;
+		if (!has_root_of(model, trace, process) || shows_what_came(model, trace, o->thread))
+			continue;
+		process->hides_until_ns =
+			MAX(model->now_ns, trace->news_ns) + model->options.settle_ns;
+		memcpy(process->hides_trace, trace->id, TRACE_ID_BYTES);
+	}
+}
+
+void relearn_note_whole(const struct trace *trace)
+{
+	for (const struct observation *o = trace->observations; o; o = o->next) {
+		struct process *process = o->thread->process;
+
+		if (process->hides_until_ns &&
+		    memcmp(process->hides_trace, trace->id, TRACE_ID_BYTES) == 0)
+			process->hides_until_ns = 0;
+	}
 }
 
 bool relearn_awaits(const struct model *model, const struct trace *trace)

@@ -189,6 +189,30 @@ static void who_has_ended_shows_nothing_more(void **state)
 	correlator_free(b.correlator);
 }
 
+/* The worker shows a span within trace 2's root, and that never comes: what the process does with
+ * such is known when trace 2 has waited for it. Trace 1 waits so long, for once. */
+static void what_never_comes_is_waited_for_once(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	begin_young(&b, true);
+	b.trace = 2;
+	builder_slice(&b, &main_thread, 1020 * MS, 1020 * MS, 1021 * MS, 2, 0, FUTEX);
+	builder_slice(&b, &worker, 1022 * MS, 1022 * MS, 1023 * MS, 9, 0, FUTEX);
+	builder_slice(&b, &worker, 1024 * MS, 1024 * MS, 1025 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &main_thread, 1028 * MS, 1028 * MS, 1031 * MS, 0, 0, FUTEX);
+	builder_span(&b, 2, 0, 1020 * MS, 1030 * MS);
+	correlator_advance(b.correlator, 1100 * MS);
+	builder_clock(&b, 13 * S);
+	correlator_advance(b.correlator, 5 * S);
+	assert_int_equal(b.count, 0);
+	correlator_advance(b.correlator, 12 * S);
+	assert_int_equal(b.count, 2);
+	assert_int_equal(builder_ledger(&b, 1)->revision, 2); /* told by trace 2 at once */
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +223,7 @@ int main(void)
 		cmocka_unit_test(threads_have_a_second_to_show_what_they_do),
 		cmocka_unit_test(one_thread_needs_none),
 		cmocka_unit_test(who_has_ended_shows_nothing_more),
+		cmocka_unit_test(what_never_comes_is_waited_for_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
