@@ -290,12 +290,12 @@ static int check_complete(const struct model *model, const struct trace *trace)
 
 static bool is_complete(const struct model *model, struct trace *trace)
 {
-	int rc = trace->dirty ? check_complete(model, trace) : -ENOENT;
+	int rc = trace->dirty ? -EAGAIN : -ENOENT;
 
-	if (rc == 0) {
+	if (trace->dirty && !relearn_awaits(model, trace))
+		rc = check_complete(model, trace);
+	if (rc == 0)
 		relearn_note_whole(trace);
-		rc = relearn_awaits(model, trace) ? -EAGAIN : 0;
-	}
 	trace->dirty = rc == -EAGAIN; /* a new span, or a new observation, makes it dirty again */
 	return rc == 0;
 }

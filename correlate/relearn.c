@@ -105,9 +105,11 @@ static void forget_fresh(struct model *model)
 }
 
 /* One thread has nobody to do things for, and who is gone shows nothing more. */
-static bool may_still_teach(const struct model *model, const struct process *process)
+static bool may_still_teach(const struct model *model, const struct trace *trace,
+			    const struct process *process)
 {
-	if (model->now_ns < process->hides_until_ns)
+	if (model->now_ns < process->hides_until_ns &&
+	    memcmp(process->hides_trace, trace->id, TRACE_ID_BYTES) != 0)
 		return true;
 	return process->has_tags && !process->gone && process->threads && process->threads->next &&
 	       model->now_ns < process->tagged_ns + SHOWS_WITHIN_NS;
@@ -175,13 +177,13 @@ void relearn_note_whole(const struct trace *trace)
 bool relearn_awaits(const struct model *model, const struct trace *trace)
 {
 	for (const struct observation *o = trace->observations; o; o = o->next) {
-		if (may_still_teach(model, o->thread->process))
+		if (may_still_teach(model, trace, o->thread->process))
 			return true;
 	}
 	for (uint32_t i = 0; i < trace->span_count; i++) {
 		const struct process *process = trace->spans[i].process;
 
-		if (process && may_still_teach(model, process))
+		if (process && may_still_teach(model, trace, process))
 			return true;
 	}
 	return false;
