@@ -106,7 +106,7 @@ static const struct configuration {
 	  .tag.tagged = true,
 	  .stacks_per_s = 10000,
 	  .tables = true,
-	  .target_ns = 850 },
+	  .target_ns = 500 },
 	{ .name = "every stack, FP",
 	  .attached = true,
 	  .follow = true,
