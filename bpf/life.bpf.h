@@ -100,7 +100,7 @@ static __always_inline void life_exec(struct task_struct *task, __u32 old_tid)
 
 	if (thread) {
 		thread_cut(0, thread, task, true);
-		table_release(thread);
+		table_release(thread, pid);
 	}
 	life_forget(pid);
 	life_emit(EVENT_EXEC, pid, LOAD(task, pid), old_tid, false);
@@ -139,14 +139,16 @@ static __always_inline void life_exit(void *context, struct task_struct *task)
 		life_forget(pid);
 }
 
-/* After its last slice. The last thread of a process takes the process along. */
-static __always_inline void life_end_thread(struct thread *thread)
+/* After its last slice. The last thread of a process takes the process along, but first gives its
+ * own place back: those of a process that nobody follows any more are anyone's. */
+static __always_inline void life_end_thread(struct thread *thread, __u32 pid)
 {
-	__u32 pid = thread->pid;
+	__u32 tid = thread->tid;
+	bool is_last = thread->is_last;
 
-	if (thread->is_last) {
+	table_release(thread, pid);
+	if (is_last) {
 		life_forget(pid);
-		life_emit(EVENT_EXIT, pid, thread->tid, 0, false);
+		life_emit(EVENT_EXIT, pid, tid, 0, false);
 	}
-	table_release(thread);
 }

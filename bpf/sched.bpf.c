@@ -30,7 +30,7 @@ static __noinline int on_tracked_switch(unsigned long long *ctx, struct task_str
 		if (thread)
 			thread_leave(ctx, thread, prev, now_ns, preempted, state);
 		if (thread && state & STATE_DEAD)
-			life_end_thread(thread);
+			life_end_thread(thread, LOAD(prev, tgid));
 	}
 	if (is_tracked(LOAD(next, tgid)))
 		thread_enter(next, now_ns);

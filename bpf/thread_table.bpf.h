@@ -216,11 +216,11 @@ static __always_inline struct thread *table_claim(struct task_struct *task)
 	return thread;
 }
 
-/* Gives its place to others. */
-static __always_inline void table_release(struct thread *thread)
+/* Gives the place of a thread of `pid` to others, unless one has taken it already. */
+static __always_inline void table_release(struct thread *thread, __u32 pid)
 {
 	__u32 place = thread->place;
 
-	thread->pid = 0;
-	table_keys(place / TABLE_WAYS)[place % TABLE_WAYS] = 0;
+	if (__sync_val_compare_and_swap(&thread->pid, pid, 0) == pid)
+		table_keys(place / TABLE_WAYS)[place % TABLE_WAYS] = 0;
 }

@@ -214,15 +214,13 @@ static void a_child_with_its_makers_variable_is_told_as_such(void **state)
 	assert_int_equal(find_fork_of(harness_named(&harness, "child")->tid)->is_shared, 0);
 }
 
-/* A burst of births makes the kernel refuse storage now and then; nobody may notice. */
-static void a_burst_of_births_is_known_from_birth(void **state)
+/* Whoever is born is known from birth, though places change hands all the time. */
+static void check_births(void)
 {
 	const struct event_header *record = NULL;
 	struct event_counters sum;
 	size_t forks = 0, threads = 0;
 
-	(void)state;
-	harness_open(&harness, 4u << 20, 0);
 	harness_run(&harness, "births");
 	while ((record = harness_next(&harness, record))) {
 		const struct event_slice *slice = (const void *)record;
@@ -242,6 +240,22 @@ static void a_burst_of_births_is_known_from_birth(void **state)
 	assert_int_equal(sum.lost[LOSS_STORAGE_FULL], 0);
 	assert_int_equal(forks, 4 * 60);
 	assert_int_equal(threads, 4 * 60 + 4);
+}
+
+/* A burst of births makes the kernel refuse storage now and then; nobody may notice. */
+static void a_burst_of_births_is_known_from_birth(void **state)
+{
+	(void)state;
+	harness_open(&harness, 4u << 20, 0);
+	check_births();
+}
+
+/* Where those who are born take the places of processes that are about to end. */
+static void a_burst_of_births_in_few_places_is_known_from_birth(void **state)
+{
+	(void)state;
+	harness_open_small(&harness, 32);
+	check_births();
 }
 
 /* What found no place is counted, and told of; who comes when there is room again is followed from
@@ -298,6 +312,8 @@ int main(int argc, char **argv)
 
 	const struct CMUnitTest others[] = {
 		cmocka_unit_test_teardown(a_burst_of_births_is_known_from_birth, close_harness),
+		cmocka_unit_test_teardown(a_burst_of_births_in_few_places_is_known_from_birth,
+					  close_harness),
 		cmocka_unit_test_teardown(a_full_table_is_counted_and_places_are_used_again,
 					  close_harness),
 	};
