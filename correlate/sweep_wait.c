@@ -60,24 +60,54 @@ struct ledger_wait *sweep_wait_find(struct ledger *ledger, const struct wait_key
 	return found;
 }
 
-/* NULL: there is no room for another one. */
-static struct ledger_waker *find_waker(struct ledger_wait *of, const struct event_waker *waker,
-				       uint8_t kind)
+/* Of the same role, the one that had the least. */
+static struct ledger_waker *least_waker(struct ledger_wait *of, bool is_holder)
+{
+	struct ledger_waker *least = NULL;
+
+	for (uint8_t i = 0; i < of->waker_count; i++) {
+		struct ledger_waker *w = &of->wakers[i];
+
+		if (ledger_is_holder(w) == is_holder && (!least || w->ns < least->ns))
+			least = w;
+	}
+	return least;
+}
+
+/* A place for another one, which has `ns`; NULL: all those that are there have more. */
+static struct ledger_waker *place_for(struct sweep *sweep, struct ledger_wait *of, bool is_holder,
+				      uint64_t ns)
 {
 	/* of a lock's wait, half of the places are for who held it */
 	unsigned most = of->reason == REASON_LOCK ? LEDGER_MAX_WAKERS / 2 : LEDGER_MAX_WAKERS;
+	struct ledger_waker *least;
 	unsigned like = 0;
+
+	for (uint8_t i = 0; i < of->waker_count; i++)
+		like += ledger_is_holder(&of->wakers[i]) == is_holder;
+	if (like < most)
+		return &of->wakers[of->waker_count++];
+	least = least_waker(of, is_holder);
+	if (least->ns >= ns)
+		return NULL;
+	memset(sweep->memos, 0, sizeof(sweep->memos)); /* they may mean the one that goes */
+	return least;
+}
+
+/* NULL: as above. */
+static struct ledger_waker *find_waker(struct sweep *sweep, struct ledger_wait *of,
+				       const struct event_waker *waker, uint8_t kind, uint64_t ns)
+{
 	struct ledger_waker *w;
 
 	for (uint8_t i = 0; i < of->waker_count; i++) {
 		w = &of->wakers[i];
 		if (w->tid == waker->tid && w->kind == kind && tag_eq(&w->tag, &waker->tag))
 			return w;
-		like += ledger_is_holder(w) == (kind >= HOLDER_HELD);
 	}
-	if (like == most)
+	w = place_for(sweep, of, kind >= HOLDER_HELD, ns);
+	if (!w)
 		return NULL;
-	w = &of->wakers[of->waker_count++];
 	*w = (struct ledger_waker){
 		.pid = waker->pid, .tid = waker->tid, .kind = kind, .tag = waker->tag
 	};
@@ -85,22 +115,43 @@ static struct ledger_waker *find_waker(struct ledger_wait *of, const struct even
 	return w;
 }
 
-/* NULL: as above. */
-static struct ledger_link *find_link(struct ledger *ledger, const struct event_tag *to, uint8_t via)
+static struct ledger_link *least_link(struct ledger *ledger)
 {
+	struct ledger_link *least = &ledger->links[0];
+
+	for (uint16_t i = 1; i < ledger->link_count; i++) {
+		if (ledger->links[i].ns < least->ns)
+			least = &ledger->links[i];
+	}
+	return least;
+}
+
+/* NULL: there is no room for one of so few ns. */
+static struct ledger_link *find_link(struct sweep *sweep, const struct event_tag *to, uint8_t via,
+				     uint64_t ns)
+{
+	struct ledger *ledger = sweep->ledger;
+	struct ledger_link *link;
+
 	for (uint16_t i = 0; i < ledger->link_count; i++) {
 		if (ledger->links[i].via == via && tag_eq(&ledger->links[i].to, to))
 			return &ledger->links[i];
 	}
-	if (ledger->link_count == LEDGER_MAX_LINKS)
-		return NULL;
-	ledger->links[ledger->link_count] = (struct ledger_link){ *to, via, 0 };
-	return &ledger->links[ledger->link_count++];
+	if (ledger->link_count < LEDGER_MAX_LINKS) {
+		link = &ledger->links[ledger->link_count++];
+	} else {
+		link = least_link(ledger);
+		if (link->ns >= ns)
+			return NULL;
+		memset(sweep->memos, 0, sizeof(sweep->memos)); /* as above */
+	}
+	*link = (struct ledger_link){ *to, via, 0 };
+	return link;
 }
 
 /* To a waker that carried a span of somebody else; NULL: it did not. */
 static struct ledger_link *link_to(struct sweep *sweep, const struct event_waker *waker,
-				   uint8_t via)
+				   uint8_t via, uint64_t ns)
 {
 	int32_t index = -1;
 
@@ -110,7 +161,7 @@ static struct ledger_link *link_to(struct sweep *sweep, const struct event_waker
 		index = join_find(sweep->join, waker->tag.span_id);
 	if (index >= 0 && node_is_below(sweep->join, index, sweep->index))
 		return NULL;
-	return find_link(sweep->ledger, &waker->tag, via);
+	return find_link(sweep, &waker->tag, via, ns);
 }
 
 static void note_hold(struct sweep *sweep, const struct hold *hold, uint64_t ns,
@@ -120,12 +171,12 @@ static void note_hold(struct sweep *sweep, const struct hold *hold, uint64_t ns,
 	struct ledger_link *link;
 
 	if (hold->kind == HOLD_BEHIND) {
-		link = link_to(sweep, &hold->who, LINK_CHAIN);
+		link = link_to(sweep, &hold->who, LINK_CHAIN, ns);
 		if (link)
 			link->ns += ns;
 		return;
 	}
-	who = find_waker(to, &hold->who, hold->kind);
+	who = find_waker(sweep, to, &hold->who, hold->kind, ns);
 	if (who)
 		who->ns += ns;
 }
@@ -147,24 +198,25 @@ static bool is_remembered(const struct wait_memo *memo, const struct wait *wait,
 {
 	return memo->to && memo->target == wait->before->target && memo->waker == waker &&
 	       memo->stack == wait->before->stack && memo->decided_by == wait->decided_by &&
-	       memo->to->reason == wait->reason;
+	       memo->to->reason == wait->reason && (memo->who || !waker);
 }
 
 static void remember(struct sweep *sweep, struct wait_memo *memo, const struct wait *wait,
-		     const struct event_waker *waker)
+		     const struct event_waker *waker, uint64_t ns)
 {
 	const struct wait_key key = { wait->before->target, wait->before->stack, wait->decided_by,
 				      wait->reason };
+	struct ledger_wait *to = sweep_wait_find(sweep->ledger, &key);
+	struct ledger_waker *who = waker ? find_waker(sweep, to, waker, waker->kind, ns) : NULL;
+	struct ledger_link *link = waker ? link_to(sweep, waker, LINK_WAKER, ns) : NULL;
 
 	*memo = (struct wait_memo){ .target = key.target,
+				    .waker = waker,
 				    .stack = key.stack,
 				    .decided_by = key.syscall,
-				    .waker = waker,
-				    .to = sweep_wait_find(sweep->ledger, &key) };
-	if (!waker)
-		return;
-	memo->who = find_waker(memo->to, waker, waker->kind);
-	memo->link = link_to(sweep, waker, LINK_WAKER);
+				    .to = to,
+				    .who = who,
+				    .link = link };
 }
 
 /* From one wait to the next of a thread, where it is added to is mostly the same. */
@@ -176,7 +228,7 @@ static struct wait_memo *add(struct sweep *sweep, const struct segment *s, const
 	struct wait_memo *memo = &sweep->memos[s->thread->tid % SWEEP_MEMOS];
 
 	if (!is_remembered(memo, wait, waker))
-		remember(sweep, memo, wait, waker);
+		remember(sweep, memo, wait, waker, ns);
 	memo->to->ns += ns;
 	memo->to->self_ns += is_self ? ns : 0;
 	memo->to->longest_ns = MAX(memo->to->longest_ns, longest_ns);
@@ -215,17 +267,18 @@ void sweep_wait_link_servers(struct sweep *sweep)
 	for (int32_t i = sweep->node->first_child; i >= 0; i = child->next_child) {
 		struct ledger_link *link;
 		struct event_tag tag;
+		uint64_t ns;
 
 		child = &nodes[i];
 		if (child->process == sweep->node->process)
 			continue;
 		memcpy(tag.trace_id, sweep->join->trace->id, sizeof(tag.trace_id));
 		memcpy(tag.span_id, child->span->span_id, sizeof(tag.span_id));
-		link = find_link(sweep->ledger, &tag, LINK_PARENT);
+		ns = MIN(child->b_ns, sweep->node->b_ns);
+		ns -= MIN(MAX(child->a_ns, sweep->node->a_ns), ns);
+		link = find_link(sweep, &tag, LINK_PARENT, ns);
 		if (link)
-			link->ns += MIN(child->b_ns, sweep->node->b_ns) -
-				    MIN(MAX(child->a_ns, sweep->node->a_ns),
-					MIN(child->b_ns, sweep->node->b_ns));
+			link->ns += ns;
 	}
 }
 

@@ -234,6 +234,36 @@ static void waits_for_one_lock_are_one_whoever_had_it(void **state)
 	correlator_free(world.b.correlator);
 }
 
+#define TURNS 6
+
+/* Of seven who had it in turn, the first had it for most of the time; C, the last to want it,
+ * learns of four of them, and the first is one. */
+static void who_had_it_the_longest_keeps_its_place(void **state)
+{
+	struct builder_thread threads[TURNS];
+	struct event_target lock = the_lock;
+	const struct ledger_wait *wait;
+	struct world world;
+
+	(void)state;
+	start(&world, BUILDER_PID);
+	for (uint32_t i = 0; i < TURNS; i++) {
+		threads[i] = (struct builder_thread){ .pid = BUILDER_PID, .tid = 20 + i };
+		slice(&world, &threads[i], 980, 1000, 0, 20 + i, &lock);
+	}
+	slice(&world, &world.c_thread, 1000, 1010, 0, 1, &lock);
+	for (uint32_t i = 0; i < TURNS; i++)
+		slice(&world, &threads[i], 1100 + 2 * i, 1102 + 2 * i, i ? 19 + i : A, 20 + i,
+		      NULL);
+	slice(&world, &world.c_thread, 1112, 1120, 19 + TURNS, 1, NULL);
+	builder_span(&world.b, 1, 0, 1001 * MS, 1119 * MS);
+	builder_clock(&world.b, 1300 * MS);
+	correlator_settle_all(world.b.correlator);
+	wait = &world.b.first_wait[builder_ledger(&world.b, 1) - world.b.ledgers];
+	check_holder(wait, 0, HOLDER_RELEASED, A, 90);
+	finish(&world, wait, LEDGER_MAX_WAKERS / 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -244,6 +274,7 @@ int main(void)
 		cmocka_unit_test(a_private_lock_is_not),
 		cmocka_unit_test(who_was_faster_had_it_only_since_the_one_before_let_go),
 		cmocka_unit_test(waits_for_one_lock_are_one_whoever_had_it),
+		cmocka_unit_test(who_had_it_the_longest_keeps_its_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
