@@ -270,14 +270,21 @@ static __always_inline bool stack_call_is_plain(__s32 syscall)
 	return false;
 }
 
-/* From memory of the caller's, which may be a page of a file that has to be read first. */
-static __always_inline bool stack_call_writes(__s32 syscall)
+/* To or from memory of the caller's, which may be a page of a file that has to be read first; or,
+ * as the caller likes, such pages. */
+static __always_inline bool stack_call_may_fault(__s32 syscall)
 {
 	switch (syscall) {
+	case 0:   /* read */
 	case 1:   /* write */
+	case 17:  /* pread64 */
 	case 18:  /* pwrite64 */
+	case 19:  /* readv */
 	case 20:  /* writev */
+	case 28:  /* madvise */
+	case 295: /* preadv */
 	case 296: /* pwritev */
+	case 327: /* preadv2 */
 	case 328: /* pwritev2 */
 		return true;
 	}
@@ -291,7 +298,7 @@ static __always_inline bool stack_wants_kernel(const struct event_slice *slice, 
 	if (knobs.kernel_stacks != KERNEL_STACKS_NEEDED || !slice->state)
 		return knobs.kernel_stacks == KERNEL_STACKS_ALWAYS;
 	if (flags & EVENT_IOWAIT)
-		return stack_call_writes(slice->syscall);
+		return stack_call_may_fault(slice->syscall);
 	if (slice->state & EVENT_STATE_FROZEN)
 		return false;
 	if (slice->state & STATE_UNINTERRUPTIBLE)

@@ -11,8 +11,11 @@
 enum target_syscall {
 	SYS_READ = 0,
 	SYS_POLL = 7,
+	SYS_MMAP = 9,
 	SYS_SELECT = 23,
+	SYS_MREMAP = 25,
 	SYS_MSYNC = 26,
+	SYS_MADVISE = 28,
 	SYS_SENDFILE = 40,
 	SYS_CONNECT = 42,
 	SYS_SENDTO = 44,
@@ -24,6 +27,8 @@ enum target_syscall {
 	SYS_MSGRCV = 70,
 	SYS_FSYNC = 74,
 	SYS_FDATASYNC = 75,
+	SYS_MLOCK = 149,
+	SYS_MLOCKALL = 151,
 	SYS_FUTEX = 202,
 	SYS_SEMTIMEDOP = 220,
 	SYS_EPOLL_WAIT = 232,
@@ -38,6 +43,7 @@ enum target_syscall {
 	SYS_ACCEPT4 = 288,
 	SYS_RECVMMSG = 299,
 	SYS_SENDMMSG = 307,
+	SYS_MLOCK2 = 325,
 	SYS_PREADV2 = 327,
 	SYS_PWRITEV2 = 328,
 	SYS_EPOLL_PWAIT2 = 441,
@@ -400,6 +406,15 @@ __noinline int target_rare(__u32 syscall, __u32 state, struct event_target *targ
 		break;
 	case SYS_MSYNC:
 		target_mapped(FIELD(struct pt_regs, registers, di), target);
+		break;
+	case SYS_MMAP:
+	case SYS_MREMAP:
+	case SYS_MADVISE:
+	case SYS_MLOCK:
+	case SYS_MLOCK2:
+	case SYS_MLOCKALL:
+		if (LOAD_BIT(task, in_iowait))
+			target_fault(target);
 		break;
 	}
 	/* Without interrupts by signals it is the disk; a FIFO or a lease waits otherwise. */

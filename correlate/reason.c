@@ -25,6 +25,7 @@ enum class {
 	CLASS_SOCKET, /* the descriptor must be a socket */
 	CLASS_READ,   /* the descriptor decides */
 	CLASS_SLEEP,
+	CLASS_MEMORY, /* they may bring pages in, and do no other I/O */
 	CLASS_CHILD,
 	CLASS_VFORK, /* uninterruptible: the child has not exec'ed yet (posix_spawn too) */
 	CLASS_DISK,
@@ -137,6 +138,7 @@ static enum ledger_reason by_iowait(enum class class)
 	case CLASS_EPOLL:
 	case CLASS_SOCKET:
 	case CLASS_SLEEP:
+	case CLASS_MEMORY:
 	case CLASS_CHILD:
 	case CLASS_SIGNAL:
 		return REASON_FAULT;
@@ -180,6 +182,7 @@ static enum ledger_reason by_class(enum class class, bool uninterruptible,
 	case CLASS_RESTART:
 		return by_target(target, REASON_OTHER);
 	case CLASS_UNKNOWN:
+	case CLASS_MEMORY:
 	case CLASS_OTHER:
 		break;
 	}
@@ -252,6 +255,6 @@ bool reason_is_guess(const struct slice *slice)
 	if (slice->target->kind != TARGET_NONE || slice->state & STATE_HELD)
 		return false;
 	return class == CLASS_READ || class == CLASS_POLL || class == CLASS_RESTART ||
-	       class == CLASS_UNKNOWN || class == CLASS_OTHER ||
+	       class == CLASS_UNKNOWN || class == CLASS_MEMORY || class == CLASS_OTHER ||
 	       slice->state & STATE_UNINTERRUPTIBLE;
 }

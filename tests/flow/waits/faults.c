@@ -105,8 +105,7 @@ static void after_socket(void)
 
 static void before_file(void)
 {
-	before_private();
-	say_target("%s", "");
+	before_shared();
 	sink = open_file("sink.db");
 }
 
@@ -117,10 +116,74 @@ static void wait_file(void)
 		must(pwrite(sink, mapped + i * PAGE, 16, 0) == 16);
 }
 
+static void wait_read_file(void)
+{
+	for (int i = 0; i < PAGES; i += STEP)
+		must(pread(sink, mapped + i * PAGE, 16, 0) == 16);
+}
+
+static void wait_readv_file(void)
+{
+	for (int i = 0; i < PAGES; i += STEP) {
+		struct iovec parts[] = { { into, 8 }, { mapped + i * PAGE, 8 } };
+
+		must(preadv(sink, parts, 2, 0) == 16);
+	}
+}
+
+static void before_zeros(void)
+{
+	before_shared();
+	sink = open("/dev/zero", O_RDONLY);
+	must(sink >= 0);
+}
+
+static void wait_zeros(void)
+{
+	for (int i = 0; i < PAGES; i += STEP)
+		must(read(sink, mapped + i * PAGE, 16) == 16);
+}
+
 static void after_file(void)
 {
 	close(sink);
 	after_cold();
+}
+
+/* ---- in a call that is to bring them in */
+
+static void wait_lock(void)
+{
+	must(mlock(mapped, PAGES * PAGE) == 0);
+}
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+static void before_advised(void)
+{
+	before_private();
+	if (madvise(mapped, 0, MADV_POPULATE_READ) != 0)
+		say_missing("MADV_POPULATE_READ");
+}
+
+static void wait_advised(void)
+{
+	must(madvise(mapped, PAGES * PAGE, MADV_POPULATE_READ) == 0);
+}
+
+static void before_mapping(void)
+{
+	before_private();
+	munmap(mapped, PAGES * PAGE);
+	make_cold(file);
+}
+
+static void wait_mapping(void)
+{
+	mapped = mmap(NULL, PAGES * PAGE, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, 0);
+	must(mapped != MAP_FAILED);
 }
 
 /* ---- calls that are about the file, and name it */
@@ -197,6 +260,12 @@ const struct step fault_steps[] = {
 	{ "fault-in-write-pipe", "fault", before_pipe, wait_pipe, NULL, after_pipe },
 	{ "fault-in-send", "fault", before_socket, wait_socket, NULL, after_socket },
 	{ "fault-in-write-file", "fault", before_file, wait_file, NULL, after_file },
+	{ "fault-in-read-file", "fault", before_file, wait_read_file, NULL, after_file },
+	{ "fault-in-readv-file", "fault", before_file, wait_readv_file, NULL, after_file },
+	{ "fault-in-read-device", "fault", before_zeros, wait_zeros, NULL, after_file },
+	{ "mlock", "fault", before_private, wait_lock, NULL, after_cold },
+	{ "madvise-populate", "fault", before_advised, wait_advised, NULL, after_cold },
+	{ "mmap-populate", "fault", before_mapping, wait_mapping, NULL, after_cold },
 	{ "splice-file", "disk", before_plain, wait_splice, NULL, after_plain },
 	{ "pwritev2-dsync", "disk", before_plain, wait_synced_write, NULL, after_plain },
 	{ "syncfs", "disk", before_plain, wait_sync_file_system, NULL, after_plain },
