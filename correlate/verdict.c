@@ -140,7 +140,7 @@ static void put_item(struct buf *out, const struct ledger *ledger, const struct 
 		put_peer(out, item, " to ");
 		break;
 	case ITEM_QUEUED:
-		buf_append_text(out, " before any thread took it up: it was queued");
+		buf_append_text(out, " before any thread was seen with it: queued or awaited");
 		break;
 	case ITEM_UNCOVERED:
 		buf_append_text(out, " with no thread and no call of its own: awaited or queued");

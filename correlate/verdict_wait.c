@@ -95,10 +95,12 @@ static const struct ledger_wait *dominant_wait(const struct ledger *ledger,
 static bool is_loopback(const struct event_target *target)
 {
 	static const uint8_t last_of_inet6[16] = { [15] = 1 };
+	static const uint8_t mapped[13] = { [10] = 0xff, [11] = 0xff, [12] = 127 };
 
 	return (target->kind == TARGET_INET4 && target->address[0] == 127) ||
 	       (target->kind == TARGET_INET6 &&
-		memcmp(target->address, last_of_inet6, sizeof(last_of_inet6)) == 0);
+		(memcmp(target->address, last_of_inet6, sizeof(last_of_inet6)) == 0 ||
+		 memcmp(target->address, mapped, sizeof(mapped)) == 0));
 }
 
 /* A pool's threads are one to the reader. */
@@ -173,14 +175,34 @@ static const struct ledger_waker *main_one(const struct ledger *ledger,
 	return NULL;
 }
 
+/* Who sleeps asks for that; any other wait that a timer ended was for what did not come in time. */
+static bool is_timed_out(const struct ledger *ledger, const struct ledger_wait *like,
+			 uint64_t like_ns)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < ledger->wait_count; i++) {
+		const struct ledger_wait *wait = &ledger->waits[i];
+
+		for (unsigned k = 0; is_like(wait, like) && k < wait->waker_count; k++) {
+			if (wait->wakers[k].kind == WAKER_TIMER)
+				sum += wait->wakers[k].ns;
+		}
+	}
+	return like->reason != REASON_SLEEP && is_more_than(sum, 50, like_ns);
+}
+
 static void put_waker(struct buf *out, const struct ledger *ledger, const struct ledger_wait *like,
 		      uint64_t like_ns)
 {
 	const struct ledger_waker *holder = main_one(ledger, like, like_ns, true);
 	const struct ledger_waker *waker = main_one(ledger, like, like_ns, false);
 
-	if (!holder && !waker)
+	if (!holder && !waker) {
+		if (is_timed_out(ledger, like, like_ns))
+			buf_append_text(out, ", until it timed out");
 		return;
+	}
 	buf_append_text(out, holder ? ", held by " : ", woken by ");
 	verdict_put_clean(out, holder ? holder->comm : waker->comm, EVENT_COMM_BYTES);
 }
@@ -218,15 +240,32 @@ static void put_code(struct buf *out, const struct ledger *ledger, const struct 
 	}
 }
 
+static bool is_decided_by_kernel(const struct ledger_wait *wait)
+{
+	return wait->syscall >= LEDGER_KERNEL_IN_CALL || wait->syscall == LEDGER_KERNEL_NO_CALL;
+}
+
+/* What its reason is called, of the wait that has most of it. */
+static const char *phrase_of(enum ledger_reason reason, const struct ledger_wait *wait)
+{
+	if (reason == REASON_LOCK && is_decided_by_kernel(wait))
+		return "for a lock of the kernel's";
+	if (reason == REASON_FAULT && wait->target.kind == TARGET_NONE)
+		return "for pages to be read in or freed";
+	return reason_phrases[reason];
+}
+
 void verdict_put_wait(struct buf *out, const struct ledger *ledger, enum ledger_reason reason,
 		      const struct ledger_code *code)
 {
 	uint64_t reason_ns = ledger->all.blocked_ns[reason], wait_ns;
 	const struct ledger_wait *wait = dominant_wait(ledger, reason, &wait_ns);
 
-	buf_append_text(out, reason_phrases[reason]);
-	if (!wait || !is_more_than(wait_ns, 50, reason_ns))
+	if (!wait || !is_more_than(wait_ns, 50, reason_ns)) {
+		buf_append_text(out, reason_phrases[reason]);
 		return;
+	}
+	buf_append_text(out, phrase_of(reason, wait));
 	if (reason == REASON_OTHER || wait->target.kind != TARGET_NONE) {
 		buf_append_text(out, is_less_than(wait_ns, SOLE_PERCENT, reason_ns) ? " (mostly "
 										    : " (");

@@ -74,7 +74,7 @@ static void put_item(const struct term *term, const struct span_row *row,
 		if (*server)
 			buf_printf(out, " (served by span %s)", server);
 	} else if (strcmp(kind, "queued") == 0) {
-		buf_append_text(out, "queued, before a thread took it up");
+		buf_append_text(out, "before a thread was seen with it: queued or awaited");
 	} else {
 		buf_append_text(out, "no thread and no child span: awaiting in the runtime");
 	}

@@ -31,9 +31,14 @@ static void put_who(const struct telling *telling, const struct span_row *row,
 	span_names_put(telling->names, telling->term, who, out);
 }
 
+static bool is_kind(const struct json_value *waker, const char *kind)
+{
+	return strcmp(json_read_text(waker, "kind"), kind) == 0;
+}
+
 static bool is_thread(const struct json_value *waker)
 {
-	return strcmp(json_read_text(waker, "kind"), "thread") == 0;
+	return is_kind(waker, "thread");
 }
 
 static bool is_same_thread(const struct json_value *waker, const struct json_value *holder)
@@ -43,13 +48,30 @@ static bool is_same_thread(const struct json_value *waker, const struct json_val
 	       json_read_uint(waker, "pid") == json_read_uint(holder, "pid");
 }
 
+static bool is_loopback(const char *target)
+{
+	return strncmp(target, "127.", 4) == 0 || strncmp(target, "[::1]", 5) == 0;
+}
+
+/* Within this machine the network is whoever sent; from elsewhere, whoever it interrupted. */
+static bool is_sender(const struct json_value *wait, const struct json_value *waker)
+{
+	return is_kind(waker, "network") && *json_read_text(waker, "comm") &&
+	       is_loopback(json_read_text(wait, "target"));
+}
+
 static void put_waker(const struct telling *telling, const struct span_row *row,
-		      const struct json_value *waker, struct buf *out)
+		      const struct json_value *wait, const struct json_value *waker,
+		      struct buf *out)
 {
 	const char *span = json_read_text(waker, "span_id");
 
+	if (is_kind(waker, "timer") && strcmp(json_read_text(wait, "reason"), "sleep") != 0) {
+		buf_append_text(out, "  timed out");
+		return;
+	}
 	buf_append_text(out, "  woken by ");
-	if (is_thread(waker)) {
+	if (is_thread(waker) || is_sender(wait, waker)) {
 		put_who(telling, row, waker, out);
 		return;
 	}
@@ -61,7 +83,7 @@ static void put_waker(const struct telling *telling, const struct span_row *row,
 
 static bool is_held(const struct json_value *holder)
 {
-	return strcmp(json_read_text(holder, "kind"), "held") == 0;
+	return is_kind(holder, "held");
 }
 
 static bool are_held(const struct json_value *holders)
@@ -71,6 +93,16 @@ static bool are_held(const struct json_value *holders)
 			return false;
 	}
 	return true;
+}
+
+/* As many as have a place, and some of the time was somebody else's. */
+static bool are_more(const struct json_value *wait, const struct json_value *holders)
+{
+	uint64_t ns = json_read_uint(wait, "ns"), sum = 0;
+
+	for (size_t i = 0; i < json_read_count(holders); i++)
+		sum += json_read_uint(json_read_at(holders, i), "ns");
+	return json_read_count(holders) >= LEDGER_MAX_WAKERS / 2 && sum < ns - ns / LEAST_PART;
 }
 
 /* Of a lock: who had it the longest, and how that is known. */
@@ -85,8 +117,9 @@ static void put_holder(const struct telling *telling, const struct span_row *row
 
 	buf_append_text(out, before);
 	if (count > 1)
-		buf_printf(out, "%s by %zu in turn, the longest by ",
-			   are_held(holders) ? "held" : "had", count);
+		buf_printf(out, "%s by %zu%s in turn, the longest by ",
+			   are_held(holders) ? "held" : "had", count,
+			   are_more(alike->item, holders) ? " and more" : "");
 	else
 		buf_append_text(out, is_held(first) ? "held by " : "let go by ");
 	put_who(telling, row, first, out);
@@ -105,7 +138,7 @@ static void put_ended(const struct telling *telling, const struct span_row *row,
 	bool is_said = is_same_thread(waker, holder);
 
 	if (waker && !is_said)
-		put_waker(telling, row, waker, out);
+		put_waker(telling, row, alike->item, waker, out);
 	if (holder)
 		put_holder(telling, row, alike, waker && !is_said ? ", " : "  ", out);
 }

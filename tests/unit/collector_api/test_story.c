@@ -102,6 +102,41 @@ static void holders_in_turn_are_counted(void **state)
 		LOCK_LINE "woken by w/4, had by 2 in turn, the longest by w/2 (30.0 ms)\n");
 }
 
+#define HELD(tid, ns) WHO("held", tid, ns, "")
+
+/* There is room for four, the longest. */
+static void holders_that_found_no_room_are_owned_up_to(void **state)
+{
+	(void)state;
+	assert_told(
+		LOCK("\"wakers\":[],\"holders\":[" HELD("2", "20000000") "," HELD(
+			"3", "10000000") "," HELD("4", "10000000") "," HELD("5", "10000000") "]"),
+		LOCK_LINE "held by 4 in turn, the longest by w/2 (20.0 ms)\n");
+	assert_told(
+		LOCK("\"wakers\":[],\"holders\":[" HELD("2", "20000000") "," HELD(
+			"3", "10000000") "," HELD("4", "10000000") "," HELD("5", "9000000") "]"),
+		LOCK_LINE "held by 4 and more in turn, the longest by w/2 (20.0 ms)\n");
+}
+
+#define NET(target, kind, comm)                                                                    \
+	"{\"waits\":[" WAIT("30000000", "1", "30000000", target,                                   \
+			    ",\"wakers\":[{\"kind\":\"" kind "\",\"comm\":\"" comm                 \
+			    "\",\"tid\":7,\"ns\":30000000}]") "]}"
+#define NET_LINE(target) "  blocked   net      " target "  30.0 ms   30 %  syscall poll  "
+
+static void who_sent_over_loopback_is_named_and_what_did_not_come_is_said(void **state)
+{
+	(void)state;
+	assert_told(NET("127.0.0.1:5432", "network", "postgres"),
+		    NET_LINE("127.0.0.1:5432          ") "woken by postgres/7\n");
+	assert_told(NET("[::1]:5432", "network", "postgres"),
+		    NET_LINE("[::1]:5432              ") "woken by postgres/7\n");
+	assert_told(NET("10.0.0.5:5432", "network", "whoever"),
+		    NET_LINE("10.0.0.5:5432           ") "woken by network\n");
+	assert_told(NET("10.0.0.5:5432", "timer", ""),
+		    NET_LINE("10.0.0.5:5432           ") "timed out\n");
+}
+
 static void the_span_itself_is_called_so(void **state)
 {
 	(void)state;
@@ -125,7 +160,8 @@ static void calls_of_one_name_are_one_and_the_largest_comes_first(void **state)
 		    "span bb)\n"
 		    "             15.0 ms   15 %  no thread and no child span: awaiting in the "
 		    "runtime\n"
-		    "             1.00 ms    1 %  queued, before a thread took it up\n");
+		    "             1.00 ms    1 %  before a thread was seen with it: queued or "
+		    "awaited\n");
 	assert_told(ELSEWHERE(CALL("10000000", "aa")),
 		    "  elsewhere  10.0 ms   10 %  in GET to db:1 (served by span aa)\n");
 }
@@ -147,6 +183,8 @@ int main(void)
 		cmocka_unit_test(waits_that_look_the_same_are_one),
 		cmocka_unit_test(who_had_the_lock_and_woke_is_said_once),
 		cmocka_unit_test(holders_in_turn_are_counted),
+		cmocka_unit_test(holders_that_found_no_room_are_owned_up_to),
+		cmocka_unit_test(who_sent_over_loopback_is_named_and_what_did_not_come_is_said),
 		cmocka_unit_test(the_span_itself_is_called_so),
 		cmocka_unit_test(calls_of_one_name_are_one_and_the_largest_comes_first),
 		cmocka_unit_test(a_call_awaits_its_answer),

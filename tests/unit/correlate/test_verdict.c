@@ -100,8 +100,8 @@ static void the_thread_that_ended_the_wait_is_named(void **unused)
 	waits[0].wakers[0].ns++;
 	waits[0].wakers[0].kind = WAKER_TIMER;
 	assert_verdict(&ledger, VERDICT_WAITING, /* on whose back a timer ran is chance */
-		       "92 % waiting: 540 ms (88 %) for the network (127.0.0.5:5432); "
-		       "leave the CPU code alone");
+		       "92 % waiting: 540 ms (88 %) for the network (127.0.0.5:5432), "
+		       "until it timed out; leave the CPU code alone");
 }
 
 /* Each of a pool's threads ended a part of the waits, which lie at several places in the code. */
@@ -355,8 +355,8 @@ static void queued_names_its_largest_item(void **unused)
 		       "70 % queued or async: 50 ms (50 %) in the call SELECT?orders");
 	items[0].ns = 60 * MS;
 	assert_verdict(&ledger, VERDICT_QUEUED,
-		       "70 % queued or async: 60 ms (60 %) before any thread took it up: "
-		       "it was queued");
+		       "70 % queued or async: 60 ms (60 %) before any thread was seen with it: "
+		       "queued or awaited");
 	items[0].kind = ITEM_UNCOVERED;
 	assert_verdict(&ledger, VERDICT_QUEUED,
 		       "70 % queued or async: 60 ms (60 %) with no thread and no call of its own: "
