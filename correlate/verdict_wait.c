@@ -175,7 +175,14 @@ static const struct ledger_waker *main_one(const struct ledger *ledger,
 	return NULL;
 }
 
-/* Who sleeps asks for that; any other wait that a timer ended was for what did not come in time. */
+/* Who sleeps asks for that; and where the kernel holds up who writes, or takes memory, that is how
+ * it does so. What else a timer ended did not come in time. */
+static bool has_time_limit(enum ledger_reason reason)
+{
+	return reason != REASON_SLEEP && reason != REASON_DISK && reason != REASON_FAULT &&
+	       reason != REASON_OTHER;
+}
+
 static bool is_timed_out(const struct ledger *ledger, const struct ledger_wait *like,
 			 uint64_t like_ns)
 {
@@ -189,7 +196,7 @@ static bool is_timed_out(const struct ledger *ledger, const struct ledger_wait *
 				sum += wait->wakers[k].ns;
 		}
 	}
-	return like->reason != REASON_SLEEP && is_more_than(sum, 50, like_ns);
+	return has_time_limit(like->reason) && is_more_than(sum, 50, like_ns);
 }
 
 static void put_waker(struct buf *out, const struct ledger *ledger, const struct ledger_wait *like,

@@ -60,13 +60,25 @@ static bool is_sender(const struct json_value *wait, const struct json_value *wa
 	       is_loopback(json_read_text(wait, "target"));
 }
 
+/* As the verdict says it (correlate/verdict_wait.c). */
+static bool has_time_limit(const struct json_value *wait)
+{
+	static const char *const without[] = { "sleep", "disk", "fault", "other" };
+
+	for (size_t i = 0; i < ARRAY_LEN(without); i++) {
+		if (strcmp(json_read_text(wait, "reason"), without[i]) == 0)
+			return false;
+	}
+	return true;
+}
+
 static void put_waker(const struct telling *telling, const struct span_row *row,
 		      const struct json_value *wait, const struct json_value *waker,
 		      struct buf *out)
 {
 	const char *span = json_read_text(waker, "span_id");
 
-	if (is_kind(waker, "timer") && strcmp(json_read_text(wait, "reason"), "sleep") != 0) {
+	if (is_kind(waker, "timer") && has_time_limit(wait)) {
 		buf_append_text(out, "  timed out");
 		return;
 	}

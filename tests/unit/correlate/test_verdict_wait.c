@@ -78,6 +78,8 @@ static void what_a_timer_ended_did_not_come_in_time_but_for_sleeps(void **unused
 		    "for the network (10.0.0.5:5432), until it timed out");
 	assert_said(REASON_POLL, SYS_poll, &none, WAKER_TIMER, "for events, until it timed out");
 	assert_said(REASON_SLEEP, SYS_nanosleep, &none, WAKER_TIMER, "in sleeps it asked for");
+	assert_said(REASON_DISK, SYS_write, &file, WAKER_TIMER, /* too much is to be written */
+		    "for the disk (file table 7 on 0:0)");
 }
 
 static void a_lock_of_the_kernels_is_none_of_the_programs(void **unused)
