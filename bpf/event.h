@@ -13,7 +13,7 @@
 #include <linux/types.h>
 #endif
 
-#define EVENT_VERSION    6
+#define EVENT_VERSION    7
 #define EVENT_COMM_BYTES 16
 #define EVENT_MAX_CPUS   512
 
@@ -27,6 +27,7 @@ enum event_kind {
 	EVENT_UNFOLLOWED = 7, /* struct event_life: a thread has no place; at its switches */
 	EVENT_CLOCK = 8,      /* struct event_clock */
 	EVENT_AGAIN = 9,      /* struct event_again: a slice like the one before of its thread */
+	EVENT_READY = 10,     /* struct event_ready: between two slices of its thread */
 };
 
 /* Flags of a slice. The first ones announce tails, in this order. */
@@ -57,7 +58,7 @@ enum event_slice_flag {
 	EVENT_TOLD = 1 << 18,         /* every change of the tag within the slice was told ... */
 	EVENT_CHANGED = 1 << 19,      /* ... and there were some: in records right before it */
 
-	/* 1 << 20 is the collector's */
+	/* 1 << 20 and 1 << 22 are the collector's */
 	EVENT_STOLEN_UNTOLD = 1 << 21, /* stolen_in_ns and stolen_out_ns are 0: they are not known
 					*/
 	EVENT_KERNEL_WAIT = 15 << 24,  /* enum event_kernel_wait: what the kernel's stack says */
@@ -179,7 +180,8 @@ enum event_target_kind {
 			     given a path: id and aux 0, name: end of the path */
 	TARGET_CHAR = 7,  /* tty and the like; id: inode */
 	TARGET_ANON = 8,  /* eventfd, epoll, timerfd, a file of the kernel's own ...; id: 0; name:
-			     the kernel's; none of epoll, which is told where it is for several */
+			     the kernel's; none of epoll, which is told where it is for several:
+			     event_ready says for which, where that is known */
 	TARGET_SOCKET = 9, /* another family; aux: its number. A raw one; id: its protocol */
 	TARGET_CHILD = 10, /* id: pid as its parent counts; 0: any child */
 	TARGET_FUTEX_SHARED =
@@ -224,6 +226,16 @@ struct event_waker {
 	__u8 pad[6];
 	char comm[EVENT_COMM_BYTES];
 	struct event_tag tag; /* what the waker carried; zero: nothing */
+};
+
+/* Of a poller of several: which of them came first. It waited from out_ns on, and is being woken.
+ * Best effort: where it is missing, nobody knows. */
+struct event_ready {
+	struct event_header header;
+	__u32 pid;
+	__u32 tid;
+	__u64 out_ns;
+	struct event_target target;
 };
 
 /* UNFOLLOWED: nothing else is told of (pid, tid). FORK: (pid, tid) made other_pid (a new process).
@@ -361,6 +373,7 @@ _Static_assert(sizeof(struct event_changes) == EVENT_CHANGES_BYTES(EVENT_MAX_CHA
 	       "shared with BPF");
 _Static_assert(sizeof(struct event_target) == 32, "shared with BPF");
 _Static_assert(sizeof(struct event_waker) == 56, "shared with BPF");
+_Static_assert(sizeof(struct event_ready) == 56, "shared with BPF");
 _Static_assert(sizeof(struct event_life) == 32, "shared with BPF");
 _Static_assert(sizeof(struct event_clock) == 40, "shared with BPF");
 _Static_assert(sizeof(struct event_stack) == 32 + 8 * EVENT_MAX_FRAMES, "shared with BPF");

@@ -6,6 +6,7 @@
 #include "bpf/fault.bpf.h"
 #include "bpf/futex.bpf.h"
 #include "bpf/target_file.bpf.h"
+#include "bpf/thread_table.bpf.h"
 #include "bpf/unwind.bpf.h"
 
 enum target_syscall {
@@ -310,8 +311,17 @@ __noinline int target_addressed(__u32 syscall, struct event_target *target)
 
 /* ---- epoll */
 
+/* Who wakes the current thread looks for which it was. */
+static __always_inline void target_of_several(struct task_struct *task)
+{
+	struct thread *thread = table_find(task);
+
+	if (thread)
+		thread->polled_ns = thread->out_ns;
+}
+
 /* What a poller of one descriptor waits for is that one's; of several, nobody knows before it
- * comes. */
+ * comes (ready.bpf.h). */
 __noinline int target_epoll(__u32 fd, struct event_target *target)
 {
 	struct task_struct *task = task_current();
@@ -326,8 +336,12 @@ __noinline int target_epoll(__u32 fd, struct event_target *target)
 	/* probed: a number, with which one may reckon */
 	void *node = BPF_CORE_READ((struct eventpoll *)poller, rbr.rb_root.rb_node);
 
-	if (!node || FIELD(struct rb_node, node, rb_left) || FIELD(struct rb_node, node, rb_right))
+	if (!node)
 		return 0;
+	if (FIELD(struct rb_node, node, rb_left) || FIELD(struct rb_node, node, rb_right)) {
+		target_of_several(task);
+		return 0;
+	}
 	void *item = node - bpf_core_field_offset(struct epitem, rbn);
 
 	/* another thread may have put something else in the descriptor's place */

@@ -131,6 +131,10 @@ struct file {
 
 struct llist_node;
 
+struct list_head {
+	struct list_head *next;
+};
+
 struct llist_head {
 	struct llist_node *first;
 };
@@ -228,6 +232,7 @@ struct rb_root_cached {
 };
 
 struct eventpoll {
+	struct list_head rdllist;
 	struct rb_root_cached rbr;
 };
 
@@ -237,6 +242,7 @@ struct epoll_filefd {
 
 struct epitem {
 	struct rb_node rbn;
+	struct list_head rdllink;
 	struct epoll_filefd ffd;
 	struct eventpoll *ep;
 };

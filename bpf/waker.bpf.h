@@ -4,6 +4,7 @@
  * missing from kallsyms on many kernels and tells no timer from a disk. */
 #pragma once
 
+#include "bpf/ready.bpf.h"
 #include "bpf/thread.bpf.h"
 
 enum waker_softirq {
@@ -90,7 +91,10 @@ static __noinline int thread_wake(struct task_struct *task)
 	if (LOAD(task, pid) == LOAD(current, pid))
 		return 0;
 	thread = table_find(task);
-	if (thread)
-		thread_note_waking(thread, current);
+	if (!thread)
+		return 0;
+	thread_note_waking(thread, current);
+	if (thread->polled_ns && thread->polled_ns == thread->out_ns && !thread->on_cpu)
+		ready_tell(task, thread);
 	return 0;
 }

@@ -38,7 +38,8 @@ static void extend(struct fold *fold, uint64_t start, uint64_t end)
 	fold->last_ns = MAX(fold->last_ns, end);
 }
 
-static void add_wait(struct fold *fold, const struct slice *before, uint64_t ns)
+static void add_wait(struct fold *fold, const struct slice *before,
+		     const struct event_target *target, uint64_t ns)
 {
 	struct fold_wait *wait = NULL;
 	int32_t syscall;
@@ -49,8 +50,7 @@ static void add_wait(struct fold *fold, const struct slice *before, uint64_t ns)
 	for (uint32_t i = 0; i < fold->wait_count && !wait; i++) {
 		struct fold_wait *w = &fold->waits[i];
 
-		if (w->reason == reason && w->syscall == syscall &&
-		    target_eq(&w->target, before->target))
+		if (w->reason == reason && w->syscall == syscall && target_eq(&w->target, target))
 			wait = w;
 	}
 	for (uint32_t i = 0; i < fold->wait_count && !wait; i++) {
@@ -65,7 +65,7 @@ static void add_wait(struct fold *fold, const struct slice *before, uint64_t ns)
 		wait->reason = reason;
 		wait->syscall = is_rest ? -1 : syscall;
 		if (!is_rest)
-			wait->target = *before->target;
+			wait->target = *target;
 	}
 	if (!wait)
 		return;
@@ -95,7 +95,8 @@ static void fold_off_cpu(struct fold *fold, const struct slice *before, const st
 	} else {
 		fold->split.runnable_ns += end - woken;
 		fold->throttled_ns += slice->flags & EVENT_THROTTLED ? end - woken : 0;
-		add_wait(fold, before, woken - start);
+		add_wait(fold, before, slice->flags & SLICE_READY ? slice->ready : before->target,
+			 woken - start);
 	}
 }
 

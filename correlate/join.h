@@ -139,6 +139,13 @@ struct wait {
 	uint32_t first_hold;
 };
 
+/* What it was for: of several, which came. */
+static inline const struct event_target *wait_target(const struct wait *wait)
+{
+	return wait->after && wait->after->flags & SLICE_READY ? wait->after->ready
+							       : wait->before->target;
+}
+
 #define SWEEP_MAX_LANES 1024                    /* that carry one span at the same instant */
 #define SWEEP_FEW_LANES 8                       /* are swept side by side (sweep_lanes.c) */
 #define PICTURE_ROOM    (4 * LEDGER_MAX_SLICES) /* before the picture is thinned out */

@@ -67,7 +67,7 @@ static const struct event_waker *waker_of(const struct wait *wait)
 static bool is_like(const struct wait *before, const struct wait *wait)
 {
 	return before->reason == wait->reason && before->decided_by == wait->decided_by &&
-	       before->before->target == wait->before->target &&
+	       wait_target(before) == wait_target(wait) &&
 	       before->before->stack == wait->before->stack && waker_of(before) == waker_of(wait) &&
 	       !before->hold_count && !wait->hold_count;
 }

@@ -17,6 +17,8 @@
 
 /* Beside the flags of event.h: it ends where the tag changed; the next one begins there. */
 #define SLICE_CHANGE (1u << 20)
+/* The wait before it was for one of several, and it is known which: `ready`. */
+#define SLICE_READY (1u << 22)
 
 /* The clock of a change is read within the attach; a program that reads clocks beside it, as
  * spans do, reads them up to so much earlier or later. */
@@ -58,8 +60,9 @@ struct slice {
 	 * record, and then in the timeline's chunk. */
 	const struct event_tag *tag_in, *tag_out; /* zero: none */
 	const struct event_target *target;
-	const struct event_waker *waker; /* with EVENT_WAKER */
-	uint64_t stack;                  /* at `out`: an id, or enum event_no_stack */
+	const struct event_waker *waker;  /* with EVENT_WAKER */
+	const struct event_target *ready; /* with SLICE_READY */
+	uint64_t stack;                   /* at `out`: an id, or enum event_no_stack */
 };
 
 /* All zeros. */
@@ -74,7 +77,8 @@ static inline struct slice slice_empty(void)
 	return (struct slice){ .tag_in = &slice_none.tag,
 			       .tag_out = &slice_none.tag,
 			       .target = &slice_none.target,
-			       .waker = &slice_none.waker };
+			       .waker = &slice_none.waker,
+			       .ready = &slice_none.target };
 }
 
 /* Of `count` words; what is compared here is mostly equal, or even the same. */

@@ -196,7 +196,7 @@ static void note_holds(struct sweep *sweep, const struct wait *wait, uint64_t st
 static bool is_remembered(const struct wait_memo *memo, const struct wait *wait,
 			  const struct event_waker *waker)
 {
-	return memo->to && memo->target == wait->before->target && memo->waker == waker &&
+	return memo->to && memo->target == wait_target(wait) && memo->waker == waker &&
 	       memo->stack == wait->before->stack && memo->decided_by == wait->decided_by &&
 	       memo->to->reason == wait->reason && (memo->who || !waker);
 }
@@ -204,7 +204,7 @@ static bool is_remembered(const struct wait_memo *memo, const struct wait *wait,
 static void remember(struct sweep *sweep, struct wait_memo *memo, const struct wait *wait,
 		     const struct event_waker *waker, uint64_t ns)
 {
-	const struct wait_key key = { wait->before->target, wait->before->stack, wait->decided_by,
+	const struct wait_key key = { wait_target(wait), wait->before->stack, wait->decided_by,
 				      wait->reason };
 	struct ledger_wait *to = sweep_wait_find(sweep->ledger, &key);
 	struct ledger_waker *who = waker ? find_waker(sweep, to, waker, waker->kind, ns) : NULL;

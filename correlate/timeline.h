@@ -36,7 +36,7 @@ static inline size_t timeline_chunk_bytes(const struct timeline_chunk *chunk)
 struct slice_kept {
 	struct slice slice;
 	struct event_tag tags[2];
-	struct event_target target;
+	struct event_target target, ready;
 	struct event_waker waker;
 };
 

@@ -100,6 +100,8 @@ static const uint8_t *unpack(const uint8_t *at, struct slice *slice)
 		slice->target = get_tail(&at, sizeof(*slice->target));
 	if (differs & PACKED_WAKER)
 		slice->waker = get_tail(&at, sizeof(*slice->waker));
+	slice->ready = slice->flags & SLICE_READY ? get_tail(&at, sizeof(*slice->ready))
+						  : &slice_none.target;
 	return at;
 }
 

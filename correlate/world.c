@@ -317,6 +317,21 @@ static int take_clock(struct model *model, const struct event_clock *clock)
 	return 0;
 }
 
+/* Kept until the wait's end is told. */
+static int take_ready(struct model *model, const struct event_ready *ready)
+{
+	struct thread *thread;
+
+	if (ready->header.bytes < sizeof(*ready)) {
+		model->stats.slices_malformed++;
+		return -EBADMSG;
+	}
+	thread = world_find_thread(model, ready->tid);
+	if (thread && thread->process->pid == ready->pid && thread->last_out_ns == ready->out_ns)
+		thread->ready = *ready;
+	return 0;
+}
+
 static int take_life(struct model *model, const struct event_life *life)
 {
 	struct process *child;
@@ -357,6 +372,8 @@ int world_record(struct model *model, const struct event_header *record)
 		return changes_take(model, (const struct event_changes *)record);
 	case EVENT_CLOCK:
 		return take_clock(model, (const struct event_clock *)record);
+	case EVENT_READY:
+		return take_ready(model, (const struct event_ready *)record);
 	case EVENT_FORK:
 	case EVENT_EXEC:
 	case EVENT_EXIT:

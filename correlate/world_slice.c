@@ -138,6 +138,7 @@ bool world_slice(struct model *model, const struct thread *thread, const struct 
 		.tag_out = &slice_none.tag,
 		.target = &slice_none.target,
 		.waker = &slice_none.waker,
+		.ready = &slice_none.target,
 		.prev_out_ns = record->prev_out_ns,
 		.waking_ns = record->waking_ns,
 		.in_ns = record->in_ns,
@@ -149,7 +150,7 @@ bool world_slice(struct model *model, const struct thread *thread, const struct 
 					 record->stolen_out_ns),
 		.stolen_in_ns = record->stolen_in_ns,
 		.stolen_out_ns = record->stolen_out_ns,
-		.flags = record->header.flags & ~SLICE_CHANGE,
+		.flags = record->header.flags & ~(SLICE_CHANGE | SLICE_READY),
 		.cpu = record->cpu,
 		.state = record->state,
 		.syscall = record->syscall,
@@ -168,5 +169,9 @@ bool world_slice(struct model *model, const struct thread *thread, const struct 
 	check_chain(model, thread, record, out);
 	if (out->waking_ns < out->prev_out_ns || out->waking_ns > out->in_ns)
 		out->waking_ns = 0;
+	if (thread->ready.out_ns && thread->ready.out_ns == out->prev_out_ns && !out->gap) {
+		out->flags |= SLICE_READY;
+		out->ready = &thread->ready.target;
+	}
 	return true;
 }

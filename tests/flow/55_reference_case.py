@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The report of the incident review, really run: 38 ms on a CPU, 540 ms of the database, 18 ms of a mutex. The verdict is
 the database wait, not the mutex, and not the CPU. And the same in an event loop: no thread waits, so what it awaits has a
-name, and leads to the span that served it."""
+name, and leads to the span that served it. And in an event loop that the request's own thread runs: it waits for one of
+several, and is told which."""
 
 import asyncio
 import re
@@ -119,15 +120,29 @@ async def orders(tracer, port):
     return await asyncio.gather(*(order(tracer, port) for _ in range(3)))
 
 
+async def ask(span, port):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(header_of(span))
+    await reader.readexactly(1)
+    writer.close()
+
+
+def digest(tracer, port):
+    """A loop within a span, as frameworks that are not asynchronous themselves run one."""
+    with tracer.start_as_current_span("GET /digest") as root:
+        asyncio.run(ask(root, port))
+    return [ids(root)]
+
+
 def shop(port, endpoint):
     provider = trace_to(endpoint, name="shop")
     tracer = provider.get_tracer("shop")
     say("started")
     while (word := wait_for_go()) is not None:
-        if word == "report":
-            facts = report(tracer, int(port))
-        else:
+        if word == "orders":
             facts = asyncio.run(orders(tracer, int(port)))
+        else:
+            facts = {"report": report, "digest": digest}[word](tracer, int(port))
         assert provider.force_flush()
         say(facts)
     provider.shutdown()
@@ -195,14 +210,26 @@ def check_order(daemon, facts):
     assert re.search(r"answered +\d+ ms +\d+ %  by scan table in database: \d+ % waiting", story), story
 
 
+def check_digest(daemon, facts, port):
+    root = measured_spans(daemon, facts["trace"])["GET /digest"]
+    check_span(root, grades=("exact", "bounded", "inferred"))
+    longest = max(root["waits"], key=lambda wait: wait["ns"])
+    assert (longest["reason"], longest["target"]) == ("poll", f"127.0.0.1:{port}"), root
+    assert longest["ns"] >= DATABASE_S * 1e9 * MOSTLY, root
+    assert re.search(rf" for events \((mostly )?127\.0\.0\.1:{port}\)", root["verdict"]["text"]), root
+    story = story_of(draw(daemon, facts["trace"]), "GET /digest")
+    assert re.search(rf"blocked +poll +127\.0\.0\.1:{port} ", story), story
+
+
 def main():
     daemon = daemon_with_kernel("--settle-ms=500")
     with Service(daemon, "database") as server:
         port = server.told()
         with Service(daemon, "shop", str(port)) as client:
-            asked = {word: client.ask(word) for word in ("report", "orders")}
+            asked = {word: client.ask(word) for word in ("report", "orders", "digest")}
             assert server.ask("go") == "done"
             check_report(daemon, asked["report"][0], port)
+            check_digest(daemon, asked["digest"][0], port)
             for facts in asked["orders"]:
                 check_order(daemon, facts)
     assert daemon.stop() == 0, daemon.log()

@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/select.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -107,6 +108,39 @@ static void end_counter(void)
 	eventfd_write(counter, 1);
 }
 
+/* ---- of several, the one that comes */
+
+static void wait_for_counter(void)
+{
+	struct epoll_event event;
+	eventfd_t value;
+
+	say_target("eventfd");
+	must(epoll_wait(poller, &event, 1, -1) == 1);
+	eventfd_read(counter, &value);
+}
+
+static void before_socket(void)
+{
+	before_poll();
+	before_tcp();
+}
+
+static void wait_for_socket(void)
+{
+	struct epoll_event event;
+	char byte;
+
+	must(epoll_wait(poller, &event, 1, -1) == 1);
+	must(recv(tcp[0], &byte, 1, 0) == 1);
+}
+
+static void end_socket(void)
+{
+	say_waker("network", own_tid());
+	must(send(tcp[1], "x", 1, 0) == 1);
+}
+
 static int watcher;
 static char news[PAGE];
 
@@ -180,6 +214,8 @@ static void wait_timer(void)
 const struct step poll_steps[] = {
 	{ "epoll_pwait", "poll", before_poll, wait_epoll, NULL, NULL },
 	{ "epoll_pwait2", "poll", before_poll, wait_epoll2, NULL, NULL },
+	{ "epoll-socket", "poll", before_socket, wait_for_socket, end_socket, NULL },
+	{ "epoll-counter", "poll", before_poll, wait_for_counter, end_counter, NULL },
 	{ "ppoll-two", "poll", before_poll, wait_poll_two, NULL, NULL },
 	{ "pselect-two", "poll", before_poll, wait_select_two, NULL, NULL },
 	{ "ppoll-poller", "poll", before_poll, wait_poll_poller, NULL, NULL },

@@ -56,6 +56,12 @@ static struct slice draw_slice(uint64_t *state, const struct slice *before)
 	slice.target = &targets[draw(state, ARRAY_LEN(targets))];
 	slice.waker = &wakers[draw(state, ARRAY_LEN(wakers))];
 	slice.stack = draw(state, 2) ? slice.stack : draw_time(state);
+	slice.flags &= ~SLICE_READY;
+	slice.ready = &targets[0];
+	if (draw(state, 4) == 0) {
+		slice.flags |= SLICE_READY;
+		slice.ready = &targets[1];
+	}
 	return slice;
 }
 
@@ -107,6 +113,7 @@ static void check_slice(const struct slice *slice, const struct slice *expected)
 	assert_true(tag_eq(slice->tag_out, expected->tag_out));
 	assert_true(target_eq(slice->target, expected->target));
 	assert_memory_equal(slice->waker, expected->waker, sizeof(*slice->waker));
+	assert_true(target_eq(slice->ready, expected->ready));
 }
 
 static size_t fill(uint64_t *state, struct timeline *timeline, struct slice *slices, uint64_t every)
@@ -115,7 +122,8 @@ static size_t fill(uint64_t *state, struct timeline *timeline, struct slice *sli
 	size_t bytes = 0;
 
 	for (size_t i = 0; i < SLICES; i++) {
-		if (draw(state, every) == 0 || !append_alike(state, timeline, &slice)) {
+		if (draw(state, every) == 0 || slice.flags & SLICE_READY ||
+		    !append_alike(state, timeline, &slice)) {
 			slice = draw_slice(state, &slice);
 			assert_int_equal(timeline_append(timeline, &slice, &bytes), 0);
 		}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Which of many descriptors a poller was waiting for: the one that came first. It stands at the
+ * head of the poller's list as the poller is woken, and nobody takes it from there before that
+ * runs. The poller is found by the call of the thread that is woken. */
+#pragma once
+
+#include "bpf/target.bpf.h"
+#include "bpf/thread_table.bpf.h"
+
+/* 0: none is ready, as where time is up. */
+static __always_inline __u64 ready_file(struct task_struct *task)
+{
+	void *registers = task_registers(task);
+	void *file = file_of(task, (__u32)FIELD(struct pt_regs, registers, di));
+
+	if (!file || !bpf_core_field_exists(struct epitem, rdllink))
+		return 0;
+	void *poller = FIELD(struct file, file, private_data);
+	/* probed: a number, with which one may reckon */
+	void *first = BPF_CORE_READ((struct eventpoll *)poller, rdllist.next);
+	void *item = first - bpf_core_field_offset(struct epitem, rdllink);
+
+	/* an empty list is its own head; and another thread may have put something else in the
+	 * descriptor's place */
+	if (!first || FIELD(struct epitem, item, ep) != poller)
+		return 0;
+	return (__u64)BPF_CORE_READ((struct epitem *)item, ffd.file);
+}
+
+/* `task` is about to be woken. Not told where the ring is full: it is no loss of a slice. */
+static __noinline int ready_tell(struct task_struct *task, struct thread *thread)
+{
+	struct event_ready ready = { .header = { .kind = EVENT_READY, .bytes = sizeof(ready) } };
+	__u64 file = ready_file(task);
+
+	thread->polled_ns = 0;
+	if (!file)
+		return 0;
+	ready.pid = thread->pid;
+	ready.tid = thread->tid;
+	ready.out_ns = thread->out_ns;
+	target_file_at(file, &ready.target);
+	bpf_ringbuf_output(&records, &ready, sizeof(ready), BPF_RB_NO_WAKEUP);
+	return 0;
+}
