@@ -100,7 +100,14 @@ int BPF_PROG(softirq_entry, unsigned int vector)
 HOOK("softirq_exit")
 int BPF_PROG(softirq_exit, unsigned int vector)
 {
-	interrupt_end(1u << (vector & 15));
+	softirq_end(vector);
+	return 0;
+}
+
+HOOK("softirq_raise")
+int BPF_PROG(softirq_raise, unsigned int vector)
+{
+	softirq_asked(vector);
 	return 0;
 }
 

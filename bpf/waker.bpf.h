@@ -24,6 +24,29 @@ static __always_inline void interrupt_end(__u32 bit)
 	this_cpu()->interrupts &= ~bit;
 }
 
+/* A softirq that an interrupt has asked for runs on the back of whoever was interrupted, be it in
+ * the middle of a system call: what arrives at a network card is not that one's doing. One that was
+ * asked for while it runs, will run again. */
+static __always_inline void softirq_asked(__u32 vector)
+{
+	__u32 *interrupts = &this_cpu()->interrupts, has = *interrupts;
+	__u32 bit = 1u << (vector & 15);
+	bool goes_on = has & bit && has & bit << INTERRUPT_ASKED;
+
+	if (bit & SOFTIRQ_NETWORK && (has & INTERRUPT_ANY || goes_on))
+		*interrupts = has | bit << (has & bit ? INTERRUPT_ASKED_AGAIN : INTERRUPT_ASKED);
+}
+
+static __always_inline void softirq_end(__u32 vector)
+{
+	__u32 *interrupts = &this_cpu()->interrupts, has = *interrupts;
+	__u32 bit = 1u << (vector & 15) & INTERRUPT_VECTORS;
+	__u32 is_again = has & bit << INTERRUPT_ASKED_AGAIN;
+
+	has &= ~(bit | bit << INTERRUPT_ASKED_AGAIN | bit << INTERRUPT_ASKED);
+	*interrupts = has | is_again << (INTERRUPT_ASKED - INTERRUPT_ASKED_AGAIN);
+}
+
 static __always_inline enum event_waker_kind waker_kind(__u32 interrupts, __u32 tid)
 {
 	if (interrupts & (INTERRUPT_HRTIMER | SOFTIRQ_TIMER | SOFTIRQ_HRTIMER))
@@ -32,7 +55,8 @@ static __always_inline enum event_waker_kind waker_kind(__u32 interrupts, __u32 
 		return WAKER_DISK;
 	if (interrupts & SOFTIRQ_NETWORK)
 		return WAKER_NETWORK;
-	return interrupts || !tid ? WAKER_KERNEL : WAKER_THREAD;
+	return interrupts & (INTERRUPT_ANY | INTERRUPT_VECTORS) || !tid ? WAKER_KERNEL
+									: WAKER_THREAD;
 }
 
 /* The tag of the waker at this very moment; it is current, so its memory may be read. */
@@ -50,17 +74,19 @@ static __always_inline void waker_tag(struct task_struct *current, struct event_
 }
 
 /* Fills in who it was; a network softirq runs in the sender's own context on loopback, inside its
- * system call, and then its tag is true. One that was interrupted outside of any is there by
- * chance.
+ * system call, and then its tag is true. One that was interrupted is there by chance.
  */
 static __always_inline void waker_note(struct event_waker *waker, struct task_struct *current)
 {
+	__u32 interrupts = this_cpu()->interrupts;
+
 	__builtin_memset(__builtin_assume_aligned(waker, 8), 0, sizeof(*waker));
-	waker->kind = waker_kind(this_cpu()->interrupts, LOAD(current, pid));
+	waker->kind = waker_kind(interrupts, LOAD(current, pid));
 	if (waker->kind != WAKER_THREAD && waker->kind != WAKER_NETWORK)
 		return;
 	if (waker->kind == WAKER_NETWORK &&
-	    (LOAD(current, flags) & TASK_NOT_USER || !task_is_calling(current)))
+	    (interrupts & SOFTIRQ_NETWORK << INTERRUPT_ASKED ||
+	     LOAD(current, flags) & TASK_NOT_USER || !task_is_calling(current)))
 		return; /* ksoftirqd and the idle task send nothing themselves */
 	waker->pid = LOAD(current, tgid);
 	waker->tid = LOAD(current, pid);

@@ -51,6 +51,7 @@ static const struct hook {
 	{ "sched_process_exit", PROBE_LIFE, true },
 	{ "softirq_entry", PROBE_INTERRUPTS, false },
 	{ "softirq_exit", PROBE_INTERRUPTS, false },
+	{ "softirq_raise", PROBE_INTERRUPTS, false },
 	{ "irq_handler_entry", PROBE_INTERRUPTS, false },
 	{ "irq_handler_exit", PROBE_INTERRUPTS, false },
 	{ "hrtimer_expire_entry", PROBE_INTERRUPTS, false },

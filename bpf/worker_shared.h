@@ -62,11 +62,15 @@ struct worker_knobs {
 };
 
 /* Contexts in which a waking is not the doing of the current thread; below them, one bit for each
- * softirq vector. */
+ * softirq vector, and for each that an interrupt has asked for. */
 enum worker_interrupt {
+	INTERRUPT_VECTORS = 0x3ff,
+	INTERRUPT_ASKED_AGAIN = 10, /* where those bits begin: asked for while it runs; ... */
+	INTERRUPT_ASKED = 20,       /* ... it runs, or will, because of an interrupt */
 	INTERRUPT_DEVICE = 1 << 16,
 	INTERRUPT_HRTIMER = 1 << 17,
 	INTERRUPT_WORK = 1 << 18, /* what the kernel had put off until interrupts are allowed */
+	INTERRUPT_ANY = INTERRUPT_DEVICE | INTERRUPT_HRTIMER | INTERRUPT_WORK,
 };
 
 /* One CPU's, alone on its cache line. */
