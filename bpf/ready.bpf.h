@@ -7,6 +7,9 @@
 #include "bpf/target.bpf.h"
 #include "bpf/thread_table.bpf.h"
 
+/* Shorter waits are not worth a record: who has many of them, waits for all of the descriptors. */
+#define READY_LEAST_NS 50000
+
 /* 0: none is ready, as where time is up. */
 static __always_inline __u64 ready_file(struct task_struct *task)
 {
@@ -31,9 +34,13 @@ static __always_inline __u64 ready_file(struct task_struct *task)
 static __noinline int ready_tell(struct task_struct *task, struct thread *thread)
 {
 	struct event_ready ready = { .header = { .kind = EVENT_READY, .bytes = sizeof(ready) } };
-	__u64 file = ready_file(task);
+	__u64 woken_ns = thread->wakeups[thread->slot & 1].time_ns;
 
 	thread->polled_ns = 0;
+	if (woken_ns < thread->out_ns + READY_LEAST_NS)
+		return 0;
+	__u64 file = ready_file(task);
+
 	if (!file)
 		return 0;
 	ready.pid = thread->pid;
