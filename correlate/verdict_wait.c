@@ -175,12 +175,12 @@ static const struct ledger_waker *main_one(const struct ledger *ledger,
 	return NULL;
 }
 
-/* Who sleeps asks for that; and where the kernel holds up who writes, or takes memory, that is how
- * it does so. What else a timer ended did not come in time. */
+/* Who sleeps asks for that, and so may an event loop; and where the kernel holds up who writes, or
+ * takes memory, that is how it does so. What else a timer ended did not come in time. */
 static bool has_time_limit(enum ledger_reason reason)
 {
-	return reason != REASON_SLEEP && reason != REASON_DISK && reason != REASON_FAULT &&
-	       reason != REASON_OTHER;
+	return reason != REASON_SLEEP && reason != REASON_POLL && reason != REASON_DISK &&
+	       reason != REASON_FAULT && reason != REASON_OTHER;
 }
 
 static bool is_timed_out(const struct ledger *ledger, const struct ledger_wait *like,

@@ -63,7 +63,7 @@ static bool is_sender(const struct json_value *wait, const struct json_value *wa
 /* As the verdict says it (correlate/verdict_wait.c). */
 static bool has_time_limit(const struct json_value *wait)
 {
-	static const char *const without[] = { "sleep", "disk", "fault", "other" };
+	static const char *const without[] = { "sleep", "poll", "disk", "fault", "other" };
 
 	for (size_t i = 0; i < ARRAY_LEN(without); i++) {
 		if (strcmp(json_read_text(wait, "reason"), without[i]) == 0)

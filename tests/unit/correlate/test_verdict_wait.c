@@ -76,7 +76,8 @@ static void what_a_timer_ended_did_not_come_in_time_but_for_sleeps(void **unused
 	(void)unused;
 	assert_said(REASON_NET, SYS_poll, &far, WAKER_TIMER,
 		    "for the network (10.0.0.5:5432), until it timed out");
-	assert_said(REASON_POLL, SYS_poll, &none, WAKER_TIMER, "for events, until it timed out");
+	assert_said(REASON_LOCK, SYS_futex, &none, WAKER_TIMER, "for a lock, until it timed out");
+	assert_said(REASON_POLL, SYS_epoll_wait, &none, WAKER_TIMER, "for events"); /* a timer's */
 	assert_said(REASON_SLEEP, SYS_nanosleep, &none, WAKER_TIMER, "in sleeps it asked for");
 	assert_said(REASON_DISK, SYS_write, &file, WAKER_TIMER, /* too much is to be written */
 		    "for the disk (file table 7 on 0:0)");
