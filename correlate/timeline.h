@@ -14,7 +14,7 @@
 #include "correlate/slice.h"
 
 #define TIMELINE_FIRST_BYTES 512
-#define TIMELINE_CHUNK_BYTES 4096
+#define TIMELINE_CHUNK_BYTES 8192
 
 struct timeline_chunk {
 	struct timeline_chunk *newer, *older;
