@@ -25,7 +25,7 @@
 #include "collector/ticket.h"
 #include "storage/store.h"
 
-#define DRAIN_EVERY_NS   (10 * NS_PER_MS)
+#define DRAIN_EVERY_NS   (20 * NS_PER_MS)
 #define FLUSH_EVERY_NS   NS_PER_SEC
 #define PUBLISH_EVERY_NS (250 * NS_PER_MS)
 #define MAX_TRACE_SPANS  10000
@@ -246,7 +246,7 @@ static void take_tickets(struct engine *engine, struct queue *tickets)
 	}
 }
 
-/* At each drain, so that what happens to the time of day between two readings, some 10 ms, is all
+/* At each drain, so that what happens to the time of day between two readings, some 20 ms, is all
  * that is uncertain of it. A recording is whole up to the last second, and to the last spans. */
 static void read_clock(struct engine *engine, uint64_t now_ns, bool have_spans)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The one thread that touches the ring and the correlator.
  *
- * It drains the ring every 10 ms and whenever a batch arrives, feeds the correlator, and hands
+ * It drains the ring every 20 ms and whenever a batch arrives, feeds the correlator, and hands
  * settled ledgers to the writer. Everything else talks to it by message: the functions below may be
  * called from any thread. Errors are negative errno. */
 #pragma once
