@@ -111,12 +111,13 @@ class Daemon:
                 or storage["queued_batches"])
 
     def anonymous_bytes(self):
-        """Anonymous memory, without LMDB's pages and without what the kernel can drop."""
+        """Anonymous memory, without LMDB's pages and without what the kernel can drop. What the processes have shared
+        since one was forked from the other is there once, and counts once."""
         total = 0
         for pid in self.pids():
             try:
                 lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             except OSError:
                 continue
-            total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))
+            total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss_Anon:"))
         return total
