@@ -190,18 +190,31 @@ const struct slice *timeline_next(struct timeline_cursor *cursor)
 
 uint32_t timeline_skip_alike(struct timeline_cursor *cursor, uint64_t time_ns)
 {
-	struct slice *last = &cursor->last;
-	uint32_t left = cursor->left;
-	struct timeline_short by;
-	bool is_woken;
+	const uint8_t *at = cursor->chunk->bytes + cursor->at;
+	struct timeline_short by = { 0 }, next;
+	uint64_t before = cursor->last.out_ns, end = before; /* of `by`, and its own */
+	int64_t lag = cursor->last.raw_lag_out;
+	bool is_woken = false, next_is_woken;
+	uint32_t count = 0;
 
-	while (cursor->left && read_alike(cursor->chunk->bytes + cursor->at, &by, &is_woken) &&
-	       last->out_ns + by.waking + by.in + by.length < time_ns) {
-		timeline_follow(last, &by, is_woken);
-		cursor->at += (uint32_t)SHORT_BYTES;
-		cursor->left--;
+	while (count < cursor->left && read_alike(at, &next, &next_is_woken) &&
+	       end + next.waking + next.in + next.length < time_ns) {
+		before = end;
+		end += (uint64_t)next.waking + next.in + next.length;
+		lag += by.lag_in + by.lag_out;
+		by = next;
+		is_woken = next_is_woken;
+		at += SHORT_BYTES;
+		count++;
 	}
-	return left - cursor->left;
+	if (!count)
+		return 0;
+	cursor->last.out_ns = before;
+	cursor->last.raw_lag_out = lag;
+	timeline_follow(&cursor->last, &by, is_woken);
+	cursor->at += count * (uint32_t)SHORT_BYTES;
+	cursor->left -= count;
+	return count;
 }
 
 /* Of a slice, from there on: what is told of it beside the times that differ. */
