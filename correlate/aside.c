@@ -212,8 +212,10 @@ void aside_learn(struct join *join)
 		const struct lane *lane = join->lanes[i];
 
 		if (lane->within_ns)
-			turns_note(join->model, lane->thread, TURN_NESTED, lane->within_ns);
+			lesson_note(join, LESSON_NESTED, lane->process, lane->thread,
+				    lane->within_ns, lane->within_ns);
 		if (lane->crossed_ns)
-			turns_note(join->model, lane->thread, TURN_CROSSES, lane->crossed_ns);
+			lesson_note(join, LESSON_CROSSES, lane->process, lane->thread,
+				    lane->crossed_ns, lane->crossed_ns);
 	}
 }

@@ -282,10 +282,12 @@ void join_learn(struct join *join)
 			relearn_owner(join->model, node->span->resource_key, node->process);
 	}
 	for (uint32_t i = 0; i < join->lane_count && join->turns == TURNS_SEEN; i++)
-		turns_recount(join->model, join->lanes[i]->process);
+		lesson_note(join, LESSON_WITHIN, join->lanes[i]->process, NULL, join->from_ns,
+			    join->to_ns);
 	skew_learn(join);
 	join->trace->lesson = join->model->lesson;
 	aside_learn(join);
+	lessons_settle(join);
 	company_note(join);
 }
 
@@ -293,6 +295,7 @@ void join_fini(struct join *join)
 {
 	for (uint32_t i = 0; i < join->lane_count; i++)
 		lane_put_back(join->model, join->lanes[i]);
+	lessons_drop(join->model, &join->lessons);
 	free(join->lanes);
 	free(join->segments);
 	free(join->waits);
@@ -322,7 +325,7 @@ bool join_grow(void **array, uint32_t count, uint32_t *cap, size_t item_bytes)
 
 bool join_takes_turns(const struct join *join, const struct process *process)
 {
-	return turns_taken(&process->turns, join->from_ns, join->to_ns);
+	return turns_taken(&process->habits.turns, join->from_ns, join->to_ns);
 }
 
 bool join_is_pinned(const struct join *join, const struct process *process,

@@ -89,6 +89,7 @@ struct node {
 	uint64_t bound_ns;     /* error of these */
 	uint64_t skew_ns;      /* ... and what other clocks say against them */
 	uint64_t astray_ns;    /* of that, by how much all of it may have been earlier or later */
+	uint64_t before_ns;    /* of that, how long before the machine was started it began */
 	uint64_t cut_ns;       /* what a coarse clock may have cut off each of them */
 	uint64_t grain_ns;     /* ... and off its children's, too */
 	uint64_t uncertain_ns; /* of its time, what may have been another's */
@@ -283,8 +284,9 @@ struct join {
 	struct stretch *crowds; /* in the arena: when so many are open; NULL: not asked yet */
 	uint32_t crowd_count;
 	bool out_of_memory;
-	uint8_t turns;   /* enum join_turns: of interleave.c */
-	bool is_guessed; /* whose spans they are, of some */
+	struct lesson *lessons; /* owned: what it teaches */
+	uint8_t turns;          /* enum join_turns: of interleave.c */
+	bool is_guessed;        /* whose spans they are, of some */
 };
 
 /* -EAGAIN: the clock map cannot place the trace yet. */
@@ -349,6 +351,12 @@ bool join_has_turns(struct join *join);
 void join_find_put_aside(struct join *join);
 /* ... and where another trace lay within a span of it, the process is known for that. */
 void aside_learn(struct join *join);
+/* lesson.c: how a process, or a thread of it, works at that time. `thread` NULL: any. */
+void lesson_note(struct join *join, enum lesson_kind kind, struct process *process,
+		 struct thread *thread, uint64_t from_ns, uint64_t to_ns);
+/* When all is noted: what the trace taught before, and does not any more, is taken back. */
+void lessons_settle(struct join *join);
+void lessons_drop(struct model *model, struct lesson **lessons);
 /* lend.c: threads that carry another's span, beside it, or after it. */
 void lend_learn(struct join *join);
 bool lend_may_be(const struct join *join, const struct node *node);

@@ -66,16 +66,6 @@ static bool is_kept_apart(struct join *join, const struct node *node)
 	       handed_away(lane, node, MAX(node->b_ns, 1) - 1, APART_NS);
 }
 
-static void learn(struct join *join, struct process *process, struct turns_period *period,
-		  uint64_t from_ns, uint64_t to_ns)
-{
-	bool is_new = turns_extend(period, from_ns);
-
-	is_new |= turns_extend(period, to_ns);
-	if (is_new)
-		relearn_process(join->model, process, from_ns - MIN(from_ns, TRACE_HOLD_NS));
-}
-
 /* A span of the process's was open then that others carry. */
 static bool is_open_elsewhere(const struct join *join, const struct observation *o)
 {
@@ -106,9 +96,14 @@ static void learn_hidden(struct join *join)
 		bool is_told = o->thread->last_flags & EVENT_TOLD; /* then nothing is unseen */
 
 		if (!o->inherited && !is_told && !o->thread->shows && is_open_elsewhere(join, o))
-			learn(join, process, &process->lent, o->first_ns, o->last_ns);
+			lesson_note(join, LESSON_LENT, process, NULL, o->first_ns, o->last_ns);
 	}
 	mark_shows(join, false);
+}
+
+static void learn(struct join *join, enum lesson_kind kind, const struct node *node)
+{
+	lesson_note(join, kind, node->process, NULL, node->a_ns, node->b_ns);
 }
 
 void lend_learn(struct join *join)
@@ -118,26 +113,27 @@ void lend_learn(struct join *join)
 		const struct node *node = &join->nodes[i];
 
 		if (node->process && is_lent(join, node))
-			learn(join, node->process, &node->process->lent, node->a_ns, node->b_ns);
+			learn(join, LESSON_LENT, node);
 		if (node->process && is_handed_on(join, node))
-			learn(join, node->process, &node->process->handed, node->a_ns, node->b_ns);
+			learn(join, LESSON_HANDED, node);
 		if (node->process && is_kept_apart(join, node))
-			learn(join, node->process, &node->process->apart, node->a_ns, node->b_ns);
+			learn(join, LESSON_APART, node);
 	}
 }
 
 bool lend_may_be_handed_on(const struct join *join, const struct node *node)
 {
-	return turns_taken(&node->process->handed, node->a_ns, node->b_ns) ||
+	return turns_taken(&node->process->habits.handed, node->a_ns, node->b_ns) ||
 	       is_handed_on(join, node);
 }
 
 bool lend_may_be_apart(const struct node *node)
 {
-	return turns_taken(&node->process->apart, node->a_ns, node->b_ns);
+	return turns_taken(&node->process->habits.apart, node->a_ns, node->b_ns);
 }
 
 bool lend_may_be(const struct join *join, const struct node *node)
 {
-	return turns_taken(&node->process->lent, node->a_ns, node->b_ns) || is_lent(join, node);
+	return turns_taken(&node->process->habits.lent, node->a_ns, node->b_ns) ||
+	       is_lent(join, node);
 }

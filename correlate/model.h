@@ -47,6 +47,35 @@ struct clock_skew {
 	bool follows;      /* ... when that was set */
 };
 
+/* How the threads of a process work; to 0: they were never seen to. */
+struct habits {
+	struct turns_period turns; /* any of them puts spans aside */
+	struct turns_period
+		crossed; /* ... and not as handlers do, which are over when they leave */
+	struct turns_period
+		nested; /* ... and other traces lay within spans, on threads that only do that */
+	struct turns_period within;              /* ... for others of the same trace */
+	struct turns_period lent, handed, apart; /* of lend.c */
+};
+
+enum lesson_kind {
+	LESSON_LENT,
+	LESSON_HANDED,
+	LESSON_APART,
+	LESSON_WITHIN,
+	LESSON_NESTED, /* of a thread */
+	LESSON_CROSSES /* ... */
+};
+
+/* Of lesson.c: what a trace taught of a process. */
+struct lesson {
+	struct lesson *next; /* of the trace */
+	struct process *process;
+	struct thread *thread; /* NULL: any */
+	struct turns_period when;
+	uint8_t kind; /* enum lesson_kind */
+};
+
 #define MOVED_KEPT 8
 
 struct process {
@@ -69,18 +98,18 @@ struct process {
 	uint64_t tagged_ns;      /* since when it has tags */
 	uint64_t hides_until_ns; /* relearn.c: its traces wait for one that is not whole; 0: no */
 	uint8_t hides_trace[TRACE_ID_BYTES]; /* ... that one */
-	struct turns_period turns;           /* of any of its threads */
-	struct turns_period
-		crossed; /* ... and not as handlers do, which are over when they leave */
-	struct turns_period
-		nested; /* ... and other traces lay within spans, on threads that only do that */
-	uint32_t sightings;        /* spans seen on threads, from a minute after the last turn on */
-	uint64_t turned_ns;        /* that turn; 0: none */
-	struct turns_period blind; /* of blind.c; to 0: never */
+	struct habits habits, sure; /* the latter: but for what traces taught that are still there,
+				       and may take it back */
+	bool is_unlearned;          /* one has ... */
+	bool is_to_teach_anew;      /* ... or all have to: its spans lie elsewhere by now */
+	uint32_t sightings; /* spans seen on threads, from a minute after the last turn on ... */
+	uint32_t doubted;   /* ... of which so many until a minute after what traces taught of turns
+			     */
+	uint64_t turned_ns; /* that turn, as tags showed; 0: none */
+	struct turns_period blind;             /* of blind.c; to 0: never */
 	struct turns_period moved[MOVED_KEPT]; /* of moved.c; the newest first; to 0: none */
 	struct turns_period became; /* of became.c; to 0: never, UINT64_MAX: not watched since */
-	struct turns_period lent, handed, apart; /* of lend.c; to 0: never */
-	struct clock_skew skew, skew_taught;     /* the latter when it was a lesson last */
+	struct clock_skew skew, skew_taught; /* the latter when it was a lesson last */
 	uint32_t skew_small_news;
 	uint64_t skew_mixed_ns;  /* since when no one clock tells all that; 0: one does */
 	uint64_t lesson;         /* the last one of relearn.c; it concerns traces ... */
@@ -93,6 +122,12 @@ struct process {
 
 #define TURNS_WINDOWS 4
 
+struct thread_habits {
+	struct turns_period turns;
+	struct turns_period nested; /* another trace lay within a span, as in habits.nested ... */
+	bool crosses;               /* ... unless it is known to put those aside as well */
+};
+
 /* What a thread has shown: does it come back to spans that it had put aside? */
 struct turns {
 	/* In these, whoever was shown was put aside for one that came back, as a handler's span is
@@ -100,10 +135,8 @@ struct turns {
 	struct turns_period windows[TURNS_WINDOWS];
 	uint32_t window_count;
 	uint64_t forgotten_ns;
-	struct turns_period period;
-	struct turns_period nested; /* another trace lay within a span, as in process.nested ... */
-	bool crosses;               /* ... unless it is known to put those aside as well */
-	uint8_t trace_id[TRACE_ID_BYTES]; /* shown last */
+	struct thread_habits habits, sure; /* as those of its process */
+	uint8_t trace_id[TRACE_ID_BYTES];  /* shown last */
 	uint64_t shown_ns;
 	uint64_t other_ns;    /* when another trace than that was shown last */
 	uint64_t idle_ns;     /* when it waited last without a tag ... */
@@ -264,7 +297,9 @@ struct trace {
 	uint32_t span_count, span_cap;
 	uint32_t *table; /* owned: one more than a span's place, by its id; NULL: there are few */
 	uint32_t table_cap;
-	bool is_mixed; /* the spans are not in order */
+	bool is_mixed;          /* the spans are not in order */
+	struct lesson *lessons; /* owned: what it taught when it settled last ... */
+	uint8_t taken_back;     /* ... other than before, so often */
 	uint32_t unsettled;
 	uint16_t revision; /* of the last settling; 0: none yet */
 	uint8_t list;
@@ -278,6 +313,7 @@ struct trace {
 	uint64_t settled_ns;  /* when it settled last */
 	uint64_t observed_ns; /* last time seen in a thread */
 	uint64_t made_ns;
+	uint64_t to_ns; /* when it was over, as it was settled last */
 	size_t bytes;
 };
 
@@ -323,6 +359,7 @@ struct model {
 	uint64_t lesson_fresh; /* ... those that settled lately */
 	unsigned relearn_left; /* what may be done for these until all are looked at */
 	bool kernel;
+	bool is_unlearned; /* of lesson.c: of any process */
 };
 
 #define MODEL_PAUSE_EVERY 64u /* traces */
@@ -440,6 +477,8 @@ void trace_spans_free(struct trace *trace);
 /* relearn.c: what was learned after traces had settled without it. */
 void relearn_process(struct model *model, struct process *process, uint64_t from_ns);
 void relearn_owner(struct model *model, uint64_t resource_key, struct process *process);
+/* Timelines still reach back to it: else what has left them would be unknown in new ledgers. */
+bool relearn_reaches(const struct model *model, const struct trace *trace);
 /* Lists the traces that this concerns to be settled again. false: there are none. Of all, now and
  * then; of those that settled within the last second, at once. */
 bool relearn_revisit(struct model *model);
@@ -456,8 +495,11 @@ bool trace_is_root(const struct trace *trace, const struct trace_span *span);
 enum turn_kind { TURN_NESTED, TURN_CROSSES, TURN_AFTER_WAIT };
 void turns_show(struct model *model, struct thread *thread, const struct event_tag *tag,
 		const struct observation *known, uint64_t time_ns);
-/* What is known to have been so, then, though no tag came back. */
 void turns_note(struct model *model, struct thread *thread, enum turn_kind kind, uint64_t time_ns);
+/* It was so then, by the spans of a trace, though no tag came back. true: that is news. */
+bool turns_teach(struct thread *thread, enum turn_kind kind, uint64_t time_ns);
+/* ... for good. */
+void turns_keep(struct thread *thread, enum turn_kind kind, uint64_t time_ns);
 void turns_idle(struct thread *thread, uint64_t time_ns, int32_t syscall);
 /* What was put aside since it was shown last, if it is shown now, tells of a turn. */
 static inline bool turns_may_show(const struct turns *turns, const struct observation *known)
@@ -469,11 +511,20 @@ bool turns_extend(struct turns_period *period, uint64_t time_ns);
 bool turns_taken(const struct turns_period *period, uint64_t from_ns, uint64_t to_ns);
 bool turns_of_thread(const struct thread *thread, uint64_t from_ns, uint64_t to_ns);
 
-/* Another span was seen on a thread of it; or one came back to a span. */
+/* Another span was seen on a thread of it; or a trace taught that they come back to spans. */
 void turns_count(struct model *model, struct thread *thread, uint64_t time_ns);
 void turns_recount(struct model *model, struct process *process);
+/* No trace does any more. */
+void turns_count_all(struct model *model, struct process *process);
 /* So many were seen that, did its threads put spans aside, it would have shown. */
 bool turns_are_none(const struct process *process);
+
+/* lesson.c. What traces have taken back is made anew of what the others taught. */
+void lessons_revise(struct model *model);
+/* All that they taught of the process is to be taught anew. */
+void lessons_forget(struct model *model, struct process *process);
+/* The trace goes: what it taught stays. */
+void lessons_keep(struct model *model, struct trace *trace);
 
 /* observation.c: which threads carried which spans. add: false: out of memory. */
 void observations_init(struct model *model);

@@ -313,7 +313,7 @@ static bool is_sure_way(struct join *join, const struct lane *lane, const struct
 		return false;
 	if (ns <= CHANGE_SURE_NS)
 		return !is_by_parent(join, lane, slice, index, way);
-	if (turns_taken(&lane->process->crossed, join->from_ns, join->to_ns))
+	if (turns_taken(&lane->process->habits.crossed, join->from_ns, join->to_ns))
 		return false;
 	if (ns <= CHANGE_WAY_NS && !has_company(join, lane, slice, index, way, false) &&
 	    !told_is_by_another(join, lane, index, way->edge_ns,
@@ -366,7 +366,7 @@ static uint64_t way_around_ns(const struct join *join, const struct lane *lane, 
  * likes, as in is_sure_way. */
 static uint64_t most_way_ns(struct join *join, const struct lane *lane, const struct slice *before)
 {
-	if (turns_taken(&lane->process->crossed, join->from_ns, join->to_ns) ||
+	if (turns_taken(&lane->process->habits.crossed, join->from_ns, join->to_ns) ||
 	    join_has_turns(join))
 		return CHANGE_SURE_NS;
 	return before->flags & EVENT_PREEMPTED ? UINT64_MAX - 1 : CHANGE_WAY_NS;

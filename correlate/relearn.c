@@ -78,8 +78,7 @@ static bool concerns(const struct model *model, const struct trace *trace)
 	return false;
 }
 
-/* Timelines still reach back to it: else what has left them would be unknown in the new ledgers. */
-static bool is_in_reach(const struct model *model, const struct trace *trace)
+bool relearn_reaches(const struct model *model, const struct trace *trace)
 {
 	uint64_t last = trace->observed_ns ? 0 : trace->news_ns;
 
@@ -91,7 +90,7 @@ static bool is_in_reach(const struct model *model, const struct trace *trace)
 static bool is_to_settle_again(const struct model *model, const struct trace *trace)
 {
 	return trace->revision && !trace->unsettled && trace->lesson != model->lesson &&
-	       concerns(model, trace) && is_in_reach(model, trace);
+	       concerns(model, trace) && relearn_reaches(model, trace);
 }
 
 /* They stand in the order in which they settled. */
@@ -195,6 +194,7 @@ bool relearn_revisit(struct model *model)
 	bool any = false;
 
 	forget_fresh(model);
+	lessons_revise(model);
 	if (model->lesson_told == model->lesson)
 		return false;
 	for (struct trace *trace = model->oldest; trace; trace = trace->newer) {

@@ -355,6 +355,7 @@ void trace_settle_again(struct model *model, const uint8_t id[TRACE_ID_BYTES])
 void trace_free(struct model *model, struct trace *trace)
 {
 	trace_unlist(model, trace);
+	lessons_keep(model, trace);
 	observations_free(model, trace);
 	marks_free(trace);
 	trace_spans_free(trace);

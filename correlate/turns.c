@@ -41,14 +41,21 @@ bool turns_of_thread(const struct thread *thread, uint64_t from_ns, uint64_t to_
 	const struct turns *turns = &thread->turns;
 	bool is_believed = turns->believed_ns && turns->believed_ns <= from_ns;
 
-	return turns_taken(&turns->period, from_ns, to_ns) ||
-	       turns_taken(&thread->process->nested, from_ns, to_ns) ||
-	       (!is_believed && turns_taken(&thread->process->turns, from_ns, to_ns));
+	return turns_taken(&turns->habits.turns, from_ns, to_ns) ||
+	       turns_taken(&thread->process->habits.nested, from_ns, to_ns) ||
+	       (!is_believed && turns_taken(&thread->process->habits.turns, from_ns, to_ns));
 }
 
 bool turns_are_none(const struct process *process)
 {
-	return process->sightings >= ENOUGH_SIGHTINGS;
+	return process->sightings - process->doubted >= ENOUGH_SIGHTINGS;
+}
+
+/* As long as a trace's turn is not a minute ago, nothing counts. */
+static bool is_taught(const struct habits *habits, uint64_t time_ns)
+{
+	return turns_taken(&habits->turns, time_ns, time_ns) ||
+	       turns_taken(&habits->within, time_ns, time_ns);
 }
 
 void turns_count(struct model *model, struct thread *thread, uint64_t time_ns)
@@ -60,7 +67,12 @@ void turns_count(struct model *model, struct thread *thread, uint64_t time_ns)
 		thread->turns.believed_ns = time_ns;
 	if (process->turned_ns && time_ns < process->turned_ns + TURNS_HOLD_NS)
 		return;
-	if (process->sightings < ENOUGH_SIGHTINGS && ++process->sightings == ENOUGH_SIGHTINGS)
+	if (turns_are_none(process))
+		return;
+	process->sightings++;
+	if (is_taught(&process->habits, time_ns))
+		process->doubted = process->sightings;
+	else if (turns_are_none(process))
 		relearn_process(model, process, process->first_ns);
 }
 
@@ -68,8 +80,16 @@ void turns_recount(struct model *model, struct process *process)
 {
 	if (turns_are_none(process))
 		relearn_process(model, process, process->first_ns);
-	process->sightings = 0;
-	process->turned_ns = MAX(process->turned_ns, model->now_ns);
+	process->doubted = process->sightings;
+}
+
+void turns_count_all(struct model *model, struct process *process)
+{
+	bool were_none = turns_are_none(process);
+
+	process->doubted = 0;
+	if (turns_are_none(process) && !were_none)
+		relearn_process(model, process, process->first_ns);
 }
 
 /* It was put aside while another one was, that has come back since; or while the thread waited for
@@ -100,49 +120,79 @@ static void remember(struct turns *turns, uint64_t from_ns, uint64_t to_ns)
 }
 
 /* The thread is an event loop, or one of a pool that works at many spans by parts: what it had
- * within others it put aside as well. */
-static void take_back_nested(struct model *model, struct thread *thread)
+ * within others it put aside as well. true: that was taken for something else. */
+static bool take_back_nested(struct process *process, struct thread *thread, bool is_sure)
 {
-	struct process *process = thread->process;
+	struct habits *habits = is_sure ? &process->sure : &process->habits;
+	struct thread_habits *its = is_sure ? &thread->turns.sure : &thread->turns.habits;
 
-	thread->turns.crosses = true;
-	if (!thread->turns.nested.to_ns)
-		return;
-	process->nested = (struct turns_period){ 0 };
+	if (its->crosses)
+		return false;
+	its->crosses = true;
+	if (!its->nested.to_ns)
+		return false;
+	habits->nested = (struct turns_period){ 0 };
 	for (const struct thread *t = process->threads; t; t = t->next) {
-		if (t->turns.crosses || !t->turns.nested.to_ns)
+		const struct thread_habits *other = is_sure ? &t->turns.sure : &t->turns.habits;
+
+		if (other->crosses || !other->nested.to_ns)
 			continue;
-		turns_extend(&process->nested, t->turns.nested.from_ns);
-		turns_extend(&process->nested, t->turns.nested.to_ns);
+		turns_extend(&habits->nested, other->nested.from_ns);
+		turns_extend(&habits->nested, other->nested.to_ns);
 	}
-	relearn_process(model, process, process->first_ns);
+	return true;
 }
 
-static bool note_nested(struct thread *thread, uint64_t time_ns)
+static bool extend(struct thread *thread, enum turn_kind kind, uint64_t time_ns, bool is_sure)
 {
-	if (thread->turns.crosses)
-		return false;
-	turns_extend(&thread->turns.nested, time_ns);
-	return turns_extend(&thread->process->nested, time_ns);
+	struct process *process = thread->process;
+	struct habits *habits = is_sure ? &process->sure : &process->habits;
+	struct thread_habits *its = is_sure ? &thread->turns.sure : &thread->turns.habits;
+	bool is_new = turns_extend(&its->turns, time_ns);
+
+	is_new |= turns_extend(&habits->turns, time_ns);
+	if (kind == TURN_CROSSES)
+		is_new |= turns_extend(&habits->crossed, time_ns);
+	if (kind == TURN_NESTED && !its->crosses) {
+		turns_extend(&its->nested, time_ns);
+		is_new |= turns_extend(&habits->nested, time_ns);
+	}
+	return is_new;
 }
 
 void turns_note(struct model *model, struct thread *thread, enum turn_kind kind, uint64_t time_ns)
 {
-	bool is_new = turns_extend(&thread->turns.period, time_ns);
+	struct process *process = thread->process;
+	bool is_new = extend(thread, kind, time_ns, false);
 
-	thread->process->sightings = 0;
+	extend(thread, kind, time_ns, true);
+	process->sightings = process->doubted = 0;
 	if (!thread->turns.believed_ns)
 		thread->turns.sightings = 0;
-	thread->process->turned_ns = MAX(thread->process->turned_ns, time_ns);
-	is_new |= turns_extend(&thread->process->turns, time_ns);
-	if (kind == TURN_CROSSES)
-		is_new |= turns_extend(&thread->process->crossed, time_ns);
-	if (kind == TURN_NESTED)
-		is_new |= note_nested(thread, time_ns);
+	process->turned_ns = MAX(process->turned_ns, time_ns);
 	if (is_new)
-		relearn_process(model, thread->process, time_ns - MIN(time_ns, TURNS_HOLD_NS));
-	if (kind == TURN_CROSSES && !thread->turns.crosses)
-		take_back_nested(model, thread);
+		relearn_process(model, process, time_ns - MIN(time_ns, TURNS_HOLD_NS));
+	if (kind != TURN_CROSSES)
+		return;
+	take_back_nested(process, thread, true);
+	if (take_back_nested(process, thread, false))
+		relearn_process(model, process, process->first_ns);
+}
+
+bool turns_teach(struct thread *thread, enum turn_kind kind, uint64_t time_ns)
+{
+	bool is_new = extend(thread, kind, time_ns, false);
+
+	if (kind == TURN_CROSSES)
+		is_new |= take_back_nested(thread->process, thread, false);
+	return is_new;
+}
+
+void turns_keep(struct thread *thread, enum turn_kind kind, uint64_t time_ns)
+{
+	extend(thread, kind, time_ns, true);
+	if (kind == TURN_CROSSES)
+		take_back_nested(thread->process, thread, true);
 }
 
 static void come_back(struct model *model, struct thread *thread, const struct observation *known,

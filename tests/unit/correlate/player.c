@@ -12,7 +12,7 @@
 #define STEP_NS        (10 * MS)
 #define DEFAULT_SETTLE (10000 * MS)
 #define DEFAULT_REACH  (60000 * MS)
-#define MUCH_LATER_NS  (55000 * MS)
+#define MUCH_LATER_NS  (45000 * MS) /* the last trace settles within the timelines' reach */
 #define NOT_YET        UINT64_MAX
 #define RESTART_NS     MS /* what the time of day may be slewed by before it is first read again */
 #define CLOCK_READ_NS  30

@@ -179,7 +179,7 @@ static void a_process_that_is_found_out_is_not_believed_for_a_minute(void **stat
 	begin(&scene);
 	for (unsigned i = 0; i < OF_PROCESS; i++)
 		turns_count(&scene.model, &scene.threads[0], START);
-	scene.model.now_ns = START + MS;
+	scene.process.habits.within = (struct turns_period){ START + MS, START + MS };
 	turns_recount(&scene.model, &scene.process);
 	assert_false(turns_are_none(&scene.process));
 	assert_int_equal(scene.model.lesson, 2);
@@ -188,6 +188,9 @@ static void a_process_that_is_found_out_is_not_believed_for_a_minute(void **stat
 	for (unsigned i = 0; i < OF_PROCESS; i++)
 		turns_count(&scene.model, &scene.threads[0], START + HOLD);
 	assert_false(turns_are_none(&scene.process));
+	turns_count_all(&scene.model, &scene.process); /* it does not, after all */
+	assert_true(turns_are_none(&scene.process));
+	assert_int_equal(scene.model.lesson, 3);
 }
 
 static void a_span_that_is_back_after_a_wait_without_it_was_put_aside(void **state)
@@ -199,13 +202,14 @@ static void a_span_that_is_back_after_a_wait_without_it_was_put_aside(void **sta
 	begin(&scene);
 	show(&scene, 0, 1, &a);
 	show(&scene, 0, 1, &a); /* it goes on */
-	assert_int_equal(scene.process.turns.to_ns, 0);
+	assert_int_equal(scene.process.habits.turns.to_ns, 0);
 	wait_without(&scene, 0, FUTEX);
 	show(&scene, 0, 1, &a);
-	assert_int_equal(scene.process.turns.to_ns, scene.shown_ns);
-	assert_int_equal(scene.threads[0].turns.period.to_ns, scene.shown_ns);
-	assert_int_equal(scene.process.crossed.to_ns, 0); /* it may have got more work for it */
-	assert_int_equal(scene.process.nested.to_ns, 0);
+	assert_int_equal(scene.process.habits.turns.to_ns, scene.shown_ns);
+	assert_int_equal(scene.threads[0].turns.habits.turns.to_ns, scene.shown_ns);
+	assert_int_equal(scene.process.habits.crossed.to_ns,
+			 0); /* it may have got more work for it */
+	assert_int_equal(scene.process.habits.nested.to_ns, 0);
 }
 
 static void who_waited_for_events_meanwhile_is_a_loop(void **state)
@@ -218,8 +222,8 @@ static void who_waited_for_events_meanwhile_is_a_loop(void **state)
 	show(&scene, 0, 1, &a);
 	wait_without(&scene, 0, EPOLL_WAIT);
 	show(&scene, 0, 1, &a);
-	assert_int_equal(scene.process.crossed.to_ns, scene.shown_ns);
-	assert_true(scene.threads[0].turns.crosses);
+	assert_int_equal(scene.process.habits.crossed.to_ns, scene.shown_ns);
+	assert_true(scene.threads[0].turns.habits.crosses);
 	assert_int_equal(scene.model.lesson, 1);
 }
 
@@ -233,8 +237,8 @@ static void another_trace_in_between_lay_within_the_span(void **state)
 	show(&scene, 0, 1, &a);
 	show(&scene, 0, 2, &b);
 	show(&scene, 0, 1, &a);
-	assert_int_equal(scene.process.nested.to_ns, scene.shown_ns);
-	assert_int_equal(scene.process.crossed.to_ns, 0);
+	assert_int_equal(scene.process.habits.nested.to_ns, scene.shown_ns);
+	assert_int_equal(scene.process.habits.crossed.to_ns, 0);
 	assert_true(turns_of_thread(&scene.threads[1], scene.now_ns, scene.now_ns + MS));
 }
 
@@ -250,12 +254,12 @@ static void who_is_back_that_was_shown_in_between_tells_a_loop(void **state)
 	show(&scene, 0, 2, &b);
 	show(&scene, 0, 1, &a);
 	show(&scene, 0, 2, &b);
-	assert_int_equal(scene.process.crossed.to_ns, scene.shown_ns);
-	assert_int_equal(scene.process.nested.to_ns, 0);
+	assert_int_equal(scene.process.habits.crossed.to_ns, scene.shown_ns);
+	assert_int_equal(scene.process.habits.nested.to_ns, 0);
 	show(&scene, 0, 3, &c); /* and from now on nothing lies within its spans */
 	show(&scene, 0, 4, &d);
 	show(&scene, 0, 3, &c);
-	assert_int_equal(scene.process.nested.to_ns, 0);
+	assert_int_equal(scene.process.habits.nested.to_ns, 0);
 }
 
 /* Nothing tells that it was put aside for the first one. */
@@ -271,8 +275,8 @@ static void who_was_shown_before_all_that_was_not_in_between(void **state)
 	show(&scene, 0, 3, &c);
 	show(&scene, 0, 1, &a);
 	show(&scene, 0, 2, &b);
-	assert_int_equal(scene.process.nested.to_ns, scene.shown_ns);
-	assert_int_equal(scene.process.crossed.to_ns, 0);
+	assert_int_equal(scene.process.habits.nested.to_ns, scene.shown_ns);
+	assert_int_equal(scene.process.habits.crossed.to_ns, 0);
 }
 
 /* A handler's span is over when it leaves: the next one has another number, and is not known. */
@@ -287,8 +291,8 @@ static void handlers_one_after_the_other_are_no_loop(void **state)
 	for (unsigned i = 0; i < ARRAY_LEN(handlers); i++) {
 		show(&scene, 0, (uint8_t)(2 + i), &handlers[i]);
 		show(&scene, 0, 1, &a);
-		assert_int_equal(scene.process.nested.to_ns, scene.shown_ns);
-		assert_int_equal(scene.process.crossed.to_ns, 0);
+		assert_int_equal(scene.process.habits.nested.to_ns, scene.shown_ns);
+		assert_int_equal(scene.process.habits.crossed.to_ns, 0);
 	}
 }
 
@@ -306,9 +310,9 @@ static void whichever_handler_is_back_was_put_aside(void **state)
 			show(&scene, 0, (uint8_t)(2 + i), &others[i]);
 			show(&scene, 0, 1, &a);
 		}
-		assert_int_equal(scene.process.crossed.to_ns, 0);
+		assert_int_equal(scene.process.habits.crossed.to_ns, 0);
 		show(&scene, 0, (uint8_t)(2 + back), &others[back]);
-		assert_int_equal(scene.process.crossed.to_ns, scene.shown_ns);
+		assert_int_equal(scene.process.habits.crossed.to_ns, scene.shown_ns);
 	}
 }
 
@@ -332,8 +336,8 @@ static void what_lay_within_spans_of_another_thread_stays_known(void **state)
 	show(&scene, 2, 2, &b);
 	show(&scene, 2, 1, &a);
 	show(&scene, 2, 2, &b);
-	assert_int_equal(scene.process.nested.from_ns, first_ns);
-	assert_int_equal(scene.process.nested.to_ns, last_ns);
+	assert_int_equal(scene.process.habits.nested.from_ns, first_ns);
+	assert_int_equal(scene.process.habits.nested.to_ns, last_ns);
 	assert_int_equal(scene.process.lesson_from_ns, scene.process.first_ns);
 }
 
@@ -348,7 +352,7 @@ static void an_inherited_span_that_is_back_is_no_turn(void **state)
 	show(&scene, 0, 1, &a);
 	wait_without(&scene, 0, FUTEX);
 	show(&scene, 0, 1, &a);
-	assert_int_equal(scene.process.turns.to_ns, 0);
+	assert_int_equal(scene.process.habits.turns.to_ns, 0);
 }
 
 /* What is not new is learned once. */
