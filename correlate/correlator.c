@@ -197,26 +197,6 @@ static int compute(struct model *model, struct trace *trace, bool settled, ledge
 	return 0;
 }
 
-static void settle(struct model *model, struct trace *trace)
-{
-	int rc = compute(model, trace, true, model->options.on_ledgers, model->options.arg);
-
-	if (rc == -EAGAIN)
-		return; /* no clock reading yet */
-	trace_unlist(model, trace);
-	trace->dirty = trace->again = false;
-	trace->unsettled = 0;
-	if (rc < 0)
-		return;
-	model->stats.traces_settled += trace->revision == 0;
-	model->stats.traces_revised += trace->revision != 0;
-	trace->revision = (uint16_t)MIN(trace->revision + 1, UINT16_MAX - 1);
-	trace->settled_ns = model->now_ns;
-	trace_list(model, trace, LIST_FRESH);
-	for (uint32_t i = 0; i < trace->span_count; i++)
-		trace->spans[i].settled = true;
-}
-
 bool trace_is_root(const struct trace *trace, const struct trace_span *span)
 {
 	if (hex_is_zero(span->parent_id, SPAN_ID_BYTES))
@@ -264,19 +244,57 @@ static bool is_covered(const struct model *model, const struct trace *trace, uin
 	return true;
 }
 
+static bool is_old(const struct model *model, const struct trace *trace)
+{
+	return trace->news_ns + model->options.settle_ns <= model->now_ns;
+}
+
+/* Its process's clock is behind, and what threads did to its end is yet to come. */
+static bool is_early(const struct model *model, const struct trace *trace)
+{
+	return !is_old(model, trace) && !is_covered(model, trace, trace->to_ns);
+}
+
+static void settle(struct model *model, struct trace *trace, bool is_last)
+{
+	int rc = compute(model, trace, true, model->options.on_ledgers, model->options.arg);
+
+	if (rc == -EAGAIN)
+		return; /* no clock reading yet */
+	trace_unlist(model, trace);
+	trace->dirty = trace->again = false;
+	trace->unsettled = 0;
+	if (rc < 0)
+		return;
+	model->stats.traces_settled += trace->revision == 0;
+	model->stats.traces_revised += trace->revision != 0;
+	trace->revision = (uint16_t)MIN(trace->revision + 1, UINT16_MAX - 1);
+	trace->settled_ns = model->now_ns;
+	for (uint32_t i = 0; i < trace->span_count; i++)
+		trace->spans[i].settled = true;
+	if (is_last || !is_early(model, trace)) {
+		trace_list(model, trace, LIST_FRESH);
+		return;
+	}
+	trace->unsettled = 1;
+	trace->dirty = true;
+	trace_list(model, trace, LIST_PENDING);
+}
+
 /* -EAGAIN: more will come by itself, so look again soon. -ENOENT: a span is missing, so wait for
  * it. */
 static int check_complete(const struct model *model, const struct trace *trace)
 {
-	uint64_t end_ns = 0, bound;
+	uint64_t end_ns = trace->to_ns, bound;
 
 	for (uint32_t i = 0; i < trace->span_count; i++) {
 		const struct trace_span *span = &trace->spans[i];
 		uint64_t span_end;
 
-		if (!clock_map_to_mono(&model->clocks, span->end_unix_ns, &span_end, &bound))
+		if (model->clocks.count == 0)
 			return -EAGAIN;
-		end_ns = MAX(end_ns, span_end);
+		if (clock_map_to_mono(&model->clocks, span->end_unix_ns, &span_end, &bound))
+			end_ns = MAX(end_ns, span_end); /* else before the machine was started */
 		if (trace_span_index(model, trace, span->parent_id) < 0 &&
 		    !trace_is_root(trace, span))
 			return -ENOENT;
@@ -306,7 +324,7 @@ static void settle_again(struct model *model)
 	while (model->pending.oldest && model->pending.oldest->again) {
 		struct trace *trace = model->pending.oldest;
 
-		settle(model, trace);
+		settle(model, trace, false);
 		if (trace->again) /* no clock reading yet */
 			return;
 	}
@@ -323,10 +341,9 @@ static void settle_due(struct model *model)
 	trace = model->pending.oldest;
 	while (trace) {
 		struct trace *next = trace->next;
-		bool is_old = trace->news_ns + model->options.settle_ns <= model->now_ns;
 
-		if (is_old || is_complete(model, trace)) {
-			settle(model, trace);
+		if (is_old(model, trace) || is_complete(model, trace)) {
+			settle(model, trace, false);
 			settle_again(model);
 		}
 		trace = next;
@@ -350,7 +367,7 @@ static void relieve(struct model *model)
 	       model->stats.trace_bytes + model->stats.fold_bytes > share) {
 		struct trace *trace = model->pending.oldest;
 
-		settle(model, trace);
+		settle(model, trace, true);
 		if (trace->list == LIST_PENDING)
 			return;
 		model->stats.traces_forced++;
@@ -388,7 +405,7 @@ void correlator_settle_all(struct correlator *correlator)
 	while (trace) {
 		struct trace *next = trace->next;
 
-		settle(model, trace);
+		settle(model, trace, true);
 		settle_again(model);
 		trace = next;
 	}

@@ -8,6 +8,7 @@
 #include "collector/base/macros.h"
 
 #define ARENA_LIMIT_BYTES ((size_t)64 << 20)
+#define MOST_BEFORE_NS    (1ull << 55) /* a year: no more need be in doubt */
 
 int32_t join_find(const struct join *join, const uint8_t span_id[SPAN_ID_BYTES])
 {
@@ -46,6 +47,11 @@ static int by_start(const void *a, const void *b, void *arg)
 	return x < y ? -1 : x > y;
 }
 
+static uint64_t distance(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : b - a;
+}
+
 /* The wall time is what the span claims, to the nanosecond; where the clock map sees another length
  * (a slew, or a step while it ran) the difference is uncertain. */
 static void fix_length(struct node *node, uint64_t bound_ns)
@@ -54,10 +60,25 @@ static void fix_length(struct node *node, uint64_t bound_ns)
 
 	node->bound_ns = bound_ns;
 	node->skew_ns += node->span->backward_ns;
-	if (claimed > node->b_ns ? claimed - node->b_ns > bound_ns
-				 : node->b_ns - claimed > bound_ns)
-		node->skew_ns += claimed > node->b_ns ? claimed - node->b_ns : node->b_ns - claimed;
+	if (distance(claimed, node->b_ns) > bound_ns)
+		node->skew_ns += distance(claimed, node->b_ns);
 	node->b_ns = claimed;
+}
+
+/* Before the machine was started there is no time to place a span at: it is at 0 then, in doubt by
+ * the rest, unless tags tell where it was. */
+static bool map_start(const struct clock_map *clocks, struct node *node, uint64_t *out_bound_ns)
+{
+	uint64_t unix_ns = node->span->start_unix_ns, begin_ns;
+
+	if (clock_map_to_mono(clocks, unix_ns, &node->a_ns, out_bound_ns))
+		return true;
+	if (!clock_map_to_unix(clocks, 0, &begin_ns, out_bound_ns))
+		return false;
+	node->a_ns = 0;
+	node->before_ns = MIN(distance(begin_ns, unix_ns), MOST_BEFORE_NS);
+	node->skew_ns += node->before_ns;
+	return true;
 }
 
 static bool map_times(struct join *join)
@@ -66,11 +87,14 @@ static bool map_times(struct join *join)
 
 	for (uint32_t i = 0; i < join->count; i++) {
 		struct node *node = &join->nodes[i];
+		const struct trace_span *span = node->span;
 		uint64_t bound_a = 0, bound_b = 0;
 
-		if (!clock_map_to_mono(clocks, node->span->start_unix_ns, &node->a_ns, &bound_a) ||
-		    !clock_map_to_mono(clocks, node->span->end_unix_ns, &node->b_ns, &bound_b))
+		if (!map_start(clocks, node, &bound_a))
 			return false;
+		if (node->before_ns ||
+		    !clock_map_to_mono(clocks, span->end_unix_ns, &node->b_ns, &bound_b))
+			node->b_ns = node->a_ns + (span->end_unix_ns - span->start_unix_ns);
 		fix_length(node, bound_a + bound_b);
 	}
 	return true;
@@ -272,9 +296,20 @@ int join_init(struct join *join, struct model *model, struct trace *trace)
 	return 0;
 }
 
+/* As late as its process's clock allows. */
+static uint64_t latest_end(const struct join *join)
+{
+	uint64_t latest = 0;
+
+	for (uint32_t i = 0; i < join->count; i++)
+		latest = MAX(latest, join->nodes[i].b_ns + join->nodes[i].astray_ns);
+	return latest;
+}
+
 void join_learn(struct join *join)
 {
 	join->trace->is_guessed = join->is_guessed;
+	join->trace->to_ns = latest_end(join);
 	for (uint32_t i = 0; i < join->count; i++) {
 		const struct node *node = &join->nodes[i];
 

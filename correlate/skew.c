@@ -237,13 +237,23 @@ static void look_at_starts(struct join *join)
 struct move {
 	int64_t ns;
 	uint64_t doubt_ns;
+	bool is_by_tags; /* wherever the clock map took it to be */
 };
 
 static struct move between(const struct clock_range *range)
 {
 	int64_t apart = less(range->most_ns, range->least_ns);
 
-	return (struct move){ range->least_ns + apart / 2, (uint64_t)llabs(apart / 2) + 1 };
+	return (struct move){ .ns = range->least_ns + apart / 2,
+			      .doubt_ns = (uint64_t)llabs(apart / 2) + 1 };
+}
+
+static struct move to_tags(const struct clock_range *range)
+{
+	struct move by = between(range);
+
+	by.is_by_tags = true;
+	return by;
 }
 
 static struct clock_range relative(const struct clock_range *range, const struct told *told)
@@ -272,9 +282,9 @@ static struct move move_by_history(const struct told *told, const struct history
 		range.most_ns = MAX(range.most_ns, was.most_ns);
 	}
 	if (less(range.most_ns, range.least_ns) <= (int64_t)told->bound_ns)
-		return (struct move){ 0, 0 };
+		return (struct move){ 0 };
 	if (told->is_broken) /* there is no middle */
-		return (struct move){ 0, (uint64_t)less(range.most_ns, range.least_ns) };
+		return (struct move){ .doubt_ns = (uint64_t)less(range.most_ns, range.least_ns) };
 	return between(&range);
 }
 
@@ -285,21 +295,37 @@ static struct move move_of(const struct told *told, const struct clock_skew *ske
 	int64_t seen_behind = (int64_t)skew->behind_ns, behind = less(0, MIN(range.least_ns, 0));
 
 	if (!is_one(skew))
-		return (struct move){ 0, MIN(skew->ahead_ns, (uint64_t)MAX(range.most_ns, 0)) };
+		return (struct move){ .doubt_ns = MIN(skew->ahead_ns,
+						      (uint64_t)MAX(range.most_ns, 0)) };
 	if (!is_shown(skew))
 		return move_by_history(told, history, 0);
 	if (skew->ahead_ns || (seen_behind > LEAST_NS && skew->early_ns <= (uint64_t)behind) ||
 	    less(range.most_ns, range.least_ns) < seen_behind / 2)
-		return between(&range);
+		return to_tags(&range);
 	return move_by_history(told, history, MIN(behind, seen_behind + LEAST_NS));
 }
 
-static void move(struct node *node, struct move by)
+/* The map need not be asked for a time that is yet to come, by a clock that is ahead. */
+static uint64_t bound_there(const struct clock_map *clocks, const struct node *node)
+{
+	uint64_t unix_ns, bound_a, bound_b;
+
+	if (!clock_map_to_unix(clocks, node->a_ns, &unix_ns, &bound_a) ||
+	    !clock_map_to_unix(clocks, node->b_ns, &unix_ns, &bound_b))
+		return node->bound_ns;
+	return MIN(node->bound_ns, bound_a + bound_b);
+}
+
+static void move(const struct clock_map *clocks, struct node *node, struct move by)
 {
 	if (by.ns > 0 && (uint64_t)by.ns > node->a_ns) /* before the machine was started */
-		by = (struct move){ 0, by.doubt_ns + (uint64_t)by.ns };
+		by = (struct move){ .doubt_ns = by.doubt_ns + (uint64_t)by.ns };
 	node->a_ns -= (uint64_t)by.ns;
 	node->b_ns -= (uint64_t)by.ns;
+	if (by.is_by_tags) {
+		node->bound_ns = bound_there(clocks, node);
+		node->skew_ns -= node->before_ns;
+	}
 	node->astray_ns = by.doubt_ns;
 	node->skew_ns += by.doubt_ns;
 }
@@ -320,7 +346,7 @@ static void move_node(const struct join *join, struct node *node)
 	}
 	if (by.ns == 0 && is_one(&own)) /* and others tell nothing that explains it */
 		by.doubt_ns = MAX(by.doubt_ns, own.ahead_ns);
-	move(node, by);
+	move(&join->model->clocks, node, by);
 }
 
 bool skew_find(struct join *join)
@@ -392,6 +418,7 @@ void skew_learn(struct join *join)
 			continue;
 		process->skew_small_news += news <= NEWS_NS;
 		process->skew_taught = process->skew;
+		lessons_forget(join->model, process);
 		relearn_process(join->model, process,
 				join->from_ns - MIN(join->from_ns, TRACE_HOLD_NS));
 	}

@@ -282,6 +282,68 @@ static void a_thread_that_ends_in_a_spans_context_is_no_wrong_clock(void **state
 	correlator_free(b.correlator);
 }
 
+/* It was started 1 s before. */
+static void a_span_from_before_the_machine_is_where_tags_tell(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	serve(&b, &(struct service){ .off_ns = -1500 * (int64_t)MS });
+	assert_all_near(&b, 75 * US);
+}
+
+/* The clock was never read at such a time. */
+static void a_clock_that_is_far_ahead_is_as_good_as_tags_tell(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	serve(&b, &(struct service){ .off_ns = 20000 * (int64_t)MS });
+	assert_all_near(&b, 75 * US);
+}
+
+static void a_span_without_times_keeps_no_other_one_waiting(void **state)
+{
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	builder_clock(&b, 500 * MS);
+	builder_warm_up(&b, &t);
+	builder_slice(&b, &t, 999 * MS, 999 * MS, 1001 * MS, 1, 0, RECVFROM);
+	builder_slice(&b, &t, 1010 * MS, 1010 * MS, 1012 * MS, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, 1000 * MS, 1011 * MS);
+	builder_span(&b, 2, 1, -BUILDER_EPOCH_NS, -BUILDER_EPOCH_NS);
+	settle(&b, 2100 * MS);
+	assert_true(builder_ledger(&b, 1)->grade >= GRADE_BOUNDED);
+	assert_true(builder_ledger(&b, 2)->grade < GRADE_BOUNDED ||
+		    builder_ledger(&b, 2)->uncertain_ns > MS);
+	correlator_free(b.correlator);
+}
+
+/* It ends at 1510 ms, and says: 300 ms before. */
+static void a_clock_that_is_behind_waits_for_what_threads_did(void **state)
+{
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	builder_clock(&b, 500 * MS);
+	builder_warm_up(&b, &t);
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1001 * MS, 1, 0, RECVFROM);
+	builder_slice(&b, &t, 1499 * MS, 1499 * MS, 1500 * MS, 1, 0, RECVFROM);
+	builder_span(&b, 1, 0, 1000 * MS + 500 * US - OFF_NS, 1510 * MS - OFF_NS);
+	builder_clock(&b, 1512 * MS);
+	correlator_advance(b.correlator, 1512 * MS);
+	builder_slice(&b, &t, 1505 * MS, 1505 * MS, 1520 * MS, 0, 0, RECVFROM);
+	builder_clock(&b, 1600 * MS);
+	correlator_advance(b.correlator, 1600 * MS);
+	assert_near(builder_ledger(&b, 1), 6500 * US, 20 * MS);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +359,10 @@ int main(void)
 		cmocka_unit_test(a_clock_that_is_right_is_not_doubted),
 		cmocka_unit_test(work_in_the_context_of_an_ended_span_is_no_wrong_clock),
 		cmocka_unit_test(a_thread_that_ends_in_a_spans_context_is_no_wrong_clock),
+		cmocka_unit_test(a_span_from_before_the_machine_is_where_tags_tell),
+		cmocka_unit_test(a_clock_that_is_far_ahead_is_as_good_as_tags_tell),
+		cmocka_unit_test(a_span_without_times_keeps_no_other_one_waiting),
+		cmocka_unit_test(a_clock_that_is_behind_waits_for_what_threads_did),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
