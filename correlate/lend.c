@@ -12,22 +12,20 @@
 
 #define APART_NS 20000 /* clocks that are off by less are not known to be */
 
-static const struct sighting *beside(const struct join *join, const struct sighting *seen)
+/* Both of its own process: a forked child that still has it in its context lends nothing. */
+static bool are_beside(const struct node *node, const struct sighting *a, const struct sighting *b)
 {
-	for (int32_t s = seen->next; s >= 0; s = join->sightings[s].next) {
-		const struct sighting *other = &join->sightings[s];
-
-		if (other->first_ns < seen->last_ns && seen->first_ns < other->last_ns)
-			return other;
-	}
-	return NULL;
+	return a->thread->process == node->process && b->thread->process == node->process &&
+	       b->first_ns < a->last_ns && a->first_ns < b->last_ns;
 }
 
 static bool is_lent(const struct join *join, const struct node *node)
 {
-	for (int32_t s = node->sightings; s >= 0; s = join->sightings[s].next) {
-		if (beside(join, &join->sightings[s]))
-			return true;
+	for (int32_t a = node->sightings; a >= 0; a = join->sightings[a].next) {
+		for (int32_t b = join->sightings[a].next; b >= 0; b = join->sightings[b].next) {
+			if (are_beside(node, &join->sightings[a], &join->sightings[b]))
+				return true;
+		}
 	}
 	return false;
 }
@@ -66,18 +64,29 @@ static bool is_kept_apart(struct join *join, const struct node *node)
 	       handed_away(lane, node, MAX(node->b_ns, 1) - 1, APART_NS);
 }
 
-/* A span of the process's was open then that others carry. */
-static bool is_open_elsewhere(const struct join *join, const struct observation *o)
+/* No look has told who has it, and the thread may have begun it. */
+static bool may_be_of(struct join *join, struct thread *thread, const struct node *node)
+{
+	const struct lane *lane = node->sightings < 0 ? join_lane(join, thread) : NULL;
+
+	return lane && lane_ran_at_edge(lane, node, node->a_ns);
+}
+
+/* A span of the process's was open then that others carry; and none that may have been the
+ * thread's, which it was in. */
+static bool is_open_elsewhere(struct join *join, const struct observation *o)
 {
 	int32_t found[OVERLAY_MAX_SPANS];
 	uint32_t count = join_overlapping(join, o->thread->process, o->first_ns, o->first_ns + 1,
 					  found, OVERLAY_MAX_SPANS);
+	bool is_open = false;
 
 	for (uint32_t i = 0; i < count; i++) {
-		if (join->nodes[found[i]].sightings >= 0)
-			return true;
+		if (may_be_of(join, o->thread, &join->nodes[found[i]]))
+			return false;
+		is_open |= join->nodes[found[i]].sightings >= 0;
 	}
-	return false;
+	return is_open;
 }
 
 static void mark_shows(struct join *join, bool shows)

@@ -94,12 +94,70 @@ static void who_was_not_is_not_suspected(void **state)
 	correlator_free(b.correlator);
 }
 
+/* It had the span from the fork on, made one of its own within, and has it again after that. */
+static void a_forked_child_lends_nothing(void **state)
+{
+	const struct event_life fork = { .header = { EVENT_FORK, sizeof(fork), 0 },
+					 .pid = BUILDER_PID,
+					 .tid = 11,
+					 .other_pid = 20,
+					 .time_ns = 1000 * MS + 500 * US };
+	struct builder_thread own, other, child = { .pid = 20, .tid = 20, .span = 1 };
+	struct builder b;
+
+	(void)state;
+	begin(&b, &own, &other);
+	b.trace = 1;
+	builder_slice(&b, &own, 1000 * MS, 1000 * MS, 1001 * MS, 1, 0, FUTEX);
+	assert_int_equal(correlator_record(b.correlator, &fork.header), 0);
+	builder_slice(&b, &child, 0, 1001 * MS, 1002 * MS, 9, 0, FUTEX);
+	builder_slice(&b, &child, 1003 * MS, 1003 * MS, 1004 * MS, 1, 0, FUTEX);
+	builder_slice(&b, &child, 1005 * MS, 1005 * MS, 1006 * MS, 1, EVENT_DEAD, -1);
+	builder_slice(&b, &own, 1009 * MS, 1009 * MS, 1011 * MS, 0, 0, FUTEX);
+	builder_span(&b, 1, 0, 1000 * MS, 1010 * MS);
+	request(&b, &own, &other, 3, 0);
+	settle(&b);
+	assert_int_equal(builder_ledger(&b, 3)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
+/* A thread shows what nobody exports; not its own span, `from` to `to`, which is too short for it,
+ * and in which it may have begun that. */
+static void check_hidden(uint64_t from, uint64_t to, uint64_t least, uint64_t most)
+{
+	struct builder_thread own, other;
+	struct builder b;
+
+	begin(&b, &own, &other);
+	request(&b, &own, &other, 1, 9);
+	builder_span(&b, 2, 1, from, to);
+	request(&b, &own, &other, 3, 0);
+	settle(&b);
+	assert_in_range(builder_ledger(&b, 3)->uncertain_ns, least, most);
+	correlator_free(b.correlator);
+}
+
+static void what_is_hidden_in_a_span_that_did_not_show_is_not_lent(void **state)
+{
+	(void)state;
+	check_hidden(1002 * MS + 200 * US, 1004 * MS + 500 * US, 0, LEDGER_EXACT_NS);
+}
+
+static void what_is_hidden_without_one_is(void **state)
+{
+	(void)state;
+	check_hidden(1000 * MS + 200 * US, 1000 * MS + 500 * US, 2 * MS, 2 * MS + 10 * US);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_was_seen_to_lend_may_do_so_unseen),
 		cmocka_unit_test(a_trace_knows_what_it_shows_itself),
 		cmocka_unit_test(who_was_not_is_not_suspected),
+		cmocka_unit_test(a_forked_child_lends_nothing),
+		cmocka_unit_test(what_is_hidden_in_a_span_that_did_not_show_is_not_lent),
+		cmocka_unit_test(what_is_hidden_without_one_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
