@@ -175,6 +175,8 @@ struct thread {
 	bool running; /* the last record was cut by a tick */
 	bool seen;
 	bool shows; /* of lend.c: a span of the trace at hand that was exported */
+	/* it ran for the first time then; 0: that is not known */
+	uint64_t begun_ns;
 	/* of the newest slice */
 	uint64_t last_in_ns, last_out_ns;
 	uint32_t last_flags;

@@ -180,6 +180,13 @@ static bool shows_others(const struct join *join, const struct lane *lane, int32
 	return true;
 }
 
+/* It has ended before, or began after, and need not be looked at. */
+static bool is_absent(const struct thread *thread, uint64_t from_ns, uint64_t to_ns)
+{
+	return !thread->seen || (thread->dead && thread->last_out_ns < from_ns) ||
+	       thread->begun_ns > to_ns;
+}
+
 /* `by_tags`: who shows nothing but others then has not read the clock for it either. */
 static bool is_alone(struct join *join, const struct lane *lane, const struct node *node,
 		     uint64_t time_ns, bool by_tags)
@@ -195,7 +202,7 @@ static bool is_alone(struct join *join, const struct lane *lane, const struct no
 	for (struct thread *t = lane->process->threads; t; t = t->next) {
 		const struct lane *other;
 
-		if (t == lane->thread || !t->seen || (t->dead && t->last_out_ns < from))
+		if (t == lane->thread || is_absent(t, from, to))
 			continue;
 		other = ++looked_at > MOST_BESIDE || t->folded_until_ns > from ? NULL
 									       : join_lane(join, t);
@@ -251,12 +258,15 @@ static bool was_at_hand(const struct join *join, const struct lane *other, int32
 bool told_is_by_another(struct join *join, const struct lane *lane, int32_t index, uint64_t edge_ns,
 			bool is_owned)
 {
+	const struct node *node = &join->nodes[index];
+	uint64_t error = node->bound_ns + node->skew_ns;
+	uint64_t from = edge_ns - MIN(error, edge_ns), to = edge_ns + node->cut_ns + error;
 	uint32_t looked_at = 0;
 
 	for (struct thread *t = lane->process->threads; t; t = t->next) {
 		const struct lane *other;
 
-		if (t == lane->thread || !t->seen || (t->dead && t->last_out_ns < edge_ns))
+		if (t == lane->thread || is_absent(t, from, to))
 			continue;
 		other = ++looked_at > MOST_BESIDE ? NULL : join_lane(join, t);
 		if (!other || was_at_hand(join, other, index, edge_ns, is_owned))

@@ -254,6 +254,8 @@ static int take_whole(struct model *model, const struct event_slice *record)
 		return -ENOMEM;
 	if (tag_is_none(slice.tag_out) && is_waiting(&slice))
 		turns_idle(thread, slice.out_ns, slice.syscall);
+	if (!thread->seen && !slice.gap && !(slice.flags & EVENT_IN_LOST))
+		thread->begun_ns = slice.in_ns;
 	thread->seen = true;
 	thread->last_in_ns = slice.in_ns;
 	thread->last_out_ns = slice.out_ns;

@@ -77,6 +77,24 @@ static void the_way_is_the_spans_of_a_pool_and_in_doubt_of_a_loop(void **state)
 	correlator_free(b.correlator);
 }
 
+/* However many: they are not looked at. */
+static void threads_that_come_later_did_not_begin_it(void **state)
+{
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	for (uint32_t i = 0; i < 100; i++) {
+		struct builder_thread later = { .pid = BUILDER_PID, .tid = 100 + i };
+
+		builder_slice(&b, &later, 1015 * MS, 1015 * MS, 1016 * MS, 0, 0, FUTEX);
+	}
+	tell_ways(&b, &t, 20 * US);
+	assert_int_equal(builder_ledger(&b, B)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
 static void the_way_into_a_span_and_out_of_it_is_the_spans(void **state)
 {
 	struct builder b;
@@ -362,6 +380,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_way_is_the_spans_of_a_pool_and_in_doubt_of_a_loop),
+		cmocka_unit_test(threads_that_come_later_did_not_begin_it),
 		cmocka_unit_test(the_way_into_a_span_and_out_of_it_is_the_spans),
 		cmocka_unit_test(the_way_is_the_spans_where_handlers_come_between),
 		cmocka_unit_test(a_span_that_ends_when_nobody_runs_was_ended_by_who_ran_last),
