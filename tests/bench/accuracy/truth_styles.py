@@ -70,6 +70,7 @@ class Span:
         """From `at` on, where that is exported; else from the attach on: nothing comes between it and the clock."""
         carried = trace.set_span_in_context(self.span)
         real, self.entered, slack = at or edge()
+        self.entered_slack = 0  # charged here
         self.token, self.thread = context.attach(carried), threading.get_ident()
         if not at:  # no exported time says when
             slack += time.thread_time_ns() - self.entered
@@ -82,7 +83,7 @@ class Span:
         context.detach(self.token)
         real, cpu, slack = edge()
         local.innermost = self.beneath
-        self.charge(cpu - self.entered, slack)
+        self.charge(cpu - self.entered, slack + self.entered_slack)
         if not is_end:
             self.record["cpu_slack_ns"] += cpu - before
         return real
@@ -106,13 +107,14 @@ class Turns:
 
     @classmethod
     def timed(cls, handle, carried):
-        """Runs it; returns two edges, as edge() has them but for the exported time."""
+        """Runs it; returns two edges, as edge() has them but for the exported time. Who is left within the turn has the
+        first one's slack, too."""
         callback, within = handle._callback, []
 
         def timed(*args):
             within.append(time.thread_time_ns())
             for span in carried:
-                span.entered = (before + within[0]) // 2
+                span.entered, span.entered_slack = (before + within[0]) // 2, (within[0] - before + 1) // 2
             try:
                 return callback(*args)
             finally:
@@ -122,8 +124,8 @@ class Turns:
         before = time.thread_time_ns()
         cls.run(handle)
         after = time.thread_time_ns()
-        slack = (within[0] - before + after - within[1] + 1) // 2
-        return (before + within[0]) // 2, (after + within[1]) // 2, slack
+        first, last = ((x + y) // 2 for x, y in ((before, within[0]), (within[1], after)))
+        return (first, within[0] - first), (last, after - last)
 
     @classmethod
     def take(cls, handle):
@@ -136,15 +138,15 @@ class Turns:
         carried = carried if not visited else []
         for span in carried:
             span.beneath, local.innermost = local.innermost, span
-        entered, left, slack = cls.timed(handle, carried)
+        (entered, entered_slack), (left, left_slack) = cls.timed(handle, carried)
         carried = []
         while (span := local.innermost) not in (outer, visited):
             carried.insert(0, span)
             local.innermost = span.beneath
-            span.charge(left - span.entered, slack)
+            span.charge(left - span.entered, span.entered_slack + left_slack)
         local.innermost = outer
         if visited:
-            visited.charge(left - entered, slack)
+            visited.charge(left - entered, entered_slack + left_slack)
         if carried:
             cls.carried[carried[-1].span_id] = carried
 
