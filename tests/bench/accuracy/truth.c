@@ -56,11 +56,15 @@ static struct edge read_edge(void)
 }
 
 static int shared_fd;
+static uint64_t first_seed = 42;
 
 __attribute__((constructor)) static void share(void)
 {
-	const char *open = getenv(OPEN);
+	const char *open = getenv(OPEN), *given = getenv("TRUTH_SEED");
 	size_t index = 0;
+
+	if (given) /* threads that are made by hand have no locale to read numbers with */
+		first_seed = strtoull(given, NULL, 10);
 
 	if (open && sscanf(open, "%d %zu", &shared_fd, &index) != 2)
 		abort();
@@ -76,19 +80,12 @@ __attribute__((constructor)) static void share(void)
 	resumed_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
-static uint64_t first_seed(void)
-{
-	const char *given = getenv("TRUTH_SEED");
-
-	return given ? strtoull(given, NULL, 10) : 42;
-}
-
 static uint64_t next_random(void)
 {
 	static _Atomic uint64_t threads;
 
 	if (!seed)
-		seed = first_seed() + 0x9e3779b97f4a7c15U * atomic_fetch_add(&threads, 1);
+		seed = first_seed + 0x9e3779b97f4a7c15U * atomic_fetch_add(&threads, 1);
 	seed ^= seed << 13;
 	seed ^= seed >> 7;
 	seed ^= seed << 17;
