@@ -293,6 +293,35 @@ static void doubt_taken(struct join *join, int32_t index, const struct sighting 
 		overlay_doubt(join, index, -1, node->b_ns - taken);
 }
 
+/* The thread ran at its start, and shows it at its first look. Where threads carry others' spans, one
+ * that ran meanwhile may have been given it, and have given it back: then the first one went on
+ * with the parent in between. */
+static void doubt_given_back(struct join *join, int32_t index, const struct sighting *seen)
+{
+	const struct node *node = &join->nodes[index];
+	const struct lane *own = join_find_lane(join, seen->thread);
+	const struct slice *slice = lane_on_cpu_about(own, node->a_ns, node->cut_ns);
+	uint64_t to = MIN(MIN(slice->out_ns, seen->first_ns), node->b_ns);
+	uint32_t looked_at = 0;
+
+	if (slice->flags & EVENT_TOLD)
+		return;
+	for (struct thread *t = node->process->threads; t && node->a_ns < to; t = t->next) {
+		const struct lane *lane = NULL;
+
+		if (t != seen->thread && t->seen && !(t->dead && t->last_out_ns < node->a_ns))
+			lane = looked_at++ < MOST_BESIDE ? join_lane(join, t) : NULL;
+		if (lane && first_unpinned(lane, node->a_ns, to) < to) {
+			overlay_doubt(join, index, node->parent, to - node->a_ns);
+			return;
+		}
+	}
+	if (looked_at > MOST_BESIDE) {
+		join->limits[LIMIT_beside]++;
+		overlay_doubt(join, index, node->parent, to - MIN(node->a_ns, to));
+	}
+}
+
 /* From the span's start until it was seen, or from there to its end. */
 static uint64_t seen_apart_ns(const struct node *node, const struct sighting *seen, bool is_end)
 {
@@ -314,6 +343,8 @@ static void doubt_unseen(struct join *join, int32_t index, bool is_end)
 	if (is_edge_of(join, seen->thread, index, edge_ns)) {
 		if (is_end && lend_may_be_handed_on(join, node))
 			doubt_taken(join, index, seen);
+		if (!is_end && lend_may_be(join, node))
+			doubt_given_back(join, index, seen);
 		return;
 	}
 	for (struct thread *t = node->process->threads; t; t = t->next) {

@@ -80,6 +80,45 @@ static void a_trace_knows_what_it_shows_itself(void **state)
 	correlator_free(b.correlator);
 }
 
+/* A trace of 10 ms; its own thread begins span `part` in it, 1 ms after it came to a CPU for the
+ * second time, shows it 2 ms later, and runs for another ms. The other thread runs for `beside_ns`
+ * in between, and shows nothing. */
+static void begin_part(struct builder *b, struct builder_thread *own, struct builder_thread *other,
+		       uint64_t part, uint64_t beside_ns)
+{
+	uint64_t at = (900 + 100 * part) * MS;
+
+	b->trace = part;
+	builder_slice(b, own, at, at, at + MS, 100 + part, 0, FUTEX);
+	if (beside_ns)
+		builder_slice(b, other, at + 3 * MS, at + 3 * MS, at + 3 * MS + beside_ns, 0, 0,
+			      FUTEX);
+	builder_slice(b, own, at + 2 * MS, at + 2 * MS, at + 5 * MS, part, 0, FUTEX);
+	builder_slice(b, own, at + 8 * MS, at + 8 * MS, at + 11 * MS, 0, 0, FUTEX);
+	builder_span(b, 100 + part, 0, at, at + 10 * MS);
+	builder_span(b, part, 100 + part, at + 3 * MS, at + 9 * MS);
+}
+
+/* Its 2 ms up to the first look, and what the other thread ran. */
+static void who_may_have_been_given_a_span_may_have_given_it_back(void **state)
+{
+	struct builder_thread own, other;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &own, &other);
+	request(&b, &own, &other, 2, 2);
+	begin_part(&b, &own, &other, 3, 100 * US);
+	begin_part(&b, &own, &other, 4, 0);
+	settle(&b);
+	assert_in_range(builder_ledger(&b, 3)->uncertain_ns, 2 * MS + 100 * US,
+			2 * MS + 110 * US);
+	assert_in_range(builder_ledger(&b, 103)->uncertain_ns, 2 * MS + 100 * US,
+			2 * MS + 110 * US);
+	assert_in_range(builder_ledger(&b, 4)->uncertain_ns, 0, 10 * US);
+	correlator_free(b.correlator);
+}
+
 static void who_was_not_is_not_suspected(void **state)
 {
 	struct builder_thread own, other;
@@ -154,6 +193,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_was_seen_to_lend_may_do_so_unseen),
 		cmocka_unit_test(a_trace_knows_what_it_shows_itself),
+		cmocka_unit_test(who_may_have_been_given_a_span_may_have_given_it_back),
 		cmocka_unit_test(who_was_not_is_not_suspected),
 		cmocka_unit_test(a_forked_child_lends_nothing),
 		cmocka_unit_test(what_is_hidden_in_a_span_that_did_not_show_is_not_lent),
