@@ -142,7 +142,7 @@ struct turns {
 	uint64_t idle_ns;     /* when it waited last without a tag ... */
 	uint64_t polled_ns;   /* ... and not for another thread, as a pool's do for work */
 	uint64_t believed_ns; /* enough was seen of it by then; 0: not yet */
-	uint32_t sightings;   /* spans, since its last turn */
+	uint32_t sightings;   /* spans that it kept, since its last turn */
 };
 
 #define MARKS_PENDING 8
@@ -508,13 +508,16 @@ static inline bool turns_may_show(const struct turns *turns, const struct observ
 {
 	return known->last_ns < MAX(turns->other_ns, turns->idle_ns);
 }
+/* It has run since a span was seen with it first, and shows it still. What is seen but once shows
+ * no turn, whatever the thread does. */
+void turns_keep(struct thread *thread, uint64_t time_ns);
 /* true: nothing was known within a minute of it. */
 bool turns_extend(struct turns_period *period, uint64_t time_ns);
 bool turns_taken(const struct turns_period *period, uint64_t from_ns, uint64_t to_ns);
 bool turns_of_thread(const struct thread *thread, uint64_t from_ns, uint64_t to_ns);
 
 /* Another span was seen on a thread of it; or a trace taught that they come back to spans. */
-void turns_count(struct model *model, struct thread *thread, uint64_t time_ns);
+void turns_count(struct model *model, struct process *process, uint64_t time_ns);
 void turns_recount(struct model *model, struct process *process);
 /* No trace does any more. */
 void turns_count_all(struct model *model, struct process *process);

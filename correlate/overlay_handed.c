@@ -293,8 +293,8 @@ static void doubt_taken(struct join *join, int32_t index, const struct sighting 
 		overlay_doubt(join, index, -1, node->b_ns - taken);
 }
 
-/* The thread ran at its start, and shows it at its first look. Where threads carry others' spans, one
- * that ran meanwhile may have been given it, and have given it back: then the first one went on
+/* The thread ran at its start, and shows it at its first look. Where threads carry others' spans,
+ * one that ran meanwhile may have been given it, and have given it back: then the first one went on
  * with the parent in between. */
 static void doubt_given_back(struct join *join, int32_t index, const struct sighting *seen)
 {

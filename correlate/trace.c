@@ -91,7 +91,7 @@ struct observation *trace_observe(struct model *model, struct thread *thread,
 	turns_show(model, thread, tag, o, time_ns);
 	if (!o) {
 		o = observe_anew(model, trace, thread, tag, time_ns);
-		turns_count(model, thread, time_ns);
+		turns_count(model, thread->process, time_ns);
 	}
 	if (!o)
 		return NULL;

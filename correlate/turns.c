@@ -58,13 +58,15 @@ static bool is_taught(const struct habits *habits, uint64_t time_ns)
 	       turns_taken(&habits->within, time_ns, time_ns);
 }
 
-void turns_count(struct model *model, struct thread *thread, uint64_t time_ns)
+void turns_keep(struct thread *thread, uint64_t time_ns)
 {
-	struct process *process = thread->process;
-
 	if (thread->turns.sightings < ENOUGH_OF_THREAD &&
 	    ++thread->turns.sightings == ENOUGH_OF_THREAD)
 		thread->turns.believed_ns = time_ns;
+}
+
+void turns_count(struct model *model, struct process *process, uint64_t time_ns)
+{
 	if (process->turned_ns && time_ns < process->turned_ns + TURNS_HOLD_NS)
 		return;
 	if (turns_are_none(process))

@@ -203,6 +203,15 @@ static bool is_waiting(const struct slice *slice)
 		 (EVENT_PREEMPTED | EVENT_TICK | EVENT_DEAD | EVENT_TAG_OUT_UNKNOWN));
 }
 
+static void observe_kept(struct model *model, struct thread *thread, const struct slice *slice)
+{
+	const struct observation *o = thread->current;
+
+	trace_observe_on(model, thread, slice->tag_out, slice->out_ns);
+	if (o && o == thread->current && o->first_ns == slice->prev_out_ns)
+		turns_keep(thread, slice->out_ns);
+}
+
 /* Where the tag could not be read, or the switch was not reported, nothing was seen; nor before a
  * slice that follows lost ones. */
 static void observe_tags(struct model *model, struct thread *thread, const struct slice *slice)
@@ -219,7 +228,7 @@ static void observe_tags(struct model *model, struct thread *thread, const struc
 	if (slice->flags & EVENT_TAG_OUT_UNKNOWN)
 		return;
 	if (knows_in && slice->tag_out == slice->tag_in)
-		trace_observe_on(model, thread, slice->tag_out, slice->out_ns);
+		observe_kept(model, thread, slice);
 	else
 		trace_observe(model, thread, slice->tag_out, slice->out_ns);
 }

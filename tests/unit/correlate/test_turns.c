@@ -43,6 +43,15 @@ static void turn(struct builder *b, struct builder_thread *t, uint64_t trace, ui
 	request(b, t, trace, at + 10 * MS);
 }
 
+/* ... and shows it in the middle of the second one, too. */
+static void kept_request(struct builder *b, struct builder_thread *t, uint64_t trace, uint64_t at)
+{
+	b->trace = trace;
+	builder_slice(b, t, at, at, at + MS, trace, 0, FUTEX);
+	builder_slice(b, t, at + 2 * MS, at + 2 * MS, at + 2500 * US, trace, 0, FUTEX);
+	builder_slice(b, t, at + 2500 * US, at + 2500 * US, at + 3 * MS, 0, 0, FUTEX);
+}
+
 static void a_thread_beside_an_event_loop_is_believed_in_time(void **state)
 {
 	struct builder_thread t[2];
@@ -52,12 +61,29 @@ static void a_thread_beside_an_event_loop_is_believed_in_time(void **state)
 	begin(&b, t, 2);
 	turn(&b, &t[0], 1, 1000 * MS);
 	for (uint64_t i = 2; i <= ENOUGH + 2; i++)
-		request(&b, &t[1], i, (1000 + 20 * i) * MS);
+		kept_request(&b, &t[1], i, (1000 + 20 * i) * MS);
 	request_span(&b, 2, 1040 * MS);
 	request_span(&b, ENOUGH + 2, (1000 + 20 * (ENOUGH + 2)) * MS);
 	settle(&b);
 	assert_true(builder_ledger(&b, 2)->uncertain_ns >= 1800 * US);
 	assert_int_equal(builder_ledger(&b, ENOUGH + 2)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
+/* Of spans that are seen but once none can come back. */
+static void what_is_seen_once_does_not_tell_who_takes_no_turns(void **state)
+{
+	struct builder_thread t[2];
+	struct builder b;
+
+	(void)state;
+	begin(&b, t, 2);
+	turn(&b, &t[0], 1, 1000 * MS);
+	for (uint64_t i = 2; i <= ENOUGH + 2; i++)
+		request(&b, &t[1], i, (1000 + 20 * i) * MS);
+	request_span(&b, ENOUGH + 2, (1000 + 20 * (ENOUGH + 2)) * MS);
+	settle(&b);
+	assert_true(builder_ledger(&b, ENOUGH + 2)->uncertain_ns >= 1800 * US);
 	correlator_free(b.correlator);
 }
 
@@ -137,7 +163,7 @@ static void serve(struct builder *b, struct builder_thread *t, const uint64_t *t
 {
 	begin(b, t, 2);
 	for (uint64_t i = 10; i <= 10 + ENOUGH; i++)
-		request(b, &t[1], i, (1000 + 10 * i) * MS);
+		kept_request(b, &t[1], i, (1000 + 10 * i) * MS);
 	show(b, &t[0], traces, count, 1500 * MS);
 }
 
@@ -319,6 +345,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_thread_beside_an_event_loop_is_believed_in_time),
+		cmocka_unit_test(what_is_seen_once_does_not_tell_who_takes_no_turns),
 		cmocka_unit_test(a_thread_where_nobody_takes_turns_is_believed_at_once),
 		cmocka_unit_test(an_end_within_anothers_slice_puts_all_of_that_in_doubt),
 		cmocka_unit_test(a_span_that_is_open_over_a_wait_without_it_was_put_aside),

@@ -106,17 +106,17 @@ static void a_thread_is_believed_from_when_on_it_had_shown_enough(void **state)
 	assert_true(turns_of_thread(thread, START, START + MS));
 	for (unsigned i = 0; i < OF_THREAD; i++) {
 		assert_int_equal(thread->turns.believed_ns, 0);
-		turns_count(&scene.model, thread, START + i * MS);
+		turns_keep(thread, START + i * MS);
 	}
 	assert_int_equal(thread->turns.believed_ns, START + (OF_THREAD - 1) * MS);
-	turns_count(&scene.model, thread, START + HOLD / 2);
+	turns_keep(thread, START + HOLD / 2);
 	assert_int_equal(thread->turns.believed_ns, START + (OF_THREAD - 1) * MS);
 	assert_true(turns_of_thread(thread, thread->turns.believed_ns - 1, START + HOLD / 2));
 	assert_false(turns_of_thread(thread, thread->turns.believed_ns, START + HOLD / 2));
 	turns_note(&scene.model, thread, TURN_AFTER_WAIT, START + HOLD / 2);
 	assert_true(turns_of_thread(thread, START + HOLD / 2, START + HOLD / 2 + MS));
 	for (unsigned i = 0; i < OF_THREAD; i++)
-		turns_count(&scene.model, thread, START + HOLD);
+		turns_keep(thread, START + HOLD);
 	assert_int_equal(thread->turns.believed_ns, START + (OF_THREAD - 1) * MS);
 }
 
@@ -128,9 +128,9 @@ static void a_turn_lets_a_thread_begin_anew_that_was_not_believed_yet(void **sta
 	(void)state;
 	begin(&scene);
 	for (unsigned i = 0; i < OF_THREAD - 1; i++)
-		turns_count(&scene.model, thread, START);
+		turns_keep(thread, START);
 	turns_note(&scene.model, thread, TURN_AFTER_WAIT, START + MS);
-	turns_count(&scene.model, thread, START + 2 * MS);
+	turns_keep(thread, START + 2 * MS);
 	assert_int_equal(thread->turns.believed_ns, 0);
 }
 
@@ -144,12 +144,12 @@ static void a_process_is_believed_after_many_spans_without_a_turn(void **state)
 	for (unsigned i = 0; i < OF_PROCESS; i++) {
 		assert_false(turns_are_none(&scene.process));
 		assert_int_equal(scene.model.lesson, 0);
-		turns_count(&scene.model, &scene.threads[i % 2], START + i);
+		turns_count(&scene.model, &scene.process, START + i);
 	}
 	assert_true(turns_are_none(&scene.process));
 	assert_int_equal(scene.model.lesson, 1);
 	assert_int_equal(scene.process.lesson_from_ns, scene.process.first_ns);
-	turns_count(&scene.model, &scene.threads[0], START + OF_PROCESS);
+	turns_count(&scene.model, &scene.process, START + OF_PROCESS);
 	assert_int_equal(scene.model.lesson, 1);
 }
 
@@ -161,10 +161,10 @@ static void after_a_turn_it_takes_a_minute_before_spans_count(void **state)
 	begin(&scene);
 	turns_note(&scene.model, &scene.threads[1], TURN_AFTER_WAIT, START);
 	for (unsigned i = 0; i < OF_PROCESS; i++)
-		turns_count(&scene.model, &scene.threads[0], START + HOLD - 1);
+		turns_count(&scene.model, &scene.process, START + HOLD - 1);
 	assert_false(turns_are_none(&scene.process));
 	for (unsigned i = 0; i < OF_PROCESS; i++)
-		turns_count(&scene.model, &scene.threads[0], START + HOLD);
+		turns_count(&scene.model, &scene.process, START + HOLD);
 	assert_true(turns_are_none(&scene.process));
 	turns_note(&scene.model, &scene.threads[1], TURN_AFTER_WAIT, START + HOLD);
 	assert_false(turns_are_none(&scene.process));
@@ -178,7 +178,7 @@ static void a_process_that_is_found_out_is_not_believed_for_a_minute(void **stat
 	(void)state;
 	begin(&scene);
 	for (unsigned i = 0; i < OF_PROCESS; i++)
-		turns_count(&scene.model, &scene.threads[0], START);
+		turns_count(&scene.model, &scene.process, START);
 	scene.process.habits.within = (struct turns_period){ START + MS, START + MS };
 	turns_recount(&scene.model, &scene.process);
 	assert_false(turns_are_none(&scene.process));
@@ -186,7 +186,7 @@ static void a_process_that_is_found_out_is_not_believed_for_a_minute(void **stat
 	turns_recount(&scene.model, &scene.process); /* it was not believed any more */
 	assert_int_equal(scene.model.lesson, 2);
 	for (unsigned i = 0; i < OF_PROCESS; i++)
-		turns_count(&scene.model, &scene.threads[0], START + HOLD);
+		turns_count(&scene.model, &scene.process, START + HOLD);
 	assert_false(turns_are_none(&scene.process));
 	turns_count_all(&scene.model, &scene.process); /* it does not, after all */
 	assert_true(turns_are_none(&scene.process));
