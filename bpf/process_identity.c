@@ -14,6 +14,7 @@
 
 #define FILE_BYTES       8192
 #define PF_KTHREAD       0x00200000u
+#define PF_EXITING       0x00000004u
 #define CONTAINER_DIGITS 64
 
 static int read_text(int directory_fd, const char *name, char text[static FILE_BYTES])
@@ -61,6 +62,7 @@ int process_identity_parse_stat(const char *text, struct event_process *process,
 	process->start_ns = ticks * (NS_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
 	out_state->is_kernel_thread = flags & PF_KTHREAD;
 	out_state->is_zombie = state == 'Z' || state == 'X';
+	out_state->is_exiting = flags & PF_EXITING;
 	return 0;
 }
 
@@ -133,4 +135,14 @@ int process_identity_read(int directory_fd, struct event_process *process,
 		process_identity_parse_cgroup(text, process);
 	read_executable(directory_fd, process);
 	return 0;
+}
+
+bool process_identity_is_exiting(int directory_fd)
+{
+	struct event_process process;
+	struct process_state state;
+	char text[FILE_BYTES];
+
+	return read_text(directory_fd, "stat", text) < 0 ||
+	       process_identity_parse_stat(text, &process, &state) < 0 || state.is_exiting;
 }

@@ -368,6 +368,9 @@ int process_look(struct process_looker *looker, uint32_t pid, struct event_proce
 		rc = -EAGAIN;
 	if (rc == 0)
 		rc = look_inside(looker, &view, &process, variables);
+	if (rc == 0 && process.publish == PUBLISH_NOTHING &&
+	    process_identity_is_exiting(view.directory_fd))
+		rc = -EAGAIN;
 	close_view(&view);
 	if (rc < 0 && rc != -ESRCH && rc != -ENOEXEC && rc != -EAGAIN && rc != -ENOMEM) {
 		process.publish = PUBLISH_UNREADABLE;

@@ -12,7 +12,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void stat_is_read_past_any_name(void **state)
@@ -29,6 +31,7 @@ static void stat_is_read_past_any_name(void **state)
 	assert_string_equal(process.comm, "a) R (b?");
 	assert_true(found.is_zombie);
 	assert_false(found.is_kernel_thread);
+	assert_false(found.is_exiting);
 	assert_int_equal(process.start_ns,
 			 4321ull * (1000000000ull / (uint64_t)sysconf(_SC_CLK_TCK)));
 	assert_int_equal(
@@ -101,6 +104,28 @@ static void our_own_process_is_read(void **state)
 	close(fd);
 }
 
+static void who_has_ended_is_exiting(void **state)
+{
+	pid_t child = fork();
+	char path[32];
+	siginfo_t info;
+	int fd;
+
+	(void)state;
+	if (child == 0)
+		_exit(0);
+	snprintf(path, sizeof(path), "/proc/%d", child);
+	fd = open(path, O_PATH | O_DIRECTORY);
+	assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+	assert_true(process_identity_is_exiting(fd));
+	waitpid(child, NULL, 0);
+	assert_true(process_identity_is_exiting(fd));
+	close(fd);
+	fd = open("/proc/self", O_PATH | O_DIRECTORY);
+	assert_false(process_identity_is_exiting(fd));
+	close(fd);
+}
+
 static void check_text(const char *in, size_t cap, const char *expected)
 {
 	char out[32];
@@ -130,6 +155,7 @@ int main(void)
 		cmocka_unit_test(innermost_namespace_counts),
 		cmocka_unit_test(container_is_found_in_every_runtimes_path),
 		cmocka_unit_test(our_own_process_is_read),
+		cmocka_unit_test(who_has_ended_is_exiting),
 		cmocka_unit_test(foreign_texts_become_printable),
 	};
 
