@@ -91,6 +91,8 @@ class Span:
     def end(self, real=None):
         self.record["end_ns"] = real or time.time_ns()
         Turns.carried.pop(self.span_id)
+        if self.parent:
+            Turns.hidden[self.span_id] = self.parent.span_id
         self.span.end(end_time=self.record["end_ns"])
 
 
@@ -99,7 +101,7 @@ class Turns:
     where the loop takes the context up, and puts it aside."""
 
     run, carried = asyncio.Handle._run, {}  # by the id of the innermost one
-    hidden = {}  # of spans that nobody exports: below which they are
+    hidden = {}  # of spans that nobody exports, and that have ended: below which they are
 
     @classmethod
     def watch(cls):
@@ -154,7 +156,9 @@ class Turns:
     def span_id_of(held):
         """Without entering it, which would publish it."""
         span_id = trace.get_current_span(held.get(context._RUNTIME_CONTEXT._current_context)).get_span_context().span_id
-        return Turns.hidden.get(span_id, span_id)
+        while span_id in Turns.hidden:
+            span_id = Turns.hidden[span_id]
+        return span_id
 
 
 class opened:
