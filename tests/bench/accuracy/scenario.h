@@ -41,6 +41,9 @@ extern const struct scenario scenario_chance[];
 /* medley.c: what runtimes do, drawn. */
 extern const struct scenario scenario_medley[];
 
+/* relays.c: spans that go through stages. */
+extern const struct scenario scenario_relays[];
+
 /* pools.c: threads that are at hand when a span begins. */
 extern const struct scenario scenario_pools[];
 
