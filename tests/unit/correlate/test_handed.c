@@ -401,7 +401,8 @@ static void all_of_a_lost_span_may_be_of_those_around_it(void **state)
 	(void)state;
 	begin(&scene);
 	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
-	builder_slice(b, &scene.own, 1010 * MS, 1010 * MS, 1050 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &scene.own, 1010 * MS, 1010 * MS, 1012 * MS + 500 * US, PARENT, 0, FUTEX);
+	builder_slice(b, &scene.own, 1031 * MS, 1031 * MS, 1050 * MS, PARENT, 0, FUTEX);
 	builder_slice(b, &scene.own, 1089 * MS, 1089 * MS, 1091 * MS, 0, 0, FUTEX);
 	b->trace = 2;
 	builder_slice(b, &scene.other, 1011 * MS, 1011 * MS, 1013 * MS, OTHERS, 0, FUTEX);

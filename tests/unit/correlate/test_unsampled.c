@@ -37,45 +37,68 @@ static void what_was_not_exported_counts_for_the_span_it_began_in(void **state)
 	hide_one_within(B);
 }
 
-/* Thread 11 has A, and within it B; another one works for 2 ms at a span that nobody
- * exported, and shows nothing else, told or not. */
-static void hide_elsewhere(struct builder *b, uint32_t flags)
+/* Thread 11 has A, and within it B, of both of which it runs a part; from 1005 to 1007 ms thread 12
+ * works at a span that nobody exported, and shows nothing else. */
+static void add_spans(struct builder *b)
 {
-	const struct turn told[] = { { 1005 * MS, HIDDEN }, { 1007 * MS, 0 } };
-	struct builder_thread own, other = { .pid = BUILDER_PID, .tid = 12 };
-
-	begin(b, &own);
-	builder_warm_up(b, &other);
-	builder_slice(b, &own, 1000 * MS, 1000 * MS, 1001 * MS, A, 0, FUTEX);
-	builder_slice(b, &own, 1003 * MS, 1003 * MS, 1004 * MS, B, 0, FUTEX);
-	if (flags)
-		tell(b, other.tid, told, 2, 1);
-	else
-		builder_slice(b, &other, 1004 * MS, 1004 * MS, 1004 * MS + 500 * US, HIDDEN, 0,
-			      FUTEX);
-	builder_slice(b, &other, 1005 * MS - US, 1005 * MS - US, 1007 * MS + US, 0, flags, FUTEX);
-	builder_slice(b, &own, 1010 * MS, 1010 * MS, 1011 * MS, A, 0, FUTEX);
-	builder_slice(b, &own, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
-	builder_span(b, A, 0, 1000 * MS, 1020 * MS + 500 * US);
+	builder_span(b, A, 0, 1000 * MS + 100 * US, 1020 * MS + 500 * US);
 	builder_span(b, B, A, 1002 * MS, 1010 * MS + 500 * US);
-	builder_clock(b, 3000 * MS);
-	correlator_advance(b->correlator, 3000 * MS);
-	correlator_settle_all(b->correlator);
+	for (uint64_t at = 3000 * MS; at <= 12000 * MS; at += 1000 * MS) {
+		builder_clock(b, at);
+		correlator_advance(b->correlator, at);
+	}
 }
 
 /* Which of them began it, nobody knows. */
+static void assert_anybodys(struct builder *b)
+{
+	assert_true(builder_ledger(b, A)->uncertain_ns >= 2 * MS);
+	assert_true(builder_ledger(b, B)->uncertain_ns >= 2 * MS);
+	correlator_free(b->correlator);
+}
+
 static void what_another_thread_has_that_nobody_exported_is_anybodys(void **state)
 {
-	const uint32_t flags[] = { 0, EVENT_TOLD | EVENT_CHANGED };
+	struct builder_thread own, other = { .pid = BUILDER_PID, .tid = 12 };
 	struct builder b;
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
-		hide_elsewhere(&b, flags[i]);
-		assert_true(builder_ledger(&b, A)->uncertain_ns >= 2 * MS);
-		assert_true(builder_ledger(&b, B)->uncertain_ns >= 2 * MS);
-		correlator_free(b.correlator);
-	}
+	begin(&b, &own);
+	builder_warm_up(&b, &other);
+	builder_slice(&b, &own, 1000 * MS, 1000 * MS, 1001 * MS, A, 0, FUTEX);
+	builder_slice(&b, &own, 1003 * MS, 1003 * MS, 1008 * MS, B, 0, FUTEX);
+	builder_slice(&b, &other, 1004 * MS, 1004 * MS, 1005 * MS, HIDDEN, 0, FUTEX);
+	builder_slice(&b, &other, 1005 * MS, 1005 * MS, 1007 * MS, HIDDEN, EVENT_TICK, -1);
+	builder_slice(&b, &other, 0, 1007 * MS, 1007 * MS + US, 0, 0, FUTEX);
+	builder_slice(&b, &own, 1010 * MS, 1010 * MS, 1011 * MS, A, 0, FUTEX);
+	builder_slice(&b, &own, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
+	add_spans(&b);
+	assert_anybodys(&b);
+}
+
+/* ... nor where both threads tell, which leaves nothing else in doubt. */
+static void nor_is_it_known_where_threads_tell(void **state)
+{
+	const uint32_t flags = EVENT_TOLD | EVENT_CHANGED;
+	const struct turn own_told[] = { { 1000 * MS + 100 * US, A },
+					 { 1002 * MS, B },
+					 { 1010 * MS + 500 * US, A },
+					 { 1020 * MS + 500 * US, 0 } };
+	const struct turn other_told[] = { { 1005 * MS, HIDDEN }, { 1007 * MS, 0 } };
+	struct builder_thread own, other = { .pid = BUILDER_PID, .tid = 12 };
+	struct builder b;
+
+	(void)state;
+	begin(&b, &own);
+	builder_warm_up(&b, &other);
+	tell(&b, own.tid, own_told, ARRAY_LEN(own_told), 1);
+	tell(&b, other.tid, other_told, ARRAY_LEN(other_told), 1);
+	builder_slice(&b, &own, 1000 * MS, 1000 * MS, 1008 * MS, B, flags, FUTEX);
+	builder_slice(&b, &other, 1005 * MS - US, 1005 * MS - US, 1007 * MS + US, 0, flags, FUTEX);
+	builder_slice(&b, &own, 1010 * MS, 1010 * MS, 1011 * MS, A, flags, FUTEX);
+	builder_slice(&b, &own, 1020 * MS, 1020 * MS, 1021 * MS, 0, flags, FUTEX);
+	add_spans(&b);
+	assert_anybodys(&b);
 }
 
 int main(void)
@@ -83,6 +106,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_not_exported_counts_for_the_span_it_began_in),
 		cmocka_unit_test(what_another_thread_has_that_nobody_exported_is_anybodys),
+		cmocka_unit_test(nor_is_it_known_where_threads_tell),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
