@@ -117,8 +117,10 @@ void overlay_doubt_lost_in(struct join *join, const struct lane *lane, const str
 	}
 }
 
-/* What was booked ahead of the lane's switch-ins in [from_ns, to_ns), as far as is looked. */
-static uint64_t heads_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
+/* What was booked ahead of the lane's switch-ins in [from_ns, to_ns): of more than are looked at,
+ * no more than the rest of that time. */
+static uint64_t heads_ns(struct join *join, const struct lane *lane, uint64_t from_ns,
+			 uint64_t to_ns)
 {
 	uint32_t at = from_ns < to_ns ? lane_first_after(lane, from_ns) : lane->count;
 	uint32_t end = MIN(lane->count, at + MOST_HEADS);
@@ -131,6 +133,10 @@ static uint64_t heads_ns(const struct lane *lane, uint64_t from_ns, uint64_t to_
 		if (stint && slice->in_ns == stint->in_ns)
 			heads += MAX(stint_cpu_until(stint, slice->in_ns + 1), 1) - 1;
 	}
+	if (at == end && at < lane->count && lane->slices[at].in_ns < to_ns) {
+		join->limits[LIMIT_heads]++;
+		heads += to_ns - lane->slices[at - 1].out_ns;
+	}
 	return heads;
 }
 
@@ -139,8 +145,8 @@ static void doubt_edge(struct join *join, const struct lane *lane, int32_t index
 {
 	const struct node *node = &join->nodes[index];
 	uint64_t error = node->bound_ns + node->skew_ns;
-	uint64_t heads = MAX(heads_ns(lane, edge_ns - MIN(error, edge_ns), edge_ns),
-			     heads_ns(lane, edge_ns, edge_ns + node->cut_ns + error));
+	uint64_t heads = MAX(heads_ns(join, lane, edge_ns - MIN(error, edge_ns), edge_ns),
+			     heads_ns(join, lane, edge_ns, edge_ns + node->cut_ns + error));
 
 	if (heads)
 		overlay_doubt(join, index, node->parent, heads);

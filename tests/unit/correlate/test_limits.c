@@ -182,6 +182,44 @@ static void more_threads_than_are_looked_at_may_all_have_begun_it(void **state)
 	correlator_free(b.correlator);
 }
 
+/* ---- switch-ins that a clock may have moved over a span's edge */
+
+/* The clocks are a ms apart, and the span ends after so many slices of 1 us, 9 us after each other,
+ * ahead of each second one of which 5 us were booked. */
+static void play_heads(uint32_t slices)
+{
+	struct builder_thread thread = { .pid = BUILDER_PID, .tid = 11 };
+	uint64_t now = 1010 * MS;
+
+	builder_init(&b);
+	correlator_clock(b.correlator, 499 * MS, BUILDER_EPOCH_NS + 500 * MS, 501 * MS);
+	builder_warm_up(&b, &thread);
+	builder_slice(&b, &thread, 1000 * MS, 1000 * MS, 1001 * MS, OUTER, 0, FUTEX);
+	for (uint32_t i = 0; i < slices; i++, now += 10 * US) {
+		b.ahead_ns = i % 2 ? 5 * US : 0;
+		builder_slice(&b, &thread, now, now, now + US, OUTER, 0, FUTEX);
+	}
+	builder_slice(&b, &thread, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
+	builder_span(&b, OUTER, 0, 1000 * MS + 500 * US, now);
+	correlator_clock(b.correlator, 2999 * MS, BUILDER_EPOCH_NS + 3000 * MS, 3001 * MS);
+	correlator_settle_all(b.correlator);
+}
+
+static void more_switches_than_are_looked_at_may_all_have_been_before_the_end(void **state)
+{
+	uint64_t few;
+
+	(void)state;
+	play_heads(60);
+	assert_int_equal(limited(LIMIT_heads), 0);
+	few = builder_ledger(&b, OUTER)->uncertain_ns;
+	correlator_free(b.correlator);
+	play_heads(300);
+	assert_int_equal(limited(LIMIT_heads), 1);
+	assert_true(builder_ledger(&b, OUTER)->uncertain_ns >= few + MS);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -190,6 +228,7 @@ int main(void)
 		cmocka_unit_test(what_is_hidden_long_after_another_one_counts_for_the_same),
 		cmocka_unit_test(what_is_hidden_long_after_nothing_is_in_doubt),
 		cmocka_unit_test(more_threads_than_are_looked_at_may_all_have_begun_it),
+		cmocka_unit_test(more_switches_than_are_looked_at_may_all_have_been_before_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
