@@ -33,7 +33,7 @@ void restart_follow(struct thread *thread, struct slice *slice)
 		slice->target = &thread->restart->target;
 	} else if (reason_state_is_held(slice->state) && slice->syscall >= 0) {
 		remember(thread, slice);
-	} else if (thread->restart && !(slice->flags & (EVENT_PREEMPTED | EVENT_TICK))) {
+	} else if (!(slice->flags & (EVENT_PREEMPTED | EVENT_TICK))) {
 		free(thread->restart);
 		thread->restart = NULL;
 	}

@@ -39,6 +39,9 @@ static void a_call_that_was_stopped_goes_on_as_itself(void **unused)
 	follow(&thread, SLEEPS, SYS_restart_syscall, &none, REASON_NET);
 	follow(&thread, SLEEPS, SYS_futex, &none, REASON_LOCK);
 	follow(&thread, SLEEPS, SYS_restart_syscall, &none, REASON_OTHER); /* of what, nobody saw */
+	follow(&thread, STOPPED, SYS_read, &peer, REASON_SIGNAL); /* the call of number 0 */
+	follow(&thread, SLEEPS, SYS_restart_syscall, &none, REASON_NET);
+	follow(&thread, SLEEPS, SYS_futex, &none, REASON_LOCK);
 	assert_null(thread.restart);
 }
 
