@@ -11,7 +11,6 @@
 #include "otlp/span.h"
 
 #define MOST_LOOKS 1000000 /* at spans beside those of which nobody knows who had them */
-#define W3C_REMOTE 0x300   /* it is told whether the parent is remote, and it is */
 
 /* Its parent is of this process, for all that it says, and is missing. */
 static bool is_orphan(const struct node *node)

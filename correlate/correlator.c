@@ -91,17 +91,6 @@ int correlator_spans(struct correlator *correlator, const struct span_batch *bat
 	return first_error;
 }
 
-static bool process_carries(const struct trace *trace, const struct process *process,
-			    const uint8_t *span_id)
-{
-	for (const struct observation *o = trace->observations; o; o = o->next) {
-		if (memcmp(o->span_id, span_id, SPAN_ID_BYTES) == 0 &&
-		    (!process || o->thread->process == process))
-			return true;
-	}
-	return false;
-}
-
 bool correlator_knows_trace(const struct correlator *correlator,
 			    const uint8_t trace_id[TRACE_ID_BYTES])
 {
@@ -112,7 +101,7 @@ bool correlator_has_seen(const struct correlator *correlator, const struct span 
 {
 	const struct trace *trace = trace_find(&correlator->model, span->trace_id);
 
-	return trace && process_carries(trace, NULL, span->span_id);
+	return trace && trace_carries(trace, span->span_id);
 }
 
 bool correlator_knows_owner(const struct correlator *correlator,
@@ -197,53 +186,6 @@ static int compute(struct model *model, struct trace *trace, bool settled, ledge
 	return 0;
 }
 
-bool trace_is_root(const struct trace *trace, const struct trace_span *span)
-{
-	if (hex_is_zero(span->parent_id, SPAN_ID_BYTES))
-		return true;
-	if (span->flags & 0x100)
-		return span->flags & 0x200;
-	return span->kind == SPAN_KIND_SERVER || span->kind == SPAN_KIND_CONSUMER ||
-	       !process_carries(trace, NULL, span->parent_id);
-}
-
-static bool is_process_covered(const struct process *process, uint64_t end_ns)
-{
-	for (const struct thread *thread = process->threads; thread; thread = thread->next) {
-		/* the newest record says that it ran on, or it has come back since, unreported */
-		if (thread->seen && !thread->dead &&
-		    (thread->last_out_ns < end_ns || thread->running))
-			return false;
-	}
-	return true;
-}
-
-/* Every thread that may have carried the trace is known up to the trace's end: it has left the CPU
- * since, or a tick would have told by now that it is there. A tick says less than a switch: what it
- * has not booked may be stolen. */
-static bool is_covered(const struct model *model, const struct trace *trace, uint64_t end_ns)
-{
-	if (model->now_ns < end_ns)
-		return false;
-	if (model->now_ns >= end_ns + TICK_GRACE_NS || !model->kernel)
-		return true;
-	for (const struct observation *o = trace->observations; o; o = o->next) {
-		if (!o->next || o->next->thread->process != o->thread->process) {
-			if (!is_process_covered(o->thread->process, end_ns))
-				return false;
-		}
-	}
-	for (uint32_t i = 0; i < trace->span_count; i++) { /* of those that were not seen at all */
-		const struct trace_span *span = &trace->spans[i];
-		bool is_known = span->process ? is_process_covered(span->process, end_ns)
-					      : process_carries(trace, NULL, span->span_id);
-
-		if (!is_known)
-			return false;
-	}
-	return true;
-}
-
 static bool is_old(const struct model *model, const struct trace *trace)
 {
 	return trace->news_ns + model->options.settle_ns <= model->now_ns;
@@ -252,7 +194,7 @@ static bool is_old(const struct model *model, const struct trace *trace)
 /* Its process's clock is behind, and what threads did to its end is yet to come. */
 static bool is_early(const struct model *model, const struct trace *trace)
 {
-	return !is_old(model, trace) && !is_covered(model, trace, trace->to_ns);
+	return !is_old(model, trace) && !complete_covers(model, trace, trace->to_ns);
 }
 
 static void settle(struct model *model, struct trace *trace, bool is_last)
@@ -281,37 +223,12 @@ static void settle(struct model *model, struct trace *trace, bool is_last)
 	trace_list(model, trace, LIST_PENDING);
 }
 
-/* -EAGAIN: more will come by itself, so look again soon. -ENOENT: a span is missing, so wait for
- * it. */
-static int check_complete(const struct model *model, const struct trace *trace)
-{
-	uint64_t end_ns = trace->to_ns, bound;
-
-	for (uint32_t i = 0; i < trace->span_count; i++) {
-		const struct trace_span *span = &trace->spans[i];
-		uint64_t span_end;
-
-		if (model->clocks.count == 0)
-			return -EAGAIN;
-		if (clock_map_to_mono(&model->clocks, span->end_unix_ns, &span_end, &bound))
-			end_ns = MAX(end_ns, span_end); /* else before the machine was started */
-		if (trace_span_index(model, trace, span->parent_id) < 0 &&
-		    !trace_is_root(trace, span))
-			return -ENOENT;
-	}
-	for (const struct observation *o = trace->observations; o; o = o->next) {
-		if (!o->inherited && trace_span_index(model, trace, o->span_id) < 0)
-			return -ENOENT;
-	}
-	return is_covered(model, trace, end_ns) ? 0 : -EAGAIN;
-}
-
 static bool is_complete(const struct model *model, struct trace *trace)
 {
 	int rc = trace->dirty ? -EAGAIN : -ENOENT;
 
 	if (trace->dirty && !relearn_awaits(model, trace))
-		rc = check_complete(model, trace);
+		rc = complete_check(model, trace);
 	if (rc == 0)
 		relearn_note_whole(trace);
 	trace->dirty = rc == -EAGAIN; /* a new span, or a new observation, makes it dirty again */

@@ -475,6 +475,11 @@ int trace_span_index(const struct model *model, const struct trace *trace,
 int trace_spans_append(struct model *model, struct trace *trace, const struct trace_span *span);
 void trace_spans_sort(const struct model *model, struct trace *trace);
 void trace_spans_free(struct trace *trace);
+/* A thread was seen with it. */
+bool trace_carries(const struct trace *trace, const uint8_t span_id[SPAN_ID_BYTES]);
+#define W3C_REMOTE 0x300 /* flags of a span: it is told whether the parent is remote, and it is */
+/* Its parent is of another process, or it has none. */
+bool trace_is_root(const struct trace *trace, const struct trace_span *span);
 
 /* relearn.c: what was learned after traces had settled without it. */
 void relearn_process(struct model *model, struct process *process, uint64_t from_ns);
@@ -489,8 +494,13 @@ bool relearn_revisit_fresh(struct model *model);
 bool relearn_awaits(const struct model *model, const struct trace *trace);
 void relearn_note_hidden(struct model *model, const struct trace *trace);
 void relearn_note_whole(const struct trace *trace);
-/* Its parent is of another process, or it has none. */
-bool trace_is_root(const struct trace *trace, const struct trace_span *span);
+
+/* complete.c. -EAGAIN: more will come by itself, so look again soon. -ENOENT: a span is missing, so
+ * wait for it. */
+int complete_check(const struct model *model, const struct trace *trace);
+/* Every thread that may have carried the trace is known up to then: it has left the CPU since, or a
+ * tick would have told by now that it is there. */
+bool complete_covers(const struct model *model, const struct trace *trace, uint64_t end_ns);
 
 /* turns.c: threads that put a span aside for another trace, and come back to it. That one was over
  * by then, as a handler's is; or comes back itself; or the thread waited in between. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/base/hex.h"
 #include "collector/base/macros.h"
 #include "correlate/model.h"
 
@@ -110,6 +111,25 @@ void trace_spans_sort(const struct model *model, struct trace *trace)
 		return;
 	memset(trace->table, 0, trace->table_cap * sizeof(*trace->table));
 	fill_table(model, trace);
+}
+
+bool trace_carries(const struct trace *trace, const uint8_t span_id[SPAN_ID_BYTES])
+{
+	for (const struct observation *o = trace->observations; o; o = o->next) {
+		if (memcmp(o->span_id, span_id, SPAN_ID_BYTES) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool trace_is_root(const struct trace *trace, const struct trace_span *span)
+{
+	if (hex_is_zero(span->parent_id, SPAN_ID_BYTES))
+		return true;
+	if (span->flags & 0x100)
+		return span->flags & 0x200;
+	return span->kind == SPAN_KIND_SERVER || span->kind == SPAN_KIND_CONSUMER ||
+	       !trace_carries(trace, span->parent_id);
 }
 
 void trace_spans_free(struct trace *trace)

@@ -8,9 +8,8 @@
 #include "collector/base/macros.h"
 #include "correlate/join.h"
 
-#define NOT_YET   UINT32_MAX
-#define ON_PATH   (UINT32_MAX - 1)
-#define W3C_FLAGS 0x300 /* it is told whether the parent is remote, and it is */
+#define NOT_YET UINT32_MAX
+#define ON_PATH (UINT32_MAX - 1)
 
 /* Of a parent chain that returns to itself one link is cut: that of the least id, whatever order
  * they came in. */
@@ -70,7 +69,7 @@ static bool parent_is_local(const struct join *join, const struct node *node)
 {
 	return node->any_parent >= 0 && node->process &&
 	       join->nodes[node->any_parent].process == node->process &&
-	       (node->span->flags & W3C_FLAGS) != W3C_FLAGS;
+	       (node->span->flags & W3C_REMOTE) != W3C_REMOTE;
 }
 
 /* Between one that was adopted and who has it lies one more, at least, that nobody exported. */
