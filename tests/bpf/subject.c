@@ -9,12 +9,10 @@
  *                                                    a wait: clocks around it, identity, who ends
  * it run NAME TID SPAN CPU                            CPU time spent under a tag
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,7 +25,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -312,178 +309,6 @@ static void play_spin(void)
 	publish(0);
 }
 
-static void *short_thread(void *arg)
-{
-	printf("tid short %d\n", my_tid());
-	publish(4001);
-	wait_sleep();
-	spin(100000);
-	return arg;
-}
-
-/* It leaves its span a while before its end, and no switch comes in between. */
-static void *leaving_thread(void *arg)
-{
-	printf("tid leaving %d\n", my_tid());
-	publish(4006);
-	wait_sleep();
-	spin(50000);
-	publish(0);
-	return arg;
-}
-
-/* A thread without a variable of its own: what its maker shows is what it shows. */
-static int lent_main(void *done)
-{
-	wait_sleep();
-	atomic_store((atomic_int *)done, 1);
-	syscall(SYS_exit, 0);
-	return 0;
-}
-
-static void play_lent(void)
-{
-	static char stack[64 << 10] __attribute__((aligned(16)));
-	atomic_int done = 0;
-	int tid;
-
-	publish(4007);
-	tid = clone(lent_main, stack + sizeof(stack),
-		    CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
-			    CLONE_SYSVSEM,
-		    &done);
-	printf("tid lent %d\n", tid);
-	while (!atomic_load(&done))
-		wait_sleep();
-}
-
-static void *execing_thread(void *self)
-{
-	publish(4005);
-	wait_sleep();
-	execl(self, self, "idle", NULL);
-	_exit(1);
-}
-
-/* A thread that is not the first of its process makes it another program. */
-static pid_t fork_execing_thread(const char *self)
-{
-	pid_t child = fork();
-
-	if (child == 0) {
-		pthread_t thread;
-
-		pthread_create(&thread, NULL, execing_thread, (void *)self);
-		pthread_join(thread, NULL);
-		_exit(1);
-	}
-	waitpid(child, NULL, 0);
-	return child;
-}
-
-static void play_life(const char *self)
-{
-	pthread_t thread;
-
-	pthread_create(&thread, NULL, short_thread, NULL);
-	pthread_join(thread, NULL);
-	pthread_create(&thread, NULL, leaving_thread, NULL);
-	pthread_join(thread, NULL);
-	play_lent();
-	publish(4002);
-	fflush(stdout);
-	pid_t child = fork();
-
-	if (child == 0) {
-		wait_sleep();
-		publish(4003);
-		wait_sleep();
-		_exit(0);
-	}
-	waitpid(child, NULL, 0);
-	printf("tid child %d\n", child);
-	fflush(stdout);
-	child = fork();
-	if (child == 0) {
-		wait_sleep();
-		execl(self, self, "idle", NULL);
-		_exit(1);
-	}
-	waitpid(child, NULL, 0);
-	printf("tid exec %d\n", child);
-	printf("tid execother %d\n", fork_execing_thread(self));
-	child = vfork();
-	if (child == 0)
-		_exit(0);
-	waitpid(child, NULL, 0);
-	printf("tid shared %d\n", child);
-}
-
-#define CROWD 24 /* three times what the smallest table holds */
-
-static void *crowd_thread(void *barrier)
-{
-	publish(7001);
-	pthread_barrier_wait(barrier);
-	return NULL;
-}
-
-static void *late_thread(void *arg)
-{
-	printf("tid late %d\n", my_tid());
-	publish(7002);
-	wait_sleep();
-	return arg;
-}
-
-static void play_crowd(void)
-{
-	pthread_barrier_t barrier;
-	pthread_t threads[CROWD];
-
-	pthread_barrier_init(&barrier, NULL, CROWD);
-	for (int i = 0; i < CROWD; i++)
-		pthread_create(&threads[i], NULL, crowd_thread, &barrier);
-	for (int i = 0; i < CROWD; i++)
-		pthread_join(threads[i], NULL);
-	pthread_create(&threads[0], NULL, late_thread, NULL);
-	pthread_join(threads[0], NULL);
-}
-
-static void *born_thread(void *arg)
-{
-	sched_yield();
-	publish(1);
-	return arg;
-}
-
-/* Threads and processes are made by several threads at once, each under its own tag. */
-static void *maker(void *arg)
-{
-	publish((uint64_t)(uintptr_t)arg);
-	for (int i = 0; i < 60; i++) {
-		pthread_t thread;
-		pid_t child = fork();
-
-		if (child == 0)
-			_exit(0);
-		pthread_create(&thread, NULL, born_thread, NULL);
-		pthread_join(thread, NULL);
-		waitpid(child, NULL, 0);
-	}
-	return NULL;
-}
-
-static void play_births(void)
-{
-	pthread_t makers[4];
-
-	for (uintptr_t i = 0; i < 4; i++)
-		pthread_create(&makers[i], NULL, maker, (void *)(6001 + i));
-	for (int i = 0; i < 4; i++)
-		pthread_join(makers[i], NULL);
-}
-
 /* Many short waits. */
 static void play_flood(uint64_t count)
 {
@@ -580,8 +405,6 @@ int main(int argc, char **argv)
 	const char *scenario = argc > 1 ? argv[1] : "waits";
 	char line[16];
 
-	if (strcmp(scenario, "idle") == 0)
-		return wait_sleep(), 0;
 	setvbuf(stdout, NULL, _IOFBF, 65536);
 	publish(0);
 	printf("tls %ld\n", tls_offset());
@@ -595,12 +418,6 @@ int main(int argc, char **argv)
 		play_mutex();
 	else if (strcmp(scenario, "spin") == 0)
 		play_spin();
-	else if (strcmp(scenario, "life") == 0)
-		play_life(argv[0]);
-	else if (strcmp(scenario, "births") == 0)
-		play_births();
-	else if (strcmp(scenario, "crowd") == 0)
-		play_crowd();
 	else if (strcmp(scenario, "flood") == 0)
 		play_flood(3000); /* more than a small ring takes */
 	else if (strcmp(scenario, "rounds") == 0)
