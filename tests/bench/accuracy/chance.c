@@ -15,7 +15,6 @@
 
 #define CREW         3
 #define DRIVERS      3
-#define MOST_ROOTS   3 /* of a driver in a turn */
 #define MOST_ACTIONS 6 /* of a span */
 #define MOST_DEPTH   4
 #define MOST_PARTS   8 /* that a span has others do, at once */
@@ -336,32 +335,19 @@ static void play(struct truth_span *span, int depth, bool may_ask)
 	wait_for_all(&scene);
 }
 
-static void *drive(void *unused)
+static void play_root(struct truth_span *root)
 {
-	uint64_t roots = truth_between(1, MOST_ROOTS);
-
-	for (uint64_t i = 0; i < roots; i++) {
-		struct truth_span *root = truth_open_below("root", NULL);
-
-		play(root, 0, true);
-		truth_close(root);
-		if (truth_between(0, 1))
-			nap();
-	}
-	return unused;
+	play(root, 0, true);
 }
 
 static void by_chance(void)
 {
-	pthread_t threads[DRIVERS], one;
+	pthread_t one;
 
 	for (int i = 0; i < CREW && !crew.is_started; i++)
 		scenario_check(pthread_create(&one, NULL, crew_main, NULL) == 0, "thread");
 	crew.is_started = true;
-	for (int i = 0; i < DRIVERS; i++)
-		scenario_check(pthread_create(&threads[i], NULL, drive, NULL) == 0, "thread");
-	for (int i = 0; i < DRIVERS; i++)
-		pthread_join(threads[i], NULL);
+	scenario_drive(DRIVERS, play_root, nap);
 }
 
 const struct scenario scenario_chance[] = {

@@ -15,7 +15,6 @@
 #include "tests/bench/accuracy/scenario.h"
 
 #define DRIVERS      2
-#define MOST_ROOTS   3 /* of a driver in a turn */
 #define MOST_ACTIONS 5 /* of a span */
 #define MOST_DEPTH   4
 #define MOST_ASKED   6
@@ -354,19 +353,9 @@ static void play(struct truth_span *span, int depth, enum pool_name asks)
 	wait_for_all(&scene);
 }
 
-static void *drive(void *unused)
+static void play_root(struct truth_span *root)
 {
-	uint64_t roots = truth_between(1, MOST_ROOTS);
-
-	for (uint64_t i = 0; i < roots; i++) {
-		struct truth_span *root = truth_open_below("root", NULL);
-
-		play(root, 0, FRONT);
-		truth_close(root);
-		if (truth_between(0, 1))
-			nap();
-	}
-	return unused;
+	play(root, 0, FRONT);
 }
 
 static void start(void)
@@ -386,15 +375,11 @@ static void start(void)
 static void pools_only(void)
 {
 	static bool is_started;
-	pthread_t threads[DRIVERS];
 
 	if (!is_started)
 		start();
 	is_started = true;
-	for (int i = 0; i < DRIVERS; i++)
-		scenario_check(pthread_create(&threads[i], NULL, drive, NULL) == 0, "thread");
-	for (int i = 0; i < DRIVERS; i++)
-		pthread_join(threads[i], NULL);
+	scenario_drive(DRIVERS, play_root, nap);
 }
 
 static void all_of_it(void)

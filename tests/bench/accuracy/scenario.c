@@ -2,10 +2,14 @@
 #include "tests/bench/accuracy/scenario.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+
+#define MOST_ROOTS   3 /* of a driver in a turn */
+#define MOST_DRIVERS 8
 
 char **scenario_arguments;
 
@@ -44,4 +48,40 @@ void scenario_nap(uint64_t least, uint64_t most)
 	truth_wait_begin();
 	scenario_sleep_ns(truth_length_ns(least, most));
 	truth_wait_end();
+}
+
+struct driver {
+	pthread_t thread;
+	void (*play)(struct truth_span *root);
+	void (*nap)(void);
+};
+
+static void *drive(void *arg)
+{
+	const struct driver *driver = arg;
+	uint64_t roots = truth_between(1, MOST_ROOTS);
+
+	for (uint64_t i = 0; i < roots; i++) {
+		struct truth_span *root = truth_open_below("root", NULL);
+
+		driver->play(root);
+		truth_close(root);
+		if (truth_between(0, 1))
+			driver->nap();
+	}
+	return NULL;
+}
+
+void scenario_drive(unsigned threads, void (*play)(struct truth_span *root), void (*nap)(void))
+{
+	struct driver drivers[MOST_DRIVERS];
+
+	scenario_check(threads <= MOST_DRIVERS, "drivers");
+	for (unsigned i = 0; i < threads; i++) {
+		drivers[i] = (struct driver){ .play = play, .nap = nap };
+		scenario_check(pthread_create(&drivers[i].thread, NULL, drive, &drivers[i]) == 0,
+			       "thread");
+	}
+	for (unsigned i = 0; i < threads; i++)
+		pthread_join(drivers[i].thread, NULL);
 }

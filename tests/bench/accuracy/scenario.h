@@ -62,3 +62,7 @@ void scenario_nap(uint64_t least, uint64_t most);
 
 /* New processes are not what is measured: a byte on stdin says when to begin. */
 void scenario_wait_until_found(void);
+
+/* So many threads open roots one after the other, play them, and nap now and then in between;
+ * returns when all are over. */
+void scenario_drive(unsigned threads, void (*play)(struct truth_span *root), void (*nap)(void));
