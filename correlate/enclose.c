@@ -265,12 +265,29 @@ static uint64_t common_ns(const struct node *node, uint64_t from_ns, uint64_t to
 	return end - MIN(start, end);
 }
 
+/* What ran was given to nobody, and the span is in doubt by it already, as one that the thread has
+ * put aside. */
+static bool is_in_doubt(const struct cut *cut, uint32_t at, int32_t index)
+{
+	return at < cut->count && cut->nodes[at] == index && cut->confidence[at] == SUSPENDED;
+}
+
+static bool is_nobodys(const struct cut *cut)
+{
+	for (uint32_t i = 0; i < cut->count; i++) {
+		if (cut->confidence[i] > SUSPENDED)
+			return false;
+	}
+	return true;
+}
+
 /* The thread has shown nothing of the trace, so another one began the span, in any of those that
  * were open. */
 static void doubt_strange(struct join *join, const struct lane *lane, const int32_t *found,
-			  uint32_t count, uint64_t first_ns, uint64_t from_ns, uint64_t to_ns)
+			  uint32_t count, uint64_t first_ns, const struct stretch *within,
+			  const struct cut *cut)
 {
-	bool is_told = is_told_at(lane, first_ns);
+	bool is_told = is_told_at(lane, first_ns), is_weighed = cut && is_nobodys(cut);
 	uint32_t open = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
@@ -284,8 +301,8 @@ static void doubt_strange(struct join *join, const struct lane *lane, const int3
 	for (uint32_t i = 0; open > 1 && i < count; i++) {
 		struct node *node = &join->nodes[found[i]];
 
-		if (node->a_ns <= first_ns)
-			node_doubt(node, common_ns(node, from_ns, to_ns));
+		if (node->a_ns <= first_ns && !(is_weighed && is_in_doubt(cut, i, found[i])))
+			node_doubt(node, common_ns(node, within->from_ns, within->to_ns));
 	}
 }
 
@@ -325,8 +342,9 @@ void enclose_doubt_around(struct join *join, const struct lane *lane, uint64_t f
 }
 
 void enclose_doubt(struct join *join, const struct lane *lane, const struct event_tag *tag,
-		   uint64_t from_ns, uint64_t to_ns)
+		   uint64_t from_ns, uint64_t to_ns, const struct cut *cut)
 {
+	const struct stretch within = { from_ns, to_ns };
 	int32_t found[MOST_AROUND];
 	struct before before;
 	uint64_t first_ns;
@@ -341,9 +359,9 @@ void enclose_doubt(struct join *join, const struct lane *lane, const struct even
 		return;
 	count = join_overlapping(join, lane->process, from_ns, to_ns, found, MOST_AROUND);
 	if (before.node < 0)
-		doubt_strange(join, lane, found, count, first_ns, from_ns, to_ns);
+		doubt_strange(join, lane, found, count, first_ns, &within, cut);
 	if (before.is_cut)
 		doubt_seen(join, lane, found, count, to_ns - from_ns);
 	if (!is_told_at(lane, first_ns))
-		doubt_shown(join, lane, &before, first_ns, &(struct stretch){ from_ns, to_ns }, -1);
+		doubt_shown(join, lane, &before, first_ns, &within, -1);
 }

@@ -380,9 +380,10 @@ static void cut_window(struct cut *cut, const struct slice *before)
 	}
 	overlay_doubt_parts(cut);
 	overlay_doubt_unknown(cut, before);
-	enclose_doubt(cut->join, cut->lane, cut->slice->tag_out, cut->from_ns, cut->to_ns);
+	enclose_doubt(cut->join, cut->lane, cut->slice->tag_out, cut->from_ns, cut->to_ns, cut);
 	if (!tag_eq(cut->slice->tag_in, cut->slice->tag_out))
-		enclose_doubt(cut->join, cut->lane, cut->slice->tag_in, cut->from_ns, cut->to_ns);
+		enclose_doubt(cut->join, cut->lane, cut->slice->tag_in, cut->from_ns, cut->to_ns,
+			      cut);
 }
 
 static void take_window(struct cut *cut, const struct slice *before)

@@ -127,9 +127,10 @@ int32_t enclose_at(const struct join *join, const struct lane *lane, uint64_t fi
 /* ... unless it is another one; from its begin to its end. */
 void enclose_doubt_around(struct join *join, const struct lane *lane, uint64_t first_ns,
 			  uint64_t from_ns, uint64_t to_ns, int32_t except);
-/* ... where an unknown tag stands at an end of that stretch. */
+/* ... where an unknown tag stands at an end of that stretch: of a slice that is cut; NULL: of a
+ * wait. */
 void enclose_doubt(struct join *join, const struct lane *lane, const struct event_tag *tag,
-		   uint64_t from_ns, uint64_t to_ns);
+		   uint64_t from_ns, uint64_t to_ns, const struct cut *cut);
 
 /* overlay_plain.c: the one node of the process that is open all along, while no other is; -1: there
  * is none, or more than one, or one begins or ends then. */

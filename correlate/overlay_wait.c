@@ -97,7 +97,7 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 		question_wait(join, lane, before, until, owner);
 	if (owner < 0)
 		return;
-	enclose_doubt(join, lane, before->tag_out, start, until);
+	enclose_doubt(join, lane, before->tag_out, start, until, NULL);
 	if (preempted) {
 		overlay_emit_chain(join, &like, start, until, owner);
 		return;

@@ -76,7 +76,8 @@ static void what_another_thread_has_that_nobody_exported_is_anybodys(void **stat
 	assert_anybodys(&b);
 }
 
-/* ... nor where both threads tell, which leaves nothing else in doubt. */
+/* ... nor where both threads tell: nothing else is in doubt, and that not twice for the inner one.
+ */
 static void nor_is_it_known_where_threads_tell(void **state)
 {
 	const uint32_t flags = EVENT_TOLD | EVENT_CHANGED;
@@ -98,6 +99,7 @@ static void nor_is_it_known_where_threads_tell(void **state)
 	builder_slice(&b, &own, 1010 * MS, 1010 * MS, 1011 * MS, A, flags, FUTEX);
 	builder_slice(&b, &own, 1020 * MS, 1020 * MS, 1021 * MS, 0, flags, FUTEX);
 	add_spans(&b);
+	assert_true(builder_ledger(&b, B)->uncertain_ns <= 2100 * US);
 	assert_anybodys(&b);
 }
 
