@@ -96,6 +96,7 @@ struct node {
 	uint64_t passed_ns;    /* ... and what goes on to its ancestors; modulo 2^64 */
 	uint32_t sure_in, owner_in;       /* the last cut in which it was sure; it, or one below it,
 					     may own a part */
+	uint32_t doubted_in;              /* the last piece of a cut that puts it in doubt */
 	const struct stint *doubted;      /* the last one of which it owns only a part */
 	int32_t sightings;                /* first one; -1: never observed */
 	const struct mark *begun, *ended; /* NULL: not known */
@@ -278,7 +279,8 @@ struct join {
 	uint64_t from_ns, to_ns; /* of all nodes */
 	struct skews *skews;     /* in the arena: of skew.c */
 	uint64_t cut_ns;         /* of any node, at most */
-	uint32_t cuts;           /* slices that were cut so far */
+	uint32_t cuts;           /* slices that were cut so far ... */
+	uint32_t pieces;         /* ... into so many that were weighed */
 	uint32_t crowded;        /* ... of which too many spans were open to weigh them */
 	uint32_t limits[CORRELATOR_LIMITS]; /* how often each of them bit */
 	struct stretch *crowds; /* in the arena: when so many are open; NULL: not asked yet */

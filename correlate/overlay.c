@@ -241,11 +241,25 @@ static int32_t sure_ancestor(const struct cut *cut, int32_t index)
 	return index;
 }
 
+/* From the span up to that ancestor, or to the top: each once a piece, which is all that it may be
+ * off by. */
+static void doubt_chain(struct join *join, int32_t index, int32_t ancestor, uint64_t ns)
+{
+	for (; index >= 0; index = index == ancestor ? -1 : join->nodes[index].parent) {
+		struct node *node = &join->nodes[index];
+
+		if (node->doubted_in != join->pieces)
+			node_doubt(node, ns);
+		node->doubted_in = join->pieces;
+	}
+}
+
 /* Those that may have run instead of the owner: both are in doubt, up to where they meet. */
 static void doubt_suspended(struct cut *cut, int32_t owner, uint64_t start, uint64_t ns)
 {
 	struct join *join = cut->join;
 
+	join->pieces++;
 	for (uint32_t i = 0; i < cut->count; i++) {
 		int32_t index = cut->nodes[i], meet = index;
 
@@ -255,9 +269,9 @@ static void doubt_suspended(struct cut *cut, int32_t owner, uint64_t start, uint
 			meet = join->nodes[meet].parent;
 		if (meet == index)
 			continue;
-		overlay_doubt(join, index, meet, ns);
+		doubt_chain(join, index, meet, ns);
 		if (owner != meet)
-			overlay_doubt(join, owner, meet, ns);
+			doubt_chain(join, owner, meet, ns);
 	}
 }
 
