@@ -282,6 +282,9 @@ int main(void)
 	pthread_t thread;
 
 	sigaction(SIGUSR1, &action, NULL);
+#ifdef CHAIN_LINKED
+	library_step(0); /* bound now: the loader's way there has rules that are not walked by */
+#endif
 	puts("\"started\"");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
