@@ -6,8 +6,7 @@
  * out is the same. */
 #pragma once
 
-#include "bpf/record.bpf.h"
-#include "bpf/thread_table.bpf.h"
+#include "bpf/slice.bpf.h"
 
 /* Of `count` words. */
 static __always_inline bool again_words_are(const void *a, const void *b, __u32 count)
@@ -32,95 +31,103 @@ static __always_inline void again_compare_wakers(struct thread *thread)
 				sizeof(struct event_waker) / 8);
 }
 
-/* Before the slice's end becomes the last one. */
-static __always_inline void again_note_clocks(struct draft *draft, const struct thread *thread)
+/* Does it begin where the last one ended, with its clocks, and end as that one did? */
+static __always_inline bool again_goes_on(const struct thread *thread, const struct ending *end)
 {
-	__u64 start = thread->exec_start_in_ns - thread->exec_start_out_ns;
-
-	draft->record->again.exec_start = (__u32)start;
-	draft->goes_on = !(start >> 32) && thread->exec_in_ns == thread->exec_out_ns &&
-			 thread->stolen_in_ns == thread->stolen_out_ns;
-}
-
-static __always_inline bool again_tails_are(const struct draft *draft, const struct thread *thread)
-{
-	const struct event_tag *tag = (const void *)draft->record->tails;
-
-	if (draft->flags & EVENT_WAKER && !thread->told.same_waker)
-		return false;
-	if (draft->flags & EVENT_STACK_ID && thread->memo.id != thread->told.stack)
-		return false;
-	/* with a target goes a tag */
-	return !(draft->flags & EVENT_TARGET) ||
-	       again_words_are(tag + 1, &thread->told_target, sizeof(struct event_target) / 8);
-}
-
-static __always_inline bool again_is_like(const struct draft *draft, const struct thread *thread)
-{
-	const struct event_slice *slice = &draft->record->slice;
 	const struct told *told = &thread->told;
 
-	/* flags that tell of the same tag at both ends, or of none: that of the last record */
-	return draft->goes_on && told->left && draft->flags == told->flags && !thread->missed &&
-	       slice->cpu == told->cpu && slice->state == told->state &&
-	       slice->syscall == told->syscall && slice->stolen_out_ns == slice->stolen_in_ns &&
-	       again_tails_are(draft, thread);
+	return told->left && !thread->flags && !thread->missed && end->cpu == told->cpu &&
+	       end->state == told->state && end->syscall == told->syscall &&
+	       thread->exec_in_ns == thread->exec_out_ns &&
+	       thread->stolen_in_ns == thread->stolen_out_ns &&
+	       thread->stolen_in_ns == end->stolen_ns;
+}
+
+static __always_inline bool again_is_target(const struct event_target *target,
+					    const struct thread *thread)
+{
+	return again_words_are(target, &thread->told_target, sizeof(*target) / 8);
+}
+
+/* What flags tell of the tag, where it is the one that it showed before, all the time; else 0. */
+static __always_inline __u32 again_keeps_tag(const struct thread *thread, const struct ending *end)
+{
+	__u32 told = thread->reader.has_changes ? EVENT_TOLD : 0;
+	int outcome = end->outcome;
+
+	if (!end->reading || outcome == TAG_IS_FAULTING ||
+	    !changes_are_none(thread, end->reading, outcome))
+		return 0;
+	if (!thread->has_tag)
+		return outcome == TAG_IS_SET ? 0 : EVENT_TAG_IN_NONE | told;
+	return outcome == TAG_IS_SET && same_tag(&thread->tag, &end->reading->record)
+		       ? EVENT_TAG_OUT | EVENT_TAG_SAME | told
+		       : 0;
+}
+
+/* Would all that is told of it, but for its times, be what was told of the last one? The dear
+ * questions last. */
+static __always_inline bool again_is_like(void *context, struct thread *thread,
+					  struct task_struct *task, struct ending *end)
+{
+	struct event_target target;
+	__u32 flags;
+
+	if (!again_goes_on(thread, end))
+		return false;
+	flags = again_keeps_tag(thread, end);
+	if (!flags)
+		return false;
+	flags |= end->flags;
+	if (slice_tells_waker(thread, flags))
+		flags |= EVENT_WAKER;
+	if (flags & EVENT_WAKER && !thread->told.same_waker)
+		return false;
+	flags |= slice_find_target(thread, task, end, &target);
+	if (flags & EVENT_TARGET && !again_is_target(&target, thread))
+		return false;
+	flags |= slice_find_stack(context, thread, end, flags);
+	if (flags & EVENT_STACK_ID && thread->memo.id != thread->told.stack)
+		return false;
+	if (flags & EVENT_STACK_ID && end->state && !(flags & EVENT_KERNEL_WAIT))
+		flags |= stack_wait_flags(&thread->memo);
+	return flags == thread->told.flags;
 }
 
 /* false: the times do not fit. */
-static __always_inline bool again_make(const struct event_slice *slice, struct event_again *again)
+static __always_inline bool again_put(struct thread *thread, const struct ending *end)
 {
-	__u64 in = slice->in_ns - slice->prev_out_ns, length = slice->out_ns - slice->in_ns;
-	__u64 exec = slice->exec_start_out_ns - slice->exec_start_in_ns;
-	__u64 waking = slice->waking_ns ? slice->waking_ns - slice->prev_out_ns : 0;
+	__u64 in = thread->in_ns - thread->out_ns, length = end->ns - thread->in_ns;
+	__u64 start = thread->exec_start_in_ns - thread->exec_start_out_ns;
+	__u64 exec = end->exec_start_ns - thread->exec_start_in_ns;
+	__u64 waking = thread->waking_ns ? thread->waking_ns - thread->out_ns : 0;
+	struct event_again again = {
+		.header = { .kind = EVENT_AGAIN,
+			    .bytes = sizeof(again),
+			    .flags = thread->told.flags },
+		.tid = thread->tid,
+		.waking = thread->waking_ns ? (__u32)waking : EVENT_NOT_WOKEN,
+		.prev_out_ns = thread->out_ns,
+		.in = (__u32)in,
+		.length = (__u32)length,
+		.exec_start = (__u32)start,
+		.exec = (__u32)exec,
+	};
 
-	if ((in | length | exec | waking) >> 32 || waking == EVENT_NOT_WOKEN ||
-	    exec != slice->exec_out_ns - slice->exec_in_ns)
+	if ((in | length | start | exec | waking) >> 32 || waking == EVENT_NOT_WOKEN ||
+	    exec != end->exec_ns - thread->exec_in_ns)
 		return false;
-	again->tid = slice->tid;
-	again->waking = slice->waking_ns ? (__u32)waking : EVENT_NOT_WOKEN;
-	again->prev_out_ns = slice->prev_out_ns;
-	again->in = (__u32)in;
-	again->length = (__u32)length;
-	again->exec = (__u32)exec;
+	if (record_put(&again, sizeof(again)))
+		thread->told.left--;
+	else
+		slice_miss(thread);
 	return true;
 }
 
-static __always_inline void again_note(const struct draft *draft, struct thread *thread)
+/* false: it has to be told in full. */
+static __always_inline bool again_tell(void *context, struct thread *thread,
+				       struct task_struct *task, struct ending *end)
 {
-	const struct event_slice *slice = &draft->record->slice;
-	const struct event_tag *tag = (const void *)draft->record->tails;
-	struct told *told = &thread->told;
-
-	told->flags = draft->flags;
-	told->left = draft->flags & ~EVENT_AGAIN_FLAGS ? 0 : EVENT_AGAIN_MOST;
-	told->state = slice->state;
-	told->syscall = slice->syscall;
-	told->cpu = (__u16)slice->cpu;
-	told->stack = thread->memo.id;
-	if (draft->flags & EVENT_TARGET)
-		copy_words(&thread->told_target, tag + 1, sizeof(struct event_target));
-}
-
-/* false: the ring is full. */
-static __always_inline bool again_emit(struct draft *draft, struct thread *thread)
-{
-	struct record *record = draft->record;
-
-	if (knobs.again == AGAIN_IN_FULL || !again_is_like(draft, thread) ||
-	    !again_make(&record->slice, &record->again)) {
-		if (!record_emit(draft))
-			return false;
-		again_note(draft, thread);
-		return true;
-	}
-	record->again.header.kind = EVENT_AGAIN;
-	record->again.header.bytes = sizeof(record->again);
-	record->again.header.flags = draft->flags;
-	if (!record_put(&record->again, sizeof(record->again)))
-		return false;
-	thread->told.left--;
-	if (knobs.again == AGAIN_TWICE)
-		record_emit(draft);
-	return true;
+	return knobs.again != AGAIN_IN_FULL && again_is_like(context, thread, task, end) &&
+	       again_put(thread, end) && knobs.again != AGAIN_TWICE;
 }

@@ -134,6 +134,20 @@ static __always_inline bool changes_is_virgin(const struct thread *thread,
 	       !thread->has_tag;
 }
 
+/* Has it logged nothing since the last slice, as far as can be told? Who keeps no log is virgin or
+ * not, as it was. */
+static __always_inline bool changes_are_none(const struct thread *thread,
+					     const struct tag_reading *read, int outcome)
+{
+	bool is_virgin = changes_is_virgin(thread, read, outcome);
+
+	if (!thread->reader.has_changes)
+		return is_virgin == thread->knows_changes;
+	return thread->knows_changes &&
+	       (is_virgin ||
+		(changes_is_log(&read->changes) && read->changes.written == thread->changes_seen));
+}
+
 /* Tells what was logged since the last slice, if the thread keeps a log and it was known how far it
  * had come. `*outcome` may become what the log says. Returns EVENT_TOLD, EVENT_CHANGED. */
 static __always_inline __u32 changes_note(struct thread *thread, struct tag_reading *read,

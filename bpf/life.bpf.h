@@ -49,8 +49,8 @@ static __always_inline struct thread *life_begin_thread(struct task_struct *pare
 	desk = this_desk(DESK_LIFE);
 	if (!desk)
 		return thread;
-	struct tag_reading *read = &desk->near.reading;
-	int outcome = tag_read(parent, &thread->reader, DESK_LIFE, &desk->near);
+	struct tag_reading *read = &desk->reading;
+	int outcome = tag_read(parent, &thread->reader, DESK_LIFE, read);
 
 	if (read->changes.signature == TAG_CHANGES_SIGNATURE)
 		thread->changes_seen = read->changes.written;

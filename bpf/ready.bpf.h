@@ -36,7 +36,7 @@ static __noinline int ready_tell(struct task_struct *task, struct thread *thread
 	struct event_ready ready = { .header = { .kind = EVENT_READY, .bytes = sizeof(ready) } };
 	__u64 woken_ns = thread->wakeups[thread->slot & 1].time_ns;
 
-	thread->polled_ns = 0;
+	thread->is_polling = 0;
 	if (woken_ns < thread->out_ns + READY_LEAST_NS)
 		return 0;
 	__u64 file = ready_file(task);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "bpf/maps.bpf.h"
+#include "bpf/tag.bpf.h"
 
 /* All tails: 24 + 24 + 32 + 56 + 8 = 144 bytes. The rest lets the verifier see that a tail that
  * begins below 512 ends inside. */
@@ -14,18 +15,32 @@
 struct record {
 	struct event_slice slice;
 	__u8 tails[RECORD_MAX_OFFSET + 1 - sizeof(struct event_slice) + sizeof(struct event_waker)];
-	struct event_again again; /* if it is told in short */
-	__u8 pad[32];             /* to a multiple of a cache line */
+	__u8 pad[8]; /* to a multiple of a cache line */
 };
 
-_Static_assert(sizeof(struct record) == 640, "whole cache lines");
+_Static_assert(sizeof(struct record) == 576, "whole cache lines");
+
+/* How a slice ends, as it was found. */
+struct ending {
+	__u64 ns;
+	__u64 exec_ns; /* the thread's clocks, as in struct event_slice */
+	__u64 exec_start_ns;
+	__u64 stolen_ns;
+	__u32 flags; /* enum event_slice_flag: what ends it, and how the thread waits */
+	__u32 state;
+	__s32 syscall;
+	__u32 cpu;
+	struct tag_reading *reading; /* what the thread shows; 0: it has no memory to read */
+	int outcome;                 /* of that: enum tag_outcome */
+	__u32 stack;                 /* flag of what was found, once has_asked */
+	bool has_asked;
+};
 
 /* What its head will say, while it is built. */
 struct draft {
 	struct record *record;
 	__u32 flags; /* enum event_slice_flag */
 	__u32 bytes;
-	bool goes_on; /* the CPU clock, and what was stolen, since the last record */
 };
 
 /* CPU -> its record; cut to the number of possible CPUs. */

@@ -20,20 +20,21 @@ static __always_inline void check_chain(__u32 prev_tid, __u32 next_tid)
 static __noinline int on_tracked_switch(unsigned long long *ctx, struct task_struct *prev,
 					struct task_struct *next, bool preempted)
 {
-	__u64 now_ns = bpf_ktime_get_ns();
+	struct ending end = { .ns = bpf_ktime_get_ns(),
+			      .stolen_ns = task_stolen_ns(next),
+			      .state = task_state_at_switch(ctx, prev) };
 
 	clock_want();
 	if (is_tracked(LOAD(prev, tgid))) {
-		__u32 state = task_state_at_switch(ctx, prev);
 		struct thread *thread = thread_of(prev);
 
 		if (thread)
-			thread_leave(ctx, thread, prev, now_ns, preempted, state);
-		if (thread && state & STATE_DEAD)
+			thread_leave(ctx, thread, prev, &end, preempted);
+		if (thread && end.flags & EVENT_DEAD)
 			life_end_thread(thread, LOAD(prev, tgid));
 	}
 	if (is_tracked(LOAD(next, tgid)))
-		thread_enter(next, now_ns);
+		thread_enter(next, end.ns, end.stolen_ns);
 	return 0;
 }
 

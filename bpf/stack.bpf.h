@@ -293,17 +293,17 @@ static __always_inline bool stack_call_may_fault(__s32 syscall)
 
 /* Is it the kernel's own stack that tells what the thread waits for? Dear (1 to 2 us), hence only
  * where state, call and target leave it open, or where the operator wants all. */
-static __always_inline bool stack_wants_kernel(const struct event_slice *slice, __u32 flags)
+static __always_inline bool stack_wants_kernel(__u32 state, __s32 syscall, __u32 flags)
 {
-	if (knobs.kernel_stacks != KERNEL_STACKS_NEEDED || !slice->state)
+	if (knobs.kernel_stacks != KERNEL_STACKS_NEEDED || !state)
 		return knobs.kernel_stacks == KERNEL_STACKS_ALWAYS;
 	if (flags & EVENT_IOWAIT)
-		return stack_call_may_fault(slice->syscall);
-	if (slice->state & EVENT_STATE_FROZEN)
+		return stack_call_may_fault(syscall);
+	if (state & EVENT_STATE_FROZEN)
 		return false;
-	if (slice->state & STATE_UNINTERRUPTIBLE)
+	if (state & STATE_UNINTERRUPTIBLE)
 		return true;
-	return !(flags & EVENT_TARGET) && !stack_call_is_plain(slice->syscall);
+	return !(flags & EVENT_TARGET) && !stack_call_is_plain(syscall);
 }
 
 /* The user's part: of the current thread. */

@@ -11,15 +11,8 @@ struct label {
 	__u64 value, value_bytes;
 };
 
-/* The variable of nearly all, and what it leads to: where a record lies right behind its variable,
- * one read gets both. */
-struct tag_near {
-	__u64 pointer;
-	struct tag_reading reading;
-};
-
 struct tag_desk {
-	struct tag_near near;
+	struct tag_reading reading;
 	struct label label;
 	struct tag_nodejs node;
 	struct tag_elastic elastic;

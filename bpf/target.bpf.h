@@ -77,15 +77,16 @@ static __always_inline bool target_has_no_disk(__u32 kind)
 	return false;
 }
 
-/* `task` is current; `state` that in which it leaves. false: not known, `target` is garbage. */
-static __always_inline bool target_of(struct task_struct *task, void *registers, __u32 syscall,
-				      __u32 state, struct event_target *target)
+/* Most waits are in one of these calls. A function of its own, whose frame is small (tag_is_still
+ * says why). */
+static __noinline int target_usual(struct task_struct *task, __u32 syscall,
+				   struct event_target *target)
 {
-	__builtin_memset(target, 0, sizeof(*target));
-	if ((__s32)syscall < 0) {
-		if (state & STATE_UNINTERRUPTIBLE)
-			target_fault(target);
-	} else if (syscall == SYS_FUTEX)
+	void *registers = task_registers(task);
+
+	if (!target)
+		return false;
+	if (syscall == SYS_FUTEX)
 		target_futex(registers, target);
 	else if (takes_fd(syscall))
 		target_fd(task, (__u32)FIELD(struct pt_regs, registers, di), target);
@@ -95,7 +96,21 @@ static __always_inline bool target_of(struct task_struct *task, void *registers,
 		 syscall == SYS_EPOLL_PWAIT2)
 		target_epoll((__u32)FIELD(struct pt_regs, registers, di), target);
 	else
+		return false;
+	return true;
+}
+
+/* `task` is current; `state` that in which it leaves. false: not known, `target` is garbage. */
+static __always_inline bool target_of(struct task_struct *task, __u32 syscall, __u32 state,
+				      struct event_target *target)
+{
+	__builtin_memset(target, 0, sizeof(*target));
+	if ((__s32)syscall < 0) {
+		if (state & STATE_UNINTERRUPTIBLE)
+			target_fault(target);
+	} else if (!target_usual(task, syscall, target)) {
 		target_rare(syscall, state, target);
+	}
 	if (target->kind == TARGET_UNIX &&
 	    (syscall == SYS_CONNECT || syscall == SYS_SENDTO || syscall == SYS_SENDMSG))
 		target_addressed(syscall, target);

@@ -317,7 +317,7 @@ static __always_inline void target_of_several(struct task_struct *task)
 	struct thread *thread = table_find(task);
 
 	if (thread)
-		thread->polled_ns = thread->out_ns;
+		thread->is_polling = 1;
 }
 
 /* What a poller of one descriptor waits for is that one's; of several, nobody knows before it

@@ -74,8 +74,9 @@ struct thread {
 	__u64 changes_seen;     /* of its log of changes, if knows_changes */
 
 	struct told told;
-	__u64 polled_ns; /* out_ns, where it waits for one of several (ready.bpf.h) */
-	__u32 pad;
+	__u32 is_polling; /* it waits for one of several: which, is told as it comes (ready.bpf.h)
+			   */
+	__u32 pad[2];
 	__u32 place; /* its own: of the set, and in it. What stands before it, begins as zero */
 
 	/* Two, for a thread that has said that it will sleep may be woken while it still runs: that

@@ -62,13 +62,13 @@ static __always_inline enum event_waker_kind waker_kind(__u32 interrupts, __u32 
 /* The tag of the waker at this very moment; it is current, so its memory may be read. */
 static __always_inline void waker_tag(struct task_struct *current, struct event_waker *waker)
 {
-	struct tag_near near;
 	struct thread *thread = table_find(current);
+	struct tag_desk *desk = this_desk(DESK_WAKE);
 
-	if (!thread || LOAD(current, flags) & (TASK_EXITING | TASK_NOT_USER))
+	if (!thread || !desk || LOAD(current, flags) & (TASK_EXITING | TASK_NOT_USER))
 		return;
-	if (tag_read(current, &thread->reader, DESK_WAKE, &near) == TAG_IS_SET)
-		copy_tag(&waker->tag, &near.reading.record);
+	if (tag_read(current, &thread->reader, DESK_WAKE, &desk->reading) == TAG_IS_SET)
+		copy_tag(&waker->tag, &desk->reading.record);
 	else
 		waker->has_left = thread->has_tag;
 }
@@ -120,7 +120,7 @@ static __noinline int thread_wake(struct task_struct *task)
 	if (!thread)
 		return 0;
 	thread_note_waking(thread, current);
-	if (thread->polled_ns && thread->polled_ns == thread->out_ns && !thread->on_cpu)
+	if (thread->is_polling && !thread->on_cpu)
 		ready_tell(task, thread);
 	return 0;
 }
