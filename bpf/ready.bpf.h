@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* Which of many descriptors a poller was waiting for: the one that came first. It stands at the
  * head of the poller's list as the poller is woken, and nobody takes it from there before that
- * runs. The poller is found by the call of the thread that is woken. */
+ * runs. The poller is found by the call of the thread that is woken. poll(2) keeps no such list:
+ * there the one of the network is told, if the network wakes, or nobody does in time. */
 #pragma once
 
 #include "bpf/target.bpf.h"
@@ -30,6 +31,26 @@ static __always_inline __u64 ready_file(struct task_struct *task)
 	return (__u64)BPF_CORE_READ((struct epitem *)item, ffd.file);
 }
 
+/* Of poll: the only one of the network, if that made it go on, or nothing did. */
+static __always_inline __u64 ready_polled(struct task_struct *task, const struct event_waker *waker)
+{
+	struct polled_one *one = polled_of(LOAD(task, pid));
+
+	if (!one || one->tid != LOAD(task, pid) ||
+	    (waker->kind != WAKER_NETWORK && waker->kind != WAKER_TIMER))
+		return 0;
+	return (__u64)file_of(task, one->fd);
+}
+
+static __always_inline __u64 ready_of(struct task_struct *task, const struct event_waker *waker)
+{
+	void *registers = task_registers(task);
+	__s32 syscall = (__s32)FIELD(struct pt_regs, registers, orig_ax);
+
+	return syscall == SYS_POLL || syscall == SYS_PPOLL ? ready_polled(task, waker)
+							   : ready_file(task);
+}
+
 /* `task` is about to be woken. Not told where the ring is full: it is no loss of a slice. */
 static __noinline int ready_tell(struct task_struct *task, struct thread *thread)
 {
@@ -39,7 +60,7 @@ static __noinline int ready_tell(struct task_struct *task, struct thread *thread
 	thread->is_polling = 0;
 	if (woken_ns < thread->out_ns + READY_LEAST_NS)
 		return 0;
-	__u64 file = ready_file(task);
+	__u64 file = ready_of(task, &thread->wakeups[thread->slot & 1].waker);
 
 	if (!file)
 		return 0;

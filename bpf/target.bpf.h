@@ -3,6 +3,7 @@
  * Best effort: TARGET_NONE is a fair answer. */
 #pragma once
 
+#include "bpf/target_poll.bpf.h"
 #include "bpf/target_rare.bpf.h"
 
 /* Those below 64 whose first argument is the descriptor that they may wait for: read, write, ioctl,
@@ -50,6 +51,8 @@ static __always_inline void target_poll(struct task_struct *task, void *register
 
 	if (!count)
 		target_time(target);
+	if (count > 1)
+		target_polls(FIELD(struct pt_regs, registers, di), count);
 	if (count != 1)
 		return;
 	if (!bpf_probe_read_user(&fd, sizeof(fd), (void *)FIELD(struct pt_regs, registers, di)) &&

@@ -141,6 +141,16 @@ static void end_socket(void)
 	must(send(tcp[1], "x", 1, 0) == 1);
 }
 
+/* The network's of both: the only one that it is. */
+static void wait_for_socket_of_two(void)
+{
+	struct pollfd two[2] = { { counter, POLLIN, 0 }, { tcp[0], POLLIN, 0 } };
+	char byte;
+
+	must(poll(two, 2, -1) == 1);
+	must(recv(tcp[0], &byte, 1, 0) == 1);
+}
+
 static int watcher;
 static char news[PAGE];
 
@@ -216,6 +226,7 @@ const struct step poll_steps[] = {
 	{ "epoll_pwait2", "poll", before_poll, wait_epoll2, NULL, NULL },
 	{ "epoll-socket", "poll", before_socket, wait_for_socket, end_socket, NULL },
 	{ "epoll-counter", "poll", before_poll, wait_for_counter, end_counter, NULL },
+	{ "poll-socket", "poll", before_socket, wait_for_socket_of_two, end_socket, NULL },
 	{ "ppoll-two", "poll", before_poll, wait_poll_two, NULL, NULL },
 	{ "pselect-two", "poll", before_poll, wait_select_two, NULL, NULL },
 	{ "ppoll-poller", "poll", before_poll, wait_poll_poller, NULL, NULL },
