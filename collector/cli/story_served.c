@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collector/cli/story_served.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "collector/base/macros.h"
 
 #define LEAST_SHARE 20 /* of the span's time that who ended its waits must have ended */
+#define DELAY_BYTES 64
 
 struct served {
-	const struct span_row *server;
+	const struct span_row *call, *server;
 	uint64_t ns; /* of the call's time */
 };
 
@@ -57,9 +59,9 @@ static size_t collect(const struct span_tree *tree, const struct span_row *row, 
 
 			if (server && strcmp(json_read_text(link, "via"), "parent") == 0 &&
 			    is_below(tree, &tree->rows[i], row))
-				count = insert(
-					list, count,
-					(struct served){ server, json_read_uint(link, "ns") });
+				count = insert(list, count,
+					       (struct served){ &tree->rows[i], server,
+								json_read_uint(link, "ns") });
 		}
 	}
 	return count;
@@ -89,17 +91,42 @@ static void put_line(const struct term *term, const struct span_row *row, const 
 	buf_append_byte(out, '\n');
 }
 
+static bool has_figures(const struct span_row *row)
+{
+	const struct json_value *ledger = json_read_get(row->span, "ledger");
+
+	return !json_read_is_null(json_read_get(ledger, "cpu_ns"));
+}
+
+/* What went by before: it stood in a queue, or somebody else kept who answers busy. Both have
+ * figures, so they are of this node, and of one clock. */
+static void say_delay(const struct span_row *row, const struct served *served,
+		      char out[static DELAY_BYTES])
+{
+	uint64_t from = served->call->start_ns, to = served->server->start_ns;
+	char ns[16];
+
+	out[0] = '\0';
+	if (to < from || to - from < row->wall_ns / LEAST_SHARE || !has_figures(served->call) ||
+	    !has_figures(served->server))
+		return;
+	term_duration(to - from, ns);
+	snprintf(out, DELAY_BYTES, ", taken up %s after the call began", ns);
+}
+
 static void put_answered(const struct term *term, const struct span_row *row,
 			 const struct served *served, const char *label, struct buf *out)
 {
 	const struct json_value *span = served->server->span;
 	const char *text = json_read_text(json_read_get(span, "verdict"), "text");
+	char delay[DELAY_BYTES];
 
+	say_delay(row, served, delay);
 	put_line(term, row,
 		 &(struct line){ .label = label,
 				 .name = json_read_text(span, "name"),
 				 .service = json_read_text(span, "service"),
-				 .passed = "",
+				 .passed = delay,
 				 .verdict = text,
 				 .ns = served->ns },
 		 out);

@@ -109,7 +109,7 @@ def check_story(case, said, serve):
     stories = re.findall(r"\n(?:report|query) \(shop\).*?(?=\n\n|$)", said, re.DOTALL)
     assert stories, (case, said)
     for story in stories:
-        found = re.search(rf"{label} +[0-9.]+ m?s +[0-9]+ %  by serve in store{passed}: (.*)", story)
+        found = re.search(rf"{label} +[0-9.]+ m?s +[0-9]+ %  by serve in store(?:, taken up .* after the call began)?{passed}: (.*)", story)
         assert found and found.group(1) == serve["verdict"]["text"], (case, said, serve["verdict"])
 
 
