@@ -520,7 +520,7 @@ static inline bool turns_may_show(const struct turns *turns, const struct observ
 }
 /* It has run since a span was seen with it first, and shows it still. What is seen but once shows
  * no turn, whatever the thread does. */
-void turns_keep(struct thread *thread, uint64_t time_ns);
+void turns_count_kept(struct thread *thread, uint64_t time_ns);
 /* true: nothing was known within a minute of it. */
 bool turns_extend(struct turns_period *period, uint64_t time_ns);
 bool turns_taken(const struct turns_period *period, uint64_t from_ns, uint64_t to_ns);

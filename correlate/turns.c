@@ -58,7 +58,7 @@ static bool is_taught(const struct habits *habits, uint64_t time_ns)
 	       turns_taken(&habits->within, time_ns, time_ns);
 }
 
-void turns_keep(struct thread *thread, uint64_t time_ns)
+void turns_count_kept(struct thread *thread, uint64_t time_ns)
 {
 	if (thread->turns.sightings < ENOUGH_OF_THREAD &&
 	    ++thread->turns.sightings == ENOUGH_OF_THREAD)

@@ -209,7 +209,7 @@ static void observe_kept(struct model *model, struct thread *thread, const struc
 
 	trace_observe_on(model, thread, slice->tag_out, slice->out_ns);
 	if (o && o == thread->current && o->first_ns == slice->prev_out_ns)
-		turns_keep(thread, slice->out_ns);
+		turns_count_kept(thread, slice->out_ns);
 }
 
 /* Where the tag could not be read, or the switch was not reported, nothing was seen; nor before a

@@ -111,8 +111,7 @@ static void who_may_have_been_given_a_span_may_have_given_it_back(void **state)
 	begin_part(&b, &own, &other, 3, 100 * US);
 	begin_part(&b, &own, &other, 4, 0);
 	settle(&b);
-	assert_in_range(builder_ledger(&b, 3)->uncertain_ns, 2 * MS + 100 * US,
-			2 * MS + 110 * US);
+	assert_in_range(builder_ledger(&b, 3)->uncertain_ns, 2 * MS + 100 * US, 2 * MS + 110 * US);
 	assert_in_range(builder_ledger(&b, 103)->uncertain_ns, 2 * MS + 100 * US,
 			2 * MS + 110 * US);
 	assert_in_range(builder_ledger(&b, 4)->uncertain_ns, 0, 10 * US);

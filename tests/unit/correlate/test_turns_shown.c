@@ -106,17 +106,17 @@ static void a_thread_is_believed_from_when_on_it_had_shown_enough(void **state)
 	assert_true(turns_of_thread(thread, START, START + MS));
 	for (unsigned i = 0; i < OF_THREAD; i++) {
 		assert_int_equal(thread->turns.believed_ns, 0);
-		turns_keep(thread, START + i * MS);
+		turns_count_kept(thread, START + i * MS);
 	}
 	assert_int_equal(thread->turns.believed_ns, START + (OF_THREAD - 1) * MS);
-	turns_keep(thread, START + HOLD / 2);
+	turns_count_kept(thread, START + HOLD / 2);
 	assert_int_equal(thread->turns.believed_ns, START + (OF_THREAD - 1) * MS);
 	assert_true(turns_of_thread(thread, thread->turns.believed_ns - 1, START + HOLD / 2));
 	assert_false(turns_of_thread(thread, thread->turns.believed_ns, START + HOLD / 2));
 	turns_note(&scene.model, thread, TURN_AFTER_WAIT, START + HOLD / 2);
 	assert_true(turns_of_thread(thread, START + HOLD / 2, START + HOLD / 2 + MS));
 	for (unsigned i = 0; i < OF_THREAD; i++)
-		turns_keep(thread, START + HOLD);
+		turns_count_kept(thread, START + HOLD);
 	assert_int_equal(thread->turns.believed_ns, START + (OF_THREAD - 1) * MS);
 }
 
@@ -128,9 +128,9 @@ static void a_turn_lets_a_thread_begin_anew_that_was_not_believed_yet(void **sta
 	(void)state;
 	begin(&scene);
 	for (unsigned i = 0; i < OF_THREAD - 1; i++)
-		turns_keep(thread, START);
+		turns_count_kept(thread, START);
 	turns_note(&scene.model, thread, TURN_AFTER_WAIT, START + MS);
-	turns_keep(thread, START + 2 * MS);
+	turns_count_kept(thread, START + 2 * MS);
 	assert_int_equal(thread->turns.believed_ns, 0);
 }
 
