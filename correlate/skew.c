@@ -10,7 +10,8 @@
  *   Unix time less monotonic  -------|=========|-------------> time of day: it is ahead
  *                                  least     most
  *
- * Where it is not, the spans are moved to the middle between both, and in doubt by the rest. That
+ * Where it is not, the spans are moved to the middle between both, and in doubt by the rest; where
+ * only the map's bound allows it, to the nearer one: nobody is seen before a span's start. That
  * they end too early may have another cause: an SDK that ends spans before it detaches them. Then
  * they do not start too early, too; and others are seen soon after their start, which a clock that
  * far behind does not allow. */
@@ -297,6 +298,8 @@ static struct move move_of(const struct told *told, const struct clock_skew *ske
 	if (!is_one(skew))
 		return (struct move){ .doubt_ns = MIN(skew->ahead_ns,
 						      (uint64_t)MAX(range.most_ns, 0)) };
+	if (!is_shown(skew) && range.least_ns > (int64_t)CHANGE_CLOCK_NS)
+		return (struct move){ .ns = range.least_ns };
 	if (!is_shown(skew))
 		return move_by_history(told, history, 0);
 	if (skew->ahead_ns || (seen_behind > LEAST_NS && skew->early_ns <= (uint64_t)behind) ||

@@ -121,6 +121,7 @@ static const struct {
 	{ 28001301, check_off },
 	{ 28001398, check_off },
 	{ 29000244, check_off },
+	{ 28000818, check_anchored },
 	{ 28000076, check_anchored },
 	{ 28000288, check_anchored },
 	{ 28001259, check_anchored },
