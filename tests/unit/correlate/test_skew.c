@@ -136,6 +136,8 @@ static void a_clock_that_is_a_little_behind_is_told_from_that(void **state)
 
 	(void)state;
 	serve(&b, &(struct service){ .off_ns = -50 * (int64_t)US });
+	assert_true(builder_ledger(&b, 1)->uncertain_ns >=
+		    60 * US); /* not only as far as is shown */
 	assert_all_near(&b, 75 * US);
 }
 
@@ -322,6 +324,26 @@ static void a_span_without_times_keeps_no_other_one_waiting(void **state)
 	correlator_free(b.correlator);
 }
 
+/* No clock is that far ahead. */
+static void times_beyond_all_clocks_tell_nothing_of_one(void **state)
+{
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	builder_clock(&b, 500 * MS);
+	builder_warm_up(&b, &t);
+	carry(&b, &t, 1000 * MS, 1);
+	carry(&b, &t, 1500 * MS, 2);
+	builder_span(&b, 1, 0, 1000 * MS + 500 * US, 1011 * MS);
+	builder_span(&b, 2, 0, -BUILDER_EPOCH_NS - 2, -BUILDER_EPOCH_NS - 1);
+	settle(&b, 2100 * MS);
+	assert_true(builder_ledger(&b, 1)->grade >= GRADE_BOUNDED);
+	assert_in_range(builder_ledger(&b, 1)->uncertain_ns, 0, 20 * US);
+	correlator_free(b.correlator);
+}
+
 /* It ends at 1510 ms, and says: 300 ms before. */
 static void a_clock_that_is_behind_waits_for_what_threads_did(void **state)
 {
@@ -363,6 +385,7 @@ int main(void)
 		cmocka_unit_test(a_clock_that_is_far_ahead_is_as_good_as_tags_tell),
 		cmocka_unit_test(a_span_without_times_keeps_no_other_one_waiting),
 		cmocka_unit_test(a_clock_that_is_behind_waits_for_what_threads_did),
+		cmocka_unit_test(times_beyond_all_clocks_tell_nothing_of_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
