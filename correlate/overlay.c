@@ -140,13 +140,16 @@ static enum confidence trust_observed(const struct cut *cut, int32_t index,
 	bool at_out = is_at_out(cut, index);
 	bool starts_here = starts_in(cut, node) && !is_seen_outside(cut, node, true);
 	bool ends_here = node->b_ns <= cut->slice->out_ns && !is_seen_outside(cut, node, false);
+	bool is_in;
 
 	if (starts_here && !at_in)
 		starts_here =
 			!handed_by_another(cut, index, false) && !handed_apart(cut, index, false);
 	if (ends_here && !at_out)
 		ends_here = !handed_by_another(cut, index, true) && !handed_apart(cut, index, true);
-	if ((starts_here || at_in) && (ends_here || at_out)) {
+	is_in = starts_here || at_in || way_is_sure(cut->join, cut->lane, index, cut->slice->in_ns);
+	if (is_in &&
+	    (ends_here || at_out || way_is_sure(cut->join, cut->lane, index, cut->slice->out_ns))) {
 		uint64_t edge_ns = at_in    ? MAX(node->b_ns, 1) - 1
 				   : at_out ? node->a_ns
 					    : UINT64_MAX;

@@ -224,6 +224,14 @@ bool marked_in_doubt(const struct lane *lane, const struct node *node, bool is_e
 int32_t marked_owner(struct join *join, const struct lane *lane, uint64_t from_ns, uint64_t to_ns,
 		     int32_t owner);
 
+/* overlay_way.c. At that moment its thread, which does not show it there, was on the way from the
+ * span's start to where it does, or from there to its end, and did nothing else. */
+bool way_is_sure(struct join *join, const struct lane *lane, int32_t index, uint64_t time_ns);
+/* Whose a stretch off the CPU is that shows `owner`: that of a span that the thread is on such a
+ * way of. */
+int32_t way_owner(struct join *join, const struct lane *lane, uint64_t from_ns, uint64_t to_ns,
+		  int32_t owner);
+
 /* overlay_wait.c. The stretch off the CPU before a slice; `before` is the slice before that. */
 void overlay_wait_emit(struct join *join, const struct lane *lane, const struct slice *before,
 		       const struct slice *after, uint64_t until);

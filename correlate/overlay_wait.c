@@ -49,14 +49,18 @@ static bool is_clear(struct join *join, const struct lane *lane, uint64_t start,
 	return seen && seen->first_ns < end && seen->last_ns > start;
 }
 
-static void question_wait(struct join *join, const struct lane *lane, const struct slice *before,
-			  uint64_t until, int32_t owner)
+/* Returns whose it is. */
+static int32_t question_wait(struct join *join, const struct lane *lane, const struct slice *before,
+			     uint64_t until, int32_t owner)
 {
+	if (before->flags & EVENT_PREEMPTED)
+		owner = way_owner(join, lane, before->out_ns, until, owner);
 	if (before->flags & EVENT_TOLD)
 		told_doubt_wait(join, lane, before, until, owner);
 	else
 		doubt_wait(join, lane, before->out_ns, until, owner,
 			   before->flags & EVENT_TAG_OUT_UNKNOWN);
+	return owner;
 }
 
 static const struct event_waker *waker_of(const struct wait *wait)
@@ -94,7 +98,7 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 	if (after && (after->flags & EVENT_THROTTLED))
 		like.why = WHY_THROTTLED;
 	if (before->flags & EVENT_TAG_OUT_UNKNOWN || !is_clear(join, lane, start, until, owner))
-		question_wait(join, lane, before, until, owner);
+		owner = question_wait(join, lane, before, until, owner);
 	if (owner < 0)
 		return;
 	enclose_doubt(join, lane, before->tag_out, start, until, NULL);
