@@ -101,11 +101,11 @@ static void *stage_main(void *arg)
 		idle();
 		if (!by_chance(3))
 			work_at(job.span);
-		idle();
 		if (stage + 1 < STAGES && !by_chance(4))
 			put(stage + 1, job);
 		else
 			finish(&job);
+		idle();
 	}
 	return NULL;
 }

@@ -99,6 +99,7 @@ static void nor_is_it_known_where_threads_tell(void **state)
 	builder_slice(&b, &own, 1010 * MS, 1010 * MS, 1011 * MS, A, flags, FUTEX);
 	builder_slice(&b, &own, 1020 * MS, 1020 * MS, 1021 * MS, 0, flags, FUTEX);
 	add_spans(&b);
+	assert_true(builder_ledger(&b, A)->uncertain_ns <= 2100 * US);
 	assert_true(builder_ledger(&b, B)->uncertain_ns <= 2100 * US);
 	assert_anybodys(&b);
 }
