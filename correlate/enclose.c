@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a thread was in when it came to a span that was never exported: what that one takes counts
  * for the innermost exported span around it, on its thread (DESIGN 4, rule 8). */
+#include <string.h>
+
 #include "collector/base/macros.h"
 #include "correlate/overlay.h"
 
@@ -26,12 +28,24 @@ static uint64_t first_shown(const struct join *join, const struct lane *lane,
 	return o ? MIN(o->first_ns, time_ns) : time_ns;
 }
 
+/* The span names what the tag is of as its parent, or stands below one that does: so it does not
+ * lie around it. */
+static bool is_below_tag(const struct join *join, int32_t index, const struct event_tag *tag)
+{
+	for (; tag && index >= 0; index = join->nodes[index].parent) {
+		if (memcmp(join->nodes[index].span->parent_id, tag->span_id, SPAN_ID_BYTES) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* On the way back through what a thread showed, to the exported span that it was in. */
 struct way_back {
-	uint64_t first_ns; /* before that */
-	uint64_t time_ns;  /* it was open then */
-	uint64_t shown_ns; /* when it was shown; 0: it was not */
-	int32_t index;     /* -1: not found yet */
+	uint64_t first_ns;             /* before that */
+	uint64_t time_ns;              /* it was open then */
+	uint64_t shown_ns;             /* when it was shown; 0: it was not */
+	int32_t index;                 /* -1: not found yet */
+	const struct event_tag *below; /* nothing that stands below that; NULL: whatever it is */
 };
 
 /* true: it was found, or leads further back: of another one that nobody exported counts what its
@@ -44,6 +58,8 @@ static bool look_back(const struct join *join, const struct lane *lane, const st
 
 	way->shown_ns = shown_ns;
 	way->index = overlay_climb(join, index, way->time_ns);
+	if (is_below_tag(join, way->index, way->below))
+		way->index = -1;
 	if (!tag_is_none(tag) && tag_is_of(tag, join->trace->id) &&
 	    join_find(join, tag->span_id) < 0)
 		way->first_ns = first_shown(join, lane, tag, first_ns);
@@ -58,9 +74,12 @@ struct before {
 };
 
 static struct before shown_before(const struct join *join, const struct lane *lane,
-				  uint64_t first_ns, uint64_t time_ns)
+				  const struct event_tag *below, uint64_t first_ns,
+				  uint64_t time_ns)
 {
-	struct way_back way = { .first_ns = first_ns, .time_ns = time_ns, .index = -1 };
+	struct way_back way = {
+		.first_ns = first_ns, .time_ns = time_ns, .index = -1, .below = below
+	};
 	uint32_t at = lane_first_after(lane, first_ns), left = MOST_BACK;
 
 	while (way.index < 0 && at > 0 && left-- > 0) {
@@ -196,7 +215,7 @@ static int32_t deepest_near(const struct join *join, const struct lane *lane, ui
 int32_t enclose_at(const struct join *join, const struct lane *lane, uint64_t first_ns,
 		   uint64_t time_ns, int32_t except)
 {
-	int32_t found[MOST_AROUND], best = shown_before(join, lane, first_ns, time_ns).node;
+	int32_t found[MOST_AROUND], best = shown_before(join, lane, NULL, first_ns, time_ns).node;
 	uint32_t count = 0, all;
 
 	if (best < 0)
@@ -216,13 +235,27 @@ static bool in_doubt(const struct join *join, const struct lane *lane, int32_t i
 		lend_may_be_handed_on(join, &join->nodes[index]));
 }
 
+/* Keeps those. */
+static uint32_t not_below(const struct join *join, const struct event_tag *tag, int32_t *found,
+			  uint32_t count)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (!is_below_tag(join, found[i], tag))
+			found[kept++] = found[i];
+	}
+	return kept;
+}
+
 int32_t enclose_unknown(const struct join *join, const struct lane *lane,
 			const struct event_tag *tag, uint64_t time_ns)
 {
 	uint64_t first_ns = first_shown(join, lane, tag, time_ns);
-	int32_t found[MOST_AROUND], best = shown_before(join, lane, first_ns, time_ns).node;
-	uint32_t count =
-		join_overlapping(join, lane->process, time_ns, time_ns + 1, found, MOST_AROUND);
+	int32_t found[MOST_AROUND], best = shown_before(join, lane, tag, first_ns, time_ns).node;
+	uint32_t count = not_below(
+		join, tag, found,
+		join_overlapping(join, lane->process, time_ns, time_ns + 1, found, MOST_AROUND));
 
 	if (best < 0)
 		best = likeliest(join, lane, found, count, first_ns, time_ns);
@@ -334,7 +367,7 @@ static void doubt_shown(struct join *join, const struct lane *lane, const struct
 void enclose_doubt_around(struct join *join, const struct lane *lane, uint64_t first_ns,
 			  uint64_t from_ns, uint64_t to_ns, int32_t except)
 {
-	struct before before = shown_before(join, lane, first_ns, first_ns);
+	struct before before = shown_before(join, lane, NULL, first_ns, first_ns);
 
 	if (!is_told_at(lane, first_ns))
 		doubt_shown(join, lane, &before, first_ns, &(struct stretch){ from_ns, to_ns },
@@ -354,7 +387,7 @@ void enclose_doubt(struct join *join, const struct lane *lane, const struct even
 	    join_find(join, tag->span_id) >= 0)
 		return;
 	first_ns = first_shown(join, lane, tag, from_ns);
-	before = shown_before(join, lane, first_ns, first_ns);
+	before = shown_before(join, lane, tag, first_ns, first_ns);
 	if (before.node >= 0 && is_told_at(lane, first_ns))
 		return;
 	count = join_overlapping(join, lane->process, from_ns, to_ns, found, MOST_AROUND);

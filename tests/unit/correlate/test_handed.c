@@ -109,6 +109,26 @@ static void who_has_no_parent_any_more_counts_for_the_span_around_it(void **stat
 	correlator_free(b->correlator);
 }
 
+/* The hidden one shows again after its child, which another thread ends. */
+static void what_nobody_exports_does_not_count_for_its_child(void **state)
+{
+	enum { CHILD = 3 };
+	struct scene scene;
+	struct builder *b = &scene.b;
+
+	(void)state;
+	begin(&scene);
+	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &scene.own, 1010 * MS, 1010 * MS, 1011 * MS, CHILD, 0, FUTEX);
+	builder_slice(b, &scene.own, 1012 * MS, 1012 * MS, 1013 * MS, HIDDEN, 0, FUTEX);
+	builder_slice(b, &scene.own, 1013 * MS, 1013 * MS, 1017 * MS, PARENT, 0, FUTEX);
+	carry_on(&scene);
+	builder_span(b, CHILD, HIDDEN, 1010 * MS, 1018 * MS);
+	end(&scene);
+	assert_in_range(builder_ledger(b, CHILD)->cpu_ns, MS, 2 * MS);
+	correlator_free(b->correlator);
+}
+
 /* The first thread shows the handed one at 1007 ms, then the hidden one until 1025 ms. */
 static void hide(struct scene *scene, uint64_t shown_then)
 {
@@ -420,6 +440,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_begins_a_span_may_have_worked_at_it),
 		cmocka_unit_test(who_has_no_parent_any_more_counts_for_the_span_around_it),
+		cmocka_unit_test(what_nobody_exports_does_not_count_for_its_child),
 		cmocka_unit_test(what_nobody_exports_is_not_below_a_span_that_was_put_aside),
 		cmocka_unit_test(what_follows_a_span_that_was_put_aside_may_be_its_parents),
 		cmocka_unit_test(who_hands_spans_on_may_have_done_so_unseen),
