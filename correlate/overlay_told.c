@@ -295,6 +295,15 @@ static bool is_by_parent(const struct join *join, const struct lane *lane,
 	return false;
 }
 
+/* It is more likely this thread's, which shows what is around the span, than one's that shows
+ * nothing; but for an end where spans are handed on: it may have been given away. */
+static bool is_owned(const struct join *join, const struct lane *lane, const struct slice *slice,
+		     int32_t index, const struct way *way)
+{
+	return has_ancestor(join, lane, slice, index) &&
+	       !(way->is_end && lend_may_be_handed_on(join, &join->nodes[index]));
+}
+
 /* It never left the CPU of itself. */
 static bool goes_straight(const struct lane *lane, const struct way *way)
 {
@@ -327,7 +336,7 @@ static bool is_sure_way(struct join *join, const struct lane *lane, const struct
 		return false;
 	if (ns <= CHANGE_WAY_NS && !has_company(join, lane, slice, index, way, false) &&
 	    !told_is_by_another(join, lane, index, way->edge_ns,
-				has_ancestor(join, lane, slice, index)))
+				is_owned(join, lane, slice, index, way)))
 		return true;
 	if (join_has_turns(join) || has_company(join, lane, slice, index, way, true) ||
 	    !is_within_alone(join, lane, slice, index, way))

@@ -105,6 +105,43 @@ static void the_way_into_a_span_and_out_of_it_is_the_spans(void **state)
 	correlator_free(b.correlator);
 }
 
+/* A span that two threads have, one after the other. */
+static void hand_on(struct builder *b, struct builder_thread *t, struct builder_thread *other)
+{
+	enum { ROOT = 61, HANDED };
+
+	b->trace = 60;
+	builder_slice(b, t, 955 * MS, 955 * MS, 956 * MS, HANDED, 0, FUTEX);
+	builder_slice(b, t, 957 * MS, 957 * MS, 958 * MS, 0, 0, FUTEX);
+	builder_slice(b, other, 965 * MS, 965 * MS, 966 * MS, HANDED, 0, FUTEX);
+	builder_slice(b, other, 967 * MS, 967 * MS, 968 * MS, 0, 0, FUTEX);
+	builder_span(b, ROOT, 0, 954 * MS, 975 * MS);
+	builder_span(b, HANDED, ROOT, 955 * MS, 967 * MS + 500 * US);
+	b->trace = 1;
+}
+
+/* The thread goes on with the parent, while another one, which shows nothing, is on a CPU. */
+static void who_shows_nothing_may_have_ended_what_was_handed_on(void **state)
+{
+	(void)state;
+	for (int hands_on = 0; hands_on < 2; hands_on++) {
+		struct builder_thread t, other = { .pid = BUILDER_PID, .tid = 12 };
+		struct builder b;
+
+		begin(&b, &t);
+		builder_warm_up(&b, &other);
+		if (hands_on)
+			hand_on(&b, &t, &other);
+		builder_slice(&b, &other, 1005 * MS, 1005 * MS, 1007 * MS, 0, EVENT_TOLD, FUTEX);
+		tell_ways(&b, &t, 20 * US);
+		if (hands_on)
+			assert_in_range(builder_ledger(&b, B)->uncertain_ns, 20 * US, 30 * US);
+		else
+			assert_int_equal(builder_ledger(&b, B)->grade, GRADE_EXACT);
+		correlator_free(b.correlator);
+	}
+}
+
 /* A clock that is ahead by some us, and no tag tells: it has the span end when nobody of the
  * process is on a CPU any more, who could have ended it. */
 static void a_span_that_ends_when_nobody_runs_was_ended_by_who_ran_last(void **state)
@@ -385,6 +422,7 @@ int main(void)
 		cmocka_unit_test(the_way_is_the_spans_where_handlers_come_between),
 		cmocka_unit_test(a_span_that_ends_when_nobody_runs_was_ended_by_who_ran_last),
 		cmocka_unit_test(a_long_way_is_the_spans_of_who_was_alone),
+		cmocka_unit_test(who_shows_nothing_may_have_ended_what_was_handed_on),
 		cmocka_unit_test(who_is_at_hand_did_not_begin_what_others_began),
 		cmocka_unit_test(who_shows_a_sibling_did_not_begin_it_for_another),
 		cmocka_unit_test(a_forked_childs_first_span_is_its_own),
