@@ -248,49 +248,65 @@ static uint64_t unseen_ns(const struct join *join, const struct lane *lane, int3
 	return to - MIN(from, to);
 }
 
-/* When the thread was on a CPU first within that time, and no tag pins what it did; to_ns: never.
- */
-static uint64_t first_unpinned(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
+/* One tag all along, or its thread told all that it did. */
+static bool slice_is_pinned(const struct slice *slice)
 {
-	for (uint32_t i = lane_first_after(lane, from_ns);
-	     i < lane->count && lane->slices[i].in_ns < to_ns; i++) {
+	return slice->flags & EVENT_TOLD ||
+	       (!tag_is_none(slice->tag_in) && tag_eq(slice->tag_in, slice->tag_out));
+}
+
+/* How long the thread ran within that time, where no tag pins what it did. */
+static uint64_t unpinned_ns(const struct lane *lane, const struct stretch *stretch)
+{
+	uint64_t ns = 0;
+
+	for (uint32_t i = lane_first_after(lane, stretch->from_ns);
+	     i < lane->count && lane->slices[i].in_ns < stretch->to_ns; i++) {
 		const struct slice *slice = &lane->slices[i];
 
-		if (!(slice->flags & EVENT_TOLD) &&
-		    (tag_is_none(slice->tag_in) || !tag_eq(slice->tag_in, slice->tag_out)))
-			return MAX(slice->in_ns, from_ns);
+		if (!slice_is_pinned(slice))
+			ns += overlap_ns(stretch, slice->in_ns, slice->out_ns);
 	}
-	return to_ns;
+	return ns;
+}
+
+/* Somebody else ran within that time, unpinned. */
+static bool runs_beside(struct join *join, const struct process *process,
+			const struct thread *thread, const struct stretch *stretch)
+{
+	uint32_t looked_at = 0;
+
+	for (struct thread *t = process->threads; t; t = t->next) {
+		const struct lane *lane = NULL;
+
+		if (looked_at == MOST_BESIDE) { /* any of the others, for all that is known */
+			join->limits[LIMIT_beside]++;
+			return true;
+		}
+		if (t != thread && t->seen && !(t->dead && t->last_out_ns < stretch->from_ns))
+			lane = join_lane(join, t);
+		looked_at += lane ? 1 : 0;
+		if (lane && unpinned_ns(lane, stretch))
+			return true;
+	}
+	return false;
 }
 
 /* The thread that was seen with it last ran at its end, where it shows it no more. Where spans are
- * handed on, another one that ran meanwhile may have been given it, and have ended it. */
+ * handed on, another one that ran meanwhile may have been given it at any time since, and have
+ * ended it. */
 static void doubt_taken(struct join *join, int32_t index, const struct sighting *seen)
 {
 	const struct node *node = &join->nodes[index];
 	const struct lane *own = join_find_lane(join, seen->thread);
 	const struct slice *slice = lane_on_cpu(own, node->b_ns - 1);
-	uint64_t from = slice ? MAX(slice->in_ns, seen->last_ns) : node->b_ns, taken = node->b_ns;
-	uint32_t looked_at = 0;
+	struct stretch stretch = { slice ? MAX(slice->in_ns, seen->last_ns) : node->b_ns,
+				   node->b_ns };
 
-	if (!slice || slice->flags & EVENT_TOLD)
+	if (!slice || slice->flags & EVENT_TOLD || stretch.from_ns >= stretch.to_ns)
 		return;
-	for (struct thread *t = node->process->threads; t && from < node->b_ns; t = t->next) {
-		const struct lane *lane = NULL;
-
-		if (looked_at == MOST_BESIDE) { /* any of the others, for all that is known */
-			join->limits[LIMIT_beside]++;
-			taken = from;
-			break;
-		}
-		if (t != seen->thread && t->seen && !(t->dead && t->last_out_ns < from))
-			lane = join_lane(join, t);
-		looked_at += lane ? 1 : 0;
-		if (lane)
-			taken = MIN(taken, first_unpinned(lane, from, node->b_ns));
-	}
-	if (taken < node->b_ns)
-		overlay_doubt(join, index, -1, node->b_ns - taken);
+	if (runs_beside(join, node->process, seen->thread, &stretch))
+		overlay_doubt(join, index, -1, stretch.to_ns - stretch.from_ns);
 }
 
 /* The thread ran at its start, and shows it at its first look. Where threads carry others' spans,
@@ -301,24 +317,34 @@ static void doubt_given_back(struct join *join, int32_t index, const struct sigh
 	const struct node *node = &join->nodes[index];
 	const struct lane *own = join_find_lane(join, seen->thread);
 	const struct slice *slice = lane_on_cpu_about(own, node->a_ns, node->cut_ns);
-	uint64_t to = MIN(MIN(slice->out_ns, seen->first_ns), node->b_ns);
-	uint32_t looked_at = 0;
+	struct stretch stretch = { node->a_ns,
+				   MIN(MIN(slice->out_ns, seen->first_ns), node->b_ns) };
 
-	if (slice->flags & EVENT_TOLD)
+	if (slice->flags & EVENT_TOLD || stretch.from_ns >= stretch.to_ns)
 		return;
-	for (struct thread *t = node->process->threads; t && node->a_ns < to; t = t->next) {
-		const struct lane *lane = NULL;
+	if (runs_beside(join, node->process, seen->thread, &stretch))
+		overlay_doubt(join, index, node->parent, stretch.to_ns - stretch.from_ns);
+}
 
-		if (t != seen->thread && t->seen && !(t->dead && t->last_out_ns < node->a_ns))
-			lane = looked_at++ < MOST_BESIDE ? join_lane(join, t) : NULL;
-		if (lane && first_unpinned(lane, node->a_ns, to) < to) {
-			overlay_doubt(join, index, node->parent, to - node->a_ns);
-			return;
-		}
-	}
-	if (looked_at > MOST_BESIDE) {
-		join->limits[LIMIT_beside]++;
-		overlay_doubt(join, index, node->parent, to - MIN(node->a_ns, to));
+/* Nobody was seen with it, and one thread ran at its start. Where spans are handed on, another one
+ * that ran meanwhile may have been given it, and the first one went on with the parent. */
+static void doubt_given(struct join *join, int32_t index)
+{
+	const struct node *node = &join->nodes[index];
+	struct stretch stretch = { node->a_ns, node->b_ns };
+
+	if (!lend_may_be_handed_on(join, node))
+		return;
+	for (struct thread *t = node->process->threads; t; t = t->next) {
+		const struct lane *lane = t->seen ? join_find_lane(join, t) : NULL;
+		const struct slice *slice =
+			lane ? lane_on_cpu_about(lane, node->a_ns, node->cut_ns) : NULL;
+
+		if (!slice || slice_is_pinned(slice) || !is_within_parent(join, lane, slice, index))
+			continue;
+		if (runs_beside(join, node->process, t, &stretch))
+			overlay_doubt(join, index, node->parent, node->b_ns - node->a_ns);
+		return;
 	}
 }
 
@@ -371,14 +397,83 @@ static void doubt_unseen(struct join *join, int32_t index, bool is_end)
 		overlay_doubt(join, node->parent, -1, most);
 }
 
+/* Of those that were never seen with it, the one that ran longest within that time may have had it.
+ */
+static uint64_t passed_on_ns(struct join *join, int32_t index, const struct stretch *stretch)
+{
+	const struct node *node = &join->nodes[index];
+	uint64_t most = 0;
+	uint32_t looked_at = 0;
+
+	for (struct thread *t = node->process->threads; t; t = t->next) {
+		const struct lane *lane = NULL;
+
+		if (looked_at == MOST_BESIDE) { /* any of the others, for all that is known */
+			join->limits[LIMIT_beside]++;
+			return stretch->to_ns - stretch->from_ns;
+		}
+		if (t->seen && !(t->dead && t->last_out_ns < stretch->from_ns) &&
+		    !join_sighting(join, index, t))
+			lane = join_lane(join, t);
+		looked_at += lane ? 1 : 0;
+		most = lane ? MAX(most, unpinned_ns(lane, stretch)) : most;
+	}
+	return most;
+}
+
+/* Who showed it next after `seen`, or first (NULL); NULL: nobody. */
+static const struct sighting *shown_next(const struct join *join, const struct sighting *seen,
+					 int32_t index)
+{
+	const struct node *node = &join->nodes[index];
+	const struct sighting *next = NULL;
+
+	for (int32_t s = node->sightings; s >= 0; s = join->sightings[s].next) {
+		const struct sighting *other = &join->sightings[s];
+
+		if (other->thread->process == node->process &&
+		    (!seen || other->last_ns > seen->last_ns) &&
+		    (!next || other->first_ns < next->first_ns))
+			next = other;
+	}
+	return next;
+}
+
+/* It goes from thread to thread: from its start on another one, between two who showed it, and from
+ * the last one to its end on another, a third one may have had it. */
+static void doubt_passed_on(struct join *join, int32_t index)
+{
+	const struct node *node = &join->nodes[index];
+	const struct sighting *seen = NULL, *next = shown_next(join, NULL, index);
+
+	if (!next || !lend_may_be_handed_on(join, node))
+		return;
+	do {
+		struct stretch stretch = { seen ? MAX(seen->last_ns, node->a_ns) : node->a_ns,
+					   MIN(next ? next->first_ns : node->b_ns, node->b_ns) };
+		bool is_its = (!seen && is_edge_of(join, next->thread, index, node->a_ns)) ||
+			      (!next && is_edge_of(join, seen->thread, index, node->b_ns - 1));
+
+		if (!is_its && stretch.from_ns < stretch.to_ns)
+			overlay_doubt(join, node->parent, -1, passed_on_ns(join, index, &stretch));
+		seen = next;
+		next = seen ? shown_next(join, seen, index) : NULL;
+	} while (seen);
+}
+
 /* One that has no tag then may have begun it, or ended it, and worked at it: it is known of the
  * span that it was nowhere else, but not of those above it. */
 void handed_doubt_unseen(struct join *join)
 {
 	for (uint32_t i = 0; i < join->count; i++) {
-		if (join->nodes[i].parent < 0 || join->nodes[i].sightings < 0)
+		if (join->nodes[i].parent < 0 || !join->nodes[i].process)
 			continue;
+		if (join->nodes[i].sightings < 0) {
+			doubt_given(join, (int32_t)i);
+			continue;
+		}
 		doubt_unseen(join, (int32_t)i, false);
 		doubt_unseen(join, (int32_t)i, true);
+		doubt_passed_on(join, (int32_t)i);
 	}
 }

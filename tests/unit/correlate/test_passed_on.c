@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Spans of a process that hands them on from thread to thread, where a thread that shows nothing
+ * may have had one for a while. */
+#include "tests/unit/correlate/world_builder.h"
+
+#define FUTEX 202
+
+enum { PART = 1, ROOT, HANDED_ROOT = 61, HANDED };
+
+struct scene {
+	struct builder b;
+	struct builder_thread own, other, third;
+};
+
+/* A span that two threads had, one after the other. */
+static void hand_on(struct scene *scene)
+{
+	struct builder *b = &scene->b;
+
+	b->trace = 60;
+	builder_slice(b, &scene->own, 955 * MS, 955 * MS, 956 * MS, HANDED, 0, FUTEX);
+	builder_slice(b, &scene->own, 957 * MS, 957 * MS, 958 * MS, 0, 0, FUTEX);
+	builder_slice(b, &scene->other, 965 * MS, 965 * MS, 966 * MS, HANDED, 0, FUTEX);
+	builder_slice(b, &scene->other, 967 * MS, 967 * MS, 968 * MS, 0, 0, FUTEX);
+	builder_span(b, HANDED_ROOT, 0, 954 * MS, 975 * MS);
+	builder_span(b, HANDED, HANDED_ROOT, 955 * MS, 967 * MS + 500 * US);
+	b->trace = 1;
+}
+
+static void begin(struct scene *scene)
+{
+	struct builder_thread *threads[] = { &scene->own, &scene->other, &scene->third };
+
+	builder_init(&scene->b);
+	builder_clock(&scene->b, 500 * MS);
+	for (uint32_t i = 0; i < 3; i++) {
+		*threads[i] = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 + i };
+		builder_warm_up(&scene->b, threads[i]);
+	}
+	hand_on(scene);
+}
+
+static uint64_t doubt_of(struct scene *scene, uint64_t span)
+{
+	return builder_ledger(&scene->b, span)->uncertain_ns;
+}
+
+static void end(struct scene *scene)
+{
+	builder_clock(&scene->b, 3000 * MS);
+	correlator_advance(scene->b.correlator, 3000 * MS);
+	correlator_settle_all(scene->b.correlator);
+}
+
+/* Its maker's thread begins a part, another one shows it 5 ms later and ends it. In between a third
+ * one ran for `ran_ns`. */
+static void pass_on(struct scene *scene, uint64_t ran_ns)
+{
+	struct builder *b = &scene->b;
+
+	begin(scene);
+	builder_slice(b, &scene->own, 1000 * MS, 1000 * MS, 1001 * MS, ROOT, 0, FUTEX);
+	if (ran_ns)
+		builder_slice(b, &scene->third, 1002 * MS, 1002 * MS, 1002 * MS + ran_ns, 0, 0,
+			      FUTEX);
+	builder_slice(b, &scene->other, 1005 * MS, 1005 * MS, 1006 * MS, PART, 0, FUTEX);
+	builder_slice(b, &scene->other, 1007 * MS, 1007 * MS, 1008 * MS, 0, 0, FUTEX);
+	builder_slice(b, &scene->own, 1009 * MS, 1009 * MS, 1011 * MS, 0, 0, FUTEX);
+	builder_span(b, ROOT, 0, 1000 * MS, 1010 * MS);
+	builder_span(b, PART, ROOT, 1000 * MS + 900 * US, 1007 * MS + 500 * US);
+	end(scene);
+}
+
+static void a_third_one_may_have_had_it_for_those_above_too(void **state)
+{
+	struct scene with, without;
+
+	(void)state;
+	pass_on(&with, 2 * MS);
+	pass_on(&without, 0);
+	assert_true(doubt_of(&with, ROOT) >= 2 * MS);
+	assert_true(doubt_of(&with, ROOT) >= doubt_of(&without, ROOT) + 1900 * US);
+	correlator_free(with.b.correlator);
+	correlator_free(without.b.correlator);
+}
+
+/* One thread begins and ends a part of 3 ms without a look at it. Another one runs 1 ms of these.
+ */
+static void give(struct scene *scene, uint64_t ran_ns)
+{
+	struct builder *b = &scene->b;
+
+	begin(scene);
+	builder_slice(b, &scene->own, 1000 * MS, 1000 * MS, 1001 * MS, ROOT, 0, FUTEX);
+	if (ran_ns)
+		builder_slice(b, &scene->third, 1004 * MS, 1004 * MS, 1004 * MS + ran_ns, 0, 0,
+			      FUTEX);
+	builder_slice(b, &scene->own, 1002 * MS, 1002 * MS, 1008 * MS, 0, 0, FUTEX);
+	builder_span(b, ROOT, 0, 1000 * MS, 1008 * MS);
+	builder_span(b, PART, ROOT, 1003 * MS, 1006 * MS);
+	end(scene);
+}
+
+static void what_nobody_shows_may_have_been_given_away(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	give(&scene, 1 * MS);
+	assert_in_range(doubt_of(&scene, PART), 3 * MS, 4 * MS + 10 * US);
+	correlator_free(scene.b.correlator);
+	give(&scene, 0); /* to nobody */
+	assert_in_range(doubt_of(&scene, PART), 0, 2 * US);
+	correlator_free(scene.b.correlator);
+}
+
+/* The thread that showed it last runs at its end. Another one ran for the last ms: it may have been
+ * given the span 2 ms before. */
+static void what_is_shown_no_more_may_have_waited_for_who_took_it(void **state)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+
+	(void)state;
+	begin(&scene);
+	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PART, 0, FUTEX);
+	builder_slice(b, &scene.third, 1005 * MS, 1005 * MS, 1006 * MS, 0, 0, FUTEX);
+	builder_slice(b, &scene.own, 1003 * MS, 1003 * MS, 1008 * MS, ROOT, 0, FUTEX);
+	builder_slice(b, &scene.own, 1009 * MS, 1009 * MS, 1011 * MS, 0, 0, FUTEX);
+	builder_span(b, ROOT, 0, 1000 * MS, 1010 * MS);
+	builder_span(b, PART, ROOT, 1000 * MS, 1006 * MS);
+	end(&scene);
+	assert_in_range(doubt_of(&scene, PART), 3 * MS, 3 * MS + 10 * US);
+	correlator_free(b->correlator);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_third_one_may_have_had_it_for_those_above_too),
+		cmocka_unit_test(what_nobody_shows_may_have_been_given_away),
+		cmocka_unit_test(what_is_shown_no_more_may_have_waited_for_who_took_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
