@@ -19,12 +19,7 @@ static void begin(struct scene *scene)
 {
 	struct builder_thread *threads[] = { &scene->own, &scene->other, &scene->third };
 
-	builder_init(&scene->b);
-	builder_clock(&scene->b, 500 * MS);
-	for (uint32_t i = 0; i < ARRAY_LEN(threads); i++) {
-		*threads[i] = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 + i };
-		builder_warm_up(&scene->b, threads[i]);
-	}
+	builder_begin(&scene->b, threads, ARRAY_LEN(threads));
 	scene->now = 1000 * MS;
 }
 

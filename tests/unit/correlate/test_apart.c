@@ -13,16 +13,6 @@ struct scene {
 	struct builder_thread own, pool;
 };
 
-static void begin(struct scene *scene)
-{
-	scene->own = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 };
-	scene->pool = (struct builder_thread){ .pid = BUILDER_PID, .tid = 12 };
-	builder_init(&scene->b);
-	builder_clock(&scene->b, 500 * MS);
-	builder_warm_up(&scene->b, &scene->own);
-	builder_warm_up(&scene->b, &scene->pool);
-}
-
 /* A trace of 20 ms, in which the own thread runs for 17 ms. The job is from the 4th to the 12th;
  * the pool's thread leaves a CPU with it after the 10th, to which it came at `pool_in`. */
 static void request(struct scene *scene, uint64_t job, uint64_t pool_in, uint32_t flags)
@@ -47,9 +37,7 @@ static void request(struct scene *scene, uint64_t job, uint64_t pool_in, uint32_
 
 static void settle(struct scene *scene)
 {
-	builder_clock(&scene->b, 3000 * MS);
-	correlator_advance(scene->b.correlator, 3000 * MS);
-	correlator_settle_all(scene->b.correlator);
+	builder_settle(&scene->b);
 }
 
 static uint64_t uncertain_ns(struct scene *scene, uint64_t span)
@@ -63,7 +51,7 @@ static void who_was_never_seen_away_began_its_spans(void **state)
 	struct scene scene;
 
 	(void)state;
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.pool);
 	request(&scene, 1, 1 * MS, 0);
 	request(&scene, 2, 1 * MS, 0);
 	settle(&scene);
@@ -79,7 +67,7 @@ static void who_was_away_at_a_start_may_have_been_given_others(void **state)
 	struct scene scene;
 
 	(void)state;
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.pool);
 	request(&scene, 1, 6 * MS, 0);
 	request(&scene, 2, 1 * MS, 0);
 	settle(&scene);
@@ -96,7 +84,7 @@ static void a_tag_that_could_not_be_read_does_not_show_who_ended_it(void **state
 	struct scene scene;
 
 	(void)state;
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.pool);
 	request(&scene, 1, 6 * MS, 0);
 	request(&scene, 2, 6 * MS, EVENT_PREEMPTED | EVENT_TAG_OUT_UNKNOWN);
 	settle(&scene);

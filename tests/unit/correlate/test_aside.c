@@ -21,12 +21,7 @@ struct scene {
 /* The other thread has shown many spans, and no turn. */
 static void begin(struct scene *scene)
 {
-	scene->own = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 };
-	scene->other = (struct builder_thread){ .pid = BUILDER_PID, .tid = 12 };
-	builder_init(&scene->b);
-	builder_clock(&scene->b, 500 * MS);
-	builder_warm_up(&scene->b, &scene->own);
-	builder_warm_up(&scene->b, &scene->other);
+	builder_begin_two(&scene->b, &scene->own, &scene->other);
 	for (uint64_t i = 0; i < MANY; i++) {
 		uint64_t at = (1000 + 10 * i) * MS;
 

@@ -238,9 +238,7 @@ static void a_coroutine_does_not_wait_before_its_first_turn(void **state)
 	builder_span(&b, A, GATHERING, 1001 * MS, 1004 * MS);
 	builder_span(&b, B, GATHERING, 1002 * MS, 1003 * MS);
 	builder_span(&b, GATHERED, GATHERING, 1009950 * US, 1016 * MS);
-	builder_clock(&b, 3000 * MS);
-	correlator_advance(b.correlator, 3000 * MS);
-	correlator_settle_all(b.correlator);
+	builder_settle(&b);
 	assert_in_range(builder_ledger(&b, GATHERED)->cpu_ns, 950 * US, 1050 * US);
 	assert_true(builder_ledger(&b, GATHERED)->uncertain_ns < 200 * US);
 	assert_true(builder_ledger(&b, GATHERING)->uncertain_ns < 200 * US);

@@ -14,16 +14,6 @@ struct scene {
 	struct builder_thread own, other;
 };
 
-static void begin(struct scene *scene)
-{
-	scene->own = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 };
-	scene->other = (struct builder_thread){ .pid = BUILDER_PID, .tid = 12 };
-	builder_init(&scene->b);
-	builder_clock(&scene->b, 500 * MS);
-	builder_warm_up(&scene->b, &scene->own);
-	builder_warm_up(&scene->b, &scene->other);
-}
-
 /* The other thread has it from 1020 to 1030 ms. */
 static void carry_on(struct scene *scene)
 {
@@ -41,9 +31,7 @@ static void end(struct scene *scene)
 	builder_slice(b, &scene->own, 1089 * MS, 1089 * MS, 1091 * MS, 0, 0, FUTEX);
 	builder_span(b, PARENT, 0, 1000 * MS, 1090 * MS);
 	builder_span(b, HANDED, PARENT, 1006 * MS, 1030 * MS);
-	builder_clock(b, 3000 * MS);
-	correlator_advance(b->correlator, 3000 * MS);
-	correlator_settle_all(b->correlator);
+	builder_settle(b);
 }
 
 /* From its start until the thread's next look it may have had either, 4 ms; not in the 4 ms after
@@ -54,7 +42,7 @@ static void who_begins_a_span_may_have_worked_at_it(void **state)
 	struct builder *b = &scene.b;
 
 	(void)state;
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.other);
 	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
 	builder_slice(b, &scene.own, 1005 * MS, 1005 * MS, 1010 * MS, PARENT, 0, FUTEX);
 	builder_slice(b, &scene.own, 1011 * MS, 1011 * MS, 1015 * MS, PARENT, 0, FUTEX);
@@ -72,7 +60,7 @@ static void what_nobody_exports_is_not_below_a_span_that_was_put_aside(void **st
 	struct builder *b = &scene.b;
 
 	(void)state;
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.other);
 	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
 	builder_slice(b, &scene.own, 1006 * MS, 1006 * MS, 1007 * MS, HANDED, 0, FUTEX);
 	builder_slice(b, &scene.own, 1008 * MS, 1008 * MS, 1009 * MS, PARENT, 0, FUTEX);
@@ -94,7 +82,7 @@ static void who_has_no_parent_any_more_counts_for_the_span_around_it(void **stat
 	struct builder *b = &scene.b;
 
 	(void)state;
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.other);
 	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
 	builder_slice(b, &scene.own, 1010 * MS, 1010 * MS, 1011 * MS, HIDDEN, 0, FUTEX);
 	builder_slice(b, &scene.own, 1020 * MS, 1020 * MS, 1021 * MS, CHILD, 0, FUTEX);
@@ -117,7 +105,7 @@ static void what_nobody_exports_does_not_count_for_its_child(void **state)
 	struct builder *b = &scene.b;
 
 	(void)state;
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.other);
 	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
 	builder_slice(b, &scene.own, 1010 * MS, 1010 * MS, 1011 * MS, CHILD, 0, FUTEX);
 	builder_slice(b, &scene.own, 1012 * MS, 1012 * MS, 1013 * MS, HIDDEN, 0, FUTEX);
@@ -174,7 +162,7 @@ static void what_follows_a_span_that_was_put_aside_may_be_its_parents(void **sta
 	struct scene scene;
 
 	(void)state;
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.other);
 	hide(&scene, PARENT);
 	end_here(&scene);
 	assert_doubt(&scene, 17 * MS, 22 * MS);
@@ -205,7 +193,7 @@ static void who_hands_spans_on_may_have_done_so_unseen(void **state)
 	for (int hands_on = 0; hands_on < 2; hands_on++) {
 		struct scene scene;
 
-		begin(&scene);
+		builder_begin_two(&scene.b, &scene.own, &scene.other);
 		if (hands_on)
 			hand_on_before(&scene);
 		hide(&scene, HIDDEN);
@@ -226,7 +214,7 @@ static void so_is_an_exported_span_below_it(void **state)
 	struct builder *b = &scene.b;
 
 	(void)state;
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.other);
 	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
 	builder_slice(b, &scene.own, 1006 * MS, 1006 * MS, 1007 * MS, HANDED, 0, FUTEX);
 	builder_slice(b, &scene.own, 1008 * MS, 1008 * MS, 1012 * MS, CHILD, 0, FUTEX);
@@ -248,7 +236,7 @@ static void who_is_at_another_trace_did_not_begin_a_span(void **state)
 		struct scene scene;
 		struct builder *b = &scene.b;
 
-		begin(&scene);
+		builder_begin_two(&scene.b, &scene.own, &scene.other);
 		builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
 		builder_slice(b, &scene.own, 1003 * MS, 1003 * MS, 1015 * MS, PARENT, 0, FUTEX);
 		builder_slice(b, &scene.other, 1004 * MS, 1004 * MS, 1020 * MS, HANDED, 0, FUTEX);
@@ -274,7 +262,7 @@ static void what_is_hidden_within_another_one_counts_for_what_that_one_does(void
 	struct builder *b = &scene.b;
 
 	(void)state;
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.other);
 	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
 	builder_slice(b, &scene.own, 1002 * MS, 1002 * MS, 1003 * MS, HIDDEN, 0, FUTEX);
 	builder_slice(b, &scene.own, 1006 * MS, 1006 * MS, 1007 * MS, HANDED, 0, FUTEX);
@@ -295,7 +283,7 @@ static void a_look_before_the_attach_does_not_tell(void **state)
 	struct builder *b = &scene.b;
 
 	(void)state;
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.other);
 	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
 	builder_slice(b, &scene.own, 1002 * MS, 1002 * MS, 1006 * MS + 100 * US, PARENT, EVENT_TICK,
 		      -1);
@@ -317,7 +305,7 @@ static void who_ran_at_its_end_may_have_been_given_it(void **state)
 		struct scene scene;
 		struct builder *b = &scene.b;
 
-		begin(&scene);
+		builder_begin_two(&scene.b, &scene.own, &scene.other);
 		if (hands_on)
 			hand_on_before(&scene);
 		builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
@@ -342,15 +330,13 @@ static uint64_t share(uint64_t early_ns)
 	struct builder *b = &scene.b;
 	uint64_t uncertain;
 
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.other);
 	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1010 * MS, PARENT, 0, FUTEX);
 	builder_slice(b, &scene.other, early_ns, early_ns, 1006 * MS, PARENT, 0, FUTEX);
 	builder_slice(b, &scene.own, 1020 * MS, 1020 * MS, 1030 * MS, 0, 0, FUTEX);
 	builder_slice(b, &scene.other, 1022 * MS, 1022 * MS, 1023 * MS, 0, 0, FUTEX);
 	builder_span(b, PARENT, 0, 1001 * MS, 1029 * MS);
-	builder_clock(b, 3000 * MS);
-	correlator_advance(b->correlator, 3000 * MS);
-	correlator_settle_all(b->correlator);
+	builder_settle(b);
 	uncertain = builder_ledger(b, PARENT)->uncertain_ns;
 	correlator_free(b->correlator);
 	return uncertain;
@@ -373,7 +359,7 @@ static void what_a_hidden_span_has_below_it_is_of_what_was_begun_just_before(voi
 	struct builder *b = &scene.b;
 
 	(void)state;
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.other);
 	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
 	builder_slice(b, &scene.own, 1005 * MS, 1005 * MS, 1010 * MS, HIDDEN, 0, FUTEX);
 	builder_slice(b, &scene.other, 1012 * MS, 1012 * MS, 1013 * MS, CHILD, 0, FUTEX);
@@ -396,7 +382,7 @@ static void who_shows_its_hidden_parent_may_have_ended_it(void **state)
 	struct builder_thread third = { .pid = BUILDER_PID, .tid = 13 };
 
 	(void)state;
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.other);
 	builder_warm_up(b, &third);
 	builder_slice(b, &third, 998 * MS, 998 * MS, 999 * MS, PARENT, 0, FUTEX);
 	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, HIDDEN, 0, FUTEX);
@@ -419,7 +405,7 @@ static void all_of_a_lost_span_may_be_of_those_around_it(void **state)
 	struct builder *b = &scene.b;
 
 	(void)state;
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.other);
 	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PARENT, 0, FUTEX);
 	builder_slice(b, &scene.own, 1010 * MS, 1010 * MS, 1012 * MS + 500 * US, PARENT, 0, FUTEX);
 	builder_slice(b, &scene.own, 1031 * MS, 1031 * MS, 1050 * MS, PARENT, 0, FUTEX);

@@ -4,16 +4,6 @@
 
 #define FUTEX 202
 
-static void begin(struct builder *b, struct builder_thread *own, struct builder_thread *other)
-{
-	*own = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 };
-	*other = (struct builder_thread){ .pid = BUILDER_PID, .tid = 12 };
-	builder_init(b);
-	builder_clock(b, 500 * MS);
-	builder_warm_up(b, own);
-	builder_warm_up(b, other);
-}
-
 /* The root of trace `span`, 10 ms on its own thread, of whose first and last it runs. Another
  * thread runs for 2 ms meanwhile, and shows `shown` when it leaves the CPU, 1 ms after it came. */
 static void request(struct builder *b, struct builder_thread *own, struct builder_thread *other,
@@ -29,13 +19,6 @@ static void request(struct builder *b, struct builder_thread *own, struct builde
 	builder_span(b, span, 0, at, at + 10 * MS);
 }
 
-static void settle(struct builder *b)
-{
-	builder_clock(b, 3000 * MS);
-	correlator_advance(b->correlator, 3000 * MS);
-	correlator_settle_all(b->correlator);
-}
-
 /* What is learned later is learned for what was before, too. */
 static void who_was_seen_to_lend_may_do_so_unseen(void **state)
 {
@@ -43,11 +26,11 @@ static void who_was_seen_to_lend_may_do_so_unseen(void **state)
 	struct builder b;
 
 	(void)state;
-	begin(&b, &own, &other);
+	builder_begin_two(&b, &own, &other);
 	request(&b, &own, &other, 1, 0);
 	request(&b, &own, &other, 2, 2);
 	request(&b, &own, &other, 3, 0);
-	settle(&b);
+	builder_settle(&b);
 	assert_int_equal(builder_ledger(&b, 1)->cpu_ns, 2 * MS);
 	assert_in_range(builder_ledger(&b, 1)->uncertain_ns, 2 * MS, 2 * MS + 10 * US);
 	assert_in_range(builder_ledger(&b, 3)->uncertain_ns, 2 * MS, 2 * MS + 10 * US);
@@ -61,7 +44,7 @@ static void a_trace_knows_what_it_shows_itself(void **state)
 	struct builder b;
 
 	(void)state;
-	begin(&b, &own, &other);
+	builder_begin_two(&b, &own, &other);
 	for (uint64_t part = 2; part <= 3; part++) {
 		uint64_t at = 1000 * MS + part * 10 * MS;
 
@@ -106,11 +89,11 @@ static void who_may_have_been_given_a_span_may_have_given_it_back(void **state)
 	struct builder b;
 
 	(void)state;
-	begin(&b, &own, &other);
+	builder_begin_two(&b, &own, &other);
 	request(&b, &own, &other, 2, 2);
 	begin_part(&b, &own, &other, 3, 100 * US);
 	begin_part(&b, &own, &other, 4, 0);
-	settle(&b);
+	builder_settle(&b);
 	assert_in_range(builder_ledger(&b, 3)->uncertain_ns, 2 * MS + 100 * US, 2 * MS + 110 * US);
 	assert_in_range(builder_ledger(&b, 103)->uncertain_ns, 2 * MS + 100 * US,
 			2 * MS + 110 * US);
@@ -124,9 +107,9 @@ static void who_was_not_is_not_suspected(void **state)
 	struct builder b;
 
 	(void)state;
-	begin(&b, &own, &other);
+	builder_begin_two(&b, &own, &other);
 	request(&b, &own, &other, 1, 0);
-	settle(&b);
+	builder_settle(&b);
 	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_EXACT);
 	assert_int_equal(builder_ledger(&b, 1)->cpu_ns, 2 * MS);
 	correlator_free(b.correlator);
@@ -144,7 +127,7 @@ static void a_forked_child_lends_nothing(void **state)
 	struct builder b;
 
 	(void)state;
-	begin(&b, &own, &other);
+	builder_begin_two(&b, &own, &other);
 	b.trace = 1;
 	builder_slice(&b, &own, 1000 * MS, 1000 * MS, 1001 * MS, 1, 0, FUTEX);
 	assert_int_equal(correlator_record(b.correlator, &fork.header), 0);
@@ -154,7 +137,7 @@ static void a_forked_child_lends_nothing(void **state)
 	builder_slice(&b, &own, 1009 * MS, 1009 * MS, 1011 * MS, 0, 0, FUTEX);
 	builder_span(&b, 1, 0, 1000 * MS, 1010 * MS);
 	request(&b, &own, &other, 3, 0);
-	settle(&b);
+	builder_settle(&b);
 	assert_int_equal(builder_ledger(&b, 3)->grade, GRADE_EXACT);
 	correlator_free(b.correlator);
 }
@@ -166,11 +149,11 @@ static void check_hidden(uint64_t from, uint64_t to, uint64_t least, uint64_t mo
 	struct builder_thread own, other;
 	struct builder b;
 
-	begin(&b, &own, &other);
+	builder_begin_two(&b, &own, &other);
 	request(&b, &own, &other, 1, 9);
 	builder_span(&b, 2, 1, from, to);
 	request(&b, &own, &other, 3, 0);
-	settle(&b);
+	builder_settle(&b);
 	assert_in_range(builder_ledger(&b, 3)->uncertain_ns, least, most);
 	correlator_free(b.correlator);
 }

@@ -7,16 +7,6 @@
 
 static struct builder_thread own, other;
 
-static void begin(struct builder *b)
-{
-	own = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 };
-	other = (struct builder_thread){ .pid = BUILDER_PID, .tid = 12 };
-	builder_init(b);
-	builder_clock(b, 500 * MS);
-	builder_warm_up(b, &own);
-	builder_warm_up(b, &other);
-}
-
 static uint64_t time_of(uint64_t trace)
 {
 	return (900 + 100 * trace) * MS;
@@ -69,7 +59,7 @@ static void what_a_span_shows_that_came_late_is_as_if_it_had_come_in_time(void *
 	struct builder b;
 
 	(void)state;
-	begin(&b);
+	builder_begin_two(&b, &own, &other);
 	request(&b, 1, 0);
 	request(&b, 2, CHILD + 2);
 	settle(&b, 3000 * MS);
@@ -85,7 +75,7 @@ static void what_another_trace_teaches_too_stays(void **state)
 	struct builder b;
 
 	(void)state;
-	begin(&b);
+	builder_begin_two(&b, &own, &other);
 	request(&b, 1, 0);
 	request(&b, 2, CHILD + 2);
 	request(&b, 3, CHILD + 3);
@@ -105,7 +95,7 @@ static void what_is_beyond_reach_is_not_taken_back(void **state)
 	struct builder b;
 
 	(void)state;
-	begin(&b);
+	builder_begin_two(&b, &own, &other);
 	request(&b, 2, CHILD + 2);
 	settle(&b, 3000 * MS);
 	correlator_advance(b.correlator, 61200 * MS);

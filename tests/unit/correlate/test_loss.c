@@ -57,19 +57,12 @@ static void begin(struct builder *b)
 	}
 }
 
-static void end(struct builder *b)
-{
-	builder_clock(b, 3000 * MS);
-	correlator_advance(b->correlator, 3000 * MS);
-	correlator_settle_all(b->correlator);
-}
-
 /* Two records were lost between 1000 and 1010 ms. */
 static void play(struct builder *b)
 {
 	begin(b);
 	correlator_loss(b->correlator, 1000 * MS, 1010 * MS, 2);
-	end(b);
+	builder_settle(b);
 }
 
 static void while_a_thread_sleeps_on_it_may_have_run(void **state)
@@ -153,9 +146,7 @@ static void before_it_was_found_running_a_thread_may_have_run(void **state)
 	builder_slice(&b, &late, 0, 1004 * MS, 1004 * MS, 1, 0, FUTEX);
 	builder_slice(&b, &late, 1006 * MS, 1006 * MS, 1012 * MS, 0, 0, FUTEX);
 	builder_span(&b, 1, 0, 1000 * MS, 1010 * MS);
-	builder_clock(&b, 3000 * MS);
-	correlator_advance(b.correlator, 3000 * MS);
-	correlator_settle_all(b.correlator);
+	builder_settle(&b);
 	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_PARTIAL);
 	correlator_free(b.correlator);
 }
@@ -178,7 +169,7 @@ static void one_that_is_told_of_an_unknown_one_is_lost(void **state)
 	(void)state;
 	begin(&b);
 	assert_int_equal(correlator_record(b.correlator, &again.header), -EBADMSG);
-	end(&b);
+	builder_settle(&b);
 	correlator_stats(b.correlator, &stats);
 	assert_int_equal(stats.slices_malformed, 1);
 	assert_int_equal(builder_ledger(&b, 1)->grade, GRADE_PARTIAL);

@@ -47,13 +47,6 @@ static void begin(struct builder *b, struct builder_thread *t, struct builder_th
 	builder_slice(b, other, 0, 1000 * MS, 1000 * MS + US, 0, EVENT_TOLD, FUTEX);
 }
 
-static void end(struct builder *b)
-{
-	builder_clock(b, 3000 * MS);
-	correlator_advance(b->correlator, 3000 * MS);
-	correlator_settle_all(b->correlator);
-}
-
 /* A is open from 1002 to 1008 ms and shown from 1003 to 1007; who made it marked it as `log` says.
  */
 static struct ledger of_shown(const struct entry *log, uint32_t count, const struct entry *others,
@@ -72,7 +65,7 @@ static struct ledger of_shown(const struct entry *log, uint32_t count, const str
 		      FUTEX);
 	builder_span(&b, A, 0, 1002 * MS, 1008 * MS);
 	builder_span(&b, B, 0, 1002 * MS + 10 * US, 1009 * MS);
-	end(&b);
+	builder_settle(&b);
 	ledger = *builder_ledger(&b, A);
 	correlator_free(b.correlator);
 	return ledger;
@@ -155,7 +148,7 @@ static void what_another_process_has_in_its_context_changes_nothing(void **state
 	builder_slice(&b, &child, 1005 * MS, 1005 * MS, 1009 * MS, A, 0, FUTEX);
 	builder_slice(&b, &child, 1020 * MS, 1020 * MS, 1021 * MS, A, 0, FUTEX);
 	builder_span(&b, A, 0, 1002 * MS, 1008 * MS);
-	end(&b);
+	builder_settle(&b);
 	ledger = builder_ledger(&b, A);
 	assert_int_equal(ledger->cpu_ns, 6 * MS);
 	assert_true(ledger->uncertain_ns < 10 * US);
@@ -179,7 +172,7 @@ static void a_mark_may_be_older_than_the_slice_in_which_it_shows(void **state)
 	tell(&b, &t, marked, 4);
 	builder_slice(&b, &t, 0, 1002 * MS, 1010 * MS, 0, EVENT_TOLD | EVENT_CHANGED, FUTEX);
 	builder_span(&b, A, 0, 999 * MS, 1008 * MS);
-	end(&b);
+	builder_settle(&b);
 	correlator_stats(b.correlator, &stats);
 	assert_int_equal(stats.changes_refused, 0);
 	assert_true(builder_ledger(&b, A)->uncertain_ns < 10 * US);
@@ -224,7 +217,7 @@ static void unshown(struct builder *b, uint64_t turn_ns)
 	builder_slice(b, &other, 1001 * MS, 1001 * MS, 1010 * MS, 0, EVENT_TOLD, FUTEX);
 	builder_span(b, A, 0, 1000 * MS + 400 * US, 1019 * MS + 100 * US);
 	builder_span(b, B, A, 1002 * MS, 1018 * MS);
-	end(b);
+	builder_settle(b);
 }
 
 static void a_span_that_nobody_shows_is_whose_it_was_marked(void **state)
@@ -276,7 +269,7 @@ static void or_showed_nothing_and_waited_for_events_as_loops_do(void **state)
 		      FUTEX);
 	builder_slice(&b, &other, 1021 * MS, 1021 * MS, 1022 * MS, 0, EVENT_TOLD, FUTEX);
 	builder_span(&b, B, 0, 1002 * MS, 1018 * MS);
-	end(&b);
+	builder_settle(&b);
 	assert_int_equal(builder_ledger(&b, B)->grade, GRADE_INFERRED);
 	correlator_free(b.correlator);
 }

@@ -5,7 +5,7 @@
 
 #define FUTEX 202
 
-enum { PART = 1, ROOT, HANDED_ROOT = 61, HANDED };
+enum { PART = 1, ROOT, HANDED_ROOT = 61, HANDED, STRANGE = 71 };
 
 struct scene {
 	struct builder b;
@@ -31,25 +31,13 @@ static void begin(struct scene *scene)
 {
 	struct builder_thread *threads[] = { &scene->own, &scene->other, &scene->third };
 
-	builder_init(&scene->b);
-	builder_clock(&scene->b, 500 * MS);
-	for (uint32_t i = 0; i < 3; i++) {
-		*threads[i] = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 + i };
-		builder_warm_up(&scene->b, threads[i]);
-	}
+	builder_begin(&scene->b, threads, ARRAY_LEN(threads));
 	hand_on(scene);
 }
 
 static uint64_t doubt_of(struct scene *scene, uint64_t span)
 {
 	return builder_ledger(&scene->b, span)->uncertain_ns;
-}
-
-static void end(struct scene *scene)
-{
-	builder_clock(&scene->b, 3000 * MS);
-	correlator_advance(scene->b.correlator, 3000 * MS);
-	correlator_settle_all(scene->b.correlator);
 }
 
 /* Its maker's thread begins a part, another one shows it 5 ms later and ends it. In between a third
@@ -68,7 +56,7 @@ static void pass_on(struct scene *scene, uint64_t ran_ns)
 	builder_slice(b, &scene->own, 1009 * MS, 1009 * MS, 1011 * MS, 0, 0, FUTEX);
 	builder_span(b, ROOT, 0, 1000 * MS, 1010 * MS);
 	builder_span(b, PART, ROOT, 1000 * MS + 900 * US, 1007 * MS + 500 * US);
-	end(scene);
+	builder_settle(&scene->b);
 }
 
 static void a_third_one_may_have_had_it_for_those_above_too(void **state)
@@ -84,21 +72,25 @@ static void a_third_one_may_have_had_it_for_those_above_too(void **state)
 	correlator_free(without.b.correlator);
 }
 
-/* One thread begins and ends a part of 3 ms without a look at it. Another one runs 1 ms of these.
- */
-static void give(struct scene *scene, uint64_t ran_ns)
+/* One thread begins and ends a part of 3 ms without a look at it. Another one has that tag of
+ * another trace, and runs 1 ms of these; `flags` tell how that was read. */
+static void give(struct scene *scene, bool is_beside, uint64_t shown, uint32_t flags)
 {
 	struct builder *b = &scene->b;
 
 	begin(scene);
 	builder_slice(b, &scene->own, 1000 * MS, 1000 * MS, 1001 * MS, ROOT, 0, FUTEX);
-	if (ran_ns)
-		builder_slice(b, &scene->third, 1004 * MS, 1004 * MS, 1004 * MS + ran_ns, 0, 0,
+	if (is_beside) {
+		b->trace = 70;
+		builder_slice(b, &scene->third, 1000 * MS, 1000 * MS, 1001 * MS, shown, 0, FUTEX);
+		builder_slice(b, &scene->third, 1004 * MS, 1004 * MS, 1005 * MS, shown, flags,
 			      FUTEX);
+		b->trace = 1;
+	}
 	builder_slice(b, &scene->own, 1002 * MS, 1002 * MS, 1008 * MS, 0, 0, FUTEX);
 	builder_span(b, ROOT, 0, 1000 * MS, 1008 * MS);
 	builder_span(b, PART, ROOT, 1003 * MS, 1006 * MS);
-	end(scene);
+	builder_settle(b);
 }
 
 static void what_nobody_shows_may_have_been_given_away(void **state)
@@ -106,11 +98,24 @@ static void what_nobody_shows_may_have_been_given_away(void **state)
 	struct scene scene;
 
 	(void)state;
-	give(&scene, 1 * MS);
+	give(&scene, true, 0, 0);
 	assert_in_range(doubt_of(&scene, PART), 3 * MS, 4 * MS + 10 * US);
 	correlator_free(scene.b.correlator);
-	give(&scene, 0); /* to nobody */
+	give(&scene, false, 0, 0); /* to nobody */
 	assert_in_range(doubt_of(&scene, PART), 0, 2 * US);
+	correlator_free(scene.b.correlator);
+}
+
+static void who_shows_another_all_the_time_was_not_given_it(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	give(&scene, true, STRANGE, 0);
+	assert_in_range(doubt_of(&scene, PART), 0, 2 * US);
+	correlator_free(scene.b.correlator);
+	give(&scene, true, STRANGE, EVENT_TAG_OUT_UNKNOWN); /* for all that is known */
+	assert_in_range(doubt_of(&scene, PART), 3 * MS, 4 * MS + 10 * US);
 	correlator_free(scene.b.correlator);
 }
 
@@ -129,7 +134,7 @@ static void what_is_shown_no_more_may_have_waited_for_who_took_it(void **state)
 	builder_slice(b, &scene.own, 1009 * MS, 1009 * MS, 1011 * MS, 0, 0, FUTEX);
 	builder_span(b, ROOT, 0, 1000 * MS, 1010 * MS);
 	builder_span(b, PART, ROOT, 1000 * MS, 1006 * MS);
-	end(&scene);
+	builder_settle(&scene.b);
 	assert_in_range(doubt_of(&scene, PART), 3 * MS, 3 * MS + 10 * US);
 	correlator_free(b->correlator);
 }
@@ -139,6 +144,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_third_one_may_have_had_it_for_those_above_too),
 		cmocka_unit_test(what_nobody_shows_may_have_been_given_away),
+		cmocka_unit_test(who_shows_another_all_the_time_was_not_given_it),
 		cmocka_unit_test(what_is_shown_no_more_may_have_waited_for_who_took_it),
 	};
 

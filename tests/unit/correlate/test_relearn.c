@@ -104,12 +104,7 @@ static void the_first_answers_know_what_those_right_after_them_show(void **state
 	struct builder b;
 
 	(void)state;
-	main_thread = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 };
-	worker = (struct builder_thread){ .pid = BUILDER_PID, .tid = 12 };
-	builder_init(&b);
-	builder_clock(&b, 500 * MS);
-	builder_warm_up(&b, &main_thread);
-	builder_warm_up(&b, &worker);
+	builder_begin_two(&b, &main_thread, &worker);
 	for (uint64_t trace = 1; trace <= 3; trace++)
 		request(&b, trace, trace == 3);
 	builder_clock(&b, 3 * S);

@@ -10,16 +10,6 @@ struct scene {
 	struct builder_thread own, other;
 };
 
-static void begin(struct scene *scene)
-{
-	scene->own = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 };
-	scene->other = (struct builder_thread){ .pid = BUILDER_PID, .tid = 12 };
-	builder_init(&scene->b);
-	builder_clock(&scene->b, 500 * MS);
-	builder_warm_up(&scene->b, &scene->own);
-	builder_warm_up(&scene->b, &scene->other);
-}
-
 /* It runs for 3 ms, 5 and 4, with 2 ms in between; `first` and `second` are what it shows at the
  * end of two of these, and `syscall` is what it left the CPU in then; -1: it was preempted. */
 static void play(struct scene *scene, uint64_t first, uint64_t second, int32_t syscall)
@@ -31,9 +21,7 @@ static void play(struct scene *scene, uint64_t first, uint64_t second, int32_t s
 	builder_slice(b, &scene->own, 0, 1005 * MS, 1010 * MS, second, flags, syscall);
 	builder_slice(b, &scene->own, 0, 1012 * MS, 1016 * MS, 0, 0, FUTEX);
 	builder_span(b, SPAN, 0, 1001 * MS, 1015 * MS);
-	builder_clock(b, 3000 * MS);
-	correlator_advance(b->correlator, 3000 * MS);
-	correlator_settle_all(b->correlator);
+	builder_settle(b);
 }
 
 static void check_sure(uint64_t first, uint64_t second)
@@ -41,7 +29,7 @@ static void check_sure(uint64_t first, uint64_t second)
 	const struct ledger *ledger;
 	struct scene scene;
 
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.other);
 	play(&scene, first, second, -1);
 	ledger = builder_ledger(&scene.b, SPAN);
 	assert_int_equal(ledger->grade, GRADE_EXACT);
@@ -69,7 +57,7 @@ static void who_waited_on_the_way_may_have_done_something_else(void **state)
 	struct scene scene;
 
 	(void)state;
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.other);
 	play(&scene, 0, SPAN, FUTEX);
 	assert_true(builder_ledger(&scene.b, SPAN)->uncertain_ns >= 2 * MS);
 	correlator_free(scene.b.correlator);
@@ -81,7 +69,7 @@ static void another_one_that_ran_may_have_begun_it(void **state)
 	struct scene scene;
 
 	(void)state;
-	begin(&scene);
+	builder_begin_two(&scene.b, &scene.own, &scene.other);
 	builder_slice(&scene.b, &scene.other, 999 * MS, 999 * MS, 1002 * MS, 0, 0, FUTEX);
 	play(&scene, 0, SPAN, -1);
 	assert_true(builder_ledger(&scene.b, SPAN)->uncertain_ns >= 2 * MS);

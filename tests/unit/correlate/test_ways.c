@@ -189,9 +189,7 @@ static void play_long_way(struct builder *b, uint64_t other_ns)
 	builder_slice(b, &t, 1000 * MS, 1000 * MS, 1010 * MS, 0, EVENT_TOLD | EVENT_CHANGED, -1);
 	builder_slice(b, &t, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
 	builder_span(b, B, 0, 1003 * MS, 1006 * MS);
-	builder_clock(b, 3000 * MS);
-	correlator_advance(b->correlator, 3000 * MS);
-	correlator_settle_all(b->correlator);
+	builder_settle(b);
 	assert_int_equal(builder_ledger(b, B)->cpu_ns, 3 * MS);
 }
 
@@ -233,9 +231,7 @@ static uint64_t uncertain_beside(uint64_t beside)
 	builder_span(&b, A, 0, 1001 * MS, 1010 * MS);
 	builder_span(&b, B, A, 1003 * MS, 1006 * MS);
 	builder_span(&b, SIBLING, A, 1002 * MS, 1009 * MS);
-	builder_clock(&b, 3000 * MS);
-	correlator_advance(b.correlator, 3000 * MS);
-	correlator_settle_all(b.correlator);
+	builder_settle(&b);
 	uncertain = builder_ledger(&b, B)->uncertain_ns;
 	correlator_free(b.correlator);
 	return uncertain;

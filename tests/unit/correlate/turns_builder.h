@@ -53,9 +53,7 @@ static inline void end(struct builder *b)
 {
 	builder_span(b, A, 0, 1001 * MS, 1006 * MS);
 	builder_span(b, B, 0, 1002 * MS, 1010 * MS);
-	builder_clock(b, 3000 * MS);
-	correlator_advance(b->correlator, 3000 * MS);
-	correlator_settle_all(b->correlator);
+	builder_settle(b);
 }
 
 static inline void slice(struct builder *b, struct builder_thread *t, uint32_t flags)

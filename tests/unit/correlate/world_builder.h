@@ -209,6 +209,32 @@ static inline void builder_warm_up(struct builder *b, struct builder_thread *t)
 		builder_slice(b, t, at, at, at + 100 * US, 0, 0, 202);
 }
 
+/* Threads of the process, whose CPU's clock is known by then. */
+static inline void builder_begin(struct builder *b, struct builder_thread *const *threads,
+				 uint32_t count)
+{
+	builder_init(b);
+	builder_clock(b, 500 * MS);
+	for (uint32_t i = 0; i < count; i++) {
+		*threads[i] = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 + i };
+		builder_warm_up(b, threads[i]);
+	}
+}
+
+static inline void builder_begin_two(struct builder *b, struct builder_thread *own,
+				     struct builder_thread *other)
+{
+	builder_begin(b, (struct builder_thread *[]){ own, other }, 2);
+}
+
+/* At 3 s. */
+static inline void builder_settle(struct builder *b)
+{
+	builder_clock(b, 3000 * MS);
+	correlator_advance(b->correlator, 3000 * MS);
+	correlator_settle_all(b->correlator);
+}
+
 /* A span of any kind; `pid` 0: of a process that nobody knows. */
 struct builder_call {
 	uint64_t id, parent, start, end;
