@@ -15,7 +15,7 @@ struct answer {
 	wide bound_ns;
 };
 
-static wide distance(wide a, wide b)
+static wide wide_distance(wide a, wide b)
 {
 	return a > b ? a - b : b - a;
 }
@@ -35,7 +35,7 @@ static bool is_step(const struct clock_pair *from, const struct clock_pair *to)
 	wide gap = (wide)to->mono_ns - from->mono_ns;
 
 	return to->unix_ns <= from->unix_ns ||
-	       distance(offset(from), offset(to)) > slew(gap) + from->half_ns + to->half_ns;
+	       wide_distance(offset(from), offset(to)) > slew(gap) + from->half_ns + to->half_ns;
 }
 
 /* ---- readings in ---- */
@@ -53,8 +53,8 @@ static void leave_out(const struct clock_pair *from, const struct clock_pair *pa
 {
 	wide part = (offset(to) - offset(from)) * ((wide)pair->mono_ns - from->mono_ns) /
 		    ((wide)to->mono_ns - from->mono_ns);
-	wide half =
-		distance(offset(pair), offset(from) + part) + MAX(pair->half_ns, to->half_ns) + 1;
+	wide half = wide_distance(offset(pair), offset(from) + part) +
+		    MAX(pair->half_ns, to->half_ns) + 1;
 
 	to->half_ns = (uint32_t)MIN(half, UINT32_MAX);
 	to->apart_ns = UINT32_MAX;
@@ -234,11 +234,11 @@ static wide bend(const struct clock_map *map, uint32_t i, wide mono_ns)
 	wide before = 0, behind = 0;
 
 	if (!has_before && !has_behind)
-		return distance(rise_within(&pairs[i], apart(&pairs[i])), 0);
+		return wide_distance(rise_within(&pairs[i], apart(&pairs[i])), 0);
 	if (has_before && mono_ns <= pairs[i].mono_ns + apart(&pairs[i]))
-		before = distance(bend_against(map, i, i - 1), 0);
+		before = wide_distance(bend_against(map, i, i - 1), 0);
 	if (has_behind && mono_ns + apart(&pairs[i]) >= pairs[i + 1].mono_ns)
-		behind = distance(bend_against(map, i, i + 1), 0);
+		behind = wide_distance(bend_against(map, i, i + 1), 0);
 	return MAX(before, behind);
 }
 
@@ -257,7 +257,7 @@ static wide bound_beyond(const struct clock_pair *pair, wide away_ns)
 /* Between pair i and the next, which follows a step. */
 static wide bound_step(const struct clock_pair *pair)
 {
-	wide step = distance(offset(&pair[0]), offset(&pair[1]));
+	wide step = wide_distance(offset(&pair[0]), offset(&pair[1]));
 
 	return step + MAX(pair[0].half_ns, pair[1].half_ns) +
 	       slew((wide)pair[1].mono_ns - pair[0].mono_ns);
@@ -301,7 +301,7 @@ bool clock_map_to_unix(const struct clock_map *map, uint64_t mono_ns, uint64_t *
 	pair = &map->pairs[i];
 	if (mono_ns < pair->mono_ns || i + 1 == map->count) {
 		answer.ns = mono_ns + offset(pair);
-		answer.bound_ns = bound_beyond(pair, distance(mono_ns, pair->mono_ns));
+		answer.bound_ns = bound_beyond(pair, wide_distance(mono_ns, pair->mono_ns));
 	} else if (pair[1].first == i + 1) {
 		answer.ns = mono_ns == pair->mono_ns ? pair->unix_ns : mono_ns + offset(&pair[1]);
 		answer.bound_ns = mono_ns == pair->mono_ns ? pair->half_ns : bound_step(pair);
@@ -333,7 +333,7 @@ static struct answer inside(const struct clock_map *map, uint32_t first, uint32_
 static struct answer beyond(const struct clock_pair *pair, uint64_t unix_ns)
 {
 	return (struct answer){ unix_ns - offset(pair),
-				bound_beyond(pair, distance(unix_ns, pair->unix_ns)) };
+				bound_beyond(pair, wide_distance(unix_ns, pair->unix_ns)) };
 }
 
 /* In the gap that ends with `after`, the first pair behind a step, by the offset of `side`. Set

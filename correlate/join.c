@@ -47,11 +47,6 @@ static int by_start(const void *a, const void *b, void *arg)
 	return x < y ? -1 : x > y;
 }
 
-static uint64_t distance(uint64_t a, uint64_t b)
-{
-	return a > b ? a - b : b - a;
-}
-
 /* The wall time is what the span claims, to the nanosecond; where the clock map sees another length
  * (a slew, or a step while it ran) the difference is uncertain. */
 static void fix_length(struct node *node, uint64_t bound_ns)

@@ -68,11 +68,6 @@ static void keep(const struct lesson *lesson)
 	turns_extend(period, lesson->when.to_ns);
 }
 
-static uint64_t distance(uint64_t a, uint64_t b)
-{
-	return a > b ? a - b : b - a;
-}
-
 static bool is_alike(const struct turns_period *a, const struct turns_period *b)
 {
 	return distance(a->from_ns, b->from_ns) < ALIKE_NS &&

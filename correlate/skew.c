@@ -390,11 +390,6 @@ static void keep(struct process *process, const struct skew_of *of, uint64_t now
 		process->skew_mixed_ns = now_ns;
 }
 
-static uint64_t distance(uint64_t a, uint64_t b)
-{
-	return a > b ? a - b : b - a;
-}
-
 /* By how much spans would lie elsewhere, or be in more doubt, or less. */
 static uint64_t news_ns(const struct clock_map *clocks, const struct told *told,
 			const struct clock_skew *was, const struct clock_skew *now)

@@ -26,11 +26,6 @@ struct selection {
 	struct slowest slowest;
 };
 
-static uint64_t distance(uint64_t a, uint64_t b)
-{
-	return a > b ? a - b : b - a;
-}
-
 /* Keeps the nearest ones, the farthest last. */
 static void offer(struct selection *selection, const struct rollup_example *example,
 		  uint64_t wall_ns)

@@ -178,11 +178,6 @@ void operation_view_figures(struct json *json, const struct rollup_cell *cell)
 	put_waits(json, cell);
 }
 
-static uint64_t distance(uint64_t a, uint64_t b)
-{
-	return a > b ? a - b : b - a;
-}
-
 const struct rollup_example *operation_view_nearest(const struct store_rollup *rollup,
 						    uint64_t wall_ns)
 {

@@ -42,11 +42,6 @@ static void play(struct builder *b, uint64_t off_ns)
 	settle(b, 2200 * MS);
 }
 
-static uint64_t distance(uint64_t a, uint64_t b)
-{
-	return a > b ? a - b : b - a;
-}
-
 /* No further off than it says, and that is not much. */
 static void assert_near(const struct ledger *ledger, uint64_t cpu_ns, uint64_t most_ns)
 {

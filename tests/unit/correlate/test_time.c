@@ -62,11 +62,6 @@ static void play(struct builder *b, wall_clock clock, uint64_t start_unix, uint6
 	play_on(b, clock, start_unix, end_unix);
 }
 
-static uint64_t distance(uint64_t a, uint64_t b)
-{
-	return a > b ? a - b : b - a;
-}
-
 /* The wall is what the span says; what it was in truth lies within what the ledger admits. */
 static void assert_admits(const struct ledger *l, uint64_t wall_ns)
 {
