@@ -498,7 +498,7 @@ void join_overlay(struct join *join)
 	}
 	overlay_doubt_heads(join);
 	overlay_doubt_awaited(join);
-	handed_doubt_unseen(join);
+	unseen_doubt(join);
 	adopt_doubt(join);
 	overlay_pass_doubts(join);
 	crowd_doubt(join);

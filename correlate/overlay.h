@@ -114,8 +114,15 @@ bool handed_apart(const struct cut *cut, int32_t index, bool is_end);
 bool handed_beside(const struct cut *cut, int32_t index, uint64_t edge_ns);
 /* A piece of the slice is the owner's, or one's that is AWAY and lies below it. */
 void handed_doubt(struct cut *cut, int32_t owner, uint64_t start, uint64_t end, uint64_t ns);
-/* When all lanes are done: what a thread may have had of it that shows nothing. */
-void handed_doubt_unseen(struct join *join);
+/* The first that was seen with the span, or the last; NULL: none. */
+const struct sighting *handed_seen_at(const struct join *join, const struct process *process,
+				      int32_t index, bool is_end);
+/* The thread was on a CPU at that edge of the span, and at nothing else that is known. */
+bool handed_is_edge_of(const struct join *join, const struct thread *thread, int32_t index,
+		       uint64_t edge_ns);
+
+/* overlay_unseen.c. When all lanes are done: what threads may have had of spans that show none. */
+void unseen_doubt(struct join *join);
 
 /* enclose.c. The exported span that an unknown tag of the trace counts for; -1: none. */
 int32_t enclose_unknown(const struct join *join, const struct lane *lane,
