@@ -16,22 +16,7 @@
 #include <unistd.h>
 
 #include "publish.h"
-
-static int64_t read_clock(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return now.tv_sec * 1000000000ll + now.tv_nsec;
-}
-
-static void spin(int64_t cpu_ns)
-{
-	int64_t until = read_clock(CLOCK_THREAD_CPUTIME_ID) + cpu_ns;
-
-	while (read_clock(CLOCK_THREAD_CPUTIME_ID) < until)
-		;
-}
+#include "spin.h"
 
 static void wait_sleep(void)
 {
