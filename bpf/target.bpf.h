@@ -80,8 +80,8 @@ static __always_inline bool target_has_no_disk(__u32 kind)
 	return false;
 }
 
-/* Most waits are in one of these calls. A function of its own, whose frame is small (tag_is_still
- * says why). */
+/* Most waits are in one of these calls. A function of its own, whose frame is small
+ * (tag_read_plain() says why). */
 static __noinline int target_usual(struct task_struct *task, __u32 syscall,
 				   struct event_target *target)
 {
