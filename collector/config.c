@@ -200,7 +200,14 @@ static void capitalise(struct buf *message, size_t from)
 		message->data[i] = (char)toupper((unsigned char)message->data[i]);
 }
 
-/* SPANWISE_KEY=value; SPANWISE_CONFIG is not a setting. Unknown ones are refused, as in a file. */
+/* Variables that are none of the daemon's settings: where its file is, and what the writers of
+ * deploy/instrument read, which may well stand in the same environment. */
+static bool is_for_others(const char *key)
+{
+	return strcasecmp(key, "config") == 0 || strcasecmp(key, "exact_mode") == 0;
+}
+
+/* SPANWISE_KEY=value. Unknown ones are refused, as in a file. */
 static int read_environment(struct config *config, struct buf *message)
 {
 	static const char prefix[] = "SPANWISE_";
@@ -218,7 +225,7 @@ static int read_environment(struct config *config, struct buf *message)
 			len = sizeof(key) - 1;
 		memcpy(key, *at + sizeof(prefix) - 1, len);
 		key[len] = '\0';
-		if (strcasecmp(key, "config") == 0)
+		if (is_for_others(key))
 			continue;
 		buf_append_text(message, "environment, SPANWISE_");
 		name = message->len;

@@ -255,8 +255,7 @@ def main():
     recording = os.path.join(temporary_folder(), "recording")
     daemon = daemon_with_kernel("--settle-ms=300", command=("record", recording))
     for exact in (False, True):
-        os.environ["SPANWISE_EXACT_MODE"] = str(int(exact))
-        with Service(daemon) as subject:
+        with Service(daemon, environment={"SPANWISE_EXACT_MODE": str(int(exact))}) as subject:
             subject.ask("nested")  # found, and its thread's log, too
             for style in STYLES:
                 check(daemon, style, subject.ask(style), exact)

@@ -21,8 +21,9 @@ from daemon import PATIENCE_S, wait_for
 class Subject:
     """A program that says "started", obeys lines, and answers each with a line of JSON."""
 
-    def __init__(self, *command):
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, *command, environment=None):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        env={**os.environ, **(environment or {})})
         self.pid = self.process.pid
         self.lines = queue.SimpleQueue()
         atexit.register(self.process.kill)
@@ -64,8 +65,8 @@ class Subject:
 class Service(Subject):
     """The scenario itself, started again with `arguments` and the daemon's endpoint."""
 
-    def __init__(self, daemon, *arguments, publishes=True):
-        super().__init__(sys.executable, sys.argv[0], *arguments, daemon.grpc)
+    def __init__(self, daemon, *arguments, publishes=True, environment=None):
+        super().__init__(sys.executable, sys.argv[0], *arguments, daemon.grpc, environment=environment)
         if publishes:
             wait_until_published(daemon, self.pid)
 

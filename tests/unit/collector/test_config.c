@@ -24,6 +24,7 @@ static int set_up(void **state)
 	buf_init(&message, 0);
 	unsetenv("SPANWISE_CONFIG");
 	unsetenv("SPANWISE_SETTLE_MS");
+	unsetenv("SPANWISE_EXACT_MODE");
 	return 0;
 }
 
@@ -151,6 +152,16 @@ static void a_bad_variable_of_the_environment_is_named(void **state)
 	assert_said("environment, SPANWISE_SETTLE_MS: \"soon\" is not valid");
 }
 
+static void a_variable_of_the_writers_is_not_taken_for_a_setting(void **state)
+{
+	bool wants_help;
+
+	(void)state;
+	setenv("SPANWISE_EXACT_MODE", "1", 1);
+	assert_int_equal(config_load(&config, 0, NULL, &wants_help, &message), 0);
+	assert_int_equal(message.len, 0);
+}
+
 static void settings_that_do_not_fit_together_are_refused(void **state)
 {
 	char *const argv[] = { (char *)"--max-in-flight-mib=1", (char *)"--data=/tmp/x" };
@@ -227,6 +238,7 @@ int main(void)
 		TEST(flags_win_over_the_environment),
 		TEST(a_flag_without_a_value_is_refused),
 		TEST(a_bad_variable_of_the_environment_is_named),
+		TEST(a_variable_of_the_writers_is_not_taken_for_a_setting),
 		TEST(settings_that_do_not_fit_together_are_refused),
 		TEST(the_sample_changes_nothing),
 		TEST(alerts_are_sections_and_the_default_gives_way),
