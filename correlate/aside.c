@@ -163,18 +163,16 @@ static void find_own(struct join *join, struct lane *lane, const struct whereabo
 	}
 }
 
-static void find_crossed(struct lane *lane)
+/* What the trace claimed when it settled before is no other's. */
+static void find_crossed(const struct join *join, struct lane *lane)
 {
 	const struct company *own = &lane->claim;
 
 	for (unsigned i = 0; own->own_to_ns && i < COMPANY_MAX; i++) {
 		const struct company *other = &lane->thread->company[i];
-		const struct company *first = other->own_from_ns < own->own_from_ns ? other : own;
-		const struct company *second = first == own ? other : own;
 
-		if (first->own_from_ns < second->own_from_ns &&
-		    second->own_from_ns < first->own_to_ns && first->own_to_ns < second->own_to_ns)
-			lane->crossed_ns = MAX(lane->crossed_ns, first->own_to_ns);
+		if (!company_is_of(other, join->trace))
+			lane->crossed_ns = MAX(lane->crossed_ns, company_crossed_ns(own, other));
 	}
 }
 
@@ -202,7 +200,7 @@ void join_find_put_aside(struct join *join)
 		if (!lane->company_count)
 			continue;
 		find_own(join, lane, where);
-		find_crossed(lane);
+		find_crossed(join, lane);
 	}
 }
 

@@ -11,9 +11,9 @@
 #include "collector/base/macros.h"
 #include "correlate/join.h"
 
-static bool is_same(const struct company *company, const struct join *join)
+bool company_is_of(const struct company *company, const struct trace *trace)
 {
-	return memcmp(company->trace_id, join->trace->id, TRACE_ID_BYTES) == 0;
+	return memcmp(company->trace_id, trace->id, TRACE_ID_BYTES) == 0;
 }
 
 static void extend(struct company *company, uint64_t start_ns, uint64_t end_ns)
@@ -107,7 +107,8 @@ bool company_begins(const struct join *join, const struct thread *thread, uint64
 	for (unsigned i = 0; thread->company && i < COMPANY_MAX; i++) {
 		const struct company *c = &thread->company[i];
 
-		if (c->to_ns && c->from_ns >= from_ns && c->from_ns <= to_ns && !is_same(c, join))
+		if (c->to_ns && c->from_ns >= from_ns && c->from_ns <= to_ns &&
+		    !company_is_of(c, join->trace))
 			return true;
 	}
 	return false;
@@ -118,6 +119,17 @@ bool company_is_there(const struct join *join, const struct thread *thread, uint
 {
 	return from_ns < thread->company_until_ns &&
 	       overlap(thread, join->trace->id, NULL, from_ns, to_ns);
+}
+
+uint64_t company_crossed_ns(const struct company *one, const struct company *another)
+{
+	const struct company *first = another->own_from_ns < one->own_from_ns ? another : one;
+	const struct company *second = first == one ? another : one;
+
+	if (first->own_from_ns < second->own_from_ns && second->own_from_ns < first->own_to_ns &&
+	    first->own_to_ns < second->own_to_ns)
+		return first->own_to_ns;
+	return 0;
 }
 
 /* All that was seen of the trace was seen on one thread. */
@@ -194,7 +206,7 @@ static void claim(const struct join *join, struct lane *lane)
 static struct company *find(const struct join *join, const struct thread *thread)
 {
 	for (unsigned i = 0; thread->company && i < COMPANY_MAX; i++) {
-		if (thread->company[i].to_ns && is_same(&thread->company[i], join))
+		if (thread->company[i].to_ns && company_is_of(&thread->company[i], join->trace))
 			return &thread->company[i];
 	}
 	return NULL;
@@ -237,6 +249,20 @@ static void tell(struct join *join, const struct thread *thread, const struct co
 	}
 }
 
+/* ... and those who took a span of theirs for one that crosses its own, which it does not any more:
+ * both may have moved, one after the other. */
+static void tell_crossed(struct join *join, const struct thread *thread, const struct company *was,
+			 const struct company *is)
+{
+	for (unsigned i = 0; was->own_to_ns && i < COMPANY_MAX; i++) {
+		const struct company *other = &thread->company[i];
+
+		if (other != is && company_crossed_ns(was, other) &&
+		    !company_crossed_ns(is, other) && is_whole(thread, other))
+			trace_settle_again(join->model, other->trace_id);
+	}
+}
+
 static void enter(struct join *join, struct thread *thread, const struct company *is)
 {
 	struct company *own = find(join, thread), was = { 0 };
@@ -257,6 +283,7 @@ static void enter(struct join *join, struct thread *thread, const struct company
 	own->own_to_ns = is->own_to_ns;
 	own->folded_ns = thread->folded_until_ns;
 	tell(join, thread, own, was.from_ns, was.to_ns);
+	tell_crossed(join, thread, &was, own);
 	thread->company_until_ns = MAX(thread->company_until_ns, is->to_ns);
 	if (!is_last)
 		tell(join, thread, own, is->from_ns, is->to_ns);

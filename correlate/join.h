@@ -434,6 +434,10 @@ bool company_is_there(const struct join *join, const struct thread *thread, uint
 /* Another trace's claim of that thread begins then. */
 bool company_begins(const struct join *join, const struct thread *thread, uint64_t from_ns,
 		    uint64_t to_ns);
+bool company_is_of(const struct company *company, const struct trace *trace);
+/* Of two claims, the thread ended one's own span within the other's, and that one later: when it
+ * did; 0: it did not. */
+uint64_t company_crossed_ns(const struct company *one, const struct company *another);
 /* When the trace has settled: others will know of its claims, and who was settled without is
  * settled again. */
 void company_note(struct join *join);

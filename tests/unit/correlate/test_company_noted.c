@@ -203,6 +203,35 @@ static void who_was_told_of_a_claim_hears_when_it_is_taken_back(void **state)
 	end(&scene);
 }
 
+/* All claim the thread as long as before, and a third one does so all the time: nothing else is
+ * news. */
+static void who_was_told_of_a_span_that_crosses_hears_when_it_does_not(void **state)
+{
+	struct company one = { .from_ns = 100, .to_ns = 300, .own_from_ns = 120, .own_to_ns = 150 };
+	struct company two = { .from_ns = 100, .to_ns = 300, .own_from_ns = 140, .own_to_ns = 170 };
+	struct scene scene;
+
+	(void)state;
+	begin(&scene);
+	claim(&scene, 2, 100, 300);
+	settle(&scene, &scene.traces[0], &one);
+	settle(&scene, &scene.traces[1], &two);
+	one.own_to_ns = 145; /* it crosses still */
+	settle(&scene, &scene.traces[0], &one);
+	assert_false(is_told(&scene, 1));
+	one.own_to_ns = 139;
+	settle(&scene, &scene.traces[0], &one);
+	assert_true(is_told(&scene, 1));
+	assert_false(is_told(&scene, 0));
+	one.own_to_ns = 145; /* whoever sees it teaches it */
+	settle(&scene, &scene.traces[0], &one);
+	assert_false(is_told(&scene, 1));
+	one.own_from_ns = one.own_to_ns = 0;
+	settle(&scene, &scene.traces[0], &one);
+	assert_true(is_told(&scene, 1));
+	end(&scene);
+}
+
 /* For the first time there is nothing to take back. */
 static void only_who_settled_before_takes_back(void **state)
 {
@@ -248,6 +277,7 @@ int main(void)
 		cmocka_unit_test(who_claimed_it_at_the_same_time_settles_again),
 		cmocka_unit_test(who_had_company_then_anyway_does_not),
 		cmocka_unit_test(who_was_told_of_a_claim_hears_when_it_is_taken_back),
+		cmocka_unit_test(who_was_told_of_a_span_that_crosses_hears_when_it_does_not),
 		cmocka_unit_test(only_who_settled_before_takes_back),
 		cmocka_unit_test(whose_slices_are_gone_since_does_not_settle_again),
 	};

@@ -141,6 +141,7 @@ static const struct {
 	{ 900, check_orders_off },
 	{ 2388, check_orders_off },
 	{ 2476, check_orders_off },
+	{ 2215, check_orders_off },
 };
 
 static void seeds_that_once_failed_do_not_any_more(void **state)
