@@ -124,10 +124,12 @@ static int add_runnable(struct flame *flame, const struct ledger *ledger)
 	uint64_t left_ns = flame->is_self ? ledger->self.runnable_ns : ledger->all.runnable_ns;
 	uint64_t throttled_ns = MIN(left_ns, ledger->throttled_ns);
 	uint64_t preempted_ns = MIN(left_ns - throttled_ns, ledger->preempted_ns);
+	uint64_t yielded_ns = MIN(left_ns - throttled_ns - preempted_ns, ledger->yielded_ns);
 	uint64_t parts[] = {
-		[FLAME_WOKEN] = left_ns - throttled_ns - preempted_ns,
+		[FLAME_WOKEN] = left_ns - throttled_ns - preempted_ns - yielded_ns,
 		[FLAME_PREEMPTED] = preempted_ns,
 		[FLAME_THROTTLED] = throttled_ns,
+		[FLAME_YIELDED] = yielded_ns,
 	};
 	int rc = 0;
 
@@ -207,6 +209,7 @@ struct str flame_leaf(const struct flame_key *key)
 		[FLAME_WOKEN] = "[runnable: woken]",
 		[FLAME_PREEMPTED] = "[runnable: preempted]",
 		[FLAME_THROTTLED] = "[runnable: throttled]",
+		[FLAME_YIELDED] = "[runnable: yielded]",
 	};
 
 	switch ((enum ledger_state)key->state) {

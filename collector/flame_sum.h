@@ -5,7 +5,7 @@
 #include "collector/flame.h"
 
 /* Beside enum ledger_state: how a thread came to be runnable. */
-enum flame_why { FLAME_WOKEN = 0, FLAME_PREEMPTED, FLAME_THROTTLED };
+enum flame_why { FLAME_WOKEN = 0, FLAME_PREEMPTED, FLAME_THROTTLED, FLAME_YIELDED };
 
 struct flame_key {
 	uint64_t stack;

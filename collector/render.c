@@ -127,7 +127,7 @@ static void put_ratio(struct json *json, const struct ledger *ledger)
 
 static void put_figures(struct json *json, const struct ledger *ledger)
 {
-	uint64_t not_woken = ledger->preempted_ns + ledger->throttled_ns;
+	uint64_t not_woken = ledger->preempted_ns + ledger->throttled_ns + ledger->yielded_ns;
 
 	json_uint(json, "uncertain_ns", ledger->uncertain_ns);
 	json_uint(json, "cpu_ns", ledger->cpu_ns);
@@ -141,6 +141,7 @@ static void put_figures(struct json *json, const struct ledger *ledger)
 		  ledger->all.runnable_ns - MIN(not_woken, ledger->all.runnable_ns));
 	json_uint(json, "preempted_ns", ledger->preempted_ns);
 	json_uint(json, "throttled_ns", ledger->throttled_ns);
+	json_uint(json, "yielded_ns", ledger->yielded_ns);
 	json_end(json);
 	put_blocked(json, &ledger->all);
 	json_uint(json, "elsewhere_ns", ledger->all.elsewhere_ns);

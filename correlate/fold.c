@@ -91,7 +91,10 @@ static void fold_off_cpu(struct fold *fold, const struct slice *before, const st
 		fold->lost = true;
 	} else if (before->flags & EVENT_PREEMPTED) {
 		fold->split.runnable_ns += end - start;
-		fold->preempted_ns += end - start;
+		if (reason_syscall_is_yield(before->syscall))
+			fold->yielded_ns += end - start;
+		else
+			fold->preempted_ns += end - start;
 	} else {
 		fold->split.runnable_ns += end - woken;
 		fold->throttled_ns += slice->flags & EVENT_THROTTLED ? end - woken : 0;

@@ -13,6 +13,7 @@
 #include "collector/base/arena.h"
 #include "correlate/doubt.h"
 #include "correlate/model.h"
+#include "correlate/reason.h"
 #include "correlate/stint.h"
 
 /* Kernel records and clock readings that came later after the trace's end than this tell it
@@ -182,7 +183,15 @@ struct ledger_room {
 	struct ledger_stack stacks[LEDGER_MAX_STACKS];
 };
 
-enum segment_why { WHY_WOKEN = 0, WHY_PREEMPTED, WHY_THROTTLED };
+enum segment_why { WHY_WOKEN = 0, WHY_PREEMPTED, WHY_THROTTLED, WHY_YIELDED };
+
+/* enum segment_why of what comes after this slice. */
+static inline uint8_t segment_why(const struct slice *before)
+{
+	if (!(before->flags & EVENT_PREEMPTED))
+		return WHY_WOKEN;
+	return reason_syscall_is_yield(before->syscall) ? WHY_YIELDED : WHY_PREEMPTED;
+}
 
 struct segment {
 	uint64_t start_ns, end_ns;
@@ -215,6 +224,7 @@ struct rounds {
 	int32_t decided_by;
 	uint8_t reason;
 	bool is_preempted;
+	uint8_t why;               /* enum segment_why, between them */
 	uint64_t stack;            /* that each of them tells; else, ... */
 	struct look behind, ahead; /* ... from the first and from the last one on, another's */
 };

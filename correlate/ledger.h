@@ -165,7 +165,8 @@ struct ledger {
 	uint64_t cpu_self_ns;
 	uint64_t forked_cpu_ns;
 	uint64_t preempted_ns; /* of runnable_ns */
-	uint64_t throttled_ns; /* of runnable_ns; the rest was woken */
+	uint64_t throttled_ns; /* of runnable_ns */
+	uint64_t yielded_ns;   /* of runnable_ns: by sched_yield; the rest was woken */
 	struct ledger_split all;
 	struct ledger_split self;
 	uint16_t wait_count, item_count, link_count, slice_count, stack_count;

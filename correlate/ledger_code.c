@@ -2,11 +2,12 @@
 /* The bytes of a ledger. Numbers are varints; what is mostly zero stands behind bits that say so:
  *
  *   version, trace id, span id, start, wall, pid, revision, grade, flags, cause,
- *   uncertain, cpu, cpu self, forked cpu, preempted, throttled, split of all, split of self,
- *   then waits, items, links, slices and stacks, each after its count
+ *   uncertain, cpu, cpu self, forked cpu, preempted, throttled, yielded, split of all,
+ *   split of self, then waits, items, links, slices and stacks, each after its count
  *
- * Slices are coded against the one before. Version 1 had no stacks; what comes after version 2 may
- * not be read by this code, so it is refused as what it is. */
+ * Slices are coded against the one before. Version 1 had no stacks, version 2 not what was
+ * yielded; what comes after version 3 may not be read by this code, so it is refused as what it
+ * is. */
 #include "correlate/ledger.h"
 
 #include <assert.h>
@@ -16,7 +17,7 @@
 #include "collector/base/macros.h"
 #include "collector/base/wire.h"
 
-enum { VERSION = 2 };
+enum { VERSION = 3 };
 
 enum ledger_bit { BIT_SETTLED = 1, BIT_LOCAL_ROOT = 2, BIT_TRUNCATED = 4, BITS_LEDGER = 7 };
 
@@ -211,6 +212,7 @@ void ledger_encode(const struct ledger *ledger, struct buf *out)
 	wire_put_varint(out, ledger->forked_cpu_ns);
 	wire_put_varint(out, ledger->preempted_ns);
 	wire_put_varint(out, ledger->throttled_ns);
+	wire_put_varint(out, ledger->yielded_ns);
 	put_split(out, &ledger->all);
 	put_split(out, &ledger->self);
 	put_lists(out, ledger);
@@ -472,6 +474,7 @@ static void get_ledger(struct decoder *in, struct ledger *ledger)
 	ledger->forked_cpu_ns = get_u64(in);
 	ledger->preempted_ns = get_u64(in);
 	ledger->throttled_ns = get_u64(in);
+	ledger->yielded_ns = in->version >= 3 ? get_u64(in) : 0;
 	get_split(in, &ledger->all);
 	get_split(in, &ledger->self);
 	get_lists(in, ledger);

@@ -224,7 +224,7 @@ struct fold_wait {
 struct fold {
 	uint64_t first_ns, last_ns;
 	uint64_t cpu_ns;
-	uint64_t preempted_ns, throttled_ns;
+	uint64_t preempted_ns, throttled_ns, yielded_ns;
 	uint64_t uncertain_ns;
 	uint64_t doubted_in_ns; /* the last stint of which it may own only a part */
 	struct ledger_split split;

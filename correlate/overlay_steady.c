@@ -124,6 +124,7 @@ static void find(struct join *join, const struct lane *lane, uint32_t first, str
 		doubt_turns(join, out);
 	out->reason = (uint8_t)reason_of_slice(slice, &out->decided_by);
 	out->is_preempted = slice->flags & EVENT_PREEMPTED;
+	out->why = segment_why(slice);
 	out->stack = overlay_stack_told(slice);
 	if (!out->stack && !slice->state) {
 		out->behind = overlay_look_back(lane, slice);
@@ -169,7 +170,7 @@ static void put_round(struct join *join, const struct lane *lane, const struct r
 				.wait = -1,
 				.since_ns = start,
 				.state = STATE_RUNNABLE,
-				.why = rounds->is_preempted ? WHY_PREEMPTED : WHY_WOKEN };
+				.why = rounds->why };
 
 	if (rounds->is_preempted)
 		overlay_emit(join, &like, start, slice->in_ns, rounds->owner);

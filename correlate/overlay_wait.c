@@ -87,7 +87,7 @@ void overlay_wait_emit(struct join *join, const struct lane *lane, const struct 
 		.since_ns = start,
 		.wait = -1,
 		.state = STATE_RUNNABLE,
-		.why = preempted ? WHY_PREEMPTED : WHY_WOKEN,
+		.why = segment_why(before),
 	};
 	int32_t owner = overlay_meaning(join, lane, before->tag_out, start);
 	struct segment blocked = like;

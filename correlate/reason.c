@@ -33,6 +33,7 @@ enum class {
 	CLASS_EXEC,  /* as these; the memory becomes another program's */
 	CLASS_SIGNAL,
 	CLASS_IO_URING,
+	CLASS_YIELD,   /* it does not wait */
 	CLASS_RESTART, /* nanosleep, poll or futex after a signal: nobody knows which */
 };
 
@@ -72,6 +73,11 @@ bool reason_syscall_is_restart(int32_t syscall)
 bool reason_syscall_is_exec(int32_t syscall)
 {
 	return find(syscall)->class == CLASS_EXEC;
+}
+
+bool reason_syscall_is_yield(int32_t syscall)
+{
+	return find(syscall)->class == CLASS_YIELD;
 }
 
 bool reason_state_is_held(uint32_t state)
@@ -183,6 +189,7 @@ static enum ledger_reason by_class(enum class class, bool uninterruptible,
 		return by_target(target, REASON_OTHER);
 	case CLASS_UNKNOWN:
 	case CLASS_MEMORY:
+	case CLASS_YIELD:
 	case CLASS_OTHER:
 		break;
 	}
@@ -255,6 +262,6 @@ bool reason_is_guess(const struct slice *slice)
 	if (slice->target->kind != TARGET_NONE || slice->state & STATE_HELD)
 		return false;
 	return class == CLASS_READ || class == CLASS_POLL || class == CLASS_RESTART ||
-	       class == CLASS_UNKNOWN || class == CLASS_MEMORY || class == CLASS_OTHER ||
-	       slice->state & STATE_UNINTERRUPTIBLE;
+	       class == CLASS_UNKNOWN || class == CLASS_MEMORY || class == CLASS_YIELD ||
+	       class == CLASS_OTHER || slice->state & STATE_UNINTERRUPTIBLE;
 }

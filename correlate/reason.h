@@ -38,5 +38,7 @@ bool reason_is_guess(const struct slice *slice);
 bool reason_syscall_is_restart(int32_t syscall);
 /* execve and the like: the thread becomes another program. */
 bool reason_syscall_is_exec(int32_t syscall);
+/* sched_yield: who leaves its CPU in it has given it up, and could go on at once. */
+bool reason_syscall_is_yield(int32_t syscall);
 /* Stopped, traced or frozen, from outside. */
 bool reason_state_is_held(uint32_t state);

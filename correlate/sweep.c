@@ -53,6 +53,21 @@ static void add_state(struct ledger_split *split, uint8_t state, uint8_t reason,
 	}
 }
 
+static void add_why(struct ledger *ledger, uint8_t why, uint64_t ns)
+{
+	switch (why) {
+	case WHY_PREEMPTED:
+		ledger->preempted_ns += ns;
+		break;
+	case WHY_THROTTLED:
+		ledger->throttled_ns += ns;
+		break;
+	case WHY_YIELDED:
+		ledger->yielded_ns += ns;
+		break;
+	}
+}
+
 void sweep_account(struct sweep *sweep, uint64_t start, uint64_t end, const struct segment *s,
 		   const struct wait *wait)
 {
@@ -74,10 +89,8 @@ void sweep_account(struct sweep *sweep, uint64_t start, uint64_t end, const stru
 		sweep_stack_add(ledger, s->stack, ns, is_self);
 	if (s->state == STATE_BLOCKED)
 		sweep_wait_add(sweep, s, wait, start, end, is_self);
-	if (s->state == STATE_RUNNABLE && s->why == WHY_PREEMPTED)
-		ledger->preempted_ns += ns;
-	if (s->state == STATE_RUNNABLE && s->why == WHY_THROTTLED)
-		ledger->throttled_ns += ns;
+	if (s->state == STATE_RUNNABLE)
+		add_why(ledger, s->why, ns);
 	sweep_picture_add(sweep, ns, sweep_picture_what(s->state, reason, s->thread->tid));
 }
 
@@ -104,8 +117,7 @@ void sweep_account_sums(struct sweep *sweep, const struct sweep_sums *sums, cons
 		sweep_stack_add(ledger, stack, sums->running_ns, is_self);
 	if (sums->waits)
 		sweep_wait_add_sums(sweep, s, wait, sums, is_self);
-	if (s->why == WHY_PREEMPTED)
-		ledger->preempted_ns += sums->runnable_ns;
+	add_why(ledger, s->why, sums->runnable_ns);
 }
 
 void sweep_take(struct sweep *sweep, const struct segment *s)

@@ -48,6 +48,7 @@ static void add_fold(struct sweep *sweep, const struct fold *fold, bool is_self)
 	ledger->cpu_ns += fold->cpu_ns;
 	ledger->preempted_ns += fold->preempted_ns;
 	ledger->throttled_ns += fold->throttled_ns;
+	ledger->yielded_ns += fold->yielded_ns;
 	ledger->uncertain_ns += fold->uncertain_ns;
 	add_fold_waits(sweep, fold, is_self);
 }
@@ -71,7 +72,7 @@ static void give_up_folded(struct sweep *sweep, uint64_t ns)
 
 	ledger->all = (struct ledger_split){ .unknown_ns = ns };
 	ledger->self = (struct ledger_split){ .unknown_ns = ns };
-	ledger->preempted_ns = ledger->throttled_ns = 0;
+	ledger->preempted_ns = ledger->throttled_ns = ledger->yielded_ns = 0;
 	ledger->wait_count = 0;
 }
 

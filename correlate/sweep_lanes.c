@@ -26,7 +26,7 @@ void strand_make(const struct rounds *rounds, const struct slice *slice, uint8_t
 		out->wait = rounds_wait(rounds, slice);
 	} else if (state == STATE_RUNNABLE) {
 		s->start_ns = rounds_woken_ns(rounds, slice);
-		s->why = rounds->is_preempted ? WHY_PREEMPTED : WHY_WOKEN;
+		s->why = rounds->why;
 	} else {
 		s->start_ns = s->since_ns = slice->in_ns;
 		s->end_ns = slice->out_ns;

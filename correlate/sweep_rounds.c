@@ -45,7 +45,7 @@ static void enter(struct goers *goers, struct strand *strand)
 	goer->strand = strand;
 	goer->rounds = now->rounds;
 	goer->segment = now->segment;
-	goer->segment.why = now->rounds->is_preempted ? WHY_PREEMPTED : WHY_WOKEN;
+	goer->segment.why = now->rounds->why;
 	goer->depth = goers->sweep->join->nodes[now->segment.carrier].depth;
 	goer->wait = rounds_wait(now->rounds, now->slice);
 	stand_at(goers, goer, now->slice);
@@ -177,10 +177,9 @@ const struct slice *sweep_rounds_sum(struct sweep *sweep, const struct rounds *r
 				     const struct slice *slice, const struct slice *last,
 				     uint64_t until_ns)
 {
-	const struct segment like = { .thread = rounds->thread,
-				      .carrier = rounds->owner,
-				      .wait = -1,
-				      .why = rounds->is_preempted ? WHY_PREEMPTED : WHY_WOKEN };
+	const struct segment like = {
+		.thread = rounds->thread, .carrier = rounds->owner, .wait = -1, .why = rounds->why
+	};
 	const uint32_t tid = rounds->thread->tid;
 	const uint64_t blocked = sweep_picture_what(STATE_BLOCKED, rounds->reason, tid);
 	const uint64_t runnable = sweep_picture_what(STATE_RUNNABLE, 0, tid);

@@ -71,6 +71,11 @@ static void say_starved(const struct ledger *ledger, const struct ledger_code *c
 		buf_append_text(out, ", ");
 		put_time(out, ledger->preempted_ns);
 		buf_append_text(out, " of it pushed off the CPU; find what else runs there");
+	} else if (is_more_than(ledger->yielded_ns, 50, runnable_ns)) {
+		buf_append_text(out, ", ");
+		put_time(out, ledger->yielded_ns);
+		buf_append_text(out, " of it given up by sched_yield; let it wait for what it "
+				     "spins for");
 	} else {
 		buf_append_text(out, " but not given a CPU; find what else runs there");
 	}

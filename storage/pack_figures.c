@@ -27,7 +27,8 @@ enum figure {
 	FIGURE_PREEMPTED,
 	FIGURE_THROTTLED,
 	FIGURE_BLOCKED, /* + enum ledger_reason */
-	FIGURE_COUNT = FIGURE_BLOCKED + REASON_COUNT,
+	FIGURE_YIELDED = FIGURE_BLOCKED + REASON_COUNT,
+	FIGURE_COUNT,
 };
 
 static void code_grade(struct coder *coder, struct ledger *ledger, bool *has_ledger)
@@ -96,7 +97,7 @@ static uint64_t find_figures(const struct block_span *span, const struct ledger 
 		[FIGURE_PREEMPTED] = ledger->preempted_ns != 0,
 		[FIGURE_THROTTLED] = ledger->throttled_ns != 0,
 	};
-	uint64_t mask = 0;
+	uint64_t mask = (uint64_t)(ledger->yielded_ns != 0) << FIGURE_YIELDED;
 
 	for (unsigned i = 0; i < FIGURE_BLOCKED; i++)
 		mask |= (uint64_t)there[i] << i;
@@ -143,6 +144,7 @@ static void code_preempted(struct coder *coder, uint64_t mask, struct ledger *le
 	if (coder->is_reading && mask >> FIGURE_PREEMPTED & 1)
 		ledger->preempted_ns = ledger->all.runnable_ns - woken_ns;
 	code_if(coder, mask, FIGURE_THROTTLED, COLUMN_FIGURE, &ledger->throttled_ns);
+	code_if(coder, mask, FIGURE_YIELDED, COLUMN_FIGURE, &ledger->yielded_ns);
 }
 
 static void code_split(struct coder *coder, uint64_t mask, struct ledger *ledger)
@@ -207,7 +209,7 @@ struct wide_counts {
 static void count_wide(uint64_t mask, struct wide_counts *counts)
 {
 	uint64_t blocked = mask & (BIT(FIGURE_ELSEWHERE) | BIT(FIGURE_UNKNOWN) |
-				   (BIT(FIGURE_COUNT) - BIT(FIGURE_BLOCKED)));
+				   (BIT(FIGURE_YIELDED) - BIT(FIGURE_BLOCKED)));
 
 	counts->uncertain += mask >> FIGURE_UNCERTAIN & 1;
 	counts->runnable += (mask >> FIGURE_RUNNABLE & 1) + (mask >> FIGURE_PREEMPTED & 1);
@@ -220,7 +222,7 @@ static void count_wide(uint64_t mask, struct wide_counts *counts)
 static void skip_rare(struct coder *coder, uint64_t mask)
 {
 	uint64_t rare = mask & (BIT(FIGURE_CAUSE) | BIT(FIGURE_TIMES) | BIT(FIGURE_FORKED) |
-				BIT(FIGURE_THROTTLED) | BIT(FIGURE_RUNNING)),
+				BIT(FIGURE_THROTTLED) | BIT(FIGURE_RUNNING) | BIT(FIGURE_YIELDED)),
 		 any = 0;
 
 	if (rare >> FIGURE_TIMES & 1) /* start and length */

@@ -69,7 +69,8 @@ static void put_runnable(const struct term *term, const struct span_row *row, st
 {
 	const struct json_value *runnable = json_read_get(ledger_of(row), "runnable");
 	uint64_t total = json_read_uint(ledger_of(row), "runnable_ns");
-	char woken[16], preempted[16], throttled[16];
+	uint64_t yielded_ns = json_read_uint(runnable, "yielded_ns");
+	char woken[16], preempted[16], throttled[16], yielded[16];
 
 	if (total < row->wall_ns / LEAST_SHARE)
 		return;
@@ -77,8 +78,13 @@ static void put_runnable(const struct term *term, const struct span_row *row, st
 	term_duration(json_read_uint(runnable, "preempted_ns"), preempted);
 	term_duration(json_read_uint(runnable, "throttled_ns"), throttled);
 	story_put_label(term, "runnable", out);
-	buf_printf(out, "%s after a wake-up, %s preempted, %s throttled by a CPU quota\n", woken,
+	buf_printf(out, "%s after a wake-up, %s preempted, %s throttled by a CPU quota", woken,
 		   preempted, throttled);
+	if (yielded_ns) {
+		term_duration(yielded_ns, yielded);
+		buf_printf(out, ", %s given up by sched_yield", yielded);
+	}
+	buf_append_byte(out, '\n');
 }
 
 static void put_story(const struct telling *telling, const struct span_row *row, struct buf *out)

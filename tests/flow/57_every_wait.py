@@ -20,6 +20,7 @@ DECIDED_BY = {"stopped": "state T", "traced": "state T", "frozen": "frozen by a 
               "frozen-unified": "frozen by a cgroup"}
 # Where nothing may have to be waited for: a disk may be fast, and the kernel not busy.
 MAY_BE_SHORT = {"disk", "fault", "other"}
+RUNNABLE = {"yielded": "yielded_ns"}
 # Of all, so many did not wait at all: a kernel may not know a call, or have it done at once.
 MAY_NOT_WAIT = 0.1
 
@@ -56,9 +57,19 @@ def check_waker(fact, wait):
     return None
 
 
+def judge_runnable(fact, runnable):
+    """Not blocked: it could have run."""
+    if runnable[RUNNABLE[fact["reason"]]] >= ENOUGH_NS:
+        return 0, 0, []
+    print(fact["name"], runnable)
+    return 0, 0, [f"has not {fact['reason']}"]
+
+
 def judge(fact, span):
     """(right ns, wrong ns, complaints)"""
     blocked = span["ledger"]["blocked_ns"]
+    if fact["reason"] in RUNNABLE:
+        return judge_runnable(fact, span["ledger"]["runnable"])
     right = blocked.get(fact["reason"], 0)
     wrong = sum(blocked.values()) - right
     longest = max((wait for wait in span["waits"] if wait["reason"] == fact["reason"]),
@@ -83,7 +94,7 @@ def main():
     spans, facts = play(daemon, temporary_folder())
     by_name = {span["name"]: span for span in spans}
     right, wrong, complaints = 0, 0, []
-    idle = [fact["name"] for fact in facts if not fact["missing"] and not fact["left"]]
+    idle = [fact["name"] for fact in facts if not fact["missing"] and not fact["left"] and fact["reason"] not in RUNNABLE]
     print("did not wait:", *idle)
     assert len(idle) <= MAY_NOT_WAIT * len(facts), idle
     for fact in facts:

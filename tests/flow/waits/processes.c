@@ -3,7 +3,10 @@
 #include <fcntl.h>
 #include <linux/membarrier.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -13,6 +16,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/flow/waits/waits.h"
@@ -264,6 +268,54 @@ static void end_freezing(void)
 
 /* ---- the kernel's own matters */
 
+/* ---- a CPU that is given up, and that somebody else takes */
+
+static pthread_t taker;
+static atomic_bool is_over;
+
+static void go_to_cpu(int first, int last)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	for (int cpu = first; cpu <= last; cpu++)
+		CPU_SET(cpu, &set);
+	must(sched_setaffinity(0, sizeof(set), &set) == 0);
+}
+
+static void *take_cpu(void *arg)
+{
+	while (!atomic_load(&is_over))
+		;
+	return arg;
+}
+
+static void before_yield(void)
+{
+	go_to_cpu(0, 0);
+	atomic_store(&is_over, false);
+	must(pthread_create(&taker, NULL, take_cpu, NULL) == 0);
+}
+
+static void wait_yield(void)
+{
+	struct timespec begin, now;
+
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	do {
+		sched_yield();
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000 <
+		 WAIT_MS);
+}
+
+static void after_yield(void)
+{
+	atomic_store(&is_over, true);
+	pthread_join(taker, NULL);
+	go_to_cpu(0, CPU_SETSIZE - 1);
+}
+
 static void wait_grace_period(void)
 {
 	for (int i = 0; i < 2; i++)
@@ -285,6 +337,7 @@ const struct step process_steps[] = {
 	{ "traced", "signal", start_tracing, spin_through, NULL, NULL },
 	{ "frozen", "signal", start_freezing, spin_through, NULL, end_freezing },
 	{ "frozen-unified", "signal", start_freezing_unified, spin_through, NULL, end_freezing },
+	{ "yield", "yielded", before_yield, wait_yield, NULL, after_yield },
 	{ "membarrier", "other", NULL, wait_grace_period, NULL, NULL },
 	{ NULL, NULL, NULL, NULL, NULL, NULL },
 };

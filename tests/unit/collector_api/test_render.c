@@ -107,7 +107,8 @@ static void render(const struct store_span *stored, unsigned parts, struct buf *
 	"\"ledger\":{\"grade\":\"exact\",\"uncertain_ns\":800,\"cpu_ns\":38000000,"                \
 	"\"cpu_self_ns\":37000000,\"forked_cpu_ns\":0,\"cpu_wall_ratio\":0.0621,"                  \
 	"\"running_ns\":38000000,\"runnable_ns\":13000000,\"runnable\":{\"woken_ns\":12000000,"    \
-	"\"preempted_ns\":1000000,\"throttled_ns\":0},\"blocked_ns\":{\"lock\":18000000,"          \
+	"\"preempted_ns\":1000000,\"throttled_ns\":0,\"yielded_ns\":0},\"blocked_ns\":{\"lock\":"  \
+	"18000000,"                                                                                \
 	"\"net\":540000000},\"elsewhere_ns\":3000000,\"elsewhere\":[],\"unknown_ns\":0,"           \
 	"\"self\":{\"running_ns\":37000000,\"runnable_ns\":0,\"blocked_ns\":{\"net\":1000},"       \
 	"\"elsewhere_ns\":0,\"unknown_ns\":0},\"revision\":1},"

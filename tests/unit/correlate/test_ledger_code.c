@@ -158,6 +158,7 @@ static struct sample *new_sample(uint64_t seed)
 	ledger->forked_cpu_ns = any();
 	ledger->preempted_ns = any();
 	ledger->throttled_ns = any();
+	ledger->yielded_ns = any();
 	fill_split(&ledger->all);
 	fill_split(&ledger->self);
 	ledger->wait_count = (uint16_t)below(seed % 3 ? 4 : LEDGER_MAX_WAITS + 1);
@@ -191,6 +192,7 @@ static void assert_same_head(const struct ledger *a, const struct ledger *b)
 	assert_true(a->forked_cpu_ns == b->forked_cpu_ns);
 	assert_true(a->preempted_ns == b->preempted_ns);
 	assert_true(a->throttled_ns == b->throttled_ns);
+	assert_true(a->yielded_ns == b->yielded_ns);
 	assert_memory_equal(&a->all, &b->all, sizeof(a->all));
 	assert_memory_equal(&a->self, &b->self, sizeof(a->self));
 }

@@ -306,6 +306,11 @@ static void starved_says_what_took_the_cpu(void **unused)
 	assert_verdict(&ledger, VERDICT_STARVED,
 		       "40 % starved of CPU: 40 ms ready to run, 35 ms of it held back by a CPU "
 		       "quota; raise the quota");
+	ledger.throttled_ns = 0;
+	ledger.yielded_ns = 35 * MS;
+	assert_verdict(&ledger, VERDICT_STARVED,
+		       "40 % starved of CPU: 40 ms ready to run, 35 ms of it given up by "
+		       "sched_yield; let it wait for what it spins for");
 }
 
 static void starved_needs_a_fifth_and_more_than_blocked(void **unused)

@@ -250,6 +250,7 @@ static struct ledger draw_ledger(const struct block_span *row)
 		.forked_cpu_ns = below(9) ? 0 : wide(),
 		.preempted_ns = below(2) ? 0 : wide(),
 		.throttled_ns = below(9) ? 0 : wide(),
+		.yielded_ns = below(9) ? 0 : wide(),
 	};
 
 	memcpy(ledger.trace_id, row->trace_id, TRACE_ID_BYTES);
