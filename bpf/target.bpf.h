@@ -3,7 +3,6 @@
  * Best effort: TARGET_NONE is a fair answer. */
 #pragma once
 
-#include "bpf/target_poll.bpf.h"
 #include "bpf/target_rare.bpf.h"
 
 /* Those below 64 whose first argument is the descriptor that they may wait for: read, write, ioctl,

@@ -6,7 +6,7 @@
 #include "bpf/fault.bpf.h"
 #include "bpf/futex.bpf.h"
 #include "bpf/target_file.bpf.h"
-#include "bpf/thread_table.bpf.h"
+#include "bpf/target_several.bpf.h"
 #include "bpf/unwind.bpf.h"
 
 enum target_syscall {
@@ -52,13 +52,6 @@ enum target_syscall {
 	SYS_FUTEX_WAIT = 455,
 };
 
-/* poll and select of no descriptor at all: a way to sleep. */
-static __always_inline void target_time(struct event_target *target)
-{
-	target->kind = TARGET_ANON;
-	__builtin_memcpy(target->name, TARGET_TIME, sizeof(TARGET_TIME));
-}
-
 enum target_waitid {
 	WAITID_PID = 1,   /* P_PID */
 	WAITID_PIDFD = 3, /* P_PIDFD */
@@ -81,70 +74,6 @@ static __always_inline void target_child(struct task_struct *task, void *registe
 		target->id = first > 0 ? first : 0;
 	else
 		target->id = first == WAITID_PID ? second : 0;
-}
-
-/* ---- select */
-
-#define SELECT_WORDS 16 /* of a set: descriptors below 1024, as FD_SETSIZE */
-
-enum select_found {
-	SELECT_NONE = -1,
-	SELECT_SEVERAL = -2, /* or too many to look through */
-};
-
-/* Of a word that is a power of two. Without branches, which the verifier would follow one by one.
- */
-static __always_inline __u32 select_bit(__u64 word)
-{
-	word -= 1; /* as many ones as there are zeros below */
-	word -= word >> 1 & 0x5555555555555555ull;
-	word = (word & 0x3333333333333333ull) + (word >> 2 & 0x3333333333333333ull);
-	word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0full;
-	return word * 0x0101010101010101ull >> 56;
-}
-
-static __always_inline __u64 select_word(__u64 set, __u32 index)
-{
-	__u64 word = 0;
-
-	if (set)
-		bpf_probe_read_user(&word, sizeof(word), (void *)(set + 8 * index));
-	return word;
-}
-
-/* The one that is waited for, in whichever sets, or enum select_found. */
-__noinline int select_one(__u64 count, __u64 in, __u64 out, __u64 except)
-{
-	__s32 found = SELECT_NONE;
-
-	if (count > 64 * SELECT_WORDS)
-		return SELECT_SEVERAL;
-	for (__u32 i = 0; i < SELECT_WORDS && 64 * i < count; i++) {
-		__u64 word = select_word(in, i) | select_word(out, i) | select_word(except, i);
-		__u64 beyond = 64 * (i + 1) - count;
-
-		if (64 * (i + 1) > count)
-			word &= ~0ull >> (beyond & 63);
-		if (!word)
-			continue;
-		if (found != SELECT_NONE || word & (word - 1))
-			return SELECT_SEVERAL;
-		found = (__s32)(select_bit(word) + 64 * i);
-	}
-	return found;
-}
-
-static __always_inline void target_select(struct task_struct *task, void *registers,
-					  struct event_target *target)
-{
-	__s32 fd = select_one(
-		FIELD(struct pt_regs, registers, di), FIELD(struct pt_regs, registers, si),
-		FIELD(struct pt_regs, registers, dx), FIELD(struct pt_regs, registers, r10));
-
-	if (fd == SELECT_NONE)
-		target_time(target);
-	else if (fd >= 0)
-		target_fd(task, fd, target);
 }
 
 /* ---- from one descriptor to another */
@@ -310,15 +239,6 @@ __noinline int target_addressed(__u32 syscall, struct event_target *target)
 }
 
 /* ---- epoll */
-
-/* Who wakes the current thread looks for which it was. */
-static __always_inline void target_of_several(struct task_struct *task)
-{
-	struct thread *thread = table_find(task);
-
-	if (thread)
-		thread->is_polling = 1;
-}
 
 /* What a poller of one descriptor waits for is that one's; of several, nobody knows before it
  * comes (ready.bpf.h). */

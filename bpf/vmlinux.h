@@ -159,12 +159,35 @@ struct sock_common {
 	__be16 skc_dport;
 	__u16 skc_num;
 	unsigned short skc_family;
+	unsigned char skc_state;
 	struct in6_addr skc_v6_daddr;
+};
+
+struct sk_buff_head {
+	__u32 qlen;
 };
 
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
+	__u8 sk_shutdown;
 	__u16 sk_type;
+};
+
+struct request_sock_queue {
+	void *rskq_accept_head;
+};
+
+struct inet_connection_sock {
+	struct request_sock_queue icsk_accept_queue;
+};
+
+struct eventfd_ctx {
+	__u64 count;
+};
+
+struct timerfd_ctx {
+	__u64 ticks;
 };
 
 struct socket {
@@ -251,6 +274,7 @@ struct pipe_inode_info {
 	unsigned int head;
 	unsigned int tail;
 	unsigned int max_usage;
+	unsigned int writers;
 };
 
 struct upid {

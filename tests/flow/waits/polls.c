@@ -151,6 +151,107 @@ static void wait_for_socket_of_two(void)
 	must(recv(tcp[0], &byte, 1, 0) == 1);
 }
 
+/* Whatever came: nobody reads it by poll or select. */
+static int ends[2], local[2], timer;
+
+static void before_several(void)
+{
+	before_socket();
+	must(pipe(ends) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, local) == 0);
+	timer = timerfd_create(CLOCK_MONOTONIC, 0);
+}
+
+static void after_several(void)
+{
+	const int all[] = { ends[0], ends[1], local[0], local[1], timer };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		close(all[i]);
+}
+
+static void wait_poll_several(void)
+{
+	struct pollfd all[] = { { counter, POLLIN, 0 }, { tcp[0], POLLIN, 0 },
+				{ ends[0], POLLIN, 0 }, { -1, POLLIN, 0 },
+				{ timer, POLLIN, 0 },   { local[0], POLLIN, 0 } };
+	eventfd_t value;
+
+	must(poll(all, sizeof(all) / sizeof(all[0]), -1) == 1);
+	if (all[0].revents)
+		eventfd_read(counter, &value);
+}
+
+static void wait_select_several(void)
+{
+	const int all[] = { counter, tcp[0], ends[0], timer, local[0] };
+	int highest = 0;
+	eventfd_t value;
+	fd_set set;
+
+	FD_ZERO(&set);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		FD_SET(all[i], &set);
+		highest = all[i] > highest ? all[i] : highest;
+	}
+	must(select(highest + 1, &set, NULL, NULL, NULL) == 1);
+	if (FD_ISSET(counter, &set))
+		eventfd_read(counter, &value);
+}
+
+static void before_timer_of_several(void)
+{
+	const struct itimerspec once = { .it_value = a_while };
+
+	before_several();
+	say_target("timerfd");
+	say_waker("timer", 0);
+	must(timerfd_settime(timer, 0, &once, NULL) == 0);
+}
+
+static void before_counter_of_several(void)
+{
+	before_several();
+	say_target("eventfd");
+}
+
+static void before_pipe_of_several(void)
+{
+	before_several();
+	say_target("pipe [0-9]+");
+}
+
+static void end_pipe_of_several(void)
+{
+	say_waker("thread", own_tid());
+	must(write(ends[1], "x", 1) == 1);
+}
+
+static void end_pipe_by_closing(void)
+{
+	say_waker("thread", own_tid());
+	close(ends[1]);
+}
+
+static void before_local_of_several(void)
+{
+	before_several();
+	say_target("unix socket [0-9]+");
+}
+
+static void end_local_of_several(void)
+{
+	say_waker("thread", own_tid());
+	must(send(local[1], "x", 1, 0) == 1);
+}
+
+static void take_byte(void)
+{
+	char byte;
+
+	must(recv(tcp[0], &byte, 1, 0) == 1);
+	after_several();
+}
+
 static int watcher;
 static char news[PAGE];
 
@@ -227,6 +328,27 @@ const struct step poll_steps[] = {
 	{ "epoll-socket", "poll", before_socket, wait_for_socket, end_socket, NULL },
 	{ "epoll-counter", "poll", before_poll, wait_for_counter, end_counter, NULL },
 	{ "poll-socket", "poll", before_socket, wait_for_socket_of_two, end_socket, NULL },
+	{ "poll-several-counter", "poll", before_counter_of_several, wait_poll_several, end_counter,
+	  after_several },
+	{ "poll-several-socket", "poll", before_several, wait_poll_several, end_socket, take_byte },
+	{ "poll-several-pipe", "poll", before_pipe_of_several, wait_poll_several,
+	  end_pipe_of_several, after_several },
+	{ "poll-several-closed", "poll", before_pipe_of_several, wait_poll_several,
+	  end_pipe_by_closing, after_several },
+	{ "poll-several-local", "poll", before_local_of_several, wait_poll_several,
+	  end_local_of_several, after_several },
+	{ "poll-several-timer", "poll", before_timer_of_several, wait_poll_several, NULL,
+	  after_several },
+	{ "select-several-counter", "poll", before_counter_of_several, wait_select_several,
+	  end_counter, after_several },
+	{ "select-several-socket", "poll", before_several, wait_select_several, end_socket,
+	  take_byte },
+	{ "select-several-pipe", "poll", before_pipe_of_several, wait_select_several,
+	  end_pipe_of_several, after_several },
+	{ "select-several-local", "poll", before_local_of_several, wait_select_several,
+	  end_local_of_several, after_several },
+	{ "select-several-timer", "poll", before_timer_of_several, wait_select_several, NULL,
+	  after_several },
 	{ "ppoll-two", "poll", before_poll, wait_poll_two, NULL, NULL },
 	{ "pselect-two", "poll", before_poll, wait_select_two, NULL, NULL },
 	{ "ppoll-poller", "poll", before_poll, wait_poll_poller, NULL, NULL },
