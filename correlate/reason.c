@@ -19,6 +19,7 @@ enum class {
 	CLASS_OTHER,
 	CLASS_FUTEX,
 	CLASS_LOCK,   /* file locks and SysV semaphores; they wait interruptibly */
+	CLASS_FLOCK,  /* of a file as a whole */
 	CLASS_QUEUE,  /* of messages */
 	CLASS_POLL,   /* the target decides if there is but one */
 	CLASS_EPOLL,  /* several descriptors by nature */
@@ -73,6 +74,16 @@ bool reason_syscall_is_restart(int32_t syscall)
 bool reason_syscall_is_exec(int32_t syscall)
 {
 	return find(syscall)->class == CLASS_EXEC;
+}
+
+bool reason_syscall_is_lock(int32_t syscall)
+{
+	return find(syscall)->class == CLASS_LOCK || find(syscall)->class == CLASS_FLOCK;
+}
+
+bool reason_syscall_is_flock(int32_t syscall)
+{
+	return find(syscall)->class == CLASS_FLOCK;
 }
 
 bool reason_syscall_is_yield(int32_t syscall)
@@ -159,6 +170,7 @@ static enum ledger_reason by_class(enum class class, bool uninterruptible,
 	switch (class) {
 	case CLASS_FUTEX:
 	case CLASS_LOCK:
+	case CLASS_FLOCK:
 		return REASON_LOCK;
 	case CLASS_QUEUE:
 		return REASON_PIPE;

@@ -38,6 +38,9 @@ bool reason_is_guess(const struct slice *slice);
 bool reason_syscall_is_restart(int32_t syscall);
 /* execve and the like: the thread becomes another program. */
 bool reason_syscall_is_exec(int32_t syscall);
+/* flock, fcntl and the like; flock: of a file as a whole. */
+bool reason_syscall_is_lock(int32_t syscall);
+bool reason_syscall_is_flock(int32_t syscall);
 /* sched_yield: who leaves its CPU in it has given it up, and could go on at once. */
 bool reason_syscall_is_yield(int32_t syscall);
 /* Stopped, traced or frozen, from outside. */

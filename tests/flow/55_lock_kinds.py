@@ -14,7 +14,9 @@ from schema import check_trace, description
 PROGRAM = os.environ.get("FLOW_HOLDERS", "")
 # whether the lock's own word tells who has it
 LOCKS = {"plain": True, "recursive": True, "checking": True, "adaptive": True, "inheriting": True, "robust": True,
-         "rwlock": False, "semaphore": False, "condition": False}
+         "rwlock": False, "semaphore": False, "condition": False, "flock": False, "record": False}
+# of which one may have a part, and another one another
+IN_PARTS = {"record"}
 MOSTLY = 0.7  # on a busy machine
 SLACK_NS = 100000
 SERVICE = "holders"
@@ -51,6 +53,14 @@ def had_it(parts, part):
     return order[at - 1]["to_ns"] if at else 0, min([part["gone_ns"], *later])
 
 
+def check_released(case, parts, name, wait):
+    """Who let go of it before this one had it, and nobody who never had it; not since when."""
+    before = {part["from_ns"]: part["tid"] for part in parts.values() if part["from_ns"] < parts[name]["from_ns"]}
+    told = {holder["tid"] for holder in wait["holders"]}
+    assert before[max(before)] in told and told <= set(before.values()), (case, name, wait, parts)
+    assert {holder["kind"] for holder in wait["holders"]} == {"released"}, (case, name, wait)
+
+
 def check_waiter(case, lock, parts, name, wait):
     """Of those who had it before: how long they held it while this one waited, each for its hold at most."""
     got_ns = parts[name]["from_ns"]
@@ -83,7 +93,10 @@ def check(daemon, document, lock, *thief):
     for name in ("second", "last"):
         span = measured_spans(daemon, spans[name]["trace_id"])[name]
         check_span(span)
-        check_waiter((lock, *thief), lock, parts, name, lock_wait(span))
+        if lock in IN_PARTS:
+            check_released((lock, *thief), parts, name, lock_wait(span))
+        else:
+            check_waiter((lock, *thief), lock, parts, name, lock_wait(span))
         check_trace(daemon, document, spans[name]["trace_id"])
     return parts["thief"]["from_ns"] < parts["second"]["from_ns"] if thief else False
 

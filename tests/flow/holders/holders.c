@@ -4,6 +4,7 @@
  * which is woken for it, can: so the last one to wait is "second".
  *
  *   flow_holders SERVICE LOCK [thief]       spans, then a line for each that had it */
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -166,6 +168,63 @@ static void give_condition(void)
 	pthread_mutex_unlock(&mutex);
 }
 
+/* Of a file; each has opened it for itself. */
+static char file_name[] = "/tmp/spanwise-holders-XXXXXX";
+static _Thread_local int file = -1;
+
+static void make_file(void)
+{
+	int made = mkstemp(file_name);
+
+	must(made >= 0, file_name);
+	close(made);
+}
+
+static int own_file(void)
+{
+	if (file < 0)
+		file = open(file_name, O_RDWR | O_CLOEXEC);
+	must(file >= 0, file_name);
+	return file;
+}
+
+static int try_flock(void)
+{
+	return flock(own_file(), LOCK_EX | LOCK_NB) == 0;
+}
+
+static void take_flock(void)
+{
+	must(flock(own_file(), LOCK_EX) == 0, "flock");
+}
+
+static void give_flock(void)
+{
+	flock(own_file(), LOCK_UN);
+}
+
+static int record(int call, short type)
+{
+	struct flock whole = { .l_type = type, .l_whence = SEEK_SET };
+
+	return fcntl(own_file(), call, &whole);
+}
+
+static int try_record(void)
+{
+	return record(F_OFD_SETLK, F_WRLCK) == 0;
+}
+
+static void take_record(void)
+{
+	must(record(F_OFD_SETLKW, F_WRLCK) == 0, "fcntl");
+}
+
+static void give_record(void)
+{
+	record(F_OFD_SETLK, F_UNLCK);
+}
+
 static const struct lock {
 	const char *name;
 	void (*make)(void);
@@ -182,6 +241,8 @@ static const struct lock {
 	{ "rwlock", make_plain, try_write, lock_write, unlock_rwlock },
 	{ "semaphore", make_semaphore, try_semaphore, take_semaphore, give_semaphore },
 	{ "condition", make_plain, try_condition, take_condition, give_condition },
+	{ "flock", make_file, try_flock, take_flock, give_flock },
+	{ "record", make_file, try_record, take_record, give_record },
 };
 
 static const struct lock *lock;
@@ -296,6 +357,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < 4; i++)
 		if (all[i]->tid)
 			pthread_join(all[i]->thread, NULL);
+	if (lock->make == make_file)
+		unlink(file_name);
 	truth_print();
 	for (size_t i = 0; i < 4; i++)
 		tell(all[i]);

@@ -2,6 +2,8 @@
 /* Three threads and a lock: who had it while the last of them waited. Times are ms. */
 #include "tests/unit/correlate/world_builder.h"
 
+#define SYS_FCNTL 72
+#define SYS_FLOCK 73
 #define SYS_FUTEX 202
 #define OTHER_PID 20
 
@@ -10,6 +12,7 @@ enum tids { A = 11, B = 12, C = 13, D = 14 };
 struct world {
 	struct builder b;
 	struct builder_thread a_thread, b_thread, c_thread;
+	int32_t call;  /* in which it is waited for */
 	uint32_t dies; /* EVENT_DEAD: the next slice is its thread's last one */
 };
 
@@ -18,6 +21,7 @@ static const struct event_target the_lock = { .kind = TARGET_FUTEX, .id = 0x7f00
 static void start(struct world *world, uint32_t b_pid)
 {
 	builder_init(&world->b);
+	world->call = SYS_FUTEX;
 	world->dies = 0;
 	world->a_thread = (struct builder_thread){ .pid = BUILDER_PID, .tid = A };
 	world->b_thread = (struct builder_thread){ .pid = b_pid, .tid = B };
@@ -39,7 +43,7 @@ static void slice(struct world *world, struct builder_thread *thread, uint64_t i
 				      .comm = "worker",
 				      .tag = builder_tag(&world->b, waker) };
 	builder_slice(&world->b, thread, waker ? in * MS : 0, in * MS, out * MS, span, world->dies,
-		      SYS_FUTEX);
+		      world->call);
 	world->dies = 0;
 }
 
@@ -137,17 +141,81 @@ static const struct event_target the_shared_lock = { .kind = TARGET_FUTEX_SHARED
 						     .id = 0x40,
 						     .address = { 7, 7 } };
 
+static const struct event_target the_file = { .kind = TARGET_FILE, .id = 4711, .aux = 8 };
+
 /* B is of another process. */
-static const struct ledger_wait *play_apart(struct world *world, const struct event_target *lock)
+static const struct ledger_wait *play_apart_in(struct world *world, int32_t call,
+					       const struct event_target *b_lock,
+					       const struct event_target *c_lock)
 {
 	const struct event_process process = { .pid = OTHER_PID,
 					       .ns_pid = OTHER_PID,
 					       .publish = PUBLISH_TAGS };
 
 	start(world, OTHER_PID);
+	world->call = call;
 	assert_int_equal(correlator_process(world->b.correlator, &process), 0);
-	play(world, lock, lock);
+	play(world, b_lock, c_lock);
 	return the_wait(world);
+}
+
+static const struct ledger_wait *play_apart(struct world *world, const struct event_target *lock)
+{
+	return play_apart_in(world, SYS_FUTEX, lock, lock);
+}
+
+static void a_file_that_is_locked_as_a_whole_is_followed_too(void **state)
+{
+	struct world world;
+	const struct ledger_wait *wait = play_apart_in(&world, SYS_FLOCK, &the_file, &the_file);
+
+	(void)state;
+	check_holder(wait, 0, HOLDER_HELD, B, 60);
+	check_holder(wait, 1, HOLDER_RELEASED, A, 30);
+	finish(&world, wait, 2);
+}
+
+static void of_parts_of_a_file_it_is_told_who_let_go(void **state)
+{
+	struct world world;
+	const struct ledger_wait *wait = play_apart_in(&world, SYS_FCNTL, &the_file, &the_file);
+
+	(void)state;
+	check_holder(wait, 0, HOLDER_RELEASED, B, 90);
+	finish(&world, wait, 1);
+}
+
+/* B is woken for it, wakes C as it stands behind it, and waits on. */
+static void who_only_tried_again_has_let_go_of_nothing(void **state)
+{
+	const struct ledger_wait *wait;
+	struct world world;
+
+	(void)state;
+	start(&world, BUILDER_PID);
+	world.call = SYS_FLOCK;
+	slice(&world, &world.b_thread, 980, 1000, 0, B, &the_file);
+	slice(&world, &world.c_thread, 1000, 1010, 0, 1, &the_file);
+	slice(&world, &world.b_thread, 1098, 1101, A, B, &the_file);
+	slice(&world, &world.c_thread, 1100, 1110, B, 1, NULL);
+	builder_span(&world.b, 1, 0, 1001 * MS, 1109 * MS);
+	builder_clock(&world.b, 1300 * MS);
+	correlator_settle_all(world.b.correlator);
+	wait = the_wait(&world);
+	finish(&world, wait, 0);
+}
+
+static void the_same_number_on_another_device_is_another_file(void **state)
+{
+	struct event_target other = the_file;
+	const struct ledger_wait *wait;
+	struct world world;
+
+	(void)state;
+	other.aux++;
+	wait = play_apart_in(&world, SYS_FLOCK, &other, &the_file);
+	check_holder(wait, 0, HOLDER_RELEASED, B, 90);
+	finish(&world, wait, 1);
 }
 
 static void a_shared_lock_is_followed_into_other_processes(void **state)
@@ -272,6 +340,10 @@ int main(void)
 		cmocka_unit_test(of_another_lock_nothing_is_concluded),
 		cmocka_unit_test(a_shared_lock_is_followed_into_other_processes),
 		cmocka_unit_test(a_private_lock_is_not),
+		cmocka_unit_test(a_file_that_is_locked_as_a_whole_is_followed_too),
+		cmocka_unit_test(of_parts_of_a_file_it_is_told_who_let_go),
+		cmocka_unit_test(who_only_tried_again_has_let_go_of_nothing),
+		cmocka_unit_test(the_same_number_on_another_device_is_another_file),
 		cmocka_unit_test(who_was_faster_had_it_only_since_the_one_before_let_go),
 		cmocka_unit_test(waits_for_one_lock_are_one_whoever_had_it),
 		cmocka_unit_test(who_had_it_the_longest_keeps_its_place),
