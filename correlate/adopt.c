@@ -123,6 +123,16 @@ static int32_t find_top(int32_t *up, int32_t index)
 	return top;
 }
 
+/* Where its parent was begun, if that is marked, or the one around that was which is still open. */
+static int32_t begun_above(const struct join *join, const struct node *node)
+{
+	uint64_t latest_ns = node->a_ns + node->bound_ns + node->skew_ns;
+
+	return overlay_climb(join,
+			     begun_within(join, node->process, node->span->parent_id, latest_ns),
+			     node->a_ns);
+}
+
 /* false: nothing tells of who stands around it. */
 static bool adopt(struct join *join, int32_t *up, int32_t index)
 {
@@ -130,8 +140,10 @@ static bool adopt(struct join *join, int32_t *up, int32_t index)
 	uint64_t first_ns = 0;
 	struct thread *thread = find_thread(join, node, &first_ns);
 	struct lane *lane = thread ? join_lane(join, thread) : NULL;
-	int32_t above = lane ? enclose_at(join, lane, first_ns, node->a_ns, index) : -1;
+	int32_t above = begun_above(join, node);
 
+	if (above < 0 && lane)
+		above = enclose_at(join, lane, first_ns, node->a_ns, index);
 	if (above < 0 || find_top(up, above) == index) /* none stands in itself */
 		return false;
 	node->adopted_by = up[index] = above;
@@ -203,7 +215,7 @@ static void doubt_adopter(struct join *join, int32_t index)
 	struct thread *thread = find_thread(join, node, &first_ns);
 	const struct lane *lane = thread ? join_find_lane(join, thread) : NULL;
 
-	if (lane)
+	if (lane && begun_above(join, node) < 0)
 		enclose_doubt_around(join, lane, first_ns, node->a_ns, node->b_ns, index);
 }
 

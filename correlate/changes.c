@@ -157,7 +157,8 @@ static int append_pieces(struct model *model, struct thread *thread, struct slic
 		struct slice piece;
 
 		if (change->time_ns & EVENT_MARK) {
-			mark_add(model, thread, &change->tag, change->time_ns & ~EVENT_MARK);
+			mark_add(model, thread, &change->tag, slice->tag_in,
+				 change->time_ns & ~EVENT_MARK);
 			i += is_after_mark(log, i, slice->tag_in);
 			continue;
 		}

@@ -248,15 +248,36 @@ static uint32_t not_below(const struct join *join, const struct event_tag *tag, 
 	return kept;
 }
 
+/* As its begin was marked. -1: it was not. */
+static int32_t begun(const struct join *join, const struct lane *lane, const struct event_tag *tag,
+		     uint64_t time_ns)
+{
+	if (!join->hidden_count)
+		return -1;
+	return begun_within(join, lane->process, tag->span_id,
+			    first_shown(join, lane, tag, time_ns));
+}
+
+bool enclose_is_begun(const struct join *join, const struct lane *lane, const struct event_tag *tag,
+		      uint64_t time_ns)
+{
+	return !tag_is_none(tag) && tag_is_of(tag, join->trace->id) &&
+	       join_find(join, tag->span_id) < 0 && begun(join, lane, tag, time_ns) >= 0;
+}
+
 int32_t enclose_unknown(const struct join *join, const struct lane *lane,
 			const struct event_tag *tag, uint64_t time_ns)
 {
 	uint64_t first_ns = first_shown(join, lane, tag, time_ns);
 	int32_t found[MOST_AROUND], best = shown_before(join, lane, tag, first_ns, time_ns).node;
-	uint32_t count = not_below(
+	int32_t begun_in = begun(join, lane, tag, time_ns);
+	uint32_t count;
+
+	if (begun_in >= 0)
+		return overlay_climb(join, begun_in, time_ns);
+	count = not_below(
 		join, tag, found,
 		join_overlapping(join, lane->process, time_ns, time_ns + 1, found, MOST_AROUND));
-
 	if (best < 0)
 		best = likeliest(join, lane, found, count, first_ns, time_ns);
 	return deepest_near(join, lane, first_ns, found, count, best);
@@ -384,7 +405,7 @@ void enclose_doubt(struct join *join, const struct lane *lane, const struct even
 	uint32_t count;
 
 	if (tag_is_none(tag) || !tag_is_of(tag, join->trace->id) ||
-	    join_find(join, tag->span_id) >= 0)
+	    join_find(join, tag->span_id) >= 0 || begun(join, lane, tag, from_ns) >= 0)
 		return;
 	first_ns = first_shown(join, lane, tag, from_ns);
 	before = shown_before(join, lane, tag, first_ns, first_ns);

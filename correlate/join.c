@@ -284,7 +284,8 @@ int join_init(struct join *join, struct model *model, struct trace *trace)
 	if (!skew_find(join))
 		return -ENOMEM;
 	find_extent(join);
-	if (!tree_number(join) || !sort_by_start(join) || !adopt_orphans(join) || !tree_list(join))
+	if (!tree_number(join) || !sort_by_start(join) || !begun_find(join) ||
+	    !adopt_orphans(join) || !tree_list(join))
 		return -ENOMEM;
 	join_doubt_grain(join);
 	join_find_marks(join);

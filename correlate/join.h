@@ -263,6 +263,8 @@ struct join {
 	int32_t *children_room, *calls_room; /* for one sweep at a time, as large as they may be */
 	struct sighting *sightings;
 	uint32_t sighting_count;
+	const struct mark **hidden; /* of begun.c, by span; in the arena */
+	uint32_t hidden_count;
 	const struct observation **seen; /* of adopt.c, by span; NULL: no parent is missing */
 	uint32_t seen_count;
 	struct folded *folded;
@@ -427,6 +429,12 @@ static inline uint64_t lane_cpu_ns(const struct lane *lane, const struct slice *
 
 /* mark.c: who began and ended them. */
 void join_find_marks(struct join *join);
+/* begun.c: the marks of spans that nobody exported. false: out of memory. */
+bool begun_find(struct join *join);
+/* The exported span in which such a one was begun that was there at `before_ns`, or the one that it
+ * was begun in; -1: nobody has marked that. */
+int32_t begun_within(const struct join *join, const struct process *process,
+		     const uint8_t span_id[SPAN_ID_BYTES], uint64_t before_ns);
 /* overlay_marked.c: the lane of a span that was never observed, which the thread began and ended
  * with nothing else in between; NULL: that is not known. */
 struct lane *join_marked_lane(struct join *join, int32_t index);

@@ -43,7 +43,7 @@ static void look_back(struct mark *mark, const struct marking *marking)
 }
 
 void mark_add(struct model *model, struct thread *thread, const struct event_tag *tag,
-	      uint64_t time_ns)
+	      const struct event_tag *shown, uint64_t time_ns)
 {
 	struct trace *trace = tag_is_none(tag) ? NULL : trace_find_or_make(model, tag->trace_id);
 	struct mark *mark = trace ? calloc(1, sizeof(*mark)) : NULL;
@@ -58,6 +58,8 @@ void mark_add(struct model *model, struct thread *thread, const struct event_tag
 			       .time_ns = time_ns,
 			       .turn = thread->marking.turn };
 	memcpy(mark->span_id, tag->span_id, SPAN_ID_BYTES);
+	mark->is_within = !tag_is_none(shown) && tag_is_of(shown, trace->id);
+	memcpy(mark->within_id, shown->span_id, SPAN_ID_BYTES);
 	look_back(mark, &thread->marking);
 	thread->marking.left_is_last = false;
 	await(&thread->marking, mark);

@@ -251,12 +251,14 @@ struct mark {
 	struct trace *trace;
 	struct thread *thread;
 	uint8_t span_id[SPAN_ID_BYTES];
+	uint8_t within_id[SPAN_ID_BYTES]; /* what the thread showed of the trace, is_within */
 	uint64_t time_ns;
 	uint64_t left_ns;  /* until then the thread showed it, with nothing in between; 0: not so */
 	uint64_t shown_ns; /* ... from then on */
 	uint8_t since_left;  /* enum mark_between */
 	uint8_t until_shown; /* ... */
-	uint32_t turn;       /* of the thread */
+	bool is_within;
+	uint32_t turn; /* of the thread */
 };
 
 /* Where spans come from, as they say themselves. */
@@ -547,10 +549,11 @@ void observations_fini(struct model *model);
 bool observation_add(struct model *model, struct trace *trace, struct observation *o);
 void observations_free(struct model *model, struct trace *trace);
 
-/* mark.c. What a thread logs: that a span begins or ends; a change of its tag; that it has come to
- * something else without its tag changing; and that what it did is not known. */
+/* mark.c. What a thread logs: that a span begins or ends, while it shows `shown`; a change of its
+ * tag; that it has come to something else without its tag changing; and that what it did is not
+ * known. */
 void mark_add(struct model *model, struct thread *thread, const struct event_tag *tag,
-	      uint64_t time_ns);
+	      const struct event_tag *shown, uint64_t time_ns);
 void mark_change(struct thread *thread, const struct event_tag *from, const struct event_tag *to,
 		 uint64_t time_ns);
 void mark_turn(struct thread *thread);

@@ -190,6 +190,9 @@ static enum confidence trust(const struct cut *cut, int32_t index)
 		return trust_observed(cut, index, seen);
 	at_in = cut_has(cut->join, cut->owner_in, index);
 	at_out = cut_has(cut->join, cut->owner_out, index);
+	if (at_in && at_out && cut->slice->flags & EVENT_TOLD &&
+	    enclose_is_begun(cut->join, cut->lane, cut->slice->tag_in, cut->slice->in_ns))
+		return SURE; /* it works for it, as one who shows it does */
 	if (at_in && at_out &&
 	    node->sightings >= 0) /* a pool's thread, between two of its children */
 		return SUSPENDED;

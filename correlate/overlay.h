@@ -127,6 +127,9 @@ void unseen_doubt(struct join *join);
 /* enclose.c. The exported span that an unknown tag of the trace counts for; -1: none. */
 int32_t enclose_unknown(const struct join *join, const struct lane *lane,
 			const struct event_tag *tag, uint64_t time_ns);
+/* It counts for the one in which it was begun, as that is marked. */
+bool enclose_is_begun(const struct join *join, const struct lane *lane, const struct event_tag *tag,
+		      uint64_t time_ns);
 /* The exported span that the thread was in when it came, at `first_ns`, to something that was open
  * at `time_ns`; not that one, nor what is below it. -1: nothing tells. */
 int32_t enclose_at(const struct join *join, const struct lane *lane, uint64_t first_ns,

@@ -5,6 +5,8 @@
 
 #define A          1
 #define B          2
+#define HIDDEN     3
+#define C          4
 #define FUTEX      202
 #define NANOSLEEP  35
 #define EPOLL_WAIT 232
@@ -274,6 +276,73 @@ static void or_showed_nothing_and_waited_for_events_as_loops_do(void **state)
 	correlator_free(b.correlator);
 }
 
+/* A from 1000.4 to 1009.9 ms and within it B from 1001 to 1009 on one thread, which begins
+ * something at 1002 ms that nobody exports; another thread carries that, or C below it, from 1003
+ * to 1007. */
+static void hidden(struct builder *b, bool is_marked, uint64_t carried)
+{
+	const struct entry first[] = { { 1000 * MS + 400 * US, A, true },
+				       { 1000 * MS + 401 * US, A, false },
+				       { 1001 * MS, B, true },
+				       { 1001 * MS + US, B, false },
+				       { 1002 * MS, HIDDEN, true } };
+	const struct entry last[] = { { 1009 * MS - US, A, false },
+				      { 1009 * MS, B, true },
+				      { 1010 * MS - 101 * US, 0, false },
+				      { 1010 * MS - 100 * US, A, true } };
+	const struct entry others[] = { { 1003 * MS, carried, false }, { 1007 * MS, 0, false } };
+	struct builder_thread t, other;
+
+	begin(b, &t, &other);
+	tell(b, &t, first, is_marked ? 5 : 4);
+	builder_slice(b, &t, 1000 * MS, 1000 * MS, 1005 * MS, B,
+		      EVENT_TOLD | EVENT_CHANGED | EVENT_PREEMPTED, -1);
+	tell(b, &t, last, 4);
+	builder_slice(b, &t, 1005 * MS, 1005 * MS, 1010 * MS, 0, EVENT_TOLD | EVENT_CHANGED, FUTEX);
+	tell(b, &other, others, 2);
+	builder_slice(b, &other, 1001 * MS, 1001 * MS, 1010 * MS, 0, EVENT_TOLD | EVENT_CHANGED,
+		      FUTEX);
+	builder_span(b, A, 0, 1000 * MS + 400 * US, 1010 * MS - 100 * US);
+	builder_span(b, B, A, 1001 * MS, 1009 * MS);
+	if (carried == C)
+		builder_span(b, C, HIDDEN, 1003 * MS, 1007 * MS);
+	for (uint64_t at = 3000 * MS; at <= 13000 * MS; at += 1000 * MS) { /* nothing is awaited */
+		builder_clock(b, at);
+		correlator_advance(b->correlator, at);
+	}
+}
+
+static void what_nobody_exports_counts_for_the_span_in_which_it_was_marked_to_begin(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	hidden(&b, true, HIDDEN);
+	assert_int_equal(builder_ledger(&b, B)->cpu_ns, 12 * MS);
+	assert_int_equal(builder_ledger(&b, A)->cpu_ns, 13 * MS + 500 * US);
+	assert_true(builder_ledger(&b, B)->uncertain_ns < 20 * US);
+	assert_true(builder_ledger(&b, A)->uncertain_ns < 20 * US);
+	correlator_free(b.correlator);
+	hidden(&b, false, HIDDEN);
+	assert_true(builder_ledger(&b, B)->uncertain_ns > 3 * MS);
+	correlator_free(b.correlator);
+}
+
+static void and_so_does_what_was_begun_within_it(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	hidden(&b, true, C);
+	assert_int_equal(builder_ledger(&b, C)->cpu_ns, 4 * MS);
+	assert_int_equal(builder_ledger(&b, B)->cpu_ns, 12 * MS);
+	assert_true(builder_ledger(&b, B)->uncertain_ns < 20 * US);
+	correlator_free(b.correlator);
+	hidden(&b, false, C);
+	assert_true(builder_ledger(&b, B)->uncertain_ns > 3 * MS);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -287,6 +356,9 @@ int main(void)
 		cmocka_unit_test(a_span_that_nobody_shows_is_whose_it_was_marked),
 		cmocka_unit_test(unless_its_thread_came_to_something_else),
 		cmocka_unit_test(or_showed_nothing_and_waited_for_events_as_loops_do),
+		cmocka_unit_test(
+			what_nobody_exports_counts_for_the_span_in_which_it_was_marked_to_begin),
+		cmocka_unit_test(and_so_does_what_was_begun_within_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
