@@ -50,6 +50,8 @@ TURNS.update({name + EXACT_MODE: TURNS[name] for name in (
     "bursts", "driven", "ended-by-signal", "vfork-burns", "swapped", "spoiled", "chance", "medley", "pools", "relays",
     "polling", "hidden-first",
     "raw-shared", "raw-thread", "raw-process", "exec-within", "unloaded")})
+MARKED = "/marked"  # ... and marks where spans begin and end, as Python's does
+TURNS.update({name.replace(EXACT_MODE, MARKED): turns for name, turns in list(TURNS.items()) if name.endswith(EXACT_MODE)})
 PLAIN = "/plain"  # Python's is by default; without it
 TURNS.update({name + PLAIN: TURNS[name] for name in list(TURNS) if name.startswith("python")})
 COARSE = "/ms"  # exported by an SDK whose clock tells milliseconds
@@ -77,6 +79,9 @@ def run_scenario(name, turns, daemon, build):
         if name.endswith(suffix):
             name = name.removesuffix(suffix)
             environment["SPANWISE_EXACT_MODE"] = mode
+    if name.endswith(MARKED):
+        name = name.removesuffix(MARKED)
+        environment.update(SPANWISE_EXACT_MODE="1", TRUTH_MARKS="1")
     coarse = name.endswith(COARSE)
     name = name.removesuffix(COARSE)
     if name == "python":

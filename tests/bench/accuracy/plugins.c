@@ -23,6 +23,8 @@ struct writer {
 	void *library;
 	void (*attach)(const uint8_t *, const uint8_t *, uint8_t, struct spanwise_token *);
 	void (*detach)(const struct spanwise_token *);
+	void (*publish)(const uint8_t *, const uint8_t *, uint8_t);
+	void (*mark)(const uint8_t *, const uint8_t *);
 	int (*init)(const char *, const char *);
 	const char *(*instance_id)(void);
 };
@@ -50,6 +52,22 @@ void spanwise_detach(const struct spanwise_token *previous)
 		now->detach(previous);
 }
 
+void spanwise_mark(const uint8_t *trace_id, const uint8_t *span_id)
+{
+	struct writer *now = atomic_load(&writer);
+
+	if (now)
+		now->mark(trace_id, span_id);
+}
+
+void spanwise_publish(const uint8_t *trace_id, const uint8_t *span_id, uint8_t trace_flags)
+{
+	struct writer *now = atomic_load(&writer);
+
+	if (now)
+		now->publish(trace_id, span_id, trace_flags);
+}
+
 const char *spanwise_instance_id(void)
 {
 	return instance_id;
@@ -69,6 +87,8 @@ static void open_writer(const char *path)
 	scenario_check(loaded.library != NULL, path);
 	find("spanwise_attach", &loaded.attach);
 	find("spanwise_detach", &loaded.detach);
+	find("spanwise_publish", &loaded.publish);
+	find("spanwise_mark", &loaded.mark);
 	find("spanwise_process_init", &loaded.init);
 	find("spanwise_instance_id", &loaded.instance_id);
 	scenario_check(loaded.init(service, NULL) == 0, "process context");

@@ -262,6 +262,7 @@ static void coroutine_main(void)
 		scenario_spin(5 * US, 300 * US);
 		truth_leave(carried[own]);
 		swapcontext(&coroutines[own], &scheduler);
+		truth_turn();
 	}
 	truth_end(carried[own]);
 	is_over[own] = true;
@@ -295,7 +296,9 @@ static void run_coroutines(struct truth_span *parent)
 		current = (int)truth_between(0, COROUTINES - 1);
 		if (is_over[current])
 			continue;
+		truth_turn();
 		swapcontext(&scheduler, &coroutines[current]);
+		truth_turn();
 		if (truth_between(0, 5) == 0)
 			scenario_nap(20 * US, 200 * US);
 	}

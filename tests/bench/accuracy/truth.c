@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,7 @@ static struct edge read_edge(void)
 
 static int shared_fd;
 static uint64_t first_seed = 42;
+static bool is_marked; /* the writer marks where spans begin and end */
 
 __attribute__((constructor)) static void share(void)
 {
@@ -65,6 +67,7 @@ __attribute__((constructor)) static void share(void)
 
 	if (given) /* threads that are made by hand have no locale to read numbers with */
 		first_seed = strtoull(given, NULL, 10);
+	is_marked = getenv("TRUTH_MARKS") != NULL;
 
 	if (open && sscanf(open, "%d %zu", &shared_fd, &index) != 2)
 		abort();
@@ -119,6 +122,40 @@ static void make_id(uint8_t *id, size_t bytes)
 	id[0] |= 1; /* all zero is no id */
 }
 
+/* Where it is marked: what a thread does between a span's begin and its entering, or between
+ * leaving it and its end, is the span's if it has come to nothing else meanwhile, and no other
+ * thread to the span. */
+struct way {
+	const struct truth_span *span; /* NULL: it is on none */
+	uint64_t entered;              /* so many times by then */
+	struct edge edge;              /* where it begins */
+	bool is_to_end;
+};
+
+static _Thread_local struct way way;
+
+static void go_on(const struct truth_span *span, bool is_to_end, const struct edge *edge)
+{
+	if (is_marked)
+		way = (struct way){ span, span->entered, *edge, is_to_end };
+}
+
+/* As an SDK does right before it reads the clock for a span's edge. */
+static void mark(const struct truth_span *span)
+{
+	if (is_marked)
+		spanwise_mark(span->trace_id, span->span_id);
+}
+
+void truth_turn(void)
+{
+	way.span = NULL;
+	if (is_marked && innermost)
+		spanwise_publish(innermost->trace_id, innermost->span_id, 1);
+	else if (is_marked)
+		spanwise_publish(NULL, NULL, 0);
+}
+
 static struct truth_span *make_span(const char *name, struct truth_span *parent)
 {
 	size_t index = atomic_fetch_add(&shared->count, 1);
@@ -135,6 +172,8 @@ static struct truth_span *make_span(const char *name, struct truth_span *parent)
 		make_id(span->trace_id, sizeof(span->trace_id));
 	}
 	make_id(span->span_id, sizeof(span->span_id));
+	mark(span);
+	way.span = NULL;
 	return span;
 }
 
@@ -155,8 +194,25 @@ static void charge(struct truth_span *span, const struct truth_span *carried, ui
 	}
 }
 
+/* Of a way that the thread was on up to that edge. If it shows another trace meanwhile, that may
+ * have it as well; and of what nobody exports no time says when it began or ended. */
+static void charge_way(struct truth_span *span, bool is_to_end, const struct edge *edge)
+{
+	uint64_t cpu_ns = edge->cpu_ns - way.edge.cpu_ns;
+	uint64_t slack_ns = way.edge.slack_ns + edge->slack_ns;
+
+	if (span->is_unexported ||
+	    (innermost && memcmp(innermost->trace_id, span->trace_id, sizeof(span->trace_id)) != 0))
+		slack_ns += cpu_ns;
+	if (way.span == span && way.is_to_end == is_to_end && way.entered == span->entered)
+		charge(span, innermost, cpu_ns, slack_ns);
+	way.span = NULL;
+}
+
 static void enter_at(struct truth_span *span, const struct edge *edge)
 {
+	charge_way(span, false, edge);
+	span->entered++;
 	charge(span, innermost, 0, edge->slack_ns);
 	span->entered_cpu_ns = edge->cpu_ns;
 	span->beneath = innermost;
@@ -164,14 +220,20 @@ static void enter_at(struct truth_span *span, const struct edge *edge)
 	spanwise_attach(span->trace_id, span->span_id, 1, &span->token);
 }
 
-static struct edge leave(struct truth_span *span)
+/* `ends`: the span does, too. */
+static struct edge leave(struct truth_span *span, bool ends)
 {
 	struct edge edge;
 
 	spanwise_detach(&span->token);
+	if (ends)
+		mark(span);
 	edge = read_edge();
 	innermost = span->beneath;
 	charge(span, innermost, edge.cpu_ns - span->entered_cpu_ns, edge.slack_ns);
+	way.span = NULL;
+	if (!ends)
+		go_on(span, true, &edge);
 	return edge;
 }
 
@@ -185,14 +247,30 @@ static uint64_t beyond(uint64_t ns, const struct edge *edge)
 struct truth_span *truth_begin(const char *name, struct truth_span *parent)
 {
 	struct truth_span *span = make_span(name, parent);
+	struct edge edge;
 
-	span->start_ns = clock_ns(CLOCK_REALTIME);
+	if (!is_marked) {
+		span->start_ns = clock_ns(CLOCK_REALTIME);
+		return span;
+	}
+	edge = read_edge();
+	span->start_ns = edge.real_ns;
+	go_on(span, false, &edge);
 	return span;
 }
 
 void truth_end(struct truth_span *span)
 {
-	span->end_ns = clock_ns(CLOCK_REALTIME);
+	struct edge edge;
+
+	if (!is_marked) {
+		span->end_ns = clock_ns(CLOCK_REALTIME);
+		return;
+	}
+	mark(span);
+	edge = read_edge();
+	span->end_ns = edge.real_ns;
+	charge_way(span, true, &edge);
 }
 
 void truth_enter(struct truth_span *span)
@@ -207,7 +285,7 @@ void truth_enter(struct truth_span *span)
 void truth_leave(struct truth_span *span)
 {
 	uint64_t before = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-	struct edge edge = leave(span);
+	struct edge edge = leave(span, false);
 
 	charge(span, innermost, 0, beyond(edge.cpu_ns - before, &edge));
 }
@@ -229,7 +307,7 @@ struct truth_span *truth_open(const char *name)
 
 void truth_close(struct truth_span *span)
 {
-	span->end_ns = leave(span).real_ns;
+	span->end_ns = leave(span, true).real_ns;
 }
 
 struct truth_span *truth_open_detached(const char *name)
@@ -257,8 +335,10 @@ void truth_hide(struct truth_span *span)
 
 void truth_close_detached(struct truth_span *span)
 {
-	struct edge edge = read_edge();
+	struct edge edge;
 
+	mark(span);
+	edge = read_edge();
 	innermost = span->beneath;
 	charge(span, innermost, edge.cpu_ns - span->entered_cpu_ns, edge.slack_ns);
 	span->end_ns = edge.real_ns;
@@ -289,6 +369,7 @@ void truth_carry_on(struct truth_span *span)
 
 void truth_end_uncarried(struct truth_span *span)
 {
+	mark(span);
 	span->cpu_ns += span->became_cpu_ns - span->entered_cpu_ns;
 	span->cpu_slack_ns += resumed_cpu_ns - span->became_cpu_ns;
 	span->end_ns = clock_ns(CLOCK_REALTIME);

@@ -28,6 +28,7 @@ struct truth_span {
 	_Atomic uint64_t cpu_slack_ns;
 	_Atomic uint64_t waited_ns; /* on no CPU, as far as the program knows */
 	uint64_t forked_ns;         /* CPU time of processes that it forked */
+	_Atomic uint64_t entered;   /* so many times */
 	int is_unexported, is_foreign;
 	struct truth_span *parent;
 	/* of the thread that carries it: */
@@ -42,6 +43,9 @@ void truth_end(struct truth_span *span);
 /* The thread carries it from now on; one thread at a time. */
 void truth_enter(struct truth_span *span);
 void truth_leave(struct truth_span *span);
+
+/* It comes to another task: an event loop's, or another coroutine. */
+void truth_turn(void);
 
 /* Begun below the innermost span that the thread carries, or below another thread's, and entered;
  * left and ended. */
