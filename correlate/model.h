@@ -186,6 +186,7 @@ struct thread {
 	uint64_t inherited_until_ns; /* a forked child shows its parent's tag until then */
 	bool has_inherited;          /* the tag is known */
 	bool has_makers;             /* all that it shows is inherited */
+	bool shows_makers; /* it was born with a tag, so its maker's variable is its own, too */
 	uint64_t folded_until_ns;
 	struct stint fold_stint; /* of what was folded last */
 	bool fold_is_mixed;      /* it has more than one tag */

@@ -212,6 +212,21 @@ static void observe_kept(struct model *model, struct thread *thread, const struc
 		turns_count_kept(thread, slice->out_ns);
 }
 
+/* A new thread's own variable is empty. */
+static bool is_born_with_tag(const struct thread *thread, const struct slice *slice)
+{
+	return !thread->seen && slice->flags & EVENT_FIRST && slice->in_ns < slice->out_ns &&
+	       !tag_is_none(slice->tag_in) && slice->flags & (EVENT_TAG_IN | EVENT_TAG_SAME) &&
+	       thread->tid != thread->process->pid;
+}
+
+/* The tag cannot change while the thread is off the CPU, unless another one has that variable. */
+static bool shows_still(const struct thread *thread, const struct slice *slice)
+{
+	return !thread->shows_makers || slice->flags & EVENT_TAG_SAME ||
+	       slice->prev_out_ns == slice->in_ns;
+}
+
 /* Where the tag could not be read, or the switch was not reported, nothing was seen; nor before a
  * slice that follows lost ones. */
 static void observe_tags(struct model *model, struct thread *thread, const struct slice *slice)
@@ -223,7 +238,7 @@ static void observe_tags(struct model *model, struct thread *thread, const struc
 	if (knows_in)
 		trace_observe(model, thread, slice->tag_in,
 			      slice->gap ? slice->in_ns : slice->prev_out_ns);
-	if (knows_in && !(slice->flags & EVENT_IN_LOST))
+	if (knows_in && !(slice->flags & EVENT_IN_LOST) && shows_still(thread, slice))
 		trace_observe_on(model, thread, slice->tag_in, slice->in_ns);
 	if (slice->flags & EVENT_TAG_OUT_UNKNOWN)
 		return;
@@ -253,6 +268,7 @@ static int take_whole(struct model *model, const struct event_slice *record)
 		return -EBADMSG;
 	}
 	restart_follow(thread, &slice);
+	thread->shows_makers |= is_born_with_tag(thread, &slice);
 	note_lag(model, &slice);
 	if (record->lost_before)
 		loss_own_up(model, record->lost_before);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A child process in its maker's memory, with its thread pointer: what it shows is what that one
- * does. */
+/* A child process, or a thread, in its maker's memory, with its thread pointer: what it shows is
+ * what that one does. */
 #include "tests/unit/correlate/world_builder.h"
 
 #define FUTEX 202
@@ -80,12 +80,36 @@ static void another_child_has_what_it_shows(void **state)
 	correlator_free(b.correlator);
 }
 
+/* The span ends while the thread that was born within it sleeps, 30 us before that comes back. */
+static void what_a_thread_shows_may_be_over_when_it_comes_back(void **state)
+{
+	struct builder_thread maker = { .pid = BUILDER_PID, .tid = 11 },
+			      thread = { .pid = BUILDER_PID, .tid = 12, .span = 1 };
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	builder_clock(&b, 500 * MS);
+	builder_warm_up(&b, &maker);
+	builder_slice(&b, &maker, 999 * MS, 999 * MS, 1004 * MS, 1, 0, FUTEX);
+	builder_slice(&b, &thread, 0, 1002 * MS, 1005 * MS, 1, 0, FUTEX);
+	builder_slice(&b, &maker, 1006 * MS, 1006 * MS, 1010 * MS + 5 * US, 0, 0, FUTEX);
+	builder_slice(&b, &thread, 1010 * MS + 30 * US, 1010 * MS + 30 * US, 1011 * MS, 0,
+		      EVENT_DEAD, -1);
+	builder_span(&b, 1, 0, 1000 * MS, 1010 * MS);
+	builder_settle(&b);
+	assert_int_equal(builder_ledger(&b, 1)->cpu_ns, 11 * MS);
+	assert_true(builder_ledger(&b, 1)->uncertain_ns < 10 * US);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_it_shows_is_its_makers),
 		cmocka_unit_test(what_it_burns_meanwhile_is_told_apart),
 		cmocka_unit_test(another_child_has_what_it_shows),
+		cmocka_unit_test(what_a_thread_shows_may_be_over_when_it_comes_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
