@@ -47,17 +47,21 @@ static inline uint64_t beyond_signed(int64_t value)
 
 /* false: they do not fit, or are not in order. */
 static inline bool make_short(const struct event_again *again, const struct slice *last,
-			      int64_t raw_in, int64_t raw_out, struct timeline_short *out)
+			      int64_t raw_in, struct timeline_short *out)
 {
 	uint64_t waking = again->waking == EVENT_NOT_WOKEN ? 0 : again->waking;
 	uint64_t in = (uint64_t)again->in - waking;
 	int64_t booked = (int64_t)again->exec - (int64_t)again->length;
-	int64_t lag_in = raw_in - last->raw_lag_out, lag_out = raw_out - raw_in;
+	int64_t lag_in = raw_in - last->raw_lag_out;
 
-	if ((waking | in | again->length) >> 16 ||
-	    beyond_signed(booked) | beyond_signed(lag_in) | beyond_signed(lag_out))
+	if ((waking | in | again->length) >> 16 || beyond_signed(booked) | beyond_signed(lag_in))
 		return false;
-	*out = timeline_short_of(waking, in, again->length, booked, lag_in, lag_out);
+	*out = (struct timeline_short){ .waking = (uint16_t)waking,
+					.in = (uint16_t)in,
+					.length = (uint16_t)again->length,
+					.booked = (int16_t)booked,
+					.lag_in = (int16_t)lag_in,
+					.is_woken = again->waking != EVENT_NOT_WOKEN };
 	return true;
 }
 
@@ -113,8 +117,8 @@ bool again_take(struct model *model, struct thread *thread, const struct event_a
 	raw_in = (int64_t)(again->prev_out_ns + again->in - slice->exec_start_out_ns -
 			   again->exec_start - slice->stolen_out_ns);
 	raw_out = raw_in + again->length - again->exec;
-	if (!make_short(again, &thread->timeline.last, raw_in, raw_out, &times) ||
-	    !timeline_append_short(&thread->timeline, &times, again->waking != EVENT_NOT_WOKEN))
+	if (!make_short(again, &thread->timeline.last, raw_in, &times) ||
+	    !timeline_append_short(&thread->timeline, &times))
 		return false;
 	event_again_end(again, &thread->last);
 	note_lag(model, again, slice->cpu, raw_in, raw_out);

@@ -46,14 +46,34 @@ static inline bool waker_eq(const struct event_waker *a, const struct event_wake
 	return a == b || words_eq(a, b, sizeof(*a) / 8);
 }
 
-static uint32_t what_differs(const struct slice *slice, const struct slice *last)
+static uint32_t tags_differ(const struct slice *slice, const struct slice *last)
 {
 	uint32_t differs = 0;
 
-	differs |= tag_eq(slice->tag_in, last->tag_out) ? 0 : PACKED_TAG_IN;
-	differs |= tag_eq(slice->tag_out, slice->tag_in) ? 0 : PACKED_TAG_OUT;
-	differs |= target_eq(slice->target, last->target) ? 0 : PACKED_TARGET;
-	differs |= waker_eq(slice->waker, last->waker) ? 0 : PACKED_WAKER;
+	if (!tag_eq(slice->tag_in, last->tag_out))
+		differs |= tag_is_none(slice->tag_in) ? PACKED_NO_TAG_IN : PACKED_TAG_IN;
+	if (!tag_eq(slice->tag_out, slice->tag_in))
+		differs |= tag_is_none(slice->tag_out) ? PACKED_NO_TAG_OUT : PACKED_TAG_OUT;
+	return differs;
+}
+
+static uint32_t wait_differs(const struct slice *slice, const struct slice *last)
+{
+	uint32_t differs = 0;
+
+	if (!target_eq(slice->target, last->target))
+		differs |= target_eq(slice->target, &slice_none.target) ? PACKED_NO_TARGET
+									: PACKED_TARGET;
+	if (!waker_eq(slice->waker, last->waker))
+		differs |=
+			waker_eq(slice->waker, &slice_none.waker) ? PACKED_NO_WAKER : PACKED_WAKER;
+	return differs;
+}
+
+static uint32_t what_differs(const struct slice *slice, const struct slice *last)
+{
+	uint32_t differs = tags_differ(slice, last) | wait_differs(slice, last);
+
 	differs |= slice->cpu != last->cpu || slice->state != last->state ||
 				   slice->syscall != last->syscall
 			   ? PACKED_WAY
@@ -112,13 +132,21 @@ static uint8_t *pack(const struct slice *slice, struct slice *last, uint8_t *at)
 		at = put(at, slice->stack);
 	if (differs & PACKED_TAG_IN)
 		tag_in = put_tail(&at, slice->tag_in, sizeof(*tag_in));
+	else if (differs & PACKED_NO_TAG_IN)
+		tag_in = &slice_none.tag;
 	tag_out = tag_in;
 	if (differs & PACKED_TAG_OUT)
 		tag_out = put_tail(&at, slice->tag_out, sizeof(*tag_out));
+	else if (differs & PACKED_NO_TAG_OUT)
+		tag_out = &slice_none.tag;
 	if (differs & PACKED_TARGET)
 		target = put_tail(&at, slice->target, sizeof(*target));
+	else if (differs & PACKED_NO_TARGET)
+		target = &slice_none.target;
 	if (differs & PACKED_WAKER)
 		waker = put_tail(&at, slice->waker, sizeof(*waker));
+	else if (differs & PACKED_NO_WAKER)
+		waker = &slice_none.waker;
 	if (slice->flags & SLICE_READY)
 		ready = put_tail(&at, slice->ready, sizeof(*ready));
 	*last = *slice;
@@ -210,19 +238,32 @@ int timeline_append(struct timeline *timeline, const struct slice *slice, size_t
 	return 0;
 }
 
-bool timeline_append_short(struct timeline *timeline, const struct timeline_short *by,
-			   bool is_woken)
+/* Returns how many bytes it takes; SHORT_MAX_BYTES are written. */
+static inline size_t pack_short(const struct timeline_short *by, uint8_t *at)
+{
+	uint16_t booked = short_unsigned(by->booked), lag_in = short_unsigned(by->lag_in);
+	uint64_t low = short_low(by->waking, short_waking) | short_low(by->in, short_in) |
+		       short_low(by->length, short_length) | short_low(booked, short_booked) |
+		       short_low(lag_in, short_lag_in);
+	uint32_t high = short_high(by->waking, short_waking) | short_high(by->in, short_in) |
+			short_high(by->length, short_length) | short_high(booked, short_booked) |
+			short_high(lag_in, short_lag_in);
+
+	*at = (uint8_t)(SHORT_HEAD | (by->is_woken ? SHORT_WOKEN : 0) | (high ? SHORT_WIDE : 0));
+	memcpy(at + 1, &low, WORD_BYTES);
+	memcpy(at + SHORT_BYTES, &high, SHORT_MORE);
+	return high ? SHORT_MAX_BYTES : SHORT_BYTES;
+}
+
+bool timeline_append_short(struct timeline *timeline, const struct timeline_short *by)
 {
 	struct timeline_chunk *chunk = timeline->newest;
-	uint16_t head = is_woken ? SHORT_WAKING_HEAD : SHORT_HEAD;
 
-	if (!has_room(chunk, SHORT_BYTES + WORD_BYTES))
+	if (!has_room(chunk, SHORT_MAX_BYTES + WORD_BYTES))
 		return false;
-	memcpy(chunk->bytes + chunk->used, &head, sizeof(head));
-	memcpy(chunk->bytes + chunk->used + sizeof(head), by, sizeof(*by));
 	timeline->last.out_ns += (uint64_t)by->waking + by->in + by->length;
-	timeline->last.raw_lag_out += by->lag_in + by->lag_out;
-	grow(chunk, SHORT_BYTES, &timeline->last);
+	timeline->last.raw_lag_out += by->lag_in - by->booked;
+	grow(chunk, pack_short(by, chunk->bytes + chunk->used), &timeline->last);
 	return true;
 }
 

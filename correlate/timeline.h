@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The recent slices of one thread, packed: about 16 bytes a cycle while tag, target and waker stay.
+/* The recent slices of one thread, packed: about 10 bytes a cycle while tag, target and waker stay.
  *
  * Slices are appended in time order into chunks; whole chunks leave at the old end. The first slice
  * of a chunk is written in full, so each chunk can be read alone. A thread's chunks become larger
@@ -69,28 +69,13 @@ int timeline_append(struct timeline *timeline, const struct slice *slice, size_t
 /* A slice right after the last one, and like it but for its times. */
 struct timeline_short {
 	uint16_t waking, in, length; /* each from the one before it, the first from prev_out */
-	int16_t booked, lag_in,
-		lag_out; /* ... from the length, from the last raw_lag_out, from lag_in */
+	int16_t booked; /* ... from the length; the lag becomes less by as much meanwhile */
+	int16_t lag_in; /* ... from the last raw_lag_out */
+	bool is_woken;
 };
 
-/* Words, not numbers: it is copied right after it was made, and a CPU waits where it has to put
- * together what it has just written in pieces. Little endian. */
-static inline struct timeline_short timeline_short_of(uint64_t waking, uint64_t in, uint64_t length,
-						      int64_t booked, int64_t lag_in,
-						      int64_t lag_out)
-{
-	uint64_t first = waking | in << 16 | length << 32 | (uint64_t)booked << 48;
-	uint32_t second = (uint16_t)lag_in | (uint32_t)(uint16_t)lag_out << 16;
-	struct timeline_short made;
-
-	memcpy(&made, &first, sizeof(first));
-	memcpy((char *)&made + sizeof(first), &second, sizeof(second));
-	return made;
-}
-
 /* false: there is no room left in the chunk, or no slice in it: timeline_append makes another. */
-bool timeline_append_short(struct timeline *timeline, const struct timeline_short *by,
-			   bool is_woken);
+bool timeline_append_short(struct timeline *timeline, const struct timeline_short *by);
 
 /* Takes the oldest chunk out, whose last slice this is; the caller frees it. NULL: empty. */
 struct timeline_chunk *timeline_take_oldest(struct timeline *timeline, const struct slice *last);

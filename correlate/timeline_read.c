@@ -35,15 +35,28 @@ static inline const void *get_tail(const uint8_t **at, size_t bytes)
 	return tail;
 }
 
-/* false: what stands there is not alike. */
-static inline bool read_alike(const uint8_t *at, struct timeline_short *by, bool *is_woken)
+static inline bool is_short(const uint8_t *at)
 {
-	uint16_t head;
+	return (*at & SHORT_HEAD_BITS) == SHORT_HEAD;
+}
 
-	memcpy(&head, at, sizeof(head));
-	memcpy(by, at + sizeof(head), sizeof(*by));
-	*is_woken = head == SHORT_WAKING_HEAD;
-	return *is_woken || head == SHORT_HEAD;
+/* Returns what stands after it. A look whether it is wide would be wrong now and then. */
+static inline const uint8_t *get_short(const uint8_t *at, struct timeline_short *out)
+{
+	uint32_t is_wide = !!(*at & SHORT_WIDE);
+	uint16_t high;
+	uint64_t low;
+
+	memcpy(&low, at + 1, WORD_BYTES);
+	memcpy(&high, at + SHORT_BYTES, SHORT_MORE);
+	high &= (uint16_t)-is_wide;
+	out->is_woken = *at & SHORT_WOKEN;
+	out->waking = short_number(low, high, short_waking);
+	out->in = short_number(low, high, short_in);
+	out->length = short_number(low, high, short_length);
+	out->booked = short_signed(short_number(low, high, short_booked));
+	out->lag_in = short_signed(short_number(low, high, short_lag_in));
+	return at + SHORT_BYTES + SHORT_MORE * is_wide;
 }
 
 /* `slice` holds the one before and becomes this one. */
@@ -52,11 +65,11 @@ static const uint8_t *unpack(const uint8_t *at, struct slice *slice)
 	uint64_t time = slice->out_ns;
 	struct timeline_short by;
 	uint32_t differs;
-	bool is_woken;
 
-	if (read_alike(at, &by, &is_woken)) {
-		timeline_follow(slice, &by, is_woken);
-		return at + SHORT_BYTES;
+	if (is_short(at)) {
+		at = get_short(at, &by);
+		timeline_follow(slice, &by);
+		return at;
 	}
 	slice->is_alike = false;
 	slice->run = 0;
@@ -93,13 +106,21 @@ static const uint8_t *unpack(const uint8_t *at, struct slice *slice)
 	slice->tag_in = slice->tag_out;
 	if (differs & PACKED_TAG_IN)
 		slice->tag_in = get_tail(&at, sizeof(*slice->tag_in));
+	else if (differs & PACKED_NO_TAG_IN)
+		slice->tag_in = &slice_none.tag;
 	slice->tag_out = slice->tag_in;
 	if (differs & PACKED_TAG_OUT)
 		slice->tag_out = get_tail(&at, sizeof(*slice->tag_out));
+	else if (differs & PACKED_NO_TAG_OUT)
+		slice->tag_out = &slice_none.tag;
 	if (differs & PACKED_TARGET)
 		slice->target = get_tail(&at, sizeof(*slice->target));
+	else if (differs & PACKED_NO_TARGET)
+		slice->target = &slice_none.target;
 	if (differs & PACKED_WAKER)
 		slice->waker = get_tail(&at, sizeof(*slice->waker));
+	else if (differs & PACKED_NO_WAKER)
+		slice->waker = &slice_none.waker;
 	slice->ready = slice->flags & SLICE_READY ? get_tail(&at, sizeof(*slice->ready))
 						  : &slice_none.target;
 	return at;
@@ -194,25 +215,26 @@ uint32_t timeline_skip_alike(struct timeline_cursor *cursor, uint64_t time_ns)
 	struct timeline_short by = { 0 }, next;
 	uint64_t before = cursor->last.out_ns, end = before; /* of `by`, and its own */
 	int64_t lag = cursor->last.raw_lag_out;
-	bool is_woken = false, next_is_woken;
 	uint32_t count = 0;
 
-	while (count < cursor->left && read_alike(at, &next, &next_is_woken) &&
-	       end + next.waking + next.in + next.length < time_ns) {
+	while (count < cursor->left && is_short(at)) {
+		const uint8_t *after = get_short(at, &next);
+
+		if (end + next.waking + next.in + next.length >= time_ns)
+			break;
 		before = end;
 		end += (uint64_t)next.waking + next.in + next.length;
-		lag += by.lag_in + by.lag_out;
+		lag += by.lag_in - by.booked;
 		by = next;
-		is_woken = next_is_woken;
-		at += SHORT_BYTES;
+		at = after;
 		count++;
 	}
 	if (!count)
 		return 0;
 	cursor->last.out_ns = before;
 	cursor->last.raw_lag_out = lag;
-	timeline_follow(&cursor->last, &by, is_woken);
-	cursor->at += count * (uint32_t)SHORT_BYTES;
+	timeline_follow(&cursor->last, &by);
+	cursor->at = (uint32_t)(at - cursor->chunk->bytes);
 	cursor->left -= count;
 	return count;
 }
@@ -244,18 +266,17 @@ struct timeline_run timeline_next_alike(struct timeline_cursor *cursor, uint64_t
 	uint64_t time = cursor->last.out_ns;
 	int64_t lag = cursor->last.raw_lag_out;
 	struct timeline_short by;
-	bool is_woken;
 
 	room = MIN(room, cursor->left);
-	for (; run.count < room && time <= until_ns && read_alike(at, &by, &is_woken);
-	     run.count++) {
+	for (; run.count < room && time <= until_ns && is_short(at); run.count++) {
 		struct slice *slice = &out[run.count];
 
+		at = get_short(at, &by);
 		memcpy(&slice->stolen_in_ns, &like.stolen_in_ns, SAME_BYTES);
 		slice->hidden_ns = 0;
 		slice->prev_out_ns = time;
 		time += by.waking;
-		slice->waking_ns = is_woken ? time : 0;
+		slice->waking_ns = by.is_woken ? time : 0;
 		time += by.in;
 		slice->in_ns = time;
 		time += by.length;
@@ -265,9 +286,8 @@ struct timeline_run timeline_next_alike(struct timeline_cursor *cursor, uint64_t
 		slice->booked_ns = (uint64_t)by.length + (uint64_t)(int64_t)by.booked;
 		lag += by.lag_in;
 		slice->raw_lag_in = lag;
-		lag += by.lag_out;
+		lag -= by.booked;
 		slice->raw_lag_out = lag;
-		at += SHORT_BYTES;
 	}
 	if (run.count)
 		cursor->last = out[run.count - 1];

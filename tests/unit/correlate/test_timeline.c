@@ -65,26 +65,45 @@ static struct slice draw_slice(uint64_t *state, const struct slice *before)
 	return slice;
 }
 
-/* As again.c does it; `slice` becomes what follows. false: it was not appended. */
-static bool append_alike(uint64_t *state, struct timeline *timeline, struct slice *slice)
+/* Of 16 bits: of each length alike, and those where one more bit is needed. */
+static uint16_t draw_word(uint64_t *state)
 {
-	struct timeline_short by = { .waking = (uint16_t)draw(state, 1 << 16),
-				     .in = (uint16_t)draw(state, 1 << 16),
-				     .length = (uint16_t)draw(state, 1 << 16),
-				     .lag_in = (int16_t)draw(state, 1 << 16),
-				     .lag_out = (int16_t)draw(state, 1 << 16) };
-	bool is_woken = draw(state, 2);
+	uint64_t power = 1ull << draw(state, 17), number = draw(state, power);
 
-	if (!timeline_append_short(timeline, &by, is_woken))
+	switch (draw(state, 4)) {
+	case 0:
+		return (uint16_t)(power - 1);
+	case 1:
+		return (uint16_t)-number;
+	default:
+		return (uint16_t)number;
+	}
+}
+
+static struct timeline_short draw_short(uint64_t *state)
+{
+	return (struct timeline_short){ .waking = draw_word(state),
+					.in = draw_word(state),
+					.length = draw_word(state),
+					.booked = (int16_t)draw_word(state),
+					.lag_in = (int16_t)draw_word(state),
+					.is_woken = draw(state, 2) };
+}
+
+/* As again.c does it; `slice` becomes what follows. false: it was not appended. */
+static bool append_alike(struct timeline *timeline, const struct timeline_short *by,
+			 struct slice *slice)
+{
+	if (!timeline_append_short(timeline, by))
 		return false;
 	slice->prev_out_ns = slice->out_ns;
-	slice->waking_ns = is_woken ? slice->out_ns + by.waking : 0;
-	slice->in_ns = slice->out_ns + by.waking + by.in;
-	slice->out_ns = slice->in_ns + by.length;
-	slice->booked_ns = by.length;
+	slice->waking_ns = by->is_woken ? slice->out_ns + by->waking : 0;
+	slice->in_ns = slice->out_ns + by->waking + by->in;
+	slice->out_ns = slice->in_ns + by->length;
+	slice->booked_ns = (uint64_t)(by->length + by->booked);
 	slice->hidden_ns = 0;
-	slice->raw_lag_in = slice->raw_lag_out + by.lag_in;
-	slice->raw_lag_out = slice->raw_lag_in + by.lag_out;
+	slice->raw_lag_in = slice->raw_lag_out + by->lag_in;
+	slice->raw_lag_out = slice->raw_lag_in - by->booked;
 	slice->stolen_in_ns = slice->stolen_out_ns;
 	slice->gap = false;
 	slice->is_alike = true;
@@ -122,8 +141,10 @@ static size_t fill(uint64_t *state, struct timeline *timeline, struct slice *sli
 	size_t bytes = 0;
 
 	for (size_t i = 0; i < SLICES; i++) {
+		struct timeline_short by = draw_short(state);
+
 		if (draw(state, every) == 0 || slice.flags & SLICE_READY ||
-		    !append_alike(state, timeline, &slice)) {
+		    !append_alike(timeline, &by, &slice)) {
 			slice = draw_slice(state, &slice);
 			assert_int_equal(timeline_append(timeline, &slice, &bytes), 0);
 		}
@@ -188,34 +209,77 @@ static void alike_ones_are_read_together(void **state)
 			assert_int_equal(run.ran_ns, ran_ns);
 			assert_int_equal(run.has_empty, has_empty);
 			if (draw(&random, 4) == 0)
-				timeline_skip_alike(&cursor, slices[SLICES - 1].out_ns);
-			while (count && slices[count - 1].out_ns < cursor.last.out_ns)
-				count++;
+				count += timeline_skip_alike(&cursor, slices[SLICES - 1].out_ns);
+			assert_int_equal(cursor.last.out_ns, slices[count - 1].out_ns);
 		}
 		assert_int_equal(count, SLICES);
 		timeline_fini(&timeline);
 	}
 }
 
-/* What a service that is busy for long takes. */
-static void a_cycle_that_is_like_the_one_before_takes_sixteen_bytes(void **state)
+/* Of `count` that are like the one before but for `by`. */
+static size_t bytes_of_alike(const struct timeline_short *by, size_t count)
 {
 	struct timeline timeline = { 0 };
 	struct slice slice = slice_empty();
-	uint64_t random = 1;
 	size_t bytes = 0;
-	const size_t count = 100000;
 
-	(void)state;
 	slice.flags = EVENT_TAG_OUT | EVENT_TARGET | EVENT_WAKER;
 	slice.tag_in = slice.tag_out = &tags[1];
 	slice.target = &targets[1];
 	slice.waker = &wakers[1];
 	for (size_t i = 0; i < count; i++) {
-		if (!append_alike(&random, &timeline, &slice))
+		if (!append_alike(&timeline, by, &slice))
 			assert_int_equal(timeline_append(&timeline, &slice, &bytes), 0);
 	}
-	assert_in_range(bytes, 14 * count, 33 * count / 2);
+	timeline_fini(&timeline);
+	return bytes;
+}
+
+/* What a service that is busy for long takes. */
+static void a_cycle_that_is_like_the_one_before_takes_ten_bytes(void **state)
+{
+	const struct timeline_short by = { 8191, 8191, 8191, -2048, -4096, true };
+	const size_t count = 100000;
+
+	(void)state;
+	assert_in_range(bytes_of_alike(&by, count), 9 * count, 10 * count);
+}
+
+static void times_of_one_more_bit_take_two_bytes_more(void **state)
+{
+	static const struct timeline_short by[] = {
+		{ .waking = 8192 },  { .in = 8192 },
+		{ .length = 8192 },  { .booked = 2048 },
+		{ .booked = -2049 }, { .lag_in = 4096 },
+		{ .lag_in = -4097 }, { 65535, 65535, 65535, INT16_MIN, INT16_MAX, true },
+	};
+	const size_t count = 100000;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(by); i++)
+		assert_in_range(bytes_of_alike(&by[i], count), 11 * count, 12 * count);
+}
+
+/* A lock that many want: who waits, and for whom, comes and goes. */
+static void what_is_gone_takes_no_room(void **state)
+{
+	struct timeline timeline = { 0 };
+	struct slice slice = slice_empty();
+	size_t bytes = 0;
+	const size_t count = 10000;
+
+	(void)state;
+	for (size_t i = 0; i < count; i++) {
+		slice.prev_out_ns = slice.out_ns;
+		slice.in_ns = slice.out_ns += 100;
+		slice.tag_in = slice.tag_out;
+		slice.tag_out = &tags[i % 2];
+		slice.target = &targets[i % 2];
+		slice.waker = &wakers[i % 2];
+		assert_int_equal(timeline_append(&timeline, &slice, &bytes), 0);
+	}
+	assert_in_range(bytes, 120 * count / 2, 145 * count / 2); /* 112 of tails for two slices */
 	timeline_fini(&timeline);
 }
 
@@ -224,7 +288,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_appended_is_read_again),
 		cmocka_unit_test(alike_ones_are_read_together),
-		cmocka_unit_test(a_cycle_that_is_like_the_one_before_takes_sixteen_bytes),
+		cmocka_unit_test(a_cycle_that_is_like_the_one_before_takes_ten_bytes),
+		cmocka_unit_test(times_of_one_more_bit_take_two_bytes_more),
+		cmocka_unit_test(what_is_gone_takes_no_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
