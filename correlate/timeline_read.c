@@ -289,8 +289,10 @@ struct timeline_run timeline_next_alike(struct timeline_cursor *cursor, uint64_t
 		lag -= by.booked;
 		slice->raw_lag_out = lag;
 	}
-	if (run.count)
+	if (run.count) {
 		cursor->last = out[run.count - 1];
+		cursor->last.run = 0; /* who goes on from there, now or later, has other runs */
+	}
 	cursor->at = (uint32_t)(at - cursor->chunk->bytes);
 	cursor->left -= run.count;
 	return run;

@@ -198,6 +198,7 @@ static void alike_ones_are_read_together(void **state)
 			bool has_empty = false;
 
 			check_slice(slice, &slices[count++]);
+			assert_int_equal(slice->run, 0);
 			run = timeline_next_alike(&cursor, slices[SLICES / 2].out_ns, alike,
 						  ARRAY_LEN(alike), 7);
 			for (uint32_t i = 0; i < run.count; i++) {
@@ -208,6 +209,7 @@ static void alike_ones_are_read_together(void **state)
 			}
 			assert_int_equal(run.ran_ns, ran_ns);
 			assert_int_equal(run.has_empty, has_empty);
+			assert_int_equal(cursor.last.run, 0); /* a mark keeps it, for any lane */
 			if (draw(&random, 4) == 0)
 				count += timeline_skip_alike(&cursor, slices[SLICES - 1].out_ns);
 			assert_int_equal(cursor.last.out_ns, slices[count - 1].out_ns);
