@@ -177,14 +177,24 @@ static void consider_all_threads(struct join *join, struct candidates *candidate
 	}
 }
 
+/* It began and ended with the thread on a CPU. Where it is not known that threads of the process
+ * put nothing aside, this one may have had it in turns, each of them between two looks. */
+static bool may_take_turns(const struct lane *lane, const struct node *node)
+{
+	return !turns_are_none(node->process) && lane_ran_at_edge(lane, node, node->a_ns) &&
+	       lane_ran_at_edge(lane, node, MAX(node->b_ns, 1) - 1);
+}
+
 /* A span of any other trace may begin and end between two looks at the tag. That of a child would
  * be far from its parent. */
-static bool is_pinned(const struct join *join, const struct slice *slice, const struct node *node)
+static bool is_pinned(const struct join *join, const struct lane *lane, const struct slice *slice,
+		      const struct node *node)
 {
 	bool is_within = slice->in_ns <= node->a_ns + node->cut_ns && node->b_ns <= slice->out_ns;
 
 	return join_is_pinned(join, node->process, slice) &&
-	       (node->parent >= 0 || !is_within || slice->flags & EVENT_TOLD);
+	       (node->parent >= 0 || slice->flags & EVENT_TOLD ||
+		(!is_within && !may_take_turns(lane, node)));
 }
 
 /* It was off the CPU, or pinned to other traces, all the time that the span may have had. Once only
@@ -202,7 +212,7 @@ static bool cannot_have_carried(const struct join *join, const struct lane *lane
 
 		if (begin >= end_ns)
 			return true;
-		if (slice->gap || ignores_tags || !is_pinned(join, slice, node))
+		if (slice->gap || ignores_tags || !is_pinned(join, lane, slice, node))
 			return false;
 	}
 	return !lane->thread->running || lane->thread->last_out_ns >= end_ns;

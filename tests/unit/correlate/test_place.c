@@ -158,6 +158,44 @@ static void a_tag_that_could_not_be_read_keeps_nobody_away(void **state)
 	correlator_free(b.correlator);
 }
 
+/* A thread shows one trace's root at each look, and another one's, that is seen nowhere, begins
+ * and ends while it runs. Another thread ran all the time. */
+static void play_beside(struct builder *b, bool is_believed)
+{
+	struct builder_thread own = { .pid = BUILDER_PID, .tid = 11 },
+			      other = { .pid = BUILDER_PID, .tid = 12 };
+
+	builder_begin_two(b, &own, &other);
+	if (is_believed)
+		play_requests(b, &own);
+	b->trace = PARENT;
+	builder_slice(b, &other, 2002 * MS, 2002 * MS, 2012 * MS, 0, 0, FUTEX);
+	builder_slice(b, &own, 2003 * MS, 2003 * MS, 2004 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &own, 2005 * MS, 2005 * MS, 2006 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &own, 2007 * MS, 2007 * MS, 2008 * MS, PARENT, 0, FUTEX);
+	builder_slice(b, &own, 2009 * MS, 2009 * MS, 2010 * MS, 0, 0, FUTEX);
+	builder_span(b, PARENT, 0, 2003100 * US, 2009900 * US);
+	b->trace = SECOND;
+	builder_span(b, SECOND, 0, 2005200 * US, 2007800 * US);
+	settle(b);
+}
+
+/* Which had it in turns, until so much was seen of its process that they would have shown. */
+static void who_ran_at_both_edges_may_have_had_it_between_two_looks(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	play_beside(&b, false);
+	assert_int_equal(builder_ledger(&b, SECOND)->grade, GRADE_INFERRED);
+	assert_true(builder_ledger(&b, PARENT)->uncertain_ns >= 1600 * US);
+	correlator_free(b.correlator);
+	play_beside(&b, true);
+	assert_int_equal(builder_ledger(&b, SECOND)->grade, GRADE_EXACT);
+	assert_int_equal(builder_ledger(&b, PARENT)->grade, GRADE_EXACT);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +203,7 @@ int main(void)
 		cmocka_unit_test(which_of_two_busy_threads_had_a_part_does_not_matter_to_the_whole),
 		cmocka_unit_test(a_tag_that_could_not_be_read_keeps_nobody_away),
 		cmocka_unit_test(who_has_but_one_thread_left_keeps_others_from_it),
+		cmocka_unit_test(who_ran_at_both_edges_may_have_had_it_between_two_looks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

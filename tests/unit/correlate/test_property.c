@@ -143,6 +143,7 @@ static const struct {
 	{ 2476, check_orders_off },
 	{ 2215, check_orders_off },
 	{ 12700548, check_styles },
+	{ 12700548, check_forks },
 };
 
 static void seeds_that_once_failed_do_not_any_more(void **state)
