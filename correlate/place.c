@@ -327,12 +327,14 @@ static bool works_for(const struct join *join, const struct lane *lane, const st
 }
 
 /* How far another's figures depend on which of the candidates had it: by no more than their CPU
- * clocks differ; unless one of them worked for the other one by its tags, anyway. */
+ * clocks differ; unless one of them worked for the other one by its tags, anyway. Where spans are
+ * handed on, it may have waited for its turn, and nobody had it. */
 static uint64_t matters_ns(const struct join *join, const struct candidates *candidates,
 			   int32_t index, int32_t other)
 {
 	const struct node *node = &join->nodes[index];
-	uint64_t least = UINT64_MAX, most = 0, most_doubt = 0;
+	uint64_t least = lend_may_be_handed_on(join, node) ? 0 : UINT64_MAX;
+	uint64_t most = 0, most_doubt = 0;
 
 	for (uint32_t i = 0; i < candidates->lane_count; i++) {
 		const struct lane *lane = candidates->lanes[i];

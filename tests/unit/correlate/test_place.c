@@ -196,6 +196,40 @@ static void who_ran_at_both_edges_may_have_had_it_between_two_looks(void **state
 	correlator_free(b.correlator);
 }
 
+/* Threads that tell what they show, and hand spans on. The root's thread runs at a part's start, a
+ * thread that shows nothing at both of its edges. */
+static uint64_t doubt_of_queued(bool is_there)
+{
+	struct builder_thread own = { .pid = BUILDER_PID, .tid = 11 },
+			      idle = { .pid = BUILDER_PID, .tid = 12 },
+			      other = { .pid = BUILDER_PID, .tid = 13 };
+	struct builder b;
+	uint64_t doubt;
+
+	begin_request(&b, &own, &idle, &other);
+	builder_slice(&b, &own, 2002 * MS, 2002 * MS, 2004 * MS, PARENT, EVENT_TOLD, FUTEX);
+	builder_slice(&b, &idle, 2003 * MS, 2003 * MS, 2006 * MS, 0, EVENT_TOLD, FUTEX);
+	builder_slice(&b, &idle, 2010 * MS, 2010 * MS, 2011 * MS, SECOND, 0, FUTEX);
+	builder_slice(&b, &idle, 2012 * MS, 2012 * MS, 2013 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &other, 2020 * MS, 2020 * MS, 2021 * MS, SECOND, 0, FUTEX);
+	builder_slice(&b, &other, 2022 * MS, 2022 * MS, 2023 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &own, 2030 * MS, 2030 * MS, 2031 * MS, 0, 0, FUTEX);
+	if (is_there)
+		builder_span(&b, FIRST, PARENT, 2003500 * US, 2005500 * US);
+	builder_span(&b, SECOND, PARENT, 2010500 * US, 2022500 * US);
+	builder_span(&b, PARENT, 0, 2000 * MS + 500 * US, 2030 * MS + 500 * US);
+	settle(&b);
+	doubt = builder_ledger(&b, PARENT)->uncertain_ns;
+	correlator_free(b.correlator);
+	return doubt;
+}
+
+static void what_is_handed_on_may_have_waited_for_nobody(void **state)
+{
+	(void)state;
+	assert_true(doubt_of_queued(true) >= doubt_of_queued(false) + 1900 * US);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -204,6 +238,7 @@ int main(void)
 		cmocka_unit_test(a_tag_that_could_not_be_read_keeps_nobody_away),
 		cmocka_unit_test(who_has_but_one_thread_left_keeps_others_from_it),
 		cmocka_unit_test(who_ran_at_both_edges_may_have_had_it_between_two_looks),
+		cmocka_unit_test(what_is_handed_on_may_have_waited_for_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
