@@ -6,6 +6,8 @@
 #include "correlate/overlay.h"
 
 #define MOST_BESIDE 512 /* threads that are looked at */
+#define MOST_SLICES 256 /* of a thread that may have put a span aside */
+#define MOST_ASIDE  8   /* times, that are looked at one by one */
 
 static uint64_t overlap_ns(const struct stretch *stretch, uint64_t from_ns, uint64_t to_ns)
 {
@@ -283,6 +285,72 @@ static void doubt_passed_on(struct join *join, int32_t index)
 	} while (seen);
 }
 
+/* A thread that has a span, and shows what is around it meanwhile. */
+struct aside {
+	struct join *join;
+	const struct lane *lane;
+	int32_t index;
+	struct stretch stretch; /* not shown since; from UINT64_MAX: it was not the thread's yet */
+	uint32_t count;
+	bool is_aside; /* ... and something else was */
+};
+
+/* Others may have had it meanwhile, that show nothing. */
+static void doubt_stretch(struct aside *aside, uint64_t to_ns)
+{
+	const struct node *node = &aside->join->nodes[aside->index];
+
+	aside->stretch.to_ns = MIN(to_ns, node->b_ns);
+	if (aside->is_aside && aside->stretch.from_ns < aside->stretch.to_ns) {
+		aside->count++;
+		overlay_doubt(aside->join, node->parent, -1,
+			      passed_on_ns(aside->join, aside->index, &aside->stretch));
+	}
+	aside->is_aside = false;
+}
+
+/* Of what the thread shows at the end of a slice. */
+static void look_aside(struct aside *aside, const struct slice *slice)
+{
+	struct join *join = aside->join;
+	int32_t shown = overlay_meaning(join, aside->lane, slice->tag_out, slice->out_ns);
+
+	if (shown >= 0 && node_is_below(join, shown, aside->index)) {
+		if (aside->count < MOST_ASIDE || !aside->is_aside) {
+			doubt_stretch(aside, slice->out_ns);
+			aside->stretch.from_ns = slice->out_ns;
+		}
+	} else if (aside->stretch.from_ns < slice->out_ns &&
+		   !way_is_sure(join, aside->lane, aside->index, slice->out_ns)) {
+		aside->is_aside = true;
+	}
+}
+
+/* Where spans are handed on: who begins one, and goes on with the parent until it takes it up
+ * again, or lets go of it, and ends it later, may have had others work at it in between. */
+static void doubt_aside(struct join *join, int32_t index, const struct sighting *seen)
+{
+	const struct node *node = &join->nodes[index];
+	const struct lane *lane = join_find_lane(join, seen->thread);
+	struct aside aside = { .join = join, .lane = lane, .index = index };
+	uint32_t at = lane ? lane_first_after(lane, node->a_ns) : 0, left = MOST_SLICES;
+	bool is_begun = handed_seen_at(join, node->process, index, false) == seen &&
+			handed_is_edge_of(join, seen->thread, index, node->a_ns);
+	bool is_ended = handed_seen_at(join, node->process, index, true) == seen &&
+			handed_is_edge_of(join, seen->thread, index, node->b_ns - 1);
+
+	aside.stretch.from_ns = is_begun ? node->a_ns : UINT64_MAX;
+	for (; lane && at < lane->count && lane->slices[at].out_ns < node->b_ns && left; at++) {
+		if (lane->slices[at].flags & EVENT_TOLD)
+			return;
+		look_aside(&aside, &lane->slices[at]);
+		left--;
+	}
+	aside.is_aside |= !left;
+	if (is_ended || !left || aside.count == MOST_ASIDE)
+		doubt_stretch(&aside, node->b_ns);
+}
+
 void unseen_doubt(struct join *join)
 {
 	for (uint32_t i = 0; i < join->count; i++) {
@@ -295,5 +363,11 @@ void unseen_doubt(struct join *join)
 		doubt_unseen(join, (int32_t)i, false);
 		doubt_unseen(join, (int32_t)i, true);
 		doubt_passed_on(join, (int32_t)i);
+		if (!lend_may_be_handed_on(join, &join->nodes[i]))
+			continue;
+		for (int32_t s = join->nodes[i].sightings; s >= 0; s = join->sightings[s].next) {
+			if (join->sightings[s].thread->process == join->nodes[i].process)
+				doubt_aside(join, (int32_t)i, &join->sightings[s]);
+		}
 	}
 }

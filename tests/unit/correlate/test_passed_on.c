@@ -176,6 +176,37 @@ static void what_is_shown_no_more_may_have_waited_for_who_took_it(void **state)
 	correlator_free(b->correlator);
 }
 
+/* Its maker's thread goes on with the parent, and takes the part up itself 5 ms later. In between
+ * another one ran for `ran_ns`. */
+static void put_aside(struct scene *scene, uint64_t ran_ns)
+{
+	struct builder *b = &scene->b;
+
+	begin(scene);
+	builder_slice(b, &scene->own, 1000 * MS, 1000 * MS, 1001 * MS, ROOT, 0, FUTEX);
+	if (ran_ns)
+		builder_slice(b, &scene->third, 1002 * MS, 1002 * MS, 1002 * MS + ran_ns, 0, 0,
+			      FUTEX);
+	builder_slice(b, &scene->own, 1005 * MS, 1005 * MS, 1006 * MS, PART, 0, FUTEX);
+	builder_slice(b, &scene->own, 1007 * MS, 1007 * MS, 1011 * MS, 0, 0, FUTEX);
+	builder_span(b, ROOT, 0, 1000 * MS, 1010 * MS);
+	builder_span(b, PART, ROOT, 1000 * MS + 900 * US, 1007 * MS + 500 * US);
+	builder_settle(&scene->b);
+}
+
+static void while_its_maker_has_the_parent_others_may_have_it(void **state)
+{
+	struct scene with, without;
+
+	(void)state;
+	put_aside(&with, 2 * MS);
+	put_aside(&without, 0);
+	assert_in_range(doubt_of(&with, ROOT), doubt_of(&without, ROOT) + 1900 * US,
+			doubt_of(&without, ROOT) + 2 * MS + 10 * US);
+	correlator_free(with.b.correlator);
+	correlator_free(without.b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +215,7 @@ int main(void)
 		cmocka_unit_test(who_shows_another_all_the_time_was_not_given_it),
 		cmocka_unit_test(what_its_thread_had_around_a_child_may_have_been_given_away),
 		cmocka_unit_test(what_is_shown_no_more_may_have_waited_for_who_took_it),
+		cmocka_unit_test(while_its_maker_has_the_parent_others_may_have_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
