@@ -7,10 +7,13 @@
  * goes on with that. The records show what a process does: a span is seen on two threads, at the
  * same time or not. Who does so once does so before and afterwards: a minute of both is taken for
  * the same. */
+#include <string.h>
+
 #include "collector/base/macros.h"
 #include "correlate/overlay.h"
 
-#define APART_NS 20000 /* clocks that are off by less are not known to be */
+#define APART_NS    20000 /* clocks that are off by less are not known to be */
+#define MOST_SLICES 256   /* of a span on a thread: whether it shows the parent in between */
 
 /* Both of its own process: a forked child that still has it in its context lends nothing. */
 static bool are_beside(const struct node *node, const struct sighting *a, const struct sighting *b)
@@ -62,6 +65,44 @@ static bool is_kept_apart(struct join *join, const struct node *node)
 		return false;
 	return handed_away(lane, node, node->a_ns, APART_NS) ||
 	       handed_away(lane, node, MAX(node->b_ns, 1) - 1, APART_NS);
+}
+
+/* Somebody has shown it, then the thread its parent, then the thread the span. */
+static bool is_resumed_on(struct join *join, const struct node *node, const struct sighting *seen,
+			  uint64_t first_ns)
+{
+	const uint8_t *parent_id = node->span->parent_id;
+	const struct lane *lane = join_lane(join, seen->thread);
+	uint32_t at = lane ? lane_first_after(lane, first_ns) : 0, left = MOST_SLICES;
+
+	for (; lane && at < lane->count && lane->slices[at].out_ns < seen->last_ns && left--;
+	     at++) {
+		const struct slice *slice = &lane->slices[at];
+
+		if (slice->flags & EVENT_TOLD)
+			return false;
+		if (!tag_is_none(slice->tag_out) && tag_is_of(slice->tag_out, join->trace->id) &&
+		    memcmp(slice->tag_out->span_id, parent_id, SPAN_ID_BYTES) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A thread that has the parent comes to it in its midst, be it that it had put it aside. */
+static bool is_resumed(struct join *join, const struct node *node)
+{
+	const struct sighting *first =
+		handed_seen_at(join, node->process, (int32_t)(node - join->nodes), false);
+
+	for (int32_t s = node->parent < 0 || !first ? -1 : node->sightings; s >= 0;
+	     s = join->sightings[s].next) {
+		const struct sighting *seen = &join->sightings[s];
+
+		if (seen->thread->process == node->process &&
+		    is_resumed_on(join, node, seen, first->first_ns))
+			return true;
+	}
+	return false;
 }
 
 /* No look has told who has it, and the thread may have begun it. */
@@ -127,6 +168,8 @@ void lend_learn(struct join *join)
 			learn(join, LESSON_HANDED, node);
 		if (node->process && is_kept_apart(join, node))
 			learn(join, LESSON_APART, node);
+		if (node->process && is_resumed(join, node))
+			learn(join, LESSON_RESUMED, node);
 	}
 }
 
@@ -145,4 +188,9 @@ bool lend_may_be(const struct join *join, const struct node *node)
 {
 	return turns_taken(&node->process->habits.lent, node->a_ns, node->b_ns) ||
 	       is_lent(join, node);
+}
+
+bool lend_may_be_resumed(const struct process *process, uint64_t from_ns, uint64_t to_ns)
+{
+	return turns_taken(&process->habits.resumed, from_ns, to_ns);
 }

@@ -35,6 +35,8 @@ static struct turns_period *period_of(struct habits *habits, const struct lesson
 		return &habits->handed;
 	case LESSON_APART:
 		return &habits->apart;
+	case LESSON_RESUMED:
+		return &habits->resumed;
 	case LESSON_WITHIN:
 		return &habits->within;
 	default:
@@ -250,7 +252,9 @@ static bool is_changed(const struct habits *was, const struct habits *is)
 	return !is_same_habit(&was->turns, &is->turns) ||
 	       !is_same_habit(&was->crossed, &is->crossed) ||
 	       !is_same_habit(&was->nested, &is->nested) || !is_same_habit(&was->lent, &is->lent) ||
-	       !is_same_habit(&was->handed, &is->handed) || !is_same_habit(&was->apart, &is->apart);
+	       !is_same_habit(&was->handed, &is->handed) ||
+	       !is_same_habit(&was->apart, &is->apart) ||
+	       !is_same_habit(&was->resumed, &is->resumed);
 }
 
 static void revise(struct model *model, struct process *process)

@@ -322,6 +322,7 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 	if (confidence == DOUBTFUL)
 		overlay_doubt(cut->join, owner, sure_ancestor(cut, owner), ns);
 	doubt_company(cut, owner, start, end);
+	handed_doubt_resumed(cut, owner, ns);
 	overlay_emit(cut->join, &like, start, end, owner);
 }
 

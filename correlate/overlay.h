@@ -114,6 +114,9 @@ bool handed_apart(const struct cut *cut, int32_t index, bool is_end);
 bool handed_beside(const struct cut *cut, int32_t index, uint64_t edge_ns);
 /* A piece of the slice is the owner's, or one's that is AWAY and lies below it. */
 void handed_doubt(struct cut *cut, int32_t owner, uint64_t start, uint64_t end, uint64_t ns);
+/* It is the owner's, unless the thread has put that one aside for what is around it, and has taken
+ * it up again. */
+void handed_doubt_resumed(struct cut *cut, int32_t owner, uint64_t ns);
 /* The first that was seen with the span, or the last; NULL: none. */
 const struct sighting *handed_seen_at(const struct join *join, const struct process *process,
 				      int32_t index, bool is_end);

@@ -212,3 +212,17 @@ void handed_doubt(struct cut *cut, int32_t owner, uint64_t start, uint64_t end, 
 			doubt_handed(cut, index, owner, start, end, ns);
 	}
 }
+
+void handed_doubt_resumed(struct cut *cut, int32_t owner, uint64_t ns)
+{
+	const struct slice *slice = cut->slice;
+	int32_t top = owner;
+
+	if (slice->flags & EVENT_TOLD || slice_keeps_tag(slice) ||
+	    cut->join->nodes[owner].parent < 0 ||
+	    !lend_may_be_resumed(cut->lane->process, slice->in_ns, slice->out_ns))
+		return;
+	while (cut->join->nodes[top].parent >= 0)
+		top = cut->join->nodes[top].parent;
+	overlay_doubt(cut->join, owner, top, ns);
+}

@@ -207,6 +207,53 @@ static void while_its_maker_has_the_parent_others_may_have_it(void **state)
 	correlator_free(without.b.correlator);
 }
 
+/* A span that its thread puts aside for the parent, and takes up again. */
+static void resume(struct scene *scene)
+{
+	struct builder *b = &scene->b;
+
+	b->trace = 60;
+	builder_slice(b, &scene->own, 970 * MS, 970 * MS, 971 * MS, HANDED, 0, FUTEX);
+	builder_slice(b, &scene->own, 972 * MS, 972 * MS, 973 * MS, HANDED_ROOT, 0, FUTEX);
+	builder_slice(b, &scene->own, 973 * MS, 973 * MS, 974 * MS, HANDED, 0, FUTEX);
+	builder_slice(b, &scene->own, 974 * MS, 974 * MS, 976 * MS, 0, 0, FUTEX);
+	b->trace = 1;
+}
+
+/* A thread shows a part at the end of the slice in which it began it, 5 ms before. */
+static uint64_t doubt_of_resumed(bool resumes)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+	struct builder_thread *threads[] = { &scene.own, &scene.other, &scene.third };
+	uint64_t doubt;
+
+	builder_begin(b, threads, ARRAY_LEN(threads));
+	if (resumes) {
+		resume(&scene);
+		b->trace = 60;
+		builder_span(b, HANDED_ROOT, 0, 969 * MS, 975 * MS);
+		builder_span(b, HANDED, HANDED_ROOT, 970 * MS, 974 * MS + 500 * US);
+		b->trace = 1;
+	}
+	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, ROOT, 0, FUTEX);
+	builder_slice(b, &scene.own, 1002 * MS, 1002 * MS, 1008 * MS, PART, 0, FUTEX);
+	builder_slice(b, &scene.own, 1009 * MS, 1009 * MS, 1011 * MS, 0, 0, FUTEX);
+	builder_span(b, ROOT, 0, 1000 * MS, 1010 * MS);
+	builder_span(b, PART, ROOT, 1003 * MS, 1009 * MS + 500 * US);
+	builder_settle(b);
+	doubt = doubt_of(&scene, PART);
+	correlator_free(b->correlator);
+	return doubt;
+}
+
+static void who_takes_spans_up_again_may_do_so_unseen(void **state)
+{
+	(void)state;
+	assert_in_range(doubt_of_resumed(true), 5 * MS, 6 * MS);
+	assert_in_range(doubt_of_resumed(false), 0, 10 * US);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +263,7 @@ int main(void)
 		cmocka_unit_test(what_its_thread_had_around_a_child_may_have_been_given_away),
 		cmocka_unit_test(what_is_shown_no_more_may_have_waited_for_who_took_it),
 		cmocka_unit_test(while_its_maker_has_the_parent_others_may_have_it),
+		cmocka_unit_test(who_takes_spans_up_again_may_do_so_unseen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
