@@ -124,7 +124,8 @@ static void make_id(uint8_t *id, size_t bytes)
 
 /* Where it is marked: what a thread does between a span's begin and its entering, or between
  * leaving it and its end, is the span's if it has come to nothing else meanwhile, and no other
- * thread to the span. */
+ * thread to the span. Else it may count for it or not, and only where the thread did nothing at all
+ * on the way: what an interrupt, or a switch, burned there. */
 struct way {
 	const struct truth_span *span; /* NULL: it is on none */
 	uint64_t entered;              /* so many times by then */
@@ -136,8 +137,7 @@ static _Thread_local struct way way;
 
 static void go_on(const struct truth_span *span, bool is_to_end, const struct edge *edge)
 {
-	if (is_marked)
-		way = (struct way){ span, span->entered, *edge, is_to_end };
+	way = (struct way){ span, span->entered, *edge, is_to_end };
 }
 
 /* As an SDK does right before it reads the clock for a span's edge. */
@@ -205,7 +205,7 @@ static void charge_way(struct truth_span *span, bool is_to_end, const struct edg
 	    (innermost && memcmp(innermost->trace_id, span->trace_id, sizeof(span->trace_id)) != 0))
 		slack_ns += cpu_ns;
 	if (way.span == span && way.is_to_end == is_to_end && way.entered == span->entered)
-		charge(span, innermost, cpu_ns, slack_ns);
+		charge(span, innermost, is_marked ? cpu_ns : 0, is_marked ? slack_ns : cpu_ns);
 	way.span = NULL;
 }
 
@@ -247,13 +247,8 @@ static uint64_t beyond(uint64_t ns, const struct edge *edge)
 struct truth_span *truth_begin(const char *name, struct truth_span *parent)
 {
 	struct truth_span *span = make_span(name, parent);
-	struct edge edge;
+	struct edge edge = read_edge();
 
-	if (!is_marked) {
-		span->start_ns = clock_ns(CLOCK_REALTIME);
-		return span;
-	}
-	edge = read_edge();
 	span->start_ns = edge.real_ns;
 	go_on(span, false, &edge);
 	return span;
@@ -263,10 +258,6 @@ void truth_end(struct truth_span *span)
 {
 	struct edge edge;
 
-	if (!is_marked) {
-		span->end_ns = clock_ns(CLOCK_REALTIME);
-		return;
-	}
 	mark(span);
 	edge = read_edge();
 	span->end_ns = edge.real_ns;
@@ -406,6 +397,8 @@ void truth_spin_ns(uint64_t ns)
 {
 	uint64_t end = clock_ns(CLOCK_THREAD_CPUTIME_ID) + ns;
 
+	if (!is_marked)
+		way.span = NULL;
 	/* Mostly user code, with a look at the clock now and then. */
 	while (clock_ns(CLOCK_THREAD_CPUTIME_ID) < end) {
 		for (volatile int i = 0; i < 200; i++)
