@@ -30,7 +30,7 @@ TURNS = {"spin": 150, "sleep": 150, "futex": 150, "pipe": 150, "tcp": 150, "nest
          "ping-pong": 60, "stealing": 60, "exits-within": 60, "alarmed": 40, "python": 100,
          "raw-lent": 80, "raw-shared": 60, "raw-thread": 60, "raw-process": 60, "spawned": 60, "exec-within": 60, "exec-away": 60,
          "bursts": 10, "driven": 40, "ended-by-signal": 60, "vfork-burns": 60, "mass": 3, "namespaced": 40, "swapped": 30, "spoiled": 20, "chance": 20,
-         "medley": 20, "pools": 20, "relays": 30, "polling": 60, "hidden-first": 60}
+         "medley": 20, "pools": 20, "relays": 30, "fibers": 30, "polling": 60, "hidden-first": 60}
 PLUGINS = {"unloaded": 20, "cut-short": 30}  # whose writer is a library that is closed now and then
 TURNS.update(PLUGINS)
 PYTHON = "python-"  # before the name of a style: on the unmodified SDK
@@ -48,7 +48,7 @@ TURNS.update({name + EXACT_MODE: TURNS[name] for name in (
     "event-loop", "hand-over", "ends-elsewhere", "migrating", "back-to-back", "nested", "thread-each", "fork",
     "unexported", "pool", "coroutines", "gathered", "root-within", "lent", "ping-pong", "stealing", "exits-within", "alarmed",
     "bursts", "driven", "ended-by-signal", "vfork-burns", "swapped", "spoiled", "chance", "medley", "pools", "relays",
-    "polling", "hidden-first",
+    "fibers", "polling", "hidden-first",
     "raw-shared", "raw-thread", "raw-process", "exec-within", "unloaded")})
 MARKED = "/marked"  # ... and marks where spans begin and end, as Python's does
 TURNS.update({name.replace(EXACT_MODE, MARKED): turns for name, turns in list(TURNS.items()) if name.endswith(EXACT_MODE)})

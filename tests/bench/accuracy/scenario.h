@@ -44,6 +44,9 @@ extern const struct scenario scenario_medley[];
 /* relays.c: spans that go through stages. */
 extern const struct scenario scenario_relays[];
 
+/* fibers.c: spans that go on on any thread. */
+extern const struct scenario scenario_fibers[];
+
 /* pools.c: threads that are at hand when a span begins. */
 extern const struct scenario scenario_pools[];
 

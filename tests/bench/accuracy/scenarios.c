@@ -232,7 +232,8 @@ static const struct scenario *find(const char *name)
 {
 	const struct scenario *const others[] = { scenario_styles, scenario_rough,  scenario_odd,
 						  scenario_wild,   scenario_chance, scenario_medley,
-						  scenario_relays, scenario_pools,  scenario_raw };
+						  scenario_relays, scenario_fibers, scenario_pools,
+						  scenario_raw };
 
 	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
 		if (strcmp(name, scenarios[i].name) == 0)
