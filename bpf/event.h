@@ -28,6 +28,7 @@ enum event_kind {
 	EVENT_CLOCK = 8,      /* struct event_clock */
 	EVENT_AGAIN = 9,      /* struct event_again: a slice like the one before of its thread */
 	EVENT_READY = 10,     /* struct event_ready: between two slices of its thread */
+	EVENT_BEHIND = 11,    /* struct event_behind: there, too */
 };
 
 /* Flags of a slice. The first ones announce tails, in this order. */
@@ -238,6 +239,21 @@ struct event_ready {
 	struct event_target target;
 };
 
+enum event_behind_flag {
+	EVENT_BEHIND_ASKED = 1, /* it made the waker go on, ... */
+};
+
+/* Of a wait that a thread ended which publishes nothing: who was behind that. ... else it ended a
+ * wait of the waker's own for the sake of this one. As event_ready: best effort. */
+struct event_behind {
+	struct event_header header; /* flags: enum event_behind_flag */
+	__u32 pid;
+	__u32 tid;
+	__u64 out_ns;
+	__u64 from_ns, to_ns;     /* of the wait, within this one or a bit before */
+	struct event_waker waker; /* tag: the one that it carried, or worked for */
+};
+
 /* UNFOLLOWED: nothing else is told of (pid, tid). FORK: (pid, tid) made other_pid (a new process).
  * EXEC: pid became a new program; other_pid is the tid that did it. EXIT: the last thread of pid is
  * gone. Only for processes that publish. */
@@ -374,6 +390,7 @@ _Static_assert(sizeof(struct event_changes) == EVENT_CHANGES_BYTES(EVENT_MAX_CHA
 _Static_assert(sizeof(struct event_target) == 32, "shared with BPF");
 _Static_assert(sizeof(struct event_waker) == 56, "shared with BPF");
 _Static_assert(sizeof(struct event_ready) == 56, "shared with BPF");
+_Static_assert(sizeof(struct event_behind) == 96, "shared with BPF");
 _Static_assert(sizeof(struct event_life) == 32, "shared with BPF");
 _Static_assert(sizeof(struct event_clock) == 40, "shared with BPF");
 _Static_assert(sizeof(struct event_stack) == 32 + 8 * EVENT_MAX_FRAMES, "shared with BPF");

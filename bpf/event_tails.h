@@ -59,6 +59,8 @@ static inline bool event_is_sound(const struct event_header *record)
 		       !(record->flags & ~(unsigned)EVENT_AGAIN_FLAGS);
 	case EVENT_CLOCK:
 		return record->bytes == sizeof(struct event_clock);
+	case EVENT_BEHIND:
+		return record->bytes == sizeof(struct event_behind);
 	case EVENT_READY:
 		return record->bytes == sizeof(struct event_ready);
 	case EVENT_CHANGES:

@@ -125,8 +125,10 @@ static __always_inline void life_exit(void *context, struct task_struct *task)
 	__u32 pid = LOAD(task, tgid);
 	bool is_last = task_group_is_dead(task);
 
-	if (is_last)
+	if (is_last) {
 		tell_worker(EVENT_EXIT, pid, 0);
+		forget_server(pid);
+	}
 	if (!is_tracked(pid))
 		return;
 	struct thread *thread = table_find(task);

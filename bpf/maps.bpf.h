@@ -84,6 +84,27 @@ static __always_inline void track(__u32 pid)
 	__sync_fetch_and_or(&shared.tracked[(pid / 64) % (WORKER_PIDS / 64)], 1ull << (pid % 64));
 }
 
+/* Does somebody in it wake threads of others, which are tracked? By the last bits of its pid: of
+ * another one, which is none, something is noted that nobody will ask for. */
+static __always_inline bool is_server(__u32 pid)
+{
+	return shared.servers[pid / 64 % (WORKER_SERVERS / 64)] >> (pid % 64) & 1;
+}
+
+static __always_inline void mark_server(__u32 pid)
+{
+	if (!is_server(pid))
+		__sync_fetch_and_or(&shared.servers[pid / 64 % (WORKER_SERVERS / 64)],
+				    1ull << (pid % 64));
+}
+
+static __always_inline void forget_server(__u32 pid)
+{
+	if (is_server(pid))
+		__sync_fetch_and_and(&shared.servers[pid / 64 % (WORKER_SERVERS / 64)],
+				     ~(1ull << (pid % 64)));
+}
+
 static __always_inline void untrack(__u32 pid)
 {
 	__sync_fetch_and_and(&shared.tracked[(pid / 64) % (WORKER_PIDS / 64)],

@@ -54,6 +54,8 @@ int BPF_PROG(sched_waking, struct task_struct *task)
 {
 	if (is_tracked(LOAD(task, tgid)))
 		thread_wake(task);
+	else if (is_server(LOAD(task, tgid)))
+		server_wake(task);
 	return 0;
 }
 

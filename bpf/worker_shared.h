@@ -5,7 +5,8 @@
 
 #include "bpf/event.h"
 
-#define WORKER_PIDS (4u << 20) /* the kernel's PID_MAX_LIMIT: every pid has its bit */
+#define WORKER_SERVERS 65536u     /* bits: of a pid, the last ones */
+#define WORKER_PIDS    (4u << 20) /* the kernel's PID_MAX_LIMIT: every pid has its bit */
 
 #define WORKER_TOLD 16384 /* a power of two */
 
@@ -89,6 +90,8 @@ struct worker_shared {
 	/* The first question of every hook, hence a bitmap and no map look-up: does this process
 	 * publish a context? Set and cleared by the worker, and by fork, exec and exit. */
 	__u64 tracked[WORKER_PIDS / 64];
+	/* Whose answers they wait for (server.bpf.h). */
+	__u64 servers[WORKER_SERVERS / 64];
 	struct worker_cpu cpus[EVENT_MAX_CPUS];
 	/* Which threads stand at the places of the table; 0: none. */
 	__u32 keys[TABLE_MAX_SETS][TABLE_WAYS];

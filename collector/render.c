@@ -167,9 +167,9 @@ static void put_no_figures(struct json *json, const struct ledger *ledger)
 static void put_waker(struct json *json, const struct ledger_waker *waker)
 {
 	static const char *const kinds[] = {
-		[WAKER_THREAD] = "thread",      [WAKER_TIMER] = "timer",   [WAKER_DISK] = "disk",
-		[WAKER_NETWORK] = "network",    [WAKER_KERNEL] = "kernel", [HOLDER_HELD] = "held",
-		[HOLDER_RELEASED] = "released",
+		[WAKER_THREAD] = "thread",      [WAKER_TIMER] = "timer",    [WAKER_DISK] = "disk",
+		[WAKER_NETWORK] = "network",    [WAKER_KERNEL] = "kernel",  [HOLDER_HELD] = "held",
+		[HOLDER_RELEASED] = "released", [HOLDER_BEHIND] = "behind",
 	};
 	const char *kind = waker->kind < ARRAY_LEN(kinds) ? kinds[waker->kind] : NULL;
 

@@ -100,9 +100,10 @@ static inline bool may_be_brief(const struct model *model, const struct thread *
 	uint32_t flags = again->header.flags;
 
 	return flags == thread->last_flags && again->prev_out_ns != thread->ready.out_ns &&
-	       is_ordinary(flags) && !model->changes.count &&
-	       thread->inherited_until_ns != UINT64_MAX && thread->timeline.newest &&
-	       thread->timeline.last.out_ns == again->prev_out_ns && is_carried_on(thread, flags) &&
+	       again->prev_out_ns != thread->behind_out_ns && is_ordinary(flags) &&
+	       !model->changes.count && thread->inherited_until_ns != UINT64_MAX &&
+	       thread->timeline.newest && thread->timeline.last.out_ns == again->prev_out_ns &&
+	       is_carried_on(thread, flags) &&
 	       is_followed(model, thread->process, again->prev_out_ns);
 }
 

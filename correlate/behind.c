@@ -7,7 +7,8 @@
  *   a thread of the pool         ===(span)===..wakes
  *   the event loop                 ............|=======sends======|wakes us
  *
- * All that within the wait, and without having waited for anything since. */
+ * All that within the wait, and without having waited for anything since. Of servers that publish
+ * nothing, the kernel's half tells as much (bpf/server.bpf.h). */
 #include "collector/base/macros.h"
 #include "correlate/join.h"
 
@@ -90,6 +91,22 @@ static void find_sender(struct join *join, const struct lane *lane, uint64_t fro
 		join_add_hold(join, wait, &hold);
 }
 
+/* Whoever ended it publishes nothing: the kernel's half has kept who was behind that. */
+static void take_told(struct join *join, const struct behind *behind, uint64_t from_ns,
+		      uint64_t to_ns, struct wait *wait)
+{
+	struct hold hold = { .from_ns = MAX(from_ns, behind->from_ns),
+			     .to_ns = MIN(to_ns, behind->to_ns),
+			     .who = behind->who };
+
+	if (behind->is_own) {
+		hold.kind = HOLDER_BEHIND;
+		join_add_hold(join, wait, &hold);
+	}
+	hold.kind = HOLD_BEHIND;
+	join_add_hold(join, wait, &hold);
+}
+
 void behind_find(struct join *join, const struct lane *lane, uint64_t from_ns, uint64_t to_ns,
 		 struct wait *wait)
 {
@@ -98,6 +115,8 @@ void behind_find(struct join *join, const struct lane *lane, uint64_t from_ns, u
 	wait->first_hold = join->hold_count;
 	if (wait->reason == REASON_LOCK)
 		holder_find(join, lane, from_ns, to_ns, wait);
-	if (tag_is_none(&wait->after->waker->tag))
+	if (wait->after->flags & SLICE_BEHIND)
+		take_told(join, wait->after->behind, from_ns, to_ns, wait);
+	else if (tag_is_none(&wait->after->waker->tag))
 		find_sender(join, lane, from_ns, to_ns, wait);
 }

@@ -128,8 +128,8 @@ static struct slice cut_off(struct slice *rest, uint64_t end, const struct event
 	rest->waking_ns = 0;
 	rest->hidden_ns = 0;
 	rest->booked_ns -= piece.booked_ns;
-	rest->flags &= ~(uint32_t)(SLICE_READY | EVENT_WAKER | EVENT_FIRST | EVENT_THROTTLED |
-				   EVENT_IN_LOST | EVENT_OUT_LOST);
+	rest->flags &= ~(uint32_t)(SLICE_READY | SLICE_BEHIND | EVENT_WAKER | EVENT_FIRST |
+				   EVENT_THROTTLED | EVENT_IN_LOST | EVENT_OUT_LOST);
 	rest->flags |= EVENT_AFTER_TICK;
 	rest->tag_in = tag;
 	return piece;

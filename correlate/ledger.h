@@ -67,11 +67,15 @@ struct ledger_split {
 	uint64_t unknown_ns;
 };
 
-/* Of a lock's wait, in place of an event_waker_kind: not who ended it, but who had the lock. */
+/* In place of an event_waker_kind: not who ended the wait, but who had the lock, or was behind. */
 enum ledger_holder_kind {
 	HOLDER_HELD = 8, /* all of these ns: it was woken for the lock, or its tid stood in it */
 	HOLDER_RELEASED = 9, /* it let go of it at their end; since when it had it is not known */
+	HOLDER_BEHIND = 10,  /* of no lock: it ended a wait of so many ns of whoever ended ours, and
+				which publishes nothing; tag: whom it worked for */
 };
+
+#define HOLDER_LAST HOLDER_BEHIND
 
 struct ledger_waker {
 	uint32_t pid, tid;

@@ -336,7 +336,7 @@ static void get_waker(struct decoder *in, const struct ledger *ledger, struct le
 {
 	waker->pid = get_u32(in);
 	waker->tid = get_u32(in);
-	waker->kind = get_byte(in, HOLDER_RELEASED);
+	waker->kind = get_byte(in, HOLDER_LAST);
 	get_text(in, waker->comm, sizeof(waker->comm));
 	get_tag(in, ledger, &waker->tag);
 	waker->ns = get_u64(in);

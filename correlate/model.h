@@ -183,6 +183,8 @@ struct thread {
 	uint32_t last_flags;
 	struct event_last last;   /* its record */
 	struct event_ready ready; /* of the wait since then, if that began at its out_ns */
+	struct behind behind;     /* ... at behind_out_ns */
+	uint64_t behind_out_ns;
 	struct event_tag last_tag;
 	uint64_t inherited_until_ns; /* a forked child shows its parent's tag until then */
 	bool has_inherited;          /* the tag is known */

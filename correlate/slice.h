@@ -19,6 +19,9 @@
 #define SLICE_CHANGE (1u << 20)
 /* The wait before it was for one of several, and it is known which: `ready`. */
 #define SLICE_READY (1u << 22)
+/* Of the one who ended the wait before it nobody knows anything but who was behind that: `behind`.
+ */
+#define SLICE_BEHIND (1u << 23)
 
 /* The clock of a change is read within the attach; a program that reads clocks beside it, as
  * spans do, reads them up to so much earlier or later. */
@@ -36,6 +39,13 @@
 /* In the place of a stint's number: the slice is one of its own that has not been measured, for
  * most are never asked for (lane_stint). All of it is what was booked for the slice. */
 #define STINT_PLAIN UINT32_MAX
+
+/* Who made a thread go on which ended a wait, in that it ended one of that thread's own. */
+struct behind {
+	uint64_t from_ns, to_ns; /* ... that wait */
+	struct event_waker who;
+	uint64_t is_own; /* it was for the sake of the one that waited */
+};
 
 struct slice {
 	uint64_t prev_out_ns; /* == in_ns after a tick; 0: not known */
@@ -62,6 +72,7 @@ struct slice {
 	const struct event_target *target;
 	const struct event_waker *waker;  /* with EVENT_WAKER */
 	const struct event_target *ready; /* with SLICE_READY */
+	const struct behind *behind;      /* with SLICE_BEHIND */
 	uint64_t stack;                   /* at `out`: an id, or enum event_no_stack */
 };
 
@@ -70,6 +81,7 @@ extern const struct slice_none {
 	struct event_tag tag;
 	struct event_target target;
 	struct event_waker waker;
+	struct behind behind;
 } slice_none;
 
 static inline struct slice slice_empty(void)
@@ -78,7 +90,8 @@ static inline struct slice slice_empty(void)
 			       .tag_out = &slice_none.tag,
 			       .target = &slice_none.target,
 			       .waker = &slice_none.waker,
-			       .ready = &slice_none.target };
+			       .ready = &slice_none.target,
+			       .behind = &slice_none.behind };
 }
 
 /* Of `count` words; what is compared here is mostly equal, or even the same. */

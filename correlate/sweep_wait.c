@@ -60,6 +60,8 @@ struct ledger_wait *sweep_wait_find(struct ledger *ledger, const struct wait_key
 	return found;
 }
 
+#define MOST_BEHIND 2
+
 /* Of the same role, the one that had the least. */
 static struct ledger_waker *least_waker(struct ledger_wait *of, bool is_holder)
 {
@@ -78,16 +80,19 @@ static struct ledger_waker *least_waker(struct ledger_wait *of, bool is_holder)
 static struct ledger_waker *place_for(struct sweep *sweep, struct ledger_wait *of, bool is_holder,
 				      uint64_t ns)
 {
-	/* of a lock's wait, half of the places are for who held it */
-	unsigned most = of->reason == REASON_LOCK ? LEDGER_MAX_WAKERS / 2 : LEDGER_MAX_WAKERS;
+	/* of a lock's wait, half of the places are for who held it; of others, some may be for who
+	 * was behind who ended it */
+	unsigned most = of->reason == REASON_LOCK ? LEDGER_MAX_WAKERS / 2
+			: is_holder               ? MOST_BEHIND
+						  : LEDGER_MAX_WAKERS;
 	struct ledger_waker *least;
 	unsigned like = 0;
 
 	for (uint8_t i = 0; i < of->waker_count; i++)
 		like += ledger_is_holder(&of->wakers[i]) == is_holder;
-	if (like < most)
+	if (like < most && of->waker_count < LEDGER_MAX_WAKERS)
 		return &of->wakers[of->waker_count++];
-	least = least_waker(of, is_holder);
+	least = least_waker(of, is_holder && like == most);
 	if (least->ns >= ns)
 		return NULL;
 	memset(sweep->memos, 0, sizeof(sweep->memos)); /* they may mean the one that goes */

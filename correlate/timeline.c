@@ -9,7 +9,7 @@
 #include "correlate/timeline_pack.h"
 
 /* The longest a packed slice can be: numbers, tails and what aligns them. */
-#define PACKED_MAX_BYTES (16 * 9 + 2 * 24 + 2 * 32 + 56 + 8 + 2 * 8 + WORD_BYTES)
+#define PACKED_MAX_BYTES (16 * 9 + 2 * 24 + 2 * 32 + 56 + 80 + 8 + 2 * 8 + WORD_BYTES)
 
 const struct slice_none slice_none;
 
@@ -98,6 +98,7 @@ static uint8_t *pack(const struct slice *slice, struct slice *last, uint8_t *at)
 	const struct event_target *target = last->target;
 	const struct event_waker *waker = last->waker;
 	const struct event_target *ready = &slice_none.target;
+	const struct behind *behind = &slice_none.behind;
 	uint32_t differs = what_differs(slice, last);
 	uint64_t time = last->out_ns;
 
@@ -149,12 +150,15 @@ static uint8_t *pack(const struct slice *slice, struct slice *last, uint8_t *at)
 		waker = &slice_none.waker;
 	if (slice->flags & SLICE_READY)
 		ready = put_tail(&at, slice->ready, sizeof(*ready));
+	if (slice->flags & SLICE_BEHIND)
+		behind = put_tail(&at, slice->behind, sizeof(*behind));
 	*last = *slice;
 	last->tag_in = tag_in;
 	last->tag_out = tag_out;
 	last->target = target;
 	last->waker = waker;
 	last->ready = ready;
+	last->behind = behind;
 	return at;
 }
 
@@ -214,6 +218,7 @@ static bool append_last(struct timeline *timeline, const struct slice *slice)
 	last.target = moved(last.target, from, bytes, to);
 	last.waker = moved(last.waker, from, bytes, to);
 	last.ready = moved(last.ready, from, bytes, to);
+	last.behind = moved(last.behind, from, bytes, to);
 	timeline->last = last;
 	grow(chunk, bytes, &last);
 	return true;
@@ -273,14 +278,15 @@ struct timeline_chunk *timeline_take_oldest(struct timeline *timeline, const str
 
 	if (!chunk)
 		return NULL;
-	timeline->before = (struct slice_kept){
-		*last, { *last->tag_in, *last->tag_out }, *last->target, *last->ready, *last->waker
-	};
+	timeline->before = (struct slice_kept){ *last,         { *last->tag_in, *last->tag_out },
+						*last->target, *last->ready,
+						*last->waker,  *last->behind };
 	timeline->before.slice.tag_in = &timeline->before.tags[0];
 	timeline->before.slice.tag_out = &timeline->before.tags[1];
 	timeline->before.slice.target = &timeline->before.target;
 	timeline->before.slice.waker = &timeline->before.waker;
 	timeline->before.slice.ready = &timeline->before.ready;
+	timeline->before.slice.behind = &timeline->before.behind;
 	if (timeline->sought == chunk)
 		timeline->sought = NULL;
 	for (size_t i = 0; i < TIMELINE_MARKS; i++) {

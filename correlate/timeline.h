@@ -38,6 +38,7 @@ struct slice_kept {
 	struct event_tag tags[2];
 	struct event_target target, ready;
 	struct event_waker waker;
+	struct behind behind;
 };
 
 struct timeline_cursor {

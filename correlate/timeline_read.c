@@ -123,6 +123,8 @@ static const uint8_t *unpack(const uint8_t *at, struct slice *slice)
 		slice->waker = &slice_none.waker;
 	slice->ready = slice->flags & SLICE_READY ? get_tail(&at, sizeof(*slice->ready))
 						  : &slice_none.target;
+	slice->behind = slice->flags & SLICE_BEHIND ? get_tail(&at, sizeof(*slice->behind))
+						    : &slice_none.behind;
 	return at;
 }
 

@@ -127,12 +127,13 @@ static uint64_t sum_of(const struct ledger *ledger, const struct ledger_wait *li
 }
 
 /* Who ended a wait, if that is a thread: a network softirq runs on whoever's back it finds, except
- * over loopback. Or who surely had the lock meanwhile. */
+ * over loopback. Or who surely had the lock meanwhile, or was behind. */
 static bool is_nameable(const struct ledger_wait *wait, const struct ledger_waker *waker)
 {
 	if (waker->comm[0] == 0)
 		return false;
 	return waker->kind == WAKER_THREAD || waker->kind == HOLDER_HELD ||
+	       waker->kind == HOLDER_BEHIND ||
 	       (waker->kind == WAKER_NETWORK && is_loopback(&wait->target));
 }
 
@@ -199,19 +200,33 @@ static bool is_timed_out(const struct ledger *ledger, const struct ledger_wait *
 	return has_time_limit(like->reason) && is_more_than(sum, 50, like_ns);
 }
 
+static void put_one(struct buf *out, const char *role, const struct ledger_waker *one)
+{
+	buf_append_text(out, role);
+	verdict_put_clean(out, one->comm, EVENT_COMM_BYTES);
+}
+
 static void put_waker(struct buf *out, const struct ledger *ledger, const struct ledger_wait *like,
 		      uint64_t like_ns)
 {
 	const struct ledger_waker *holder = main_one(ledger, like, like_ns, true);
 	const struct ledger_waker *waker = main_one(ledger, like, like_ns, false);
 
+	/* who ended it may have had several before it */
+	if (holder && holder->kind == HOLDER_BEHIND && !waker)
+		holder = NULL;
+
 	if (!holder && !waker) {
 		if (is_timed_out(ledger, like, like_ns))
 			buf_append_text(out, ", until it timed out");
 		return;
 	}
-	buf_append_text(out, holder ? ", held by " : ", woken by ");
-	verdict_put_clean(out, holder ? holder->comm : waker->comm, EVENT_COMM_BYTES);
+	if (waker && holder && holder->kind == HOLDER_BEHIND) {
+		put_one(out, ", woken by ", waker);
+		put_one(out, ", which waited for ", holder);
+		return;
+	}
+	put_one(out, holder ? ", held by " : ", woken by ", holder ? holder : waker);
 }
 
 /* How much of the waits like this one was in the function that `name` says. */

@@ -359,6 +359,26 @@ static int take_ready(struct model *model, const struct event_ready *ready)
 	return 0;
 }
 
+/* As above. */
+static int take_behind(struct model *model, const struct event_behind *behind)
+{
+	struct thread *thread;
+
+	if (behind->header.bytes < sizeof(*behind) || behind->from_ns > behind->to_ns) {
+		model->stats.slices_malformed++;
+		return -EBADMSG;
+	}
+	thread = world_find_thread(model, behind->tid);
+	if (!thread || thread->process->pid != behind->pid || thread->last_out_ns != behind->out_ns)
+		return 0;
+	thread->behind_out_ns = behind->out_ns;
+	thread->behind = (struct behind){ .from_ns = behind->from_ns,
+					  .to_ns = behind->to_ns,
+					  .who = behind->waker,
+					  .is_own = !(behind->header.flags & EVENT_BEHIND_ASKED) };
+	return 0;
+}
+
 static int take_life(struct model *model, const struct event_life *life)
 {
 	struct process *child;
@@ -399,6 +419,8 @@ int world_record(struct model *model, const struct event_header *record)
 		return changes_take(model, (const struct event_changes *)record);
 	case EVENT_CLOCK:
 		return take_clock(model, (const struct event_clock *)record);
+	case EVENT_BEHIND:
+		return take_behind(model, (const struct event_behind *)record);
 	case EVENT_READY:
 		return take_ready(model, (const struct event_ready *)record);
 	case EVENT_FORK:

@@ -139,6 +139,7 @@ bool world_slice(struct model *model, const struct thread *thread, const struct 
 		.target = &slice_none.target,
 		.waker = &slice_none.waker,
 		.ready = &slice_none.target,
+		.behind = &slice_none.behind,
 		.prev_out_ns = record->prev_out_ns,
 		.waking_ns = record->waking_ns,
 		.in_ns = record->in_ns,
@@ -150,7 +151,7 @@ bool world_slice(struct model *model, const struct thread *thread, const struct 
 					 record->stolen_out_ns),
 		.stolen_in_ns = record->stolen_in_ns,
 		.stolen_out_ns = record->stolen_out_ns,
-		.flags = record->header.flags & ~(SLICE_CHANGE | SLICE_READY),
+		.flags = record->header.flags & ~(SLICE_CHANGE | SLICE_READY | SLICE_BEHIND),
 		.cpu = record->cpu,
 		.state = record->state,
 		.syscall = record->syscall,
@@ -172,6 +173,10 @@ bool world_slice(struct model *model, const struct thread *thread, const struct 
 	if (thread->ready.out_ns && thread->ready.out_ns == out->prev_out_ns && !out->gap) {
 		out->flags |= SLICE_READY;
 		out->ready = &thread->ready.target;
+	}
+	if (thread->behind_out_ns && thread->behind_out_ns == out->prev_out_ns && !out->gap) {
+		out->flags |= SLICE_BEHIND;
+		out->behind = &thread->behind;
 	}
 	return true;
 }

@@ -231,7 +231,7 @@ static void code_waker(struct pack_lists *lists, struct coder *coder, void *entr
 
 	code_step(coder, &lists->last_pid, &waker->pid);
 	code_step(coder, &lists->last_tid, &waker->tid);
-	coder_byte(coder, COLUMN_LIST_NAME, &waker->kind, HOLDER_RELEASED);
+	coder_byte(coder, COLUMN_LIST_NAME, &waker->kind, HOLDER_LAST);
 	coder_byte(coder, COLUMN_LIST_NAME, &len, sizeof(waker->comm) - 1);
 	coder_raw(coder, COLUMN_LIST_NAME, waker->comm, len);
 }

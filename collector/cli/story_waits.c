@@ -117,23 +117,33 @@ static bool are_more(const struct json_value *wait, const struct json_value *hol
 	return json_read_count(holders) >= LEDGER_MAX_WAKERS / 2 && sum < ns - ns / LEAST_PART;
 }
 
-/* Of a lock: who had it the longest, and how that is known. */
-static void put_holder(const struct telling *telling, const struct span_row *row,
-		       const struct alike *alike, const char *before, struct buf *out)
+static void put_had(const struct alike *alike, const struct json_value *holders, struct buf *out)
 {
-	const struct json_value *holders = json_read_get(alike->item, "holders");
 	const struct json_value *first = json_read_at(holders, 0);
 	size_t count = json_read_count(holders);
-	uint64_t ns = json_read_uint(first, "ns");
-	char text[16];
 
-	buf_append_text(out, before);
-	if (count > 1)
+	if (is_kind(first, "behind"))
+		buf_append_text(out, "which waited for ");
+	else if (count > 1)
 		buf_printf(out, "%s by %zu%s in turn, the longest by ",
 			   are_held(holders) ? "held" : "had", count,
 			   are_more(alike->item, holders) ? " and more" : "");
 	else
 		buf_append_text(out, is_held(first) ? "held by " : "let go by ");
+}
+
+/* Of a lock: who had it the longest, and how that is known. Of an answer: whom the server waited
+ * for. */
+static void put_holder(const struct telling *telling, const struct span_row *row,
+		       const struct alike *alike, const char *before, struct buf *out)
+{
+	const struct json_value *holders = json_read_get(alike->item, "holders");
+	const struct json_value *first = json_read_at(holders, 0);
+	uint64_t ns = json_read_uint(first, "ns");
+	char text[16];
+
+	buf_append_text(out, before);
+	put_had(alike, holders, out);
 	put_who(telling, row, first, out);
 	if (ns >= alike->ns - alike->ns / LEAST_PART)
 		return;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A service with a real PostgreSQL: in an event loop, where no thread waits for it, the call has the time, in the request's
 ledger and in its own, and what waits for a connection of the pool has not; in a thread, the socket has it, of the query
-and of a row that somebody else has locked, and the server's process ended it."""
+and of a row that somebody else has locked: the server's process ended it, and who let go of the row was behind that."""
 
 import asyncio
 import atexit
@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from cli import spanwise
@@ -57,6 +58,13 @@ async def orders(tracer, url, port):
         return await asyncio.gather(*(order(tracer, pool, port) for _ in range(REQUESTS)))
 
 
+def let_go(tracer, theirs, about):
+    time.sleep(QUERY_S)
+    with tracer.start_as_current_span("POST /count") as span:
+        about.update(ids(span), tid=threading.get_native_id())
+        theirs.commit()
+
+
 def stock(tracer, url, port):
     """Somebody else has the row for a while."""
     import psycopg2
@@ -69,12 +77,14 @@ def stock(tracer, url, port):
         with tracer.start_as_current_span("POST /stock") as root:
             with call(tracer, "SELECT prices", port):
                 us.execute(f"SELECT pg_sleep({QUERY_S})")
-            release = threading.Timer(QUERY_S, theirs.commit)
+            about = {}
+            release = threading.Thread(target=let_go, args=(tracer, theirs, about))
             release.start()
             with call(tracer, "UPDATE stock", port):
                 us.execute("UPDATE stock SET number = 2")
         release.join()
-    return [ids(root)]
+        theirs_pid, ours_pid = theirs.info.backend_pid, ours.info.backend_pid
+    return [{**ids(root), "release": about, "backend": ours_pid, "backend_of_release": theirs_pid}]
 
 
 def shop(url, endpoint):
@@ -121,9 +131,25 @@ def check_stock(daemon, facts, port):
         assert (longest["reason"], longest["target"]) == ("net", f"127.0.0.1:{port}"), span
         assert {waker["kind"] for waker in longest["wakers"]} <= {"network"}, span
         assert re.search(rf"for the network \(127\.0\.0\.1:{port}\)", span["verdict"]["text"]), span
+    check_row(spans["UPDATE stock"], facts)
     status, said, failure = spanwise("trace", facts["trace"], api=daemon.api)
     assert status == 0, failure
     print(said)
+    assert "which waited for postgres/" in said, said
+
+
+def check_row(span, facts):
+    """The one that had the row, and the span that made it let go."""
+    longest = max(span["waits"], key=lambda wait: wait["ns"])
+    release = (facts["release"]["trace"], facts["release"]["span"])
+    assert [waker["pid"] for waker in longest["wakers"]] == [facts["backend"]], (facts, longest)
+    assert [holder["kind"] for holder in longest["holders"]] == ["behind"], (facts, longest)
+    holder = longest["holders"][0]
+    assert holder["pid"] == facts["backend_of_release"], (facts, longest)
+    assert (holder["trace_id"], holder["span_id"]) == release, (facts, longest)
+    assert holder["ns"] >= QUERY_S * 1e9 * MOSTLY, longest
+    assert [(link["trace_id"], link["span_id"]) for link in span["links"] if link["via"] == "chain"] == [release], span
+    assert ", woken by postgres, which waited for postgres" in span["verdict"]["text"], span
 
 
 def main():

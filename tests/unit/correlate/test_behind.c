@@ -9,7 +9,7 @@
 #define ANSWER      7
 #define OTHER_TRACE 2
 
-enum tids { CALLER = 11, LOOP = 21, WORKER = 22 };
+enum tids { CALLER = 11, LOOP = 21, WORKER = 22, STRANGER = 31 };
 
 struct world {
 	struct builder b;
@@ -56,7 +56,36 @@ static void call(struct world *world, uint32_t waker_kind)
 	correlator_settle_all(world->b.correlator);
 }
 
-static void check_chain(struct world *world)
+/* The kernel's half tells of the call's wait, while it lasts, who was behind its end. */
+static void call_behind(struct world *world, uint32_t flags, uint64_t out_ns)
+{
+	struct event_behind behind = { .header = { EVENT_BEHIND, sizeof(behind), flags },
+				       .pid = BUILDER_PID,
+				       .tid = CALLER,
+				       .out_ns = out_ns,
+				       .from_ns = 1005 * MS,
+				       .to_ns = 1095 * MS,
+				       .waker = { .pid = SERVER_PID, .tid = WORKER } };
+
+	slice(world, &world->caller, 1000, 1010, CALL, NULL);
+	world->b.trace = OTHER_TRACE;
+	behind.waker.tag = builder_tag(&world->b, ANSWER);
+	assert_int_equal(correlator_record(world->b.correlator, &behind.header), 0);
+	world->b.waker = (struct event_waker){ .pid = STRANGER, .tid = STRANGER };
+	world->b.trace = 1;
+	builder_slice(&world->b, &world->caller, 1100 * MS, 1100 * MS, 1110 * MS, CALL, 0,
+		      SYS_READ);
+	builder_span(&world->b, CALL, 0, 1001 * MS, 1109 * MS);
+	builder_clock(&world->b, 1300 * MS);
+	correlator_settle_all(world->b.correlator);
+}
+
+static const struct ledger_wait *the_wait(const struct world *world)
+{
+	return &world->b.first_wait[builder_ledger(&world->b, CALL) - world->b.ledgers];
+}
+
+static void check_chain_of(struct world *world, uint64_t ns)
 {
 	const struct ledger_link *link = builder_link(&world->b, CALL, 0);
 	struct event_tag answer;
@@ -66,8 +95,13 @@ static void check_chain(struct world *world)
 	answer = builder_tag(&world->b, ANSWER);
 	assert_int_equal(link->via, LINK_CHAIN);
 	assert_memory_equal(&link->to, &answer, sizeof(answer));
-	assert_int_equal(link->ns, 90 * MS);
+	assert_int_equal(link->ns, ns);
 	correlator_free(world->b.correlator);
+}
+
+static void check_chain(struct world *world)
+{
+	check_chain_of(world, 90 * MS);
 }
 
 static void check_none(struct world *world)
@@ -160,6 +194,45 @@ static void a_timer_that_found_the_loop_there_proves_nothing(void **state)
 	check_none(&world);
 }
 
+static void whom_a_server_without_tags_waited_for_is_told_with_the_wait(void **state)
+{
+	const struct ledger_wait *wait;
+	struct world world;
+
+	(void)state;
+	start(&world);
+	call_behind(&world, 0, 1010 * MS);
+	wait = the_wait(&world);
+	assert_int_equal(ledger_count_wakers(wait), 1);
+	assert_int_equal(wait->waker_count, 2);
+	assert_int_equal(wait->wakers[1].kind, HOLDER_BEHIND);
+	assert_int_equal(wait->wakers[1].tid, WORKER);
+	assert_int_equal(wait->wakers[1].ns, 85 * MS); /* within this wait */
+	check_chain_of(&world, 85 * MS);
+}
+
+static void who_made_such_a_server_go_on_is_linked_alone(void **state)
+{
+	struct world world;
+
+	(void)state;
+	start(&world);
+	call_behind(&world, EVENT_BEHIND_ASKED, 1010 * MS);
+	assert_int_equal(the_wait(&world)->waker_count, 1);
+	check_chain_of(&world, 85 * MS);
+}
+
+static void what_is_told_of_another_wait_is_not_taken(void **state)
+{
+	struct world world;
+
+	(void)state;
+	start(&world);
+	call_behind(&world, 0, 1009 * MS);
+	assert_int_equal(the_wait(&world)->waker_count, 1);
+	check_none(&world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -169,6 +242,9 @@ int main(void)
 		cmocka_unit_test(who_has_waited_since_does_not_answer_for_what_woke_it_before),
 		cmocka_unit_test(what_was_over_before_the_call_has_not_answered_it),
 		cmocka_unit_test(a_timer_that_found_the_loop_there_proves_nothing),
+		cmocka_unit_test(whom_a_server_without_tags_waited_for_is_told_with_the_wait),
+		cmocka_unit_test(who_made_such_a_server_go_on_is_linked_alone),
+		cmocka_unit_test(what_is_told_of_another_wait_is_not_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -101,7 +101,7 @@ static void fill_wait(struct ledger_wait *wait, const struct ledger *ledger)
 
 		waker->pid = (uint32_t)any();
 		waker->tid = (uint32_t)any();
-		waker->kind = (uint8_t)below(HOLDER_RELEASED + 1);
+		waker->kind = (uint8_t)below(HOLDER_LAST + 1);
 		fill_text(waker->comm, sizeof(waker->comm));
 		fill_tag(&waker->tag, ledger);
 		waker->ns = any();

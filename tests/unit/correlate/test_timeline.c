@@ -16,6 +16,7 @@
 static const struct event_tag tags[] = { { { 0 }, { 0 } }, { { 1 }, { 1 } }, { { 1 }, { 2 } } };
 static const struct event_target targets[] = { { 0 }, { .kind = TARGET_FUTEX, .id = 64 } };
 static const struct event_waker wakers[] = { { 0 }, { .tid = 7, .tag = { { 1 }, { 9 } } } };
+static const struct behind behinds[] = { { .from_ns = 1, .is_own = 1 }, { .who = { .tid = 8 } } };
 
 static uint64_t draw(uint64_t *state, uint64_t below)
 {
@@ -61,6 +62,11 @@ static struct slice draw_slice(uint64_t *state, const struct slice *before)
 	if (draw(state, 4) == 0) {
 		slice.flags |= SLICE_READY;
 		slice.ready = &targets[1];
+	}
+	slice.behind = &slice_none.behind;
+	if (draw(state, 4) == 0) {
+		slice.flags |= SLICE_BEHIND;
+		slice.behind = &behinds[draw(state, ARRAY_LEN(behinds))];
 	}
 	return slice;
 }
@@ -133,6 +139,7 @@ static void check_slice(const struct slice *slice, const struct slice *expected)
 	assert_true(target_eq(slice->target, expected->target));
 	assert_memory_equal(slice->waker, expected->waker, sizeof(*slice->waker));
 	assert_true(target_eq(slice->ready, expected->ready));
+	assert_memory_equal(slice->behind, expected->behind, sizeof(*slice->behind));
 }
 
 static size_t fill(uint64_t *state, struct timeline *timeline, struct slice *slices, uint64_t every)

@@ -179,6 +179,31 @@ static void who_had_the_lock_comes_before_who_woke(void **unused)
 		       "leave the CPU code alone");
 }
 
+static void whom_the_server_waited_for_is_told_behind_it(void **unused)
+{
+	struct ledger_wait wait = { .reason = REASON_NET, .ns = 90, .waker_count = 2 };
+	struct ledger ledger = { .grade = GRADE_EXACT,
+				 .wall_ns = 100,
+				 .all = { .running_ns = 10, .blocked_ns = { [REASON_NET] = 90 } },
+				 .wait_count = 1,
+				 .waits = &wait };
+
+	(void)unused;
+	wait.wakers[0] = (struct ledger_waker){ .kind = WAKER_THREAD, .comm = "server", .ns = 90 };
+	wait.wakers[1] = (struct ledger_waker){ .kind = HOLDER_BEHIND, .comm = "owner", .ns = 46 };
+	assert_verdict(&ledger, VERDICT_WAITING,
+		       "90 % waiting: 90 ns (90 %) for the network, woken by server, which waited "
+		       "for owner; leave the CPU code alone");
+	wait.wakers[1].ns = 45;
+	assert_verdict(&ledger, VERDICT_WAITING,
+		       "90 % waiting: 90 ns (90 %) for the network, woken by server; "
+		       "leave the CPU code alone");
+	wait.wakers[0].ns = 45;
+	wait.wakers[1].ns = 90;
+	assert_verdict(&ledger, VERDICT_WAITING, /* one of several */
+		       "90 % waiting: 90 ns (90 %) for the network; leave the CPU code alone");
+}
+
 static struct str name_of(uint64_t stack, void *names)
 {
 	const char *name = ((const char **)names)[stack];
@@ -511,6 +536,7 @@ int main(void)
 		cmocka_unit_test(threads_of_one_name_are_one_waker),
 		cmocka_unit_test(who_ended_most_is_found_among_many),
 		cmocka_unit_test(who_had_the_lock_comes_before_who_woke),
+		cmocka_unit_test(whom_the_server_waited_for_is_told_behind_it),
 		cmocka_unit_test(code_that_has_most_of_the_wait_is_named),
 		cmocka_unit_test(waits_told_apart_by_their_call_are_one),
 		cmocka_unit_test(many_small_waits_outweigh_one_larger),

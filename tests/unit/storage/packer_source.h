@@ -174,7 +174,7 @@ static void draw_slices(struct ledger *ledger)
 static uint8_t draw_waker(void)
 {
 	return below(3) ? (uint8_t)below(WAKER_KERNEL + 1)
-			: (uint8_t)(HOLDER_HELD + below(HOLDER_RELEASED - HOLDER_HELD + 1));
+			: (uint8_t)(HOLDER_HELD + below(HOLDER_LAST - HOLDER_HELD + 1));
 }
 
 static void draw_waits(struct ledger *ledger, const struct block_span *row)
