@@ -105,7 +105,7 @@ static __always_inline int changes_agree(const struct event_tag *last, int outco
 {
 	const __u64 *logged = (const void *)last, *shown = (const void *)&read->record;
 
-	if (outcome == TAG_IS_INVALID) {
+	if (outcome == TAG_IS_INVALID || outcome == TAG_IS_CLEARED) {
 		copy_tag(&read->record, last);
 		return changes_is_none(last) ? TAG_IS_NONE : TAG_IS_SET;
 	}

@@ -53,7 +53,8 @@ static __always_inline void slice_note_tag(struct draft *draft, struct thread *t
 	bool knew = !thread->tag_unknown || draft->flags & EVENT_TOLD;
 
 	/* No system call, so it was interrupted where it stood: perhaps between two stores. */
-	if (outcome == TAG_IS_INVALID && (slice->syscall >= 0 || !thread->has_tag))
+	if (outcome == TAG_IS_CLEARED ||
+	    (outcome == TAG_IS_INVALID && (slice->syscall >= 0 || !thread->has_tag)))
 		outcome = TAG_IS_NONE;
 	if (outcome == TAG_IS_FAULTING || outcome == TAG_IS_INVALID) {
 		count_lost(outcome == TAG_IS_FAULTING ? LOSS_TAG_FAULT : LOSS_TAG_UPDATING);

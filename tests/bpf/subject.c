@@ -292,6 +292,11 @@ static void play_spin(void)
 		       read_clock(CLOCK_THREAD_CPUTIME_ID) - cpu);
 	}
 	publish(0);
+	for (int64_t end = read_clock(CLOCK_THREAD_CPUTIME_ID) + 60000000;
+	     read_clock(CLOCK_THREAD_CPUTIME_ID) < end;) {
+		for (volatile int i = 0; i < 100000; i++) /* in no call, mostly */
+			;
+	}
 }
 
 /* Many short waits. */

@@ -250,7 +250,7 @@ static void a_mutex_names_its_word_and_owner(void **state)
 static void ticks_cut_a_long_slice_and_see_its_tag(void **state)
 {
 	const struct event_slice *slice = NULL;
-	size_t cuts[3] = { 0 };
+	size_t cuts[3] = { 0 }, bare = 0;
 
 	(void)state;
 	harness_open(&harness, RING_BYTES, 99);
@@ -268,6 +268,9 @@ static void ticks_cut_a_long_slice_and_see_its_tag(void **state)
 			continue;
 		if (span >= 3001 && span <= 3003)
 			cuts[span - 3001]++;
+		/* nor is a record half written that holds no ids */
+		assert_int_equal(slice->header.flags & EVENT_TAG_OUT_UNKNOWN, 0);
+		bare += !span && cuts[2];
 		assert_non_null(next);
 		assert_int_equal(next->header.flags & EVENT_AFTER_TICK, EVENT_AFTER_TICK);
 		assert_int_equal(next->in_ns, slice->out_ns);
@@ -275,6 +278,7 @@ static void ticks_cut_a_long_slice_and_see_its_tag(void **state)
 	}
 	for (int i = 0; i < 3; i++)
 		assert_true(cuts[i] >= 2); /* 60 ms of CPU time each, a tick every 10 ms */
+	assert_true(bare >= 2);
 	check_chain(tid);
 }
 

@@ -98,6 +98,14 @@ static inline void end(struct record *record, uint8_t valid)
 	record->valid = valid;
 }
 
+/* No span, for whoever looks: a record that is not valid may be half written, but not if it holds
+ * no ids. */
+static inline void clear(struct record *record)
+{
+	memset(record->trace_id, 0, sizeof(record->trace_id));
+	memset(record->span_id, 0, sizeof(record->span_id));
+}
+
 /* ---- the log of changes: exact mode ---- */
 
 /* Rings outlive their threads, for a reader looks at them last when the thread is gone: whoever
@@ -278,6 +286,8 @@ static OUTLINE void publish_logged(struct record *record, const uint8_t *trace_i
 		memcpy(record->trace_id, trace_id, sizeof(record->trace_id));
 		memcpy(record->span_id, span_id, sizeof(record->span_id));
 		record->trace_flags = trace_flags;
+	} else {
+		clear(record);
 	}
 	if (change)
 		put_ids(change, valid ? trace_id : NULL, span_id);
@@ -296,8 +306,10 @@ static inline void publish(struct record *record, const uint8_t *trace_id, const
 		return;
 	}
 	begin(record);
-	if (!trace_id)
+	if (!trace_id) {
+		clear(record);
 		return;
+	}
 	memcpy(record->trace_id, trace_id, sizeof(record->trace_id));
 	memcpy(record->span_id, span_id, sizeof(record->span_id));
 	record->trace_flags = trace_flags;
