@@ -59,7 +59,7 @@ enum event_slice_flag {
 	EVENT_TOLD = 1 << 18,         /* every change of the tag within the slice was told ... */
 	EVENT_CHANGED = 1 << 19,      /* ... and there were some: in records right before it */
 
-	/* 1 << 20 and 1 << 22 are the collector's */
+	/* 1 << 20, 1 << 22 and 1 << 23 are the collector's */
 	EVENT_STOLEN_UNTOLD = 1 << 21, /* stolen_in_ns and stolen_out_ns are 0: they are not known
 					*/
 	EVENT_KERNEL_WAIT = 15 << 24,  /* enum event_kernel_wait: what the kernel's stack says */
