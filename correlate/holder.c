@@ -84,7 +84,7 @@ static bool find_handover(struct thread *thread, const struct lock *lock, uint64
 }
 
 /* Who wants a file that is locked stands in line behind another who does, and is woken by that one,
- * too, as it tries again: it has let go of nothing, and waits on. */
+ * too, as it tries again: it has let go of nothing, and waits on. Who woke that one has. */
 static bool only_tried(struct thread *thread, const struct lock *lock, uint64_t at_ns)
 {
 	struct timeline_cursor cursor;
@@ -159,12 +159,16 @@ void holder_find(struct join *join, const struct lane *lane, uint64_t from_ns, u
 	for (unsigned i = 0; i < MAX_LINKS && hold.to_ns > from_ns; i++) {
 		struct thread *thread = thread_of(join->model, &lock, lane, &hold.who);
 		struct handover got = { 0 };
-
-		if (lock.is_file && thread && only_tried(thread, &lock, hold.to_ns))
-			return;
 		bool is_known = thread && thread != lane->thread &&
 				find_handover(thread, &lock, from_ns, hold.to_ns, &got);
 
+		if (lock.is_file && thread && only_tried(thread, &lock, hold.to_ns)) {
+			if (!is_known)
+				return;
+			hold.to_ns = MAX(got.time_ns, from_ns);
+			hold.who = got.by;
+			continue;
+		}
 		hold.from_ns = from_ns;
 		hold.kind = is_known ? HOLDER_HELD : HOLDER_RELEASED;
 		if (!is_known && !find_release(join, lane, &lock, &hold, &got) &&

@@ -185,24 +185,38 @@ static void of_parts_of_a_file_it_is_told_who_let_go(void **state)
 	finish(&world, wait, 1);
 }
 
-/* B is woken for it, wakes C as it stands behind it, and waits on. */
+/* B is woken for it by A, wakes C as it stands behind it, and waits on. */
+static const struct ledger_wait *play_vain_try(struct world *world, int32_t call)
+{
+	start(world, BUILDER_PID);
+	world->call = call;
+	slice(world, &world->b_thread, 980, 1000, 0, B, &the_file);
+	slice(world, &world->c_thread, 1000, 1010, 0, 1, &the_file);
+	slice(world, &world->b_thread, 1098, 1101, A, B, &the_file);
+	slice(world, &world->c_thread, 1100, 1110, B, 1, NULL);
+	builder_span(&world->b, 1, 0, 1001 * MS, 1109 * MS);
+	builder_clock(&world->b, 1300 * MS);
+	correlator_settle_all(world->b.correlator);
+	return the_wait(world);
+}
+
 static void who_only_tried_again_has_let_go_of_nothing(void **state)
 {
-	const struct ledger_wait *wait;
 	struct world world;
+	const struct ledger_wait *wait = play_vain_try(&world, SYS_FCNTL);
 
 	(void)state;
-	start(&world, BUILDER_PID);
-	world.call = SYS_FLOCK;
-	slice(&world, &world.b_thread, 980, 1000, 0, B, &the_file);
-	slice(&world, &world.c_thread, 1000, 1010, 0, 1, &the_file);
-	slice(&world, &world.b_thread, 1098, 1101, A, B, &the_file);
-	slice(&world, &world.c_thread, 1100, 1110, B, 1, NULL);
-	builder_span(&world.b, 1, 0, 1001 * MS, 1109 * MS);
-	builder_clock(&world.b, 1300 * MS);
-	correlator_settle_all(world.b.correlator);
-	wait = the_wait(&world);
 	finish(&world, wait, 0);
+}
+
+static void who_let_that_one_try_has(void **state)
+{
+	struct world world;
+	const struct ledger_wait *wait = play_vain_try(&world, SYS_FLOCK);
+
+	(void)state;
+	check_holder(wait, 0, HOLDER_RELEASED, A, 88);
+	finish(&world, wait, 1);
 }
 
 static void the_same_number_on_another_device_is_another_file(void **state)
@@ -343,6 +357,7 @@ int main(void)
 		cmocka_unit_test(a_file_that_is_locked_as_a_whole_is_followed_too),
 		cmocka_unit_test(of_parts_of_a_file_it_is_told_who_let_go),
 		cmocka_unit_test(who_only_tried_again_has_let_go_of_nothing),
+		cmocka_unit_test(who_let_that_one_try_has),
 		cmocka_unit_test(the_same_number_on_another_device_is_another_file),
 		cmocka_unit_test(who_was_faster_had_it_only_since_the_one_before_let_go),
 		cmocka_unit_test(waits_for_one_lock_are_one_whoever_had_it),
