@@ -13,13 +13,12 @@
 #define INDEX_BYTES (8 * MIB)
 #define RING_LEAST  ((size_t)64 << 10)
 
-/* What is larger is given back to the system when it is freed, and of it only what is touched is
- * there (LMDB makes lists for 131,072 pages, and needs some tens); what is smaller is used again
- * without page faults. By itself glibc raises the limit to the largest that was ever freed,
+/* A request that is larger is given back to the system when it is freed; what is smaller is used
+ * again without page faults. By itself glibc raises the limit to the largest that was ever freed,
  * up to 32 MiB, and every thread's heap keeps its holes: so they share one, which is also no
  * slower, for what is small comes from each thread's own cache. */
-#define HEAP_LARGEST ((int)MIB)
-#define HEAP_SPARE   ((int)(8 * MIB))
+#define HEAP_LARGEST ((int)(4 * MIB))
+#define HEAP_SPARE   (2 * HEAP_LARGEST)
 
 static size_t ring_bytes(const struct config *config, size_t most)
 {
