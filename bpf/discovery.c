@@ -50,6 +50,7 @@ struct process {
 	uint64_t cost_ns;    /* of the last look, without what it waited for a CPU */
 	uint64_t news_hash;  /* of what was told; 0: tell again */
 	uint64_t place_hash; /* of where its variables are; 0: nothing was told of them yet */
+	uint64_t away_ns;    /* they are not there any more, since then; 0: they are */
 	uint64_t hinted_ns;  /* the first mapping since the last look; 0: none */
 	uint32_t scan;       /* the scan of /proc that saw it last */
 	struct process_variables variables;
@@ -215,6 +216,7 @@ void discovery_on_exec(struct discovery *discovery, uint32_t pid)
 		return;
 	process->variables = (struct process_variables){ 0 };
 	process->place_hash = 0;
+	process->away_ns = 0;
 	process->news_hash = 0; /* the kernel has dropped the old descriptor */
 	process->stage = STAGE_FRESH;
 	process->calm = 0;
@@ -271,19 +273,22 @@ void discovery_on_exit(struct discovery *discovery, uint32_t pid)
 }
 
 /* A library was closed, and opened again elsewhere, or another one was: until now, the place before
- * was read. */
+ * was read. Or a look came in between, and nothing was: the threads were not followed since. */
 static void note_place(struct process *process, uint64_t looked_ns, struct event_process *news)
 {
 	const struct tag_descriptor *descriptor = &process->variables.descriptor;
-	uint64_t hash = 0, now_ns = clock_ns(), since_ns = looked_ns;
+	uint64_t hash = 0, now_ns = clock_ns(), since_ns = process->away_ns;
 
 	if (news->publish == PUBLISH_TAGS)
 		hash = map_hash(descriptor->variables, sizeof(descriptor->variables), 1) | 1;
-	if (hash && process->place_hash && hash != process->place_hash) {
+	if (!since_ns && process->place_hash && hash != process->place_hash) {
+		since_ns = looked_ns;
 		if (process->hinted_ns)
 			since_ns = MAX(since_ns, process->hinted_ns - HINT_LATE_NS);
-		news->moved_ms = (uint32_t)((now_ns - since_ns) / NS_PER_MS + 1);
 	}
+	if (hash && since_ns)
+		news->moved_ms = (uint32_t)((now_ns - since_ns) / NS_PER_MS + 1);
+	process->away_ns = hash ? 0 : since_ns;
 	process->place_hash = hash ? hash : process->place_hash;
 	process->hinted_ns = 0;
 }
