@@ -33,10 +33,10 @@ static const struct timespec a_while = { .tv_nsec = WAIT_MS * 1000000 };
 
 static void wait_spawn(void)
 {
-	char *const arguments[] = { "true", NULL };
+	char *const arguments[] = { "sleep", "0.005", NULL };
 	int status;
 
-	must(posix_spawnp(&child, "true", NULL, NULL, arguments, environ) == 0);
+	must(posix_spawnp(&child, "sleep", NULL, NULL, arguments, environ) == 0);
 	must(waitpid(child, &status, 0) == child);
 }
 
