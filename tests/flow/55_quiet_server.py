@@ -73,7 +73,7 @@ def two_requests(tracer, port, first, second):
             about["second"] = ids(span)
             ask(port, second)
 
-    ask(port, b"n")  # from now on it is known as a server
+    ask(port, b"l")  # waited for, so from now on it is known as a server
     thread = threading.Thread(target=other)
     thread.start()
     with tracer.start_as_current_span("first") as span:
