@@ -27,6 +27,17 @@ struct vm_fault___some {
 	enum fault_flag___some flags;
 } __attribute__((preserve_access_index));
 
+/* In bytes from the mapping; too far to look: this kernel does not have them so. */
+static __always_inline __u32 fault_flags_at(void)
+{
+	struct vm_fault___some *fault = 0;
+
+	if (!bpf_core_field_exists(fault->flags))
+		return 8 * FAULT_APART;
+	return bpf_core_field_offset(struct vm_fault___some, flags) -
+	       bpf_core_field_offset(struct vm_fault___some, vma);
+}
+
 /* The file that is mapped there, if that is a mapping of the current process's; or 0. */
 static __noinline __u64 fault_file(__u64 mapping, __u64 address)
 {
@@ -43,10 +54,10 @@ static __noinline __u64 fault_file(__u64 mapping, __u64 address)
 __noinline __u64 fault_look(__u64 top, __u32 is_calling)
 {
 	struct unwind_walk *walk = unwind_scratch(); /* nobody walks yet */
-	__u32 vma = bpf_core_field_offset(struct vm_fault___some, vma);
-	__u32 apart = (bpf_core_field_offset(struct vm_fault___some, address) - vma) / 8;
-	__u32 flags = bpf_core_field_offset(struct vm_fault___some, flags) - vma;
-	__u32 flags_apart = flags / 8;
+	__u32 apart = (bpf_core_field_offset(struct vm_fault___some, address) -
+		       bpf_core_field_offset(struct vm_fault___some, vma)) /
+		      8;
+	__u32 flags = fault_flags_at(), flags_apart = flags / 8;
 	__u64 user = (__u64)FAULT_USER << flags % 8 * 8;
 
 	if (!walk || apart >= FAULT_APART || flags_apart >= FAULT_APART)
