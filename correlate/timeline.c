@@ -91,15 +91,40 @@ static uint32_t what_differs(const struct slice *slice, const struct slice *last
 	return differs;
 }
 
+/* The tails of `slice` become those that stand in the chunk, of which many are those of `last`. */
+static uint8_t *pack_tails(struct slice *slice, const struct slice *last, uint32_t differs,
+			   uint8_t *at)
+{
+	if (differs & PACKED_TAG_IN)
+		slice->tag_in = put_tail(&at, slice->tag_in, sizeof(*slice->tag_in));
+	else
+		slice->tag_in = differs & PACKED_NO_TAG_IN ? &slice_none.tag : last->tag_out;
+	if (differs & PACKED_TAG_OUT)
+		slice->tag_out = put_tail(&at, slice->tag_out, sizeof(*slice->tag_out));
+	else
+		slice->tag_out = differs & PACKED_NO_TAG_OUT ? &slice_none.tag : slice->tag_in;
+	if (differs & PACKED_TARGET)
+		slice->target = put_tail(&at, slice->target, sizeof(*slice->target));
+	else
+		slice->target = differs & PACKED_NO_TARGET ? &slice_none.target : last->target;
+	if (differs & PACKED_WAKER)
+		slice->waker = put_tail(&at, slice->waker, sizeof(*slice->waker));
+	else
+		slice->waker = differs & PACKED_NO_WAKER ? &slice_none.waker : last->waker;
+	slice->ready = slice->flags & SLICE_READY
+			       ? put_tail(&at, slice->ready, sizeof(*slice->ready))
+			       : &slice_none.target;
+	slice->behind = slice->flags & SLICE_BEHIND
+				? put_tail(&at, slice->behind, sizeof(*slice->behind))
+				: &slice_none.behind;
+	return at;
+}
+
 /* `last` becomes the slice, and its tails are what stands in the chunk. */
 static uint8_t *pack(const struct slice *slice, struct slice *last, uint8_t *at)
 {
-	const struct event_tag *tag_in = last->tag_out, *tag_out;
-	const struct event_target *target = last->target;
-	const struct event_waker *waker = last->waker;
-	const struct event_target *ready = &slice_none.target;
-	const struct behind *behind = &slice_none.behind;
 	uint32_t differs = what_differs(slice, last);
+	struct slice packed = *slice;
 	uint64_t time = last->out_ns;
 
 	at = put(at, differs);
@@ -131,34 +156,8 @@ static uint8_t *pack(const struct slice *slice, struct slice *last, uint8_t *at)
 	}
 	if (differs & PACKED_STACK)
 		at = put(at, slice->stack);
-	if (differs & PACKED_TAG_IN)
-		tag_in = put_tail(&at, slice->tag_in, sizeof(*tag_in));
-	else if (differs & PACKED_NO_TAG_IN)
-		tag_in = &slice_none.tag;
-	tag_out = tag_in;
-	if (differs & PACKED_TAG_OUT)
-		tag_out = put_tail(&at, slice->tag_out, sizeof(*tag_out));
-	else if (differs & PACKED_NO_TAG_OUT)
-		tag_out = &slice_none.tag;
-	if (differs & PACKED_TARGET)
-		target = put_tail(&at, slice->target, sizeof(*target));
-	else if (differs & PACKED_NO_TARGET)
-		target = &slice_none.target;
-	if (differs & PACKED_WAKER)
-		waker = put_tail(&at, slice->waker, sizeof(*waker));
-	else if (differs & PACKED_NO_WAKER)
-		waker = &slice_none.waker;
-	if (slice->flags & SLICE_READY)
-		ready = put_tail(&at, slice->ready, sizeof(*ready));
-	if (slice->flags & SLICE_BEHIND)
-		behind = put_tail(&at, slice->behind, sizeof(*behind));
-	*last = *slice;
-	last->tag_in = tag_in;
-	last->tag_out = tag_out;
-	last->target = target;
-	last->waker = waker;
-	last->ready = ready;
-	last->behind = behind;
+	at = pack_tails(&packed, last, differs, at);
+	*last = packed;
 	return at;
 }
 

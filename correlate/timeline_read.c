@@ -59,6 +59,34 @@ static inline const uint8_t *get_short(const uint8_t *at, struct timeline_short 
 	return at + SHORT_BYTES + SHORT_MORE * is_wide;
 }
 
+/* The flags are its own by now, the tails still those of the one before. */
+static inline const uint8_t *unpack_tails(const uint8_t *at, uint32_t differs, struct slice *slice)
+{
+	slice->tag_in = slice->tag_out;
+	if (differs & PACKED_TAG_IN)
+		slice->tag_in = get_tail(&at, sizeof(*slice->tag_in));
+	else if (differs & PACKED_NO_TAG_IN)
+		slice->tag_in = &slice_none.tag;
+	slice->tag_out = slice->tag_in;
+	if (differs & PACKED_TAG_OUT)
+		slice->tag_out = get_tail(&at, sizeof(*slice->tag_out));
+	else if (differs & PACKED_NO_TAG_OUT)
+		slice->tag_out = &slice_none.tag;
+	if (differs & PACKED_TARGET)
+		slice->target = get_tail(&at, sizeof(*slice->target));
+	else if (differs & PACKED_NO_TARGET)
+		slice->target = &slice_none.target;
+	if (differs & PACKED_WAKER)
+		slice->waker = get_tail(&at, sizeof(*slice->waker));
+	else if (differs & PACKED_NO_WAKER)
+		slice->waker = &slice_none.waker;
+	slice->ready = slice->flags & SLICE_READY ? get_tail(&at, sizeof(*slice->ready))
+						  : &slice_none.target;
+	slice->behind = slice->flags & SLICE_BEHIND ? get_tail(&at, sizeof(*slice->behind))
+						    : &slice_none.behind;
+	return at;
+}
+
 /* `slice` holds the one before and becomes this one. */
 static const uint8_t *unpack(const uint8_t *at, struct slice *slice)
 {
@@ -103,29 +131,7 @@ static const uint8_t *unpack(const uint8_t *at, struct slice *slice)
 	slice->gap = differs & PACKED_GAP;
 	if (differs & PACKED_STACK)
 		slice->stack = get(&at);
-	slice->tag_in = slice->tag_out;
-	if (differs & PACKED_TAG_IN)
-		slice->tag_in = get_tail(&at, sizeof(*slice->tag_in));
-	else if (differs & PACKED_NO_TAG_IN)
-		slice->tag_in = &slice_none.tag;
-	slice->tag_out = slice->tag_in;
-	if (differs & PACKED_TAG_OUT)
-		slice->tag_out = get_tail(&at, sizeof(*slice->tag_out));
-	else if (differs & PACKED_NO_TAG_OUT)
-		slice->tag_out = &slice_none.tag;
-	if (differs & PACKED_TARGET)
-		slice->target = get_tail(&at, sizeof(*slice->target));
-	else if (differs & PACKED_NO_TARGET)
-		slice->target = &slice_none.target;
-	if (differs & PACKED_WAKER)
-		slice->waker = get_tail(&at, sizeof(*slice->waker));
-	else if (differs & PACKED_NO_WAKER)
-		slice->waker = &slice_none.waker;
-	slice->ready = slice->flags & SLICE_READY ? get_tail(&at, sizeof(*slice->ready))
-						  : &slice_none.target;
-	slice->behind = slice->flags & SLICE_BEHIND ? get_tail(&at, sizeof(*slice->behind))
-						    : &slice_none.behind;
-	return at;
+	return unpack_tails(at, differs, slice);
 }
 
 void timeline_seek_chunk(const struct timeline_chunk *chunk, struct timeline_cursor *out_cursor)
