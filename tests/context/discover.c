@@ -12,6 +12,7 @@
 
 #include "bpf/discovery.h"
 #include "collector/base/macros.h"
+#include "collector/clock.h"
 #include "tests/context/reference.h"
 
 struct wanted {
@@ -20,14 +21,6 @@ struct wanted {
 	struct event_process process;
 	struct tag_descriptor descriptor;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
-}
 
 static void on_process(const struct event_process *process, const struct tag_descriptor *descriptor,
 		       void *arg)
@@ -104,8 +97,8 @@ static void print_process(const struct wanted *wanted)
 
 static void run_until_found(struct discovery *discovery, struct wanted *wanted, uint64_t until_ns)
 {
-	while (wanted->descriptor.count == 0 && now_ns() < until_ns) {
-		int wait_ms = discovery_run(discovery, now_ns(), 50 * NS_PER_MS);
+	while (wanted->descriptor.count == 0 && clock_mono_ns() < until_ns) {
+		int wait_ms = discovery_run(discovery, clock_mono_ns(), 50 * NS_PER_MS);
 		struct timespec pause = { 0, (long)MIN(wait_ms, 20) * (long)NS_PER_MS };
 
 		nanosleep(&pause, NULL);
@@ -128,7 +121,8 @@ int main(int argc, char **argv)
 	if (discovery_new(&options, &discovery) < 0)
 		return 2;
 	run_until_found(discovery, &wanted,
-			now_ns() + strtoul(argc > 2 ? argv[2] : "10", NULL, 10) * NS_PER_SEC);
+			clock_mono_ns() +
+				strtoul(argc > 2 ? argv[2] : "10", NULL, 10) * NS_PER_SEC);
 	if (wanted.is_known)
 		print_process(&wanted);
 	print_threads(&wanted);

@@ -20,6 +20,7 @@
 
 #include "bpf/discovery.h"
 #include "collector/base/macros.h"
+#include "collector/clock.h"
 #include "tests/context/reference.h"
 #include "tests/context/subject.h"
 
@@ -48,14 +49,6 @@ struct matrix_case {
 	bool is_lazy;     /* an idle thread has no block */
 	bool has_loader;  /* run through the musl loader, named */
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
-}
 
 static void on_process(const struct event_process *process, const struct tag_descriptor *descriptor,
 		       void *arg)
@@ -94,7 +87,7 @@ static void stop_watching(struct watcher *watcher)
 
 static void run_once(struct watcher *watcher)
 {
-	int wait_ms = discovery_run(watcher->discovery, now_ns(), 20 * NS_PER_MS);
+	int wait_ms = discovery_run(watcher->discovery, clock_mono_ns(), 20 * NS_PER_MS);
 	struct timespec pause = { 0, (long)(MIN(wait_ms, 10) * (long)NS_PER_MS) };
 
 	assert_true(wait_ms >= 0);
@@ -104,12 +97,12 @@ static void run_once(struct watcher *watcher)
 /* Runs until `count` variables are known of process `index`. */
 static const struct report *wait_for_variables(struct watcher *watcher, int index, uint32_t count)
 {
-	uint64_t deadline_ns = now_ns() + DEADLINE_NS;
+	uint64_t deadline_ns = clock_mono_ns() + DEADLINE_NS;
 	const struct report *report = &watcher->reports[index];
 
 	while (report->descriptor.count != count) {
 		run_once(watcher);
-		if (now_ns() > deadline_ns)
+		if (clock_mono_ns() > deadline_ns)
 			fail_msg("%u variables, not %u: \"%s\"", report->descriptor.count, count,
 				 report->process.variable);
 	}

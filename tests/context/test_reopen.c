@@ -14,19 +14,12 @@
 
 #include "bpf/discovery.h"
 #include "collector/base/macros.h"
+#include "collector/clock.h"
 
 #define RESCAN_MS  50
 #define PATIENCE_S 60
 
 static struct event_process told; /* of this program, last */
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
-}
 
 static void on_process(const struct event_process *process, const struct tag_descriptor *descriptor,
 		       void *arg)
@@ -40,11 +33,11 @@ static void on_process(const struct event_process *process, const struct tag_des
 static void run_until(struct discovery *discovery, enum event_publish publish)
 {
 	const struct timespec pause = { 0, 5 * NS_PER_MS };
-	uint64_t until_ns = now_ns() + PATIENCE_S * NS_PER_SEC;
+	uint64_t until_ns = clock_mono_ns() + PATIENCE_S * NS_PER_SEC;
 
 	while (told.publish != publish) {
-		assert_true(now_ns() < until_ns);
-		discovery_run(discovery, now_ns(), 50 * NS_PER_MS);
+		assert_true(clock_mono_ns() < until_ns);
+		discovery_run(discovery, clock_mono_ns(), 50 * NS_PER_MS);
 		nanosleep(&pause, NULL);
 	}
 }
@@ -70,7 +63,7 @@ static void close_and_open(const char *first, const char *second)
 	assert_int_equal(discovery_new(&options, &discovery), 0);
 	run_until(discovery, PUBLISH_TAGS);
 	assert_int_equal(told.moved_ms, 0);
-	closed_ns = now_ns();
+	closed_ns = clock_mono_ns();
 	assert_int_equal(dlclose(library), 0);
 	run_until(discovery, PUBLISH_NOTHING);
 	library = open_writer(second);

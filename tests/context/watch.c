@@ -15,6 +15,7 @@
 #include "bpf/ring.h"
 #include "bpf/worker_programs.h"
 #include "collector/base/macros.h"
+#include "collector/clock.h"
 
 #define RING_BYTES (4u << 20)
 #define MAX_SEEN   1024
@@ -31,14 +32,6 @@ struct watch {
 	size_t count, wanted;
 	struct seen seen[MAX_SEEN];
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
-}
 
 static void on_process(const struct event_process *process, const struct tag_descriptor *descriptor,
 		       void *arg)
@@ -89,10 +82,10 @@ static int on_record(const struct event_header *record, void *arg)
 
 static void run(struct watch *watch, struct discovery *discovery, uint64_t until_ns)
 {
-	while (watch->count < watch->wanted && now_ns() < until_ns) {
+	while (watch->count < watch->wanted && clock_mono_ns() < until_ns) {
 		struct timespec pause = { 0, (long)(10 * NS_PER_MS) };
 
-		discovery_run(discovery, now_ns(), 50 * NS_PER_MS);
+		discovery_run(discovery, clock_mono_ns(), 50 * NS_PER_MS);
 		nanosleep(&pause, NULL);
 		ring_consume(watch->ring, 0, on_record, watch);
 	}
@@ -135,7 +128,7 @@ int main(int argc, char **argv)
 		watch.wanted = strtoul(argv[3], NULL, 10);
 	if (open_all(&watch, &discovery) < 0)
 		return 2;
-	run(&watch, discovery, now_ns() + seconds * NS_PER_SEC);
+	run(&watch, discovery, clock_mono_ns() + seconds * NS_PER_SEC);
 	discovery_free(discovery);
 	ring_close(watch.ring);
 	programs_close(watch.programs);
