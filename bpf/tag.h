@@ -52,6 +52,11 @@ struct tag_descriptor {
 	struct tag_variable variables[TAG_MAX_VARIABLES];
 };
 
+/* In `trace_flags` of a record that is not valid and holds no ids: there is no span. Without it
+ * such a record may be half written: its writer may have cleared the last ids, and be about to
+ * write others (deploy/instrument/c/README.md). */
+#define TAG_SHOWS_NONE 0x80
+
 /* The record's head, as the OTEP lays it out. */
 struct tag_record {
 	__u8 trace_id[16];

@@ -12,7 +12,7 @@ enum tag_outcome {
 	TAG_IS_SET,      /* read, valid, and not zero */
 	TAG_IS_FAULTING, /* a page was not there */
 	TAG_IS_INVALID,  /* a record whose `valid` is not 1: detached, or half written ... */
-	TAG_IS_CLEARED,  /* ... or, as its ids are zero, detached for sure */
+	TAG_IS_CLEARED,  /* ... or, as it says itself, detached for sure */
 };
 
 static __always_inline int tag_judge_record(const struct tag_record *record)
@@ -20,7 +20,9 @@ static __always_inline int tag_judge_record(const struct tag_record *record)
 	const __u64 *ids = (const __u64 *)record;
 
 	if (record->valid != 1)
-		return ids[0] | ids[1] | ids[2] ? TAG_IS_INVALID : TAG_IS_CLEARED;
+		return !(ids[0] | ids[1] | ids[2]) && record->trace_flags & TAG_SHOWS_NONE
+			       ? TAG_IS_CLEARED
+			       : TAG_IS_INVALID;
 	return (ids[0] | ids[1]) && ids[2] ? TAG_IS_SET : TAG_IS_NONE;
 }
 

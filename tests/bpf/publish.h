@@ -7,6 +7,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "bpf/tag.h"
+
 struct record {
 	uint8_t trace_id[16];
 	uint64_t span_id;
@@ -19,13 +21,23 @@ static __thread struct record own;
 
 #define FENCE() __asm__ volatile("" ::: "memory")
 
-/* 0: nothing. */
-static inline void publish(uint64_t span)
+/* As one does that clears the last ids before it writes others. */
+static inline void clear(void)
 {
 	own.valid = 0;
 	FENCE();
+	memset(own.trace_id, 0, sizeof(own.trace_id));
+	own.span_id = 0;
+	FENCE();
+}
+
+/* 0: nothing. */
+static inline void publish(uint64_t span)
+{
+	clear();
 	memset(own.trace_id, span ? 0xab : 0, sizeof(own.trace_id));
 	own.span_id = span;
+	own.trace_flags = span ? 0 : TAG_SHOWS_NONE;
 	FENCE();
 	own.valid = span != 0;
 	FENCE();

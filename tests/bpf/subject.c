@@ -281,6 +281,16 @@ static void play_mutex(void)
 	pthread_join(thread, NULL);
 }
 
+/* In no call, mostly. */
+static void spin_outside(void)
+{
+	for (int64_t end = read_clock(CLOCK_THREAD_CPUTIME_ID) + 60000000;
+	     read_clock(CLOCK_THREAD_CPUTIME_ID) < end;) {
+		for (volatile int i = 0; i < 100000; i++)
+			;
+	}
+}
+
 static void play_spin(void)
 {
 	for (uint64_t span = 3001; span <= 3003; span++) {
@@ -292,11 +302,19 @@ static void play_spin(void)
 		       read_clock(CLOCK_THREAD_CPUTIME_ID) - cpu);
 	}
 	publish(0);
-	for (int64_t end = read_clock(CLOCK_THREAD_CPUTIME_ID) + 60000000;
-	     read_clock(CLOCK_THREAD_CPUTIME_ID) < end;) {
-		for (volatile int i = 0; i < 100000; i++) /* in no call, mostly */
-			;
-	}
+	spin_outside();
+}
+
+/* It is interrupted in the midst of a switch from one span to another, again and again. */
+static void play_switching(void)
+{
+	publish(3001);
+	spin(60000000);
+	clear();
+	spin_outside();
+	publish(3002);
+	spin(60000000);
+	publish(0);
 }
 
 /* Many short waits. */
@@ -408,6 +426,8 @@ int main(int argc, char **argv)
 		play_mutex();
 	else if (strcmp(scenario, "spin") == 0)
 		play_spin();
+	else if (strcmp(scenario, "switching") == 0)
+		play_switching();
 	else if (strcmp(scenario, "flood") == 0)
 		play_flood(3000); /* more than a small ring takes */
 	else if (strcmp(scenario, "rounds") == 0)

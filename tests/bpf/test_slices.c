@@ -268,7 +268,7 @@ static void ticks_cut_a_long_slice_and_see_its_tag(void **state)
 			continue;
 		if (span >= 3001 && span <= 3003)
 			cuts[span - 3001]++;
-		/* nor is a record half written that holds no ids */
+		/* nor is a record half written that says of itself that it shows nothing */
 		assert_int_equal(slice->header.flags & EVENT_TAG_OUT_UNKNOWN, 0);
 		bare += !span && cuts[2];
 		assert_non_null(next);
@@ -279,6 +279,30 @@ static void ticks_cut_a_long_slice_and_see_its_tag(void **state)
 	for (int i = 0; i < 3; i++)
 		assert_true(cuts[i] >= 2); /* 60 ms of CPU time each, a tick every 10 ms */
 	assert_true(bare >= 2);
+	check_chain(tid);
+}
+
+/* Of a writer that says nothing else: it has shown a span, and entered the kernel nowhere since. */
+static void a_record_without_ids_may_be_half_written(void **state)
+{
+	const struct event_slice *slice = NULL;
+	size_t in_the_midst = 0;
+
+	(void)state;
+	harness_open(&harness, RING_BYTES, 99);
+	harness_run(&harness, "switching");
+	int tid = harness_named(&harness, "main")->tid;
+
+	while ((slice = harness_next_slice(&harness, tid, slice))) {
+		struct event_tails tails;
+
+		event_slice_tails(slice, &tails);
+		if (!(slice->header.flags & EVENT_TAG_OUT_UNKNOWN))
+			continue;
+		assert_int_equal(harness_span(tails.tag_out), 3001); /* as far as is known */
+		in_the_midst++;
+	}
+	assert_true(in_the_midst >= 2);
 	check_chain(tid);
 }
 
@@ -397,6 +421,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest others[] = {
 		cmocka_unit_test_teardown(a_mutex_names_its_word_and_owner, close_harness),
 		cmocka_unit_test_teardown(ticks_cut_a_long_slice_and_see_its_tag, close_harness),
+		cmocka_unit_test_teardown(a_record_without_ids_may_be_half_written, close_harness),
 		cmocka_unit_test_teardown(timers_cut_a_slice_of_which_much_was_stolen,
 					  close_harness),
 		cmocka_unit_test_teardown(ticks_tell_of_both_clocks_where_somebody_is_followed,

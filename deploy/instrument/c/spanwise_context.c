@@ -60,6 +60,9 @@ struct log {
 	uint32_t reserved;
 };
 
+/* In the flags of a record that is not valid, and holds no ids. */
+#define SHOWS_NONE 0x80
+
 /* One object, so that a library looks its address up once; the exported variable is its start. */
 static __thread struct {
 	struct record *published;
@@ -70,7 +73,7 @@ static __thread struct {
 	bool has_no_log; /* for want of memory; for good, or what is missing would not show */
 	bool marks;      /* it marks where spans begin and end ... */
 	bool may_turn;   /* ... and has logged something since its last turn */
-} own;
+} own = { .record.trace_flags = SHOWS_NONE };
 
 _Static_assert(sizeof(struct change) == 32 && sizeof(struct log) == 32, "README.md");
 _Static_assert(offsetof(__typeof__(own), log) - offsetof(__typeof__(own), record) == 32,
@@ -98,12 +101,13 @@ static inline void end(struct record *record, uint8_t valid)
 	record->valid = valid;
 }
 
-/* No span, for whoever looks: a record that is not valid may be half written, but not if it holds
- * no ids. */
+/* No span, for whoever looks: a record that is not valid may be half written, but not if it says
+ * so. */
 static inline void clear(struct record *record)
 {
 	memset(record->trace_id, 0, sizeof(record->trace_id));
 	memset(record->span_id, 0, sizeof(record->span_id));
+	record->trace_flags = SHOWS_NONE;
 }
 
 /* ---- the log of changes: exact mode ---- */

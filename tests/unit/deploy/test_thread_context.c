@@ -42,11 +42,15 @@ static int shows(const struct ids *ids)
 	       memcmp(record->span_id, ids->span_id, 8) == 0;
 }
 
+/* For sure: it is not half written. */
 static int shows_nothing(void)
 {
+	static const struct ids none;
 	const struct tag_record *record = published();
 
-	return !record || record->valid != 1;
+	return !record || (record->valid != 1 && record->trace_flags & TAG_SHOWS_NONE &&
+			   memcmp(record->trace_id, none.trace_id, 16) == 0 &&
+			   memcmp(record->span_id, none.span_id, 8) == 0);
 }
 
 static void attach(const struct ids *ids, struct spanwise_token *out_previous)
