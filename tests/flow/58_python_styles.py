@@ -22,7 +22,7 @@ US, MS = 1000, 1000000
 SLACK_NS = 300 * US
 GRADES = ("exact", "bounded", "inferred", "partial")
 STYLES = ("nested", "back_to_back", "fan_out", "hand_over", "ends_elsewhere", "thread_each", "crowd", "fork",
-          "unsampled", "event_loop", "migrating")
+          "unsampled", "dropped", "event_loop", "migrating")
 
 
 class Part:
@@ -172,6 +172,45 @@ def unsampled(tracer):
     return facts
 
 
+def dropped(tracer):
+    """The request begins what the sampler drops, and another thread carries it, while a third one has a span of the
+    same trace open: it counts for the request, as the writer has marked where it was begun."""
+    from opentelemetry import context, trace
+    from opentelemetry.sdk.trace import TracerProvider, sampling
+
+    silent = TracerProvider(sampler=sampling.ALWAYS_OFF).get_tracer("subject")
+    facts, lanes, here = [], [], threading.Barrier(2)
+
+    def wait_beside():
+        here.wait()
+        here.wait()
+
+    def carry(span):
+        began = time.thread_time_ns()
+        with trace.use_span(span):
+            for _ in range(4):
+                spin(MS)
+                nap()
+        lanes.append(time.thread_time_ns() - began)
+
+    def work():
+        within = context.get_current()
+        beside = Part(tracer, "beside")
+        other = threading.Thread(target=lambda: facts.append(beside.carry(wait_beside).end()))
+        other.start()
+        here.wait()
+        hidden = silent.start_span("dropped", within)
+        in_threads([lambda: carry(hidden)])
+        hidden.end()
+        here.wait()
+        other.join()
+
+    root = whole(tracer, "request", work)
+    root["least"] += sum(lanes)
+    root["most"] += sum(lanes)
+    return facts + [root]
+
+
 def event_loop(tracer):
     """Tasks of traces of their own take turns, mostly without leaving the CPU."""
     facts = []
@@ -242,7 +281,7 @@ def check(daemon, style, facts, exact):
             assert blocked(span, "sleep") >= 3 * MS, span
         if style == "event_loop" and not exact:
             assert ledger["grade"] != "exact", span
-    if exact and style in ("event_loop", "hand_over", "ends_elsewhere", "migrating", "nested", "back_to_back"):
+    if exact and style in ("event_loop", "hand_over", "ends_elsewhere", "migrating", "nested", "back_to_back", "dropped"):
         # Told apart: each span is vouched for, and by far more narrowly than by its length.
         assert set(grades) <= {"exact", "bounded"}, (style, grades)
         spans = [settled_spans(daemon, fact["trace"])[fact["name"]] for fact in facts]

@@ -70,9 +70,7 @@ def _turn_exact():
     global _marks_asked_for
     _writer.exact_mode()
     _marks_asked_for = True
-    sdk = sys.modules.get("opentelemetry.sdk.trace")  # else when its first span is seen
-    if sdk:
-        _mark_edges(getattr(sdk, "Span", None))
+    _mark_loaded_sdk()  # or else when its first span is seen
 
 
 def _import_sdk():
@@ -80,6 +78,13 @@ def _import_sdk():
         import opentelemetry.sdk.trace  # noqa: F401
     except ImportError:
         pass
+
+
+def _mark_loaded_sdk():
+    sdk = sys.modules.get("opentelemetry.sdk.trace")
+    if sdk:
+        _mark_edges(getattr(sdk, "Span", None))
+        _mark_unsampled(getattr(sdk, "Tracer", None))
 
 
 def _mark_edges(span_class):
@@ -101,6 +106,36 @@ def _mark_edges(span_class):
 
     marked_start._spanwise = True
     span_class.start, span_class.end = marked_start, marked_end
+
+
+def _mark_unsampled(tracer_class):
+    """The same of spans that the sampler drops. What stands for one is of the API, and others use it, too, for a
+    context that they did not begin: hence only what a tracer of the SDK hands out."""
+    start = getattr(tracer_class, "start_span", None)
+    if not start or hasattr(start, "_spanwise"):
+        return
+    from opentelemetry.trace import NonRecordingSpan as dropped_class
+
+    end = dropped_class.end
+    # One that is turned off hands out its caller's span again.
+    is_enabled = getattr(tracer_class, "_is_enabled", lambda tracer: True)
+
+    @functools.wraps(start)
+    def marked_start_span(tracer, *args, **options):
+        span = start(tracer, *args, **options)
+        if type(span) is dropped_class and is_enabled(tracer):
+            _writer.mark(span)
+            span._spanwise_begun = True
+        return span
+
+    @functools.wraps(end)
+    def marked_end(span, *args, **options):
+        if span.__dict__.pop("_spanwise_begun", False):
+            _writer.mark(span)
+        return end(span, *args, **options)
+
+    marked_start_span._spanwise = True
+    tracer_class.start_span, dropped_class.end = marked_start_span, marked_end
 
 
 def _is_exact(asked_for):
@@ -150,8 +185,8 @@ def _identify(span):
     if resource is None or resource is _seen_resource:
         return False
     _seen_resource = resource
-    if _marks_asked_for and "opentelemetry.sdk.trace" in sys.modules:
-        _mark_edges(sys.modules["opentelemetry.sdk.trace"].Span)
+    if _marks_asked_for:
+        _mark_loaded_sdk()
     service = resource.attributes.get("service.name")
     instance = resource.attributes.get("service.instance.id")
     _publish_process(service, instance or _writer.instance_id())

@@ -16,7 +16,7 @@ spanwise_context.install()
 
 from opentelemetry import context, trace  # noqa: E402
 from opentelemetry.sdk.resources import Resource  # noqa: E402
-from opentelemetry.sdk.trace import TracerProvider, sampling  # noqa: E402
+from opentelemetry.sdk.trace import Tracer, TracerProvider, sampling  # noqa: E402
 
 tracer = TracerProvider(resource=Resource.create({"service.name": "tests"})).get_tracer("tests")
 
@@ -71,12 +71,41 @@ none = "0" * 16
 expected = [(1, a), (0, none), (1, a), (0, none), (1, b), (0, none), (0, b), (0, none), (1, b), (0, none)]
 assert log() == expected, log()
 """
+UNSAMPLED = """
+import spanwise_context
+spanwise_context.install()
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider, sampling
+silent = TracerProvider(sampler=sampling.ALWAYS_OFF).get_tracer("x")
+marked, mark = [], spanwise_context._writer.mark
+spanwise_context._writer.mark = lambda span: (marked.append(span), mark(span))
+with silent.start_as_current_span("dropped") as dropped:
+    with silent.start_as_current_span("below") as below:
+        assert not below.is_recording()
+    trace.NonRecordingSpan(below.get_span_context()).end()  # somebody's own, who did not begin it
+dropped.end()
+assert marked == [dropped, below, below, dropped], marked
+"""
+DISABLED = """
+import spanwise_context
+spanwise_context.install()
+from opentelemetry.sdk.trace import TracerProvider, _TracerConfig
+provider = TracerProvider()
+outer, disabled = provider.get_tracer("x"), provider.get_tracer("disabled")
+disabled._set_tracer_config(_TracerConfig(is_enabled=False))
+marked, spanwise_context._writer.mark = [], lambda span: marked.append(span)
+with outer.start_as_current_span("outer") as span:
+    with disabled.start_as_current_span("nothing"):
+        pass
+assert marked == [span, span], marked
+"""
 UNMARKED = """
 import opentelemetry.sdk.trace as sdk, spanwise_context
 start = sdk.Span.start
 spanwise_context.install()
 with sdk.TracerProvider().get_tracer("x").start_as_current_span("y"):
     assert sdk.Span.start is start
+assert not hasattr(sdk.Tracer.start_span, "_spanwise")
 """
 LOGS = """
 import ctypes, spanwise_context
@@ -332,6 +361,13 @@ class Processes(Case):
     def test_a_mark_tells_where_a_thread_begins_and_ends_a_span(self):
         self.python("-c", MARKS)
         self.python("-c", UNMARKED, SPANWISE_EXACT_MODE="0")
+
+    def test_a_span_that_is_not_sampled_is_marked_as_others_are(self):
+        self.python("-c", UNSAMPLED)
+
+    @unittest.skipUnless(hasattr(Tracer, "_set_tracer_config"), "an SDK whose tracers cannot be turned off")
+    def test_a_tracer_that_is_turned_off_begins_nothing(self):
+        self.python("-c", DISABLED)
 
     def python(self, *arguments, **environment):
         done = subprocess.run(
