@@ -127,8 +127,7 @@ static void note_others(const struct join *join, struct lane *lane, const struct
 			      !tag_is_of(slice->tag_out, join->trace->id);
 }
 
-/* Those right after the last slice that are like it, up to the one that reaches past that moment.
- */
+/* Those right after the last slice that are like it, as long as they end by that moment. */
 static bool add_alike(struct lane *lane, struct timeline_cursor *cursor, uint64_t until_ns)
 {
 	uint32_t number = MAX(lane->run_count, 1), first = lane->count;
@@ -154,7 +153,7 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 	uint64_t begin = first_seen(join);
 	struct timeline_cursor cursor;
 	const struct slice *slice = seek_lane(lane, begin, margin, &cursor);
-	bool is_past = false, goes_on = true;
+	bool goes_on = true;
 	unsigned beyond = 0;
 
 	if (!reserve(join, lane, cursor.chunk))
@@ -177,10 +176,8 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 			break;
 		if (slice->out_ns >= MAX(begin, margin)) /* all that come now are kept */
 			goes_on = add_alike(lane, &cursor, join->to_ns);
-		if (!is_past && cursor.last.out_ns > join->to_ns) {
+		if (cursor.last.out_ns <= join->to_ns)
 			timeline_mark(timeline, TIMELINE_END, &cursor);
-			is_past = true;
-		}
 	}
 	return goes_on;
 }

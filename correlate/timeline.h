@@ -49,8 +49,8 @@ struct timeline_cursor {
 	struct slice last;
 };
 
-/* Where the trace that was read last began, and where it ended: the next one begins after the
- * latter, or, beside it, after the former. */
+/* Where the trace that was read last began, and the last slice that was over with it: the next one
+ * begins after the latter, or, beside it, after the former. */
 enum timeline_place { TIMELINE_BEGIN, TIMELINE_END, TIMELINE_MARKS };
 
 struct timeline {
@@ -110,7 +110,7 @@ struct timeline_run {
 	bool has_empty;  /* one of them did not run at all */
 };
 
-/* Those right after it that are alike, at most `room`, as long as the one before does not end after
- * `until_ns`; `number` is their slice.run. */
+/* Those right after it that are alike, at most `room`, as long as they end by `until_ns`; `number`
+ * is their slice.run. */
 struct timeline_run timeline_next_alike(struct timeline_cursor *cursor, uint64_t until_ns,
 					struct slice *out, uint32_t room, uint32_t number);

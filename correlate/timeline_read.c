@@ -276,10 +276,13 @@ struct timeline_run timeline_next_alike(struct timeline_cursor *cursor, uint64_t
 	struct timeline_short by;
 
 	room = MIN(room, cursor->left);
-	for (; run.count < room && time <= until_ns && is_short(at); run.count++) {
+	for (; run.count < room && is_short(at); run.count++) {
 		struct slice *slice = &out[run.count];
+		const uint8_t *after = get_short(at, &by);
 
-		at = get_short(at, &by);
+		if (time + by.waking + by.in + by.length > until_ns)
+			break;
+		at = after;
 		memcpy(&slice->stolen_in_ns, &like.stolen_in_ns, SAME_BYTES);
 		slice->hidden_ns = 0;
 		slice->prev_out_ns = time;

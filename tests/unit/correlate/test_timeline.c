@@ -210,6 +210,7 @@ static void alike_ones_are_read_together(void **state)
 						  ARRAY_LEN(alike), 7);
 			for (uint32_t i = 0; i < run.count; i++) {
 				assert_int_equal(alike[i].run, 7);
+				assert_true(alike[i].out_ns <= slices[SLICES / 2].out_ns);
 				ran_ns += alike[i].out_ns - alike[i].in_ns;
 				has_empty |= alike[i].out_ns == alike[i].in_ns;
 				check_slice(&alike[i], &slices[count++]);
