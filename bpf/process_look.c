@@ -199,20 +199,27 @@ static void describe(struct process_variables *variables, const char *name, cons
 		 (int)room, clean, form);
 }
 
-/* The best form of all that are there. */
-static enum tag_form best_form(const struct found *found)
+/* The form that the process says it publishes in, or else the best of all that are there: some
+ * library may have another form's variable, and nobody who sets it. */
+static enum tag_form best_form(const struct found *found, enum process_schema schema)
 {
 	enum tag_form best = TAG_FORMS;
 
-	for (uint32_t i = 0; i < found->count; i++)
-		best = MIN(best, found->images[i].tls->form);
+	for (uint32_t i = 0; i < found->count; i++) {
+		enum tag_form form = found->images[i].tls->form;
+
+		if (form == TAG_FORM_NODEJS && schema == PROCESS_SCHEMA_NODEJS)
+			return form;
+		best = MIN(best, form);
+	}
 	return best;
 }
 
-static void resolve(const struct found *found, struct process_variables *variables)
+static void resolve(const struct found *found, enum process_schema schema,
+		    struct process_variables *variables)
 {
 	struct tag_descriptor *descriptor = &variables->descriptor;
-	enum tag_form best = best_form(found);
+	enum tag_form best = best_form(found, schema);
 	const char *name = elf_tls_name(best);
 	char form[TLS_FORM_BYTES];
 
@@ -268,7 +275,7 @@ static void resolve_go(const struct elf_tls *program, struct process_variables *
 }
 
 static void find_variables(struct process_looker *looker, const struct view *view,
-			   struct process_variables *variables)
+			   enum process_schema schema, struct process_variables *variables)
 {
 	struct found found = { .process.memory_fd = view->memory_fd };
 
@@ -276,7 +283,7 @@ static void find_variables(struct process_looker *looker, const struct view *vie
 	find_modules(looker, view, &found);
 	variables->is_complete = !found.was_cut && looker->maps.module_count > 0;
 	variables->is_32bit = found.files_32bit > 0 && found.files_64bit == 0;
-	resolve(&found, variables);
+	resolve(&found, schema, variables);
 	resolve_go(found.process.program.tls, variables);
 }
 
@@ -340,9 +347,9 @@ static int look_inside(struct process_looker *looker, struct view *view,
 		return rc;
 	if (looker->maps.lines == 0)
 		return -EAGAIN;
-	if (!is_settled(variables) || variables->signature != looker->maps.signature)
-		find_variables(looker, view, variables);
 	find_context(looker, view, &context);
+	if (!is_settled(variables) || variables->signature != looker->maps.signature)
+		find_variables(looker, view, context.schema, variables);
 	memcpy(process->service_name, context.service_name, sizeof(process->service_name));
 	memcpy(process->service_instance_id, context.service_instance_id,
 	       sizeof(process->service_instance_id));

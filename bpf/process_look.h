@@ -20,7 +20,7 @@ struct process_looker {
 	bool no_map_files;        /* /proc/PID/map_files was denied: not tried again */
 };
 
-/* Where a process keeps its variables. Depends on its modules only, so it holds while they stay. */
+/* Where a process keeps its variables. That there are none depends on its modules only. */
 struct process_variables {
 	uint64_t signature; /* of the modules */
 	bool is_complete;   /* false: something was not relocated yet, look again */

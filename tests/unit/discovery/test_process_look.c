@@ -258,15 +258,10 @@ static void strange_mappings_do_no_harm(void **state)
 	unmap(magic);
 }
 
-static void context_of_the_process_is_told(void **state)
+/* The mapping of a process context; its payload is borrowed. */
+static uint64_t *map_context(const char *payload, size_t bytes)
 {
-	/* ProcessContext{1: Resource{1: {service.name: shop}}}, then a schema in field 2 */
-	static const char payload[] =
-		"\x0a\x18\x0a\x16\x0a\x0cservice.name\x12\x06\x0a\x04shop"
-		"\x12\x23\x0a\x1athreadlocal.schema_version\x12\x05\x0a\x03new";
 	int fd = memfd_create("OTEL_CTX", MFD_CLOEXEC);
-	struct process_variables variables;
-	struct event_process process;
 	uint64_t *header;
 
 	assert_int_equal(ftruncate(fd, 4096), 0);
@@ -274,10 +269,22 @@ static void context_of_the_process_is_told(void **state)
 	assert_true(header != MAP_FAILED);
 	close(fd);
 	memcpy(header, "OTEL_CTX", 8);
-	header[1] = 2 | (uint64_t)26 << 32; /* without the schema */
+	header[1] = 2 | (uint64_t)bytes << 32;
 	header[2] = 1;
 	header[3] = (uint64_t)(uintptr_t)payload;
-	process = look_at(*state, getpid(), &variables);
+	return header;
+}
+
+static void context_of_the_process_is_told(void **state)
+{
+	/* ProcessContext{1: Resource{1: {service.name: shop}}}, then a schema in field 2 */
+	static const char payload[] =
+		"\x0a\x18\x0a\x16\x0a\x0cservice.name\x12\x06\x0a\x04shop"
+		"\x12\x23\x0a\x1athreadlocal.schema_version\x12\x05\x0a\x03new";
+	uint64_t *header = map_context(payload, 26); /* without the schema */
+	struct process_variables variables;
+	struct event_process process = look_at(*state, getpid(), &variables);
+
 	assert_string_equal(process.service_name, "shop");
 	assert_int_equal(process.publish, PUBLISH_NOTHING);
 	header[1] = 2 | (uint64_t)(sizeof(payload) - 1) << 32;
@@ -285,6 +292,26 @@ static void context_of_the_process_is_told(void **state)
 	assert_int_equal(process.publish, PUBLISH_UNSUPPORTED);
 	assert_string_equal(process.variable, "schema \"new\" is not known");
 	munmap(header, 4096);
+}
+
+/* The other library only has the variable. */
+static void form_that_the_process_names_is_taken(void **state)
+{
+	static const char payload[] =
+		"\x12\x2d\x0a\x1athreadlocal.schema_version\x12\x0f\x0a\x0dnodejs_v1_dev";
+	struct mapping native = map_library("otel_thread_ctx_v1");
+	struct mapping nodejs = map_library("otel_thread_ctx_nodejs_v1");
+	uint64_t *header = map_context(payload, sizeof(payload) - 1);
+	struct process_variables variables;
+
+	look_at(*state, getpid(), &variables);
+	assert_int_equal(variables.descriptor.form, TAG_FORM_NODEJS);
+	assert_int_equal(variables.descriptor.count, 1);
+	munmap(header, 4096);
+	look_at(*state, getpid(), &variables);
+	assert_int_equal(variables.descriptor.form, TAG_FORM_RECORD);
+	unmap(native);
+	unmap(nodejs);
 }
 
 static void process_that_ended_is_gone(void **state)
@@ -350,6 +377,7 @@ int main(void)
 		cmocka_unit_test(best_form_is_taken),
 		cmocka_unit_test(strange_mappings_do_no_harm),
 		cmocka_unit_test(context_of_the_process_is_told),
+		cmocka_unit_test(form_that_the_process_names_is_taken),
 		cmocka_unit_test(process_that_ended_is_gone),
 		cmocka_unit_test(kernel_thread_is_no_process),
 		cmocka_unit_test(unreadable_process_is_told_with_its_error),
