@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A library with the variable of OTEP 4947, and LIBRARY_PADDING bytes of thread-local storage
  * beside it. With LIBRARY_PLAIN it does not touch the variable itself. */
-__thread void *otel_thread_ctx_v1 __attribute__((visibility("default")));
+#ifndef LIBRARY_VISIBILITY
+#define LIBRARY_VISIBILITY "default"
+#endif
+#ifdef LIBRARY_WEAK
+__attribute__((weak))
+#endif
+__thread void *otel_thread_ctx_v1 __attribute__((visibility(LIBRARY_VISIBILITY)));
 
 #ifdef LIBRARY_PADDING
 static __thread char padding[LIBRARY_PADDING];

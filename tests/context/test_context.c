@@ -47,7 +47,7 @@ struct matrix_case {
 	const char *libraries[2];
 	const char *form; /* part of event_process.variable */
 	bool is_lazy;     /* an idle thread has no block */
-	bool has_loader;  /* run through the musl loader, named */
+	bool has_loader;  /* run through the loader, named */
 };
 
 static void on_process(const struct event_process *process, const struct tag_descriptor *descriptor,
@@ -154,11 +154,13 @@ static void start_case(struct subject *subject, const struct matrix_case *wanted
 	snprintf(program, sizeof(program), "%s/%s/%s", CONTEXT_SUBJECTS, wanted->libc,
 		 wanted->program);
 	if (access(program, X_OK) < 0) {
-		print_message("%s was not built: no musl-gcc\n", program);
+		print_message("%s was not built: no musl-gcc, or no gold\n", program);
 		skip();
 	}
 	if (wanted->has_loader)
-		arguments[count++] = "/lib/ld-musl-x86_64.so.1";
+		arguments[count++] = strcmp(wanted->libc, "musl") == 0
+					     ? "/lib/ld-musl-x86_64.so.1"
+					     : "/lib64/ld-linux-x86-64.so.2";
 	arguments[count++] = program;
 	if (flag)
 		arguments[count++] = flag;
@@ -399,6 +401,7 @@ static struct matrix_case matrix[] = {
 #define PROGRAMS(libc)                                                                             \
 	PROGRAM(libc, "exe_pie"), PROGRAM(libc, "exe_no_pie"), PROGRAM(libc, "exe_aligned"),       \
 	PROGRAM(libc, "exe_static_pie"), PROGRAM(libc, "exe_static_pie_hidden"), PROGRAM(libc, "exe_not_exported"), PROGRAM(libc, "exe_static"), PROGRAM(libc, "exe_sysv_hash"), \
+	PROGRAM(libc, "exe_stripped"), PROGRAM(libc, "exe_static_pie_stripped"), PROGRAM(libc, "exe_gold"), \
 	LINKED(libc, "linked_initial", "initial exec, static"),                                    \
 	LINKED(libc, "linked_descriptor", "TLSDESC, static"),                                      \
 	LINKED(libc, "linked_dynamic", "general dynamic, dynamic")
@@ -411,6 +414,11 @@ static struct matrix_case matrix[] = {
 	OPENED("glibc", "libdynamic_big.so", "general dynamic, dynamic", true),
 	OPENED("glibc", "libbound.so", "TLSDESC, static", false),
 	OPENED("glibc", "libbound_dynamic.so", "general dynamic, dynamic", true),
+	OPENED("glibc", "libstripped.so", "TLSDESC, static", false),
+	OPENED("glibc", "libversioned.so", "TLSDESC, static", false),
+	OPENED("glibc", "libprotected.so", "TLSDESC, static", false),
+	OPENED("glibc", "libweak.so", "general dynamic, dynamic", true),
+	OPENED("glibc", "libgold.so", "general dynamic, dynamic", true),
 	OPENED_TWO("glibc", "libdynamic.so", "libdescriptor_big.so", "dynamic", true),
 	OPENED("musl", "libdescriptor.so", "TLSDESC, dynamic", false),
 	OPENED("musl", "libdescriptor_big.so", "TLSDESC, dynamic", false),
@@ -418,7 +426,14 @@ static struct matrix_case matrix[] = {
 	OPENED("musl", "libdynamic_big.so", "general dynamic, dynamic", false),
 	OPENED("musl", "libbound.so", "TLSDESC, dynamic", false),
 	OPENED("musl", "libbound_dynamic.so", "general dynamic, dynamic", false),
+	OPENED("musl", "libstripped.so", "TLSDESC, dynamic", false),
+	OPENED("musl", "libversioned.so", "TLSDESC, dynamic", false),
+	OPENED("musl", "libprotected.so", "TLSDESC, dynamic", false),
+	OPENED("musl", "libweak.so", "general dynamic, dynamic", false),
 	OPENED_TWO("musl", "libdynamic.so", "libdescriptor_big.so", "dynamic", false),
+	{ "glibc", "exe_pie", { NULL }, "local exec, static", false, true },
+	{ "glibc", "linked_descriptor", { NULL }, "TLSDESC, static", false, true },
+	{ "glibc", "opener", { "libdynamic.so", NULL }, "general dynamic, dynamic", true, true },
 	{ "musl", "exe_pie", { NULL }, "local exec, static", false, true },
 	{ "musl", "linked_dynamic", { NULL }, "general dynamic, dynamic", false, true },
 	{ "musl", "opener", { "libdynamic.so", NULL }, "general dynamic, dynamic", false, true },
