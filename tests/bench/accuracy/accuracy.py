@@ -54,6 +54,8 @@ MARKED = "/marked"  # ... and marks where spans begin and end, as Python's does
 TURNS.update({name.replace(EXACT_MODE, MARKED): turns for name, turns in list(TURNS.items()) if name.endswith(EXACT_MODE)})
 PLAIN = "/plain"  # Python's is by default; without it
 TURNS.update({name + PLAIN: TURNS[name] for name in list(TURNS) if name.startswith("python")})
+WRITERS = ("/valid", "/zeros", "/pointer", "/swap")  # as others write the record: writers.c
+TURNS.update({name + writer: TURNS[name] for name in ("nested", "back-to-back", "pool", "unexported", "chance") for writer in WRITERS})
 COARSE = "/ms"  # exported by an SDK whose clock tells milliseconds
 TURNS.update({name + COARSE: TURNS[name] for name in ("nested", "sleep", "fan-out")})
 LENGTHS = (50e3, 500e3, 5e6, 50e6, float("inf"))  # ns, up to
@@ -82,6 +84,10 @@ def run_scenario(name, turns, daemon, build):
     if name.endswith(MARKED):
         name = name.removesuffix(MARKED)
         environment.update(SPANWISE_EXACT_MODE="1", TRUTH_MARKS="1")
+    writer = next((writer for writer in WRITERS if name.endswith(writer)), None)
+    if writer:
+        name = name.removesuffix(writer)
+        environment["TRUTH_WRITER"] = writer.removeprefix("/")
     coarse = name.endswith(COARSE)
     name = name.removesuffix(COARSE)
     if name == "python":
@@ -91,7 +97,7 @@ def run_scenario(name, turns, daemon, build):
         program = "truth_servers.py" if name in SERVERS else "truth_chance.py" if style == "chance" else "truth_styles.py"
         command = [sys.executable, Path(__file__).with_name(program), style, str(turns), service]
     else:
-        program = "truth_plugins" if name in PLUGINS else "truth_scenarios"
+        program = "truth_plugins" if name in PLUGINS else "truth_writers" if writer else "truth_scenarios"
         command = [build / "tests/bench/accuracy" / program, name, str(turns), service]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
         wait_until_found(daemon, process)
