@@ -299,7 +299,7 @@ static struct move move_of(const struct told *told, const struct clock_skew *ske
 		return (struct move){ .doubt_ns = MIN(skew->ahead_ns,
 						      (uint64_t)MAX(range.most_ns, 0)) };
 	if (!is_shown(skew) && range.least_ns > (int64_t)CHANGE_CLOCK_NS)
-		return (struct move){ .ns = range.least_ns };
+		return (struct move){ .ns = range.least_ns, .doubt_ns = (uint64_t)range.least_ns };
 	if (!is_shown(skew))
 		return move_by_history(told, history, 0);
 	if (skew->ahead_ns || (seen_behind > LEAST_NS && skew->early_ns <= (uint64_t)behind) ||

@@ -222,6 +222,36 @@ static void a_time_of_day_that_was_set_a_little_is_an_honest_doubt(void **state)
 	assert_all_near(&now, 70 * US);
 }
 
+/* It has been slewed by 12 us since the first trace. Of a span that begins 1 us after its thread
+ * has come back, and ends 15 us after another switch, the tags agree with either. */
+static void who_may_go_by_a_slewed_time_of_day_may_not(void **state)
+{
+	const int64_t slewed_ns = -12 * (int64_t)US;
+	const uint64_t at = 2000 * MS, end = at + MS;
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	read_clock(&b, 500 * MS, 0);
+	builder_warm_up(&b, &t);
+	request(&b, &t, &(struct service){ .wait_ns = 500 }, 1000 * MS);
+	read_clock(&b, 1500 * MS, 0);
+	read_clock(&b, 1510 * MS, slewed_ns);
+	b.trace = 2;
+	builder_slice(&b, &t, at - 9 * MS, at - 9 * MS, at - 7 * MS, 2, 0, RECVFROM);
+	builder_slice(&b, &t, at - US, at - US, at + 500, 3, 0, RECVFROM);
+	builder_slice(&b, &t, end - 15 * US, end - 15 * US, end + 50 * US, 2, 0, RECVFROM);
+	builder_slice(&b, &t, end + 8 * MS, end + 8 * MS, end + 9 * MS, 0, 0, FUTEX);
+	builder_span(&b, 2, 0, at - 8 * MS + (uint64_t)slewed_ns, end + 8 * MS);
+	builder_span(&b, 3, 2, at + (uint64_t)slewed_ns, end + (uint64_t)slewed_ns);
+	read_clock(&b, 3000 * MS, slewed_ns);
+	correlator_advance(b.correlator, 3000 * MS);
+	correlator_settle_all(b.correlator);
+	assert_near(builder_ledger(&b, 3), 15500, 40 * US);
+	correlator_free(b.correlator);
+}
+
 /* Seen 20 us after it started, a span did not start 60 us before. */
 static void tags_tell_by_which_time_of_day_an_sdk_goes(void **state)
 {
@@ -387,6 +417,7 @@ int main(void)
 		cmocka_unit_test(times_that_a_program_made_up_are_in_doubt_themselves),
 		cmocka_unit_test(after_a_while_they_are_forgotten),
 		cmocka_unit_test(a_time_of_day_that_was_set_a_little_is_an_honest_doubt),
+		cmocka_unit_test(who_may_go_by_a_slewed_time_of_day_may_not),
 		cmocka_unit_test(tags_tell_by_which_time_of_day_an_sdk_goes),
 		cmocka_unit_test(what_one_span_tells_of_the_clock_holds_for_the_next),
 		cmocka_unit_test(a_clock_that_is_right_is_not_doubted),
