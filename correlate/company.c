@@ -145,10 +145,11 @@ static const struct thread *only_thread(const struct join *join)
 	return only;
 }
 
-static bool may_have_run(const struct lane *lane, uint64_t time_ns, uint64_t cut_ns)
+/* At that edge of the span, as far as its clock tells. */
+static bool may_have_run(const struct lane *lane, const struct node *node, uint64_t edge_ns)
 {
-	return lane_on_cpu_about(lane, time_ns, cut_ns) ||
-	       lane_lost_ns(lane, time_ns, time_ns + cut_ns + 1);
+	return lane_ran_at_edge(lane, node, edge_ns) ||
+	       lane_lost_ns(lane, edge_ns, edge_ns + node->cut_ns + 1);
 }
 
 /* A span that was never seen is where it was placed, or, if that was a guess and nothing of its
@@ -162,8 +163,8 @@ static bool may_be_on(const struct join *join, const struct node *node, const st
 	if (join->sighting_count && node->parent >= 0 && !join_takes_turns(join, node->process))
 		return false;
 	return node->b_ns <= lane->thread->folded_until_ns || /* nobody can tell any more */
-	       (may_have_run(lane, node->a_ns, node->cut_ns) &&
-		may_have_run(lane, MAX(node->b_ns, 1) - 1, node->cut_ns));
+	       (may_have_run(lane, node, node->a_ns) &&
+		may_have_run(lane, node, MAX(node->b_ns, 1) - 1));
 }
 
 /* Of a span that went from thread to thread: while this one was seen with it, and from its start on

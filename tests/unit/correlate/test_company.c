@@ -274,6 +274,26 @@ static void a_trace_that_was_never_seen_claims_wherever_it_may_have_begun_and_en
 	assert_claimed(&claim, 100, 350);
 }
 
+/* Another trace's span may lie in the same slice, and is not to be vouched for then. */
+static void an_error_of_its_clock_hides_no_thread_that_it_may_have_begun_on(void **state)
+{
+	struct claim claim;
+
+	(void)state;
+	begin_claim(&claim);
+	claim.nodes[0].a_ns = 80; /* not on a CPU yet, by that */
+	claim.nodes[0].skew_ns = 12;
+	claim.nodes[1].a_ns = 320;
+	claim.nodes[1].b_ns = 380;
+	assert_claimed(&claim, 80, 200);
+	begin_claim(&claim);
+	claim.nodes[0].b_ns = 330; /* not any more */
+	claim.nodes[0].bound_ns = 22;
+	claim.nodes[1].a_ns = 320;
+	claim.nodes[1].b_ns = 380;
+	assert_claimed(&claim, 150, 330);
+}
+
 /* Its root may be anybody's; what lies below is with those that were seen. */
 static void where_others_of_a_trace_were_seen_a_child_is_not_claimed(void **state)
 {
@@ -301,6 +321,7 @@ int main(void)
 		cmocka_unit_test(a_span_that_was_never_seen_is_claimed_where_it_was_placed),
 		cmocka_unit_test(
 			a_trace_that_was_never_seen_claims_wherever_it_may_have_begun_and_ended),
+		cmocka_unit_test(an_error_of_its_clock_hides_no_thread_that_it_may_have_begun_on),
 		cmocka_unit_test(where_others_of_a_trace_were_seen_a_child_is_not_claimed),
 	};
 

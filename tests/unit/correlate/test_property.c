@@ -144,6 +144,13 @@ static const struct {
 	{ 2215, check_orders_off },
 	{ 12700548, check_styles },
 	{ 12700548, check_forks },
+	{ 163, check_slewed },
+	{ 983, check_slewed },
+	{ 163, check_set },
+	{ 983, check_set },
+	{ 621, check_slewed },
+	{ 621, check_set },
+	{ 621, check_off },
 };
 
 static void seeds_that_once_failed_do_not_any_more(void **state)
