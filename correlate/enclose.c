@@ -7,6 +7,7 @@
 #include "correlate/overlay.h"
 
 #define MOST_BACK   64 /* slices before it, that are looked at */
+#define MOST_BESIDE 64 /* threads that may have ended a span */
 #define MOST_AROUND OVERLAY_MAX_SPANS
 
 static int32_t known(const struct join *join, const struct lane *lane, const struct event_tag *tag)
@@ -126,12 +127,47 @@ static bool is_put_aside(const struct join *join, const struct lane *lane, int32
 	return node->is_aside;
 }
 
-/* Others carry it as well, or another one must have ended it. */
+/* Another thread of the process was on a CPU then. */
+static bool ran_beside(const struct lane *lane, uint64_t from_ns, uint64_t to_ns)
+{
+	uint32_t left = MOST_BESIDE;
+
+	for (struct thread *t = lane->process->threads; t; t = t->next) {
+		struct timeline_cursor cursor;
+		const struct slice *slice;
+
+		if (t == lane->thread || (t->last_out_ns < from_ns && !t->running))
+			continue;
+		timeline_seek(&t->timeline, from_ns, &cursor);
+		slice = timeline_next(&cursor);
+		while (slice && slice->out_ns < from_ns)
+			slice = timeline_next(&cursor);
+		if (!left-- || !slice || slice->in_ns <= to_ns || t->folded_until_ns > from_ns)
+			return true;
+	}
+	return false;
+}
+
+/* It was on no CPU then, or came there, or left it, about then, as far as the span's clock tells,
+ * and another one was there, too. */
+static bool may_be_ended_by_another(const struct lane *lane, const struct node *node)
+{
+	uint64_t edge_ns = MAX(node->b_ns, 1) - 1, error = node->bound_ns + node->skew_ns + 1;
+	uint64_t from_ns = edge_ns - MIN(error, edge_ns), to_ns = edge_ns + node->cut_ns + error;
+	const struct slice *slice = lane_ran_at_edge(lane, node, edge_ns);
+
+	if (!slice)
+		return true;
+	return (slice->in_ns > from_ns || slice->out_ns < to_ns) &&
+	       ran_beside(lane, from_ns, to_ns);
+}
+
+/* Others carry it as well, or another one may have ended it. */
 static bool is_handed(const struct join *join, const struct lane *lane, int32_t index)
 {
 	const struct node *node = &join->nodes[index];
 
-	if (!lane_ran_at_edge(lane, node, MAX(node->b_ns, 1) - 1))
+	if (may_be_ended_by_another(lane, node))
 		return true;
 	for (int32_t i = join->nodes[index].sightings; i >= 0; i = join->sightings[i].next) {
 		if (join->sightings[i].thread != lane->thread &&

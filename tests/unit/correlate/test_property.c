@@ -151,6 +151,10 @@ static const struct {
 	{ 621, check_slewed },
 	{ 621, check_set },
 	{ 621, check_off },
+	{ 617, check_parts },
+	{ 930, check_parts },
+	{ 1964, check_parts },
+	{ 2636, check_parts },
 };
 
 static void seeds_that_once_failed_do_not_any_more(void **state)

@@ -37,16 +37,22 @@ static void what_was_not_exported_counts_for_the_span_it_began_in(void **state)
 	hide_one_within(B);
 }
 
+/* Until nobody waits any more for what was not exported. */
+static void settle(struct builder *b)
+{
+	for (uint64_t at = 3000 * MS; at <= 12000 * MS; at += 1000 * MS) {
+		builder_clock(b, at);
+		correlator_advance(b->correlator, at);
+	}
+}
+
 /* Thread 11 has A, and within it B, of both of which it runs a part; from 1005 to 1007 ms thread 12
  * works at a span that nobody exported, and shows nothing else. */
 static void add_spans(struct builder *b)
 {
 	builder_span(b, A, 0, 1000 * MS + 100 * US, 1020 * MS + 500 * US);
 	builder_span(b, B, A, 1002 * MS, 1010 * MS + 500 * US);
-	for (uint64_t at = 3000 * MS; at <= 12000 * MS; at += 1000 * MS) {
-		builder_clock(b, at);
-		correlator_advance(b->correlator, at);
-	}
+	settle(b);
 }
 
 /* Which of them began it, nobody knows. */
@@ -104,12 +110,46 @@ static void nor_is_it_known_where_threads_tell(void **state)
 	assert_anybodys(&b);
 }
 
+/* Thread 11 shows B, which lies within A, then what nobody exported, and leaves its CPU for another
+ * one 2 ms later. B ends just then; that thread shows nothing, and ran there, too, or a bit later.
+ */
+static uint64_t doubt_of_end_at_switch(uint64_t other_in_ns)
+{
+	struct builder_thread own, other = { .pid = BUILDER_PID, .tid = 12 };
+	struct builder b;
+	uint64_t doubt;
+
+	begin(&b, &own);
+	builder_warm_up(&b, &other);
+	builder_slice(&b, &own, 1000 * MS, 1000 * MS, 1001 * MS, A, 0, FUTEX);
+	builder_slice(&b, &own, 1002 * MS, 1002 * MS, 1003 * MS, B, 0, FUTEX);
+	builder_slice(&b, &own, 1004 * MS, 1004 * MS, 1006 * MS, HIDDEN, EVENT_PREEMPTED, -1);
+	builder_slice(&b, &other, other_in_ns, other_in_ns, 1008 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &own, 0, 1008 * MS, 1010 * MS, A, 0, FUTEX);
+	builder_slice(&b, &own, 1011 * MS, 1011 * MS, 1012 * MS, 0, 0, FUTEX);
+	builder_span(&b, A, 0, 1000 * MS + 100 * US, 1011 * MS + 500 * US);
+	builder_span(&b, B, A, 1002 * MS + 100 * US, 1006 * MS);
+	settle(&b);
+	doubt = builder_ledger(&b, B)->uncertain_ns;
+	correlator_free(b.correlator);
+	return doubt;
+}
+
+/* So that may have been given B, and what nobody exported lies below A. */
+static void who_came_just_when_it_ended_may_have_ended_it(void **state)
+{
+	(void)state;
+	assert_in_range(doubt_of_end_at_switch(1006 * MS), 2 * MS, 5 * MS);
+	assert_in_range(doubt_of_end_at_switch(1006 * MS + US), 0, 10 * US);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_not_exported_counts_for_the_span_it_began_in),
 		cmocka_unit_test(what_another_thread_has_that_nobody_exported_is_anybodys),
 		cmocka_unit_test(nor_is_it_known_where_threads_tell),
+		cmocka_unit_test(who_came_just_when_it_ended_may_have_ended_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
