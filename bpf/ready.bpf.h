@@ -57,7 +57,7 @@ static __always_inline bool ready_socket(void *file)
 	    BPF_CORE_READ(sock, sk_shutdown) & READY_SHUTDOWN)
 		return true;
 	return BPF_CORE_READ(sock, __sk_common.skc_state) == READY_LISTENS &&
-	       ready_is_of_network(sock) &&
+	       ready_is_of_network(sock) && bpf_core_type_exists(struct inet_connection_sock) &&
 	       BPF_CORE_READ((struct inet_connection_sock *)sock,
 			     icsk_accept_queue.rskq_accept_head);
 }

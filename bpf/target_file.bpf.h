@@ -83,7 +83,8 @@ static __always_inline void target_socket(void *file, struct event_target *targe
 		break;
 	case FAMILY_INET6:
 		target->kind = TARGET_INET6;
-		BPF_CORE_READ_INTO(&target->address, sock, __sk_common.skc_v6_daddr);
+		if (bpf_core_field_exists(sock->__sk_common.skc_v6_daddr)) /* CONFIG_IPV6 */
+			BPF_CORE_READ_INTO(&target->address, sock, __sk_common.skc_v6_daddr);
 		break;
 	case FAMILY_UNIX:
 		target_unix(sock, target);

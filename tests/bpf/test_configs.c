@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kernels that lack something load the programs all the same: what other kernels do not have of
+ * this one's types is hidden. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <cmocka.h>
+
+#include "collector/base/macros.h"
+
+/* What a kernel may lack, for want of an option or of age: a type, or one of its fields. In two
+ * parts, for where the first is missing nothing asks for the second. */
+static const struct lacking {
+	unsigned part;
+	const char *type, *field, *option;
+} lacking[] = {
+	{ 1, "sock_common", "skc_v6_daddr", "CONFIG_IPV6" },
+	{ 1, "inet_connection_sock", NULL, "CONFIG_INET" },
+	{ 1, "unix_sock", NULL, "CONFIG_UNIX=y" },
+	{ 1, "unix_address", NULL, "CONFIG_UNIX=y" },
+	{ 1, "epitem", NULL, "CONFIG_EPOLL" },
+	{ 1, "eventpoll", NULL, "CONFIG_EPOLL" },
+	{ 1, "eventfd_ctx", NULL, "CONFIG_EVENTFD" },
+	{ 1, "timerfd_ctx", NULL, "CONFIG_TIMERFD" },
+	{ 1, "task_struct", "frozen", "CONFIG_CGROUPS" },
+	{ 1, "mm_struct", "mm_lock_seq", "CONFIG_PER_VMA_LOCK" },
+	{ 1, "vm_fault", "flags", "5.11" },
+	{ 1, "sched_entity", "cfs_rq", "CONFIG_FAIR_GROUP_SCHED" },
+	{ 1, "cfs_rq", "rq", "CONFIG_FAIR_GROUP_SCHED" },
+	{ 2, "cfs_rq", "throttle_count", "CONFIG_CFS_BANDWIDTH" },
+	{ 2, "task_struct", "throttled", "CONFIG_CFS_BANDWIDTH" },
+	{ 2, "mm_struct", "mm_mt", "6.1" },
+};
+
+/* The programs, as they were built: from the command line. */
+static char **objects;
+
+/* The programs find what they need by name. */
+static void hide(struct btf *btf, const struct lacking *what, __u32 hidden)
+{
+	for (__u32 id = 1; id < btf__type_cnt(btf); id++) {
+		struct btf_type *type = (struct btf_type *)btf__type_by_id(btf, id);
+		struct btf_member *member = btf_members(type);
+
+		if (!btf_is_struct(type) ||
+		    strcmp(btf__name_by_offset(btf, type->name_off), what->type) != 0)
+			continue;
+		if (!what->field)
+			type->name_off = hidden;
+		for (__u32 i = 0; what->field && i < btf_vlen(type); i++)
+			if (!strcmp(btf__name_by_offset(btf, member[i].name_off), what->field))
+				member[i].name_off = hidden;
+	}
+}
+
+/* This kernel's types, but for what is lacking; for the caller to remove. */
+static void write_types(unsigned part, char *path)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	__u32 bytes;
+
+	assert_non_null(btf);
+	int hidden = btf__add_str(btf, "hidden");
+
+	assert_true(hidden > 0);
+	for (size_t i = 0; i < ARRAY_LEN(lacking); i++)
+		if (lacking[i].part == part)
+			hide(btf, &lacking[i], (__u32)hidden);
+	const void *raw = btf__raw_data(btf, &bytes);
+	int fd = mkstemp(path);
+
+	assert_true(raw && fd >= 0);
+	assert_int_equal(write(fd, raw, bytes), bytes);
+	close(fd);
+	btf__free(btf);
+}
+
+static void assert_loads_without(unsigned part)
+{
+	char path[] = "/tmp/spanwise-types-XXXXXX";
+	LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = path);
+
+	write_types(part, path);
+	for (char **object = objects; *object; object++) {
+		struct bpf_object *opened = bpf_object__open_file(*object, &options);
+
+		assert_non_null(opened);
+		int status = bpf_object__load(opened);
+
+		bpf_object__close(opened);
+		if (status < 0)
+			print_error("%s is not loaded: %s\n", *object, strerror(-status));
+		assert_int_equal(status, 0);
+	}
+	unlink(path);
+}
+
+static void programs_load_without_what_options_bring(void **state)
+{
+	(void)state;
+	assert_loads_without(1);
+	assert_loads_without(2);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(programs_load_without_what_options_bring),
+	};
+
+	if (geteuid() != 0 || argc < 2) {
+		printf("skipped: needs root\n");
+		return 77;
+	}
+	objects = argv + 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
