@@ -13,6 +13,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include "bpf/kernel_types.h"
 #include "bpf/perf_events.h"
 #include "bpf/sched.skel.h"
 #include "bpf/sched_raw.skel.h"
@@ -62,27 +63,6 @@ static const struct hook {
 
 /* ---- before loading */
 
-static bool kernel_has_hook(const struct btf *kernel, const char *name)
-{
-	char type[64];
-
-	snprintf(type, sizeof(type), "btf_trace_%s", name);
-	return btf__find_by_name_kind(kernel, type, BTF_KIND_TYPEDEF) > 0;
-}
-
-/* Does the tracepoint pass prev_state? Then it has five parameters, the first of them hidden. */
-static bool kernel_passes_prev_state(const struct btf *kernel)
-{
-	int id = btf__find_by_name_kind(kernel, "btf_trace_sched_switch", BTF_KIND_TYPEDEF);
-	const struct btf_type *type = id > 0 ? btf__type_by_id(kernel, id) : NULL;
-
-	if (type)
-		type = btf__type_by_id(kernel, type->type); /* the pointer */
-	if (type && btf_is_ptr(type))
-		type = btf__type_by_id(kernel, type->type);
-	return type && btf_is_func_proto(type) && btf_vlen(type) >= 5;
-}
-
 _Static_assert(TABLE_PLACE_BYTES == PROBE_THREAD_BYTES, "as options are reckoned with");
 
 /* Sets of the table of threads: a power of two. */
@@ -121,7 +101,7 @@ static void set_knobs(struct worker_knobs *knobs, const struct programs_options 
 	knobs->kernel_stacks = (__u8)options->probe.kernel_stacks;
 	knobs->lose_switches = options->probe.lose_switches;
 	knobs->set_mask = count_sets(&options->probe) - 1;
-	knobs->has_prev_state = kernel_passes_prev_state(kernel);
+	knobs->has_prev_state = kernel_types_pass_prev_state(kernel);
 }
 
 /* What this kernel does not have must not keep the rest from loading. */
@@ -131,7 +111,7 @@ static void skip_missing_hooks(struct bpf_object *object, const struct btf *kern
 		struct bpf_program *program =
 			bpf_object__find_program_by_name(object, hooks[i].name);
 
-		if (!hooks[i].required && !kernel_has_hook(kernel, hooks[i].name))
+		if (!hooks[i].required && !kernel_types_have_hook(kernel, hooks[i].name))
 			bpf_program__set_autoload(program, false);
 	}
 }
@@ -334,16 +314,6 @@ static int find_maps(struct programs *programs)
 		       : 0;
 }
 
-/* ---- what to do about it */
-
-static void explain_no_btf(char *why, size_t why_bytes)
-{
-	snprintf(why, why_bytes,
-		 "no /sys/kernel/btf/vmlinux that we may read: the kernel must be built with "
-		 "CONFIG_DEBUG_INFO_BTF=y (all main distributions do since 2021), and /sys be "
-		 "mounted");
-}
-
 /* ---- life */
 
 int programs_open(const struct programs_options *options, char *why, size_t why_bytes,
@@ -360,11 +330,10 @@ int programs_open(const struct programs_options *options, char *why, size_t why_
 	programs->cpus = cpus > 0 ? (unsigned)cpus : 1;
 	programs->tick_hz = options->probe.tick_hz;
 	programs->links = calloc(ARRAY_LEN(hooks) + programs->cpus, sizeof(struct bpf_link *));
-	struct btf *kernel = btf__load_vmlinux_btf();
+	struct btf *kernel = kernel_types_open(why, why_bytes);
 
 	if (!kernel) {
 		status = -ENOENT;
-		explain_no_btf(why, why_bytes);
 		goto close_programs;
 	}
 	status = !programs->links                  ? -ENOMEM
@@ -381,6 +350,7 @@ int programs_open(const struct programs_options *options, char *why, size_t why_
 			.status = status,
 			.cpus = programs->cpus,
 			.loaded = loaded,
+			.locked = worker_why_locked("/sys/kernel/security/lockdown"),
 			.detail = worker_log_last(),
 		};
 

@@ -23,8 +23,28 @@ static void too_big(const struct worker_failure *failure, char *why, size_t why_
 			 failure->detail);
 }
 
+bool worker_why_locked(const char *path)
+{
+	char line[128] = "";
+	FILE *file = fopen(path, "re");
+
+	if (!file)
+		return false;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = '\0';
+	fclose(file);
+	return strstr(line, "[confidentiality]") != NULL;
+}
+
 void worker_why(const struct worker_failure *failure, char *why, size_t why_bytes)
 {
+	if (failure->locked) { /* whatever it then refuses first */
+		snprintf(why, why_bytes,
+			 "the kernel is locked down, and BPF must not read its memory: boot with "
+			 "lockdown=integrity or none (%s)",
+			 failure->detail);
+		return;
+	}
 	switch (-failure->status) {
 	case EPERM: /* a verifier that says no returns EACCES or EINVAL */
 		snprintf(why, why_bytes,

@@ -9,8 +9,12 @@ struct worker_failure {
 	int status;         /* negative errno */
 	unsigned cpus;      /* that this machine may have */
 	bool loaded;        /* it was attaching that failed */
+	bool locked;        /* the kernel keeps its memory even from root */
 	const char *detail; /* libbpf's own words; borrowed */
 };
+
+/* What lockdown(7) says there; false, too, where nothing is to be read. */
+bool worker_why_locked(const char *path);
 
 /* Cut to fit. */
 void worker_why(const struct worker_failure *failure, char *why, size_t why_bytes);

@@ -6,7 +6,9 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -15,7 +17,8 @@
 static const char *why(int status, unsigned cpus, bool loaded)
 {
 	static char text[400];
-	const struct worker_failure failure = { status, cpus, loaded, "program is too large" };
+	const struct worker_failure failure = { status, cpus, loaded, false,
+						"program is too large" };
 
 	worker_why(&failure, text, sizeof(text));
 	return text;
@@ -53,10 +56,45 @@ static void each_cause_says_what_to_do(void **state)
 	assert_says(why(-EINVAL, 2, true), "cannot attach");
 }
 
+/* A verifier that does not know a helper says EINVAL. */
+static void a_kernel_that_is_locked_down_is_named_whatever_it_refuses(void **state)
+{
+	const struct worker_failure failure = { -EINVAL, 2, false, true, "unknown func" };
+	char text[400];
+
+	(void)state;
+	worker_why(&failure, text, sizeof(text));
+	assert_says(text, "lockdown=integrity");
+	assert_says(text, "(unknown func)");
+}
+
+static bool is_locked(const char *line)
+{
+	char path[] = "/tmp/spanwise-lockdown-XXXXXX";
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, line, strlen(line)), strlen(line));
+	close(fd);
+	bool answer = worker_why_locked(path);
+
+	unlink(path);
+	return answer;
+}
+
+static void only_confidentiality_keeps_memory_from_bpf(void **state)
+{
+	(void)state;
+	assert_true(is_locked("none integrity [confidentiality]\n"));
+	assert_false(is_locked("none [integrity] confidentiality\n"));
+	assert_false(is_locked(""));
+	assert_false(worker_why_locked("/nowhere/lockdown"));
+}
+
 static void a_sentence_is_cut_to_fit(void **state)
 {
 	char text[8];
-	const struct worker_failure failure = { -E2BIG, 600, false, "" };
+	const struct worker_failure failure = { -E2BIG, 600, false, false, "" };
 
 	(void)state;
 	worker_why(&failure, text, sizeof(text));
@@ -69,6 +107,8 @@ int main(void)
 		cmocka_unit_test(more_cpus_than_have_a_place_are_counted),
 		cmocka_unit_test(a_program_that_is_too_large_is_no_matter_of_cpus),
 		cmocka_unit_test(each_cause_says_what_to_do),
+		cmocka_unit_test(a_kernel_that_is_locked_down_is_named_whatever_it_refuses),
+		cmocka_unit_test(only_confidentiality_keeps_memory_from_bpf),
 		cmocka_unit_test(a_sentence_is_cut_to_fit),
 	};
 

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What this kernel is like, by the types that it tells of itself (BTF). */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct btf;
+
+/* For the caller to free (btf__free). NULL: nothing works here; the sentence says why. */
+struct btf *kernel_types_open(char *why, size_t why_bytes);
+
+/* Is there such a tracepoint, for tp_btf? */
+bool kernel_types_have_hook(const struct btf *kernel, const char *name);
+
+/* Does the tracepoint sched_switch pass prev_state? */
+bool kernel_types_pass_prev_state(const struct btf *kernel);
+
+/* Under PREEMPT_RT: is a BPF ring guarded by a lock that may sleep? Then writing into it from the
+ * scheduler brings the machine down. */
+bool kernel_types_ring_sleeps(const struct btf *kernel);
