@@ -17,8 +17,9 @@
 #include "collector/cli/processes.h"
 
 #define BTF_PATH       "/sys/kernel/btf/vmlinux"
+#define LOCKDOWN_PATH  "/sys/kernel/security/lockdown"
 #define LEAST_MAJOR    5
-#define LEAST_MINOR    11 /* task local storage for tracing programs */
+#define LEAST_MINOR    12 /* BPF exchanges and compares in one step */
 #define LEAST_FREE_MIB 64
 #define READ_BYTES     ((size_t)64 << 10)
 #define BTF_MAX_BYTES  ((size_t)64 << 20)
@@ -31,7 +32,14 @@ static void check_version(struct doctor_report *report)
 	uname(&name);
 	if (sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
 	    (major > LEAST_MAJOR || (major == LEAST_MAJOR && minor >= LEAST_MINOR))) {
-		doctor_report_add(report, DOCTOR_OK, "kernel version", "%s", name.release);
+		bool is_rt = strstr(name.version, "PREEMPT_RT");
+
+		doctor_report_add(
+			report, is_rt ? DOCTOR_NOTE : DOCTOR_OK, "kernel version", "%s%s",
+			name.release,
+			is_rt ? ", PREEMPT_RT: devices wake by threads of the kernel, and "
+				"waits are told so"
+			      : "");
 		return;
 	}
 	doctor_report_add(report, DOCTOR_BAD, "kernel version", "%s is too old", name.release);
@@ -111,10 +119,10 @@ static void check_lockdown(struct doctor_report *report)
 {
 	char line[128];
 
-	read_line("/sys/kernel/security/lockdown", line, sizeof(line));
+	read_line(LOCKDOWN_PATH, line, sizeof(line));
 	if (!strstr(line, "[confidentiality]")) {
-		doctor_report_add(report, DOCTOR_OK, "lockdown",
-				  *line ? "BPF may read memory" : "not in force");
+		doctor_report_add(report, *line ? DOCTOR_OK : DOCTOR_NOTE, "lockdown", "%s",
+				  *line ? "BPF may read memory" : LOCKDOWN_PATH " tells nothing");
 		return;
 	}
 	doctor_report_add(report, DOCTOR_BAD, "lockdown", "the kernel forbids BPF to read memory");
