@@ -96,7 +96,7 @@ int tick(struct bpf_perf_event_data *context)
 HOOK("softirq_entry")
 int BPF_PROG(softirq_entry, unsigned int vector)
 {
-	interrupt_begin(1u << (vector & 15));
+	softirq_begin(vector);
 	return 0;
 }
 

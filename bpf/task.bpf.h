@@ -52,6 +52,23 @@ struct task_struct___throttled {
 	bool throttled;
 } __attribute__((preserve_access_index));
 
+/* Under PREEMPT_RT a spinlock is a mutex (5.15 on). */
+struct rt_mutex_base {
+	void *owner;
+};
+
+struct spinlock___rt {
+	struct rt_mutex_base lock;
+} __attribute__((preserve_access_index));
+
+/* Then softirqs run with preemption allowed: another thread may have the CPU in their midst. */
+static __always_inline bool softirqs_are_displaced(void)
+{
+	struct spinlock___rt *spinlock = 0;
+
+	return bpf_core_field_exists(spinlock->lock);
+}
+
 /* A pointer read from memory, as one that can be loaded through. */
 extern void *bpf_rdonly_cast(const void *pointer, __u32 btf_id) __ksym;
 

@@ -24,6 +24,23 @@ static __always_inline void interrupt_end(__u32 bit)
 	this_cpu()->interrupts &= ~bit;
 }
 
+static __always_inline void softirq_begin(__u32 vector)
+{
+	interrupt_begin(1u << (vector & 15));
+	if (softirqs_are_displaced())
+		this_cpu()->softirq_tid = LOAD(task_current(), pid);
+}
+
+/* In which `current` is: a softirq that another thread was displaced in is none of its. */
+static __always_inline __u32 interrupts_of(struct task_struct *current)
+{
+	struct worker_cpu *cpu = this_cpu();
+
+	if (softirqs_are_displaced() && cpu->softirq_tid != LOAD(current, pid))
+		return cpu->interrupts & INTERRUPT_ANY;
+	return cpu->interrupts;
+}
+
 /* A softirq that an interrupt has asked for runs on the back of whoever was interrupted, be it in
  * the middle of a system call: what arrives at a network card is not that one's doing. One that was
  * asked for while it runs, will run again. */
@@ -78,7 +95,7 @@ static __always_inline void waker_tag(struct task_struct *current, struct event_
  */
 static __always_inline void waker_note(struct event_waker *waker, struct task_struct *current)
 {
-	__u32 interrupts = this_cpu()->interrupts;
+	__u32 interrupts = interrupts_of(current);
 
 	__builtin_memset(__builtin_assume_aligned(waker, 8), 0, sizeof(*waker));
 	waker->kind = waker_kind(interrupts, LOAD(current, pid));

@@ -80,7 +80,8 @@ struct worker_cpu {
 	__u32 last_next;  /* tid that the last switch put on this CPU */
 	__u8 has_last;    /* last_next is known */
 	__u8 wants_clock; /* the next tick reads the clocks (clock.bpf.h) */
-	__u8 pad[6];
+	__u8 pad[2];
+	__u32 softirq_tid;    /* of whom the softirq borrows the CPU; under PREEMPT_RT only */
 	__u64 stack_due_ns;   /* when the stacks taken so far will have been paid for */
 	__u64 stack_spare_ns; /* ... those of places that a thread was not at before */
 	__u64 pad_line[4];
