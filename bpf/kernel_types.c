@@ -49,6 +49,16 @@ bool kernel_types_ring_sleeps(const struct btf *kernel)
 	       !strcmp(type_of_field(kernel, "bpf_ringbuf", "spinlock"), "spinlock_t");
 }
 
+static bool has_function(const struct btf *kernel, const char *name)
+{
+	return btf__find_by_name_kind(kernel, name, BTF_KIND_FUNC) > 0;
+}
+
+bool kernel_types_keep_cpu(const struct btf *kernel)
+{
+	return has_function(kernel, "bpf_preempt_disable") && has_function(kernel, "bpf_strcmp");
+}
+
 static void explain_no_btf(char *why, size_t why_bytes)
 {
 	snprintf(why, why_bytes,

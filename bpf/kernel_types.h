@@ -19,3 +19,7 @@ bool kernel_types_pass_prev_state(const struct btf *kernel);
 /* Under PREEMPT_RT: is a BPF ring guarded by a lock that may sleep? Then writing into it from the
  * scheduler brings the machine down. */
 bool kernel_types_ring_sleeps(const struct btf *kernel);
+
+/* Can a program keep other threads off its CPU while it calls global functions of its own? The
+ * verifier lets it since 6.15 (e2d8f560d176), which shows in no type: 6.17 on, by what that has. */
+bool kernel_types_keep_cpu(const struct btf *kernel);

@@ -217,3 +217,20 @@ static __always_inline bool task_group_is_dead(struct task_struct *task)
 
 	return FIELD(struct signal_struct, group, live.counter) == 0;
 }
+
+/* Linux 7.0 lets other threads have the CPU in the midst of a tracepoint's program, where the
+ * tracepoint itself does not forbid that: exec and exit. What a slice is built in is the CPU's. */
+extern void bpf_preempt_disable(void) __weak __ksym;
+extern void bpf_preempt_enable(void) __weak __ksym;
+
+static __always_inline void cpu_keep(void)
+{
+	if (knobs.keeps_cpu)
+		bpf_preempt_disable();
+}
+
+static __always_inline void cpu_let_go(void)
+{
+	if (knobs.keeps_cpu)
+		bpf_preempt_enable();
+}

@@ -213,14 +213,11 @@ static __always_inline void thread_leave(void *context, struct thread *thread,
 		thread->flags = EVENT_THROTTLED;
 }
 
-/* Ends the slice of the running current thread and begins another one at the same instant. */
-static __always_inline void thread_cut(void *context, struct thread *thread,
-				       struct task_struct *task, bool memory_is_gone)
+static __always_inline void thread_cut_now(void *context, struct thread *thread,
+					   struct task_struct *task, bool memory_is_gone)
 {
 	struct ending end = { .flags = EVENT_TICK };
 
-	if (thread->is_cutting) /* a tick in the middle of another hook's cut */
-		return;
 	thread->is_cutting = 1;
 	end.ns = bpf_ktime_get_ns();
 	end.stolen_ns = task_stolen_ns(task);
@@ -235,6 +232,16 @@ static __always_inline void thread_cut(void *context, struct thread *thread,
 	thread->on_cpu = 1;
 	thread->blocked = 0;
 	thread->is_cutting = 0;
+}
+
+/* Ends the slice of the running current thread and begins another one at the same instant. */
+static __always_inline void thread_cut(void *context, struct thread *thread,
+				       struct task_struct *task, bool memory_is_gone)
+{
+	cpu_keep();
+	if (!thread->is_cutting) /* else a tick in the middle of another hook's cut */
+		thread_cut_now(context, thread, task, memory_is_gone);
+	cpu_let_go();
 }
 
 static __always_inline void thread_tick(void *context, struct task_struct *task)

@@ -102,6 +102,7 @@ static void set_knobs(struct worker_knobs *knobs, const struct programs_options 
 	knobs->lose_switches = options->probe.lose_switches;
 	knobs->set_mask = count_sets(&options->probe) - 1;
 	knobs->has_prev_state = kernel_types_pass_prev_state(kernel);
+	knobs->keeps_cpu = kernel_types_keep_cpu(kernel);
 }
 
 /* What this kernel does not have must not keep the rest from loading. */
