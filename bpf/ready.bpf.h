@@ -33,7 +33,8 @@ static __always_inline __u64 ready_file(struct task_struct *task)
 	void *registers = task_registers(task);
 	void *file = file_of(task, (__u32)FIELD(struct pt_regs, registers, di));
 
-	if (!file || !bpf_core_field_exists(struct epitem, rdllink))
+	if (!file || !bpf_core_field_exists(struct epitem, rdllink) ||
+	    !bpf_core_field_exists(struct eventpoll, rdllist.next))
 		return 0;
 	void *poller = FIELD(struct file, file, private_data);
 	/* probed: a number, with which one may reckon */

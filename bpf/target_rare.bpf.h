@@ -250,7 +250,7 @@ __noinline int target_epoll(__u32 fd, struct event_target *target)
 	if (!target)
 		return 0;
 	target->kind = TARGET_ANON;
-	if (!file || !bpf_core_type_exists(struct epitem))
+	if (!file || !bpf_core_field_exists(struct eventpoll, rbr))
 		return 0;
 	void *poller = FIELD(struct file, file, private_data);
 	/* probed: a number, with which one may reckon */

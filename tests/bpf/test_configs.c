@@ -36,6 +36,8 @@ static const struct lacking {
 	{ 1, "vm_fault", "flags", "5.11" },
 	{ 1, "sched_entity", "cfs_rq", "CONFIG_FAIR_GROUP_SCHED" },
 	{ 1, "cfs_rq", "rq", "CONFIG_FAIR_GROUP_SCHED" },
+	{ 2, "eventpoll", "rdllist", "what may become of it" },
+	{ 2, "eventpoll", "rbr", "what may become of it" },
 	{ 2, "cfs_rq", "throttle_count", "CONFIG_CFS_BANDWIDTH" },
 	{ 2, "task_struct", "throttled", "CONFIG_CFS_BANDWIDTH" },
 	{ 2, "mm_struct", "mm_mt", "6.1" },
