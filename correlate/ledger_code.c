@@ -156,11 +156,13 @@ static void put_slice(struct buf *out, const struct ledger_slice *before,
 		      const struct ledger_slice *slice)
 {
 	uint64_t pause_ns = slice->start_unix_ns - (before->start_unix_ns + before->ns);
+	uint8_t bytes[3 * WIRE_VARINT_BYTES + 1], *at = bytes;
 
-	wire_put_varint(out, wire_zigzag((int64_t)pause_ns));
-	wire_put_varint(out, slice->ns);
-	wire_put_varint(out, wire_zigzag((int64_t)slice->tid - before->tid));
-	buf_append_byte(out, (uint8_t)(slice->state | slice->reason << 4));
+	at = wire_varint_at(at, wire_zigzag((int64_t)pause_ns));
+	at = wire_varint_at(at, slice->ns);
+	at = wire_varint_at(at, wire_zigzag((int64_t)slice->tid - before->tid));
+	*at++ = (uint8_t)(slice->state | slice->reason << 4);
+	buf_append(out, bytes, (size_t)(at - bytes));
 }
 
 static void put_lists(struct buf *out, const struct ledger *ledger)

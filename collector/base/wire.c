@@ -4,20 +4,19 @@
 #include <errno.h>
 #include <string.h>
 
-#define VARINT_MAX_BYTES 10
-#define GROUP_MAX_DEPTH  32
+#define GROUP_MAX_DEPTH 32
 
 bool wire_get_varint(struct wire_reader *reader, uint64_t *out_value)
 {
 	uint64_t value = 0;
 
-	for (int i = 0; i < VARINT_MAX_BYTES && reader->at < reader->end; i++) {
+	for (int i = 0; i < WIRE_VARINT_BYTES && reader->at < reader->end; i++) {
 		uint8_t byte = (uint8_t)*reader->at++;
 
 		value |= (uint64_t)(byte & 0x7f) << (7 * i);
 		if (!(byte & 0x80)) {
 			*out_value = value;
-			return i < VARINT_MAX_BYTES - 1 || byte <= 1;
+			return i < WIRE_VARINT_BYTES - 1 || byte <= 1;
 		}
 	}
 	return false;
@@ -139,19 +138,12 @@ size_t wire_varint_bytes(uint64_t value)
 
 void wire_put_varint(struct buf *buf, uint64_t value)
 {
-	uint8_t bytes[VARINT_MAX_BYTES];
-	size_t len = 0;
+	uint8_t bytes[WIRE_VARINT_BYTES];
 
-	if (value < 0x80) {
+	if (value < 0x80)
 		buf_append_byte(buf, (uint8_t)value);
-		return;
-	}
-	while (value >= 0x80) {
-		bytes[len++] = (uint8_t)(value | 0x80);
-		value >>= 7;
-	}
-	bytes[len++] = (uint8_t)value;
-	buf_append(buf, bytes, len);
+	else
+		buf_append(buf, bytes, (size_t)(wire_varint_at(bytes, value) - bytes));
 }
 
 void wire_put_uint(struct buf *buf, uint32_t number, uint64_t value)

@@ -101,6 +101,17 @@ static inline int wire_next(struct wire_reader *reader, struct wire_field *out_f
 	return 1;
 }
 
+#define WIRE_VARINT_BYTES 10 /* at most */
+
+/* To `at`, which has room for WIRE_VARINT_BYTES. Returns what stands after it. */
+static inline uint8_t *wire_varint_at(uint8_t *at, uint64_t value)
+{
+	for (; value >= 0x80; value >>= 7)
+		*at++ = (uint8_t)(value | 0x80);
+	*at++ = (uint8_t)value;
+	return at;
+}
+
 void wire_put_varint(struct buf *buf, uint64_t value);
 void wire_put_uint(struct buf *buf, uint32_t number, uint64_t value);
 void wire_put_fixed64(struct buf *buf, uint32_t number, uint64_t value);
