@@ -27,6 +27,7 @@ static const struct rule {
 	{ "fcntl_setlk", KERNEL_WAIT_LOCK },
 	{ "__break_lease", KERNEL_WAIT_LOCK },
 	{ "do_semtimedop", KERNEL_WAIT_LOCK },
+	{ "__lock_sock", KERNEL_WAIT_LOCK }, /* another thread is at the same socket */
 	{ "__do_semtimedop", KERNEL_WAIT_LOCK },
 	{ "sk_wait_data", KERNEL_WAIT_NET },
 	{ "sk_stream_wait_*", KERNEL_WAIT_NET },

@@ -186,6 +186,15 @@ static __always_inline __u64 slice_span(const struct thread *thread)
 	return ((const __u64 *)(const void *)&thread->tag)[2];
 }
 
+/* A path says which file, but not what keeps the thread from it: where signals can end the wait, it
+ * need not be the disk, but the other end of a FIFO, who has to allow it, or who has a lease. */
+static __always_inline __u32 slice_known(const struct ending *end, __u32 flags)
+{
+	if (flags & EVENT_TARGET && path_argument(end->syscall) >= 0)
+		flags &= ~EVENT_TARGET;
+	return flags;
+}
+
 /* EVENT_STACK_ID: the memo's; EVENT_STACK_BUDGET; 0: none is wanted. Asked once, for it may have
  * been paid for. `flags`: what else is told of the wait. */
 static __always_inline __u32 slice_find_stack(void *context, struct thread *thread,
@@ -201,8 +210,9 @@ static __always_inline __u32 slice_find_stack(void *context, struct thread *thre
 		id = stack_recall(&thread->memo, thread->pid, slice_span(thread));
 	if (is_due || (!id && stack_is_spared(end->ns))) {
 		thread->memo.span = slice_span(thread);
-		id = stack_take(context, thread->pid, thread->tid, &thread->memo,
-				stack_wants_kernel(end->state, end->syscall, flags));
+		id = stack_take(
+			context, thread->pid, thread->tid, &thread->memo,
+			stack_wants_kernel(end->state, end->syscall, slice_known(end, flags)));
 	}
 	end->has_asked = true;
 	end->stack = id ? EVENT_STACK_ID : EVENT_STACK_BUDGET;

@@ -135,7 +135,7 @@ static __noinline int target_path(__u64 path, struct event_target *target)
 }
 
 /* Which argument is a path, counted from 0; -1: none. */
-static __always_inline int path_argument(__u32 syscall)
+static __noinline int path_argument(__u32 syscall)
 {
 	switch (syscall) {
 	case 2:   /* open */
@@ -351,8 +351,7 @@ __noinline int target_rare(__u32 syscall, __u32 state, struct event_target *targ
 			target_fault(target);
 		break;
 	}
-	/* Without interrupts by signals it is the disk; a FIFO or a lease waits otherwise. */
-	if (path >= 0 && state & STATE_UNINTERRUPTIBLE)
+	if (path >= 0)
 		target_path(path ? FIELD(struct pt_regs, registers, si)
 				 : FIELD(struct pt_regs, registers, di),
 			    target);

@@ -16,7 +16,7 @@ SERVICE = "waits"
 # A wait of 12 ms at least; on a busy machine the thread may come late to it.
 ENOUGH_NS = 1_000_000
 # What tells a wait from outside apart, wherever the thread was.
-DECIDED_BY = {"stopped": "state T", "traced": "state T", "frozen": "frozen by a cgroup",
+DECIDED_BY = {"stopped": "state T", "traced": "state T", "traced-calls": "state T", "frozen": "frozen by a cgroup",
               "frozen-unified": "frozen by a cgroup"}
 # Where nothing may have to be waited for: a disk may be fast, and the kernel not busy.
 MAY_BE_SHORT = {"disk", "fault", "other"}

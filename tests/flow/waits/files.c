@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Disks, pages, and what completes them. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
+#include <linux/fuse.h>
 #include <linux/io_uring.h>
 #include <linux/userfaultfd.h>
 #include <stdio.h>
@@ -229,12 +231,17 @@ static void end_provided(void)
 
 /* ---- a file system that a process provides */
 
+static void mount_slow(uint32_t request)
+{
+	if (!fuse_mount("fuse", request))
+		say_missing("no fuse");
+	say_waker("thread", child);
+}
+
 static void before_fuse(void)
 {
-	if (!fuse_mount("fuse"))
-		say_missing("no fuse");
+	mount_slow(FUSE_READ);
 	say_target("file slow.txt [0-9]+ on [0-9:]+");
-	say_waker("thread", child);
 }
 
 static void wait_fuse(void)
@@ -244,6 +251,46 @@ static void wait_fuse(void)
 
 	must(fd >= 0 && read(fd, &byte, 1) == 1);
 	close(fd);
+}
+
+static void before_fuse_open(void)
+{
+	mount_slow(FUSE_OPEN);
+	say_target("file .*slow.txt");
+}
+
+static void before_fuse_look(void)
+{
+	mount_slow(FUSE_LOOKUP);
+	say_target("file .*slow.txt");
+}
+
+static void wait_fuse_look(void)
+{
+	struct stat status;
+
+	must(stat("fuse/slow.txt", &status) == 0);
+}
+
+static void before_fuse_close(void)
+{
+	mount_slow(FUSE_FLUSH);
+}
+
+static void before_fuse_list(void)
+{
+	mount_slow(FUSE_READDIR);
+	say_target("file .*");
+}
+
+static void wait_fuse_list(void)
+{
+	DIR *folder = opendir("fuse");
+
+	must(folder);
+	while (readdir(folder))
+		;
+	closedir(folder);
 }
 
 static void after_fuse(void)
@@ -266,6 +313,10 @@ const struct step file_steps[] = {
 	{ "fault", "fault", before_fault, wait_fault, NULL, NULL },
 	{ "userfault", "fault", before_provided, wait_provided, end_provided, NULL },
 	{ "fuse", "disk", before_fuse, wait_fuse, NULL, after_fuse },
+	{ "fuse-open", "disk", before_fuse_open, wait_fuse, NULL, after_fuse },
+	{ "fuse-look", "disk", before_fuse_look, wait_fuse_look, NULL, after_fuse },
+	{ "fuse-list", "disk", before_fuse_list, wait_fuse_list, NULL, after_fuse },
+	{ "fuse-close", "disk", before_fuse_close, wait_fuse, NULL, after_fuse },
 	{ "io_uring", "io_uring", before_ring, wait_ring, NULL, after_ring },
 	{ NULL, NULL, NULL, NULL, NULL, NULL },
 };

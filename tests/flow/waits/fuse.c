@@ -16,6 +16,7 @@
 #define REQUESTS  (1 << 17)
 
 static int device;
+static uint32_t slow_request;
 
 static void answer(const struct fuse_in_header *request, int error, const void *body, size_t bytes)
 {
@@ -43,6 +44,8 @@ static void serve(const struct fuse_in_header *request)
 	struct fuse_attr_out status = { .attr = attributes(request->nodeid) };
 	struct fuse_open_out opened = { .open_flags = FOPEN_DIRECT_IO };
 
+	if (request->opcode == slow_request)
+		pause_ms(WAIT_MS);
 	switch (request->opcode) {
 	case FUSE_INIT:
 		answer(request, 0, &init, sizeof(init));
@@ -54,10 +57,10 @@ static void serve(const struct fuse_in_header *request)
 		answer(request, 0, &status, sizeof(status));
 		break;
 	case FUSE_OPEN:
+	case FUSE_OPENDIR:
 		answer(request, 0, &opened, sizeof(opened));
 		break;
 	case FUSE_READ:
-		pause_ms(WAIT_MS);
 		answer(request, 0, "x", 1);
 		break;
 	case FUSE_FORGET:
@@ -75,7 +78,7 @@ static void serve_all(void)
 		serve((const void *)request);
 }
 
-bool fuse_mount(const char *folder)
+bool fuse_mount(const char *folder, uint32_t slow)
 {
 	char options[64];
 
@@ -86,6 +89,7 @@ bool fuse_mount(const char *folder)
 	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", device);
 	if (mount("spanwise", folder, "fuse", 0, options) < 0)
 		return false;
+	slow_request = slow;
 	run_child(serve_all);
 	close(device);
 	return true;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Locks: of memory, of files, of System V. */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -177,6 +178,67 @@ static void wait_condition(void)
 	pthread_mutex_lock(&plain);
 	pthread_cond_timedwait(&condition, &plain, &until);
 	pthread_mutex_unlock(&plain);
+}
+
+static void wait_signalled(void)
+{
+	say_target("futex 0x[0-9a-f]+");
+	pthread_mutex_lock(&plain);
+	pthread_cond_wait(&condition, &plain);
+	pthread_mutex_unlock(&plain);
+}
+
+static void signal_condition(void)
+{
+	say_waker("thread", own_tid());
+	pthread_cond_broadcast(&condition);
+}
+
+static void *hold_for_writing(void *arg)
+{
+	pthread_rwlock_wrlock(&readers);
+	say_waker("thread", own_tid());
+	atomic_store(&is_held, 1);
+	await_wait();
+	pthread_rwlock_unlock(&readers);
+	return arg;
+}
+
+static void before_writer(void)
+{
+	keep(hold_for_writing);
+	say_target("futex 0x[0-9a-f]+");
+}
+
+static void wait_writer(void)
+{
+	pthread_rwlock_rdlock(&readers);
+	pthread_rwlock_unlock(&readers);
+}
+
+/* Longer than it is waited for. */
+static void *hold_inheriting_long(void *arg)
+{
+	pthread_mutex_lock(&inheriting);
+	atomic_store(&is_held, 1);
+	await_wait();
+	pause_ms(4 * WAIT_MS);
+	pthread_mutex_unlock(&inheriting);
+	return arg;
+}
+
+static void before_inheriting_timed(void)
+{
+	keep(hold_inheriting_long);
+	say_target("futex 0x%lx", (unsigned long)&inheriting);
+	say_waker("timer", 0);
+}
+
+static void wait_inheriting_timed(void)
+{
+	struct timespec until = from_now(CLOCK_REALTIME, WAIT_MS);
+
+	must(pthread_mutex_timedlock(&inheriting, &until) == ETIMEDOUT);
 }
 
 static void before_barrier(void)
@@ -403,8 +465,12 @@ const struct step lock_steps[] = {
 	{ "mutex", "lock", before_plain, wait_plain, NULL, end_keeping },
 	{ "pi-mutex", "lock", before_inheriting, wait_inheriting, NULL, end_keeping },
 	{ "robust-mutex", "lock", before_robust, wait_robust, NULL, end_keeping },
+	{ "pi-mutex-timed", "lock", before_inheriting_timed, wait_inheriting_timed, NULL,
+	  end_keeping },
 	{ "rwlock", "lock", before_readers, wait_readers, NULL, end_keeping },
+	{ "rwlock-reader", "lock", before_writer, wait_writer, NULL, end_keeping },
 	{ "cond-timed", "lock", NULL, wait_condition, NULL, NULL },
+	{ "cond", "lock", NULL, wait_signalled, signal_condition, NULL },
 	{ "barrier", "lock", before_barrier, pass_barrier, pass_barrier, NULL },
 	{ "join", "lock", NULL, wait_join, NULL, NULL },
 	{ "futex-bitset", "lock", NULL, wait_bitset, NULL, NULL },

@@ -105,6 +105,7 @@ static void before_fifo(void)
 {
 	unlink("orders.fifo");
 	must(mkfifo("orders.fifo", 0600) == 0);
+	say_target("file orders.fifo");
 }
 
 static void wait_fifo(void)
@@ -116,6 +117,17 @@ static void end_fifo(void)
 {
 	say_waker("thread", own_tid());
 	close(open("orders.fifo", O_WRONLY));
+}
+
+static void wait_fifo_writer(void)
+{
+	fifo = open("orders.fifo", O_WRONLY);
+}
+
+static void end_fifo_writer(void)
+{
+	say_waker("thread", own_tid());
+	close(open("orders.fifo", O_RDONLY | O_NONBLOCK));
 }
 
 static void after_fifo(void)
@@ -146,6 +158,30 @@ static void wait_terminal(void)
 static void end_terminal(void)
 {
 	must(write(keyboard, "y\n", 2) == 2);
+}
+
+static void before_full_terminal(void)
+{
+	before_terminal();
+	fill(terminal);
+}
+
+static void wait_full_terminal(void)
+{
+	must(write(terminal, block, PAGE) > 0);
+}
+
+/* Until there is room for all of it. */
+static void end_full_terminal(void)
+{
+	static char into[BLOCK];
+
+	fcntl(keyboard, F_SETFL, O_NONBLOCK);
+	for (int tries = 0; tries < 100; tries++) {
+		while (read(keyboard, into, BLOCK) > 0)
+			;
+		pause_ms(1);
+	}
 }
 
 /* ---- queues */
@@ -252,7 +288,10 @@ const struct step message_steps[] = {
 	{ "tee", "pipe", before_pipe, wait_tee, end_pipe, after_pipe },
 	{ "splice-pipe", "pipe", before_splice_pipe, wait_splice_pipe, end_pipe, after_pipe },
 	{ "fifo-open", "pipe", before_fifo, wait_fifo, end_fifo, after_fifo },
+	{ "fifo-open-writer", "pipe", before_fifo, wait_fifo_writer, end_fifo_writer, after_fifo },
 	{ "terminal", "pipe", before_terminal, wait_terminal, end_terminal, NULL },
+	{ "terminal-full", "pipe", before_full_terminal, wait_full_terminal, end_full_terminal,
+	  NULL },
 	{ "mq_receive", "pipe", before_queue, wait_queue, end_queue, after_queue },
 	{ "mq_timedsend", "pipe", before_full_queue, wait_full_queue, NULL, after_queue },
 	{ "msgrcv", "pipe", before_messages, wait_messages, end_messages, after_messages },

@@ -323,14 +323,24 @@ static void before_abstract_accepted(void)
 	turn_around();
 }
 
-static void before_packets(void)
+static void before_pair_of(int type)
 {
 	int pair[2];
 
-	must(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
+	must(socketpair(AF_UNIX, type, 0, pair) == 0);
 	here = pair[0];
 	there = pair[1];
 	say_target("unix socket [0-9]+");
+}
+
+static void before_packets(void)
+{
+	before_pair_of(SOCK_SEQPACKET);
+}
+
+static void before_datagrams(void)
+{
+	before_pair_of(SOCK_DGRAM);
 }
 
 /* One that has no name of its own, and got one from the kernel. */
@@ -413,6 +423,7 @@ const struct step peer_steps[] = {
 	{ "abstract", "net", before_abstract, receive, send_thread, close_all },
 	{ "abstract-accepted", "net", before_abstract_accepted, receive, send_thread, close_all },
 	{ "packets", "net", before_packets, receive, send_thread, close_all },
+	{ "datagrams", "net", before_datagrams, receive, send_thread, close_all },
 	{ "named-by-kernel", "net", before_named_by_kernel, receive, send_thread, close_all },
 	{ "datagram-full", "net", bind_datagrams_local, wait_sendto, NULL, close_all },
 	{ "datagram-full-sendmsg", "net", bind_datagrams_local, wait_sendmsg, NULL, close_all },

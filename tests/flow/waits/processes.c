@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/signalfd.h>
@@ -194,6 +195,51 @@ static void start_tracing(void)
 	say_waker("thread", run_child(trace_parent));
 }
 
+/* Each of its calls, at both ends, as strace does. */
+static void trace_calls_of_parent(void)
+{
+	await_begin();
+	must(ptrace(PTRACE_SEIZE, main_tid, NULL, PTRACE_O_TRACESYSGOOD) == 0);
+	must(ptrace(PTRACE_INTERRUPT, main_tid, NULL, NULL) == 0);
+	for (int stop = 0; stop < 8; stop++) {
+		must(waitpid(main_tid, NULL, __WALL) == main_tid);
+		pause_ms(4);
+		must(ptrace(PTRACE_SYSCALL, main_tid, NULL, NULL) == 0);
+	}
+	must(waitpid(main_tid, NULL, __WALL) == main_tid);
+	ptrace(PTRACE_DETACH, main_tid, NULL, NULL);
+}
+
+static void start_tracing_calls(void)
+{
+	main_tid = own_tid();
+	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
+	say_waker("thread", run_child(trace_calls_of_parent));
+}
+
+static void stop_oneself(void)
+{
+	await_wait();
+	raise(SIGSTOP);
+}
+
+static void before_stopping_child(void)
+{
+	say_waker("thread", run_child(stop_oneself));
+	say_target("child %d", child);
+}
+
+static void wait_stopped_child(void)
+{
+	must(waitpid(child, NULL, WUNTRACED) == child);
+}
+
+static void after_stopped_child(void)
+{
+	kill(child, SIGCONT);
+	reap_child();
+}
+
 static char cgroup[128];
 
 static bool put(const char *name, const char *text)
@@ -262,6 +308,54 @@ static void start_freezing_unified(void)
 
 static void end_freezing(void)
 {
+	move_to(root);
+	rmdir(frozen);
+}
+
+/* ---- a cgroup whose memory is used up, and nobody is killed for it (version 1) */
+
+#define ROOM_BYTES (16u << 20)
+
+static char *used;
+
+static void make_room_for_parent(void)
+{
+	move_to(root);
+	await_wait();
+	snprintf(cgroup, sizeof(cgroup), "%s", frozen);
+	put("memory.limit_in_bytes", "-1");
+}
+
+static void before_limit(void)
+{
+	char bytes[16];
+
+	root = "/sys/fs/cgroup/memory";
+	snprintf(bytes, sizeof(bytes), "%u", ROOM_BYTES);
+	snprintf(frozen, sizeof(frozen), "%s/spanwise-waits-%d", root, (int)getpid());
+	mkdir(frozen, 0755);
+	snprintf(cgroup, sizeof(cgroup), "%s", frozen);
+	if (!put("memory.oom_control", "1") || !put("memory.limit_in_bytes", bytes)) {
+		say_missing("no memory cgroup of version 1");
+		return;
+	}
+	move_to(frozen);
+	used = mmap(NULL, 2 * ROOM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		    0);
+	must(used != MAP_FAILED);
+	say_waker("thread", run_child(make_room_for_parent));
+}
+
+static void wait_limit(void)
+{
+	for (size_t at = 0; at < 2 * ROOM_BYTES; at += PAGE)
+		*(volatile char *)&used[at] = 1;
+}
+
+static void after_limit(void)
+{
+	reap_child();
+	munmap(used, 2 * ROOM_BYTES);
 	move_to(root);
 	rmdir(frozen);
 }
@@ -335,8 +429,12 @@ const struct step process_steps[] = {
 	{ "signalfd", "signal", NULL, wait_signal_fd, NULL, NULL },
 	{ "stopped", "signal", start_stopping, spin_through, NULL, NULL },
 	{ "traced", "signal", start_tracing, spin_through, NULL, NULL },
+	{ "traced-calls", "signal", start_tracing_calls, spin_through, NULL, NULL },
+	{ "child-stopped", "child", before_stopping_child, wait_stopped_child, NULL,
+	  after_stopped_child },
 	{ "frozen", "signal", start_freezing, spin_through, NULL, end_freezing },
 	{ "frozen-unified", "signal", start_freezing_unified, spin_through, NULL, end_freezing },
+	{ "memory-limit", "fault", before_limit, wait_limit, NULL, after_limit },
 	{ "yield", "yielded", before_yield, wait_yield, NULL, after_yield },
 	{ "membarrier", "other", NULL, wait_grace_period, NULL, NULL },
 	{ NULL, NULL, NULL, NULL, NULL, NULL },

@@ -45,6 +45,7 @@ static int watcher = -1;
 static void before_permission(void)
 {
 	close(open_file("guarded.bin"));
+	say_target("file guarded.bin");
 	watcher = fanotify_init(FAN_CLASS_CONTENT, O_RDONLY);
 	if (watcher < 0 ||
 	    fanotify_mark(watcher, FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD, "guarded.bin") < 0)
@@ -79,6 +80,7 @@ static void before_lease(void)
 {
 	signal(SIGIO, SIG_IGN);
 	leased = open_file("leased.bin");
+	say_target("file leased.bin");
 	if (fcntl(leased, F_SETLEASE, F_WRLCK) < 0)
 		say_missing("no leases");
 }
