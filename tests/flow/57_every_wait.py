@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-from daemon import daemon_with_kernel, export, request, run, temporary_folder, wait_for
+from daemon import daemon_with_kernel, export, kept_back, request, run, temporary_folder, wait_for
 from ledgers import check_span, measured_spans
 
 PROGRAM = os.environ.get("FLOW_WAITS", "")
@@ -21,12 +21,15 @@ DECIDED_BY = {"stopped": "state T", "traced": "state T", "traced-calls": "state 
 # Where nothing may have to be waited for: a disk may be fast, and the kernel not busy.
 MAY_BE_SHORT = {"disk", "fault", "other"}
 RUNNABLE = {"yielded": "yielded_ns"}
+# Some kernels keep a waking back now and then (daemon.py): how often that wait, alone, is played again.
+TRIES = 4
+UNSEEN = "nobody was seen to end it"
 # Of all, so many did not wait at all: a kernel may not know a call, or have it done at once.
 MAY_NOT_WAIT = 0.1
 
 
-def play(daemon, folder):
-    program = subprocess.Popen([PROGRAM, SERVICE, folder, *sys.argv[1:]], text=True, stdin=subprocess.PIPE,
+def play(daemon, folder, *names):
+    program = subprocess.Popen([PROGRAM, SERVICE, folder, *names], text=True, stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE)
     wait_for(lambda: any(process["pid"] == program.pid for process in daemon.status()["probe"]["publishing"]),
              "the program to be seen publishing")
@@ -75,6 +78,8 @@ def judge(fact, span):
     longest = max((wait for wait in span["waits"] if wait["reason"] == fact["reason"]),
                   key=lambda wait: wait["ns"], default=None)
     complaints = []
+    if longest and not longest["wakers"]:
+        return right, wrong, [UNSEEN]
     if fact["left"] and right < (1 if fact["reason"] in MAY_BE_SHORT else ENOUGH_NS):
         complaints.append(f"waited for {right} ns")
     if right and fact["target"] and not re.fullmatch(fact["target"], longest["target"]):
@@ -89,24 +94,47 @@ def judge(fact, span):
     return right, wrong, complaints
 
 
-def main():
-    daemon = daemon_with_kernel("--settle-ms=300")
-    spans, facts = play(daemon, temporary_folder())
+def judge_all(daemon, spans, facts):
+    """(right ns, wrong ns, [(name, complaint)]); what the kernel did not tell of is a complaint, too."""
     by_name = {span["name"]: span for span in spans}
-    right, wrong, complaints = 0, 0, []
+    rights, wrongs, complaints = 0, 0, []
+    for fact in facts:
+        name = fact["name"]
+        if fact["missing"]:
+            print(name, "is missing here:", fact["missing"])
+            continue
+        span = measured_spans(daemon, by_name[name]["trace_id"])[name]
+        if span["ledger"]["grade"] == "partial" and kept_back():
+            complaints.append((name, UNSEEN))
+            continue
+        check_span(span, grades=("exact", "bounded", "inferred"))
+        right, wrong, found = judge(fact, span)
+        rights, wrongs = rights + right, wrongs + wrong
+        complaints += [(name, complaint) for complaint in found]
+    return rights, wrongs, complaints
+
+
+def judge_again(daemon, folder, name):
+    """Alone, until all of it was seen."""
+    for _ in range(TRIES):
+        _, _, complaints = judge_all(daemon, *play(daemon, folder, name))
+        print(name, "again:", complaints)
+        if (name, UNSEEN) not in complaints:
+            return complaints
+    return [(name, UNSEEN)]
+
+
+def main():
+    daemon, folder = daemon_with_kernel("--settle-ms=300"), temporary_folder()
+    spans, facts = play(daemon, folder, *sys.argv[1:])
     idle = [fact["name"] for fact in facts if not fact["missing"] and not fact["left"] and fact["reason"] not in RUNNABLE]
     print("did not wait:", *idle)
     assert len(idle) <= MAY_NOT_WAIT * len(facts), idle
-    for fact in facts:
-        if fact["missing"]:
-            print(fact["name"], "is missing here:", fact["missing"])
-            continue
-        span = measured_spans(daemon, by_name[fact["name"]]["trace_id"])[fact["name"]]
-        check_span(span, grades=("exact", "bounded", "inferred"))
-        here = judge(fact, span)
-        right, wrong = right + here[0], wrong + here[1]
-        complaints += [(fact["name"], complaint) for complaint in here[2]]
+    right, wrong, complaints = judge_all(daemon, spans, facts)
     print(f"{right / 1e6:.0f} ms in the right class, {wrong / 1e6:.1f} ms in another")
+    for name in [name for name, complaint in complaints if complaint == UNSEEN] if kept_back() else []:
+        complaints.remove((name, UNSEEN))
+        complaints += judge_again(daemon, folder, name)
     assert not complaints, complaints
     assert wrong * 100 <= right + wrong, (right, wrong)
     assert daemon.stop() == 0, daemon.log()

@@ -238,19 +238,31 @@ static void mount_slow(uint32_t request)
 	say_waker("thread", child);
 }
 
+static int slow_file;
+
 static void before_fuse(void)
 {
 	mount_slow(FUSE_READ);
+	slow_file = open("fuse/slow.txt", O_RDONLY);
 	say_target("file slow.txt [0-9]+ on [0-9:]+");
 }
 
 static void wait_fuse(void)
 {
 	char byte;
-	int fd = open("fuse/slow.txt", O_RDONLY);
 
-	must(fd >= 0 && read(fd, &byte, 1) == 1);
-	close(fd);
+	must(read(slow_file, &byte, 1) == 1);
+}
+
+static void wait_fuse_open(void)
+{
+	slow_file = open("fuse/slow.txt", O_RDONLY);
+	must(slow_file >= 0);
+}
+
+static void close_fuse(void)
+{
+	must(close(slow_file) == 0);
 }
 
 static void before_fuse_open(void)
@@ -275,6 +287,7 @@ static void wait_fuse_look(void)
 static void before_fuse_close(void)
 {
 	mount_slow(FUSE_FLUSH);
+	slow_file = open("fuse/slow.txt", O_RDONLY);
 }
 
 static void before_fuse_list(void)
@@ -299,6 +312,12 @@ static void after_fuse(void)
 	reap_child();
 }
 
+static void after_fuse_file(void)
+{
+	close(slow_file);
+	after_fuse();
+}
+
 const struct step file_steps[] = {
 	{ "fsync", "disk", before_file, wait_fsync, NULL, NULL },
 	{ "fdatasync", "disk", before_file, wait_fdatasync, NULL, NULL },
@@ -312,11 +331,11 @@ const struct step file_steps[] = {
 	{ "aio", "disk", before_aio, wait_aio, NULL, after_aio },
 	{ "fault", "fault", before_fault, wait_fault, NULL, NULL },
 	{ "userfault", "fault", before_provided, wait_provided, end_provided, NULL },
-	{ "fuse", "disk", before_fuse, wait_fuse, NULL, after_fuse },
-	{ "fuse-open", "disk", before_fuse_open, wait_fuse, NULL, after_fuse },
+	{ "fuse", "disk", before_fuse, wait_fuse, NULL, after_fuse_file },
+	{ "fuse-open", "disk", before_fuse_open, wait_fuse_open, NULL, after_fuse_file },
 	{ "fuse-look", "disk", before_fuse_look, wait_fuse_look, NULL, after_fuse },
 	{ "fuse-list", "disk", before_fuse_list, wait_fuse_list, NULL, after_fuse },
-	{ "fuse-close", "disk", before_fuse_close, wait_fuse, NULL, after_fuse },
+	{ "fuse-close", "disk", before_fuse_close, close_fuse, NULL, after_fuse },
 	{ "io_uring", "io_uring", before_ring, wait_ring, NULL, after_ring },
 	{ NULL, NULL, NULL, NULL, NULL, NULL },
 };
