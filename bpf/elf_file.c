@@ -119,8 +119,6 @@ static int add_segment(struct elf_file *file, const Elf64_Phdr *header)
 		.align = header->p_align ? header->p_align : 1,
 	};
 
-	if (header->p_type == PT_INTERP)
-		file->has_interp = true;
 	if (header->p_type != PT_LOAD && header->p_type != PT_DYNAMIC && header->p_type != PT_TLS)
 		return 0;
 	if (!is_sane(&segment))
@@ -194,6 +192,9 @@ static void note_dynamic(struct elf_file *file, const Elf64_Dyn *entry, uint64_t
 	case DT_FLAGS_1:
 		if (value & DF_1_PIE)
 			file->is_program = true;
+		break;
+	case DT_DEBUG: /* of older linkers' there is no flag, but the loader's word */
+		file->is_program = true;
 		break;
 	default:
 		break;

@@ -42,7 +42,6 @@ struct elf_file {
 	uint64_t budget_bytes; /* that may still be read */
 
 	bool is_program;   /* ET_EXEC, or a position independent executable */
-	bool has_interp;   /* names its loader */
 	uint64_t sections; /* offset of the section headers */
 	uint32_t section_count;
 	uint32_t section_names; /* index of the section that holds their names */

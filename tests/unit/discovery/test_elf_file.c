@@ -147,6 +147,9 @@ static void position_independent_program_is_one(void **state)
 	assert_int_equal(read_elf(&elf, &tls), 0);
 	assert_true(tls.is_program);
 	assert_int_equal(tls.tls.vaddr, 0x3dc8);
+	elf.dynamic[8] = (Elf64_Dyn){ DT_DEBUG, { 0 } }; /* linkers before 2015 */
+	assert_int_equal(read_elf(&elf, &tls), 0);
+	assert_true(tls.is_program);
 }
 
 static void other_machines_and_sizes_are_told(void **state)
