@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Spans of ddtrace on three threads. Prints each span's ids and its thread's CPU ns."""
 
+import sys
 import threading
 import time
 
@@ -14,7 +15,9 @@ def spin(seconds):
 
 
 def say(span, begin_ns):
-    print("span", f"{span.trace_id:032x} {span.span_id:016x}", time.thread_time_ns() - begin_ns, flush=True)
+    cpu_ns = time.thread_time_ns() - begin_ns
+    sys.stdout.write(f"span {span.trace_id:032x} {span.span_id:016x} {cpu_ns}\n")  # at once: print() lets others in between
+    sys.stdout.flush()
 
 
 def request():
