@@ -22,7 +22,7 @@ US, MS = 1000, 1000000
 SLACK_NS = 300 * US
 GRADES = ("exact", "bounded", "inferred", "partial")
 STYLES = ("nested", "back_to_back", "fan_out", "hand_over", "ends_elsewhere", "thread_each", "crowd", "fork",
-          "unsampled", "dropped", "event_loop", "migrating")
+          "unsampled", "dropped", "event_loop", "uvloop", "migrating")
 
 
 class Part:
@@ -211,7 +211,7 @@ def dropped(tracer):
     return facts + [root]
 
 
-def event_loop(tracer):
+def event_loop(tracer, run_tasks=asyncio.run):
     """Tasks of traces of their own take turns, mostly without leaving the CPU."""
     facts = []
 
@@ -232,9 +232,15 @@ def event_loop(tracer):
         await asyncio.gather(*(task(i) for i in range(8)))
 
     began = time.thread_time_ns()
-    asyncio.run(all_tasks())
+    run_tasks(all_tasks())
     spare = time.thread_time_ns() - began - sum(fact["least"] for fact in facts)  # the loop's own, or a task's
     return [{**fact, "most": fact["least"] + spare} for fact in facts]
+
+
+def uvloop(tracer):
+    import uvloop as loops
+
+    return event_loop(tracer, loops.run)
 
 
 def migrating(tracer):
@@ -279,9 +285,9 @@ def check(daemon, style, facts, exact):
             assert ledger["forked_cpu_ns"] >= 4 * MS, span
         if style == "unsampled":
             assert blocked(span, "sleep") >= 3 * MS, span
-        if style == "event_loop" and not exact:
+        if style in ("event_loop", "uvloop") and not exact:
             assert ledger["grade"] != "exact", span
-    if exact and style in ("event_loop", "hand_over", "ends_elsewhere", "migrating", "nested", "back_to_back", "dropped"):
+    if exact and style in ("event_loop", "uvloop", "hand_over", "ends_elsewhere", "migrating", "nested", "back_to_back", "dropped"):
         # Told apart: each span is vouched for, and by far more narrowly than by its length.
         assert set(grades) <= {"exact", "bounded"}, (style, grades)
         spans = [settled_spans(daemon, fact["trace"])[fact["name"]] for fact in facts]

@@ -149,6 +149,19 @@ static void publish_current(void)
 
 /* ---- switches between contexts ---- */
 
+/* Calls args[0] with the others, and shows the span of the current context for as long. */
+static PyObject *call_shown(PyObject *const *args, Py_ssize_t count, PyObject *keywords)
+{
+	struct span_ids ids = current_ids();
+	struct spanwise_token outer;
+	PyObject *result;
+
+	spanwise_attach(ids.present ? ids.trace_id : NULL, ids.span_id, ids.trace_flags, &outer);
+	result = PyObject_Vectorcall(args[0], args + 1, (size_t)(count - 1), keywords);
+	spanwise_detach(&outer);
+	return result;
+}
+
 #if HAS_CONTEXT_WATCHERS
 
 static int on_context_event(PyContextEvent event, PyObject *context)
@@ -170,8 +183,6 @@ static int intercept_switches(void)
 static PyObject *context_run(PyObject *context, PyObject *const *args, Py_ssize_t count,
 			     PyObject *keywords)
 {
-	struct spanwise_token outer;
-	struct span_ids ids;
 	PyObject *result;
 
 	if (count < 1) {
@@ -180,10 +191,7 @@ static PyObject *context_run(PyObject *context, PyObject *const *args, Py_ssize_
 	}
 	if (PyContext_Enter(context) < 0)
 		return NULL;
-	ids = current_ids();
-	spanwise_attach(ids.present ? ids.trace_id : NULL, ids.span_id, ids.trace_flags, &outer);
-	result = PyObject_Vectorcall(args[0], args + 1, (size_t)(count - 1), keywords);
-	spanwise_detach(&outer);
+	result = call_shown(args, count, keywords);
 	if (PyContext_Exit(context) < 0)
 		Py_CLEAR(result);
 	return result;
@@ -260,6 +268,31 @@ static PyObject *writer_detach(PyObject *module, PyObject *token)
 	PyErr_Restore(type, value, traceback);
 	if (rc < 0)
 		return NULL;
+	Py_RETURN_NONE;
+}
+
+/* For who has entered a context without our notice. */
+static PyObject *writer_shown(PyObject *module, PyObject *const *args, Py_ssize_t count,
+			      PyObject *keywords)
+{
+	(void)module;
+	if (count < 1) {
+		PyErr_SetString(PyExc_TypeError, "a callable is missing");
+		return NULL;
+	}
+	return call_shown(args, count, keywords);
+}
+
+/* What greenlet.settrace wants: this thread has come to another greenlet, and to its context. */
+static PyObject *writer_switched(PyObject *module, PyObject *event_and_greenlets)
+{
+	PyObject *type, *value, *traceback;
+
+	(void)module;
+	(void)event_and_greenlets;
+	PyErr_Fetch(&type, &value, &traceback);
+	publish_current();
+	PyErr_Restore(type, value, traceback);
 	Py_RETURN_NONE;
 }
 
@@ -342,6 +375,10 @@ static PyMethodDef methods[] = {
 	  "watch(variable, find_key, identify): publish the span in that ContextVar's value" },
 	{ "attach", writer_attach, METH_O, "attach(otel_context) -> token" },
 	{ "detach", writer_detach, METH_O, "detach(token)" },
+	{ "shown", (PyCFunction)(void (*)(void))writer_shown, METH_FASTCALL | METH_KEYWORDS,
+	  "shown(callable, *args): calls it, with the current context's span published" },
+	{ "switched", writer_switched, METH_VARARGS,
+	  "switched(*ignored): publishes the current context's span" },
 	{ "mark", writer_mark, METH_O,
 	  "mark(span): this thread begins it, or ends it, now; in exact mode" },
 	{ "publish_process", writer_publish_process, METH_VARARGS,

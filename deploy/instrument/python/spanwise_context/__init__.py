@@ -10,6 +10,8 @@ or OTEL_PYTHON_CONTEXT=spanwise_context in the environment.
 """
 
 import functools
+import importlib.abc
+import importlib.util
 import logging
 import os
 import sys
@@ -36,6 +38,7 @@ class SpanwiseRuntimeContext(ContextVarsRuntimeContext):
         if _is_exact(exact_mode):
             _turn_exact()
         _writer.watch(self._current_context, _find_span_key, _identify)
+        _follow_loops()
         # The C functions do all there is to do; shadowing the methods saves a call.
         self.attach = _writer.attach
         self.detach = _writer.detach
@@ -138,6 +141,62 @@ def _mark_unsampled(tracer_class):
     tracer_class.start_span, dropped_class.end = marked_start_span, marked_end
 
 
+def _follow_loops():
+    """Those that switch contexts in ways of their own; now, or once they are imported."""
+    for module, follow in (("uvloop", _follow_uvloop), ("greenlet", _follow_greenlets)):
+        if module in sys.modules:
+            follow()
+        elif not any(isinstance(finder, _AfterImport) and finder.module == module for finder in sys.meta_path):
+            sys.meta_path.insert(0, _AfterImport(module, follow))
+
+
+class _AfterImport(importlib.abc.MetaPathFinder):
+    """Has `module` found by the others, and calls `follow` when it has been executed."""
+
+    def __init__(self, module, follow):
+        self.module, self.follow = module, follow
+
+    def find_spec(self, name, path=None, target=None):
+        if name != self.module:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec and spec.loader:
+            execute = spec.loader.exec_module
+            spec.loader.exec_module = lambda module: (execute(module), self.follow())
+        return spec
+
+
+def _follow_greenlets():
+    """Of this thread: gevent's as a rule run on one. Each has a context of its own."""
+    greenlet = sys.modules.get("greenlet")
+    if greenlet and hasattr(greenlet, "settrace") and greenlet.gettrace() is None:
+        greenlet.settrace(_writer.switched)
+
+
+def _follow_uvloop():
+    """Before 3.14 nothing tells that uvloop enters a context, which it does from C: what it is asked to call, the steps
+    of tasks among it, shows its span itself."""
+    loop = getattr(sys.modules.get("uvloop"), "Loop", None)
+    if not loop or sys.version_info >= (3, 14) or hasattr(loop, "_spanwise"):
+        return
+    loop._spanwise = True
+    for name in ("call_soon", "call_soon_threadsafe"):
+        setattr(loop, name, _shown_from(0, getattr(loop, name)))
+    for name in ("call_later", "call_at", "add_reader", "add_writer", "add_signal_handler"):
+        setattr(loop, name, _shown_from(1, getattr(loop, name)))
+
+
+def _shown_from(place, method):
+    """`method`, whose argument at `place` is what shall be called."""
+
+    @functools.wraps(method)
+    def shown(loop, *args, **options):
+        return method(loop, *args[:place], _writer.shown, *args[place:], **options)
+
+    return shown
+
+
 def _is_exact(asked_for):
     if asked_for is not None:
         return asked_for
@@ -185,6 +244,7 @@ def _identify(span):
     if resource is None or resource is _seen_resource:
         return False
     _seen_resource = resource
+    _follow_loops()  # if they were half imported
     if _marks_asked_for:
         _mark_loaded_sdk()
     service = resource.attributes.get("service.name")

@@ -3,6 +3,7 @@
 
 import asyncio
 import contextvars
+import importlib.util
 import os
 import subprocess
 import sys
@@ -19,6 +20,10 @@ from opentelemetry.sdk.resources import Resource  # noqa: E402
 from opentelemetry.sdk.trace import Tracer, TracerProvider, sampling  # noqa: E402
 
 tracer = TracerProvider(resource=Resource.create({"service.name": "tests"})).get_tracer("tests")
+try:
+    import uvloop
+except ImportError:
+    uvloop = None
 
 
 def ids(span):
@@ -107,6 +112,32 @@ with sdk.TracerProvider().get_tracer("x").start_as_current_span("y"):
     assert sdk.Span.start is start
 assert not hasattr(sdk.Tracer.start_span, "_spanwise")
 """
+GREENLETS = """
+import spanwise_context
+spanwise_context.install()
+import gevent
+from opentelemetry.sdk.trace import TracerProvider
+tracer = TracerProvider().get_tracer("x")
+def ids(span):
+    return span.get_span_context().trace_id.to_bytes(16, "big"), span.get_span_context().span_id.to_bytes(8, "big")
+def work(number):
+    with tracer.start_as_current_span(f"greenlet {number}") as span:
+        for _ in range(20):
+            gevent.sleep(0)
+            assert spanwise_context.published() == ids(span), number
+        raise KeyError(number) if number == 3 else gevent.GreenletExit
+    assert False
+def idle():
+    for _ in range(20):
+        gevent.sleep(0)
+        assert spanwise_context.published() is None
+with tracer.start_as_current_span("main") as span:
+    gevent.get_hub().exception_stream = None
+    greenlets = [gevent.spawn(work, number) for number in range(10)] + [gevent.spawn(idle)]
+    gevent.joinall(greenlets)
+    assert spanwise_context.published() == ids(span)
+    assert [type(one.exception) for one in greenlets].count(type(None)) == 10, [one.exception for one in greenlets]
+"""
 LOGS = """
 import ctypes, spanwise_context
 spanwise_context.install()
@@ -129,6 +160,17 @@ class Case(unittest.TestCase):
 
     def assertPublished(self, span):
         self.assertEqual(spanwise_context.published(), ids(span))
+
+    def python(self, *arguments, **environment):
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=os.path.dirname(__file__),
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
 class OneThread(Case):
@@ -241,7 +283,21 @@ class Threads(Case):
             self.assertIsNone(pool.submit(spanwise_context.published).result())
 
 
+def run_on_asyncio(main):
+    return asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def run_on_uvloop(main):
+    loop = uvloop.new_event_loop()
+    try:
+        return loop.run_until_complete(asyncio.wait_for(main(), 20))
+    finally:
+        loop.close()
+
+
 class Asyncio(Case):
+    run_loop = staticmethod(run_on_asyncio)
+
     def test_each_task_shows_its_own_span(self):
         wrong = []
 
@@ -259,7 +315,7 @@ class Asyncio(Case):
         async def main():
             await asyncio.gather(*map(task, range(10)))
 
-        asyncio.run(asyncio.wait_for(main(), 20))
+        self.run_loop(main)
         self.assertEqual(wrong, [])
 
     def test_a_task_without_a_span_shows_none(self):
@@ -279,7 +335,7 @@ class Asyncio(Case):
             await other
             seen.append(spanwise_context.published())
 
-        asyncio.run(asyncio.wait_for(main(), 20))
+        self.run_loop(main)
         self.assertEqual(seen, [None, None, None])
 
     def test_a_thread_of_the_loop_shows_the_awaiting_span(self):
@@ -289,7 +345,7 @@ class Asyncio(Case):
                 self.assertEqual(inside, ids(outer))
                 self.assertPublished(outer)
 
-        asyncio.run(asyncio.wait_for(main(), 20))
+        self.run_loop(main)
 
     def test_a_generator_that_keeps_a_span_open_is_followed(self):
         async def numbers():
@@ -304,7 +360,48 @@ class Asyncio(Case):
                 await asyncio.sleep(0)
                 self.assertPublished(span)
 
-        asyncio.run(asyncio.wait_for(main(), 20))
+        self.run_loop(main)
+
+
+class Greenlets(Case):
+    @unittest.skipUnless(importlib.util.find_spec("gevent"), "gevent is not here")
+    def test_each_greenlet_shows_its_own_span(self):
+        self.python("-c", GREENLETS)
+
+
+@unittest.skipUnless(uvloop, "uvloop is not here")
+class Uvloop(Asyncio):
+    run_loop = staticmethod(run_on_uvloop)
+
+    def test_whatever_the_loop_calls_shows_its_own_span(self):
+        seen = []
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            ours, theirs = os.pipe()
+            done = loop.create_future()
+
+            def note(what):
+                seen.append((what, spanwise_context.published()))
+
+            def on_readable():
+                note("reader")
+                loop.remove_reader(ours)
+                done.set_result(None)
+
+            with tracer.start_as_current_span("outer") as outer:
+                loop.call_soon(note, "soon")
+                loop.call_later(0.001, note, "later")
+                loop.call_at(loop.time() + 0.001, note, "at")
+                loop.add_reader(ours, on_readable)
+                threading.Timer(0.01, loop.call_soon_threadsafe, (os.write, theirs, b"!")).start()
+            await asyncio.sleep(0)
+            self.assertNothing()
+            await done
+            os.close(ours), os.close(theirs)
+            self.assertEqual(sorted(seen), [(what, ids(outer)) for what in ("at", "later", "reader", "soon")])
+
+        self.run_loop(main)
 
 
 class Processes(Case):
@@ -368,17 +465,6 @@ class Processes(Case):
     @unittest.skipUnless(hasattr(Tracer, "_set_tracer_config"), "an SDK whose tracers cannot be turned off")
     def test_a_tracer_that_is_turned_off_begins_nothing(self):
         self.python("-c", DISABLED)
-
-    def python(self, *arguments, **environment):
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=os.path.dirname(__file__),
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
 if __name__ == "__main__":
