@@ -161,9 +161,11 @@ class _AfterImport(importlib.abc.MetaPathFinder):
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
-        if spec and spec.loader:
-            execute = spec.loader.exec_module
+        execute = getattr(getattr(spec, "loader", None), "exec_module", None)
+        try:
             spec.loader.exec_module = lambda module: (execute(module), self.follow())
+        except AttributeError:  # not to be found, or a loader that cannot be told: then nobody follows
+            pass
         return spec
 
 

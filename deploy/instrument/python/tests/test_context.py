@@ -138,6 +138,32 @@ with tracer.start_as_current_span("main") as span:
     assert spanwise_context.published() == ids(span)
     assert [type(one.exception) for one in greenlets].count(type(None)) == 10, [one.exception for one in greenlets]
 """
+MISSING = """
+import importlib.machinery, sys
+import spanwise_context
+spanwise_context.install()
+sys.path.clear()
+for module in ("uvloop", "greenlet"):
+    try:
+        __import__(module)
+    except ModuleNotFoundError as error:
+        assert error.name == module
+    else:
+        assert False, module
+class Loader:
+    __slots__ = ()
+    def create_module(self, spec): return None
+    def exec_module(self, module): module.Loop = type("Loop", (), {})
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return importlib.machinery.ModuleSpec(name, Loader()) if name == "uvloop" else None
+from spanwise_context import _follow_loops
+_follow_loops()
+sys.meta_path.append(Finder)
+import uvloop
+assert uvloop.Loop
+"""
 LOGS = """
 import ctypes, spanwise_context
 spanwise_context.install()
@@ -364,6 +390,9 @@ class Asyncio(Case):
 
 
 class Greenlets(Case):
+    def test_a_loop_that_cannot_be_followed_is_imported_all_the_same(self):
+        self.python("-c", MISSING)
+
     @unittest.skipUnless(importlib.util.find_spec("gevent"), "gevent is not here")
     def test_each_greenlet_shows_its_own_span(self):
         self.python("-c", GREENLETS)
