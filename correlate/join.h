@@ -376,6 +376,8 @@ void lend_learn(struct join *join);
 bool lend_may_be(const struct join *join, const struct node *node);
 bool lend_may_be_handed_on(const struct join *join, const struct node *node);
 bool lend_may_be_apart(const struct node *node);
+/* Roots of the process are ended by other threads than carried them. */
+bool lend_may_be_left(const struct node *node);
 /* Threads of the process take up spans again that they have put aside for the parent. */
 bool lend_may_be_resumed(const struct process *process, uint64_t from_ns, uint64_t to_ns);
 /* One tag of another trace at both ends, and nobody in the process puts spans aside. (Of the same

@@ -67,6 +67,19 @@ static bool is_kept_apart(struct join *join, const struct node *node)
 	       handed_away(lane, node, MAX(node->b_ns, 1) - 1, APART_NS);
 }
 
+/* A root whose last thread was not on a CPU at its end: another one ended it. */
+static bool is_left(struct join *join, const struct node *node)
+{
+	int32_t index = (int32_t)(node - join->nodes);
+	const struct sighting *seen =
+		node->parent < 0 ? handed_seen_at(join, node->process, index, true) : NULL;
+	struct lane *lane = NULL;
+
+	if (seen && !(seen->thread->last_flags & EVENT_TOLD))
+		lane = join_lane(join, seen->thread);
+	return lane && lane->count && handed_away(lane, node, MAX(node->b_ns, 1) - 1, APART_NS);
+}
+
 /* Somebody has shown it, then the thread its parent, then the thread the span. */
 static bool is_resumed_on(struct join *join, const struct node *node, const struct sighting *seen,
 			  uint64_t first_ns)
@@ -168,6 +181,8 @@ void lend_learn(struct join *join)
 			learn(join, LESSON_HANDED, node);
 		if (node->process && is_kept_apart(join, node))
 			learn(join, LESSON_APART, node);
+		if (node->process && is_left(join, node))
+			learn(join, LESSON_LEFT, node);
 		if (node->process && is_resumed(join, node))
 			learn(join, LESSON_RESUMED, node);
 	}
@@ -182,6 +197,11 @@ bool lend_may_be_handed_on(const struct join *join, const struct node *node)
 bool lend_may_be_apart(const struct node *node)
 {
 	return turns_taken(&node->process->habits.apart, node->a_ns, node->b_ns);
+}
+
+bool lend_may_be_left(const struct node *node)
+{
+	return turns_taken(&node->process->habits.left, node->a_ns, node->b_ns);
 }
 
 bool lend_may_be(const struct join *join, const struct node *node)

@@ -35,6 +35,8 @@ static struct turns_period *period_of(struct habits *habits, const struct lesson
 		return &habits->handed;
 	case LESSON_APART:
 		return &habits->apart;
+	case LESSON_LEFT:
+		return &habits->left;
 	case LESSON_RESUMED:
 		return &habits->resumed;
 	case LESSON_WITHIN:

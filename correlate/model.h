@@ -54,14 +54,15 @@ struct habits {
 		crossed; /* ... and not as handlers do, which are over when they leave */
 	struct turns_period
 		nested; /* ... and other traces lay within spans, on threads that only do that */
-	struct turns_period within;                       /* ... for others of the same trace */
-	struct turns_period lent, handed, apart, resumed; /* of lend.c */
+	struct turns_period within; /* ... for others of the same trace */
+	struct turns_period lent, handed, apart, left, resumed; /* of lend.c */
 };
 
 enum lesson_kind {
 	LESSON_LENT,
 	LESSON_HANDED,
 	LESSON_APART,
+	LESSON_LEFT,
 	LESSON_RESUMED,
 	LESSON_WITHIN,
 	LESSON_NESTED, /* of a thread */

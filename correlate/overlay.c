@@ -200,7 +200,8 @@ static enum confidence trust(const struct cut *cut, int32_t index)
 		return !node->placed || node->placed == cut->lane ? SURE : SUSPENDED;
 	if (node->sightings < 0 && node->placed == cut->lane)
 		return (at_in || starts_in(cut, node)) &&
-				       (at_out || node->b_ns <= cut->slice->out_ns)
+				       (at_out || (node->b_ns <= cut->slice->out_ns &&
+						   !handed_left(cut, index)))
 			       ? SURE
 			       : DOUBTFUL;
 	if (at_in || at_out)

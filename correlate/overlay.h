@@ -108,6 +108,8 @@ bool handed_away(const struct lane *lane, const struct node *node, uint64_t time
 		 uint64_t margin_ns);
 /* Where spans are begun, or ended, by other threads than carry them: one of these was at hand. */
 bool handed_apart(const struct cut *cut, int32_t index, bool is_end);
+/* A root of which its thread shows what is below it, and which another one may have ended. */
+bool handed_left(const struct cut *cut, int32_t index);
 /* It is seen on another thread within the same slice: handed over, perhaps. But not where one of
  * its edges lies in the slice, at `edge_ns`, this thread shows it beyond, and that other one was
  * off its CPU then: so it did not begin it, or end it. UINT64_MAX: both edges do. */

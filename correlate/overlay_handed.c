@@ -76,9 +76,14 @@ bool handed_apart(const struct cut *cut, int32_t index, bool is_end)
 	uint64_t edge_ns = is_end ? MAX(node->b_ns, 1) - 1 : node->a_ns;
 	int32_t owner = is_end ? cut->owner_out : cut->owner_in;
 	bool is_owned = owner >= 0 && node_is_below(cut->join, index, owner);
+	bool may_be = node->parent < 0 ? is_end && lend_may_be_left(node) : lend_may_be_apart(node);
 
-	return node->parent >= 0 && lend_may_be_apart(node) &&
-	       told_is_by_another(cut->join, cut->lane, index, edge_ns, is_owned);
+	return may_be && told_is_by_another(cut->join, cut->lane, index, edge_ns, is_owned);
+}
+
+bool handed_left(const struct cut *cut, int32_t index)
+{
+	return cut->join->nodes[index].parent < 0 && handed_apart(cut, index, true);
 }
 
 bool handed_is_edge_of(const struct join *join, const struct thread *thread, int32_t index,
