@@ -112,7 +112,8 @@ bool handed_apart(const struct cut *cut, int32_t index, bool is_end);
 bool handed_left(const struct cut *cut, int32_t index);
 /* It is seen on another thread within the same slice: handed over, perhaps. But not where one of
  * its edges lies in the slice, at `edge_ns`, this thread shows it beyond, and that other one was
- * off its CPU then: so it did not begin it, or end it. UINT64_MAX: both edges do. */
+ * off its CPU then, as was everybody else: so it was this one that began it, or ended it.
+ * UINT64_MAX: both edges do. */
 bool handed_beside(const struct cut *cut, int32_t index, uint64_t edge_ns);
 /* A piece of the slice is the owner's, or one's that is AWAY and lies below it. */
 void handed_doubt(struct cut *cut, int32_t owner, uint64_t start, uint64_t end, uint64_t ns);

@@ -56,7 +56,7 @@ static bool may_run_at(const struct join *join, const struct thread *thread,
 
 bool handed_beside(const struct cut *cut, int32_t index, uint64_t edge_ns)
 {
-	const struct join *join = cut->join;
+	struct join *join = cut->join;
 	const struct node *node = &join->nodes[index];
 
 	for (int32_t s = node->sightings; s >= 0; s = join->sightings[s].next) {
@@ -64,7 +64,8 @@ bool handed_beside(const struct cut *cut, int32_t index, uint64_t edge_ns)
 
 		if (seen->thread != cut->lane->thread && seen->last_ns >= cut->slice->in_ns &&
 		    seen->first_ns <= cut->slice->out_ns &&
-		    (edge_ns == UINT64_MAX || may_run_at(join, seen->thread, node, edge_ns)))
+		    (edge_ns == UINT64_MAX || may_run_at(join, seen->thread, node, edge_ns) ||
+		     told_is_by_another(join, cut->lane, index, edge_ns, false)))
 			return true;
 	}
 	return false;

@@ -73,7 +73,8 @@ static uint64_t unpinned_ns(const struct lane *lane, const struct stretch *stret
 struct beside {
 	int32_t index;
 	uint64_t from_ns;
-	const struct thread *except; /* NULL: whoever was seen with it */
+	const struct thread *except; /* NULL: whoever was seen with it ... */
+	bool with_turns;             /* ... but for those that put spans aside and come back */
 	struct thread *next;
 	uint32_t looked_at;
 	bool is_cut; /* there are more than are looked at: any of them, for all that is known */
@@ -88,13 +89,18 @@ static struct beside beside(const struct join *join, int32_t index, uint64_t fro
 				.next = join->nodes[index].process->threads };
 }
 
-static bool is_beside(const struct join *join, const struct beside *beside,
-		      const struct thread *thread)
+static bool is_beside(const struct beside *beside, const struct thread *thread)
 {
 	if (!thread->seen || (thread->dead && thread->last_out_ns < beside->from_ns))
 		return false;
-	return beside->except ? thread != beside->except
-			      : !join_sighting(join, beside->index, thread);
+	return thread != beside->except;
+}
+
+/* It was seen with it, and had it for as long as it shows. */
+static bool is_its(const struct join *join, const struct beside *beside, const struct lane *lane)
+{
+	return !beside->except && !(beside->with_turns && lane->takes_turns) &&
+	       join_sighting(join, beside->index, lane->thread);
 }
 
 /* NULL: no more. */
@@ -110,9 +116,9 @@ static const struct lane *next_beside(struct join *join, struct beside *beside)
 			return NULL;
 		}
 		beside->next = thread->next;
-		if (is_beside(join, beside, thread))
+		if (is_beside(beside, thread))
 			lane = join_lane(join, thread);
-		if (lane) {
+		if (lane && !is_its(join, beside, lane)) {
 			beside->looked_at++;
 			return lane;
 		}
@@ -231,17 +237,18 @@ static void doubt_unseen(struct join *join, int32_t index, bool is_end)
 		overlay_doubt(join, node->parent, -1, most);
 }
 
-/* Of those that were never seen with it, the one that ran longest within that time may have had it.
- */
+/* Those that were never seen with it, or take it up by turns, may have had it within that time, one
+ * after the other. */
 static uint64_t passed_on_ns(struct join *join, int32_t index, const struct stretch *stretch)
 {
 	struct beside others = beside(join, index, stretch->from_ns, NULL);
 	const struct lane *lane;
-	uint64_t most = 0;
+	uint64_t all = stretch->to_ns - stretch->from_ns, ns = 0;
 
-	while ((lane = next_beside(join, &others)))
-		most = MAX(most, unpinned_ns(lane, stretch));
-	return others.is_cut ? stretch->to_ns - stretch->from_ns : most;
+	others.with_turns = true;
+	while (ns < all && (lane = next_beside(join, &others)))
+		ns += unpinned_ns(lane, stretch);
+	return others.is_cut ? all : MIN(ns, all);
 }
 
 /* Who showed it next after `seen`, or first (NULL); NULL: nobody. */
@@ -268,8 +275,9 @@ static void doubt_passed_on(struct join *join, int32_t index)
 {
 	const struct node *node = &join->nodes[index];
 	const struct sighting *seen = NULL, *next = shown_next(join, NULL, index);
+	const struct lane *first = next ? join_find_lane(join, next->thread) : NULL;
 
-	if (!next || !lend_may_be_handed_on(join, node))
+	if (!first || (!lend_may_be_handed_on(join, node) && !first->takes_turns))
 		return;
 	do {
 		struct stretch stretch = { seen ? MAX(seen->last_ns, node->a_ns) : node->a_ns,
@@ -363,7 +371,8 @@ void unseen_doubt(struct join *join)
 		doubt_unseen(join, (int32_t)i, false);
 		doubt_unseen(join, (int32_t)i, true);
 		doubt_passed_on(join, (int32_t)i);
-		if (!lend_may_be_handed_on(join, &join->nodes[i]))
+		if (!lend_may_be_handed_on(join, &join->nodes[i]) &&
+		    !lend_may_be_apart(&join->nodes[i]))
 			continue;
 		for (int32_t s = join->nodes[i].sightings; s >= 0; s = join->sightings[s].next) {
 			if (join->sightings[s].thread->process == join->nodes[i].process)

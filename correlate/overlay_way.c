@@ -81,8 +81,8 @@ static bool is_above(const struct join *join, const struct lane *lane, const str
 /* What nobody saw on another thread may have been there, and have come back; but a log tells. */
 static bool may_be_away(const struct join *join, const struct node *node, const struct slice *slice)
 {
-	return !(slice->flags & EVENT_TOLD) &&
-	       (lend_may_be_handed_on(join, node) || lend_may_be(join, node));
+	return !(slice->flags & EVENT_TOLD) && (lend_may_be_handed_on(join, node) ||
+						lend_may_be_apart(node) || lend_may_be(join, node));
 }
 
 static bool is_way(struct join *join, const struct lane *lane, int32_t index,

@@ -9,7 +9,7 @@ enum { PART = 1, ROOT, CHILD, HANDED_ROOT = 61, HANDED, STRANGE = 71 };
 
 struct scene {
 	struct builder b;
-	struct builder_thread own, other, third;
+	struct builder_thread own, other, third, fourth;
 };
 
 /* A span that two threads had, one after the other. */
@@ -27,12 +27,33 @@ static void hand_on(struct scene *scene)
 	b->trace = 1;
 }
 
-static void begin(struct scene *scene)
+static void begin_without(struct scene *scene)
 {
-	struct builder_thread *threads[] = { &scene->own, &scene->other, &scene->third };
+	struct builder_thread *threads[] = { &scene->own, &scene->other, &scene->third,
+					     &scene->fourth };
 
 	builder_begin(&scene->b, threads, ARRAY_LEN(threads));
+}
+
+static void begin(struct scene *scene)
+{
+	begin_without(scene);
 	hand_on(scene);
+}
+
+/* A span that one thread begins and another one has: that one slept then. */
+static void give_one(struct scene *scene)
+{
+	struct builder *b = &scene->b;
+
+	b->trace = 60;
+	builder_slice(b, &scene->own, 955 * MS, 955 * MS, 957 * MS, HANDED_ROOT, 0, FUTEX);
+	builder_slice(b, &scene->other, 965 * MS, 965 * MS, 966 * MS, HANDED, 0, FUTEX);
+	builder_slice(b, &scene->other, 967 * MS, 967 * MS, 968 * MS, 0, 0, FUTEX);
+	builder_slice(b, &scene->own, 974 * MS, 974 * MS, 976 * MS, 0, 0, FUTEX);
+	builder_span(b, HANDED_ROOT, 0, 955 * MS, 975 * MS);
+	builder_span(b, HANDED, HANDED_ROOT, 956 * MS, 967 * MS + 500 * US);
+	b->trace = 1;
 }
 
 static uint64_t doubt_of(struct scene *scene, uint64_t span)
@@ -70,6 +91,65 @@ static void a_third_one_may_have_had_it_for_those_above_too(void **state)
 	assert_true(doubt_of(&with, ROOT) >= doubt_of(&without, ROOT) + 1900 * US);
 	correlator_free(with.b.correlator);
 	correlator_free(without.b.correlator);
+}
+
+/* ... in between a third one ran, and then a fourth one, for a ms each. */
+static void several_may_have_had_it_one_after_the_other(void **state)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+	uint64_t doubt[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		begin(&scene);
+		builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, ROOT, 0, FUTEX);
+		builder_slice(b, &scene.third, 1002 * MS, 1002 * MS, 1003 * MS, 0, 0, FUTEX);
+		if (i)
+			builder_slice(b, &scene.fourth, 1003 * MS, 1003 * MS, 1004 * MS, 0, 0,
+				      FUTEX);
+		builder_slice(b, &scene.other, 1005 * MS, 1005 * MS, 1006 * MS, PART, 0, FUTEX);
+		builder_slice(b, &scene.other, 1007 * MS, 1007 * MS, 1008 * MS, 0, 0, FUTEX);
+		builder_slice(b, &scene.own, 1009 * MS, 1009 * MS, 1011 * MS, 0, 0, FUTEX);
+		builder_span(b, ROOT, 0, 1000 * MS, 1010 * MS);
+		builder_span(b, PART, ROOT, 1000 * MS + 900 * US, 1007 * MS + 500 * US);
+		builder_settle(b);
+		doubt[i] = doubt_of(&scene, ROOT);
+		correlator_free(b->correlator);
+	}
+	assert_in_range(doubt[1] - doubt[0], 1 * MS - 10 * US, 1 * MS + 10 * US);
+}
+
+/* Its maker's thread shows the part, and next its parent; within that slice another one shows the
+ * part, too, and sleeps as it ends. A third one runs then, or nobody else. */
+static uint64_t doubt_of_ended(bool is_beside)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+	uint64_t doubt;
+
+	begin_without(&scene);
+	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PART, 0, FUTEX);
+	builder_slice(b, &scene.other, 1003 * MS, 1003 * MS, 1004 * MS, PART, 0, FUTEX);
+	builder_slice(b, &scene.other, 1005 * MS, 1005 * MS, 1006 * MS, 0, 0, FUTEX);
+	if (is_beside)
+		builder_slice(b, &scene.third, 1007 * MS, 1007 * MS, 1009 * MS, 0, 0, FUTEX);
+	builder_slice(b, &scene.own, 1002 * MS, 1002 * MS, 1010 * MS, ROOT, 0, FUTEX);
+	builder_slice(b, &scene.own, 1011 * MS, 1011 * MS, 1013 * MS, 0, 0, FUTEX);
+	builder_span(b, ROOT, 0, 1000 * MS, 1012 * MS);
+	builder_span(b, PART, ROOT, 1000 * MS, 1008 * MS);
+	builder_settle(b);
+	doubt = doubt_of(&scene, PART);
+	correlator_free(b->correlator);
+	return doubt;
+}
+
+/* The 6 ms of its maker's slice, not only the ms for which the other one has it for sure. */
+static void who_handed_it_on_has_not_ended_it_where_others_may_have(void **state)
+{
+	(void)state;
+	assert_true(doubt_of_ended(true) >= 6 * MS);
+	assert_in_range(doubt_of_ended(false), 0, 5 * MS);
 }
 
 /* One thread begins and ends a part of 3 ms without a look at it. Another one has that tag of
@@ -207,6 +287,71 @@ static void while_its_maker_has_the_parent_others_may_have_it(void **state)
 	correlator_free(without.b.correlator);
 }
 
+/* ... where nobody shows a span of another one's, but spans are begun for others. */
+static void who_begins_spans_for_others_may_hand_them_on(void **state)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+	uint64_t doubt[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		begin_without(&scene);
+		if (i)
+			give_one(&scene);
+		builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PART, 0, FUTEX);
+		builder_slice(b, &scene.own, 1001 * MS, 1001 * MS, 1002 * MS, ROOT, 0, FUTEX);
+		builder_slice(b, &scene.third, 1003 * MS, 1003 * MS, 1005 * MS, 0, 0, FUTEX);
+		builder_slice(b, &scene.own, 1006 * MS, 1006 * MS, 1011 * MS, 0, 0, FUTEX);
+		builder_span(b, ROOT, 0, 1000 * MS, 1010 * MS);
+		builder_span(b, PART, ROOT, 1000 * MS, 1009 * MS);
+		builder_settle(b);
+		doubt[i] = doubt_of(&scene, ROOT);
+		correlator_free(b->correlator);
+	}
+	assert_true(doubt[1] >= doubt[0] + 2 * MS - 10 * US);
+}
+
+/* Shows one trace, then another one, and the first one again. */
+static void take_turns(struct scene *scene, struct builder_thread *thread)
+{
+	for (uint64_t i = 0; i < 4; i++) {
+		uint64_t at = (980 + i) * MS;
+
+		scene->b.trace = 80 + i % 2;
+		builder_slice(&scene->b, thread, at, at, at + 500 * US, 80 + i % 2, 0, FUTEX);
+	}
+	builder_slice(&scene->b, thread, 984 * MS, 984 * MS, 985 * MS, 0, 0, FUTEX);
+	scene->b.trace = 1;
+}
+
+/* The part's own thread runs for 2 ms, and shows nothing, before it shows it. */
+static void who_takes_turns_may_have_had_it_before(void **state)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+	uint64_t doubt[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		begin_without(&scene);
+		take_turns(&scene, &scene.other);
+		builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, ROOT, 0, FUTEX);
+		if (i)
+			builder_slice(b, &scene.other, 1002 * MS, 1002 * MS, 1004 * MS, 0, 0,
+				      FUTEX);
+		builder_slice(b, &scene.other, 1005 * MS, 1005 * MS, 1006 * MS, PART, 0, FUTEX);
+		builder_slice(b, &scene.other, 1007 * MS, 1007 * MS, 1008 * MS, 0, 0, FUTEX);
+		builder_slice(b, &scene.own, 1009 * MS, 1009 * MS, 1011 * MS, 0, 0, FUTEX);
+		builder_span(b, ROOT, 0, 1000 * MS, 1010 * MS);
+		builder_span(b, PART, ROOT, 1000 * MS + 900 * US, 1007 * MS + 500 * US);
+		builder_settle(b);
+		doubt[i] = doubt_of(&scene, ROOT);
+		correlator_free(b->correlator);
+	}
+	assert_true(doubt[1] >= doubt[0] + 2 * MS - 10 * US);
+}
+
 /* A span that its thread puts aside for the parent, and takes up again. */
 static void resume(struct scene *scene)
 {
@@ -258,11 +403,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_third_one_may_have_had_it_for_those_above_too),
+		cmocka_unit_test(several_may_have_had_it_one_after_the_other),
+		cmocka_unit_test(who_handed_it_on_has_not_ended_it_where_others_may_have),
 		cmocka_unit_test(what_nobody_shows_may_have_been_given_away),
 		cmocka_unit_test(who_shows_another_all_the_time_was_not_given_it),
 		cmocka_unit_test(what_its_thread_had_around_a_child_may_have_been_given_away),
 		cmocka_unit_test(what_is_shown_no_more_may_have_waited_for_who_took_it),
 		cmocka_unit_test(while_its_maker_has_the_parent_others_may_have_it),
+		cmocka_unit_test(who_begins_spans_for_others_may_hand_them_on),
+		cmocka_unit_test(who_takes_turns_may_have_had_it_before),
 		cmocka_unit_test(who_takes_spans_up_again_may_do_so_unseen),
 	};
 
