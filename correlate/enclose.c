@@ -421,14 +421,25 @@ static void doubt_shown(struct join *join, const struct lane *lane, const struct
 	}
 }
 
+/* What it showed before it may have put aside at any time since then: while off its CPU, it did
+ * not. */
+static uint64_t not_looked_at_since(const struct lane *lane, const struct before *before,
+				    uint64_t first_ns)
+{
+	const struct slice *slice = lane_on_cpu(lane, MAX(first_ns, 1) - 1);
+
+	return before->node >= 0 && slice ? MAX(before->shown_ns, slice->in_ns) : first_ns;
+}
+
 void enclose_doubt_around(struct join *join, const struct lane *lane, uint64_t first_ns,
 			  uint64_t from_ns, uint64_t to_ns, int32_t except)
 {
 	struct before before = shown_before(join, lane, NULL, first_ns, first_ns);
+	struct stretch within = { MIN(from_ns, not_looked_at_since(lane, &before, first_ns)),
+				  to_ns };
 
 	if (!is_told_at(lane, first_ns))
-		doubt_shown(join, lane, &before, first_ns, &(struct stretch){ from_ns, to_ns },
-			    except);
+		doubt_shown(join, lane, &before, first_ns, &within, except);
 }
 
 void enclose_doubt(struct join *join, const struct lane *lane, const struct event_tag *tag,

@@ -221,7 +221,7 @@ static void so_is_an_exported_span_below_it(void **state)
 	builder_slice(b, &scene.own, 1020 * MS, 1020 * MS, 1024 * MS, PARENT, 0, FUTEX);
 	builder_span(b, CHILD, HIDDEN, 1009 * MS, 1022 * MS);
 	end_here(&scene);
-	assert_doubt(&scene, 13 * MS, 21 * MS);
+	assert_doubt(&scene, 13 * MS, 21 * MS + 10 * US);
 	correlator_free(b->correlator);
 }
 
