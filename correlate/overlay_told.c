@@ -316,6 +316,20 @@ static bool goes_straight(const struct lane *lane, const struct way *way)
 	return true;
 }
 
+/* It shows what it showed before it came to the span, or nothing: so it has put that aside. Else it
+ * was called away, or somebody forgot to, and what it does since then need not be the span's. */
+static bool is_put_back(const struct join *join, const struct lane *lane, const struct slice *slice,
+			int32_t index)
+{
+	const struct sighting *seen = join_sighting(join, index, lane->thread);
+	uint32_t first = seen ? lane_first_after(lane, seen->first_ns) : 0;
+
+	if (first == 0 || first == lane->count || tag_is_none(slice->tag_in) ||
+	    !(lane->slices[first - 1].flags & EVENT_TOLD))
+		return true;
+	return tag_eq(slice->tag_in, lane->slices[first - 1].tag_in);
+}
+
 /* By its marks, where there are such. Else, of one that takes turns nobody can say whether it began
  * with its start or its first turn; nor, where others do, of any, when these are far apart. Where
  * nobody does, it was with its start, if it was this thread that began it. */
@@ -324,6 +338,8 @@ static bool is_sure_way(struct join *join, const struct lane *lane, const struct
 {
 	uint64_t ns = way->to_ns - way->from_ns;
 
+	if (way->is_end && ns > CHANGE_SURE_NS && !is_put_back(join, lane, slice, index))
+		return false;
 	if (marked_way(join, lane, index, way->from_ns, way->to_ns))
 		return true;
 	if (marked_in_doubt(lane, &join->nodes[index], way->is_end))
