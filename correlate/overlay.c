@@ -388,6 +388,8 @@ static bool find_confidence(struct cut *cut)
 		     up = join->nodes[up].parent)
 			join->nodes[up].owner_in = join->cuts;
 	}
+	if (any)
+		overlay_suspect_above(cut);
 	return any;
 }
 

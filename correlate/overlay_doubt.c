@@ -233,3 +233,30 @@ void overlay_doubt_awaited(struct join *join)
 			doubt_awaited(join, o);
 	}
 }
+
+/* It began when its parent was over: its thread came to it in that one's context, which shows at
+ * neither end, and what it ran around it may have been for whoever that lies in. */
+static void suspect_above(struct cut *cut, int32_t index)
+{
+	const struct join *join = cut->join;
+	const struct node *node = &join->nodes[index];
+
+	if (node->placed != cut->lane || node->parent < 0 ||
+	    join->nodes[node->parent].b_ns > node->a_ns)
+		return;
+	for (uint32_t i = 0; i < cut->count; i++) {
+		if (cut->confidence[i] < SUSPENDED && cut->nodes[i] != index &&
+		    node_is_below(join, index, cut->nodes[i]))
+			cut->confidence[i] = SUSPENDED;
+	}
+}
+
+void overlay_suspect_above(struct cut *cut)
+{
+	if (cut->owner_in >= 0 || cut->owner_out >= 0 || cut->slice->flags & EVENT_TOLD)
+		return;
+	for (uint32_t i = 0; i < cut->count; i++) {
+		if (cut->confidence[i] >= DOUBTFUL)
+			suspect_above(cut, cut->nodes[i]);
+	}
+}

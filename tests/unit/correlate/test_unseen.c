@@ -5,7 +5,7 @@
 
 #define FUTEX 202
 
-enum { PART = 1, ROOT, STRANGE = 70 };
+enum { PART = 1, ROOT, ABOVE, STRANGE = 70 };
 
 struct scene {
 	struct builder b;
@@ -130,6 +130,27 @@ static void who_has_its_parent_at_its_start_began_it(void **state)
 		    doubt_at_start(&before, 12), 0);
 }
 
+/* One that shows nothing runs for 3 ms, and for one of these it has a part that nobody else can
+ * have, below an `above` that is over by then, or not. */
+static uint64_t doubt_around(bool has_part, uint64_t above_end)
+{
+	struct scene scene;
+
+	begin(&scene, 8);
+	run(&scene, &scene.other, 20, 50, 0);
+	builder_span(&scene.b, ABOVE, ROOT, at(2), at(above_end));
+	if (has_part)
+		builder_span(&scene.b, PART, ABOVE, at(30), at(40));
+	return end(&scene);
+}
+
+static void who_begins_a_part_when_its_parent_is_over_shows_that_one_around_it(void **state)
+{
+	(void)state;
+	assert_more(doubt_around(true, 7), doubt_around(false, 7), 20);
+	assert_more(doubt_around(true, 100), doubt_around(false, 100), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -137,6 +158,8 @@ int main(void)
 		cmocka_unit_test(who_ran_at_its_end_may_have_ended_it),
 		cmocka_unit_test(who_shows_something_else_all_the_time_did_not),
 		cmocka_unit_test(who_has_its_parent_at_its_start_began_it),
+		cmocka_unit_test(
+			who_begins_a_part_when_its_parent_is_over_shows_that_one_around_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
