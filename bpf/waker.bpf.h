@@ -17,7 +17,7 @@ static __always_inline void thread_note_waking(struct thread *thread, struct tas
 	if (!knobs.no_wakers)
 		waker_note(&wakeup->waker, current);
 	wakeup->time_ns = now_ns;
-	if (!knobs.no_wakers && !thread->on_cpu && wakeup->waker.pid &&
+	if (!knobs.no_wakers && !knobs.no_servers && !thread->on_cpu && wakeup->waker.pid &&
 	    !is_tracked(wakeup->waker.pid) && !(LOAD(current, flags) & TASK_NOT_USER))
 		server_answer(thread, &wakeup->waker, now_ns);
 }

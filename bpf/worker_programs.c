@@ -89,6 +89,7 @@ static void set_knobs(struct worker_knobs *knobs, const struct programs_options 
 {
 	knobs->no_targets = options->no_targets;
 	knobs->no_wakers = options->no_wakers;
+	knobs->no_servers = options->no_servers;
 	knobs->again = (__u8)options->again;
 	if (options->cuts_at_timers)
 		knobs->timer_cuts = TIMER_CUTS_ALWAYS;

@@ -28,7 +28,8 @@ enum programs_form {
 struct programs_options {
 	struct probe_options probe;
 	enum programs_form form;
-	bool no_targets, no_wakers; /* for the bench: leave these tails out */
+	bool no_targets, no_wakers; /* for the bench: leave these tails out; ... */
+	bool no_servers;            /* ... and what stands behind them (server.bpf.h) */
 	enum again_telling again;   /* for tests and the bench */
 	bool cuts_at_timers;        /* for tests: as if much were stolen all the time */
 };

@@ -54,7 +54,7 @@ struct worker_knobs {
 	__u8 again;         /* enum again_telling */
 	__u8 timer_cuts;    /* enum timer_cuts */
 	__u8 keeps_cpu;     /* other threads must be kept off the CPU while a slice is told */
-	__u8 pad;
+	__u8 no_servers;    /* for the bench: nobody's waking is kept for others */
 	/* Stacks: 0 ns between two on one CPU: none are taken. In a burst, only threads that have
 	 * waited so long without one get one. */
 	__u32 stack_interval_ns;

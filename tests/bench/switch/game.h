@@ -11,6 +11,7 @@ enum game_kind {
 	GAME_PIPE,   /* ns for one switch with its waking, the CPU never idle */
 	GAME_FUTEX,  /* the same */
 	GAME_TCP,    /* the same, over loopback: a softirq wakes */
+	GAME_SERVER, /* the same, pipes, with a process that nobody follows */
 	GAME_THREAD, /* ns for one thread, made and joined */
 	GAMES,
 };
@@ -21,7 +22,8 @@ struct game_tag {
 	int depth;  /* so many calls deeper: what a walk has to pass */
 };
 
-/* Once. -errno. */
+/* Once; the server keeps to the caller's CPU, and is followed where the caller already is. -errno.
+ */
 int game_open(void);
 double game_play(enum game_kind kind, const struct game_tag *tag);
 /* Of the variable that the players publish by, from the thread pointer. */

@@ -9,7 +9,7 @@
  *
  *   bench_switch [ROUNDS [CONFIGURATION...]]
  *
- * Named configurations only, by the beginnings of their names, and then no statistics. */
+ * Named configurations only, by the beginnings of their names. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -50,7 +50,7 @@ static void pin(int cpu)
 static const struct configuration {
 	const char *name;
 	struct game_tag tag;
-	bool floor, attached, follow, no_targets, no_wakers, in_full;
+	bool floor, attached, follow, no_targets, no_wakers, no_servers, in_full;
 	int target_ns;
 	uint32_t stacks_per_s;
 	bool tables; /* walked by these, else by frame pointers */
@@ -95,6 +95,11 @@ static const struct configuration {
 	  .follow = true,
 	  .tag.tagged = true,
 	  .target_ns = 350 },
+	{ .name = "all, no servers", /* whom they woke is not kept */
+	  .attached = true,
+	  .follow = true,
+	  .tag.tagged = true,
+	  .no_servers = true },
 	{ .name = "in full, all",
 	  .attached = true,
 	  .follow = true,
@@ -168,6 +173,7 @@ static void load_ours(const struct configuration *configuration, struct loaded *
 			   .stack_wait_us = 100 },
 		.no_targets = configuration->no_targets,
 		.no_wakers = configuration->no_wakers,
+		.no_servers = configuration->no_servers,
 		.again = configuration->in_full ? AGAIN_IN_FULL : AGAIN_IN_SHORT,
 	};
 	struct tag_descriptor descriptor = {
@@ -246,9 +252,9 @@ static void *read_ring(void *arg)
 
 /* ---- turns */
 
-/* One turn of all games under one configuration. */
+/* One turn of the games from `first` on, up to `last`, under one configuration. */
 static void take_turn(const struct configuration *configuration, struct loaded *loaded,
-		      double out_ns[GAMES])
+		      enum game_kind first, enum game_kind last, double out_ns[GAMES])
 {
 	pthread_t reader;
 
@@ -262,7 +268,7 @@ static void take_turn(const struct configuration *configuration, struct loaded *
 		if (pthread_create(&reader, NULL, read_ring, NULL))
 			exit(1);
 	}
-	for (enum game_kind game = 0; game < GAMES; game++)
+	for (enum game_kind game = first; game <= last; game++)
 		out_ns[game] = game_play(game, &configuration->tag);
 	if (loaded->programs) {
 		atomic_store(&reading, false);
@@ -281,7 +287,7 @@ static void take_rounds(struct rounds rounds[GAMES], const size_t *chosen, size_
 			size_t at = chosen[((round % 2 ? count - i : i) + round / 2) % count];
 			double ns[GAMES];
 
-			take_turn(&configurations[at], &all[at], ns);
+			take_turn(&configurations[at], &all[at], 0, GAMES - 1, ns);
 			for (enum game_kind game = 0; game < GAMES; game++)
 				rounds[game].ns[at][round] = ns[game];
 		}
@@ -310,7 +316,7 @@ static int target_of(const struct configuration *configuration, enum game_kind g
 {
 	if (game == GAME_THREAD)
 		return configuration->follow ? THREAD_TARGET_NS : 0;
-	return game == GAME_TCP ? 0 : configuration->target_ns;
+	return game == GAME_TCP || game == GAME_SERVER ? 0 : configuration->target_ns;
 }
 
 static void print_game(enum game_kind game, const struct rounds *rounds, const size_t *chosen,
@@ -354,20 +360,35 @@ static void print_statistics(struct programs *programs)
 	}
 }
 
-static void show_statistics(void)
+static void show_turn(size_t at, enum game_kind first, enum game_kind last, const char *what)
 {
-	static const size_t shown[] = { 2, CONFIGURATIONS - 1 };
-	int enabled = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	double ignored[GAMES];
 
-	for (size_t i = 0; i < ARRAY_LEN(shown) && enabled >= 0; i++) {
-		printf("\neach program, by the kernel's own clock (which costs some 20 ns), %s\n",
-		       configurations[shown[i]].name);
-		take_turn(&configurations[shown[i]], &all[shown[i]], ignored);
-		print_statistics(all[shown[i]].programs);
+	if (!all[at].programs)
+		return;
+	printf("\neach program, by the kernel's own clock (which costs some 20 ns), %s%s\n",
+	       configurations[at].name, what);
+	take_turn(&configurations[at], &all[at], first, last, ignored);
+	print_statistics(all[at].programs);
+}
+
+/* What is kept of a server's wakings is so little that only this clock tells. */
+static void show_statistics(bool of_all)
+{
+	int enabled = bpf_enable_stats(BPF_STATS_RUN_TIME);
+
+	if (enabled < 0)
+		return;
+	if (of_all) {
+		show_turn(2, 0, GAMES - 1, "");
+		show_turn(CONFIGURATIONS - 1, 0, GAMES - 1, "");
 	}
-	if (enabled >= 0)
-		close(enabled);
+	for (size_t at = 0; at < CONFIGURATIONS; at++)
+		if (configurations[at].attached && configurations[at].tag.tagged &&
+		    !configurations[at].stacks_per_s && !configurations[at].no_targets &&
+		    !configurations[at].no_wakers && !configurations[at].in_full)
+			show_turn(at, GAME_SERVER, GAME_SERVER, ", with a server");
+	close(enabled);
 }
 
 int main(int argc, char **argv)
@@ -376,6 +397,8 @@ int main(int argc, char **argv)
 		[GAME_PIPE].title = "pipe: ns per switch (with its waking)",
 		[GAME_FUTEX].title = "futex: ns per switch (with its waking)",
 		[GAME_TCP].title = "loopback: ns per switch (with its waking and two softirqs)",
+		[GAME_SERVER].title = "server: ns per switch (with its waking), every other "
+				      "one of a process that nobody follows",
 		[GAME_THREAD].title = "threads: ns per thread made and ended",
 	};
 	size_t chosen[CONFIGURATIONS];
@@ -383,9 +406,9 @@ int main(int argc, char **argv)
 	size_t count = choose(names, chosen);
 	int wanted = argc > 1 ? atoi(argv[1]) : 20;
 
+	pin((int)sysconf(_SC_NPROCESSORS_ONLN) - 1);
 	if (game_open() < 0)
 		return 1;
-	pin((int)sysconf(_SC_NPROCESSORS_ONLN) - 1);
 	for (size_t i = 0; i < count; i++)
 		load(&configurations[chosen[i]], &all[chosen[i]]);
 	for (enum game_kind game = 0; game < GAMES; game++)
@@ -393,8 +416,7 @@ int main(int argc, char **argv)
 	take_rounds(rounds, chosen, count);
 	for (enum game_kind game = 0; game < GAMES; game++)
 		print_game(game, &rounds[game], chosen, count);
-	if (!names[0])
-		show_statistics();
+	show_statistics(!names[0]);
 	for (size_t i = 0; i < count; i++)
 		unload(&all[chosen[i]]);
 	return 0;
