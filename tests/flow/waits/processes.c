@@ -318,9 +318,9 @@ static void end_freezing(void)
 
 static char *used;
 
+/* Was never in it, or it might not have the room to do so. */
 static void make_room_for_parent(void)
 {
-	move_to(root);
 	await_wait();
 	snprintf(cgroup, sizeof(cgroup), "%s", frozen);
 	put("memory.limit_in_bytes", "-1");
@@ -339,11 +339,11 @@ static void before_limit(void)
 		say_missing("no memory cgroup of version 1");
 		return;
 	}
+	say_waker("thread", run_child(make_room_for_parent));
 	move_to(frozen);
 	used = mmap(NULL, 2 * ROOM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 		    0);
 	must(used != MAP_FAILED);
-	say_waker("thread", run_child(make_room_for_parent));
 }
 
 static void wait_limit(void)
