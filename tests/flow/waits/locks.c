@@ -180,17 +180,23 @@ static void wait_condition(void)
 	pthread_mutex_unlock(&plain);
 }
 
+static bool is_signalled;
+
 static void wait_signalled(void)
 {
 	say_target("futex 0x[0-9a-f]+");
 	pthread_mutex_lock(&plain);
-	pthread_cond_wait(&condition, &plain);
+	while (!is_signalled)
+		pthread_cond_wait(&condition, &plain);
 	pthread_mutex_unlock(&plain);
 }
 
 static void signal_condition(void)
 {
 	say_waker("thread", own_tid());
+	pthread_mutex_lock(&plain);
+	is_signalled = true;
+	pthread_mutex_unlock(&plain);
 	pthread_cond_broadcast(&condition);
 }
 

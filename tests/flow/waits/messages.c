@@ -2,6 +2,7 @@
 /* Whoever waits for bytes or messages of another: pipes, terminals, queues. */
 #include <fcntl.h>
 #include <mqueue.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
@@ -160,8 +161,11 @@ static void end_terminal(void)
 	must(write(keyboard, "y\n", 2) == 2);
 }
 
+static atomic_bool is_written;
+
 static void before_full_terminal(void)
 {
+	atomic_store(&is_written, false);
 	before_terminal();
 	fill(terminal);
 }
@@ -169,6 +173,7 @@ static void before_full_terminal(void)
 static void wait_full_terminal(void)
 {
 	must(write(terminal, block, PAGE) > 0);
+	atomic_store(&is_written, true);
 }
 
 /* Until there is room for all of it. */
@@ -177,7 +182,7 @@ static void end_full_terminal(void)
 	static char into[BLOCK];
 
 	fcntl(keyboard, F_SETFL, O_NONBLOCK);
-	for (int tries = 0; tries < 100; tries++) {
+	while (!atomic_load(&is_written)) {
 		while (read(keyboard, into, BLOCK) > 0)
 			;
 		pause_ms(1);
