@@ -78,6 +78,9 @@ void overlay_emit_chain(struct join *join, const struct segment *like, uint64_t 
 void overlay_emit(struct join *join, const struct segment *like, uint64_t start, uint64_t end,
 		  int32_t carrier);
 
+/* overlay_trust.c. Of an open span, in that slice. */
+enum confidence overlay_trust(const struct cut *cut, int32_t index);
+
 /* overlay_crowd.c. Finds who is open from cut->from_ns on, up to the slice's end or as far as no
  * more are than are weighed at once: whoever was not found begins with the last one that was, or
  * later. If that many are open at once, the count is OVERLAY_MAX_SPANS, and the window lasts until
