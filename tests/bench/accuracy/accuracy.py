@@ -31,6 +31,9 @@ TURNS = {"spin": 150, "sleep": 150, "futex": 150, "pipe": 150, "tcp": 150, "nest
          "raw-lent": 80, "raw-shared": 60, "raw-thread": 60, "raw-process": 60, "spawned": 60, "exec-within": 60, "exec-away": 60,
          "bursts": 10, "driven": 40, "ended-by-signal": 60, "vfork-burns": 60, "mass": 3, "namespaced": 40, "swapped": 30, "spoiled": 20, "chance": 20,
          "medley": 20, "pools": 20, "relays": 30, "fibers": 30, "polling": 60, "hidden-first": 60}
+SLIPS = {"forgotten": 20, "again": 60, "batched": 25, "linked": 25, "given-times": 60, "wrong-order": 25, "two-sdks": 20,
+         "handed-back": 40, "jumps": 40, "stopped": 40, "spawns": 30}
+TURNS.update(SLIPS)
 PLUGINS = {"unloaded": 20, "cut-short": 30}  # whose writer is a library that is closed now and then
 TURNS.update(PLUGINS)
 PYTHON = "python-"  # before the name of a style: on the unmodified SDK
@@ -49,7 +52,7 @@ TURNS.update({name + EXACT_MODE: TURNS[name] for name in (
     "unexported", "pool", "coroutines", "gathered", "root-within", "lent", "ping-pong", "stealing", "exits-within", "alarmed",
     "bursts", "driven", "ended-by-signal", "vfork-burns", "swapped", "spoiled", "chance", "medley", "pools", "relays",
     "fibers", "polling", "hidden-first",
-    "raw-shared", "raw-thread", "raw-process", "exec-within", "unloaded")})
+    "raw-shared", "raw-thread", "raw-process", "exec-within", "unloaded", *SLIPS)})
 MARKED = "/marked"  # ... and marks where spans begin and end, as Python's does
 TURNS.update({name.replace(EXACT_MODE, MARKED): turns for name, turns in list(TURNS.items()) if name.endswith(EXACT_MODE)})
 PLAIN = "/plain"  # Python's is by default; without it
@@ -194,7 +197,7 @@ class Result:
         self.residue = max(self.residue, abs(span["wall_ns"] - sum_of(ledger)))
         allowed = ledger["uncertain_ns"] + TOLERATED_NS + slack_ns
         cpu = abs(ledger["cpu_ns"] - truth["cpu_ns"])
-        own = abs(ledger["cpu_self_ns"] - (truth["cpu_ns"] - children_cpu_ns))
+        own = abs(ledger["cpu_self_ns"] - truth.get("own_cpu_ns", truth["cpu_ns"] - children_cpu_ns))
         # A span is off the CPU for longer than its waits, being preempted too: only too little is wrong. And
         # a switch to and from the CPU is in no thread's CPU time, but is running to the scheduler.
         off_cpu = ledger["runnable_ns"] + sum(ledger["blocked_ns"].values()) + ledger["elsewhere_ns"]
@@ -234,7 +237,7 @@ def compare(name, spans, found):
             continue
         got["trace_id"] = span["trace_id"]
         cpu_ns, slack_ns = children[span["span_id"]]
-        result.add(span, cpu_ns, span["cpu_slack_ns"] + slack_ns, got)
+        result.add(span, cpu_ns, span["cpu_slack_ns"] + span.get("own_slack_ns", slack_ns), got)
     if missing:
         result.grades["missing"] = missing
     return result

@@ -53,6 +53,12 @@ extern const struct scenario scenario_pools[];
 /* raw.c: threads and processes that no library makes, and that become others. */
 extern const struct scenario scenario_raw[];
 
+/* slips.c: what is forgotten, and what is told late. */
+extern const struct scenario scenario_slips[];
+
+/* crossed.c: what comes across them. */
+extern const struct scenario scenario_crossed[];
+
 /* The program's own, NULL at the end. */
 extern char **scenario_arguments;
 

@@ -35,23 +35,17 @@ static uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
-/* One edge: the exported time between two readings of the CPU clock. Taken again when something
- * came in between. */
-struct edge {
-	uint64_t real_ns, cpu_ns, slack_ns;
-};
-
-static struct edge read_edge(void)
+struct truth_edge truth_read_edge(void)
 {
-	struct edge edge = { .slack_ns = UINT64_MAX };
+	struct truth_edge edge = { .slack_ns = UINT64_MAX };
 
 	for (int i = 0; i < 3 && edge.slack_ns > 500; i++) {
 		uint64_t before = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 		uint64_t real = clock_ns(CLOCK_REALTIME);
 		uint64_t after = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
-		edge = (struct edge){ real, before + (after - before) / 2,
-				      (after - before + 1) / 2 };
+		edge = (struct truth_edge){ real, before + (after - before) / 2,
+					    (after - before + 1) / 2 };
 	}
 	return edge;
 }
@@ -129,21 +123,23 @@ static void make_id(uint8_t *id, size_t bytes)
 struct way {
 	const struct truth_span *span; /* NULL: it is on none */
 	uint64_t entered;              /* so many times by then */
-	struct edge edge;              /* where it begins */
+	struct truth_edge edge;        /* where it begins */
 	bool is_to_end;
 };
 
 static _Thread_local struct way way;
 
-static void go_on(const struct truth_span *span, bool is_to_end, const struct edge *edge)
+static void go_on(const struct truth_span *span, bool is_to_end, const struct truth_edge *edge)
 {
 	way = (struct way){ span, span->entered, *edge, is_to_end };
 }
 
 /* As an SDK does right before it reads the clock for a span's edge. */
-static void mark(const struct truth_span *span)
+_Thread_local int truth_marks = 1;
+
+void truth_mark(const struct truth_span *span)
 {
-	if (is_marked)
+	if (is_marked && truth_marks)
 		spanwise_mark(span->trace_id, span->span_id);
 }
 
@@ -156,7 +152,7 @@ void truth_turn(void)
 		spanwise_publish(NULL, NULL, 0);
 }
 
-static struct truth_span *make_span(const char *name, struct truth_span *parent)
+struct truth_span *truth_make(const char *name, struct truth_span *parent)
 {
 	size_t index = atomic_fetch_add(&shared->count, 1);
 	struct truth_span *span = &shared->spans[index];
@@ -172,7 +168,7 @@ static struct truth_span *make_span(const char *name, struct truth_span *parent)
 		make_id(span->trace_id, sizeof(span->trace_id));
 	}
 	make_id(span->span_id, sizeof(span->span_id));
-	mark(span);
+	truth_mark(span);
 	way.span = NULL;
 	return span;
 }
@@ -196,7 +192,7 @@ static void charge(struct truth_span *span, const struct truth_span *carried, ui
 
 /* Of a way that the thread was on up to that edge. If it shows another trace meanwhile, that may
  * have it as well; and of what nobody exports no time says when it began or ended. */
-static void charge_way(struct truth_span *span, bool is_to_end, const struct edge *edge)
+static void charge_way(struct truth_span *span, bool is_to_end, const struct truth_edge *edge)
 {
 	uint64_t cpu_ns = edge->cpu_ns - way.edge.cpu_ns;
 	uint64_t slack_ns = way.edge.slack_ns + edge->slack_ns;
@@ -209,7 +205,7 @@ static void charge_way(struct truth_span *span, bool is_to_end, const struct edg
 	way.span = NULL;
 }
 
-static void enter_at(struct truth_span *span, const struct edge *edge)
+static void enter_at(struct truth_span *span, const struct truth_edge *edge)
 {
 	charge_way(span, false, edge);
 	span->entered++;
@@ -221,14 +217,14 @@ static void enter_at(struct truth_span *span, const struct edge *edge)
 }
 
 /* `ends`: the span does, too. */
-static struct edge leave(struct truth_span *span, bool ends)
+static struct truth_edge leave(struct truth_span *span, bool ends)
 {
-	struct edge edge;
+	struct truth_edge edge;
 
 	spanwise_detach(&span->token);
 	if (ends)
-		mark(span);
-	edge = read_edge();
+		truth_mark(span);
+	edge = truth_read_edge();
 	innermost = span->beneath;
 	charge(span, innermost, edge.cpu_ns - span->entered_cpu_ns, edge.slack_ns);
 	way.span = NULL;
@@ -239,15 +235,15 @@ static struct edge leave(struct truth_span *span, bool ends)
 
 /* No exported time says when a thread takes a span up or puts it aside: what it burned between the
  * reading of the clock and the attach or detach, as by an interrupt, may count for it or not. */
-static uint64_t beyond(uint64_t ns, const struct edge *edge)
+static uint64_t beyond(uint64_t ns, const struct truth_edge *edge)
 {
 	return ns > edge->slack_ns ? ns - edge->slack_ns : 0;
 }
 
 struct truth_span *truth_begin(const char *name, struct truth_span *parent)
 {
-	struct truth_span *span = make_span(name, parent);
-	struct edge edge = read_edge();
+	struct truth_span *span = truth_make(name, parent);
+	struct truth_edge edge = truth_read_edge();
 
 	span->start_ns = edge.real_ns;
 	go_on(span, false, &edge);
@@ -256,17 +252,17 @@ struct truth_span *truth_begin(const char *name, struct truth_span *parent)
 
 void truth_end(struct truth_span *span)
 {
-	struct edge edge;
+	struct truth_edge edge;
 
-	mark(span);
-	edge = read_edge();
+	truth_mark(span);
+	edge = truth_read_edge();
 	span->end_ns = edge.real_ns;
 	charge_way(span, true, &edge);
 }
 
 void truth_enter(struct truth_span *span)
 {
-	struct edge edge = read_edge();
+	struct truth_edge edge = truth_read_edge();
 
 	enter_at(span, &edge);
 	charge(span, span->beneath, 0,
@@ -276,15 +272,15 @@ void truth_enter(struct truth_span *span)
 void truth_leave(struct truth_span *span)
 {
 	uint64_t before = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-	struct edge edge = leave(span, false);
+	struct truth_edge edge = leave(span, false);
 
 	charge(span, innermost, 0, beyond(edge.cpu_ns - before, &edge));
 }
 
 struct truth_span *truth_open_below(const char *name, struct truth_span *parent)
 {
-	struct truth_span *span = make_span(name, parent);
-	struct edge edge = read_edge();
+	struct truth_span *span = truth_make(name, parent);
+	struct truth_edge edge = truth_read_edge();
 
 	span->start_ns = edge.real_ns;
 	enter_at(span, &edge);
@@ -303,8 +299,8 @@ void truth_close(struct truth_span *span)
 
 struct truth_span *truth_open_detached(const char *name)
 {
-	struct truth_span *span = make_span(name, innermost);
-	struct edge edge = read_edge();
+	struct truth_span *span = truth_make(name, innermost);
+	struct truth_edge edge = truth_read_edge();
 
 	span->start_ns = edge.real_ns;
 	charge(span, innermost, 0, edge.slack_ns);
@@ -326,10 +322,10 @@ void truth_hide(struct truth_span *span)
 
 void truth_close_detached(struct truth_span *span)
 {
-	struct edge edge;
+	struct truth_edge edge;
 
-	mark(span);
-	edge = read_edge();
+	truth_mark(span);
+	edge = truth_read_edge();
 	innermost = span->beneath;
 	charge(span, innermost, edge.cpu_ns - span->entered_cpu_ns, edge.slack_ns);
 	span->end_ns = edge.real_ns;
@@ -360,7 +356,7 @@ void truth_carry_on(struct truth_span *span)
 
 void truth_end_uncarried(struct truth_span *span)
 {
-	mark(span);
+	truth_mark(span);
 	span->cpu_ns += span->became_cpu_ns - span->entered_cpu_ns;
 	span->cpu_slack_ns += resumed_cpu_ns - span->became_cpu_ns;
 	span->end_ns = clock_ns(CLOCK_REALTIME);
@@ -440,6 +436,9 @@ void truth_print(void)
 		print_above(span);
 		printf("\"name\":\"%s\",\"start_ns\":%" PRIu64 ",\"end_ns\":%" PRIu64, span->name,
 		       span->start_ns, span->end_ns);
+		if (span->has_own)
+			printf(",\"own_cpu_ns\":%" PRIu64 ",\"own_slack_ns\":%" PRIu64,
+			       span->own_cpu_ns, span->own_slack_ns);
 		printf(",\"cpu_ns\":%" PRIu64 ",\"cpu_slack_ns\":%" PRIu64 ",\"waited_ns\":%" PRIu64
 		       ",\"forked_ns\":%" PRIu64 ",\"is_foreign\":%d}\n",
 		       span->cpu_ns, span->cpu_slack_ns, span->waited_ns, span->forked_ns,

@@ -28,14 +28,33 @@ struct truth_span {
 	_Atomic uint64_t cpu_slack_ns;
 	_Atomic uint64_t waited_ns; /* on no CPU, as far as the program knows */
 	uint64_t forked_ns;         /* CPU time of processes that it forked */
-	_Atomic uint64_t entered;   /* so many times */
-	int is_unexported, is_foreign;
+	/* where `has_own`: what no child had (else: less what children had), and how far that may
+	 * be off */
+	_Atomic uint64_t own_cpu_ns, own_slack_ns;
+	_Atomic uint64_t entered; /* so many times */
+	int is_unexported, is_foreign, has_own;
+	_Atomic int is_open; /* shown.h */
 	struct truth_span *parent;
 	/* of the thread that carries it: */
 	struct truth_span *beneath;
 	uint64_t entered_cpu_ns, became_cpu_ns;
 	struct spanwise_token token;
 };
+
+/* One edge: the exported time between two readings of the CPU clock. Taken again when something
+ * came in between. */
+struct truth_edge {
+	uint64_t real_ns, cpu_ns, slack_ns;
+};
+
+struct truth_edge truth_read_edge(void);
+
+/* For who accounts in another way: a span that has not begun; the mark that an SDK makes right
+ * before it reads the clock for an edge (truth_make has made the first); whether this thread's
+ * does. */
+struct truth_span *truth_make(const char *name, struct truth_span *parent);
+void truth_mark(const struct truth_span *span);
+extern _Thread_local int truth_marks;
 
 /* A span below `parent`, or the root of a new trace. It is not current yet. */
 struct truth_span *truth_begin(const char *name, struct truth_span *parent);
