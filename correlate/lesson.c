@@ -255,7 +255,7 @@ static bool is_changed(const struct habits *was, const struct habits *is)
 	       !is_same_habit(&was->crossed, &is->crossed) ||
 	       !is_same_habit(&was->nested, &is->nested) || !is_same_habit(&was->lent, &is->lent) ||
 	       !is_same_habit(&was->handed, &is->handed) ||
-	       !is_same_habit(&was->apart, &is->apart) ||
+	       !is_same_habit(&was->apart, &is->apart) || !is_same_habit(&was->left, &is->left) ||
 	       !is_same_habit(&was->resumed, &is->resumed);
 }
 
