@@ -59,6 +59,13 @@ bool kernel_types_keep_cpu(const struct btf *kernel)
 	return has_function(kernel, "bpf_preempt_disable") && has_function(kernel, "bpf_strcmp");
 }
 
+bool kernel_types_have_functions(const struct btf *kernel)
+{
+	return has_function(kernel, "bpf_rdonly_cast") &&
+	       has_function(kernel, "bpf_preempt_disable") &&
+	       has_function(kernel, "bpf_preempt_enable");
+}
+
 static void explain_no_btf(char *why, size_t why_bytes)
 {
 	snprintf(why, why_bytes,

@@ -23,3 +23,6 @@ bool kernel_types_ring_sleeps(const struct btf *kernel);
 /* Can a program keep other threads off its CPU while it calls global functions of its own? The
  * verifier lets it since 6.15 (e2d8f560d176), which shows in no type: 6.17 on, by what that has. */
 bool kernel_types_keep_cpu(const struct btf *kernel);
+
+/* Has it all the functions that the typed programs name (6.10)? */
+bool kernel_types_have_functions(const struct btf *kernel);

@@ -219,9 +219,21 @@ static __always_inline bool task_group_is_dead(struct task_struct *task)
 }
 
 /* Linux 7.0 lets other threads have the CPU in the midst of a tracepoint's program, where the
- * tracepoint itself does not forbid that: exec and exit. What a slice is built in is the CPU's. */
-extern void bpf_preempt_disable(void) __weak __ksym;
-extern void bpf_preempt_enable(void) __weak __ksym;
+ * tracepoint itself does not forbid that: exec and exit. What a slice is built in is the CPU's.
+ * Only the typed programs name these functions (6.10): whoever names one that is missing is not
+ * loaded, weak or not, for libbpf then asks for the modules' functions, which takes CAP_SYS_ADMIN.
+ */
+#if defined(SPANWISE_RAW_TP) || defined(SPANWISE_NO_CAST)
+static __always_inline void cpu_keep(void)
+{
+}
+
+static __always_inline void cpu_let_go(void)
+{
+}
+#else
+extern void bpf_preempt_disable(void) __ksym;
+extern void bpf_preempt_enable(void) __ksym;
 
 static __always_inline void cpu_keep(void)
 {
@@ -234,3 +246,4 @@ static __always_inline void cpu_let_go(void)
 	if (knobs.keeps_cpu)
 		bpf_preempt_enable();
 }
+#endif

@@ -170,7 +170,7 @@ static int load_typed(struct programs *programs, const struct programs_options *
 	return status;
 }
 
-/* Before 6.2 (a35b9af4ec2c). */
+/* Before 6.10: without the cast (6.2, a35b9af4ec2c), and what keeps a CPU. */
 static int load_uncast(struct programs *programs, const struct programs_options *options,
 		       const struct btf *kernel)
 {
@@ -207,12 +207,12 @@ static int load_raw(struct programs *programs, const struct programs_options *op
 static int load(struct programs *programs, const struct programs_options *options,
 		const struct btf *kernel)
 {
-	bool has_cast = btf__find_by_name_kind(kernel, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+	bool has_functions = kernel_types_have_functions(kernel);
 	int status;
 
 	if (options->form == PROGRAMS_RAW)
 		return load_raw(programs, options, kernel);
-	status = has_cast && options->form != PROGRAMS_UNCAST
+	status = has_functions && options->form != PROGRAMS_UNCAST
 			 ? load_typed(programs, options, kernel)
 			 : load_uncast(programs, options, kernel);
 	/* Without the right to load anything, another attempt only blurs the reason. */

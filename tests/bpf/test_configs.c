@@ -113,9 +113,27 @@ static void programs_load_without_what_options_bring(void **state)
 	assert_loads_without(2);
 }
 
+/* Those for kernels that do not have them. libbpf looks for a missing one among the modules', which
+ * the worker has no right to. */
+static void only_typed_programs_name_functions_of_the_kernel(void **state)
+{
+	(void)state;
+	for (char **object = objects; *object; object++) {
+		struct bpf_object *opened = bpf_object__open_file(*object, NULL);
+
+		assert_non_null(opened);
+		bool names = btf__find_by_name_kind(bpf_object__btf(opened), ".ksyms",
+						    BTF_KIND_DATASEC) > 0;
+
+		bpf_object__close(opened);
+		assert_int_equal(names, strstr(*object, "sched.bpf.o") != NULL);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(only_typed_programs_name_functions_of_the_kernel),
 		cmocka_unit_test(programs_load_without_what_options_bring),
 	};
 
