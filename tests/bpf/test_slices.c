@@ -302,7 +302,7 @@ static void a_record_without_ids_may_be_half_written(void **state)
 		assert_int_equal(harness_span(tails.tag_out), 3001); /* as far as is known */
 		in_the_midst++;
 	}
-	assert_true(in_the_midst >= 2);
+	assert_true(in_the_midst > 0);
 	check_chain(tid);
 }
 
