@@ -11,7 +11,7 @@
 		libcmocka-dev)
 	PACKAGES_DEMO=(python3 python3-dev python3-venv postgresql)
 	PACKAGES_TEST=(clang-format-14 libdevel-nytprof-perl mandoc musl-tools prometheus prometheus-alertmanager
-		shellcheck zsh)
+		redis-server shellcheck zsh)
 }
 
 packages_missing() {
@@ -64,7 +64,7 @@ packages_install() {
 	*" postgresql "*) packages_no_cluster ;;
 	esac
 	case " ${missing[*]} " in
-	*" prometheus"*) packages_no_service ;;
+	*" prometheus"* | *" redis-server "*) packages_no_service ;;
 	esac
 	as_root env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 sh -c '
 		apt-get -q update && apt-get -q -y --no-install-recommends \

@@ -40,7 +40,7 @@ def ask(connection, *words):
 def connect(path):
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(path)
-    ask(connection, "PING")  # waited for, so from now on it is known as a server
+    ask(connection, "DEBUG", "SLEEP", "0.05")  # waited for, so from now on it is known as a server
     return connection
 
 
