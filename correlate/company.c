@@ -167,6 +167,37 @@ static bool may_be_on(const struct join *join, const struct node *node, const st
 		may_have_run(lane, node, MAX(node->b_ns, 1) - 1));
 }
 
+/* Nobody saw it, and no thread may have run at both its edges: so one began it, and another one
+ * ended it. */
+static bool is_split(const struct join *join, const struct node *node)
+{
+	if (!node->process || node->sightings >= 0 || (node->placed && !node->inferred) ||
+	    (join->sighting_count && node->parent >= 0))
+		return false;
+	for (uint32_t i = 0; i < join->lane_count; i++) {
+		const struct lane *lane = join->lanes[i];
+
+		if (lane->process == node->process && may_have_run(lane, node, node->a_ns) &&
+		    may_have_run(lane, node, MAX(node->b_ns, 1) - 1))
+			return false;
+	}
+	return true;
+}
+
+/* Whoever ran at its start may have had it until the next look, and at its end since the last. */
+static void claim_edges(const struct node *node, const struct lane *lane, struct company *claim)
+{
+	const struct slice *first = lane_ran_at_edge(lane, node, node->a_ns);
+	const struct slice *last = lane_ran_at_edge(lane, node, MAX(node->b_ns, 1) - 1);
+
+	if (lane->process != node->process)
+		return;
+	if (first)
+		extend(claim, node->a_ns, MIN(MAX(first->out_ns, node->a_ns), node->b_ns));
+	if (last)
+		extend(claim, MAX(MIN(last->in_ns, node->b_ns), node->a_ns), node->b_ns);
+}
+
 /* Of a span that went from thread to thread: while this one was seen with it, and from its start on
  * or until its end, where the thread ran all the way and so may have begun it, or ended it. */
 static void claim_seen(const struct node *node, const struct lane *lane,
@@ -201,6 +232,8 @@ static void claim(const struct join *join, struct lane *lane)
 			claim_seen(node, lane, seen, claim);
 		else if (may_be_on(join, node, lane))
 			extend(claim, node->a_ns, node->b_ns);
+		else if (node->is_split)
+			claim_edges(node, lane, claim);
 	}
 }
 
@@ -312,6 +345,8 @@ static void withdraw(struct join *join, const struct process *process)
 
 void company_claim(struct join *join)
 {
+	for (uint32_t i = 0; i < join->count; i++)
+		join->nodes[i].is_split = is_split(join, &join->nodes[i]);
 	for (uint32_t i = 0; i < join->lane_count; i++) {
 		claim(join, join->lanes[i]);
 		if (!note_company(join, join->lanes[i]))

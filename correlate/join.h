@@ -107,6 +107,7 @@ struct node {
 		*aside_on; /* of enclose.c: the lane that was asked last, NULL: none ... */
 	bool is_aside;     /* ... and whether it showed something else, too early */
 	bool is_marked;    /* never observed, but it was that thread that began and ended it */
+	bool is_split;     /* never observed, and no thread can have begun and ended it */
 	bool inferred;
 	bool partial;
 	uint8_t none_cause;

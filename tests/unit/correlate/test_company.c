@@ -264,14 +264,31 @@ static void a_trace_that_was_never_seen_claims_wherever_it_may_have_begun_and_en
 	(void)state;
 	begin_claim(&claim);
 	claim.nodes[0].b_ns = 400; /* the thread is back by then */
-	claim.nodes[1].a_ns = 80;  /* it was not on a CPU yet */
+	claim.nodes[1].a_ns = 320; /* it was on no CPU */
+	claim.nodes[1].b_ns = 380;
 	assert_claimed(&claim, 150, 400);
-	begin_claim(&claim);
-	claim.nodes[0].b_ns = claim.nodes[1].b_ns = 350;
-	assert_claimed(&claim, 0, 0);
 	begin_claim(&claim); /* nobody can tell any more */
 	claim.nodes[0].b_ns = claim.nodes[1].b_ns = claim.scene.thread.folded_until_ns = 350;
 	assert_claimed(&claim, 100, 350);
+}
+
+/* One thread began it, and another one ended it: from its start to the next look, since the last
+ * look before its end. */
+static void what_no_thread_can_have_begun_and_ended_is_claimed_at_either_edge(void **state)
+{
+	struct claim claim;
+
+	(void)state;
+	begin_claim(&claim);
+	claim.nodes[0].b_ns = claim.nodes[1].b_ns = 350; /* it was off the CPU by then */
+	assert_claimed(&claim, 100, 310);
+	begin_claim(&claim);
+	claim.nodes[0].a_ns = claim.nodes[1].a_ns = 80; /* not on a CPU yet */
+	assert_claimed(&claim, 90, 200);
+	begin_claim(&claim);
+	claim.nodes[0].a_ns = claim.nodes[1].a_ns = 320;
+	claim.nodes[0].b_ns = claim.nodes[1].b_ns = 380;
+	assert_claimed(&claim, 0, 0);
 }
 
 /* Another trace's span may lie in the same slice, and is not to be vouched for then. */
@@ -321,6 +338,7 @@ int main(void)
 		cmocka_unit_test(a_span_that_was_never_seen_is_claimed_where_it_was_placed),
 		cmocka_unit_test(
 			a_trace_that_was_never_seen_claims_wherever_it_may_have_begun_and_ended),
+		cmocka_unit_test(what_no_thread_can_have_begun_and_ended_is_claimed_at_either_edge),
 		cmocka_unit_test(an_error_of_its_clock_hides_no_thread_that_it_may_have_begun_on),
 		cmocka_unit_test(where_others_of_a_trace_were_seen_a_child_is_not_claimed),
 	};

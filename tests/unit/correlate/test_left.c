@@ -74,12 +74,44 @@ static void threads_are_not_taken_to_leave_their_roots(void **state)
 	assert_in_range(doubt_of(false, true, CHILD), 0, 20 * US);
 }
 
+/* Its thread shows it for all of its time. A root of another trace, which nobody shows, begins 3 ms
+ * before that thread sleeps, and ends as it sleeps, or as it runs again. */
+static uint64_t doubt_beside(uint64_t end)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+	uint64_t doubt;
+
+	builder_begin_two(b, &scene.own, &scene.other);
+	run(&scene, &scene.own, 999 * MS, 1001 * MS, ROOT);
+	run(&scene, &scene.own, 1002 * MS, 1008 * MS, ROOT);
+	run(&scene, &scene.other, 1019 * MS, 1021 * MS, 0);
+	run(&scene, &scene.own, 1029 * MS, 1032 * MS, 0);
+	builder_span(b, ROOT, 0, 1000 * MS, 1030 * MS);
+	b->trace = LEFT;
+	builder_span(b, LEFT, 0, 1005 * MS, end);
+	b->trace = 1;
+	builder_settle(b);
+	doubt = builder_ledger(b, ROOT)->uncertain_ns;
+	correlator_free(b->correlator);
+	return doubt;
+}
+
+static void what_one_thread_begins_and_another_one_ends_may_have_had_the_first(void **state)
+{
+	(void)state;
+	assert_in_range(doubt_beside(1020 * MS), 3 * MS, 6 * MS + 20 * US);
+	assert_in_range(doubt_beside(1030 * MS), 3 * MS, 7 * MS + 20 * US);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_shows_a_root_no_more_may_have_been_done_with_it),
 		cmocka_unit_test(who_was_alone_at_its_end_ended_it),
 		cmocka_unit_test(threads_are_not_taken_to_leave_their_roots),
+		cmocka_unit_test(
+			what_one_thread_begins_and_another_one_ends_may_have_had_the_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
