@@ -21,8 +21,9 @@ async function awaited(name, wait) {
   end();
 }
 
+// It ends later than it writes, for its end is an event of its own.
 function write() {
-  const writer = child_process.spawn('sh', ['-c', 'sleep 0.05; echo x > orders.fifo']);
+  const writer = child_process.spawn('sh', ['-c', 'sleep 0.05; echo x > orders.fifo; sleep 0.1']);
   return new Promise(resolve => writer.on('close', resolve));
 }
 
