@@ -26,9 +26,9 @@ static bool is_of_turns(const struct lesson *lesson)
 }
 
 /* NULL: it is a thread's. */
-static struct turns_period *period_of(struct habits *habits, const struct lesson *lesson)
+static struct turns_period *period_of(struct habits *habits, unsigned kind)
 {
-	switch (lesson->kind) {
+	switch (kind) {
 	case LESSON_LENT:
 		return &habits->lent;
 	case LESSON_HANDED:
@@ -48,7 +48,7 @@ static struct turns_period *period_of(struct habits *habits, const struct lesson
 
 static bool teach(const struct lesson *lesson)
 {
-	struct turns_period *period = period_of(&lesson->process->habits, lesson);
+	struct turns_period *period = period_of(&lesson->process->habits, lesson->kind);
 	bool is_new;
 
 	if (!period) {
@@ -61,7 +61,7 @@ static bool teach(const struct lesson *lesson)
 
 static void keep(const struct lesson *lesson)
 {
-	struct turns_period *period = period_of(&lesson->process->sure, lesson);
+	struct turns_period *period = period_of(&lesson->process->sure, lesson->kind);
 
 	if (!period) {
 		turns_keep(lesson->thread, turn_of(lesson), lesson->when.from_ns);
@@ -249,19 +249,21 @@ static bool is_same_habit(const struct turns_period *a, const struct turns_perio
 	return (a->to_ns != 0) == (b->to_ns != 0) && is_alike(a, b);
 }
 
-static bool is_changed(const struct habits *was, const struct habits *is)
+/* Of lend.c's habits each counts; of turns what they add up to. */
+static bool is_changed(struct habits *was, struct habits *is)
 {
+	for (unsigned kind = 0; kind < LESSON_WITHIN; kind++) {
+		if (!is_same_habit(period_of(was, kind), period_of(is, kind)))
+			return true;
+	}
 	return !is_same_habit(&was->turns, &is->turns) ||
 	       !is_same_habit(&was->crossed, &is->crossed) ||
-	       !is_same_habit(&was->nested, &is->nested) || !is_same_habit(&was->lent, &is->lent) ||
-	       !is_same_habit(&was->handed, &is->handed) ||
-	       !is_same_habit(&was->apart, &is->apart) || !is_same_habit(&was->left, &is->left) ||
-	       !is_same_habit(&was->resumed, &is->resumed);
+	       !is_same_habit(&was->nested, &is->nested);
 }
 
 static void revise(struct model *model, struct process *process)
 {
-	const struct habits was = process->habits;
+	struct habits was = process->habits;
 	bool is_anew = process->is_to_teach_anew && forget_all(model, process);
 
 	process->habits = process->sure;
