@@ -21,10 +21,11 @@ async function awaited(name, wait) {
   end();
 }
 
-// It ends later than it writes, for its end is an event of its own.
+// It ends only when it is told to, for its end is an event of its own.
 function write() {
-  const writer = child_process.spawn('sh', ['-c', 'sleep 0.05; echo x > orders.fifo; sleep 0.1']);
-  return new Promise(resolve => writer.on('close', resolve));
+  const writer = child_process.spawn('sh', ['-c', 'sleep 0.05; echo x > orders.fifo; read word']);
+  const closed = new Promise(resolve => writer.on('close', resolve));
+  return () => { writer.stdin.end(); return closed; };
 }
 
 async function all(worker, server) {
@@ -38,11 +39,11 @@ async function all(worker, server) {
   let written = write();
   say('pipe', 'thread');
   inSpan('pipe', () => fs.readSync(fifo, Buffer.alloc(16)));
-  await written;
+  await written();
   written = write();
   say('pool', 'thread');
   await awaited('pool', () => new Promise(resolve => fs.read(fifo, Buffer.alloc(16), 0, 16, null, resolve)));
-  await written;
+  await written();
   fs.closeSync(fifo);
   inSpan('spawn', () => child_process.spawnSync('sleep', ['0.1']));
   const file = fs.openSync('node.dat', 'w');
