@@ -152,11 +152,11 @@ static void program_and_library_in_memory_are_found(void **state)
 static void files_of_an_overlay_of_its_own_are_found(void **state)
 {
 	static const char script[] =
-		"cd $0 && mount -t tmpfs none . && cd $0 && mkdir lower upper work root && cp $1 "
+		"cd $0 && mount -t tmpfs none . && cd $0 && mkdir lower upper work merged && cp $1 "
 		"$2 lower && "
-		"mount -t overlay none -o lowerdir=lower,upperdir=upper,workdir=work root "
+		"mount -t overlay none -o lowerdir=lower,upperdir=upper,workdir=work merged "
 		"2>/dev/null && "
-		"exec root/opener $0/root/libdynamic_big.so";
+		"exec merged/opener $0/merged/libdynamic_big.so";
 	char folder[] = "/tmp/spanwise-places-XXXXXX";
 	const char *arguments[] = { "/usr/bin/unshare",
 				    "--mount",
