@@ -17,73 +17,38 @@
 #include "tests/bench/accuracy/scenario.h"
 #include "tests/bench/accuracy/shown.h"
 
-#define DRIVERS 2
-#define HANDS   3 /* of a span that goes from thread to thread */
+#define HANDS 3 /* of a span that goes from thread to thread */
 
 extern char **environ;
-
-static bool by_chance(uint64_t one_in)
-{
-	return truth_between(1, one_in) == 1;
-}
-
-static void spin(void)
-{
-	scenario_spin(5 * US, 700 * US);
-}
-
-static void pause_by_chance(void)
-{
-	if (by_chance(2))
-		shown_nap(20 * US, 2 * MS);
-}
-
-static void at_once(void *(*run)(void *))
-{
-	pthread_t two[DRIVERS];
-
-	for (unsigned i = 0; i < DRIVERS; i++)
-		scenario_check(pthread_create(&two[i], NULL, run, NULL) == 0, "thread");
-	for (unsigned i = 0; i < DRIVERS; i++)
-		pthread_join(two[i], NULL);
-}
-
-static struct truth_span *begin_shown(const char *name, struct truth_span *parent)
-{
-	struct truth_span *span = shown_begin(name, parent);
-
-	shown_show(span);
-	return span;
-}
 
 /* ---- contexts that are put back in the wrong order, as a generator's are */
 
 static void *cross(void *unused)
 {
 	for (uint64_t left = truth_between(1, 4); left > 0; left--) {
-		struct truth_span *outer = begin_shown("outer", NULL), *generator, *child;
+		struct truth_span *outer = shown_enter("outer", NULL), *generator, *child;
 
-		spin();
-		generator = begin_shown("generator", outer);
-		spin(); /* it has yielded, and the caller goes on in its context */
-		child = begin_shown("child", by_chance(2) ? generator : outer);
-		spin();
-		pause_by_chance();
+		shown_spin();
+		generator = shown_enter("generator", outer);
+		shown_spin(); /* it has yielded, and the caller goes on in its context */
+		child = shown_enter("child", truth_one_in(2) ? generator : outer);
+		shown_spin();
+		shown_pause();
 		shown_end(generator); /* ... which puts back what it found */
 		shown_show(outer);
-		spin();
-		if (by_chance(2))
+		shown_spin();
+		if (truth_one_in(2))
 			shown_end(outer);
-		spin();
+		shown_spin();
 		shown_end(child);
 		shown_show(generator);
-		pause_by_chance();
-		spin();
+		shown_pause();
+		shown_spin();
 		if (outer->is_open)
 			shown_end(outer);
-		if (by_chance(2))
+		if (truth_one_in(2))
 			shown_show(NULL);
-		spin();
+		shown_spin();
 	}
 	shown_show(NULL);
 	return unused;
@@ -91,7 +56,7 @@ static void *cross(void *unused)
 
 static void wrong_order(void)
 {
-	at_once(cross);
+	shown_at_once(cross);
 }
 
 /* ---- a library whose SDK marks, and one whose does not, in one thread and in two */
@@ -99,18 +64,18 @@ static void wrong_order(void)
 static void by_two(struct truth_span *parent, int depth)
 {
 	struct truth_span *span, *before = shown_now();
-	bool marks = by_chance(2);
+	bool marks = truth_one_in(2);
 
 	shown_by_marking_sdk(marks);
-	span = begin_shown(marks ? "marked" : "unmarked", parent);
-	spin();
-	pause_by_chance();
+	span = shown_enter(marks ? "marked" : "unmarked", parent);
+	shown_spin();
+	shown_pause();
 	for (uint64_t left = depth < 3 ? truth_between(0, 2) : 0; left > 0; left--) {
 		by_two(span, depth + 1);
-		spin();
+		shown_spin();
 	}
 	shown_by_marking_sdk(marks);
-	if (by_chance(2)) {
+	if (truth_one_in(2)) {
 		shown_end(span);
 		shown_show(before);
 	} else {
@@ -123,15 +88,15 @@ static void *be_two(void *unused)
 {
 	for (uint64_t left = truth_between(1, 4); left > 0; left--) {
 		by_two(NULL, 0);
-		if (by_chance(2))
-			spin();
+		if (truth_one_in(2))
+			shown_spin();
 	}
 	return unused;
 }
 
 static void two_sdks(void)
 {
-	at_once(be_two);
+	shown_at_once(be_two);
 }
 
 /* ---- a span that goes from thread to thread at each wait, and comes back: who has let go of it
@@ -147,15 +112,15 @@ static struct {
 static void work_handed(struct truth_span *span)
 {
 	shown_show(span);
-	spin();
-	if (by_chance(3)) {
-		struct truth_span *part = begin_shown("part", span);
+	shown_spin();
+	if (truth_one_in(3)) {
+		struct truth_span *part = shown_enter("part", span);
 
-		spin();
+		shown_spin();
 		shown_end(part);
 		shown_show(span);
 	}
-	if (by_chance(2))
+	if (truth_one_in(2))
 		shown_show(NULL);
 }
 
@@ -166,10 +131,10 @@ static void *hand_main(void *arg)
 	pthread_mutex_lock(&hands.lock);
 	while (hands.left > 0) {
 		if (hands.turn != me) {
-			if (by_chance(3)) {
+			if (truth_one_in(3)) {
 				pthread_mutex_unlock(&hands.lock);
 				shown_show(NULL);
-				spin();
+				shown_spin();
 				pthread_mutex_lock(&hands.lock);
 			} else {
 				pthread_cond_wait(&hands.changed, &hands.lock);
@@ -216,10 +181,10 @@ static void on_alarm(int unused)
 	if (!is_armed)
 		return;
 	is_armed = 0;
-	span = begin_shown("handler", by_chance(2) ? shown_now() : NULL);
-	spin();
+	span = shown_enter("handler", truth_one_in(2) ? shown_now() : NULL);
+	shown_spin();
 	shown_end(span);
-	if (by_chance(2))
+	if (truth_one_in(2))
 		siglongjmp(out, 1);
 	shown_show(span->parent);
 	is_armed = 1;
@@ -232,20 +197,20 @@ static void jumps(void)
 
 	signal(SIGALRM, on_alarm);
 	setitimer(ITIMER_REAL, &often, NULL);
-	span = begin_shown("request", NULL);
+	span = shown_enter("request", NULL);
 	for (volatile int i = 0; i < 3; i++) {
-		step = begin_shown("step", span);
+		step = shown_enter("step", span);
 		if (sigsetjmp(out, 1) == 0) {
 			is_armed = 1;
 			scenario_spin(50 * US, 3 * MS);
 		} else {
-			spin();
+			shown_spin();
 		}
 		is_armed = 0;
 		shown_end(step);
-		if (by_chance(2))
+		if (truth_one_in(2))
 			shown_show(span);
-		spin();
+		shown_spin();
 	}
 	shown_end(span);
 	shown_show(NULL);
@@ -275,25 +240,25 @@ static void stop_by_debugger(pid_t pid)
 
 static void stopped(void)
 {
-	struct truth_span *span = begin_shown("stopped", NULL), *part;
+	struct truth_span *span = shown_enter("stopped", NULL), *part;
 	pid_t us = getpid(), child = fork();
 	int status;
 
 	scenario_check(child >= 0, "fork");
 	if (child == 0) {
 		scenario_sleep_ns(truth_length_ns(100 * US, 1 * MS));
-		if (by_chance(2))
+		if (truth_one_in(2))
 			stop_by_signal(us);
 		else
 			stop_by_debugger(us);
 		_exit(0);
 	}
 	for (int i = 0; i < 4; i++) {
-		part = begin_shown("part", span);
-		spin();
+		part = shown_enter("part", span);
+		shown_spin();
 		shown_end(part);
 		shown_show(span);
-		spin();
+		shown_spin();
 	}
 	while (waitpid(child, &status, 0) < 0)
 		;
@@ -308,7 +273,7 @@ static void spawn(char *loop)
 {
 	static char shell[] = "sh", option[] = "-c";
 	char *arguments[] = { shell, option, loop, NULL };
-	bool is_vforked = by_chance(2);
+	bool is_vforked = truth_one_in(2);
 	pid_t child = 0;
 	int status;
 
@@ -322,10 +287,10 @@ static void spawn(char *loop)
 		scenario_check(posix_spawn(&child, "/bin/sh", NULL, NULL, arguments, environ) == 0,
 			       "spawn");
 	}
-	spin();
-	if (by_chance(2))
+	shown_spin();
+	if (truth_one_in(2))
 		shown_show(NULL);
-	spin();
+	shown_spin();
 	while (waitpid(child, &status, 0) < 0)
 		;
 }
@@ -333,14 +298,14 @@ static void spawn(char *loop)
 static void *spawn_within(void *unused)
 {
 	static char loop[] = "i=0; while [ $i -lt 500 ]; do i=$((i+1)); done";
-	struct truth_span *span = begin_shown("spawner", NULL), *part;
+	struct truth_span *span = shown_enter("spawner", NULL), *part;
 
-	spin();
-	part = begin_shown("spawn", span);
+	shown_spin();
+	part = shown_enter("spawn", span);
 	spawn(loop);
 	shown_end(part);
 	shown_show(span);
-	spin();
+	shown_spin();
 	shown_end(span);
 	shown_show(NULL);
 	return unused;
@@ -348,7 +313,7 @@ static void *spawn_within(void *unused)
 
 static void spawns(void)
 {
-	at_once(spawn_within);
+	shown_at_once(spawn_within);
 }
 
 const struct scenario scenario_crossed[] = {

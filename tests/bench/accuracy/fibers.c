@@ -25,11 +25,6 @@ static unsigned queued, open_count;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t has_fiber = PTHREAD_COND_INITIALIZER, is_over = PTHREAD_COND_INITIALIZER;
 
-static bool by_chance(uint64_t one_in)
-{
-	return truth_between(1, one_in) == 1;
-}
-
 static void put(struct fiber *fiber)
 {
 	pthread_mutex_lock(&lock);
@@ -82,7 +77,7 @@ static void step(struct fiber *fiber)
 		if (fiber->depth == MOST_DEPTH)
 			return;
 		top = truth_open_below("in-a-fiber", top);
-		top->is_unexported = by_chance(5);
+		top->is_unexported = truth_one_in(5);
 		fiber->stack[fiber->depth++] = top;
 		break;
 	case 2:
@@ -90,7 +85,7 @@ static void step(struct fiber *fiber)
 			truth_close(fiber->stack[--fiber->depth]);
 		break;
 	case 3:
-		if (by_chance(3)) /* a call that blocks the thread */
+		if (truth_one_in(3)) /* a call that blocks the thread */
 			scenario_nap(20 * US, 500 * US);
 		break;
 	default:
@@ -108,7 +103,7 @@ static void run(struct fiber *fiber)
 	if (fiber->left > 0) {
 		put_aside(fiber);
 		fiber->ready_ns =
-			by_chance(2) ? truth_now_ns() + truth_length_ns(20 * US, 2 * MS) : 0;
+			truth_one_in(2) ? truth_now_ns() + truth_length_ns(20 * US, 2 * MS) : 0;
 		put(fiber);
 		return;
 	}
@@ -130,7 +125,7 @@ static void *work(void *unused)
 			pthread_cond_wait(&has_fiber, &lock);
 		fiber = take();
 		pthread_mutex_unlock(&lock);
-		if (by_chance(4)) /* the scheduler's own work */
+		if (truth_one_in(4)) /* the scheduler's own work */
 			scenario_spin(3 * US, 100 * US);
 		if (fiber)
 			run(fiber);
@@ -159,10 +154,10 @@ static void fibers_by_chance(void)
 	open_count = FIBERS;
 	for (int i = 0; i < FIBERS; i++) {
 		fibers[i] = (struct fiber){ .left = (int)truth_between(1, MOST_STEPS) };
-		if (by_chance(2))
+		if (truth_one_in(2))
 			fibers[i].stack[fibers[i].depth++] = truth_begin("fiber", NULL);
 		put(&fibers[i]);
-		if (by_chance(3))
+		if (truth_one_in(3))
 			scenario_spin(3 * US, 300 * US);
 	}
 	pthread_mutex_lock(&lock);

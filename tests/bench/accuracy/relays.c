@@ -48,15 +48,10 @@ static void nap(void)
 	scenario_sleep_ns(truth_length_ns(20 * US, 1 * MS));
 }
 
-static bool by_chance(uint64_t one_in)
-{
-	return truth_between(1, one_in) == 1;
-}
-
 /* Work of nobody's. */
 static void idle(void)
 {
-	if (by_chance(3))
+	if (truth_one_in(3))
 		scenario_spin(3 * US, 200 * US);
 }
 
@@ -99,9 +94,9 @@ static void *stage_main(void *arg)
 		job = stages[stage].jobs[--stages[stage].count];
 		pthread_mutex_unlock(&lock);
 		idle();
-		if (!by_chance(3))
+		if (!truth_one_in(3))
 			work_at(job.span);
-		if (stage + 1 < STAGES && !by_chance(4))
+		if (stage + 1 < STAGES && !truth_one_in(4))
 			put(stage + 1, job);
 		else
 			finish(&job);
@@ -124,10 +119,10 @@ static void send(struct truth_span *parent)
 	struct truth_span *span = truth_begin("relayed", parent);
 	int is_done = 0;
 
-	if (by_chance(2))
+	if (truth_one_in(2))
 		work_at(span);
 	put((unsigned)truth_between(0, STAGES - 1), (struct job){ span, &is_done });
-	while (by_chance(2))
+	while (truth_one_in(2))
 		spin();
 	wait_for(&is_done);
 }
@@ -167,7 +162,7 @@ static void within(int depth)
 {
 	struct truth_span *span = truth_open("within");
 
-	span->is_unexported = by_chance(5);
+	span->is_unexported = truth_one_in(5);
 	play(span, depth + 1);
 	truth_close(span);
 }
@@ -193,7 +188,7 @@ static void act(struct truth_span *span, int depth)
 			send(span);
 		break;
 	case 7:
-		if (depth < MOST_DEPTH && by_chance(8))
+		if (depth < MOST_DEPTH && truth_one_in(8))
 			fork_off();
 		break;
 	default:
@@ -218,7 +213,7 @@ static void *drive(void *unused)
 		truth_enter(root);
 		play(root, 0);
 		truth_leave(root);
-		if (by_chance(3)) {
+		if (truth_one_in(3)) {
 			put((unsigned)truth_between(0, STAGES - 1), (struct job){ root, &is_done });
 			idle();
 			wait_for(&is_done);
@@ -226,7 +221,7 @@ static void *drive(void *unused)
 			truth_end(root);
 		}
 		idle();
-		if (by_chance(2))
+		if (truth_one_in(2))
 			nap();
 	}
 	return unused;

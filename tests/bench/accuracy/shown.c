@@ -7,6 +7,7 @@
 #include "tests/bench/accuracy/scenario.h"
 
 #define MOST_THREADS 64
+#define AT_ONCE      2 /* threads */
 
 /* What a thread shows; under the lock. */
 struct showing {
@@ -253,4 +254,33 @@ void shown_nap(uint64_t least, uint64_t most)
 void shown_by_marking_sdk(bool marks)
 {
 	truth_marks = marks;
+}
+
+struct truth_span *shown_enter(const char *name, struct truth_span *parent)
+{
+	struct truth_span *span = shown_begin(name, parent);
+
+	shown_show(span);
+	return span;
+}
+
+void shown_spin(void)
+{
+	scenario_spin(5 * US, 700 * US);
+}
+
+void shown_pause(void)
+{
+	if (truth_one_in(2))
+		shown_nap(20 * US, 2 * MS);
+}
+
+void shown_at_once(void *(*run)(void *))
+{
+	pthread_t started[AT_ONCE];
+
+	for (unsigned i = 0; i < AT_ONCE; i++)
+		scenario_check(pthread_create(&started[i], NULL, run, NULL) == 0, "thread");
+	for (unsigned i = 0; i < AT_ONCE; i++)
+		pthread_join(started[i], NULL);
 }

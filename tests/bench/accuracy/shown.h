@@ -31,8 +31,18 @@ void shown_tell(const char *name, const struct truth_edge *began);
 void shown_stop(struct truth_span *span);
 void shown_mark_end(struct truth_span *span);
 
+/* Begun, and shown from now on. */
+struct truth_span *shown_enter(const char *name, struct truth_span *parent);
+
+/* 5 to 700 us on the CPU. */
+void shown_spin(void);
 /* A wait of the only thread that shows these spans. */
 void shown_nap(uint64_t least, uint64_t most);
+/* ... of 20 us to 2 ms, or none. */
+void shown_pause(void);
+
+/* Two threads run it; returns when both have. */
+void shown_at_once(void *(*run)(void *));
 
 /* Spans that this thread begins and ends are marked, where the program is told to mark, or not. */
 void shown_by_marking_sdk(bool marks);

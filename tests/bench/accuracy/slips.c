@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What slips in programs that are not careful with contexts: a detach that is forgotten, spans that
- * are over and shown again, given times, contexts that are put back in the wrong order, batches, an
- * SDK that marks beside one that does not, handlers that never come back, threads that are stopped.
- */
+ * are over and shown again, batches, given times. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -12,25 +10,8 @@
 #include "tests/bench/accuracy/scenario.h"
 #include "tests/bench/accuracy/shown.h"
 
-#define ITEMS   4
-#define ROUNDS  3
-#define DRIVERS 2
-
-static bool by_chance(uint64_t one_in)
-{
-	return truth_between(1, one_in) == 1;
-}
-
-static void spin(void)
-{
-	scenario_spin(5 * US, 700 * US);
-}
-
-static void pause_by_chance(void)
-{
-	if (by_chance(2))
-		shown_nap(20 * US, 2 * MS);
-}
+#define ITEMS  4
+#define ROUNDS 3
 
 static uint64_t real_ns(void)
 {
@@ -40,49 +21,31 @@ static uint64_t real_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
-static void at_once(void *(*run)(void *))
-{
-	pthread_t two[DRIVERS];
-
-	for (unsigned i = 0; i < DRIVERS; i++)
-		scenario_check(pthread_create(&two[i], NULL, run, NULL) == 0, "thread");
-	for (unsigned i = 0; i < DRIVERS; i++)
-		pthread_join(two[i], NULL);
-}
-
-static struct truth_span *begin_shown(const char *name, struct truth_span *parent)
-{
-	struct truth_span *span = shown_begin(name, parent);
-
-	shown_show(span);
-	return span;
-}
-
 /* ---- a detach that is forgotten: the thread goes on, or idles, and shows the span all the while
  */
 
 static void *forget(void *unused)
 {
 	for (uint64_t left = truth_between(2, 5); left > 0; left--) {
-		struct truth_span *span = begin_shown("forgotten", NULL), *part;
+		struct truth_span *span = shown_enter("forgotten", NULL), *part;
 
-		spin();
-		part = begin_shown("part", span);
-		spin();
-		pause_by_chance();
+		shown_spin();
+		part = shown_enter("part", span);
+		shown_spin();
+		shown_pause();
 		shown_end(part);
-		if (by_chance(2))
+		if (truth_one_in(2))
 			shown_show(span);
-		spin();
-		pause_by_chance();
+		shown_spin();
+		shown_pause();
 		shown_end(span);
-		if (by_chance(2))
-			spin();
-		if (by_chance(4))
+		if (truth_one_in(2))
+			shown_spin();
+		if (truth_one_in(4))
 			shown_show(NULL);
-		pause_by_chance();
-		if (by_chance(2))
-			spin();
+		shown_pause();
+		if (truth_one_in(2))
+			shown_spin();
 	}
 	shown_show(NULL);
 	return unused;
@@ -90,7 +53,7 @@ static void *forget(void *unused)
 
 static void forgotten(void)
 {
-	at_once(forget);
+	shown_at_once(forget);
 }
 
 /* ---- callbacks in the context of a span that is over, within its parent or after it */
@@ -107,11 +70,11 @@ static void call_back(struct truth_span *span)
 	struct truth_span *before = shown_now();
 
 	shown_show(span);
-	spin();
-	if (by_chance(3)) {
-		struct truth_span *late = begin_shown("late", span);
+	shown_spin();
+	if (truth_one_in(3)) {
+		struct truth_span *late = shown_enter("late", span);
 
-		spin();
+		shown_spin();
 		shown_end(late);
 		shown_show(span);
 	}
@@ -126,8 +89,8 @@ static void *caller_main(void *unused)
 			pthread_cond_wait(&callback.changed, &callback.lock);
 		pthread_mutex_unlock(&callback.lock);
 		call_back(callback.span);
-		if (by_chance(2))
-			spin();
+		if (truth_one_in(2))
+			shown_spin();
 		pthread_mutex_lock(&callback.lock);
 		callback.span = NULL;
 		pthread_cond_broadcast(&callback.changed);
@@ -158,27 +121,27 @@ static void wait_for_callback(void)
 
 static void again(void)
 {
-	struct truth_span *root = begin_shown("request", NULL), *part;
+	struct truth_span *root = shown_enter("request", NULL), *part;
 
-	spin();
-	part = begin_shown("part", root);
-	spin();
+	shown_spin();
+	part = shown_enter("part", root);
+	shown_spin();
 	shown_end(part);
 	shown_show(root);
-	spin();
+	shown_spin();
 	ask_for_callback(part);
-	spin();
-	if (by_chance(2))
+	shown_spin();
+	if (truth_one_in(2))
 		call_back(part);
-	spin();
-	if (by_chance(2))
+	shown_spin();
+	if (truth_one_in(2))
 		wait_for_callback();
 	shown_end(root);
 	shown_show(NULL);
-	if (by_chance(2))
-		spin();
+	if (truth_one_in(2))
+		shown_spin();
 	wait_for_callback();
-	if (by_chance(2))
+	if (truth_one_in(2))
 		call_back(root);
 	scenario_sleep_ns(truth_length_ns(20 * US, 500 * US));
 }
@@ -196,14 +159,14 @@ static struct {
 /* The batch has a trace of its own, and its items, which are open meanwhile, show nothing. */
 static void work_linked(struct truth_span *const *items, unsigned count)
 {
-	struct truth_span *span = begin_shown("batch", NULL);
+	struct truth_span *span = shown_enter("batch", NULL);
 
 	for (unsigned i = 0; i < count; i++) {
-		spin();
+		shown_spin();
 		shown_end(items[i]);
-		pause_by_chance();
+		shown_pause();
 	}
-	spin();
+	shown_spin();
 	shown_end(span);
 	shown_show(NULL);
 }
@@ -213,18 +176,18 @@ static void work_in_turn(struct truth_span *const *items, unsigned count)
 	for (int round = 0; round < ROUNDS; round++) {
 		for (unsigned i = 0; i < count; i++) {
 			shown_show(items[i]);
-			spin();
-			if (by_chance(4))
+			shown_spin();
+			if (truth_one_in(4))
 				scenario_sleep_ns(truth_length_ns(20 * US, 500 * US));
-			if (by_chance(2)) {
+			if (truth_one_in(2)) {
 				shown_show(NULL);
 				scenario_spin(3 * US, 50 * US);
 			}
 		}
 	}
 	shown_show(NULL);
-	if (by_chance(2))
-		spin();
+	if (truth_one_in(2))
+		shown_spin();
 	for (unsigned i = 0; i < count; i++)
 		shown_end(items[i]);
 }
@@ -256,21 +219,21 @@ static void *batcher_main(void *unused)
 
 static void produce(void)
 {
-	struct truth_span *root = by_chance(2) ? begin_shown("producer", NULL) : NULL;
-	struct truth_span *item = shown_begin("item", by_chance(2) ? root : NULL);
+	struct truth_span *root = truth_one_in(2) ? shown_enter("producer", NULL) : NULL;
+	struct truth_span *item = shown_begin("item", truth_one_in(2) ? root : NULL);
 
-	if (by_chance(2)) {
+	if (truth_one_in(2)) {
 		shown_show(item);
-		spin();
+		shown_spin();
 		shown_show(root);
 	}
 	pthread_mutex_lock(&batch.lock);
 	batch.items[batch.count++] = item;
 	batch.open_count++;
-	if (by_chance(2))
+	if (truth_one_in(2))
 		pthread_cond_broadcast(&batch.changed);
 	pthread_mutex_unlock(&batch.lock);
-	spin();
+	shown_spin();
 	if (root)
 		shown_end(root);
 	shown_show(NULL);
@@ -318,14 +281,14 @@ static void serve_timed(uint64_t asked_ns, uint64_t idle_cpu_ns)
 	struct truth_edge began;
 
 	shown_show(span);
-	spin();
+	shown_spin();
 	began = truth_read_edge();
-	spin();
+	shown_spin();
 	shown_tell("part", &began);
-	spin();
+	shown_spin();
 	shown_stop(span);
-	if (by_chance(2))
-		spin();
+	if (truth_one_in(2))
+		shown_spin();
 	shown_mark_end(span);
 	shown_show(NULL);
 }
@@ -341,7 +304,7 @@ static void *server_main(void *unused)
 		asked_ns = timed.asked_ns;
 		pthread_mutex_unlock(&timed.lock);
 		serve_timed(asked_ns, idle_cpu_ns);
-		if (by_chance(2))
+		if (truth_one_in(2))
 			scenario_spin(3 * US, 300 * US);
 		pthread_mutex_lock(&timed.lock);
 		timed.asked_ns = 0;
@@ -358,14 +321,14 @@ static void given_times(void)
 	if (!timed.is_started)
 		scenario_check(pthread_create(&thread, NULL, server_main, NULL) == 0, "thread");
 	timed.is_started = true;
-	if (by_chance(2))
-		asker = begin_shown("asker", NULL);
-	spin();
+	if (truth_one_in(2))
+		asker = shown_enter("asker", NULL);
+	shown_spin();
 	pthread_mutex_lock(&timed.lock);
 	timed.asked_ns = real_ns();
 	pthread_cond_broadcast(&timed.changed);
 	pthread_mutex_unlock(&timed.lock);
-	spin();
+	shown_spin();
 	if (asker)
 		shown_end(asker);
 	shown_show(NULL);

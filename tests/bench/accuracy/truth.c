@@ -94,6 +94,11 @@ uint64_t truth_between(uint64_t least, uint64_t most)
 	return least + next_random() % (most - least + 1);
 }
 
+bool truth_one_in(uint64_t count)
+{
+	return truth_between(1, count) == 1;
+}
+
 uint64_t truth_length_ns(uint64_t least, uint64_t most)
 {
 	double part = (double)(next_random() >> 11) / 9007199254740992.0;

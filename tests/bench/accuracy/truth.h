@@ -13,6 +13,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "deploy/instrument/c/spanwise_context.h"
@@ -104,4 +105,5 @@ uint64_t truth_cpu_ns(void);
 /* Numbers from a seed for each thread, fixed or made of TRUTH_SEED: uniform, and uniform in the
  * logarithm. */
 uint64_t truth_between(uint64_t least, uint64_t most);
+bool truth_one_in(uint64_t count); /* true once in so many times */
 uint64_t truth_length_ns(uint64_t least, uint64_t most);
