@@ -19,6 +19,7 @@
 #include "bpf/probe_packet.h"
 #include "bpf/stack_worker.h"
 #include "bpf/worker_programs.h"
+#include "bpf/worker_why.h"
 #include "collector/base/macros.h"
 
 /* News come in bursts (a program start maps a dozen libraries): after each look at them we rest, so
@@ -197,6 +198,9 @@ static void open_stacks(struct worker *worker)
 static int open_all(struct worker *worker, char *why, size_t why_bytes)
 {
 	struct programs_options options = { .probe = *worker->options };
+
+	if (worker_why_ahead("/proc/self/timens_offsets", why, why_bytes))
+		return -EXDEV;
 	int status = programs_open(&options, why, why_bytes, &worker->programs);
 
 	if (status < 0)

@@ -36,6 +36,25 @@ bool worker_why_locked(const char *path)
 	return strstr(line, "[confidentiality]") != NULL;
 }
 
+bool worker_why_ahead(const char *path, char *why, size_t why_bytes)
+{
+	long long seconds, ns;
+	FILE *file = fopen(path, "re");
+
+	if (!file)
+		return false;
+	int read = fscanf(file, "monotonic %lld %lld", &seconds, &ns);
+
+	fclose(file);
+	if (read != 2 || (seconds == 0 && ns == 0))
+		return false;
+	snprintf(why, why_bytes,
+		 "spanwise runs in a time namespace, whose monotonic clock is %lld s off the "
+		 "machine's, which the kernel's records are told by: start it outside of that",
+		 seconds);
+	return true;
+}
+
 void worker_why(const struct worker_failure *failure, char *why, size_t why_bytes)
 {
 	if (failure->locked) { /* whatever it then refuses first */

@@ -16,5 +16,9 @@ struct worker_failure {
 /* What lockdown(7) says there; false, too, where nothing is to be read. */
 bool worker_why_locked(const char *path);
 
+/* Is our monotonic clock another one than the kernel's? What time_namespaces(7) says there; false,
+ * too, where nothing is to be read. */
+bool worker_why_ahead(const char *path, char *why, size_t why_bytes);
+
 /* Cut to fit. */
 void worker_why(const struct worker_failure *failure, char *why, size_t why_bytes);

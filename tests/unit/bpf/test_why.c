@@ -68,14 +68,21 @@ static void a_kernel_that_is_locked_down_is_named_whatever_it_refuses(void **sta
 	assert_says(text, "(unknown func)");
 }
 
-static bool is_locked(const char *line)
+/* For the caller to remove. */
+static void write_file(char *path, const char *text)
 {
-	char path[] = "/tmp/spanwise-lockdown-XXXXXX";
 	int fd = mkstemp(path);
 
 	assert_true(fd >= 0);
-	assert_int_equal(write(fd, line, strlen(line)), strlen(line));
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
 	close(fd);
+}
+
+static bool is_locked(const char *line)
+{
+	char path[] = "/tmp/spanwise-lockdown-XXXXXX";
+
+	write_file(path, line);
 	bool answer = worker_why_locked(path);
 
 	unlink(path);
@@ -89,6 +96,33 @@ static void only_confidentiality_keeps_memory_from_bpf(void **state)
 	assert_false(is_locked("none [integrity] confidentiality\n"));
 	assert_false(is_locked(""));
 	assert_false(worker_why_locked("/nowhere/lockdown"));
+}
+
+static const char *why_ahead(const char *offsets)
+{
+	static char text[400];
+	char path[] = "/tmp/spanwise-offsets-XXXXXX";
+
+	write_file(path, offsets);
+	bool is_ahead = worker_why_ahead(path, text, sizeof(text));
+
+	unlink(path);
+	return is_ahead ? text : NULL;
+}
+
+static void a_clock_that_is_not_the_machines_is_named(void **state)
+{
+	char text[8];
+
+	(void)state;
+	assert_says(why_ahead("monotonic        1000         0\nboottime            0         0\n"),
+		    "1000 s off");
+	assert_non_null(
+		why_ahead("monotonic           0         5\nboottime            0         0\n"));
+	assert_null(
+		why_ahead("monotonic           0         0\nboottime            7         0\n"));
+	assert_null(why_ahead(""));
+	assert_false(worker_why_ahead("/nowhere/offsets", text, sizeof(text)));
 }
 
 static void a_sentence_is_cut_to_fit(void **state)
@@ -109,6 +143,7 @@ int main(void)
 		cmocka_unit_test(each_cause_says_what_to_do),
 		cmocka_unit_test(a_kernel_that_is_locked_down_is_named_whatever_it_refuses),
 		cmocka_unit_test(only_confidentiality_keeps_memory_from_bpf),
+		cmocka_unit_test(a_clock_that_is_not_the_machines_is_named),
 		cmocka_unit_test(a_sentence_is_cut_to_fit),
 	};
 
