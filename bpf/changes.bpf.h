@@ -19,6 +19,7 @@
 struct changes_look {
 	struct tag_changes log;
 	__u64 seen;
+	__s64 ahead_ns; /* the process's monotonic clock, of the machine's */
 	__u32 pid;
 	__u32 tid;
 	struct event_tag last;
@@ -45,6 +46,33 @@ static __always_inline __u32 changes_bytes(__u32 count)
 
 	barrier_var(bytes);
 	return bytes + EVENT_CHANGES_BYTES(0);
+}
+
+/* How far the monotonic clock of a container is ahead of the machine's, which our times are of. */
+static __always_inline __s64 changes_ahead_ns(struct task_struct *task)
+{
+	struct nsproxy *spaces = LOAD(task, nsproxy);
+
+	if (!spaces || !bpf_core_field_exists(struct time_namespace, offsets.monotonic))
+		return 0;
+	struct time_namespace *space = BPF_CORE_READ(spaces, time_ns);
+
+	return BPF_CORE_READ(space, offsets.monotonic.tv_sec) * 1000000000 +
+	       BPF_CORE_READ(space, offsets.monotonic.tv_nsec);
+}
+
+/* Global, for the verifier. */
+__noinline int changes_shift(struct event_changes *record, __s64 ahead_ns)
+{
+	if (!record)
+		return 0;
+	for (__u32 i = 0; i < EVENT_MAX_CHANGES && i < record->count; i++) {
+		__u64 told = record->changes[i].time_ns;
+
+		record->changes[i].time_ns =
+			((told - ahead_ns) & ~EVENT_MARK) | (told & EVENT_MARK);
+	}
+	return 0;
 }
 
 /* Global, that the verifier looks at it once. 1: all were told. */
@@ -77,6 +105,8 @@ __noinline int changes_tell(struct changes_draft *both)
 		draft->tid = look->tid;
 		draft->count = count;
 		draft->is_first = i == 0;
+		if (look->ahead_ns)
+			changes_shift(draft, look->ahead_ns);
 		if (bpf_ringbuf_output(&records, draft, changes_bytes(count), BPF_RB_NO_WAKEUP))
 			return 0;
 		seen += count;
@@ -163,6 +193,7 @@ static __always_inline __u32 changes_note(struct thread *thread, struct tag_read
 	struct changes_look *look = &draft->look;
 
 	*look = (struct changes_look){ .seen = thread->changes_seen,
+				       .ahead_ns = changes_ahead_ns(task_current()),
 				       .pid = slice->pid,
 				       .tid = slice->tid };
 	if (changes_is_virgin(thread, read, *outcome)) {

@@ -286,6 +286,24 @@ struct pid {
 	struct upid numbers[];
 };
 
+struct timespec64 {
+	s64 tv_sec;
+	long tv_nsec;
+};
+
+struct timens_offsets {
+	struct timespec64 monotonic;
+};
+
+/* 5.6 on. */
+struct time_namespace {
+	struct timens_offsets offsets;
+};
+
+struct nsproxy {
+	struct time_namespace *time_ns;
+};
+
 struct linux_binprm;
 struct irqaction;
 struct hrtimer;
@@ -315,6 +333,7 @@ struct task_struct {
 	pid_t tgid;
 	char comm[16];
 	struct files_struct *files;
+	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct thread_struct thread;
 };

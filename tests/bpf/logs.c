@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A program whose thread keeps a log of changes, or lies about it.
  *
- *   logs: prints "tls OFFSET", waits for a line, and prints for each state a
+ *   logs [ahead]: prints "tls OFFSET", waits for a line, and prints for each state a
  * line "wait NAME TID SPAN
  * ..." as subject.c does; SPAN: how many changes must have been told, plus 1;
- * 0: that they were not. */
+ * 0: that they were not. `ahead`: its monotonic clock is (a time namespace). */
+#include <fcntl.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +27,7 @@ static __thread struct {
 	struct tag_reading reading;
 } own;
 static struct event_change ring[CAPACITY];
+static uint64_t ahead_ns; /* our clock, of the machine's */
 
 static uint64_t now_ns(void)
 {
@@ -42,7 +45,7 @@ static void show(const char *name, uint64_t expected)
 
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
 	printf("wait %s %d %lu %ld %ld 0 0 0 0\n", name, (int)syscall(SYS_gettid),
-	       (unsigned long)expected, (long)before_ns, (long)now_ns());
+	       (unsigned long)expected, (long)(before_ns - ahead_ns), (long)(now_ns() - ahead_ns));
 }
 
 static void set_record(uint64_t span)
@@ -169,9 +172,32 @@ static void show_lies(void)
 	show("far", NOT_TOLD);
 }
 
-int main(void)
+/* As in a container that came here from a machine which has run for longer. */
+static int move_clock(void)
+{
+	const char *offset = "monotonic 100000 500000000";
+	int space, file;
+
+	if (unshare(CLONE_NEWTIME) < 0)
+		return -1;
+	file = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+	if (file < 0 || write(file, offset, strlen(offset)) < 0)
+		return -1;
+	space = open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+	if (space < 0 || setns(space, CLONE_NEWTIME) < 0)
+		return -1;
+	ahead_ns = 100000500000000;
+	return 0;
+}
+
+int main(int argc, char **argv)
 {
 	char line[16];
+
+	if (argc > 1 && strcmp(argv[1], "ahead") == 0 && move_clock() < 0) {
+		perror("time namespace");
+		return 1;
+	}
 
 	setvbuf(stdout, NULL, _IOFBF, 65536);
 	printf("tls %ld\n", (long)((char *)&own - (char *)__builtin_thread_pointer()));

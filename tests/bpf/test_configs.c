@@ -34,6 +34,7 @@ static const struct lacking {
 	{ 1, "task_struct", "frozen", "CONFIG_CGROUPS" },
 	{ 1, "mm_struct", "mm_lock_seq", "CONFIG_PER_VMA_LOCK" },
 	{ 1, "vm_fault", "flags", "5.11" },
+	{ 1, "time_namespace", NULL, "5.6" },
 	{ 1, "sched_entity", "cfs_rq", "CONFIG_FAIR_GROUP_SCHED" },
 	{ 1, "cfs_rq", "rq", "CONFIG_FAIR_GROUP_SCHED" },
 	{ 2, "eventpoll", "rdllist", "what may become of it" },

@@ -14,10 +14,22 @@
 
 static struct harness harness;
 
+/* Times are the machine's, not the process's. */
+static void check_times(const struct event_changes *changes, const struct event_slice *slice)
+{
+	for (uint32_t i = 0; changes && i < changes->count; i++) {
+		uint64_t time_ns = changes->changes[i].time_ns;
+
+		assert_in_range(time_ns, slice->prev_out_ns, slice->out_ns);
+	}
+}
+
 /* The slice that ends with this wait, and how many changes were told right
  * before it. */
 static const struct event_slice *find(const struct harness_wait *wait, uint64_t *out_changes)
 {
+	const struct event_changes *last = NULL;
+
 	*out_changes = 0;
 	for (const struct event_header *at = harness_next(&harness, NULL); at;
 	     at = harness_next(&harness, at)) {
@@ -26,10 +38,14 @@ static const struct event_slice *find(const struct harness_wait *wait, uint64_t 
 
 		if (at->kind == EVENT_CHANGES && changes->is_first)
 			*out_changes = 0;
-		if (at->kind == EVENT_CHANGES)
+		if (at->kind == EVENT_CHANGES) {
 			*out_changes += changes->count;
+			last = changes;
+		}
 		if (at->kind != EVENT_SLICE)
 			continue;
+		check_times(last, slice);
+		last = NULL;
 		if (slice->state != 0 && slice->out_ns > wait->before_ns &&
 		    slice->out_ns < wait->after_ns)
 			return slice;
@@ -55,10 +71,10 @@ static void check(const struct harness_wait *wait)
 	assert_int_equal(!(slice->header.flags & EVENT_CHANGED), !(is_told && changes));
 }
 
-static void play(bool has_changes)
+static void play(const char *scenario, bool has_changes)
 {
 	harness_open(&harness, 1u << 20, 0);
-	harness_start(&harness, "logs", false);
+	harness_start(&harness, scenario, false);
 	harness.descriptor.has_changes = has_changes;
 	assert_int_equal(
 		programs_follow(harness.programs, (uint32_t)harness.pid, &harness.descriptor), 0);
@@ -66,12 +82,11 @@ static void play(bool has_changes)
 	assert_true(harness.wait_count > 0);
 }
 
-static void a_log_is_told_if_it_can_be_believed(void **state)
+static void check_log(const char *scenario)
 {
 	struct event_counters counters;
 
-	(void)state;
-	play(true);
+	play(scenario, true);
 	for (size_t i = 0; i < harness.wait_count; i++)
 		check(&harness.waits[i]);
 	ring_counters(harness.ring, &counters);
@@ -79,12 +94,24 @@ static void a_log_is_told_if_it_can_be_believed(void **state)
 	harness_close(&harness);
 }
 
+static void a_log_is_told_if_it_can_be_believed(void **state)
+{
+	(void)state;
+	check_log("logs");
+}
+
+static void a_log_by_a_clock_of_its_own_is_told_by_the_machines(void **state)
+{
+	(void)state;
+	check_log("ahead");
+}
+
 /* The program has not said so yet, or nobody has looked since: only that a thread without a record
  * has attached nothing is not known then. */
 static void a_log_that_no_descriptor_tells_of_is_told_from_its_first_record_on(void **state)
 {
 	(void)state;
-	play(false);
+	play("logs", false);
 	for (size_t i = 0; i < harness.wait_count; i++) {
 		struct harness_wait *wait = &harness.waits[i];
 
@@ -99,6 +126,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_log_is_told_if_it_can_be_believed),
+		cmocka_unit_test(a_log_by_a_clock_of_its_own_is_told_by_the_machines),
 		cmocka_unit_test(
 			a_log_that_no_descriptor_tells_of_is_told_from_its_first_record_on),
 	};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Programs that treat their threads, or the writer's variable, as nobody should and some do. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -142,7 +143,7 @@ static void vfork_burns(void)
 	truth_close(span);
 }
 
-/* ---- a child with process ids and mounts of its own, as in a container */
+/* ---- a child with process ids, or a clock, and mounts of its own, as in a container */
 
 static void be_contained(void)
 {
@@ -169,13 +170,13 @@ static void wait_for(pid_t child)
 	scenario_check(child > 0 && waitpid(child, &status, 0) == child && status == 0, "child");
 }
 
-/* Who has asked for a namespace gets it for its children, once. */
-static void namespaced(void)
+/* Who has asked for a namespace gets it for its children, once. `prepare`: asks for some. */
+static void contain(void (*prepare)(void))
 {
 	pid_t child = fork();
 
 	if (child == 0) {
-		scenario_check(unshare(CLONE_NEWPID) == 0, "process ids");
+		prepare();
 		child = fork();
 		if (child == 0)
 			be_contained();
@@ -184,6 +185,33 @@ static void namespaced(void)
 	}
 	wait_for(child);
 	truth_between(0, 1); /* so that the next child draws other numbers */
+}
+
+static void ask_for_ids(void)
+{
+	scenario_check(unshare(CLONE_NEWPID) == 0, "process ids");
+}
+
+static void namespaced(void)
+{
+	contain(ask_for_ids);
+}
+
+/* The monotonic clock of a container that was moved here from a machine that has run for longer. */
+static void ask_for_clock(void)
+{
+	const char *ahead = "monotonic 100000 500000000";
+	int fd;
+
+	scenario_check(unshare(CLONE_NEWTIME) == 0, "clock");
+	fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+	scenario_check(fd >= 0 && write(fd, ahead, strlen(ahead)) > 0, "clock's offset");
+	close(fd);
+}
+
+static void clock_of_its_own(void)
+{
+	contain(ask_for_clock);
 }
 
 /* ---- three hundred threads at once */
@@ -313,6 +341,7 @@ const struct scenario scenario_wild[] = {
 	{ .name = "ended-by-signal", .turn = ended_by_signal },
 	{ .name = "vfork-burns", .turn = vfork_burns },
 	{ .name = "namespaced", .turn = namespaced },
+	{ .name = "clock-of-its-own", .turn = clock_of_its_own },
 	{ .name = "mass", .turn = mass },
 	{ .name = "swapped", .turn = swapped },
 	{ .name = "spoiled", .turn = spoiled },
