@@ -149,91 +149,6 @@ const struct sighting *join_sighting(const struct join *join, int32_t node,
 	return NULL;
 }
 
-static struct process *learned_owner(const struct join *join, const struct node *node)
-{
-	const struct resource_owner *owner =
-		map_get(&join->model->resources, &node->span->resource_key);
-
-	return owner && !owner->ambiguous ? owner->process : NULL;
-}
-
-/* It has the span since its fork, also where it shows it again after one of its own. */
-static bool is_heir(const struct thread *thread, const struct node *node)
-{
-	return thread->has_inherited &&
-	       memcmp(thread->inherited_tag.span_id, node->span->span_id, SPAN_ID_BYTES) == 0;
-}
-
-/* Where it was seen first, of those that did not inherit it: a forked child may be heard of before
- * its parent is. */
-static struct process *seen_in(const struct join *join, const struct node *node)
-{
-	const struct sighting *best = NULL;
-
-	for (int32_t s = node->sightings; s >= 0; s = join->sightings[s].next) {
-		const struct sighting *seen = &join->sightings[s];
-		bool is_worse = best && is_heir(seen->thread, node) > is_heir(best->thread, node);
-		bool is_alike = best && is_heir(seen->thread, node) == is_heir(best->thread, node);
-
-		if (!best || (is_alike ? seen->first_ns < best->first_ns : !is_worse))
-			best = seen;
-	}
-	return best ? best->thread->process : NULL;
-}
-
-/* What those of the trace that were seen say of a resource. NULL: nothing, or different things. */
-static struct process *owner_here(const struct join *join, uint64_t resource_key)
-{
-	struct process *owner = NULL;
-
-	for (uint32_t i = 0; i < join->count; i++) {
-		const struct node *node = &join->nodes[i];
-		struct process *process = seen_in(join, node);
-
-		if (!process || node->span->resource_key != resource_key)
-			continue;
-		if (owner && owner != process)
-			return NULL;
-		owner = process;
-	}
-	return owner;
-}
-
-/* Told by its tags, or those of others of this trace with the same resource (what a resource claims
- * may be its master's, from before a fork); else by what the resource claims; else by earlier ones
- * with the same resource; or by the parent. */
-static void find_processes(struct join *join)
-{
-	const struct node *asked = NULL; /* spans of one resource stand together */
-	struct process *owner = NULL;
-
-	for (uint32_t i = 0; i < join->count; i++) {
-		struct node *node = &join->nodes[i];
-
-		node->process = seen_in(join, node);
-		if (node->process)
-			continue;
-		join->is_guessed |= !node->span->process;
-		if (!asked || asked->span->resource_key != node->span->resource_key)
-			owner = owner_here(join, node->span->resource_key);
-		asked = node;
-		node->process = owner ? owner : node->span->process;
-		if (!node->process)
-			node->process = learned_owner(join, node);
-	}
-	for (uint32_t round = 0; round < 2; round++) {
-		for (uint32_t i = 0; i < join->count; i++) {
-			struct node *node = &join->nodes[i];
-			const struct node *parent =
-				node->any_parent >= 0 ? &join->nodes[node->any_parent] : NULL;
-
-			if (!node->process && parent && parent->process &&
-			    parent->span->resource_key == node->span->resource_key)
-				node->process = parent->process;
-		}
-	}
-}
-
 /* `latest` is a tree over them: each knot has the greatest end of the two below it, the leaves come
  * last. */
 static bool sort_by_start(struct join *join)
@@ -279,7 +194,7 @@ int join_init(struct join *join, struct model *model, struct trace *trace)
 		return -EAGAIN;
 	if (!add_sightings(join) || !tree_find_parents(join))
 		return -ENOMEM;
-	find_processes(join);
+	owner_find(join);
 	join_find_grain(join);
 	if (!skew_find(join))
 		return -ENOMEM;
@@ -309,7 +224,7 @@ void join_learn(struct join *join)
 	for (uint32_t i = 0; i < join->count; i++) {
 		const struct node *node = &join->nodes[i];
 
-		if (node->sightings >= 0)
+		if (node->sightings >= 0 && !node->is_contested)
 			relearn_owner(join->model, node->span->resource_key, node->process);
 	}
 	for (uint32_t i = 0; i < join->lane_count && join->turns == TURNS_SEEN; i++)

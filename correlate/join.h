@@ -108,6 +108,7 @@ struct node {
 	bool is_aside;     /* ... and whether it showed something else, too early */
 	bool is_marked;    /* never observed, but it was that thread that began and ended it */
 	bool is_split;     /* never observed, and no thread can have begun and ended it */
+	bool is_contested; /* observed in several processes, and nothing tells whose it is */
 	bool inferred;
 	bool partial;
 	uint8_t none_cause;
@@ -349,6 +350,11 @@ int32_t lane_meant_in(const struct join *join, const struct lane *lane, const st
 int32_t lane_meant_out(const struct join *join, const struct lane *lane, const struct slice *slice);
 /* A thread of it put spans aside, at about that time. */
 bool join_takes_turns(const struct join *join, const struct process *process);
+/* owner.c: told by a span's tags, or those of others of this trace with the same resource (what a
+ * resource claims may be its master's, from before a fork); else by what the resource claims; else
+ * by earlier ones with the same resource; or by the parent. */
+void owner_find(struct join *join);
+
 /* tree.c. false: out of memory. */
 bool tree_find_parents(struct join *join);
 /* Depths, and the enter/leave numbering; needs the processes. */

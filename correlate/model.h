@@ -286,6 +286,7 @@ struct trace_span {
 	uint32_t flags;
 	uint8_t kind;
 	bool settled;
+	bool is_disputed; /* another one with its id has come */
 };
 
 enum trace_list { LIST_NONE = 0, LIST_PENDING, LIST_FRESH };

@@ -54,8 +54,8 @@ static bool concerns_span(const struct model *model, const struct trace *trace,
 {
 	const struct resource_owner *owner;
 
-	if (span->process)
-		return span->process->lesson > trace->lesson;
+	if (span->process && span->process->lesson > trace->lesson)
+		return true;
 	if (!trace->is_guessed)
 		return false;
 	owner = map_get(&model->resources, &span->resource_key);

@@ -297,6 +297,26 @@ void trace_unlist(struct model *model, struct trace *trace)
 	trace->list = LIST_NONE;
 }
 
+static void await_settling(struct model *model, struct trace *trace)
+{
+	trace->unsettled++;
+	trace->dirty = true;
+	trace->news_ns = model->now_ns;
+	trace_list(model, trace, LIST_PENDING);
+}
+
+/* Sent twice; or another one with its ids, as processes draw that were forked with their random
+ * numbers: whose threads showed which is not known then. */
+static void add_duplicate(struct model *model, struct trace *trace, struct trace_span *kept,
+			  const struct span *span)
+{
+	model->stats.spans_duplicate++;
+	if (kept->is_disputed || kept->start_unix_ns == span->start_unix_ns)
+		return;
+	kept->is_disputed = true;
+	await_settling(model, trace);
+}
+
 int trace_add_span(struct model *model, const struct span *span, const struct trace_source *source)
 {
 	struct trace *trace = trace_find_or_make(model, span->trace_id);
@@ -306,8 +326,9 @@ int trace_add_span(struct model *model, const struct span *span, const struct tr
 	if (!trace)
 		return -ENOMEM;
 	model->stats.spans++;
-	if (trace_span_index(model, trace, span->span_id) >= 0) {
-		model->stats.spans_duplicate++;
+	rc = trace_span_index(model, trace, span->span_id);
+	if (rc >= 0) {
+		add_duplicate(model, trace, &trace->spans[rc], span);
 		return 0;
 	}
 	if (trace->span_count >= model->options.max_trace_spans) {
@@ -326,10 +347,7 @@ int trace_add_span(struct model *model, const struct span *span, const struct tr
 		kept.process->refs++;
 	if (trace->revision)
 		model->stats.spans_late++;
-	trace->unsettled++;
-	trace->dirty = true;
-	trace->news_ns = model->now_ns;
-	trace_list(model, trace, LIST_PENDING);
+	await_settling(model, trace);
 	return 0;
 }
 

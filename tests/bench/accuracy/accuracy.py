@@ -29,7 +29,7 @@ TURNS = {"spin": 150, "sleep": 150, "futex": 150, "pipe": 150, "tcp": 150, "nest
          "throttled": 40, "coroutines": 40, "gathered": 40, "root-within": 80, "late-attach": 150, "lent": 80,
          "ping-pong": 60, "stealing": 60, "exits-within": 60, "alarmed": 40, "python": 100,
          "raw-lent": 80, "raw-shared": 60, "raw-thread": 60, "raw-process": 60, "spawned": 60, "exec-within": 60, "exec-away": 60,
-         "bursts": 10, "driven": 40, "ended-by-signal": 60, "vfork-burns": 60, "mass": 3, "namespaced": 40, "clock-of-its-own": 40, "swapped": 30, "spoiled": 20, "chance": 20,
+         "bursts": 10, "driven": 40, "ended-by-signal": 60, "vfork-burns": 60, "mass": 3, "namespaced": 40, "clock-of-its-own": 40, "twins": 20, "asked": 20, "swapped": 30, "spoiled": 20, "chance": 20,
          "medley": 20, "pools": 20, "relays": 30, "fibers": 30, "polling": 60, "hidden-first": 60}
 SLIPS = {"forgotten": 20, "again": 60, "batched": 25, "linked": 25, "given-times": 60, "wrong-order": 25, "two-sdks": 20,
          "handed-back": 40, "jumps": 40, "stopped": 40, "spawns": 30}
@@ -50,7 +50,7 @@ EXACT_MODE = "/exact"  # behind a scenario's name: its writer runs in exact mode
 TURNS.update({name + EXACT_MODE: TURNS[name] for name in (
     "event-loop", "hand-over", "ends-elsewhere", "migrating", "back-to-back", "nested", "thread-each", "fork",
     "unexported", "pool", "coroutines", "gathered", "root-within", "lent", "ping-pong", "stealing", "exits-within", "alarmed",
-    "bursts", "driven", "ended-by-signal", "vfork-burns", "clock-of-its-own", "swapped", "spoiled", "chance", "medley", "pools", "relays",
+    "bursts", "driven", "ended-by-signal", "vfork-burns", "clock-of-its-own", "twins", "asked", "swapped", "spoiled", "chance", "medley", "pools", "relays",
     "fibers", "polling", "hidden-first",
     "raw-shared", "raw-thread", "raw-process", "exec-within", "unloaded", *SLIPS)})
 MARKED = "/marked"  # ... and marks where spans begin and end, as Python's does

@@ -59,6 +59,9 @@ extern const struct scenario scenario_slips[];
 /* crossed.c: what comes across them. */
 extern const struct scenario scenario_crossed[];
 
+/* alike.c: spans that two processes show. */
+extern const struct scenario scenario_alike[];
+
 /* The program's own, NULL at the end. */
 extern char **scenario_arguments;
 

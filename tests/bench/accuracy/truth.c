@@ -282,13 +282,19 @@ void truth_leave(struct truth_span *span)
 	charge(span, innermost, 0, beyond(edge.cpu_ns - before, &edge));
 }
 
-struct truth_span *truth_open_below(const char *name, struct truth_span *parent)
+void truth_open_made(struct truth_span *span)
 {
-	struct truth_span *span = truth_make(name, parent);
 	struct truth_edge edge = truth_read_edge();
 
 	span->start_ns = edge.real_ns;
 	enter_at(span, &edge);
+}
+
+struct truth_span *truth_open_below(const char *name, struct truth_span *parent)
+{
+	struct truth_span *span = truth_make(name, parent);
+
+	truth_open_made(span);
 	return span;
 }
 

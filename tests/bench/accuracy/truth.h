@@ -71,6 +71,7 @@ void truth_turn(void);
  * left and ended. */
 struct truth_span *truth_open(const char *name);
 struct truth_span *truth_open_below(const char *name, struct truth_span *parent);
+void truth_open_made(struct truth_span *span); /* by truth_make, a while ago */
 void truth_close(struct truth_span *span);
 
 /* As open and close, but for the context, which it shows in between. */

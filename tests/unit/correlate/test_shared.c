@@ -69,14 +69,15 @@ static void what_it_burns_meanwhile_is_told_apart(void **state)
 	correlator_free(b.correlator);
 }
 
-/* With a variable of its own, it has the span that it was the first to show. */
-static void another_child_has_what_it_shows(void **state)
+/* With a variable of its own, it has taken the span over, which began while it was not at work. */
+static void another_child_has_not_what_it_shows_first(void **state)
 {
 	struct builder b;
 
 	(void)state;
 	play(&b, 0);
-	assert_int_equal(builder_ledger(&b, 2)->pid, CHILD);
+	assert_int_equal(builder_ledger(&b, 2)->pid, BUILDER_PID);
+	assert_int_equal(builder_ledger(&b, 2)->cpu_ns, 6 * MS);
 	correlator_free(b.correlator);
 }
 
@@ -108,7 +109,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_it_shows_is_its_makers),
 		cmocka_unit_test(what_it_burns_meanwhile_is_told_apart),
-		cmocka_unit_test(another_child_has_what_it_shows),
+		cmocka_unit_test(another_child_has_not_what_it_shows_first),
 		cmocka_unit_test(what_a_thread_shows_may_be_over_when_it_comes_back),
 	};
 
