@@ -22,6 +22,8 @@ enum target_syscall {
 	SYS_SENDTO = 44,
 	SYS_SENDMSG = 46,
 	SYS_RECVMSG = 47,
+	SYS_CLONE = 56,
+	SYS_VFORK = 58,
 	SYS_WAIT4 = 61,
 	SYS_SEMOP = 65,
 	SYS_MSGSND = 69,
@@ -47,6 +49,7 @@ enum target_syscall {
 	SYS_MLOCK2 = 325,
 	SYS_PREADV2 = 327,
 	SYS_PWRITEV2 = 328,
+	SYS_CLONE3 = 435,
 	SYS_EPOLL_PWAIT2 = 441,
 	SYS_FUTEX_WAITV = 449,
 	SYS_FUTEX_WAIT = 455,
@@ -74,6 +77,21 @@ static __always_inline void target_child(struct task_struct *task, void *registe
 		target->id = first > 0 ? first : 0;
 	else
 		target->id = first == WAITID_PID ? second : 0;
+}
+
+/* Whoever makes a child may have to wait for memory, or for a lock. Only a vfork waits for the
+ * child, at a completion that lies on the caller's stack: the child that it made last knows it. */
+static __always_inline void target_vfork(struct task_struct *task, void *registers,
+					 struct event_target *target)
+{
+	/* probed: numbers, with which one may reckon */
+	__u64 last = (__u64)BPF_CORE_READ(task, children.prev);
+	__u64 bottom = (__u64)BPF_CORE_READ(task, stack);
+	struct task_struct *child = (void *)(last - bpf_core_field_offset(task->sibling));
+	__u64 completion = (__u64)BPF_CORE_READ(child, vfork_done);
+
+	if (completion > bottom && completion < (__u64)registers)
+		target_process(BPF_CORE_READ(child, thread_pid), target);
 }
 
 /* ---- from one descriptor to another */
@@ -312,6 +330,11 @@ __noinline int target_rare(__u32 syscall, __u32 state, struct event_target *targ
 	case SYS_WAIT4:
 	case SYS_WAITID:
 		target_child(task, registers, syscall, target);
+		break;
+	case SYS_CLONE:
+	case SYS_VFORK:
+	case SYS_CLONE3:
+		target_vfork(task, registers, target);
 		break;
 	case SYS_FUTEX_WAIT:
 		target_futex2(registers, target);

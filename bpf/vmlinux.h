@@ -133,6 +133,7 @@ struct llist_node;
 
 struct list_head {
 	struct list_head *next;
+	struct list_head *prev;
 };
 
 struct llist_head {
@@ -331,6 +332,9 @@ struct task_struct {
 	struct pid *thread_pid;
 	pid_t pid;
 	pid_t tgid;
+	struct list_head children;
+	struct list_head sibling;
+	void *vfork_done;
 	char comm[16];
 	struct files_struct *files;
 	struct nsproxy *nsproxy;

@@ -28,7 +28,7 @@ enum class {
 	CLASS_SLEEP,
 	CLASS_MEMORY, /* they may bring pages in, and do no other I/O */
 	CLASS_CHILD,
-	CLASS_VFORK, /* uninterruptible: the child has not exec'ed yet (posix_spawn too) */
+	CLASS_FORK, /* a vfork waits for the child, which is its target then (posix_spawn too) */
 	CLASS_DISK,
 	CLASS_FILES, /* uninterruptible: the file system's metadata is read in */
 	CLASS_EXEC,  /* as these; the memory becomes another program's */
@@ -181,13 +181,12 @@ static enum ledger_reason by_class(enum class class, bool uninterruptible,
 	case CLASS_SOCKET:
 		return REASON_NET;
 	case CLASS_READ:
+	case CLASS_FORK:
 		return by_target(target, REASON_OTHER);
 	case CLASS_SLEEP:
 		return REASON_SLEEP;
 	case CLASS_CHILD:
 		return REASON_CHILD;
-	case CLASS_VFORK:
-		return uninterruptible ? REASON_CHILD : REASON_OTHER;
 	case CLASS_DISK:
 		return REASON_DISK;
 	case CLASS_FILES:

@@ -128,6 +128,8 @@ static void targets_are_named(void **state)
 	check_kind("flock", TARGET_FILE);
 	check_kind("child", TARGET_CHILD);
 	assert_int_equal(target_of("child")->id, harness_wait(&harness, "child")->waker);
+	check_kind("vfork", TARGET_CHILD);
+	assert_int_equal(target_of("vfork")->id, harness_wait(&harness, "vfork")->waker);
 }
 
 /* "/tmp/spanwise-PID.sock" and "spanwise-waits-XXXXXX": a name is known by its end. */

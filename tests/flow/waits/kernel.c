@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -206,6 +207,10 @@ static void before_map(void)
 	must(pthread_create(&holder, NULL, change_map, NULL) == 0);
 }
 
+static void do_nothing(void)
+{
+}
+
 static void wait_map(void)
 {
 	struct timespec begin, now;
@@ -218,11 +223,31 @@ static void wait_map(void)
 		 WAIT_MS);
 }
 
+/* It has to look at all of it. */
+static void wait_fork(void)
+{
+	struct timespec begin, now;
+
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	do {
+		run_child(do_nothing);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000 <
+		 WAIT_MS);
+}
+
 static void after_map(void)
 {
 	atomic_store(&is_over, true);
 	pthread_join(holder, NULL);
 	munmap(large, LARGE_BYTES);
+}
+
+static void after_fork(void)
+{
+	after_map();
+	while (waitpid(-1, NULL, 0) > 0)
+		;
 }
 
 /* ---- who has to answer for the kernel, and who is told by it */
@@ -327,6 +352,7 @@ const struct step kernel_steps[] = {
 	{ "pipe-lock", "lock", before_pipe, wait_pipe, provide, close_pipe },
 	{ "socket-lock", "lock", before_socket, wait_socket, provide, close_socket },
 	{ "map-lock", "lock", before_map, wait_map, NULL, after_map },
+	{ "fork-map-lock", "lock", before_map, wait_fork, NULL, after_fork },
 	{ "supervised", "other", before_supervised, wait_supervised, end_supervised,
 	  after_supervised },
 	{ "fanotify", "other", before_watched, wait_watched, end_watched, after_watched },

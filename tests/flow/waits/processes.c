@@ -89,6 +89,8 @@ static void wait_vfork(void)
 		pause_ms(WAIT_MS);
 		_exit(0);
 	}
+	say_waker("thread", child);
+	say_target("child %d", child);
 }
 
 /* ---- signals */

@@ -211,12 +211,25 @@ static void iowait_outside_of_an_io_call_is_a_page_fault(void **unused)
 static void uninterruptible_waits_mean_more_than_the_call(void **unused)
 {
 	static const struct expectation table[] = {
-		{ D | WAKEK | FREEZ, SYS_vfork, false, NOFD, REASON_CHILD },
-		{ D | WAKEK | FREEZ, SYS_clone, false, NOFD, REASON_CHILD },
-		{ D | WAKEK | FREEZ, SYS_clone3, false, NOFD, REASON_CHILD },
-		{ S, SYS_clone, false, NOFD, REASON_OTHER },
 		{ D, SYS_openat, false, NOFD, REASON_DISK },
 		{ S, SYS_openat, false, NOFD, REASON_OTHER }, /* the other end of a FIFO */
+	};
+
+	(void)unused;
+	check(table, ARRAY_LEN(table));
+}
+
+/* Any fork may have to wait for a lock, or for memory. */
+static void only_a_vfork_waits_for_its_child(void **unused)
+{
+	static const struct expectation table[] = {
+		{ D | WAKEK | FREEZ, SYS_vfork, false, TARGET_CHILD, REASON_CHILD },
+		{ D | WAKEK | FREEZ, SYS_clone, false, TARGET_CHILD, REASON_CHILD },
+		{ D | WAKEK | FREEZ, SYS_clone3, false, TARGET_CHILD, REASON_CHILD },
+		{ D | WAKEK, SYS_clone, false, NOFD, REASON_OTHER },
+		{ D | WAKEK, SYS_clone3, false, NOFD, REASON_OTHER },
+		{ D | WAKEK, SYS_vfork, false, NOFD, REASON_OTHER },
+		{ D | WAKEK, SYS_fork, false, NOFD, REASON_OTHER },
 	};
 
 	(void)unused;
@@ -324,6 +337,7 @@ int main(void)
 		cmocka_unit_test(the_descriptor_decides_for_read_and_write),
 		cmocka_unit_test(iowait_outside_of_an_io_call_is_a_page_fault),
 		cmocka_unit_test(uninterruptible_waits_mean_more_than_the_call),
+		cmocka_unit_test(only_a_vfork_waits_for_its_child),
 		cmocka_unit_test(a_stopped_or_traced_thread_waits_for_a_signal_in_any_call),
 		cmocka_unit_test(a_restarted_call_is_other_unless_its_target_is_known),
 		cmocka_unit_test(names_are_those_of_x86_64),
