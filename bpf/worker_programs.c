@@ -154,55 +154,30 @@ static int prepare(struct programs *programs, struct bpf_object *object, struct 
 	return set_sizes(programs, &options->probe);
 }
 
-static int load_typed(struct programs *programs, const struct programs_options *options,
-		      const struct btf *kernel)
-{
-	programs->typed = sched_bpf__open();
-	if (!programs->typed)
-		return -errno;
-	int status = prepare(programs, programs->typed->obj, &programs->typed->rodata->knobs,
-			     options, kernel);
+/* What the three skeletons have in common but in name. */
+#define DEFINE_LOAD(form, skeleton)                                                                \
+	static int load_##form(struct programs *programs, const struct programs_options *options,  \
+			       const struct btf *kernel)                                           \
+	{                                                                                          \
+		LIBBPF_OPTS(bpf_object_open_opts, like, .btf_custom_path = options->types);        \
+                                                                                                   \
+		programs->form = skeleton##__open_opts(&like);                                     \
+		if (!programs->form)                                                               \
+			return -errno;                                                             \
+		int status = prepare(programs, programs->form->obj,                                \
+				     &programs->form->rodata->knobs, options, kernel);             \
+                                                                                                   \
+		if (status == 0)                                                                   \
+			status = skeleton##__load(programs->form);                                 \
+		if (status == 0)                                                                   \
+			programs->shared = &programs->form->bss->shared;                           \
+		return status;                                                                     \
+	}
 
-	if (status == 0)
-		status = sched_bpf__load(programs->typed);
-	if (status == 0)
-		programs->shared = &programs->typed->bss->shared;
-	return status;
-}
-
+DEFINE_LOAD(typed, sched_bpf)
 /* Before 6.10: without the cast (6.2, a35b9af4ec2c), and what keeps a CPU. */
-static int load_uncast(struct programs *programs, const struct programs_options *options,
-		       const struct btf *kernel)
-{
-	programs->uncast = sched_uncast_bpf__open();
-	if (!programs->uncast)
-		return -errno;
-	int status = prepare(programs, programs->uncast->obj, &programs->uncast->rodata->knobs,
-			     options, kernel);
-
-	if (status == 0)
-		status = sched_uncast_bpf__load(programs->uncast);
-	if (status == 0)
-		programs->shared = &programs->uncast->bss->shared;
-	return status;
-}
-
-static int load_raw(struct programs *programs, const struct programs_options *options,
-		    const struct btf *kernel)
-{
-	programs->raw = sched_raw_bpf__open();
-	if (!programs->raw)
-		return -errno;
-	int status = prepare(programs, programs->raw->obj, &programs->raw->rodata->knobs, options,
-			     kernel);
-
-	if (status == 0)
-		status = sched_raw_bpf__load(programs->raw);
-	if (status == 0)
-		programs->shared = &programs->raw->bss->shared;
-	programs->features |= PROBE_RAW_TP;
-	return status;
-}
+DEFINE_LOAD(uncast, sched_uncast_bpf)
+DEFINE_LOAD(raw, sched_raw_bpf)
 
 static int load(struct programs *programs, const struct programs_options *options,
 		const struct btf *kernel)
@@ -210,8 +185,10 @@ static int load(struct programs *programs, const struct programs_options *option
 	bool has_functions = kernel_types_have_functions(kernel);
 	int status;
 
-	if (options->form == PROGRAMS_RAW)
+	if (options->form == PROGRAMS_RAW) {
+		programs->features |= PROBE_RAW_TP;
 		return load_raw(programs, options, kernel);
+	}
 	status = has_functions && options->form != PROGRAMS_UNCAST
 			 ? load_typed(programs, options, kernel)
 			 : load_uncast(programs, options, kernel);
@@ -224,6 +201,7 @@ static int load(struct programs *programs, const struct programs_options *option
 	programs->uncast = NULL;
 	snprintf(programs->why_raw, sizeof(programs->why_raw), "%s", worker_log_last());
 	worker_log_capture();
+	programs->features |= PROBE_RAW_TP;
 	return load_raw(programs, options, kernel) == 0 ? 0 : status;
 }
 
@@ -332,7 +310,8 @@ int programs_open(const struct programs_options *options, char *why, size_t why_
 	programs->cpus = cpus > 0 ? (unsigned)cpus : 1;
 	programs->tick_hz = options->probe.tick_hz;
 	programs->links = calloc(ARRAY_LEN(hooks) + programs->cpus, sizeof(struct bpf_link *));
-	struct btf *kernel = kernel_types_open(why, why_bytes);
+	struct btf *kernel = options->types ? btf__parse(options->types, NULL)
+					    : kernel_types_open(why, why_bytes);
 
 	if (!kernel) {
 		status = -ENOENT;
@@ -376,6 +355,11 @@ void programs_close(struct programs *programs)
 	sched_uncast_bpf__destroy(programs->uncast);
 	sched_raw_bpf__destroy(programs->raw);
 	free(programs);
+}
+
+struct worker_shared *programs_shared(struct programs *programs)
+{
+	return programs->shared;
 }
 
 uint32_t programs_features(const struct programs *programs)

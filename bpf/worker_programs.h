@@ -32,6 +32,7 @@ struct programs_options {
 	bool no_servers;            /* ... and what stands behind them (server.bpf.h) */
 	enum again_telling again;   /* for tests and the bench */
 	bool cuts_at_timers;        /* for tests: as if much were stolen all the time */
+	const char *types; /* for tests: a file with those of a kernel to take this one for */
 };
 
 /* Loads everything and attaches it. `why` receives the sentence on failure. */
@@ -56,6 +57,9 @@ int programs_control_fd(const struct programs *programs);
 int programs_stacks_fd(const struct programs *programs);
 /* Where unwind tables go. */
 void programs_tables(const struct programs *programs, struct unwind_load_fds *out_fds);
+
+/* What is shared with the programs; for tests. */
+struct worker_shared *programs_shared(struct programs *programs);
 
 /* The object, for the bench's per-program statistics; ours. */
 struct bpf_object *programs_object(const struct programs *programs);

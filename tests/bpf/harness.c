@@ -60,6 +60,7 @@ static void open_all(struct harness *harness, const struct probe_options *probe)
 		.form = form,
 		.cuts_at_timers = harness->cuts_at_timers,
 		.again = harness->tells_twice ? AGAIN_TWICE : AGAIN_IN_SHORT,
+		.types = harness->types,
 	};
 	uint32_t ring_bytes = probe->ring_bytes;
 	char why[512] = "";

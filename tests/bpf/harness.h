@@ -40,6 +40,7 @@ struct harness {
 	size_t records_bytes, records_room;
 	bool cuts_at_timers; /* each ends the running slice */
 	bool tells_twice;    /* what is told in short comes in full, too, and must be the same */
+	const char *types;   /* a file with those of a kernel to take this one for; NULL: its own */
 	size_t told_in_short;
 	struct event_last **last_by_tid; /* of each thread; NULL: none so far */
 	struct harness_wait waits[HARNESS_MAX_WAITS];

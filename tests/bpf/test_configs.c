@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "collector/base/macros.h"
+#include "types.h"
 
 /* What a kernel may lack, for want of an option or of age: a type, or one of its fields. In two
  * parts, for where the first is missing nothing asks for the second. */
@@ -47,49 +48,20 @@ static const struct lacking {
 /* The programs, as they were built: from the command line. */
 static char **objects;
 
-/* The programs find what they need by name. */
-static void hide(struct btf *btf, const struct lacking *what, __u32 hidden)
-{
-	for (__u32 id = 1; id < btf__type_cnt(btf); id++) {
-		struct btf_type *type = (struct btf_type *)btf__type_by_id(btf, id);
-		struct btf_member *member = btf_members(type);
-
-		if (!btf_is_struct(type) ||
-		    strcmp(btf__name_by_offset(btf, type->name_off), what->type) != 0)
-			continue;
-		if (!what->field)
-			type->name_off = hidden;
-		for (__u32 i = 0; what->field && i < btf_vlen(type); i++)
-			if (!strcmp(btf__name_by_offset(btf, member[i].name_off), what->field))
-				member[i].name_off = hidden;
-	}
-}
-
 /* This kernel's types, but for what is lacking; for the caller to remove. */
-static void write_types(unsigned part, char *path)
+static void write_types(unsigned part, char path[static TYPES_PATH_BYTES])
 {
-	struct btf *btf = btf__load_vmlinux_btf();
-	__u32 bytes;
+	struct btf *types = types_open();
 
-	assert_non_null(btf);
-	int hidden = btf__add_str(btf, "hidden");
-
-	assert_true(hidden > 0);
 	for (size_t i = 0; i < ARRAY_LEN(lacking); i++)
 		if (lacking[i].part == part)
-			hide(btf, &lacking[i], (__u32)hidden);
-	const void *raw = btf__raw_data(btf, &bytes);
-	int fd = mkstemp(path);
-
-	assert_true(raw && fd >= 0);
-	assert_int_equal(write(fd, raw, bytes), bytes);
-	close(fd);
-	btf__free(btf);
+			types_hide(types, lacking[i].type, lacking[i].field);
+	types_write(types, path);
 }
 
 static void assert_loads_without(unsigned part)
 {
-	char path[] = "/tmp/spanwise-types-XXXXXX";
+	char path[TYPES_PATH_BYTES];
 	LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = path);
 
 	write_types(part, path);

@@ -79,12 +79,37 @@ static void the_state_of_prev_is_the_fifth_parameter(void **state)
 	assert_true(passes_prev_state(5));
 }
 
+/* That of a kernel with these functions. */
+static bool keeps_cpu(const char *first, const char *second)
+{
+	struct btf *kernel = btf__new_empty();
+	const int proto = btf__add_func_proto(kernel, 0);
+
+	btf__add_func(kernel, first, BTF_FUNC_GLOBAL, proto);
+	btf__add_func(kernel, second, BTF_FUNC_GLOBAL, proto);
+	bool answer = kernel_types_keep_cpu(kernel);
+
+	btf__free(kernel);
+	return answer;
+}
+
+/* 6.10 has what keeps it; 6.15 lets a program call functions of its own meanwhile, and 6.17 is the
+ * first that can be told from what is older. */
+static void a_cpu_is_kept_from_6_17_on(void **state)
+{
+	(void)state;
+	assert_true(keeps_cpu("bpf_preempt_disable", "bpf_strcmp"));
+	assert_false(keeps_cpu("bpf_preempt_disable", "bpf_rdonly_cast"));
+	assert_false(keeps_cpu("bpf_rdonly_cast", "bpf_strcmp"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_ring_sleeps_where_its_spinlock_is_a_mutex),
 		cmocka_unit_test(a_kernel_that_tells_nothing_has_nothing),
 		cmocka_unit_test(the_state_of_prev_is_the_fifth_parameter),
+		cmocka_unit_test(a_cpu_is_kept_from_6_17_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
