@@ -14,6 +14,7 @@ from service import Service, Subject, ids, say, trace_to, wait_for_go
 
 WAIT_S = 0.15
 MOSTLY = 0.7  # on a busy machine
+RECVFROM = "45 "
 
 
 # The server, in a process of its own: b"t" takes what b"p" puts, b"l" is answered later, b"n" at once.
@@ -64,10 +65,17 @@ def ask(port, word):
         assert connection.recv(1) == b"x"
 
 
+def is_receiving(tid):
+    with open(f"/proc/self/task/{tid}/syscall") as file:
+        return file.read().startswith(RECVFROM)
+
+
 def two_requests(tracer, port, first, second):
-    about = {}
+    about, tid = {}, threading.get_native_id()
 
     def other():
+        while not is_receiving(tid):
+            time.sleep(0.001)
         time.sleep(WAIT_S / 2)
         with tracer.start_as_current_span("second") as span:
             about["second"] = ids(span)
