@@ -126,6 +126,7 @@ int main(int argc, char **argv)
 	watch.pid = (uint32_t)strtoul(argv[1], NULL, 10);
 	if (argc > 3)
 		watch.wanted = strtoul(argv[3], NULL, 10);
+	setvbuf(stdout, NULL, _IOLBF, 0); /* others wait for what it says */
 	if (open_all(&watch, &discovery) < 0)
 		return 2;
 	run(&watch, discovery, clock_mono_ns() + seconds * NS_PER_SEC);

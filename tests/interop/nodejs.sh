@@ -53,7 +53,7 @@ async function request (name) {
 }
 
 async function main () {
-  await sleep(1500)
+  while (!fs.existsSync(process.env.SPANWISE_FILE + 'go')) await sleep(20)
   for (let round = 0; round < 5; round++) {
     await Promise.all([request('one'), request('two'), request('three')])
   }
@@ -77,7 +77,15 @@ for major in "$@"; do
 	pid=$!
 	sleep 0.3
 	node=$(pgrep -P "$pid" || echo "$pid") # timeout runs it as its child
-	"$watch" "$node" 12 >"$work/found" || { cat "$work/said" "$work/errors" "$work/found"; exit 1; }
+	rm -f "$work/filego"
+	"$watch" "$node" 20 >"$work/found" &
+	watcher=$!
+	for _ in $(seq 600); do # on a busy machine it takes its time
+		grep -q '^process' "$work/found" && break
+		sleep 0.1
+	done
+	touch "$work/filego"
+	wait "$watcher" || { cat "$work/said" "$work/errors" "$work/found"; exit 1; }
 	wait "$pid" || :
 	pid=
 	grep '^ready' "$work/said"
