@@ -109,6 +109,7 @@ def first_of(daemon, facts):
     span = measured_spans(daemon, facts["first"]["trace"])["first"]
     check_span(span)
     assert blocked(span, "net") >= WAIT_S / 2 * 1e9 * MOSTLY, span
+    print(facts, span["waits"], span["links"])
     return [(link["trace_id"], link["span_id"]) for link in span["links"] if link["via"] == "chain"]
 
 

@@ -362,6 +362,49 @@ static void after_limit(void)
 	rmdir(frozen);
 }
 
+/* ---- one that uses more than it should, and is slowed down for it (version 2) */
+
+#define HIGH_BYTES (16u << 20)
+#define OVER_BYTES (1u << 20)
+
+static void before_high(void)
+{
+	char bytes[16];
+
+	root = "/sys/fs/cgroup";
+	snprintf(cgroup, sizeof(cgroup), "%s", root);
+	put("cgroup.subtree_control", "+memory");
+	snprintf(bytes, sizeof(bytes), "%u", HIGH_BYTES);
+	snprintf(frozen, sizeof(frozen), "%s/spanwise-high-%d", root, (int)getpid());
+	mkdir(frozen, 0755);
+	snprintf(cgroup, sizeof(cgroup), "%s", frozen);
+	if (!put("memory.high", bytes)) {
+		rmdir(frozen);
+		say_missing("no memory cgroup of version 2");
+		return;
+	}
+	put("memory.swap.max", "0");
+	say_waker("timer", 0);
+	say_target(" *");
+	move_to(frozen);
+	used = mmap(NULL, HIGH_BYTES + OVER_BYTES, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	must(used != MAP_FAILED);
+}
+
+static void wait_high(void)
+{
+	for (size_t at = 0; at < HIGH_BYTES + OVER_BYTES; at += PAGE)
+		*(volatile char *)&used[at] = 1;
+}
+
+static void after_high(void)
+{
+	munmap(used, HIGH_BYTES + OVER_BYTES);
+	move_to(root);
+	rmdir(frozen);
+}
+
 /* ---- the kernel's own matters */
 
 /* ---- a CPU that is given up, and that somebody else takes */
@@ -437,6 +480,7 @@ const struct step process_steps[] = {
 	{ "frozen", "signal", start_freezing, spin_through, NULL, end_freezing },
 	{ "frozen-unified", "signal", start_freezing_unified, spin_through, NULL, end_freezing },
 	{ "memory-limit", "fault", before_limit, wait_limit, NULL, after_limit },
+	{ "memory-high", "fault", before_high, wait_high, NULL, after_high },
 	{ "yield", "yielded", before_yield, wait_yield, NULL, after_yield },
 	{ "membarrier", "other", NULL, wait_grace_period, NULL, NULL },
 	{ NULL, NULL, NULL, NULL, NULL, NULL },
