@@ -200,6 +200,7 @@ static void render_correlator(const struct snapshot *snapshot, struct json *json
 	json_uint(json, "traces_forced", stats->traces_forced);
 	json_uint(json, "traces_unsampled", stats->traces_unsampled);
 	json_uint(json, "traces_pending", stats->traces_pending);
+	json_uint(json, "traces_resting", stats->traces_resting);
 	json_uint(json, "threads", stats->threads);
 	json_uint(json, "processes", stats->processes);
 	json_uint(json, "reach_ns", stats->reach_ns);

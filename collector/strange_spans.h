@@ -18,9 +18,9 @@
 #include "correlate/correlator.h"
 
 struct strange_spans {
-	struct strangers *strangers;         /* borrowed */
-	const struct correlator *correlator; /* borrowed */
-	struct queue held;                   /* of tickets */
+	struct strangers *strangers;   /* borrowed */
+	struct correlator *correlator; /* borrowed */
+	struct queue held;             /* of tickets */
 	/* Correlates; only counts; is done with the batch. */
 	void (*on_spans)(const struct span_batch *batch, void *arg);
 	void (*on_settled)(const struct span_batch *batch, const uint8_t *none_causes, void *arg);

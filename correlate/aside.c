@@ -81,7 +81,7 @@ static bool is_ended_by(struct join *join, const struct lane *lane, const struct
 static uint64_t first_shown(const struct join *join, const struct lane *lane,
 			    const struct event_tag *tag)
 {
-	const struct trace *trace = trace_find(join->model, tag->trace_id);
+	const struct trace *trace = trace_look(join->model, tag->trace_id);
 	const struct observation *o =
 		trace ? trace_observation(join->model, trace, lane->thread, tag->span_id) : NULL;
 

@@ -7,6 +7,7 @@
 
 #include "collector/base/macros.h"
 #include "correlate/join.h"
+#include "correlate/trace_rest.h"
 
 #define SWEEP_EVERY_NS NS_PER_SEC
 #define LAST_ROUNDS    4 /* of settling again what the round before has taught */
@@ -29,7 +30,7 @@ int correlator_new(const struct correlator_options *options, struct correlator *
 	clock_map_init(&model->clocks);
 	map_init(&model->process_by_pid, sizeof(uint32_t), sizeof(struct process *), 0);
 	map_init(&model->thread_by_tid, sizeof(uint32_t), sizeof(struct thread *), 0);
-	map_init(&model->traces, TRACE_ID_BYTES, sizeof(struct trace *), options->seed);
+	traces_init(model);
 	map_init(&model->resources, sizeof(uint64_t), sizeof(struct resource_owner), options->seed);
 	model->resources.max_count = 16384;
 	changes_init(model);
@@ -45,14 +46,12 @@ void correlator_free(struct correlator *correlator)
 	if (!correlator)
 		return;
 	model = &correlator->model;
-	while (model->oldest)
-		trace_free(model, model->oldest);
+	traces_fini(model);
 	world_fini(model);
 	lanes_fini(model);
 	cpu_lag_fini(&model->lag);
 	map_fini(&model->process_by_pid);
 	map_fini(&model->thread_by_tid);
-	map_fini(&model->traces);
 	map_fini(&model->resources);
 	changes_fini(model);
 	observations_fini(model);
@@ -94,12 +93,12 @@ int correlator_spans(struct correlator *correlator, const struct span_batch *bat
 bool correlator_knows_trace(const struct correlator *correlator,
 			    const uint8_t trace_id[TRACE_ID_BYTES])
 {
-	return trace_find(&correlator->model, trace_id);
+	return trace_set_find(&correlator->model.traces, trace_id);
 }
 
-bool correlator_has_seen(const struct correlator *correlator, const struct span *span)
+bool correlator_has_seen(struct correlator *correlator, const struct span *span)
 {
-	const struct trace *trace = trace_find(&correlator->model, span->trace_id);
+	const struct trace *trace = trace_look(&correlator->model, span->trace_id);
 
 	return trace && trace_carries(trace, span->span_id);
 }
@@ -203,7 +202,7 @@ static void settle(struct model *model, struct trace *trace, bool is_last)
 
 	if (rc == -EAGAIN)
 		return; /* no clock reading yet */
-	trace_unlist(model, trace);
+	trace_list(model, trace, LIST_AWAKE);
 	trace->dirty = trace->again = false;
 	trace->unsettled = 0;
 	if (rc < 0)
@@ -312,6 +311,7 @@ void correlator_advance(struct correlator *correlator, uint64_t now_ns)
 		settle_again(model);
 	world_expire(model);
 	trace_expire(model);
+	traces_rest(model);
 }
 
 void correlator_settle_all(struct correlator *correlator)

@@ -51,7 +51,7 @@ struct correlator_stats {
 	uint64_t ledgers[5];                /* settled, by enum ledger_grade */
 	uint64_t traces_settled, traces_revised, traces_forced; /* forced: memory was short */
 	uint64_t traces_unsampled; /* no span of them came, and memory was short */
-	size_t traces_pending, threads, processes;
+	size_t traces_pending, traces_resting, threads, processes;
 	size_t timeline_bytes, fold_bytes, trace_bytes;
 	uint64_t reach_ns;       /* how far the timelines go back now */
 	uint64_t clock_bound_ns; /* error of the clock map now */
@@ -68,7 +68,7 @@ int correlator_spans(struct correlator *correlator, const struct span_batch *bat
  * the span itself seen on one? Is it known whose spans have this resource? */
 bool correlator_knows_trace(const struct correlator *correlator,
 			    const uint8_t trace_id[TRACE_ID_BYTES]);
-bool correlator_has_seen(const struct correlator *correlator, const struct span *span);
+bool correlator_has_seen(struct correlator *correlator, const struct span *span);
 bool correlator_knows_owner(const struct correlator *correlator,
 			    const struct span_resource *resource, const struct span *span);
 /* One reading of the clocks: monotonic, realtime, monotonic; ns. About once a second. */

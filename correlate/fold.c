@@ -14,9 +14,14 @@
 static struct fold *fold_of(struct model *model, const struct thread *thread,
 			    const struct event_tag *tag)
 {
-	struct trace *trace = tag_is_none(tag) ? NULL : trace_find(model, tag->trace_id);
+	const struct trace_place *place =
+		tag_is_none(tag) ? NULL : trace_set_find(&model->traces, tag->trace_id);
+	struct trace *trace;
 	struct observation *o;
 
+	if (!place || (place->is_resting && place->is_settled))
+		return NULL;
+	trace = trace_find(model, tag->trace_id);
 	if (!trace || (trace->revision && !trace->unsettled))
 		return NULL; /* its ledgers have been written */
 	o = trace_observation(model, trace, thread, tag->span_id);
@@ -104,10 +109,10 @@ static void fold_off_cpu(struct fold *fold, const struct slice *before, const st
 }
 
 /* The edge, of a span that has come, at which the tag changed; 0: none is known. */
-static uint64_t edge_inside(const struct model *model, const struct slice *slice,
+static uint64_t edge_inside(struct model *model, const struct slice *slice,
 			    const struct event_tag *tag, bool is_start)
 {
-	const struct trace *trace = tag_is_none(tag) ? NULL : trace_find(model, tag->trace_id);
+	const struct trace *trace = tag_is_none(tag) ? NULL : trace_look(model, tag->trace_id);
 	int index = trace ? trace_span_index(model, trace, tag->span_id) : -1;
 	uint64_t time, bound;
 
@@ -142,10 +147,10 @@ static void add_running(struct fold *fold, const struct thread *thread, const st
 }
 
 /* The thread carried it before that moment, or after it. */
-static bool is_seen_beyond(const struct model *model, const struct thread *thread,
+static bool is_seen_beyond(struct model *model, const struct thread *thread,
 			   const struct event_tag *tag, uint64_t time_ns, bool after)
 {
-	const struct trace *trace = tag_is_none(tag) ? NULL : trace_find(model, tag->trace_id);
+	const struct trace *trace = tag_is_none(tag) ? NULL : trace_look(model, tag->trace_id);
 	const struct observation *o =
 		trace ? trace_observation(model, trace, thread, tag->span_id) : NULL;
 
@@ -160,6 +165,8 @@ static void fold_on_cpu(struct model *model, const struct thread *thread, const 
 	bool is_known = !(slice->flags & (EVENT_TAG_OUT_UNKNOWN | EVENT_IN_LOST));
 	uint64_t change = 0;
 
+	if (!before && !after)
+		return;
 	if (!is_same)
 		change = edge_inside(model, slice, slice->tag_out, true);
 	if (!is_same && !change)
@@ -188,6 +195,8 @@ static void doubt_change(struct model *model, const struct thread *thread,
 	uint64_t way_out = MIN(slice->out_ns - slice->in_ns, CHANGE_WAY_NS);
 	uint64_t ns = CHANGE_DOUBT_NS;
 
+	if (!gone && !come)
+		return;
 	if (is_seen_beyond(model, thread, slice->tag_in, slice->in_ns, false))
 		way_in = 0;
 	if (is_seen_beyond(model, thread, before->tag_out, before->out_ns, true))

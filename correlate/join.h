@@ -377,7 +377,6 @@ void lesson_note(struct join *join, enum lesson_kind kind, struct process *proce
 		 struct thread *thread, uint64_t from_ns, uint64_t to_ns);
 /* When all is noted: what the trace taught before, and does not any more, is taken back. */
 void lessons_settle(struct join *join);
-void lessons_drop(struct model *model, struct lesson **lessons);
 /* lend.c: threads that carry another's span, beside it, or after it. */
 void lend_learn(struct join *join);
 bool lend_may_be(const struct join *join, const struct node *node);

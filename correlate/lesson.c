@@ -11,6 +11,7 @@
 
 #include "collector/base/macros.h"
 #include "correlate/join.h"
+#include "correlate/trace_rest.h"
 
 #define ALIKE_NS        NS_PER_SEC /* habits hold for a minute before and after */
 #define MOST_TAKEN_BACK 4          /* times; then a trace goes by what another one goes by */
@@ -59,7 +60,7 @@ static bool teach(const struct lesson *lesson)
 	return turns_extend(period, lesson->when.to_ns) || is_new;
 }
 
-static void keep(const struct lesson *lesson)
+void lesson_keep(const struct lesson *lesson)
 {
 	struct turns_period *period = period_of(&lesson->process->sure, lesson->kind);
 
@@ -193,7 +194,7 @@ void lessons_drop(struct model *model, struct lesson **lessons)
 void lessons_keep(struct model *model, struct trace *trace)
 {
 	for (const struct lesson *l = trace->lessons; l; l = l->next)
-		keep(l);
+		lesson_keep(l);
 	lessons_drop(model, &trace->lessons);
 }
 
@@ -204,35 +205,67 @@ void lessons_forget(struct model *model, struct process *process)
 	process->is_unlearned = process->is_to_teach_anew = model->is_unlearned = true;
 }
 
+/* false: it rests, and has not. */
+static bool may_have_taught(const struct trace_place *place, const struct process *process)
+{
+	return !place->is_resting || (place->has_taught && place->concerns & process->concern);
+}
+
+static bool has_taught(const struct trace *trace, const struct process *process)
+{
+	for (const struct lesson *l = trace->lessons; l; l = l->next) {
+		if (l->process == process)
+			return true;
+	}
+	return false;
+}
+
+/* `trace` NULL: there was no memory to wake it. */
+static bool forget(struct model *model, struct trace *trace, const struct process *process)
+{
+	struct lesson **at = trace ? &trace->lessons : NULL;
+
+	while (at && *at) {
+		if ((*at)->process == process)
+			drop(model, at);
+		else
+			at = &(*at)->next;
+	}
+	return trace;
+}
+
 /* What one trace taught may be why another one teaches that, too. true: there was something. */
 static bool forget_all(struct model *model, const struct process *process)
 {
+	struct trace_place *place;
 	unsigned seen = 0;
 	bool is_any = false;
 
-	for (struct trace *trace = model->oldest; trace; trace = trace->newer) {
-		struct lesson **at = &trace->lessons;
+	for (uint32_t at = 0; (place = trace_set_next(&model->traces, &at));) {
+		const struct trace *trace;
 
 		model_pause(model, seen++);
-		while (*at && relearn_reaches(model, trace)) {
-			if ((*at)->process == process) {
-				drop(model, at);
-				is_any = true;
-			} else {
-				at = &(*at)->next;
-			}
-		}
+		if (!may_have_taught(place, process))
+			continue;
+		trace = trace_look_at(model, place);
+		if (trace && has_taught(trace, process) && relearn_reaches(model, trace))
+			is_any |= forget(model, trace_find(model, trace->id), process);
 	}
 	return is_any;
 }
 
 static void teach_all(struct model *model, struct process *process)
 {
+	struct trace_place *place;
 	unsigned seen = 0;
 	bool is_any = false;
 
-	for (const struct trace *trace = model->oldest; trace; trace = trace->newer) {
+	for (uint32_t at = 0; (place = trace_set_next(&model->traces, &at));) {
+		const struct trace *trace;
+
 		model_pause(model, seen++);
+		if (!may_have_taught(place, process) || !(trace = trace_look_at(model, place)))
+			continue;
 		for (const struct lesson *l = trace->lessons; l; l = l->next) {
 			if (l->process != process)
 				continue;

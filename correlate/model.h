@@ -23,6 +23,7 @@
 #include "correlate/ledger.h"
 #include "correlate/stint.h"
 #include "correlate/timeline.h"
+#include "correlate/trace_set.h"
 
 #define MODEL_MAX_GAPS     64
 #define RECENT_THREADS     256
@@ -86,6 +87,7 @@ struct process {
 	uint32_t ns_pid;
 	uint32_t publish; /* enum event_publish */
 	uint32_t refs;
+	uint16_t concern; /* a bit, of trace_place.concerns */
 	bool gone;
 	bool described;    /* an event_process has come ... */
 	bool has_instance; /* ... and told of a service_instance_id */
@@ -289,7 +291,7 @@ struct trace_span {
 	bool is_disputed; /* another one with its id has come */
 };
 
-enum trace_list { LIST_NONE = 0, LIST_PENDING, LIST_FRESH };
+enum trace_list { LIST_NONE = 0, LIST_PENDING, LIST_FRESH, LIST_AWAKE };
 
 struct trace_queue {
 	struct trace *oldest, *newest;
@@ -297,11 +299,11 @@ struct trace_queue {
 
 struct trace {
 	uint8_t id[TRACE_ID_BYTES];
-	struct trace *older, *newer;   /* of all, by creation */
-	struct trace *previous, *next; /* of the pending ones, by last news; or of the fresh ones,
-					  by when they settled */
+	struct trace *previous, *next; /* of the pending ones, by last news; of the fresh ones, by
+					  when they settled; or of the others that do not rest */
 	struct observation *observations; /* owned; the newest first */
 	uint32_t observation_count;
+	bool is_indexed;          /* they are many: observation.c */
 	struct mark *marks;       /* owned; the newest first */
 	struct trace_span *spans; /* owned */
 	uint32_t span_count, span_cap;
@@ -347,13 +349,17 @@ struct model {
 	struct map process_by_pid;             /* u32 -> struct process * */
 	struct map thread_by_tid;              /* u32 -> struct thread * */
 	struct thread *recent[RECENT_THREADS]; /* by tid: some of these, found without a search */
-	struct map traces;                     /* id -> struct trace * */
-	struct map resources;                  /* resource_key -> struct resource_owner */
-	struct map observations;               /* observation.c: those of traces that have many */
-	struct map changes;                    /* tid -> struct change_log: until its slice comes */
-	struct trace *oldest, *newest;
+	struct trace_set traces;
+	struct trace_shelf *shelves[2]; /* owned; of traces without spans, and others */
+	struct trace_view *view;        /* of trace_rest.c; owned; NULL: not asked yet */
+	struct map resources;           /* resource_key -> struct resource_owner */
+	struct map observations;        /* observation.c: those of traces that have many */
+	struct map changes;             /* tid -> struct change_log: until its slice comes */
 	struct trace_queue pending;
 	struct trace_queue fresh; /* of relearn.c */
+	struct trace_queue awake; /* ... and neither, but not at rest */
+	uint32_t processes_made;
+	uint32_t sweeps; /* of trace_expire */
 	struct gap gaps[MODEL_MAX_GAPS];
 	unsigned gap_count;
 	struct gap losses[MODEL_MAX_GAPS]; /* of loss.c: not all owned up to */
@@ -456,7 +462,10 @@ int changes_append(struct model *model, struct thread *thread, struct slice *sli
 
 /* trace.c: traces, their spans and observations. */
 struct trace *trace_find_or_make(struct model *model, const uint8_t id[TRACE_ID_BYTES]);
-struct trace *trace_find(const struct model *model, const uint8_t id[TRACE_ID_BYTES]);
+/* It is awake then. */
+struct trace *trace_find(struct model *model, const uint8_t id[TRACE_ID_BYTES]);
+/* To read only, until the next look: trace_rest.h. */
+const struct trace *trace_look(struct model *model, const uint8_t id[TRACE_ID_BYTES]);
 struct observation *trace_observe(struct model *model, struct thread *thread,
 				  const struct event_tag *tag, uint64_t time_ns);
 /* The same tag as at the observation right before, on the same thread. */
@@ -475,7 +484,11 @@ void trace_settle_again(struct model *model, const uint8_t id[TRACE_ID_BYTES]);
 void trace_list(struct model *model, struct trace *trace, enum trace_list list);
 void trace_unlist(struct model *model, struct trace *trace);
 void trace_free(struct model *model, struct trace *trace);
+/* What it holds, and itself, but no more: who empties it has taken it out of lists. */
+void trace_empty(struct model *model, struct trace *trace);
 void trace_expire(struct model *model);
+void traces_init(struct model *model);
+void traces_fini(struct model *model);
 
 /* trace_spans.c. -1: there is no such span. */
 int trace_span_index(const struct model *model, const struct trace *trace,
@@ -546,8 +559,10 @@ bool turns_are_none(const struct process *process);
 void lessons_revise(struct model *model);
 /* All that they taught of the process is to be taught anew. */
 void lessons_forget(struct model *model, struct process *process);
-/* The trace goes: what it taught stays. */
+/* The trace goes: what it taught stays; one of these. */
 void lessons_keep(struct model *model, struct trace *trace);
+void lesson_keep(const struct lesson *lesson);
+void lessons_drop(struct model *model, struct lesson **lessons);
 
 /* observation.c: which threads carried which spans. add: false: out of memory. */
 void observations_init(struct model *model);
@@ -564,6 +579,8 @@ void mark_change(struct thread *thread, const struct event_tag *from, const stru
 		 uint64_t time_ns);
 void mark_turn(struct thread *thread);
 void mark_forget(struct thread *thread);
+/* Becomes the trace's, as its newest. */
+void mark_link(struct model *model, struct trace *trace, struct mark *mark);
 void marks_free(struct trace *trace);
 
 /* fold.c: what leaves the timelines. */

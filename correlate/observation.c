@@ -42,7 +42,7 @@ struct observation *trace_observation(const struct model *model, const struct tr
 {
 	struct observation *o = trace->observations;
 
-	if (trace->observation_count > LISTED) {
+	if (trace->is_indexed) {
 		struct key key = key_of(trace, thread, span_id);
 		struct observation **found = map_get(&model->observations, &key);
 
@@ -76,6 +76,7 @@ static bool index_all(struct model *model, struct trace *trace, struct observati
 		if (!add_to_index(model, trace, o))
 			return false;
 	}
+	trace->is_indexed = true;
 	return add_to_index(model, trace, newest);
 }
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "collector/base/macros.h"
-#include "correlate/model.h"
+#include "correlate/trace_rest.h"
 
 #define SHOWS_WITHIN_NS NS_PER_SEC        /* what its threads do for each other */
 #define HIDES_WITHIN_NS (15 * NS_PER_SEC) /* what nobody exports: SDKs do so every 5 s */
@@ -99,7 +99,7 @@ static void forget_fresh(struct model *model)
 	struct trace *trace;
 
 	while ((trace = model->fresh.oldest) && trace->settled_ns + FRESH_NS <= model->now_ns)
-		trace_unlist(model, trace);
+		trace_list(model, trace, LIST_AWAKE);
 	model->relearn_left = FRESH_WORK;
 }
 
@@ -188,18 +188,35 @@ bool relearn_awaits(const struct model *model, const struct trace *trace)
 	return false;
 }
 
+/* By trace_place.concerns, of those that rest. */
+static unsigned concerned_now(const struct model *model)
+{
+	unsigned concerned = CONCERN_ANY;
+
+	for (const struct process *p = model->processes; p; p = p->next)
+		concerned |= p->lesson > model->lesson_told ? p->concern : 0;
+	return concerned;
+}
+
 bool relearn_revisit(struct model *model)
 {
-	unsigned seen = 0;
+	struct trace_place *place;
+	unsigned seen = 0, concerned;
 	bool any = false;
 
 	forget_fresh(model);
 	lessons_revise(model);
 	if (model->lesson_told == model->lesson)
 		return false;
-	for (struct trace *trace = model->oldest; trace; trace = trace->newer) {
+	concerned = concerned_now(model);
+	for (uint32_t at = 0; (place = trace_set_next(&model->traces, &at));) {
+		const struct trace *trace;
+
 		model_pause(model, seen++);
-		if (!is_to_settle_again(model, trace))
+		if (place->is_resting && !(place->is_settled && place->concerns & concerned))
+			continue;
+		trace = trace_look_at(model, place);
+		if (!trace || !is_to_settle_again(model, trace))
 			continue;
 		trace_settle_again(model, trace->id);
 		any = true;

@@ -4,42 +4,58 @@
 #include <string.h>
 
 #include "collector/base/macros.h"
-#include "correlate/model.h"
+#include "correlate/trace_rest.h"
+#include "correlate/trace_shelf.h"
 
 #define LABEL_PART_BYTES 63
+#define UNCLAIMED_EVERY  16 /* seconds */
 
-struct trace *trace_find(const struct model *model, const uint8_t id[TRACE_ID_BYTES])
+void traces_init(struct model *model)
 {
-	struct trace **found = map_get(&model->traces, id);
+	trace_set_init(&model->traces, model->options.seed);
+}
 
-	return found ? *found : NULL;
+struct trace *trace_find(struct model *model, const uint8_t id[TRACE_ID_BYTES])
+{
+	struct trace_place *place = trace_set_find(&model->traces, id);
+
+	if (!place)
+		return NULL;
+	return place->is_resting ? trace_wake(model, place) : trace_place_at(place);
+}
+
+const struct trace *trace_look(struct model *model, const uint8_t id[TRACE_ID_BYTES])
+{
+	struct trace_place *place = trace_set_find(&model->traces, id);
+
+	return place ? trace_look_at(model, place) : NULL;
+}
+
+static struct trace *make(struct model *model, const uint8_t id[TRACE_ID_BYTES])
+{
+	struct trace *trace = calloc(1, sizeof(*trace));
+
+	if (!trace)
+		return NULL;
+	memcpy(trace->id, id, TRACE_ID_BYTES);
+	if (!trace_set_add(&model->traces, trace)) {
+		free(trace);
+		return NULL;
+	}
+	trace->bytes = sizeof(*trace) + TRACE_PLACE_BYTES;
+	trace->made_ns = model->now_ns;
+	model->stats.trace_bytes += trace->bytes;
+	trace_list(model, trace, LIST_AWAKE);
+	return trace;
 }
 
 struct trace *trace_find_or_make(struct model *model, const uint8_t id[TRACE_ID_BYTES])
 {
-	struct trace **slot = map_put(&model->traces, id), *trace;
+	struct trace_place *place = trace_set_find(&model->traces, id);
 
-	if (!slot)
-		return NULL;
-	if (*slot)
-		return *slot;
-	trace = calloc(1, sizeof(*trace));
-	if (!trace) {
-		map_delete(&model->traces, id);
-		return NULL;
-	}
-	memcpy(trace->id, id, TRACE_ID_BYTES);
-	trace->bytes = sizeof(*trace);
-	trace->made_ns = model->now_ns;
-	model->stats.trace_bytes += trace->bytes;
-	trace->older = model->newest;
-	if (model->newest)
-		model->newest->newer = trace;
-	else
-		model->oldest = trace;
-	model->newest = trace;
-	*slot = trace;
-	return trace;
+	if (!place)
+		return make(model, id);
+	return place->is_resting ? trace_wake(model, place) : trace_place_at(place);
 }
 
 static struct observation *observe_anew(struct model *model, struct trace *trace,
@@ -260,7 +276,14 @@ static bool fill_span(struct trace_span *out, const struct span *span,
 
 static struct trace_queue *queue_of(struct model *model, enum trace_list list)
 {
-	return list == LIST_PENDING ? &model->pending : &model->fresh;
+	switch (list) {
+	case LIST_PENDING:
+		return &model->pending;
+	case LIST_FRESH:
+		return &model->fresh;
+	default:
+		return &model->awake;
+	}
 }
 
 void trace_list(struct model *model, struct trace *trace, enum trace_list list)
@@ -370,24 +393,41 @@ void trace_settle_again(struct model *model, const uint8_t id[TRACE_ID_BYTES])
 	model->stats.traces_pending++;
 }
 
+void trace_empty(struct model *model, struct trace *trace)
+{
+	observations_free(model, trace);
+	marks_free(trace);
+	trace_spans_free(trace);
+	model->stats.trace_bytes -= trace->bytes;
+	free(trace);
+}
+
 void trace_free(struct model *model, struct trace *trace)
 {
 	trace_unlist(model, trace);
 	lessons_keep(model, trace);
-	observations_free(model, trace);
-	marks_free(trace);
-	trace_spans_free(trace);
-	if (trace->older)
-		trace->older->newer = trace->newer;
+	trace_set_remove(&model->traces, trace_set_find(&model->traces, trace->id));
+	trace_empty(model, trace);
+}
+
+static void drop(struct model *model, struct trace_place *place)
+{
+	if (place->is_resting)
+		trace_drop_resting(model, place);
 	else
-		model->oldest = trace->newer;
-	if (trace->newer)
-		trace->newer->older = trace->older;
-	else
-		model->newest = trace->older;
-	map_delete(&model->traces, trace->id);
-	model->stats.trace_bytes -= trace->bytes;
-	free(trace);
+		trace_free(model, trace_place_at(place));
+}
+
+void traces_fini(struct model *model)
+{
+	struct trace_place *place;
+
+	for (uint32_t at = 0; (place = trace_set_next(&model->traces, &at));)
+		drop(model, place);
+	trace_set_fini(&model->traces);
+	for (size_t i = 0; i < ARRAY_LEN(model->shelves); i++)
+		trace_shelf_free(model->shelves[i]);
+	free(model->view);
 }
 
 static bool is_over(const struct model *model, const struct trace *trace, bool memory_is_short)
@@ -420,27 +460,40 @@ static bool is_unsampled(const struct model *model, const struct trace *trace)
 	return last + TRACE_UNSAMPLED_NS < model->now_ns;
 }
 
+/* What rests without a span waits for one so long that it need not be asked each second. */
+static bool is_asked(const struct model *model, const struct trace_place *place, bool is_short)
+{
+	return !place->is_resting || place->is_settled || is_short ||
+	       model->sweeps % UNCLAIMED_EVERY == 0;
+}
+
 /* Settled traces stay for a while, in case a late span comes, and those of which none has come yet;
  * then, or when memory is short, they go. Else those that were made within that while need not be
  * looked at: they stand in the order in which they were made. */
 void trace_expire(struct model *model)
 {
 	size_t share = model->options.limit_bytes / 4;
-	struct trace *trace = model->oldest;
+	struct trace_place *place;
 	unsigned seen = 0;
 
-	while (trace) {
-		struct trace *newer = trace->newer;
+	model->sweeps++;
+	for (uint32_t at = 0; (place = trace_set_next(&model->traces, &at));) {
 		bool is_short = model->stats.trace_bytes + model->stats.fold_bytes > share;
-		bool is_dropped = is_short && is_unsampled(model, trace);
+		const struct trace *trace;
+		bool is_dropped;
 
+		model_pause(model, seen++);
+		if (!is_asked(model, place, is_short))
+			continue;
+		trace = trace_look_at(model, place);
+		if (!trace)
+			continue;
 		if (!is_short && trace->made_ns + TRACE_HOLD_NS >= model->now_ns)
 			return;
+		is_dropped = is_short && is_unsampled(model, trace);
 		model->stats.traces_unsampled += is_dropped;
 		if (is_dropped || is_over(model, trace, false) ||
 		    (is_short && trace->revision && is_over(model, trace, true)))
-			trace_free(model, trace);
-		trace = newer;
-		model_pause(model, seen++);
+			drop(model, place);
 	}
 }

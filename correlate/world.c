@@ -30,6 +30,12 @@ struct thread *world_find_waker(const struct model *model, struct process *proce
 	return thread;
 }
 
+/* Not CONCERN_ANY. */
+static uint16_t concern_of(uint32_t number)
+{
+	return (uint16_t)(1u << (1 + number % (TRACE_CONCERNS - 1)));
+}
+
 struct process *world_make_process(struct model *model, uint32_t pid)
 {
 	struct process **slot = map_put(&model->process_by_pid, &pid);
@@ -44,6 +50,7 @@ struct process *world_make_process(struct model *model, uint32_t pid)
 			return NULL;
 		}
 		process->pid = pid;
+		process->concern = concern_of(model->processes_made++);
 		skew_forget(&process->skew);
 		skew_forget(&process->skew_taught);
 		process->next = model->processes;

@@ -23,7 +23,7 @@ struct scene {
 static void begin(struct scene *scene)
 {
 	memset(scene, 0, sizeof(*scene));
-	map_init(&scene->model.traces, TRACE_ID_BYTES, sizeof(struct trace *), 0);
+	trace_set_init(&scene->model.traces, 0);
 	scene->thread.process = &scene->process;
 	scene->process.threads = &scene->thread;
 	for (uint8_t i = 0; i < TRACES; i++) {
@@ -31,13 +31,13 @@ static void begin(struct scene *scene)
 
 		trace->id[0] = i + 1;
 		trace->revision = 1;
-		*(struct trace **)map_put(&scene->model.traces, trace->id) = trace;
+		assert_non_null(trace_set_add(&scene->model.traces, trace));
 	}
 }
 
 static void end(struct scene *scene)
 {
-	map_fini(&scene->model.traces);
+	trace_set_fini(&scene->model.traces);
 	free(scene->thread.company);
 }
 
