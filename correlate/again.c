@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "collector/base/macros.h"
+#include "correlate/glimpse.h"
 #include "correlate/model.h"
 
 /* Others tell of something that happens once, or of changes. */
@@ -121,6 +122,11 @@ bool again_take(struct model *model, struct thread *thread, const struct event_a
 	if (!make_short(again, &thread->timeline.last, raw_in, &times) ||
 	    !timeline_append_short(&thread->timeline, &times))
 		return false;
+	if (glimpse_is_awaited(thread, again->prev_out_ns))
+		glimpse_pass(model, thread, &thread->timeline.last);
+	if (again->header.flags & EVENT_WAKER && times.is_woken)
+		glimpse_note(model, thread, thread->timeline.last.waker,
+			     again->prev_out_ns + again->waking);
 	event_again_end(again, &thread->last);
 	note_lag(model, again, slice->cpu, raw_in, raw_out);
 	note_times(model, thread, again);

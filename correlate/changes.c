@@ -112,8 +112,7 @@ static uint64_t shown_at(const struct slice *rest, const struct event_change *ch
 	return MIN(MAX(change->time_ns, rest->in_ns + 1), rest->out_ns);
 }
 
-/* The slice from `start` on becomes the rest; what was before is cut off. */
-static struct slice cut_off(struct slice *rest, uint64_t end, const struct event_tag *tag)
+struct slice slice_cut_off(struct slice *rest, uint64_t end, const struct event_tag *tag)
 {
 	struct slice piece = *rest;
 
@@ -171,7 +170,7 @@ static int append_pieces(struct model *model, struct thread *thread, struct slic
 			slice->tag_in = &change->tag;
 			continue;
 		}
-		piece = cut_off(slice, time, &change->tag);
+		piece = slice_cut_off(slice, time, &change->tag);
 		rc = rc ? rc : world_append(model, thread, &piece);
 	}
 	slice->tag_out = last;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "collector/base/macros.h"
+#include "correlate/glimpse.h"
 #include "correlate/model.h"
 #include "correlate/reason.h"
 
@@ -292,6 +293,7 @@ void fold_oldest_chunk(struct model *model, struct thread *thread)
 	}
 	timeline_take_oldest(&thread->timeline, &cursor.last);
 	thread->folded_until_ns = before.out_ns;
+	glimpse_forget(thread, before.out_ns);
 	model->stats.timeline_bytes -= timeline_chunk_bytes(chunk);
 	free(chunk);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "collector/base/macros.h"
+#include "correlate/glimpse.h"
 #include "correlate/join.h"
 
 #define SEEN_MARGIN_NS (50 * NS_PER_MS)
@@ -61,6 +62,30 @@ static bool add_slice(struct lane *lane, const struct slice *slice, uint64_t beg
 		return false;
 	lane->slices[lane->count++] = *slice;
 	return true;
+}
+
+/* In pieces where the thread was looked at from beside. */
+static bool add_pieces(struct lane *lane, const struct slice *slice, uint64_t begin_ns,
+		       uint64_t margin_ns)
+{
+	struct slice rest, piece;
+
+	if (!lane->thread->glimpse_count || slice->out_ns < begin_ns)
+		return add_slice(lane, slice, begin_ns, margin_ns);
+	rest = *slice;
+	while (glimpse_cut(lane->thread, &rest, &piece)) {
+		if (!add_slice(lane, &piece, begin_ns, margin_ns))
+			return false;
+	}
+	return add_slice(lane, &rest, begin_ns, margin_ns);
+}
+
+/* Up to which slices that are alike are the same for all that is known. */
+static uint64_t alike_until(const struct join *join, const struct thread *thread, uint64_t from_ns)
+{
+	const struct glimpse *next = glimpse_after(thread, from_ns);
+
+	return next ? MIN(join->to_ns, next->time_ns) : join->to_ns;
 }
 
 /* Nothing before that was seen of the trace: where it begins, or earlier by what its spans' clock
@@ -166,7 +191,7 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 			timeline_skip_alike(&cursor, begin);
 			timeline_mark(timeline, TIMELINE_BEGIN, &cursor);
 		}
-		if (!add_slice(lane, slice, begin, margin))
+		if (!add_pieces(lane, slice, begin, margin))
 			return false;
 		note_others(join, lane, slice);
 		if (slice->prev_out_ns > join->to_ns + JOIN_AHEAD_NS)
@@ -175,7 +200,8 @@ static bool unpack_lane(const struct join *join, struct lane *lane)
 		    ++beyond > SLICES_BEYOND)
 			break;
 		if (slice->out_ns >= MAX(begin, margin)) /* all that come now are kept */
-			goes_on = add_alike(lane, &cursor, join->to_ns);
+			goes_on = add_alike(lane, &cursor,
+					    alike_until(join, lane->thread, slice->out_ns));
 		if (cursor.last.out_ns <= join->to_ns)
 			timeline_mark(timeline, TIMELINE_END, &cursor);
 	}

@@ -170,6 +170,12 @@ struct company {
 	uint64_t own_from_ns, own_to_ns; /* of aside.c: a span that the thread began and ended */
 };
 
+/* What a thread showed when it woke another one. */
+struct glimpse {
+	uint64_t time_ns;
+	struct event_tag tag;
+};
+
 struct thread {
 	struct thread *next;     /* of the process */
 	struct process *process; /* borrowed; outlives its threads */
@@ -189,6 +195,7 @@ struct thread {
 	struct behind behind;     /* ... at behind_out_ns */
 	uint64_t behind_out_ns;
 	struct event_tag last_tag;
+	uint64_t kept_since_ns;      /* it shows that since then, at each look of its own */
 	uint64_t inherited_until_ns; /* a forked child shows its parent's tag until then */
 	bool has_inherited;          /* the tag is known */
 	bool has_makers;             /* all that it shows is inherited */
@@ -197,6 +204,8 @@ struct thread {
 	struct stint fold_stint; /* of what was folded last */
 	bool fold_is_mixed;      /* it has more than one tag */
 	struct event_tag inherited_tag;
+	struct glimpse *glimpses; /* owned; by time: of glimpse.c */
+	uint32_t glimpse_count, glimpse_cap;
 	struct timeline timeline;
 	struct observation *current; /* of last_tag; NULL: none */
 	struct event_tag current_tag;
@@ -460,6 +469,9 @@ int changes_take(struct model *model, const struct event_changes *record);
 /* Appends the slice, in pieces where its tag changed. It becomes the last of them. */
 int changes_append(struct model *model, struct thread *thread, struct slice *slice);
 
+/* The slice from `end` on becomes the rest, which shows `tag` there; what was before is cut off. */
+struct slice slice_cut_off(struct slice *rest, uint64_t end, const struct event_tag *tag);
+
 /* trace.c: traces, their spans and observations. */
 struct trace *trace_find_or_make(struct model *model, const uint8_t id[TRACE_ID_BYTES]);
 /* It is awake then. */
@@ -468,6 +480,9 @@ struct trace *trace_find(struct model *model, const uint8_t id[TRACE_ID_BYTES]);
 const struct trace *trace_look(struct model *model, const uint8_t id[TRACE_ID_BYTES]);
 struct observation *trace_observe(struct model *model, struct thread *thread,
 				  const struct event_tag *tag, uint64_t time_ns);
+/* ... at a time that is past by now, of which nothing more is to be learned. */
+void trace_observe_at(struct model *model, struct thread *thread, const struct event_tag *tag,
+		      uint64_t time_ns);
 /* The same tag as at the observation right before, on the same thread. */
 void trace_observe_on(struct model *model, struct thread *thread, const struct event_tag *tag,
 		      uint64_t time_ns);

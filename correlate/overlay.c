@@ -349,7 +349,7 @@ static void overlay_lane(struct join *join, const struct lane *lane)
 			overlay_doubt_lost_in(join, lane, slice);
 		if (!overlay_plain(join, lane, before, slice))
 			cut_slice(join, lane, before, slice);
-		if (before && before->flags & SLICE_CHANGE)
+		if (before && before->flags & SLICE_CHANGE && before->flags & EVENT_TOLD)
 			told_doubt_change(join, lane, slice->in_ns, segment_count);
 	}
 	if (lane->count)

@@ -119,6 +119,23 @@ struct observation *trace_observe(struct model *model, struct thread *thread,
 	return o;
 }
 
+void trace_observe_at(struct model *model, struct thread *thread, const struct event_tag *tag,
+		      uint64_t time_ns)
+{
+	struct trace *trace = trace_find_or_make(model, tag->trace_id);
+	struct observation *o =
+		trace ? trace_observation(model, trace, thread, tag->span_id) : NULL;
+
+	if (trace && !o)
+		o = observe_anew(model, trace, thread, tag, time_ns);
+	if (!o)
+		return;
+	trace->observed_ns = MAX(trace->observed_ns, time_ns);
+	o->first_ns = MIN(o->first_ns, time_ns);
+	o->last_ns = MAX(o->last_ns, time_ns);
+	trace_settle_again(model, tag->trace_id);
+}
+
 void trace_observe_on(struct model *model, struct thread *thread, const struct event_tag *tag,
 		      uint64_t time_ns)
 {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "collector/base/macros.h"
+#include "correlate/glimpse.h"
 #include "correlate/model.h"
 
 struct process *world_find_process(const struct model *model, uint32_t pid)
@@ -259,6 +260,8 @@ int world_append(struct model *model, struct thread *thread, const struct slice 
 {
 	note_inheritance(thread, slice);
 	observe_tags(model, thread, slice);
+	if (glimpse_is_awaited(thread, slice->prev_out_ns))
+		glimpse_pass(model, thread, slice);
 	return timeline_append(&thread->timeline, slice, &model->stats.timeline_bytes);
 }
 
@@ -282,6 +285,9 @@ static int take_whole(struct model *model, const struct event_slice *record)
 	note_record(model, thread->process, &slice);
 	if (!model->first_record_ns)
 		model->first_record_ns = slice.prev_out_ns;
+	glimpse_follow(thread, &slice);
+	if (slice.flags & EVENT_WAKER && slice.waking_ns)
+		glimpse_note(model, thread, slice.waker, slice.waking_ns);
 	if (changes_append(model, thread, &slice) < 0)
 		return -ENOMEM;
 	if (tag_is_none(slice.tag_out) && is_waiting(&slice))

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "collector/base/macros.h"
+#include "correlate/glimpse.h"
 #include "correlate/model.h"
 
 /* Timelines may take this share of the memory limit, and up to the larger one what traces and folds
@@ -61,6 +62,7 @@ static void free_thread(struct model *model, struct thread *thread)
 	for (struct timeline_chunk *c = thread->timeline.oldest; c; c = c->newer)
 		model->stats.timeline_bytes -= timeline_chunk_bytes(c);
 	timeline_fini(&thread->timeline);
+	glimpses_free(model, thread);
 	free(thread->restart);
 	free(thread->company);
 	thread->process->refs--;

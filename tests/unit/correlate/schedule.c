@@ -90,6 +90,7 @@ void schedule_wake(struct schedule *s, struct true_thread *t, const struct true_
 		t->waker.pid = s->processes[waker->process].pid;
 		t->waker.tid = waker->tid;
 		t->waker.tag = schedule_tag(s, waker->published);
+		t->waker.has_left = waker->published < 0 && waker->cut_tag >= 0;
 	}
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "collector/base/macros.h"
+#include "correlate/slice.h"
 #include "tests/unit/correlate/schedule_parts.h"
 
 static void append_tail(struct record *record, uint32_t flag, const void *tail, size_t bytes)
@@ -89,7 +90,8 @@ void schedule_record_emit(struct schedule *s, struct true_thread *t, uint32_t fl
 	append_tags(s, t, record);
 	if (wait && t->published >= 0 && wait->target.kind != TARGET_NONE)
 		append_tail(record, EVENT_TARGET, &wait->target, sizeof(wait->target));
-	if (t->has_waker && (had_tag || t->published >= 0))
+	if (t->has_waker &&
+	    (had_tag || t->published >= 0 || t->waker.has_left || !tag_is_none(&t->waker.tag)))
 		append_tail(record, EVENT_WAKER, &t->waker, sizeof(t->waker));
 	t->prev_out_ns = s->now_ns;
 	t->last_exec_out_ns = record->slice.exec_out_ns;

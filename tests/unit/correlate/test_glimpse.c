@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a thread showed when it woke another one: a look at its tag between two of its own. */
+#include "tests/unit/correlate/world_builder.h"
+
+#define FUTEX 202
+
+enum { PART = 1, ROOT };
+
+struct scene {
+	struct builder b;
+	struct builder_thread own, other, third;
+};
+
+/* Who tells of the look, and when. */
+enum teller { NOBODY, EARLIER, LATER, ALIKE };
+
+static uint64_t at(uint64_t tenths)
+{
+	return 1000 * MS + tenths * 100 * US;
+}
+
+static void run(struct scene *scene, struct builder_thread *thread, uint64_t in, uint64_t out,
+		uint64_t span)
+{
+	builder_slice(&scene->b, thread, at(in), at(in), at(out), span, 0, FUTEX);
+}
+
+/* The third thread is woken at that moment by the root's, which shows the span then. */
+static void be_woken(struct scene *scene, uint64_t time, uint64_t span, uint8_t kind)
+{
+	scene->b.waker = (struct event_waker){ .pid = BUILDER_PID,
+					       .tid = scene->own.tid,
+					       .kind = kind,
+					       .tag = builder_tag(&scene->b, span) };
+	builder_slice(&scene->b, &scene->third, at(time), at(time) + 10 * US, at(time) + 20 * US, 0,
+		      0, FUTEX);
+}
+
+static void tell(struct scene *scene, enum teller teller, enum teller now, uint8_t kind)
+{
+	if (teller == now)
+		be_woken(scene, 25, PART, kind);
+	if (teller != ALIKE || now != LATER)
+		return;
+	for (uint64_t time = 22; time < 26; time++)
+		be_woken(scene, time, PART, kind);
+}
+
+/* Within a slice of the root's thread from 0.8 to 12 ms, that shows the root at both ends, a part
+ * begins at 1 ms and ends at 7.5 ms: another thread runs then, too, and shows nothing. */
+static enum ledger_grade grade_of_part(enum teller teller, uint8_t kind)
+{
+	struct scene scene;
+	struct builder_thread *threads[] = { &scene.own, &scene.other, &scene.third };
+	enum ledger_grade grade;
+
+	builder_begin(&scene.b, threads, ARRAY_LEN(threads));
+	run(&scene, &scene.own, 0, 5, ROOT);
+	run(&scene, &scene.other, 7, 90, 0);
+	tell(&scene, teller, EARLIER, kind);
+	run(&scene, &scene.own, 8, 120, ROOT);
+	tell(&scene, teller, LATER, kind);
+	run(&scene, &scene.own, 125, 140, 0);
+	builder_span(&scene.b, ROOT, 0, at(1), at(130));
+	builder_span(&scene.b, PART, ROOT, at(10), at(75));
+	builder_settle(&scene.b);
+	grade = builder_ledger(&scene.b, PART)->grade;
+	correlator_free(scene.b.correlator);
+	return grade;
+}
+
+static void what_it_showed_when_it_woke_another_is_its_own(void **state)
+{
+	(void)state;
+	assert_int_equal(grade_of_part(NOBODY, WAKER_THREAD), GRADE_INFERRED);
+	assert_true(grade_of_part(LATER, WAKER_THREAD) >= GRADE_BOUNDED);
+	assert_true(grade_of_part(LATER, WAKER_NETWORK) >= GRADE_BOUNDED);
+}
+
+static void it_may_be_told_of_before_its_own_slice(void **state)
+{
+	(void)state;
+	assert_true(grade_of_part(EARLIER, WAKER_THREAD) >= GRADE_BOUNDED);
+}
+
+static void it_may_be_told_of_by_slices_like_the_one_before(void **state)
+{
+	(void)state;
+	assert_true(grade_of_part(ALIKE, WAKER_THREAD) >= GRADE_BOUNDED);
+}
+
+static void a_timer_is_no_look_at_whom_it_interrupted(void **state)
+{
+	(void)state;
+	assert_int_equal(grade_of_part(LATER, WAKER_TIMER), GRADE_INFERRED);
+}
+
+/* ... in slices of a ms that are alike. */
+static uint64_t doubt_in_many(bool is_told)
+{
+	struct scene scene;
+	struct builder_thread *threads[] = { &scene.own, &scene.other, &scene.third };
+	uint64_t doubt;
+
+	builder_begin(&scene.b, threads, ARRAY_LEN(threads));
+	run(&scene, &scene.own, 0, 5, ROOT);
+	run(&scene, &scene.other, 7, 90, 0);
+	for (uint64_t in = 8; in < 120; in += 12)
+		run(&scene, &scene.own, in, in + 10, ROOT);
+	if (is_told)
+		be_woken(&scene, 50, PART, WAKER_THREAD);
+	run(&scene, &scene.own, 130, 140, 0);
+	builder_span(&scene.b, ROOT, 0, at(1), at(135));
+	builder_span(&scene.b, PART, ROOT, at(10), at(75));
+	builder_settle(&scene.b);
+	doubt = builder_ledger(&scene.b, PART)->uncertain_ns;
+	correlator_free(scene.b.correlator);
+	return doubt;
+}
+
+static void slices_that_are_alike_are_cut_where_it_lies(void **state)
+{
+	(void)state;
+	assert_true(doubt_in_many(true) + 4 * MS < doubt_in_many(false));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_it_showed_when_it_woke_another_is_its_own),
+		cmocka_unit_test(it_may_be_told_of_before_its_own_slice),
+		cmocka_unit_test(it_may_be_told_of_by_slices_like_the_one_before),
+		cmocka_unit_test(a_timer_is_no_look_at_whom_it_interrupted),
+		cmocka_unit_test(slices_that_are_alike_are_cut_where_it_lies),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
