@@ -308,13 +308,18 @@ static void revise(struct model *model, struct process *process)
 		relearn_process(model, process, process->first_ns);
 }
 
-void lessons_revise(struct model *model)
+void lessons_revise(struct model *model, unsigned *looks_left)
 {
+	bool is_any_left = false;
+
 	if (!model->is_unlearned)
 		return;
-	model->is_unlearned = false;
 	for (struct process *p = model->processes; p; p = p->next) {
-		if (p->is_unlearned)
+		if (p->is_unlearned && model->traces.count <= *looks_left) {
+			*looks_left -= (unsigned)model->traces.count;
 			revise(model, p);
+		}
+		is_any_left |= p->is_unlearned;
 	}
+	model->is_unlearned = is_any_left;
 }

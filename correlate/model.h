@@ -570,8 +570,9 @@ void turns_count_all(struct model *model, struct process *process);
 /* So many were seen that, did its threads put spans aside, it would have shown. */
 bool turns_are_none(const struct process *process);
 
-/* lesson.c. What traces have taken back is made anew of what the others taught. */
-void lessons_revise(struct model *model);
+/* lesson.c. What traces have taken back is made anew of what the others taught: of each process
+ * that this takes no more looks at traces for than are left. */
+void lessons_revise(struct model *model, unsigned *looks_left);
 /* All that they taught of the process is to be taught anew. */
 void lessons_forget(struct model *model, struct process *process);
 /* The trace goes: what it taught stays; one of these. */

@@ -5,7 +5,9 @@
  * Each lesson has a number, and a trace knows those up to the one when it settled. All are looked
  * at once a second: there may be many traces. Those that settled within the last one are looked at
  * at once, as many as there is time for: the first traces of a process teach, and nobody should be
- * told what the second one has shown to be wrong of the first. */
+ * told what the second one has shown to be wrong of the first; nor what rests on something that a
+ * trace has taken back, which it may have taught only as long as others had yet to settle. */
+#include <limits.h>
 #include <string.h>
 
 #include "collector/base/macros.h"
@@ -201,11 +203,11 @@ static unsigned concerned_now(const struct model *model)
 bool relearn_revisit(struct model *model)
 {
 	struct trace_place *place;
-	unsigned seen = 0, concerned;
+	unsigned seen = 0, all = UINT_MAX, concerned;
 	bool any = false;
 
 	forget_fresh(model);
-	lessons_revise(model);
+	lessons_revise(model, &all);
 	if (model->lesson_told == model->lesson)
 		return false;
 	concerned = concerned_now(model);
@@ -230,6 +232,7 @@ bool relearn_revisit_fresh(struct model *model)
 	struct trace *trace = model->fresh.oldest, *next;
 	bool any = false;
 
+	lessons_revise(model, &model->relearn_left);
 	if (model->lesson_fresh == model->lesson)
 		return false;
 	for (; trace && trace->lesson != model->lesson && model->relearn_left; trace = next) {

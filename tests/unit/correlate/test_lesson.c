@@ -89,6 +89,24 @@ static void what_another_trace_teaches_too_stays(void **state)
 	correlator_free(b.correlator);
 }
 
+/* Who asks right then is told what all that has come says, not what one trace was taken for. */
+static void what_is_taken_back_is_so_at_once_for_those_that_settled_lately(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	builder_begin_two(&b, &own, &other);
+	request(&b, 1, 0);
+	request(&b, 2, CHILD + 2);
+	settle(&b, 3000 * MS);
+	assert_doubted(&b, 1);
+	child_comes(&b, 2);
+	builder_clock(&b, 3010 * MS);
+	correlator_advance(b.correlator, 3010 * MS);
+	assert_sure(&b, 1);
+	correlator_free(b.correlator);
+}
+
 /* Its slices have left the timelines: nobody can look again. */
 static void what_is_beyond_reach_is_not_taken_back(void **state)
 {
@@ -111,6 +129,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_span_shows_that_came_late_is_as_if_it_had_come_in_time),
 		cmocka_unit_test(what_another_trace_teaches_too_stays),
+		cmocka_unit_test(what_is_taken_back_is_so_at_once_for_those_that_settled_lately),
 		cmocka_unit_test(what_is_beyond_reach_is_not_taken_back),
 	};
 
