@@ -261,9 +261,7 @@ static bool find_confidence(struct cut *cut)
 		     up = join->nodes[up].parent)
 			join->nodes[up].owner_in = join->cuts;
 	}
-	if (any)
-		overlay_suspect_above(cut);
-	return any;
+	return overlay_suspect_above(cut) || any;
 }
 
 static void cut_window(struct cut *cut, const struct slice *before)

@@ -97,8 +97,9 @@ void overlay_doubt_parts(struct cut *cut);
 void overlay_doubt_unknown(struct cut *cut, const struct slice *before);
 void overlay_doubt_lost_in(struct join *join, const struct lane *lane, const struct slice *slice);
 void overlay_doubt_heads(struct join *join);
-/* When it is known who may own the slice: those in whose context another one began in it. */
-void overlay_suspect_above(struct cut *cut);
+/* When it is known who may own the slice: those in whose context another one began in it, or may
+ * have. false: there are none. */
+bool overlay_suspect_above(struct cut *cut);
 void overlay_doubt_awaited(struct join *join);
 
 /* overlay_handed.c. The span is not known to have been this thread's, but may have been in that

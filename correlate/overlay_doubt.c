@@ -234,29 +234,46 @@ void overlay_doubt_awaited(struct join *join)
 	}
 }
 
+/* The thread had it, or may have, as far as anybody knows who did. */
+static bool may_have_had(const struct cut *cut, const struct node *node)
+{
+	if (node->placed == cut->lane)
+		return true;
+	return node->inferred && !slice_keeps_tag(cut->slice) &&
+	       lane_ran_at_edge(cut->lane, node, node->a_ns) &&
+	       lane_ran_at_edge(cut->lane, node, MAX(node->b_ns, 1) - 1);
+}
+
 /* It began when its parent was over: its thread came to it in that one's context, which shows at
  * neither end, and what it ran around it may have been for whoever that lies in. */
-static void suspect_above(struct cut *cut, int32_t index)
+static bool suspect_above(struct cut *cut, int32_t index)
 {
 	const struct join *join = cut->join;
 	const struct node *node = &join->nodes[index];
+	bool is_any = false;
 
-	if (node->placed != cut->lane || node->parent < 0 ||
-	    join->nodes[node->parent].b_ns > node->a_ns)
-		return;
+	if (node->parent < 0 || join->nodes[node->parent].b_ns > node->a_ns ||
+	    !may_have_had(cut, node))
+		return false;
 	for (uint32_t i = 0; i < cut->count; i++) {
 		if (cut->confidence[i] < SUSPENDED && cut->nodes[i] != index &&
-		    node_is_below(join, index, cut->nodes[i]))
+		    node_is_below(join, index, cut->nodes[i])) {
 			cut->confidence[i] = SUSPENDED;
+			is_any = true;
+		}
 	}
+	return is_any;
 }
 
-void overlay_suspect_above(struct cut *cut)
+bool overlay_suspect_above(struct cut *cut)
 {
+	bool is_any = false;
+
 	if (cut->owner_in >= 0 || cut->owner_out >= 0 || cut->slice->flags & EVENT_TOLD)
-		return;
+		return false;
 	for (uint32_t i = 0; i < cut->count; i++) {
-		if (cut->confidence[i] >= DOUBTFUL)
-			suspect_above(cut, cut->nodes[i]);
+		if (cut->confidence[i] >= DOUBTFUL || cut->join->nodes[cut->nodes[i]].inferred)
+			is_any |= suspect_above(cut, cut->nodes[i]);
 	}
+	return is_any;
 }

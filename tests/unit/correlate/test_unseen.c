@@ -151,6 +151,29 @@ static void who_begins_a_part_when_its_parent_is_over_shows_that_one_around_it(v
 	assert_more(doubt_around(true, 100), doubt_around(false, 100), 0);
 }
 
+/* Another one runs for 4 ms about that, and may have had the part as well. */
+static uint64_t doubt_around_either(bool has_part)
+{
+	const struct beside beside = { .in = 18, .out = 58 };
+	struct scene scene;
+
+	begin(&scene, 8);
+	run(&scene, &scene.other, 20, 50, 0);
+	run_beside(&scene, &beside);
+	builder_span(&scene.b, ABOVE, ROOT, at(2), at(7));
+	if (has_part)
+		builder_span(&scene.b, PART, ABOVE, at(30), at(40));
+	return end(&scene);
+}
+
+static void where_two_may_have_begun_it_both_show_that(void **state)
+{
+	uint64_t doubt = doubt_around_either(false);
+
+	(void)state;
+	assert_in_range(doubt_around_either(true), doubt + 7 * MS, doubt + 9 * MS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -160,6 +183,7 @@ int main(void)
 		cmocka_unit_test(who_has_its_parent_at_its_start_began_it),
 		cmocka_unit_test(
 			who_begins_a_part_when_its_parent_is_over_shows_that_one_around_it),
+		cmocka_unit_test(where_two_may_have_begun_it_both_show_that),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
