@@ -152,6 +152,15 @@ static void take(struct node *node, const struct mark *mark)
 		node->ended = mark;
 }
 
+/* A span is marked twice at most: so what comes after the mark of its begin is that of its end, be
+ * it that the thread lost its CPU before it read the clock, or waited. */
+static void take_later(struct node *node, const struct mark *mark)
+{
+	if (node->begun && mark->time_ns > node->begun->time_ns &&
+	    (!node->ended || mark->time_ns > node->ended->time_ns))
+		node->ended = mark;
+}
+
 /* Only one was told of: what the thread did before it or after it tells which. */
 static void choose(struct node *node)
 {
@@ -161,14 +170,20 @@ static void choose(struct node *node)
 		node->begun = NULL;
 }
 
-void join_find_marks(struct join *join)
+static void take_all(struct join *join, void (*take_one)(struct node *, const struct mark *))
 {
 	for (const struct mark *mark = join->trace->marks; mark; mark = mark->next) {
 		int32_t index = join_find(join, mark->span_id);
 
 		if (index >= 0 && join->nodes[index].process == mark->thread->process)
-			take(&join->nodes[index], mark);
+			take_one(&join->nodes[index], mark);
 	}
+}
+
+void join_find_marks(struct join *join)
+{
+	take_all(join, take);
+	take_all(join, take_later);
 	for (uint32_t i = 0; i < join->count; i++) {
 		if (join->nodes[i].begun && join->nodes[i].begun == join->nodes[i].ended)
 			choose(&join->nodes[i]);

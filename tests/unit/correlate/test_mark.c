@@ -128,6 +128,25 @@ static void a_span_that_another_thread_began_and_ended_was_not_here_before_it_sh
 	assert_true(ledger.uncertain_ns < 10 * US);
 }
 
+/* It lost its CPU, or waited, before it read the clock. */
+static void who_marked_its_end_long_before_the_clock_was_read_has_ended_it(void **state)
+{
+	static const struct entry begun[] = { { 1002 * MS, A, true },
+					      { 1003 * MS, A, false },
+					      { 1007 * MS, 0, false } };
+	static const struct entry ended[] = { { 1002 * MS + 10 * US, B, true },
+					      { 1002 * MS + 20 * US, B, false },
+					      { 1008 * MS - 50 * US, A, true },
+					      { 1009 * MS - 20 * US, 0, false },
+					      { 1009 * MS, B, true } };
+	struct ledger ledger = of_shown(begun, 3, ended, 5);
+
+	(void)state;
+	assert_int_equal(ledger.cpu_ns, 5 * MS);
+	assert_int_equal(ledger.all.elsewhere_ns, 1 * MS);
+	assert_true(ledger.uncertain_ns < 10 * US);
+}
+
 /* A forked child shows its parent's span, too, for longer than that lasts. */
 static void what_another_process_has_in_its_context_changes_nothing(void **state)
 {
@@ -350,6 +369,7 @@ int main(void)
 		cmocka_unit_test(who_came_to_something_else_in_between_has_not),
 		cmocka_unit_test(
 			a_span_that_another_thread_began_and_ended_was_not_here_before_it_showed),
+		cmocka_unit_test(who_marked_its_end_long_before_the_clock_was_read_has_ended_it),
 		cmocka_unit_test(what_another_process_has_in_its_context_changes_nothing),
 		cmocka_unit_test(a_mark_may_be_older_than_the_slice_in_which_it_shows),
 		cmocka_unit_test(another_span_marked_in_between_leaves_it_open),
