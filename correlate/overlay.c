@@ -179,6 +179,34 @@ static void doubt_company(const struct cut *cut, int32_t owner, uint64_t start, 
 			      MIN(shared + cut->stint->doubt_ns, end - start));
 }
 
+/* The thread has ended in this slice what it had begun before the owner, or with it, and the owner
+ * was open still: these were not put aside in the order in which they came, and what was put back
+ * then is what the other had found, whatever that was. */
+static bool is_out_of_order(const struct cut *cut, int32_t owner, uint64_t start)
+{
+	const struct node *node = &cut->join->nodes[owner];
+
+	for (uint32_t i = 0; i < cut->count && !(cut->slice->flags & EVENT_TOLD); i++) {
+		const struct node *other = &cut->join->nodes[cut->nodes[i]];
+		uint64_t error = other->cut_ns + other->bound_ns + node->bound_ns;
+
+		if (cut->confidence[i] >= DOUBTFUL && other->a_ns <= node->a_ns &&
+		    other->b_ns > node->a_ns && other->b_ns <= start &&
+		    other->b_ns + error < node->b_ns &&
+		    !node_is_below(cut->join, cut->nodes[i], owner))
+			return true;
+	}
+	return false;
+}
+
+static int32_t sure_above(const struct cut *cut, int32_t index, uint64_t time_ns)
+{
+	do
+		index = sure_ancestor(cut, cut->join->nodes[index].parent);
+	while (index >= 0 && !node_is_active(&cut->join->nodes[index], time_ns));
+	return index;
+}
+
 static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 {
 	struct segment like = cut_piece(cut);
@@ -195,6 +223,8 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 		return;
 	if (confidence == DOUBTFUL)
 		overlay_doubt(cut->join, owner, sure_ancestor(cut, owner), ns);
+	else if (is_out_of_order(cut, owner, start))
+		overlay_doubt(cut->join, owner, sure_above(cut, owner, start), ns);
 	doubt_company(cut, owner, start, end);
 	handed_doubt_resumed(cut, owner, ns);
 	overlay_emit(cut->join, &like, start, end, owner);
