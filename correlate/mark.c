@@ -42,16 +42,6 @@ static void look_back(struct mark *mark, const struct marking *marking)
 		mark->left_ns = marking->left_ns;
 }
 
-void mark_link(struct model *model, struct trace *trace, struct mark *mark)
-{
-	mark->trace = trace;
-	mark->next = trace->marks;
-	mark->thread->refs++;
-	trace->marks = mark;
-	trace->bytes += sizeof(*mark);
-	model->stats.trace_bytes += sizeof(*mark);
-}
-
 void mark_add(struct model *model, struct thread *thread, const struct event_tag *tag,
 	      const struct event_tag *shown, uint64_t time_ns)
 {
@@ -62,17 +52,22 @@ void mark_add(struct model *model, struct thread *thread, const struct event_tag
 		mark_forget(thread);
 		return;
 	}
-	*mark = (struct mark){
-		.trace = trace, .thread = thread, .time_ns = time_ns, .turn = thread->marking.turn
-	};
+	*mark = (struct mark){ .next = trace->marks,
+			       .trace = trace,
+			       .thread = thread,
+			       .time_ns = time_ns,
+			       .turn = thread->marking.turn };
 	memcpy(mark->span_id, tag->span_id, SPAN_ID_BYTES);
 	mark->is_within = !tag_is_none(shown) && tag_is_of(shown, trace->id);
 	memcpy(mark->within_id, shown->span_id, SPAN_ID_BYTES);
 	look_back(mark, &thread->marking);
 	thread->marking.left_is_last = false;
 	await(&thread->marking, mark);
-	mark_link(model, trace, mark);
+	thread->refs++;
+	trace->marks = mark;
 	trace->observed_ns = MAX(trace->observed_ns, time_ns);
+	trace->bytes += sizeof(*mark);
+	model->stats.trace_bytes += sizeof(*mark);
 	if (trace->unsettled)
 		trace->dirty = true;
 }
@@ -134,56 +129,44 @@ void marks_free(struct trace *trace)
 	}
 }
 
-/* The clock is read right after a mark; by a program that gives the time itself, before. */
-static bool may_be_of(const struct mark *mark, const struct node *node, uint64_t edge_ns)
+/* A span's first mark is of its start, and its last one of its end, however late the clock was read
+ * after it: the thread may have lost its CPU in between. A program that gives the times itself has
+ * read it before. */
+static void take(struct node *node, const struct mark *mark)
+{
+	if (!node->begun || mark->time_ns < node->begun->time_ns)
+		node->begun = mark;
+	if (!node->ended || mark->time_ns > node->ended->time_ns)
+		node->ended = mark;
+}
+
+static bool may_be_of_end(const struct node *node, const struct mark *mark)
 {
 	uint64_t error = node->bound_ns + node->skew_ns + CHANGE_CLOCK_NS + CHANGE_DOUBT_NS;
 
-	return mark->time_ns + error >= edge_ns;
+	return mark->time_ns + error >= node->b_ns;
 }
 
-static void take(struct node *node, const struct mark *mark)
-{
-	if (may_be_of(mark, node, node->a_ns) &&
-	    (!node->begun || mark->time_ns < node->begun->time_ns))
-		node->begun = mark;
-	if (may_be_of(mark, node, node->b_ns) &&
-	    (!node->ended || mark->time_ns > node->ended->time_ns))
-		node->ended = mark;
-}
-
-/* A span is marked twice at most: so what comes after the mark of its begin is that of its end, be
- * it that the thread lost its CPU before it read the clock, or waited. */
-static void take_later(struct node *node, const struct mark *mark)
-{
-	if (node->begun && mark->time_ns > node->begun->time_ns &&
-	    (!node->ended || mark->time_ns > node->ended->time_ns))
-		node->ended = mark;
-}
-
-/* Only one was told of: what the thread did before it or after it tells which. */
+/* Only one was told of: what the thread did before it or after it tells which, or how late it is.
+ */
 static void choose(struct node *node)
 {
-	if (node->begun->shown_ns)
+	const struct mark *mark = node->begun;
+
+	if (mark->shown_ns || (!mark->since_left && !may_be_of_end(node, mark)))
 		node->ended = NULL;
 	else
 		node->begun = NULL;
 }
 
-static void take_all(struct join *join, void (*take_one)(struct node *, const struct mark *))
+void join_find_marks(struct join *join)
 {
 	for (const struct mark *mark = join->trace->marks; mark; mark = mark->next) {
 		int32_t index = join_find(join, mark->span_id);
 
 		if (index >= 0 && join->nodes[index].process == mark->thread->process)
-			take_one(&join->nodes[index], mark);
+			take(&join->nodes[index], mark);
 	}
-}
-
-void join_find_marks(struct join *join)
-{
-	take_all(join, take);
-	take_all(join, take_later);
 	for (uint32_t i = 0; i < join->count; i++) {
 		if (join->nodes[i].begun && join->nodes[i].begun == join->nodes[i].ended)
 			choose(&join->nodes[i]);

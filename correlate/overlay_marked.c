@@ -7,18 +7,19 @@
 
 /* From the edge to the mark the thread went straight, as a program does that reads the clock itself
  * and then begins the span; else what comes between may be nothing of it, and the time another's.
- */
+ * From the mark to the reading of the clock it may be kept waiting, but has nothing to do. */
 static bool is_near(struct join *join, const struct lane *lane, const struct node *node,
 		    uint64_t edge_ns, const struct mark *mark)
 {
 	uint32_t at = lane_first_after(lane, edge_ns);
 
+	if (mark->time_ns <= edge_ns)
+		return lane_ran_ns(lane, mark->time_ns, edge_ns) <= CHANGE_WAY_NS;
 	for (; at < lane->count && lane->slices[at].out_ns < mark->time_ns; at++) {
 		if (lane->slices[at].state && !(lane->slices[at].flags & EVENT_TICK))
 			return false;
 	}
-	return mark->time_ns <= edge_ns ||
-	       lane_ran_ns(lane, edge_ns, mark->time_ns) <= CHANGE_WAY_NS ||
+	return lane_ran_ns(lane, edge_ns, mark->time_ns) <= CHANGE_WAY_NS ||
 	       told_is_alone(join, lane, node, edge_ns);
 }
 

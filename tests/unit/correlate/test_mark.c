@@ -200,6 +200,21 @@ static void a_mark_may_be_older_than_the_slice_in_which_it_shows(void **state)
 	correlator_free(b.correlator);
 }
 
+/* ... between the mark and the reading of the clock for the span's start, or its end. */
+static void the_clock_may_be_read_late_after_a_mark(void **state)
+{
+	static const struct entry marked[] = { { 1002 * MS - 50 * US, A, true },
+					       { 1003 * MS, A, false },
+					       { 1007 * MS, 0, false },
+					       { 1008 * MS - 50 * US, A, true },
+					       { 1009 * MS, 0, false } }; /* a turn */
+	struct ledger ledger = of_shown(marked, 5, of_b, 4);
+
+	(void)state;
+	assert_int_equal(ledger.cpu_ns, 6 * MS);
+	assert_true(ledger.uncertain_ns < 10 * US);
+}
+
 static void another_span_marked_in_between_leaves_it_open(void **state)
 {
 	static const struct entry passed[] = { { 1002 * MS, A, true },
@@ -372,6 +387,7 @@ int main(void)
 		cmocka_unit_test(who_marked_its_end_long_before_the_clock_was_read_has_ended_it),
 		cmocka_unit_test(what_another_process_has_in_its_context_changes_nothing),
 		cmocka_unit_test(a_mark_may_be_older_than_the_slice_in_which_it_shows),
+		cmocka_unit_test(the_clock_may_be_read_late_after_a_mark),
 		cmocka_unit_test(another_span_marked_in_between_leaves_it_open),
 		cmocka_unit_test(a_span_that_nobody_shows_is_whose_it_was_marked),
 		cmocka_unit_test(unless_its_thread_came_to_something_else),
