@@ -317,7 +317,8 @@ static bool goes_straight(const struct lane *lane, const struct way *way)
 }
 
 /* It shows what it showed before it came to the span, or nothing: so it has put that aside. Else it
- * was called away, or somebody forgot to, and what it does since then need not be the span's. */
+ * was called away, or somebody put back another context, and what it does since then is for whoever
+ * it shows, as if it came back to the span. */
 static bool is_put_back(const struct join *join, const struct lane *lane, const struct slice *slice,
 			int32_t index)
 {
@@ -338,8 +339,6 @@ static bool is_sure_way(struct join *join, const struct lane *lane, const struct
 {
 	uint64_t ns = way->to_ns - way->from_ns;
 
-	if (way->is_end && ns > CHANGE_SURE_NS && !is_put_back(join, lane, slice, index))
-		return false;
 	if (marked_way(join, lane, index, way->from_ns, way->to_ns))
 		return true;
 	if (marked_in_doubt(lane, &join->nodes[index], way->is_end))
@@ -371,6 +370,9 @@ enum confidence told_trust(struct join *join, const struct lane *lane, const str
 		return SURE;
 	if (!find_way(join, lane, slice, index, &way) ||
 	    marked_apart(lane, &join->nodes[index], way.is_end))
+		return CANNOT;
+	if (way.is_end && way.to_ns - way.from_ns > CHANGE_SURE_NS &&
+	    !is_put_back(join, lane, slice, index))
 		return CANNOT;
 	return is_sure_way(join, lane, slice, index, &way) ? SURE : DOUBTFUL;
 }
