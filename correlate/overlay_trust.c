@@ -97,6 +97,15 @@ static enum confidence trust_away(const struct cut *cut, int32_t index)
 		       : CANNOT;
 }
 
+/* All along it shows one that is known to lie below what it is asked for, be it over. */
+static bool is_below_shown(const struct cut *cut)
+{
+	const struct event_tag *tag = cut->slice->tag_in;
+
+	return join_find(cut->join, tag->span_id) >= 0 ||
+	       enclose_is_begun(cut->join, cut->lane, tag, cut->slice->in_ns);
+}
+
 enum confidence overlay_trust(const struct cut *cut, int32_t index)
 {
 	const struct node *node = &cut->join->nodes[index];
@@ -111,8 +120,7 @@ enum confidence overlay_trust(const struct cut *cut, int32_t index)
 		return trust_observed(cut, index, seen);
 	at_in = cut_has(cut->join, cut->owner_in, index);
 	at_out = cut_has(cut->join, cut->owner_out, index);
-	if (at_in && at_out && cut->slice->flags & EVENT_TOLD &&
-	    enclose_is_begun(cut->join, cut->lane, cut->slice->tag_in, cut->slice->in_ns))
+	if (at_in && at_out && cut->slice->flags & EVENT_TOLD && is_below_shown(cut))
 		return SURE; /* it works for it, as one who shows it does */
 	if (at_in && at_out &&
 	    node->sightings >= 0) /* a pool's thread, between two of its children */

@@ -145,6 +145,31 @@ static void what_it_is_left_for_is_not_on_the_way_out_of_it(void **state)
 	}
 }
 
+/* A callback in the context of B, which is over, on a thread that never showed A around it. */
+static void who_shows_a_span_that_is_over_works_for_the_one_around_it(void **state)
+{
+	const struct turn own[] = { { 1001 * MS, A }, { 1003 * MS, B }, { 1004 * MS, A } };
+	const struct turn others[] = { { 1006 * MS, B }, { 1008 * MS, 0 } };
+	struct builder_thread t, other = { .pid = BUILDER_PID, .tid = 12 };
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	builder_warm_up(&b, &other);
+	tell(&b, t.tid, own, 3, 1);
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1010 * MS, A, EVENT_TOLD | EVENT_CHANGED, -1);
+	tell(&b, other.tid, others, 2, 1);
+	builder_slice(&b, &other, 1005 * MS, 1005 * MS, 1009 * MS, 0, EVENT_TOLD | EVENT_CHANGED,
+		      FUTEX);
+	builder_slice(&b, &t, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
+	builder_span(&b, A, 0, 1001 * MS, 1010 * MS);
+	builder_span(&b, B, A, 1003 * MS, 1004 * MS);
+	builder_settle(&b);
+	assert_int_equal(builder_ledger(&b, A)->cpu_ns, 11 * MS);
+	assert_in_range(builder_ledger(&b, A)->uncertain_ns, 0, 20 * US);
+	correlator_free(b.correlator);
+}
+
 /* A span that two threads have, one after the other. */
 static void hand_on(struct builder *b, struct builder_thread *t, struct builder_thread *other)
 {
@@ -467,6 +492,7 @@ int main(void)
 		cmocka_unit_test(a_long_way_is_in_doubt_where_spans_take_turns),
 		cmocka_unit_test(the_way_into_a_span_that_takes_turns_is_in_doubt),
 		cmocka_unit_test(what_it_is_left_for_is_not_on_the_way_out_of_it),
+		cmocka_unit_test(who_shows_a_span_that_is_over_works_for_the_one_around_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
