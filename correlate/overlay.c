@@ -226,6 +226,7 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 	else if (is_out_of_order(cut, owner, start))
 		overlay_doubt(cut->join, owner, sure_above(cut, owner, start), ns);
 	doubt_company(cut, owner, start, end);
+	overlay_doubt_crossed(cut, owner, start, ns);
 	handed_doubt_resumed(cut, owner, ns);
 	overlay_emit(cut->join, &like, start, end, owner);
 }

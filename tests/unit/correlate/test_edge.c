@@ -146,6 +146,30 @@ static void who_ends_a_span_may_have_worked_at_it(void **state)
 	assert_in_range(doubt_of_ender(EVENT_PREEMPTED, -1), waited + 1800 * US, waited + 2 * MS);
 }
 
+/* Generators: the second one begins within the first, and goes on after it, from 4 to 9 ms; until
+ * then the first one lasts, from 2 to 6 ms, or longer than the second one. `shown_at_out` by their
+ * thread, whose slice ends with 8 ms. */
+static uint64_t doubt_of_generator(uint64_t first_end_ns, uint64_t shown_at_out)
+{
+	struct scene scene;
+
+	begin(&scene);
+	run(&scene, &scene.own, at(15) + 100 * US, at(30), FIRST);
+	run(&scene, &scene.own, at(30) + 100 * US, at(80), shown_at_out);
+	run(&scene, &scene.own, at(100), at(120), ROOT);
+	builder_span(&scene.b, FIRST, ROOT, at(20), first_end_ns);
+	builder_span(&scene.b, NEXT, FIRST, at(40), shown_at_out == NEXT ? at(90) : at(75));
+	return end(&scene, NEXT);
+}
+
+static void who_ends_around_another_one_may_have_put_that_aside(void **state)
+{
+	(void)state;
+	assert_in_range(doubt_of_generator(at(60), ROOT), 1500 * US, 1510 * US);
+	assert_true(doubt_of_generator(at(78), ROOT) < 10 * US);
+	assert_true(doubt_of_generator(at(60), NEXT) < 10 * US);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -153,6 +177,7 @@ int main(void)
 		cmocka_unit_test(who_was_off_its_cpu_by_then_has_not_ended_it),
 		cmocka_unit_test(who_came_to_its_cpu_later_has_not_begun_it),
 		cmocka_unit_test(who_ends_a_span_may_have_worked_at_it),
+		cmocka_unit_test(who_ends_around_another_one_may_have_put_that_aside),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
