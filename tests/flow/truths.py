@@ -18,7 +18,7 @@ VOUCHED = GRADES[:2]
 SLACK_NS = 100_000
 
 
-SERVERS = Path(__file__).parents[1] / "bench/accuracy/truth_servers.py"
+SERVERS, SLIPS = (Path(__file__).parents[1] / "bench/accuracy" / name for name in ("truth_servers.py", "truth_slips.py"))
 
 
 def start_truth(daemon, name, turns, service, program=(os.environ.get("FLOW_TRUTH"),), **options):
@@ -42,9 +42,9 @@ def finish_truth(daemon, program, service):
     return truths
 
 
-def run_servers(daemon, name, turns, service, **environment):
+def run_servers(daemon, name, turns, service, program=SERVERS, **environment):
     """On the unmodified Python SDK, which exports by itself."""
-    program = start_truth(daemon, name, turns, service, (sys.executable, SERVERS), env={
+    program = start_truth(daemon, name, turns, service, (sys.executable, program), env={
         **os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{daemon.grpc}",
         "TRUTH_HTTP": f"http://{daemon.http}/v1/traces", **environment})
     told, _ = program.communicate("\n", timeout=60)

@@ -45,6 +45,10 @@ SERVERS = {PYTHON + name: turns for name, turns in {
     "interrupted": 60, "never-current": 60, "forked-job": 20, "pool-fork": 40, "pool-spawn": 40, "prefork": 4,
     "run-program": 20, "nested-executors": 30}.items()}
 TURNS.update(SERVERS)
+CARELESS = {PYTHON + name: turns for name, turns in {
+    "forgotten": 15, "generators": 15, "again": 50, "copied": 40, "batched": 20, "linked": 20, "given-times": 20,
+    "handed-back": 30, "outlived": 15, "given-up": 10, "async-generators": 20, "jumps": 30, "stopped": 25, "spawns": 20}.items()}
+TURNS.update(CARELESS)
 TURNS[PYTHON + "chance"] = 8
 EXACT_MODE = "/exact"  # behind a scenario's name: its writer runs in exact mode
 TURNS.update({name + EXACT_MODE: TURNS[name] for name in (
@@ -97,7 +101,8 @@ def run_scenario(name, turns, daemon, build):
         command = [sys.executable, Path(__file__).with_name("truth.py"), str(turns), service]
     elif name.startswith(PYTHON):
         style = name.removeprefix(PYTHON)
-        program = "truth_servers.py" if name in SERVERS else "truth_chance.py" if style == "chance" else "truth_styles.py"
+        program = ("truth_servers.py" if name in SERVERS else "truth_slips.py" if name in CARELESS
+                   else "truth_chance.py" if style == "chance" else "truth_styles.py")
         command = [sys.executable, Path(__file__).with_name(program), style, str(turns), service]
     else:
         program = "truth_plugins" if name in PLUGINS else "truth_writers" if writer else "truth_scenarios"
