@@ -319,16 +319,16 @@ static bool goes_straight(const struct lane *lane, const struct way *way)
 /* It shows what it showed before it came to the span, or nothing: so it has put that aside. Else it
  * was called away, or somebody put back another context, and what it does since then is for whoever
  * it shows, as if it came back to the span. */
-static bool is_put_back(const struct join *join, const struct lane *lane, const struct slice *slice,
-			int32_t index)
+static bool is_put_back(const struct join *join, const struct lane *lane,
+			const struct event_tag *shown, int32_t index)
 {
 	const struct sighting *seen = join_sighting(join, index, lane->thread);
 	uint32_t first = seen ? lane_first_after(lane, seen->first_ns) : 0;
 
-	if (first == 0 || first == lane->count || tag_is_none(slice->tag_in) ||
+	if (first == 0 || first == lane->count || tag_is_none(shown) ||
 	    !(lane->slices[first - 1].flags & EVENT_TOLD))
 		return true;
-	return tag_eq(slice->tag_in, lane->slices[first - 1].tag_in);
+	return tag_eq(shown, lane->slices[first - 1].tag_in);
 }
 
 /* By its marks, where there are such. Else, of one that takes turns nobody can say whether it began
@@ -372,15 +372,15 @@ enum confidence told_trust(struct join *join, const struct lane *lane, const str
 	    marked_apart(lane, &join->nodes[index], way.is_end))
 		return CANNOT;
 	if (way.is_end && way.to_ns - way.from_ns > CHANGE_SURE_NS &&
-	    !is_put_back(join, lane, slice, index))
+	    !is_put_back(join, lane, slice->tag_in, index))
 		return CANNOT;
 	return is_sure_way(join, lane, slice, index, &way) ? SURE : DOUBTFUL;
 }
 
-/* How long the thread ran on the way into the span, or out of it, before the wait and after it;
- * UINT64_MAX: it was not on one. */
+/* How long the thread ran on the way into the span, or out of it, before the wait, in which it
+ * shows that, and after it; UINT64_MAX: it was not on one. */
 static uint64_t way_around_ns(const struct join *join, const struct lane *lane, int32_t index,
-			      uint64_t start, uint64_t end)
+			      uint64_t start, uint64_t end, const struct event_tag *shown)
 {
 	const struct node *node = &join->nodes[index];
 	const struct sighting *seen = join_sighting(join, index, lane->thread);
@@ -394,7 +394,8 @@ static uint64_t way_around_ns(const struct join *join, const struct lane *lane, 
 		return start - MIN(node->a_ns, start) + seen->first_ns - end;
 	if (seen->last_ns <= start && node->b_ns + error >= end &&
 	    !marked_apart(lane, node, true) &&
-	    !is_elsewhere(join, lane, index, seen->last_ns, false))
+	    !is_elsewhere(join, lane, index, seen->last_ns, false) &&
+	    is_put_back(join, lane, shown, index))
 		return start - seen->last_ns + MAX(node->b_ns, end) - end;
 	return UINT64_MAX;
 }
@@ -421,7 +422,7 @@ void told_doubt_wait(struct join *join, const struct lane *lane, const struct sl
 
 		if (owner >= 0 && (owner == index || !node_is_below(join, index, owner)))
 			continue;
-		if (way_around_ns(join, lane, index, start, end) <= most)
+		if (way_around_ns(join, lane, index, start, end, before->tag_out) <= most)
 			overlay_doubt(join, index, owner,
 				      MIN(end, node->b_ns) - MAX(start, node->a_ns));
 	}
