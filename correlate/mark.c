@@ -42,6 +42,16 @@ static void look_back(struct mark *mark, const struct marking *marking)
 		mark->left_ns = marking->left_ns;
 }
 
+void mark_link(struct model *model, struct trace *trace, struct mark *mark)
+{
+	mark->trace = trace;
+	mark->next = trace->marks;
+	mark->thread->refs++;
+	trace->marks = mark;
+	trace->bytes += sizeof(*mark);
+	model->stats.trace_bytes += sizeof(*mark);
+}
+
 void mark_add(struct model *model, struct thread *thread, const struct event_tag *tag,
 	      const struct event_tag *shown, uint64_t time_ns)
 {
@@ -52,22 +62,17 @@ void mark_add(struct model *model, struct thread *thread, const struct event_tag
 		mark_forget(thread);
 		return;
 	}
-	*mark = (struct mark){ .next = trace->marks,
-			       .trace = trace,
-			       .thread = thread,
-			       .time_ns = time_ns,
-			       .turn = thread->marking.turn };
+	*mark = (struct mark){
+		.trace = trace, .thread = thread, .time_ns = time_ns, .turn = thread->marking.turn
+	};
 	memcpy(mark->span_id, tag->span_id, SPAN_ID_BYTES);
 	mark->is_within = !tag_is_none(shown) && tag_is_of(shown, trace->id);
 	memcpy(mark->within_id, shown->span_id, SPAN_ID_BYTES);
 	look_back(mark, &thread->marking);
 	thread->marking.left_is_last = false;
 	await(&thread->marking, mark);
-	thread->refs++;
-	trace->marks = mark;
+	mark_link(model, trace, mark);
 	trace->observed_ns = MAX(trace->observed_ns, time_ns);
-	trace->bytes += sizeof(*mark);
-	model->stats.trace_bytes += sizeof(*mark);
 	if (trace->unsettled)
 		trace->dirty = true;
 }

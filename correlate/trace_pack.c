@@ -17,7 +17,12 @@ enum head_flag {
 
 enum observation_flag { OBSERVATION_INHERITED = 1 << 0, OBSERVATION_FOLD = 1 << 1 };
 
-enum span_flag { SPAN_SETTLED = 1 << 0, SPAN_BACKWARD = 1 << 1, SPAN_LABEL = 1 << 2 };
+enum span_flag {
+	SPAN_SETTLED = 1 << 0,
+	SPAN_BACKWARD = 1 << 1,
+	SPAN_LABEL = 1 << 2,
+	SPAN_DISPUTED = 1 << 3,
+};
 
 enum mark_flag {
 	MARK_WITHIN = 1 << 0,
@@ -233,7 +238,8 @@ void trace_pack_span(struct trace_writer *writer, const struct trace_span *span)
 {
 	*writer->at++ =
 		(uint8_t)((span->settled ? SPAN_SETTLED : 0) |
-			  (span->backward_ns ? SPAN_BACKWARD : 0) | (span->label ? SPAN_LABEL : 0));
+			  (span->backward_ns ? SPAN_BACKWARD : 0) | (span->label ? SPAN_LABEL : 0) |
+			  (span->is_disputed ? SPAN_DISPUTED : 0));
 	*writer->at++ = span->kind;
 	put_id(writer, span->span_id);
 	put_id(writer, span->parent_id);
@@ -257,7 +263,8 @@ void trace_unpack_span(struct trace_reader *reader, struct trace_span *out)
 {
 	uint8_t flags = *reader->at++;
 
-	*out = (struct trace_span){ .settled = flags & SPAN_SETTLED };
+	*out = (struct trace_span){ .settled = flags & SPAN_SETTLED,
+				    .is_disputed = flags & SPAN_DISPUTED };
 	out->kind = *reader->at++;
 	get_id(reader, out->span_id);
 	get_id(reader, out->parent_id);

@@ -75,6 +75,7 @@ static void add_span(struct scene *scene, struct trace *trace, uint8_t number)
 
 	span.end_unix_ns = span.start_unix_ns + number * 777ull;
 	span.backward_ns = number % 9 == 4 ? 33 : 0;
+	span.is_disputed = number % 7 == 3;
 	span.span_id[number % SPAN_ID_BYTES] = (uint8_t)(1 + number);
 	if (number)
 		span.parent_id[(number - 1) % SPAN_ID_BYTES] = number;
@@ -172,6 +173,7 @@ static void assert_same_spans(const struct trace *one, const struct trace *other
 		assert_int_equal(x.start_unix_ns, y.start_unix_ns);
 		assert_int_equal(x.end_unix_ns, y.end_unix_ns);
 		assert_int_equal(x.backward_ns, y.backward_ns);
+		assert_int_equal(x.is_disputed, y.is_disputed);
 		assert_int_equal(x.resource_key, y.resource_key);
 		assert_int_equal(x.process_pid, y.process_pid);
 		assert_int_equal(x.thread_id, y.thread_id);
