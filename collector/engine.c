@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "collector/base/breath.h"
 #include "collector/base/macros.h"
@@ -17,6 +16,7 @@
 #include "collector/log.h"
 #include "collector/memory_plan.h"
 #include "collector/metrics_operations.h"
+#include "collector/notes.h"
 #include "collector/peeks.h"
 #include "collector/queue.h"
 #include "collector/strange_spans.h"
@@ -29,16 +29,6 @@
 #define FLUSH_EVERY_NS   NS_PER_SEC
 #define PUBLISH_EVERY_NS (250 * NS_PER_MS)
 #define MAX_TRACE_SPANS  10000
-
-enum note_kind { NOTE_HELLO, NOTE_ABSENT, NOTE_DIED, NOTE_PROCESS };
-
-struct note {
-	struct queue_link link;
-	enum note_kind kind;
-	struct probe_hello hello;
-	int ring_fd, counters_fd; /* owned */
-	struct event_process process;
-};
 
 struct engine {
 	struct engine_options options;
@@ -411,59 +401,31 @@ void engine_stop(struct engine *engine)
 	free_engine(engine);
 }
 
-static void push(struct engine *engine, struct queue *queue, struct queue_link *link)
+/* NULL: it is lost. */
+static void push(struct engine *engine, struct note *note)
 {
+	if (!note)
+		return;
 	pthread_mutex_lock(&engine->lock);
-	queue_push(queue, link);
+	queue_push(&engine->notes, &note->link);
 	pthread_cond_signal(&engine->news);
 	pthread_mutex_unlock(&engine->lock);
-}
-
-/* A note that cannot be allocated is lost: the correlator then knows a process less. */
-static struct note *new_note(enum note_kind kind)
-{
-	struct note *note = calloc(1, sizeof(*note));
-
-	if (note)
-		note->kind = kind;
-	else
-		LOG_LIMITED(LOG_ERROR, "engine: a message is lost: out of memory");
-	return note;
 }
 
 void engine_hello(struct engine *engine, const struct probe_hello *hello, int ring_fd,
 		  int counters_fd)
 {
-	struct note *note = new_note(hello ? NOTE_HELLO : NOTE_ABSENT);
-
-	if (note && hello) {
-		note->hello = *hello;
-		note->ring_fd = ring_fd;
-		note->counters_fd = counters_fd;
-	} else if (hello) {
-		close(ring_fd);
-		close(counters_fd);
-	}
-	if (note)
-		push(engine, &engine->notes, &note->link);
+	push(engine, note_hello(hello, ring_fd, counters_fd));
 }
 
 void engine_probe_died(struct engine *engine)
 {
-	struct note *note = new_note(NOTE_DIED);
-
-	if (note)
-		push(engine, &engine->notes, &note->link);
+	push(engine, note_died());
 }
 
 void engine_process(struct engine *engine, const struct event_process *process)
 {
-	struct note *note = new_note(NOTE_PROCESS);
-
-	if (!note)
-		return;
-	note->process = *process;
-	push(engine, &engine->notes, &note->link);
+	push(engine, note_process(process));
 }
 
 void engine_limit(struct engine *engine, size_t limit_bytes)
