@@ -41,8 +41,10 @@ static void learn(struct trace_words *words, uint64_t word)
 
 static void put_word(struct trace_writer *writer, uint64_t word)
 {
-	for (unsigned i = 0; i < TRACE_WORDS; i++) {
-		if (writer->words.known[i] == word) {
+	const struct trace_words *words = &writer->words;
+
+	for (unsigned i = 0; i < TRACE_WORDS && i <= words->learned; i++) {
+		if (words->known[i] == word) {
 			*writer->at++ = (uint8_t)i;
 			return;
 		}

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "correlate/trace_rest.h"
+#include "tests/lib/nth_alloc.h"
 
 #define MS 1000000ull
 
@@ -305,6 +306,52 @@ static void what_a_look_has_no_room_for_wakes(void **state)
 	end_two(&scene, awake);
 }
 
+/* It rests still, with all that it holds, and wakes when there is memory. */
+static void who_cannot_wake_rests_on(void **state)
+{
+	const uint8_t id[TRACE_ID_BYTES] = { 7, 7, 7, 2 };
+	struct scene scene;
+	struct trace *awake = begin_two(&scene, MANY), *woken = NULL;
+	size_t bytes = scene.model.stats.trace_bytes;
+	unsigned failures = 0;
+
+	(void)state;
+	for (unsigned n = 1; !woken; n++) {
+		nth_alloc_arm(n);
+		woken = trace_find(&scene.model, id);
+		nth_alloc_disarm();
+		if (woken)
+			break;
+		failures++;
+		assert_int_equal(scene.model.stats.traces_resting, 1);
+		assert_int_equal(scene.model.stats.trace_bytes, bytes);
+	}
+	assert_true(failures > 2 * MANY);
+	assert_same(awake, woken);
+	end_two(&scene, awake);
+}
+
+static void who_cannot_be_put_to_rest_stays_awake(void **state)
+{
+	const uint8_t id[TRACE_ID_BYTES] = { 7, 7, 7, 1 };
+	struct scene scene;
+	struct trace *trace;
+
+	(void)state;
+	begin_scene(&scene);
+	trace = full_trace(&scene, 1, MANY);
+	scene.model.now_ns = 10000 * MS;
+	for (unsigned n = 1; n <= 2; n++) {
+		nth_alloc_arm(n);
+		traces_rest(&scene.model);
+		assert_true(nth_alloc_disarm());
+		assert_ptr_equal(trace_find(&scene.model, id), trace);
+	}
+	traces_rest(&scene.model);
+	assert_int_equal(scene.model.stats.traces_resting, 1);
+	end_scene(&scene);
+}
+
 /* Those who go over all ask these alone of most. */
 static void its_place_tells_whom_it_concerns(void **state)
 {
@@ -338,6 +385,8 @@ int main(void)
 		cmocka_unit_test(a_look_shows_all_and_wakes_nobody),
 		cmocka_unit_test(who_wakes_is_as_before),
 		cmocka_unit_test(what_a_look_has_no_room_for_wakes),
+		cmocka_unit_test(who_cannot_wake_rests_on),
+		cmocka_unit_test(who_cannot_be_put_to_rest_stays_awake),
 		cmocka_unit_test(its_place_tells_whom_it_concerns),
 		cmocka_unit_test(what_it_taught_stays_when_it_goes),
 	};
