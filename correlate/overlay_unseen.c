@@ -303,12 +303,12 @@ struct aside {
 	bool is_aside; /* ... and something else was */
 };
 
-/* Others may have had it meanwhile, that show nothing. */
+/* Others may have had it meanwhile, that show nothing; `to_ns`: its end, at most. */
 static void doubt_stretch(struct aside *aside, uint64_t to_ns)
 {
 	const struct node *node = &aside->join->nodes[aside->index];
 
-	aside->stretch.to_ns = MIN(to_ns, node->b_ns);
+	aside->stretch.to_ns = to_ns;
 	if (aside->is_aside && aside->stretch.from_ns < aside->stretch.to_ns) {
 		aside->count++;
 		overlay_doubt(aside->join, node->parent, -1,

@@ -120,6 +120,35 @@ static void several_may_have_had_it_one_after_the_other(void **state)
 	assert_in_range(doubt[1] - doubt[0], 1 * MS - 10 * US, 1 * MS + 10 * US);
 }
 
+/* ... or both at once for most of the time: but not longer than that. */
+static void nobody_had_it_for_longer_than_it_was_away(void **state)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+	uint64_t doubt[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		begin(&scene);
+		builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, ROOT, 0, FUTEX);
+		if (i) {
+			builder_slice(b, &scene.third, 1002 * MS, 1002 * MS, 1005 * MS, 0, 0,
+				      FUTEX);
+			builder_slice(b, &scene.fourth, 1002 * MS, 1002 * MS, 1005 * MS, 0, 0,
+				      FUTEX);
+		}
+		builder_slice(b, &scene.other, 1004 * MS, 1004 * MS, 1005 * MS, PART, 0, FUTEX);
+		builder_slice(b, &scene.other, 1007 * MS, 1007 * MS, 1008 * MS, 0, 0, FUTEX);
+		builder_slice(b, &scene.own, 1009 * MS, 1009 * MS, 1012 * MS, 0, 0, FUTEX);
+		builder_span(b, ROOT, 0, 1000 * MS, 1011 * MS);
+		builder_span(b, PART, ROOT, 1000 * MS + 900 * US, 1007 * MS + 500 * US);
+		builder_settle(b);
+		doubt[i] = doubt_of(&scene, ROOT);
+		correlator_free(b->correlator);
+	}
+	assert_in_range(doubt[1] - doubt[0], 4 * MS - 10 * US, 4 * MS + 10 * US);
+}
+
 /* Its maker's thread shows the part, and next its parent; within that slice another one shows the
  * part, too, and sleeps as it ends. A third one runs then, or nobody else. */
 static uint64_t doubt_of_ended(bool is_beside)
@@ -180,6 +209,7 @@ static void what_nobody_shows_may_have_been_given_away(void **state)
 	(void)state;
 	give(&scene, true, 0, 0);
 	assert_in_range(doubt_of(&scene, PART), 3 * MS, 4 * MS + 10 * US);
+	assert_in_range(doubt_of(&scene, ROOT), 3 * MS, 6 * MS + 10 * US);
 	correlator_free(scene.b.correlator);
 	give(&scene, false, 0, 0); /* to nobody */
 	assert_in_range(doubt_of(&scene, PART), 0, 2 * US);
@@ -197,6 +227,31 @@ static void who_shows_another_all_the_time_was_not_given_it(void **state)
 	give(&scene, true, STRANGE, EVENT_TAG_OUT_UNKNOWN); /* for all that is known */
 	assert_in_range(doubt_of(&scene, PART), 3 * MS, 4 * MS + 10 * US);
 	correlator_free(scene.b.correlator);
+}
+
+/* Nor where nobody hands spans on: that the third thread may have begun it itself is all. */
+static void what_nobody_hands_on_was_not_given_away(void **state)
+{
+	uint64_t doubt[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct scene scene;
+		struct builder *b = &scene.b;
+
+		begin_without(&scene);
+		builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, ROOT, 0, FUTEX);
+		if (i)
+			builder_slice(b, &scene.third, 1004 * MS, 1004 * MS, 1005 * MS, 0, 0,
+				      FUTEX);
+		builder_slice(b, &scene.own, 1002 * MS, 1002 * MS, 1008 * MS, 0, 0, FUTEX);
+		builder_span(b, ROOT, 0, 1000 * MS, 1008 * MS);
+		builder_span(b, PART, ROOT, 1003 * MS, 1006 * MS);
+		builder_settle(b);
+		doubt[i] = doubt_of(&scene, ROOT);
+		correlator_free(b->correlator);
+	}
+	assert_in_range(doubt[1], doubt[0], 3 * MS + 10 * US);
 }
 
 /* ... of which a child is shown, so that it is known whose thread has it, unless it was given away
@@ -285,6 +340,39 @@ static void while_its_maker_has_the_parent_others_may_have_it(void **state)
 			doubt_of(&without, ROOT) + 2 * MS + 10 * US);
 	correlator_free(with.b.correlator);
 	correlator_free(without.b.correlator);
+}
+
+/* A thread that was given the part puts it aside for the parent, and takes it up again. A third one
+ * runs for a ms meanwhile, or not. */
+static uint64_t doubt_of_aside(bool is_beside)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+	uint64_t doubt;
+
+	begin(&scene);
+	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PART, 0, FUTEX);
+	builder_slice(b, &scene.own, 1001 * MS, 1001 * MS, 1002 * MS, ROOT, 0, FUTEX);
+	builder_slice(b, &scene.other, 1003 * MS, 1003 * MS, 1004 * MS, PART, 0, FUTEX);
+	builder_slice(b, &scene.other, 1004 * MS, 1004 * MS, 1005 * MS, ROOT, 0, FUTEX);
+	if (is_beside)
+		builder_slice(b, &scene.third, 1006 * MS, 1006 * MS, 1007 * MS, 0, 0, FUTEX);
+	builder_slice(b, &scene.other, 1008 * MS, 1008 * MS, 1009 * MS, PART, 0, FUTEX);
+	builder_slice(b, &scene.other, 1010 * MS, 1010 * MS, 1011 * MS, 0, 0, FUTEX);
+	builder_slice(b, &scene.own, 1013 * MS, 1013 * MS, 1015 * MS, 0, 0, FUTEX);
+	builder_span(b, ROOT, 0, 1000 * MS, 1014 * MS);
+	builder_span(b, PART, ROOT, 1000 * MS, 1010 * MS + 500 * US);
+	builder_settle(b);
+	doubt = doubt_of(&scene, ROOT);
+	correlator_free(b->correlator);
+	return doubt;
+}
+
+static void while_who_was_given_it_has_the_parent_others_may_have_it(void **state)
+{
+	(void)state;
+	assert_in_range(doubt_of_aside(true) - doubt_of_aside(false), 2 * MS - 10 * US,
+			2 * MS + 10 * US);
 }
 
 /* ... where nobody shows a span of another one's, but spans are begun for others. */
@@ -399,20 +487,109 @@ static void who_takes_spans_up_again_may_do_so_unseen(void **state)
 	assert_in_range(doubt_of_resumed(false), 0, 10 * US);
 }
 
+/* The part's thread shows the parent next, and runs for the last 2 ms of the part, as does a third
+ * one for one of these. Its last slice ends with the part, and has these flags. */
+static uint64_t doubt_of_taken(bool is_beside, uint32_t flags)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+	uint64_t doubt;
+
+	begin(&scene);
+	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, PART, 0, FUTEX);
+	builder_slice(b, &scene.own, 1002 * MS, 1002 * MS, 1003 * MS, ROOT, 0, FUTEX);
+	if (is_beside)
+		builder_slice(b, &scene.third, 1005 * MS, 1005 * MS, 1006 * MS, 0, 0, FUTEX);
+	builder_slice(b, &scene.own, 1005 * MS, 1005 * MS, 1007 * MS, ROOT, flags, FUTEX);
+	builder_slice(b, &scene.own, 1009 * MS, 1009 * MS, 1011 * MS, 0, 0, FUTEX);
+	builder_span(b, ROOT, 0, 1000 * MS, 1010 * MS);
+	builder_span(b, PART, ROOT, 1000 * MS, 1007 * MS);
+	builder_settle(b);
+	doubt = doubt_of(&scene, ROOT);
+	correlator_free(b->correlator);
+	return doubt;
+}
+
+/* For the 2 ms since it came to its CPU last, unless it tells itself what it is at; and the third
+ * one may have had it before that, for the ms that it ran. */
+static void who_runs_at_its_end_may_have_given_it_away_since_it_came(void **state)
+{
+	uint64_t least = doubt_of_taken(false, 0);
+
+	(void)state;
+	assert_in_range(doubt_of_taken(true, 0), least + 3 * MS - US, least + 3 * MS + 10 * US);
+	assert_in_range(doubt_of_taken(true, EVENT_TOLD), 0, least + 10 * US);
+}
+
+/* Two threads show a span at the same time. */
+static void lend(struct scene *scene)
+{
+	struct builder *b = &scene->b;
+
+	b->trace = 60;
+	builder_slice(b, &scene->own, 955 * MS, 955 * MS, 956 * MS, HANDED, 0, FUTEX);
+	builder_slice(b, &scene->other, 955 * MS, 955 * MS, 957 * MS, HANDED, 0, FUTEX);
+	builder_slice(b, &scene->other, 960 * MS, 960 * MS, 961 * MS, 0, 0, FUTEX);
+	builder_slice(b, &scene->own, 962 * MS, 962 * MS, 964 * MS, 0, 0, FUTEX);
+	builder_span(b, HANDED, 0, 955 * MS, 963 * MS);
+	b->trace = 1;
+}
+
+/* The part's thread shows the parent at both ends of the slice in which it begins that, a ms before
+ * it leaves, with these flags, and the part only later. A third one runs meanwhile, or not. */
+static uint64_t doubt_of_given_back(bool is_beside, uint32_t flags)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+	uint64_t doubt;
+
+	begin_without(&scene);
+	lend(&scene);
+	builder_slice(b, &scene.own, 998 * MS, 998 * MS, 999 * MS, ROOT, 0, FUTEX);
+	if (is_beside)
+		builder_slice(b, &scene.third, 1001 * MS, 1001 * MS, 1003 * MS, 0, 0, FUTEX);
+	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1002 * MS, ROOT, flags, FUTEX);
+	builder_slice(b, &scene.own, 1004 * MS, 1004 * MS, 1006 * MS, PART, 0, FUTEX);
+	builder_slice(b, &scene.own, 1007 * MS, 1007 * MS, 1011 * MS, 0, 0, FUTEX);
+	builder_span(b, ROOT, 0, 998 * MS, 1010 * MS);
+	builder_span(b, PART, ROOT, 1001 * MS, 1008 * MS);
+	builder_settle(b);
+	doubt = doubt_of(&scene, ROOT);
+	correlator_free(b->correlator);
+	return doubt;
+}
+
+/* For a ms; and the third one may have had it for the 2 ms that it ran. */
+static void who_runs_at_its_start_may_have_had_it_given_back_until_it_leaves(void **state)
+{
+	uint64_t least = doubt_of_given_back(false, 0);
+
+	(void)state;
+	assert_in_range(doubt_of_given_back(true, 0), least + 3 * MS - US,
+			least + 3 * MS + 10 * US);
+	least = doubt_of_given_back(false, EVENT_TOLD);
+	assert_in_range(doubt_of_given_back(true, EVENT_TOLD), least, least + 2 * MS + 10 * US);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_third_one_may_have_had_it_for_those_above_too),
 		cmocka_unit_test(several_may_have_had_it_one_after_the_other),
+		cmocka_unit_test(nobody_had_it_for_longer_than_it_was_away),
+		cmocka_unit_test(while_who_was_given_it_has_the_parent_others_may_have_it),
 		cmocka_unit_test(who_handed_it_on_has_not_ended_it_where_others_may_have),
 		cmocka_unit_test(what_nobody_shows_may_have_been_given_away),
 		cmocka_unit_test(who_shows_another_all_the_time_was_not_given_it),
+		cmocka_unit_test(what_nobody_hands_on_was_not_given_away),
 		cmocka_unit_test(what_its_thread_had_around_a_child_may_have_been_given_away),
 		cmocka_unit_test(what_is_shown_no_more_may_have_waited_for_who_took_it),
 		cmocka_unit_test(while_its_maker_has_the_parent_others_may_have_it),
 		cmocka_unit_test(who_begins_spans_for_others_may_hand_them_on),
 		cmocka_unit_test(who_takes_turns_may_have_had_it_before),
 		cmocka_unit_test(who_takes_spans_up_again_may_do_so_unseen),
+		cmocka_unit_test(who_runs_at_its_end_may_have_given_it_away_since_it_came),
+		cmocka_unit_test(who_runs_at_its_start_may_have_had_it_given_back_until_it_leaves),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

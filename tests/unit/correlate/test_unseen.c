@@ -5,7 +5,7 @@
 
 #define FUTEX 202
 
-enum { PART = 1, ROOT, ABOVE, STRANGE = 70 };
+enum { PART = 1, ROOT, ABOVE, SIBLING, STRANGE = 70 };
 
 struct scene {
 	struct builder b;
@@ -123,6 +123,42 @@ static void who_shows_something_else_all_the_time_did_not(void **state)
 	assert_more(doubt_at_end(&end), doubt_at_end(&(struct beside){ .in = 86, .out = 95 }), 0);
 }
 
+/* It shows another part of the root when it comes, and none when it leaves. */
+static uint64_t doubt_beside_sibling(uint64_t out)
+{
+	struct scene scene;
+
+	begin(&scene, 8);
+	scene.third.span = SIBLING;
+	run(&scene, &scene.third, 5, out, 0);
+	run(&scene, &scene.other, 50, 60, PART);
+	run(&scene, &scene.other, 70, 80, 0);
+	builder_span(&scene.b, PART, ROOT, at(10), at(75));
+	builder_span(&scene.b, SIBLING, ROOT, at(2), at(6));
+	return end(&scene);
+}
+
+static void who_had_another_part_before_may_have_begun_it(void **state)
+{
+	(void)state;
+	/* 2 ms of the part's, and the 2.1 ms that it may have gone on for the root */
+	assert_more(doubt_beside_sibling(30), doubt_beside_sibling(9), 41);
+}
+
+/* It leaves its CPU just when the part is over. */
+static void who_leaves_as_it_ends_may_have_ended_it(void **state)
+{
+	(void)state;
+	assert_more(doubt_at_end(&(struct beside){ .in = 75, .out = 85 }),
+		    doubt_at_end(&(struct beside){ .in = 86, .out = 95 }), 10);
+}
+
+static void who_has_its_parent_at_its_end_may_have_ended_it(void **state)
+{
+	(void)state;
+	assert_in_range(doubt_at_end(&(struct beside){ 75, 95, 1, ROOT }), 1 * MS, 11 * MS);
+}
+
 static void who_has_its_parent_at_its_start_began_it(void **state)
 {
 	(void)state;
@@ -180,6 +216,9 @@ int main(void)
 		cmocka_unit_test(who_ran_at_its_start_may_have_begun_it),
 		cmocka_unit_test(who_ran_at_its_end_may_have_ended_it),
 		cmocka_unit_test(who_shows_something_else_all_the_time_did_not),
+		cmocka_unit_test(who_had_another_part_before_may_have_begun_it),
+		cmocka_unit_test(who_leaves_as_it_ends_may_have_ended_it),
+		cmocka_unit_test(who_has_its_parent_at_its_end_may_have_ended_it),
 		cmocka_unit_test(who_has_its_parent_at_its_start_began_it),
 		cmocka_unit_test(
 			who_begins_a_part_when_its_parent_is_over_shows_that_one_around_it),
