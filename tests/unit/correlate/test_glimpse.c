@@ -8,7 +8,7 @@ enum { PART = 1, ROOT };
 
 struct scene {
 	struct builder b;
-	struct builder_thread own, other, third;
+	struct builder_thread own, other, third, fourth;
 };
 
 /* Who tells of the look, and when. */
@@ -25,15 +25,21 @@ static void run(struct scene *scene, struct builder_thread *thread, uint64_t in,
 	builder_slice(&scene->b, thread, at(in), at(in), at(out), span, 0, FUTEX);
 }
 
-/* The third thread is woken at that moment by the root's, which shows the span then. */
-static void be_woken(struct scene *scene, uint64_t time, uint64_t span, uint8_t kind)
+/* The thread is woken at that moment by the root's, which shows the span then. */
+static void be_woken_by(struct scene *scene, struct builder_thread *woken, uint64_t time,
+			uint64_t span, uint8_t kind)
 {
 	scene->b.waker = (struct event_waker){ .pid = BUILDER_PID,
 					       .tid = scene->own.tid,
 					       .kind = kind,
 					       .tag = builder_tag(&scene->b, span) };
-	builder_slice(&scene->b, &scene->third, at(time), at(time) + 10 * US, at(time) + 20 * US, 0,
-		      0, FUTEX);
+	builder_slice(&scene->b, woken, at(time), at(time) + 10 * US, at(time) + 20 * US, 0, 0,
+		      FUTEX);
+}
+
+static void be_woken(struct scene *scene, uint64_t time, uint64_t span, uint8_t kind)
+{
+	be_woken_by(scene, &scene->third, time, span, kind);
 }
 
 static void tell(struct scene *scene, enum teller teller, enum teller now, uint8_t kind)
@@ -124,6 +130,73 @@ static void slices_that_are_alike_are_cut_where_it_lies(void **state)
 	assert_true(doubt_in_many(true) + 4 * MS < doubt_in_many(false));
 }
 
+/* It woke two others while it had the part, in slices that are told of in either order. */
+static uint64_t doubt_by_two(bool is_first, bool is_second, bool is_reverse)
+{
+	struct scene scene;
+	struct builder_thread *threads[] = { &scene.own, &scene.other, &scene.third,
+					     &scene.fourth };
+	uint64_t doubt;
+
+	builder_begin(&scene.b, threads, ARRAY_LEN(threads));
+	run(&scene, &scene.own, 0, 5, ROOT);
+	run(&scene, &scene.other, 7, 90, 0);
+	run(&scene, &scene.own, 8, 120, ROOT);
+	for (int i = 0; i < 2; i++) {
+		bool is_later = (i == 1) != is_reverse;
+
+		if (is_later ? is_second : is_first)
+			be_woken_by(&scene, is_later ? &scene.fourth : &scene.third,
+				    is_later ? 60 : 25, PART, WAKER_THREAD);
+	}
+	run(&scene, &scene.own, 125, 140, 0);
+	builder_span(&scene.b, ROOT, 0, at(1), at(130));
+	builder_span(&scene.b, PART, ROOT, at(10), at(75));
+	builder_settle(&scene.b);
+	doubt = builder_ledger(&scene.b, PART)->uncertain_ns;
+	correlator_free(scene.b.correlator);
+	return doubt;
+}
+
+static void looks_may_be_told_of_in_any_order(void **state)
+{
+	(void)state;
+	assert_in_range(doubt_by_two(true, false, false), 0, US);
+	assert_in_range(doubt_by_two(false, true, false), 0, US);
+	assert_in_range(doubt_by_two(true, true, false), 0, US);
+	assert_in_range(doubt_by_two(true, true, true), 0, US);
+	assert_true(doubt_by_two(false, false, false) > 6 * MS);
+}
+
+/* 1,000 wakings by one that shows the root all along, and tells nothing new by that; in half of
+ * them its own slice comes later. */
+static uint64_t bytes_of_many(bool is_told)
+{
+	struct scene scene;
+	struct builder_thread *threads[] = { &scene.own, &scene.third };
+	struct correlator_stats stats;
+
+	builder_begin(&scene.b, threads, ARRAY_LEN(threads));
+	run(&scene, &scene.own, 0, 5, ROOT);
+	for (uint64_t time = 10; time < 10010; time += 10) {
+		if (time % 20)
+			run(&scene, &scene.own, time, time + 5, ROOT);
+		be_woken(&scene, time + 2, is_told ? ROOT : 0, WAKER_THREAD);
+		if (time % 20 == 0)
+			run(&scene, &scene.own, time, time + 5, ROOT);
+	}
+	correlator_stats(scene.b.correlator, &stats);
+	correlator_free(scene.b.correlator);
+	return stats.timeline_bytes;
+}
+
+static void what_tells_nothing_new_is_not_kept(void **state)
+{
+	(void)state;
+	assert_in_range(bytes_of_many(true), 1,
+			bytes_of_many(false) + 8 * sizeof(struct event_tag));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -132,6 +205,8 @@ int main(void)
 		cmocka_unit_test(it_may_be_told_of_by_slices_like_the_one_before),
 		cmocka_unit_test(a_timer_is_no_look_at_whom_it_interrupted),
 		cmocka_unit_test(slices_that_are_alike_are_cut_where_it_lies),
+		cmocka_unit_test(looks_may_be_told_of_in_any_order),
+		cmocka_unit_test(what_tells_nothing_new_is_not_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
