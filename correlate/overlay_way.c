@@ -23,6 +23,16 @@ static bool is_only_here(const struct join *join, const struct lane *lane, const
 	return true;
 }
 
+/* One that it lies in ends on the way before it does: what was put back then is not known, and may
+ * be what the looks show. */
+static bool is_outlived(const struct node *above, const struct node *node,
+			const struct stretch *way)
+{
+	return above->b_ns >= way->from_ns &&
+	       above->b_ns + above->cut_ns + above->bound_ns + node->bound_ns <
+		       MIN(way->to_ns, node->b_ns);
+}
+
 /* A span that is neither above it nor below it begins or ends on the way: several may have been
  * made ahead. */
 static bool has_company(const struct join *join, const struct lane *lane, int32_t index,
@@ -37,8 +47,11 @@ static bool has_company(const struct join *join, const struct lane *lane, int32_
 		bool begins = other->a_ns >= way->from_ns && other->a_ns <= way->to_ns;
 		bool ends = other->b_ns >= way->from_ns && other->b_ns <= way->to_ns;
 
-		if ((begins || ends) && !node_is_below(join, found[i], index) &&
-		    !node_is_below(join, index, found[i]))
+		if (node_is_below(join, found[i], index))
+			continue;
+		if (node_is_below(join, index, found[i])
+			    ? is_outlived(other, &join->nodes[index], way)
+			    : begins || ends)
 			return true;
 	}
 	return count == OVERLAY_MAX_SPANS;

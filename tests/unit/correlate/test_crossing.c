@@ -59,11 +59,35 @@ static void so_is_what_outlives_one_beside_it(void **state)
 	assert_in_range(crossed.root, 4 * MS, 5 * MS + 10 * US);
 }
 
+/* The thread is preempted after the first one's end, at 6 ms, and shows the root: until the second
+ * one ends, at 9, it may be on its way there, or at the root. */
+static void a_look_that_shows_what_is_around_both_does_not_show_the_way_to_an_end(void **state)
+{
+	struct builder_thread own, *threads[] = { &own };
+	struct builder b;
+
+	(void)state;
+	builder_begin(&b, threads, 1);
+	builder_slice(&b, &own, at(0), at(0), at(1), ROOT, 0, FUTEX);
+	builder_slice(&b, &own, at(2), at(2), at(5) + 500 * US, SECOND, EVENT_PREEMPTED, -1);
+	builder_slice(&b, &own, 0, at(5) + 500 * US, at(7), ROOT, EVENT_PREEMPTED, -1);
+	builder_slice(&b, &own, 0, at(7), at(8), ROOT, EVENT_PREEMPTED, -1);
+	builder_slice(&b, &own, 0, at(8), at(14), 0, 0, FUTEX);
+	builder_span(&b, ROOT, 0, at(0) + 100 * US, at(13));
+	builder_span(&b, FIRST, ROOT, at(3), at(6));
+	builder_span(&b, SECOND, FIRST, at(5), at(9));
+	builder_settle(&b);
+	assert_in_range(builder_ledger(&b, SECOND)->uncertain_ns, 3 * MS - 10 * US, 4 * MS);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_outlives_a_span_that_it_began_in_is_in_doubt_since),
 		cmocka_unit_test(so_is_what_outlives_one_beside_it),
+		cmocka_unit_test(
+			a_look_that_shows_what_is_around_both_does_not_show_the_way_to_an_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
