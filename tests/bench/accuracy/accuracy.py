@@ -48,7 +48,8 @@ TURNS.update(SERVERS)
 CARELESS = {PYTHON + name: turns for name, turns in {
     "forgotten": 15, "generators": 15, "again": 50, "copied": 40, "batched": 20, "linked": 20, "given-times": 20,
     "handed-back": 30, "outlived": 15, "given-up": 10, "async-generators": 20, "jumps": 30, "stopped": 25, "spawns": 20}.items()}
-TURNS.update(CARELESS)
+STAGES = {PYTHON + name: turns for name, turns in {"relays": 4, "polling": 8, "root-within": 40, "greenlets": 20}.items()}
+TURNS.update(CARELESS | STAGES)
 TURNS[PYTHON + "chance"] = 8
 EXACT_MODE = "/exact"  # behind a scenario's name: its writer runs in exact mode
 TURNS.update({name + EXACT_MODE: TURNS[name] for name in (
@@ -102,7 +103,8 @@ def run_scenario(name, turns, daemon, build):
     elif name.startswith(PYTHON):
         style = name.removeprefix(PYTHON)
         program = ("truth_servers.py" if name in SERVERS else "truth_slips.py" if name in CARELESS
-                   else "truth_chance.py" if style == "chance" else "truth_styles.py")
+                   else "truth_stages.py" if name in STAGES else "truth_chance.py" if style == "chance"
+                   else "truth_styles.py")
         command = [sys.executable, Path(__file__).with_name(program), style, str(turns), service]
     else:
         program = "truth_plugins" if name in PLUGINS else "truth_writers" if writer else "truth_scenarios"
