@@ -18,7 +18,8 @@ VOUCHED = GRADES[:2]
 SLACK_NS = 100_000
 
 
-SERVERS, SLIPS = (Path(__file__).parents[1] / "bench/accuracy" / name for name in ("truth_servers.py", "truth_slips.py"))
+PROGRAMS = Path(__file__).parents[1] / "bench/accuracy"
+SERVERS, SLIPS = PROGRAMS / "truth_servers.py", PROGRAMS / "truth_slips.py"
 
 
 def start_truth(daemon, name, turns, service, program=(os.environ.get("FLOW_TRUTH"),), **options):

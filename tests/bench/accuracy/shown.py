@@ -16,7 +16,7 @@ import weakref
 import opentelemetry.sdk.trace as sdk
 from opentelemetry import context, trace
 
-start_of_sdk, end_of_sdk = sdk.Span.start, sdk.Span.end  # beneath the writer's marks, as the SDK's reading of the clock is
+start_of_sdk, end_of_sdk = sdk.Span.start, sdk.Span.end  # beneath the writer's marks, as the SDK's clock is read
 attach_of_api, detach_of_api, run_of_loop = context.attach, context.detach, asyncio.Handle._run
 
 numbers = random.Random(42)
