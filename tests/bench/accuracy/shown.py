@@ -19,6 +19,7 @@ from opentelemetry import context, trace
 start_of_sdk, end_of_sdk = sdk.Span.start, sdk.Span.end  # beneath the writer's marks, as the SDK's clock is read
 attach_of_api, detach_of_api, run_of_loop = context.attach, context.detach, asyncio.Handle._run
 
+NOTHING = context.Context()
 numbers = random.Random(42)
 lock, local, threads = threading.RLock(), threading.local(), weakref.WeakSet()
 
@@ -193,7 +194,7 @@ def stop(span):
         truth.record["end_ns"], truth.end_cpu_ns, truth.is_open = at[0], at[1], False
 
 
-def tell(tracer, name, began):
+def tell(name, began):
     """What this thread did since that edge, all the while showing what it shows, is told as a span below that."""
     span = tracer.start_span(name, start_time=began[0])
     span.end()
@@ -227,6 +228,22 @@ def run_in(held, work, *args):
         return held.run(seen(work), *args)
     finally:
         look()
+
+
+def begin(service):
+    """Its provider, to be shut down."""
+    global tracer
+    provider = make_provider(service)
+    tracer = provider.get_tracer("truth")
+    return provider
+
+
+def opened(name, **options):
+    return tracer.start_as_current_span(name, **options)
+
+
+def root(name):
+    return opened(name, context=NOTHING)
 
 
 def do_else():

@@ -2,7 +2,6 @@
 """Programs that are not careful with contexts, as slips.c and crossed.c, and what only Python can do so: truth_slips.py
 STYLE TURNS SERVICE, on the unmodified SDK. Prints what the spans cost, in the format of truth_scenarios."""
 
-import asyncio
 import logging
 import os
 import queue
@@ -14,20 +13,12 @@ import time
 from contextvars import copy_context
 
 import shown
-from shown import at_once, draw, idle, one_in, pause, run_in, spin
+import truth_tasks
+from shown import NOTHING, at_once, draw, idle, one_in, opened, pause, root, run_in, spin
 from opentelemetry import context, trace
 from opentelemetry.trace import Link, use_span
 
 ITEMS, ROUNDS, HANDS = 4, 3, 3
-NOTHING = context.Context()
-
-
-def opened(name, **options):
-    return tracer.start_as_current_span(name, **options)
-
-
-def root(name):
-    return opened(name, context=NOTHING)
 
 
 def show(span):
@@ -36,7 +27,7 @@ def show(span):
 
 
 def enter(name, **options):
-    span = tracer.start_span(name, **options)
+    span = shown.tracer.start_span(name, **options)
     show(span)
     return span
 
@@ -173,7 +164,7 @@ def copied():
 
 def produce(jobs):
     producer = enter("producer", context=NOTHING) if one_in(2) else None
-    item = tracer.start_span("item", context=None if producer and one_in(2) else NOTHING)
+    item = shown.tracer.start_span("item", context=None if producer and one_in(2) else NOTHING)
     if one_in(2):
         with use_span(item):
             spin()
@@ -242,12 +233,12 @@ def linked():
 def serve_timed(jobs):
     idle()
     while (asked_ns := jobs.get()) is not None:
-        span = tracer.start_span("timed", context=NOTHING, start_time=asked_ns)
+        span = shown.tracer.start_span("timed", context=NOTHING, start_time=asked_ns)
         with use_span(span):
             spin()
             began = shown.edge()
             spin()
-            shown.tell(tracer, "part", began)
+            shown.tell("part", began)
             spin()
             shown.stop(span)
             if one_in(2):
@@ -283,7 +274,7 @@ def given_times():
 
 
 def handed_back():
-    span, changed = tracer.start_span("handed", context=NOTHING), threading.Condition()
+    span, changed = shown.tracer.start_span("handed", context=NOTHING), threading.Condition()
     left, turn = 6, 0
 
     def take_turns(me):
@@ -308,106 +299,6 @@ def handed_back():
     span.end()
 
 
-# ---- in a loop: what outlives its request, what is given up, generators that nobody ends
-
-
-async def wait():
-    await asyncio.sleep(0 if one_in(2) else shown.between(20, 1000))
-
-
-async def go_on_later():
-    for _ in range(draw(1, 4)):
-        spin()
-        await wait()
-        if one_in(3):
-            with opened("late"):
-                spin()
-                await wait()
-                spin()
-
-
-async def leave_behind():
-    with root("request"):
-        spin()
-        left = [asyncio.create_task(go_on_later()) for _ in range(draw(1, 2))]
-        called = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_later(shown.between(20, 1000), lambda: (spin(), called.set_result(None)))
-        await wait()
-        spin()
-        if one_in(2):
-            await left[0]
-            spin()
-    await asyncio.gather(called, *left)
-
-
-async def work_long():
-    with opened("work"):
-        try:
-            for _ in range(8):
-                spin(5, 300)
-                await wait()
-        finally:
-            spin(5, 100)
-
-
-async def fail():
-    await wait()
-    spin(5, 100)
-    raise ValueError
-
-
-async def give_up():
-    with root("request"):
-        try:
-            async with asyncio.timeout(shown.between(200, 2000)):
-                await work_long()
-        except TimeoutError:
-            spin()
-        task = asyncio.create_task(work_long())
-        await wait()
-        if one_in(2):
-            task.cancel()
-        await asyncio.wait([task])
-        spin()
-        try:
-            async with asyncio.TaskGroup() as group:
-                for work in (work_long, work_long, fail if one_in(2) else work_long):
-                    group.create_task(work())
-        except ExceptionGroup:
-            spin()
-
-
-async def rows():
-    with opened("rows"):
-        for _ in range(4):
-            spin(5, 300)
-            await wait()
-            yield
-            if one_in(2):
-                with opened("row"):
-                    spin(5, 300)
-
-
-async def iterate():
-    with root("request"):
-        spin()
-        async for _ in rows():
-            spin(5, 300)
-            if one_in(4):
-                break  # the loop ends it, in another task's context
-        spin()
-        await wait()
-        spin()
-
-
-async def several(work):
-    await asyncio.gather(*(work() for _ in range(4)))
-
-
-def in_loop(work):
-    return lambda: asyncio.run(several(work))
-
-
 # ---- a handler that attaches a span, and raises out of it, so that nobody puts anything back
 
 
@@ -423,7 +314,7 @@ def jumps():
         if not is_armed:
             return
         is_armed = False
-        span = tracer.start_span("handler", context=None if one_in(2) else NOTHING)
+        span = shown.tracer.start_span("handler", context=None if one_in(2) else NOTHING)
         token = show(span)
         spin()
         span.end()
@@ -497,16 +388,14 @@ def spawns():
 
 STYLES = {style.__name__.replace("_", "-"): style for style in (
     forgotten, generators, again, copied, batched, linked, given_times, handed_back, jumps, stopped, spawns)}
-STYLES.update({"outlived": in_loop(leave_behind), "given-up": in_loop(give_up), "async-generators": in_loop(iterate)})
+STYLES.update(truth_tasks.STYLES)
 
 
 def main():
-    global tracer
     style, turns, service = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     logging.disable()  # the SDK tells of each detach in another context
     shown.numbers.seed(int(os.environ.get("TRUTH_SEED", 42)))
-    provider = shown.make_provider(service)
-    tracer = provider.get_tracer("truth")
+    provider = shown.begin(service)
     shown.wait_until_found()
     for _ in range(turns):
         STYLES[style]()

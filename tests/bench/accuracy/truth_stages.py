@@ -9,10 +9,9 @@ import time
 
 import shown
 import truth_slips as slips
-from shown import at_once, draw, look, nap, one_in, pause, seen, spin
+from shown import NOTHING, at_once, draw, look, nap, one_in, opened, pause, root, seen, spin
 from opentelemetry import context
 from opentelemetry.trace import use_span
-from truth_slips import NOTHING, opened, root
 
 STAGES, THREADS, JOBS, FIBERS = 3, 2, 4, 4
 
@@ -42,7 +41,7 @@ def drive(first):
     for _ in range(JOBS):
         with root("driver"):
             spin()
-            span = slips.tracer.start_span("job", context=None if one_in(2) else NOTHING)
+            span = shown.tracer.start_span("job", context=None if one_in(2) else NOTHING)
             if one_in(2):
                 work_at(span)
             first.put(span)
@@ -90,7 +89,7 @@ def polling():
         has_ended = threading.Event()
         with root("asker"):
             spin()
-            jobs.append((slips.tracer.start_span("asked"), has_ended))
+            jobs.append((shown.tracer.start_span("asked"), has_ended))
             spin()
             if one_in(2):
                 has_ended.wait()
