@@ -114,10 +114,15 @@ static int32_t innermost(struct cut *cut, uint64_t start, uint64_t ns,
 	return best;
 }
 
-static int32_t sure_ancestor(const struct cut *cut, int32_t index)
+/* The nearest one above that is open then, and sure. */
+static int32_t sure_above(const struct cut *cut, int32_t index, uint64_t time_ns)
 {
-	while (index >= 0 && cut->join->nodes[index].sure_in != cut->join->cuts)
-		index = cut->join->nodes[index].parent;
+	const struct node *nodes = cut->join->nodes;
+
+	do
+		index = nodes[index].parent;
+	while (index >= 0 && (nodes[index].sure_in != cut->join->cuts ||
+			      !node_is_active(&nodes[index], time_ns)));
 	return index;
 }
 
@@ -181,12 +186,14 @@ static void doubt_company(const struct cut *cut, int32_t owner, uint64_t start, 
 
 /* The thread has ended in this slice what it had begun before the owner, or with it, and the owner
  * was open still: these were not put aside in the order in which they came, and what was put back
- * then is what the other had found, whatever that was. */
+ * then is what the other had found, whatever that was; unless the slice's end shows the owner. */
 static bool is_out_of_order(const struct cut *cut, int32_t owner, uint64_t start)
 {
 	const struct node *node = &cut->join->nodes[owner];
 
-	for (uint32_t i = 0; i < cut->count && !(cut->slice->flags & EVENT_TOLD); i++) {
+	if (cut->slice->flags & EVENT_TOLD || cut_has(cut->join, cut->owner_out, owner))
+		return false;
+	for (uint32_t i = 0; i < cut->count; i++) {
 		const struct node *other = &cut->join->nodes[cut->nodes[i]];
 		uint64_t error = other->cut_ns + other->bound_ns + node->bound_ns;
 
@@ -197,14 +204,6 @@ static bool is_out_of_order(const struct cut *cut, int32_t owner, uint64_t start
 			return true;
 	}
 	return false;
-}
-
-static int32_t sure_above(const struct cut *cut, int32_t index, uint64_t time_ns)
-{
-	do
-		index = sure_ancestor(cut, cut->join->nodes[index].parent);
-	while (index >= 0 && !node_is_active(&cut->join->nodes[index], time_ns));
-	return index;
 }
 
 static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
@@ -221,12 +220,9 @@ static void own_piece(struct cut *cut, uint64_t start, uint64_t end)
 	handed_doubt(cut, owner, start, end, ns);
 	if (owner < 0)
 		return;
-	if (confidence == DOUBTFUL)
-		overlay_doubt(cut->join, owner, sure_ancestor(cut, owner), ns);
-	else if (is_out_of_order(cut, owner, start))
+	if (confidence == DOUBTFUL || is_out_of_order(cut, owner, start))
 		overlay_doubt(cut->join, owner, sure_above(cut, owner, start), ns);
 	doubt_company(cut, owner, start, end);
-	overlay_doubt_crossed(cut, owner, start, ns);
 	handed_doubt_resumed(cut, owner, ns);
 	overlay_emit(cut->join, &like, start, end, owner);
 }

@@ -101,8 +101,6 @@ void overlay_doubt_heads(struct join *join);
  * have. false: there are none. */
 bool overlay_suspect_above(struct cut *cut);
 void overlay_doubt_awaited(struct join *join);
-/* A piece of the owner's, after one has ended that lay around its begin. */
-void overlay_doubt_crossed(struct cut *cut, int32_t owner, uint64_t start, uint64_t ns);
 
 /* overlay_handed.c. The span is not known to have been this thread's, but may have been in that
  * stretch: at its start, or at its end. */

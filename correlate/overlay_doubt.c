@@ -277,35 +277,3 @@ bool overlay_suspect_above(struct cut *cut)
 	}
 	return is_any;
 }
-
-/* The thread may have had both, one within the other's begin and not within its end. */
-static bool is_crossed(const struct cut *cut, const struct node *first, int32_t index,
-		       const struct node *second)
-{
-	bool is_here = first->sightings < 0
-			       ? first->placed == cut->lane
-			       : join_sighting(cut->join, index, cut->lane->thread) != NULL;
-
-	return is_here && first->a_ns < second->a_ns && second->a_ns < first->b_ns &&
-	       first->b_ns < second->b_ns;
-}
-
-/* Who detaches a span puts back what was there before it, be it that another one has come since,
- * as generators do that end in another order than they began: that one is still open, and shows no
- * more. Unless it shows at the slice's end. */
-void overlay_doubt_crossed(struct cut *cut, int32_t owner, uint64_t start, uint64_t ns)
-{
-	const struct join *join = cut->join;
-
-	if (cut->slice->flags & EVENT_TOLD || cut_has(join, cut->owner_out, owner))
-		return;
-	for (uint32_t i = 0; i < cut->count; i++) {
-		const struct node *first = &join->nodes[cut->nodes[i]];
-
-		if (first->b_ns <= start &&
-		    is_crossed(cut, first, cut->nodes[i], &join->nodes[owner])) {
-			overlay_doubt(cut->join, owner, first->parent, ns);
-			return;
-		}
-	}
-}

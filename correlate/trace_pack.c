@@ -32,6 +32,13 @@ enum mark_flag {
 	MARK_UNTIL_AT = 5,
 };
 
+/* Who adds something to one of these packs it, too. */
+_Static_assert(sizeof(struct trace) == 176, "a new field is to rest as well");
+_Static_assert(sizeof(struct observation) == 56, "a new field is to rest as well");
+_Static_assert(sizeof(struct trace_span) == 88, "a new field is to rest as well");
+_Static_assert(sizeof(struct mark) == 72, "a new field is to rest as well");
+_Static_assert(sizeof(struct lesson) == 48, "a new field is to rest as well");
+
 /* ---- numbers */
 
 static void learn(struct trace_words *words, uint64_t word)
