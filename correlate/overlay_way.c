@@ -3,8 +3,9 @@
  * look at the thread came in between and does not show it.
  *
  * Somebody read the clock at that edge. If no other thread of the process was on a CPU then, it was
- * the one that shows the span; and if that did not leave its CPU of itself in between, nor showed
- * anything but what it had before, it did nothing else: it was preempted, or looked at by a tick.
+ * the one that shows the span; and if that did not leave its CPU of itself in between, nor woke
+ * another one, nor showed anything but what it had before, it did nothing else: it was preempted,
+ * or looked at by a tick.
  * Not so where spans are put aside. */
 #include "collector/base/macros.h"
 #include "correlate/overlay.h"
@@ -57,11 +58,17 @@ static bool has_company(const struct join *join, const struct lane *lane, int32_
 	return count == OVERLAY_MAX_SPANS;
 }
 
-/* The thread did not wait after that slice. */
+/* It ends in the midst of what the thread ran, where that woke another one (glimpse.c). */
+static bool wakes_another(const struct slice *slice)
+{
+	return slice->flags & SLICE_CHANGE && !(slice->flags & EVENT_TOLD);
+}
+
+/* The thread did not wait after that slice, nor do anything else of which somebody tells. */
 static bool goes_on(const struct slice *slice, const struct slice *next)
 {
-	return (slice->flags & EVENT_TICK || !slice->state) && !next->gap &&
-	       !(next->flags & EVENT_IN_LOST) && !next->hidden_ns;
+	return (slice->flags & EVENT_TICK || !slice->state) && !wakes_another(slice) &&
+	       !next->gap && !(next->flags & EVENT_IN_LOST) && !next->hidden_ns;
 }
 
 static bool shows_only(const struct slice *slice, const struct event_tag *base)

@@ -197,6 +197,35 @@ static void what_tells_nothing_new_is_not_kept(void **state)
 			bytes_of_many(false) + 8 * sizeof(struct event_tag));
 }
 
+/* The part's thread shows it when it comes, and nothing when it leaves; the part ends 2 ms before
+ * that, and 3 ms before its end the thread wakes another one while it shows the root. */
+static uint64_t doubt_on_the_way(bool is_told)
+{
+	struct scene scene;
+	struct builder_thread *threads[] = { &scene.own, &scene.third };
+	uint64_t doubt;
+
+	builder_begin(&scene.b, threads, ARRAY_LEN(threads));
+	run(&scene, &scene.own, 0, 5, ROOT);
+	run(&scene, &scene.own, 8, 20, PART);
+	run(&scene, &scene.own, 30, 100, 0);
+	if (is_told)
+		be_woken(&scene, 50, ROOT, WAKER_THREAD);
+	builder_span(&scene.b, ROOT, 0, at(1), at(90));
+	builder_span(&scene.b, PART, ROOT, at(10), at(80));
+	builder_settle(&scene.b);
+	doubt = builder_ledger(&scene.b, PART)->uncertain_ns;
+	correlator_free(scene.b.correlator);
+	return doubt;
+}
+
+static void who_wakes_another_is_not_just_on_the_way_out(void **state)
+{
+	(void)state;
+	assert_in_range(doubt_on_the_way(false), 0, US);
+	assert_true(doubt_on_the_way(true) >= 3 * MS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +236,7 @@ int main(void)
 		cmocka_unit_test(slices_that_are_alike_are_cut_where_it_lies),
 		cmocka_unit_test(looks_may_be_told_of_in_any_order),
 		cmocka_unit_test(what_tells_nothing_new_is_not_kept),
+		cmocka_unit_test(who_wakes_another_is_not_just_on_the_way_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

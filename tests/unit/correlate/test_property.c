@@ -155,6 +155,11 @@ static const struct {
 	{ 930, check_parts },
 	{ 1964, check_parts },
 	{ 2636, check_parts },
+	{ 800, check_parts },
+	{ 1710, check_parts },
+	{ 2464, check_parts },
+	{ 2785, check_parts },
+	{ 31001706, check_parts },
 };
 
 static void seeds_that_once_failed_do_not_any_more(void **state)
