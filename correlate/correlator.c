@@ -250,6 +250,7 @@ static void settle_due(struct model *model)
 {
 	struct trace *trace;
 
+	settle_again(model); /* looks from beside may have come: then none below leaves its place */
 	for (trace = model->pending.oldest; trace; trace = trace->next) {
 		if (trace->dirty)
 			relearn_note_hidden(model, trace);

@@ -226,6 +226,30 @@ static void who_wakes_another_is_not_just_on_the_way_out(void **state)
 	assert_true(doubt_on_the_way(true) >= 3 * MS);
 }
 
+/* Looks that are told of late, at spans of several traces that have settled: all of them do so
+ * again, and no more than that. */
+static void late_looks_settle_their_traces_again(void **state)
+{
+	enum { TRACES = 3, SPAN = 10 };
+	struct scene scene;
+	struct builder *b = &scene.b;
+	struct builder_thread *threads[] = { &scene.own, &scene.third };
+
+	(void)state;
+	builder_begin(b, threads, ARRAY_LEN(threads));
+	run(&scene, &scene.own, 8, 120, 0);
+	for (b->trace = 1; b->trace <= TRACES; b->trace++)
+		builder_span(b, SPAN + b->trace, 0, at(10), at(75));
+	builder_settle(b);
+	for (b->trace = 1; b->trace <= TRACES; b->trace++)
+		be_woken(&scene, 20 + b->trace, SPAN + b->trace, WAKER_THREAD);
+	builder_clock(b, 3100 * MS);
+	correlator_advance(b->correlator, 3100 * MS);
+	for (uint64_t i = 1; i <= TRACES; i++)
+		assert_in_range(builder_ledger(b, SPAN + i)->revision, 2, 3);
+	correlator_free(b->correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -237,6 +261,7 @@ int main(void)
 		cmocka_unit_test(looks_may_be_told_of_in_any_order),
 		cmocka_unit_test(what_tells_nothing_new_is_not_kept),
 		cmocka_unit_test(who_wakes_another_is_not_just_on_the_way_out),
+		cmocka_unit_test(late_looks_settle_their_traces_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
