@@ -173,18 +173,22 @@ static bool may_have_begun_in(const struct join *join, const struct node *node)
 }
 
 /* None but this process shows it, whose threads came to that later than it began. Who is told to be
- * its process was at work then, and may have had it between two looks. */
+ * its process was at work then, and may have had it between two looks. (The dear questions last:
+ * timelines are unpacked for them.) */
 static bool may_be_taken_over(struct join *join, const struct node *node,
 			      const struct process *process)
 {
 	const struct process *told = node->span->process;
 
-	if (told == process || may_have_begun_in(join, node))
-		return false;
-	join->is_guessed |= !told;
-	told = told ? told : learned_owner(join, node);
+	if (!told) {
+		const struct resource_owner *owner =
+			map_get(&join->model->resources, &node->span->resource_key);
+
+		join->is_guessed |= !owner; /* may be told later */
+		told = owner && !owner->ambiguous ? owner->process : NULL;
+	}
 	return told && told != process && told->has_tags && !are_named_alike(told, process) &&
-	       ran_at(told, node);
+	       !may_have_begun_in(join, node) && ran_at(told, node);
 }
 
 static bool has_others(const struct join *join, const struct node *node,
