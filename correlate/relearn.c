@@ -202,19 +202,18 @@ static unsigned concerned_now(const struct model *model)
 
 bool relearn_revisit(struct model *model)
 {
-	unsigned seen = 0, all = UINT_MAX;
+	unsigned seen = 0, all = UINT_MAX, concerned;
+	struct trace_place *place;
 	bool any = false;
 
 	forget_fresh(model);
 	lessons_revise(model, &all);
 	if (model->lesson_told == model->lesson)
 		return false;
-	for (uint32_t at = 0, concerned = concerned_now(model);;) {
-		struct trace_place *place = trace_set_next(&model->traces, &at);
+	concerned = concerned_now(model);
+	for (uint32_t at = 0; (place = trace_set_next(&model->traces, &at));) {
 		const struct trace *trace;
 
-		if (!place)
-			break;
 		model_pause(model, seen++);
 		if (place->is_resting && !(place->is_settled && place->concerns & concerned))
 			continue;
