@@ -305,6 +305,26 @@ static __always_inline void target_mapped(__u64 address, struct event_target *ta
 		target_file(mapping->file, target);
 }
 
+/* Calls about mappings: those that bring pages in wait for them. */
+static __always_inline void target_memory(struct task_struct *task, void *registers, __u32 syscall,
+					  struct event_target *target)
+{
+	switch (syscall) {
+	case SYS_MSYNC:
+		target_mapped(FIELD(struct pt_regs, registers, di), target);
+		break;
+	case SYS_MMAP:
+	case SYS_MREMAP:
+	case SYS_MADVISE:
+	case SYS_MLOCK:
+	case SYS_MLOCK2:
+	case SYS_MLOCKALL:
+		if (LOAD_BIT(task, in_iowait))
+			target_fault(target);
+		break;
+	}
+}
+
 static __always_inline void target_queue(struct task_struct *task, __u32 fd,
 					 struct event_target *target)
 {
@@ -361,18 +381,8 @@ __noinline int target_rare(__u32 syscall, __u32 state, struct event_target *targ
 	case SYS_SENDFILE:
 		target_between(task, registers, syscall, state, target);
 		break;
-	case SYS_MSYNC:
-		target_mapped(FIELD(struct pt_regs, registers, di), target);
-		break;
-	case SYS_MMAP:
-	case SYS_MREMAP:
-	case SYS_MADVISE:
-	case SYS_MLOCK:
-	case SYS_MLOCK2:
-	case SYS_MLOCKALL:
-		if (LOAD_BIT(task, in_iowait))
-			target_fault(target);
-		break;
+	default:
+		target_memory(task, registers, syscall, target);
 	}
 	if (path >= 0)
 		target_path(path ? FIELD(struct pt_regs, registers, si)
