@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -193,8 +194,9 @@ static void innocent_threads_are_not_blamed(void **state)
 		all += ended[i];
 		wrong += blamed[i];
 	}
-	/* on a slow machine a timer is over before its thread sleeps; on a fast one, a disk */
-	assert_true(ended[0] > 0 && all >= 100);
+	/* of the others, few may have to wait at all; on an emulated machine, which says that it is
+	 * slow, most timers are over before their threads sleep */
+	assert_true(getenv("FLOW_PATIENCE_S") ? ended[0] > 0 && all >= 100 : ended[0] >= 100);
 	assert_true(wrong * 100 <= all);
 }
 
