@@ -52,6 +52,15 @@ static void own_works(struct scene *scene)
 	builder_slice(b, &scene->own, 1039 * MS, 1039 * MS, 1041 * MS, 0, 0, FUTEX);
 }
 
+/* ... or is at work all the time, and no look at it shows the span. */
+static void own_is_unseen(struct scene *scene)
+{
+	struct builder *b = &scene->b;
+
+	builder_slice(b, &scene->own, 999 * MS, 999 * MS, 1000 * MS, OTHERS, 0, FUTEX);
+	builder_slice(b, &scene->own, 1000 * MS, 1000 * MS, 1041 * MS, 0, 0, FUTEX);
+}
+
 /* Meanwhile the other one shows it from 1003 to 1006 ms, in a slice that begins at that time. */
 static void other_works(struct scene *scene, uint64_t from)
 {
@@ -141,8 +150,7 @@ static void who_alone_shows_it_but_came_later_is_in_doubt(void **state)
 
 	(void)state;
 	begin(&scene, false);
-	builder_slice(b, &scene.own, 999 * MS, 999 * MS, 1000 * MS, OTHERS, 0, FUTEX);
-	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1041 * MS, 0, 0, FUTEX);
+	own_is_unseen(&scene);
 	other_works(&scene, 1003 * MS);
 	end(&scene, BUILDER_PID);
 	assert_int_equal(builder_ledger(b, SPAN)->grade, GRADE_INFERRED);
@@ -180,8 +188,7 @@ static void what_lies_below_it_leaves_open_who_began_it(void **state)
 
 	(void)state;
 	begin(&scene, false);
-	builder_slice(b, &scene.own, 999 * MS, 999 * MS, 1000 * MS, OTHERS, 0, FUTEX);
-	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1041 * MS, 0, 0, FUTEX);
+	own_is_unseen(&scene);
 	builder_slice(b, &scene.other, 1000 * MS, 1000 * MS, 1004 * MS, INNER, 0, FUTEX);
 	builder_slice(b, &scene.other, 1005 * MS, 1005 * MS, 1009 * MS, SPAN, 0, FUTEX);
 	builder_slice(b, &scene.other, 1039 * MS, 1039 * MS, 1041 * MS, 0, 0, FUTEX);
