@@ -179,6 +179,7 @@ static void render_correlator(const struct snapshot *snapshot, struct json *json
 	json_uint(json, "slices_malformed", stats->slices_malformed);
 	json_uint(json, "slices_rebuilt", stats->slices_rebuilt);
 	json_uint(json, "changes_refused", stats->changes_refused);
+	json_uint(json, "looks_refused", stats->looks_refused);
 	json_uint(json, "chain_gaps", stats->chain_gaps);
 	json_uint(json, "slices_crowded", stats->slices_crowded);
 	json_object(json, "limits");

@@ -42,6 +42,7 @@ struct correlator_stats {
 	uint64_t slices, slices_folded, slices_malformed;
 	uint64_t slices_rebuilt;                     /* without a switch-in, from the CPU clock */
 	uint64_t changes_refused;                    /* slices whose changes did not fit them */
+	uint64_t looks_refused;                      /* from beside: a thread has too many */
 	uint64_t chain_gaps;                         /* prev_out did not match: records lost */
 	uint64_t tags_seen;                          /* distinct spans observed, approximately */
 	uint64_t spans, spans_duplicate, spans_late; /* late: after their trace had settled */

@@ -6,7 +6,7 @@
 
 #include "collector/base/macros.h"
 
-#define MOST_KEPT 4096 /* of a thread */
+#define MOST_KEPT 4096 /* of a thread, while its timeline reaches back to them */
 
 static bool insert(struct model *model, struct thread *thread, const struct glimpse *glimpse)
 {
@@ -41,8 +41,12 @@ void glimpse_take(struct model *model, const struct thread *woken, const struct 
 		return;
 	thread = world_find_waker(model, woken->process, waker);
 	if (!thread || thread == woken || time_ns <= thread->folded_until_ns ||
-	    glimpse_is_known(thread, &waker->tag, time_ns) || !insert(model, thread, &glimpse))
+	    glimpse_is_known(thread, &waker->tag, time_ns))
 		return;
+	if (!insert(model, thread, &glimpse)) {
+		model->stats.looks_refused++;
+		return;
+	}
 	if (time_ns <= thread->last_out_ns) /* else it may still be dropped */
 		trace_observe_at(model, thread, &waker->tag, time_ns);
 }

@@ -197,6 +197,32 @@ static void what_tells_nothing_new_is_not_kept(void **state)
 			bytes_of_many(false) + 8 * sizeof(struct event_tag));
 }
 
+/* Within one slice of the thread, 2 us apart. */
+static void more_than_are_kept_are_counted(void **state)
+{
+	enum { KEPT = 4096, MORE = 5 };
+	struct scene scene;
+	struct builder *b = &scene.b;
+	struct builder_thread *threads[] = { &scene.own, &scene.third };
+	struct correlator_stats stats;
+
+	(void)state;
+	builder_begin(b, threads, ARRAY_LEN(threads));
+	run(&scene, &scene.own, 8, 120, 0);
+	for (uint64_t i = 0; i < KEPT + MORE; i++) {
+		uint64_t time = at(10) + i * 2 * US;
+
+		b->waker = (struct event_waker){ .pid = BUILDER_PID,
+						 .tid = scene.own.tid,
+						 .kind = WAKER_THREAD,
+						 .tag = builder_tag(b, PART) };
+		builder_slice(b, &scene.third, time, time + 500, time + US, 0, 0, FUTEX);
+	}
+	correlator_stats(b->correlator, &stats);
+	assert_int_equal(stats.looks_refused, MORE);
+	correlator_free(b->correlator);
+}
+
 /* The part's thread shows it when it comes, and nothing when it leaves; the part ends 2 ms before
  * that, and 3 ms before its end the thread wakes another one while it shows the root. */
 static uint64_t doubt_on_the_way(bool is_told)
@@ -260,6 +286,7 @@ int main(void)
 		cmocka_unit_test(slices_that_are_alike_are_cut_where_it_lies),
 		cmocka_unit_test(looks_may_be_told_of_in_any_order),
 		cmocka_unit_test(what_tells_nothing_new_is_not_kept),
+		cmocka_unit_test(more_than_are_kept_are_counted),
 		cmocka_unit_test(who_wakes_another_is_not_just_on_the_way_out),
 		cmocka_unit_test(late_looks_settle_their_traces_again),
 	};
