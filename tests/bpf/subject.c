@@ -281,14 +281,24 @@ static void play_mutex(void)
 	pthread_join(thread, NULL);
 }
 
-/* In no call, mostly. */
-static void spin_outside(void)
+/* In no call. */
+static void count_up(unsigned laps)
 {
-	for (int64_t end = read_clock(CLOCK_THREAD_CPUTIME_ID) + 60000000;
-	     read_clock(CLOCK_THREAD_CPUTIME_ID) < end;) {
+	for (; laps; laps--) {
 		for (volatile int i = 0; i < 100000; i++)
 			;
 	}
+}
+
+/* In no call, mostly. Returns how many laps that took. */
+static unsigned spin_outside(void)
+{
+	int64_t end = read_clock(CLOCK_THREAD_CPUTIME_ID) + 60000000;
+	unsigned laps = 0;
+
+	for (; read_clock(CLOCK_THREAD_CPUTIME_ID) < end; laps++)
+		count_up(1);
+	return laps;
 }
 
 static void play_spin(void)
@@ -305,15 +315,20 @@ static void play_spin(void)
 	spin_outside();
 }
 
-/* It is interrupted in the midst of a switch from one span to another, again and again. */
+/* It is interrupted in the midst of a switch from one span to another, again and again. No clock is
+ * read there: who is interrupted in a call is at no switch. */
 static void play_switching(void)
 {
-	publish(3001);
-	spin(60000000);
-	clear();
-	spin_outside();
-	publish(3002);
-	spin(60000000);
+	unsigned laps = spin_outside();
+
+	for (int i = 0; i < 4; i++) {
+		publish(3001);
+		spin(20000000);
+		clear();
+		count_up(laps);
+		publish(3002);
+		spin(20000000);
+	}
 	publish(0);
 }
 
