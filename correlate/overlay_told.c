@@ -42,15 +42,18 @@ static bool is_of_other(const struct sighting *seen, const struct lane *lane)
 	return seen->thread != lane->thread && seen->thread->process == lane->process;
 }
 
-/* Another thread has carried it before `time_ns`, or carries it after: it is not to do with the
- * span's edge. */
+/* Another thread has carried it before `time_ns`, or carries it after: this one has not to do with
+ * the span's edge. Who takes up its context when it is over has not either. */
 static bool is_elsewhere(const struct join *join, const struct lane *lane, int32_t index,
 			 uint64_t time_ns, bool before)
 {
-	for (int32_t s = join->nodes[index].sightings; s >= 0; s = join->sightings[s].next) {
+	const struct node *node = &join->nodes[index];
+	uint64_t over_ns = node->b_ns + node->cut_ns + node->bound_ns + node->skew_ns;
+
+	for (int32_t s = node->sightings; s >= 0; s = join->sightings[s].next) {
 		const struct sighting *seen = &join->sightings[s];
 
-		if (is_of_other(seen, lane) &&
+		if (is_of_other(seen, lane) && seen->first_ns <= over_ns &&
 		    (before ? seen->first_ns < time_ns : seen->last_ns > time_ns))
 			return true;
 	}

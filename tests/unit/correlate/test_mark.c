@@ -147,6 +147,25 @@ static void who_marked_its_end_long_before_the_clock_was_read_has_ended_it(void 
 	assert_true(ledger.uncertain_ns < 10 * US);
 }
 
+/* A timer was given its context, and shows it when the span is over. */
+static void who_takes_up_a_context_later_has_not_ended_its_span(void **state)
+{
+	static const struct entry marked[] = { { 1002 * MS, A, true },
+					       { 1003 * MS, A, false },
+					       { 1007 * MS, 0, false },
+					       { 1008 * MS, A, true } };
+	static const struct entry later[] = {
+		{ 1002 * MS + 10 * US, B, true },   { 1002 * MS + 20 * US, B, false },
+		{ 1009 * MS - 20 * US, 0, false },  { 1009 * MS, B, true },
+		{ 1009 * MS + 100 * US, A, false }, { 1009 * MS + 500 * US, 0, false }
+	};
+	struct ledger ledger = of_shown(marked, 4, later, 6);
+
+	(void)state;
+	assert_int_equal(ledger.cpu_ns, 6 * MS);
+	assert_true(ledger.uncertain_ns < 10 * US);
+}
+
 /* A forked child shows its parent's span, too, for longer than that lasts. */
 static void what_another_process_has_in_its_context_changes_nothing(void **state)
 {
@@ -385,6 +404,7 @@ int main(void)
 		cmocka_unit_test(
 			a_span_that_another_thread_began_and_ended_was_not_here_before_it_showed),
 		cmocka_unit_test(who_marked_its_end_long_before_the_clock_was_read_has_ended_it),
+		cmocka_unit_test(who_takes_up_a_context_later_has_not_ended_its_span),
 		cmocka_unit_test(what_another_process_has_in_its_context_changes_nothing),
 		cmocka_unit_test(a_mark_may_be_older_than_the_slice_in_which_it_shows),
 		cmocka_unit_test(the_clock_may_be_read_late_after_a_mark),
