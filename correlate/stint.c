@@ -284,7 +284,9 @@ static uint64_t end_at_tick(struct stint *stint, const struct slice *tail, const
 	for (const struct slice *next = tail + 1; next < end; next++) {
 		booked += next->booked_ns;
 		stolen = stolen_ns(tail + 1, next);
-		if (!(next->flags & SLICE_CHANGE))
+		if (next->flags & SLICE_CHANGE)
+			continue;
+		if (booked || next + 1 == end || !stint_goes_on(next, next + 1))
 			break;
 	}
 	stint->booked_ns -= lag - MIN(lag, booked);

@@ -273,6 +273,45 @@ static void stolen_time_is_no_cpu_time_and_in_doubt_for_parts(void **state)
 	correlator_free(b.correlator);
 }
 
+static void tell_clock(struct builder *b, uint64_t time_ns)
+{
+	const struct event_clock clock = { .header = { EVENT_CLOCK, sizeof(clock), 0 },
+					   .before_ns = time_ns,
+					   .sched_ns = time_ns - BUILDER_SCHED_NS,
+					   .after_ns = time_ns + 100 };
+
+	assert_int_equal(correlator_record(b->correlator, &clock.header), 0);
+}
+
+/* Two ticks come one after the other, and the scheduler books nothing in between. */
+static void what_a_tick_left_unbooked_is_booked_after_the_next_one(void **state)
+{
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	const struct ledger *l;
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	b.tells_stolen = true;
+	read_clocks(&b, even, 100 * MS, 600 * MS);
+	tell_clock(&b, 890 * MS);
+	builder_warm_up(&b, &t);
+	tell_clock(&b, 990 * MS);
+	b.unbooked_ns = 50 * US;
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1003 * MS, 1, EVENT_TICK, -1);
+	b.unbooked_ns = 60 * US;
+	builder_slice(&b, &t, 0, 1003 * MS, 1003010 * US, 1, EVENT_TICK, -1);
+	builder_slice(&b, &t, 0, 1003010 * US, 1004 * MS, 0, 0, FUTEX);
+	tell_clock(&b, 1010 * MS);
+	builder_span(&b, 1, 0, 1000500 * US, 1003 * MS);
+	read_clocks(&b, even, 3100 * MS, 3100 * MS);
+	correlator_settle_all(b.correlator);
+	l = builder_ledger(&b, 1);
+	assert_int_equal(l->all.running_ns, 2500 * US);
+	assert_true(distance(l->cpu_ns, 2500 * US) <= 2 * US);
+	correlator_free(b.correlator);
+}
+
 /* The span ends right before the switch-in, by a clock that is known to 4 us: or right after it,
  * and then what was booked ahead of that is its own. */
 static void what_was_booked_ahead_of_a_switch_is_in_doubt_for_who_ends_about_then(void **state)
@@ -366,6 +405,7 @@ int main(void)
 		cmocka_unit_test(a_span_without_length_has_the_grain_of_the_others),
 		cmocka_unit_test(a_coarse_child_puts_its_parents_own_share_in_doubt),
 		cmocka_unit_test(stolen_time_is_no_cpu_time_and_in_doubt_for_parts),
+		cmocka_unit_test(what_a_tick_left_unbooked_is_booked_after_the_next_one),
 		cmocka_unit_test(
 			what_was_booked_ahead_of_a_switch_is_in_doubt_for_who_ends_about_then),
 		cmocka_unit_test(a_span_that_starts_at_the_very_switch_may_have_waited),

@@ -35,7 +35,8 @@
 struct builder_thread {
 	uint32_t pid, tid;
 	uint64_t out_ns, exec_ns;
-	uint64_t span; /* published; 0: none */
+	uint64_t span;        /* published; 0: none */
+	uint64_t unbooked_ns; /* of what it ran up to out_ns */
 	bool seen, ticked;
 };
 
@@ -51,6 +52,8 @@ struct builder {
 	uint64_t steal_ns;          /* so much of the next slice, a hypervisor steals */
 	uint64_t stolen_ns;         /* ... so far: the scheduler's clock stood still */
 	uint64_t ahead_ns;          /* so much is booked ahead of the next slice's switch-in */
+	uint64_t unbooked_ns;       /* so much of the next slice is booked after it */
+	bool tells_stolen;          /* the kernel does */
 	struct event_target target; /* of the wait that the next slice ends with; kind 0: none */
 	struct event_waker waker;   /* who ended that before the next slice; tid 0: nobody */
 };
@@ -159,7 +162,7 @@ static inline void builder_slice(struct builder *b, struct builder_thread *t, ui
 
 	memset(&record, 0, sizeof(record));
 	s->header.kind = EVENT_SLICE;
-	s->header.flags = flags | EVENT_STOLEN_UNTOLD;
+	s->header.flags = flags | (b->tells_stolen ? 0 : EVENT_STOLEN_UNTOLD);
 	s->pid = t->pid;
 	s->tid = t->tid;
 	s->prev_out_ns = t->out_ns;
@@ -167,11 +170,13 @@ static inline void builder_slice(struct builder *b, struct builder_thread *t, ui
 	s->in_ns = in;
 	s->out_ns = out;
 	s->exec_in_ns = t->exec_ns;
-	s->exec_out_ns = t->exec_ns += out - in - b->steal_ns + b->ahead_ns;
-	s->exec_start_in_ns = in - BUILDER_SCHED_NS - b->stolen_ns - b->ahead_ns;
+	s->exec_out_ns = t->exec_ns +=
+		out - in - b->steal_ns + b->ahead_ns + t->unbooked_ns - b->unbooked_ns;
+	s->exec_start_in_ns = in - BUILDER_SCHED_NS - b->stolen_ns - b->ahead_ns - t->unbooked_ns;
 	b->stolen_ns += b->steal_ns;
-	b->steal_ns = b->ahead_ns = 0;
-	s->exec_start_out_ns = out - BUILDER_SCHED_NS - b->stolen_ns;
+	s->exec_start_out_ns = out - BUILDER_SCHED_NS - b->stolen_ns - b->unbooked_ns;
+	t->unbooked_ns = b->unbooked_ns;
+	b->steal_ns = b->ahead_ns = b->unbooked_ns = 0;
 	s->syscall = syscall;
 	s->state = syscall >= 0 ? 1 : 0;
 	if (!t->seen)
