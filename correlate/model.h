@@ -92,6 +92,7 @@ struct process {
 	bool forked;
 	bool is_shared;             /* it has its maker's variable, and none of its own */
 	uint64_t born_ns;           /* that fork; 0: not known */
+	uint64_t made_ns;           /* when a thread was made last by one that showed a span */
 	uint64_t first_ns, last_ns; /* of its records */
 	uint64_t resumed_ns;        /* of the first one after the newest gap */
 	uint64_t gone_ns;
@@ -200,7 +201,8 @@ struct thread {
 	struct stint fold_stint; /* of what was folded last */
 	bool fold_is_mixed;      /* it has more than one tag */
 	struct event_tag inherited_tag;
-	struct glimpse *glimpses; /* owned; by time: of glimpse.c */
+	struct event_tag maker_tag; /* what its maker showed then; zero: nothing that is known */
+	struct glimpse *glimpses;   /* owned; by time: of glimpse.c */
 	uint32_t glimpse_count, glimpse_cap;
 	struct timeline timeline;
 	struct observation *current; /* of last_tag; NULL: none */

@@ -385,25 +385,81 @@ static uint64_t may_have_lent_ns(const struct sweep *sweep, const struct lane *l
 	return ran_ns(sweep, lane, sweep->start_ns, may_hide);
 }
 
+/* It shows spans of its own, so what it did for the one around them would show, too. */
+static bool shows_own(const struct join *join, const struct thread *thread)
+{
+	for (uint32_t i = 0; i < join->count; i++) {
+		int32_t first = join->nodes[i].sightings;
+
+		if (first >= 0 && join->sightings[first].thread == thread &&
+		    join->sightings[first].next < 0)
+			return true;
+	}
+	return false;
+}
+
+/* It was made within the span: for that, mostly. */
+static bool is_made_within(const struct sweep *sweep, const struct thread *thread)
+{
+	const struct event_tag *tag = &thread->maker_tag;
+
+	return thread->begun_ns >= sweep->node->a_ns && thread->begun_ns < sweep->node->b_ns &&
+	       !tag_is_none(tag) && tag_is_of(tag, sweep->join->trace->id) &&
+	       is_ours(sweep, join_find(sweep->join, tag->span_id)) &&
+	       !shows_own(sweep->join, thread);
+}
+
+/* What the thread ran that is the span's anyway. */
+static uint64_t known_ns(const struct sweep *sweep, const struct thread *thread)
+{
+	const struct join *join = sweep->join;
+	uint64_t ns = 0;
+
+	for (uint32_t i = 0; i < join->segment_count; i++) {
+		const struct segment *s = &join->segments[i];
+		uint64_t from = MAX(s->start_ns, sweep->start_ns);
+		uint64_t to = MIN(s->end_ns, sweep->node->b_ns);
+
+		if (s->thread == thread && s->state == STATE_RUNNING && is_ours(sweep, s->carrier))
+			ns += to - MIN(from, to);
+	}
+	return ns;
+}
+
+/* How long a thread that was made within the span may have worked for it, unseen. */
+static uint64_t may_have_made_ns(const struct sweep *sweep, const struct lane *lane)
+{
+	uint64_t ns = may_have_lent_ns(sweep, lane);
+	uint64_t known = ns ? known_ns(sweep, lane->thread) : 0;
+
+	return ns - MIN(ns, known);
+}
+
 /* While a thread of the process ran with tags that do not pin it, it may have worked for the span:
- * where nobody is known to have, or, in a process whose threads carry others' spans, beside who
- * has. */
+ * where nobody is known to have, or, beside who has, where it was made for it, or in a process
+ * whose threads carry others' spans. */
 void sweep_elsewhere_doubt(struct sweep *sweep)
 {
 	bool is_lent = lend_may_be(sweep->join, sweep->node);
+	bool has_made = sweep->node->process->made_ns >= sweep->node->a_ns;
 	uint64_t ran = 0, lent = 0;
 
-	if (!sweep->ledger->all.elsewhere_ns && !is_lent)
+	if (!sweep->ledger->all.elsewhere_ns && !is_lent && !has_made)
 		return;
 	for (struct thread *t = sweep->node->process->threads; t; t = t->next) {
-		struct lane *lane = t->seen ? join_lane(sweep->join, t) : NULL;
+		bool is_made = has_made && !is_lent && is_made_within(sweep, t);
+		struct lane *lane = NULL;
 
+		if (t->seen && (is_lent || is_made || sweep->ledger->all.elsewhere_ns))
+			lane = join_lane(sweep->join, t);
 		if (lane)
 			lane_find_meant(sweep->join, lane);
 		if (lane && sweep->ledger->all.elsewhere_ns)
 			ran += may_have_run_ns(sweep, lane);
 		if (lane && is_lent)
 			lent += may_have_lent_ns(sweep, lane);
+		if (lane && is_made)
+			lent += may_have_made_ns(sweep, lane);
 	}
 	lent = MAX(MIN(ran, sweep->ledger->all.elsewhere_ns), lent);
 	doubt_tell(sweep->node, lent);

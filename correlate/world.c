@@ -228,6 +228,16 @@ static bool is_born_with_tag(const struct thread *thread, const struct slice *sl
 	       thread->tid != thread->process->pid;
 }
 
+/* Who wakes a thread first has made it. */
+static void note_maker(struct thread *thread, const struct slice *slice)
+{
+	if (thread->seen || !(slice->flags & EVENT_FIRST) || !(slice->flags & EVENT_WAKER) ||
+	    slice->waker->pid != thread->process->pid || tag_is_none(&slice->waker->tag))
+		return;
+	thread->maker_tag = slice->waker->tag;
+	thread->process->made_ns = MAX(thread->process->made_ns, slice->in_ns);
+}
+
 /* The tag cannot change while the thread is off the CPU, unless another one has that variable. */
 static bool shows_still(const struct thread *thread, const struct slice *slice)
 {
@@ -279,6 +289,7 @@ static int take_whole(struct model *model, const struct event_slice *record)
 	}
 	restart_follow(thread, &slice);
 	thread->shows_makers |= is_born_with_tag(thread, &slice);
+	note_maker(thread, &slice);
 	note_lag(model, &slice);
 	if (record->lost_before)
 		loss_own_up(model, record->lost_before);

@@ -101,6 +101,53 @@ static void who_may_have_been_given_a_span_may_have_given_it_back(void **state)
 	correlator_free(b.correlator);
 }
 
+/* The root's thread makes another one 1 ms after its start, which runs for 3 ms, and for 1 ms more
+ * when the root is over. `shown`: its own span, that it shows in between; `told`: all that it shows
+ * is told. */
+static struct ledger of_maker(uint64_t made_by, uint64_t shown, uint32_t told)
+{
+	struct builder_thread own, made = { .pid = BUILDER_PID, .tid = 20 };
+	struct ledger ledger;
+	struct builder b;
+
+	builder_begin(&b, (struct builder_thread *[]){ &own }, 1);
+	builder_slice(&b, &own, 1000 * MS, 1000 * MS, 1001 * MS, 1, 0, FUTEX);
+	b.waker = (struct event_waker){ .pid = BUILDER_PID,
+					.tid = own.tid,
+					.kind = WAKER_THREAD,
+					.tag = builder_tag(&b, made_by) };
+	builder_slice(&b, &made, 1001 * MS, 1001 * MS, 1002 * MS, shown, told, FUTEX);
+	builder_slice(&b, &made, 1005 * MS, 1005 * MS, 1006 * MS, 0, told, FUTEX);
+	builder_slice(&b, &made, 1007 * MS, 1007 * MS, 1008 * MS, 0, told, FUTEX);
+	builder_slice(&b, &own, 1009 * MS, 1009 * MS, 1011 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &made, 1012 * MS, 1012 * MS, 1013 * MS, 0, told, FUTEX);
+	builder_span(&b, 1, 0, 1000 * MS, 1010 * MS);
+	if (shown)
+		builder_span(&b, shown, 1, 1001 * MS + 10 * US, 1006 * MS - 10 * US);
+	builder_settle(&b);
+	ledger = *builder_ledger(&b, 1);
+	correlator_free(b.correlator);
+	return ledger;
+}
+
+/* As a timer does, or a thread that a callback was given to. */
+static void who_was_made_within_a_span_may_work_for_it_unseen(void **state)
+{
+	struct ledger ledger = of_maker(1, 0, 0);
+
+	(void)state;
+	assert_int_equal(ledger.cpu_ns, 2 * MS);
+	assert_in_range(ledger.uncertain_ns, 3 * MS, 3 * MS + 10 * US);
+	assert_true(of_maker(0, 0, 0).uncertain_ns < 10 * US);
+	assert_true(of_maker(1, 0, EVENT_TOLD).uncertain_ns < 10 * US);
+}
+
+static void but_who_shows_a_span_of_its_own_does_not(void **state)
+{
+	(void)state;
+	assert_true(of_maker(1, 2, 0).uncertain_ns < 50 * US);
+}
+
 static void who_was_not_is_not_suspected(void **state)
 {
 	struct builder_thread own, other;
@@ -176,6 +223,8 @@ int main(void)
 		cmocka_unit_test(who_was_seen_to_lend_may_do_so_unseen),
 		cmocka_unit_test(a_trace_knows_what_it_shows_itself),
 		cmocka_unit_test(who_may_have_been_given_a_span_may_have_given_it_back),
+		cmocka_unit_test(who_was_made_within_a_span_may_work_for_it_unseen),
+		cmocka_unit_test(but_who_shows_a_span_of_its_own_does_not),
 		cmocka_unit_test(who_was_not_is_not_suspected),
 		cmocka_unit_test(a_forked_child_lends_nothing),
 		cmocka_unit_test(what_is_hidden_in_a_span_that_did_not_show_is_not_lent),
