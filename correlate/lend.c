@@ -67,15 +67,15 @@ static bool is_kept_apart(struct join *join, const struct node *node)
 	       handed_away(lane, node, MAX(node->b_ns, 1) - 1, APART_NS);
 }
 
-/* A root whose last thread was not on a CPU at its end: another one ended it. */
+/* Its last thread was not on a CPU at its end: another one ended it. Of threads that do not tell
+ * their changes that is asked for roots alone; is_kept_apart() asks for others. */
 static bool is_left(struct join *join, const struct node *node)
 {
 	int32_t index = (int32_t)(node - join->nodes);
-	const struct sighting *seen =
-		node->parent < 0 ? handed_seen_at(join, node->process, index, true) : NULL;
+	const struct sighting *seen = handed_seen_at(join, node->process, index, true);
 	struct lane *lane = NULL;
 
-	if (seen && !(seen->thread->last_flags & EVENT_TOLD))
+	if (seen && (node->parent < 0 || seen->thread->last_flags & EVENT_TOLD))
 		lane = join_lane(join, seen->thread);
 	return lane && lane->count && handed_away(lane, node, MAX(node->b_ns, 1) - 1, APART_NS);
 }

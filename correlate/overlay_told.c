@@ -307,6 +307,16 @@ static bool is_owned(const struct join *join, const struct lane *lane, const str
 	       !(way->is_end && lend_may_be_handed_on(join, &join->nodes[index]));
 }
 
+/* Spans of the process are ended by other threads than carried them. These need show nothing of it,
+ * as who begins one below its parent does. */
+static bool may_be_left(struct join *join, const struct lane *lane, int32_t index,
+			const struct way *way)
+{
+	const struct node *node = &join->nodes[index];
+
+	return lend_may_be_left(node) && !told_is_alone(join, lane, node, way->edge_ns);
+}
+
 /* It never left the CPU of itself. */
 static bool goes_straight(const struct lane *lane, const struct way *way)
 {
@@ -350,7 +360,8 @@ static bool is_sure_way(struct join *join, const struct lane *lane, const struct
 		return false;
 	if (ns <= CHANGE_SURE_NS)
 		return !is_by_parent(join, lane, slice, index, way);
-	if (turns_taken(&lane->process->habits.crossed, join->from_ns, join->to_ns))
+	if (turns_taken(&lane->process->habits.crossed, join->from_ns, join->to_ns) ||
+	    (way->is_end && may_be_left(join, lane, index, way)))
 		return false;
 	if (ns <= CHANGE_WAY_NS && !has_company(join, lane, slice, index, way, false) &&
 	    !told_is_by_another(join, lane, index, way->edge_ns,

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* In exact mode: spans that another thread ends than the one that shows them. */
+#include "tests/unit/correlate/turns_builder.h"
+
+enum { OTHERS = 9, LEFT_TRACE = 60, OTHERS_TRACE = 70 };
+
+struct scene {
+	struct builder b;
+	struct builder_thread own, other;
+};
+
+static void begin_two(struct scene *scene)
+{
+	begin(&scene->b, &scene->own);
+	scene->other = (struct builder_thread){ .pid = BUILDER_PID, .tid = 12 };
+	builder_warm_up(&scene->b, &scene->other);
+}
+
+/* The other thread works for another trace all the while. */
+static void run_other(struct scene *scene, uint64_t from, uint64_t to)
+{
+	struct builder *b = &scene->b;
+	const struct turn turn[] = { { from + 1 * US, OTHERS }, { to - 1 * US, 0 } };
+
+	b->trace = OTHERS_TRACE;
+	tell(b, scene->other.tid, turn, 2, 1);
+	builder_slice(b, &scene->other, from, from, to, 0, EVENT_TOLD | EVENT_CHANGED, FUTEX);
+	b->trace = 1;
+}
+
+static void run_own(struct scene *scene, uint64_t from, uint64_t to, const struct turn *turn,
+		    uint32_t count)
+{
+	tell(&scene->b, scene->own.tid, turn, count, 1);
+	builder_slice(&scene->b, &scene->own, from, from, to, turn[count - 1].span,
+		      EVENT_TOLD | EVENT_CHANGED, FUTEX);
+}
+
+/* One that ends while the only thread that showed it sleeps. */
+static void leave_one(struct scene *scene, bool is_root)
+{
+	const struct turn root[] = { { 950 * MS, A }, { 951 * MS, 0 } };
+	const struct turn child[] = { { 950 * MS, B }, { 951 * MS, A }, { 952 * MS, 0 } };
+
+	scene->b.trace = LEFT_TRACE;
+	run_own(scene, 949 * MS, 953 * MS, is_root ? root : child, is_root ? 2 : 3);
+	run_other(scene, 955 * MS, 957 * MS);
+	scene->b.trace = LEFT_TRACE;
+	builder_span(&scene->b, A, 0, 950 * MS, is_root ? 956 * MS : 952 * MS);
+	if (!is_root)
+		builder_span(&scene->b, B, A, 950 * MS, 956 * MS);
+	scene->b.trace = 1;
+}
+
+enum known { NOTHING, ROOTS, CHILDREN };
+
+/* A and B, below it, end 100 us after their thread has let go of them; the other one is at work for
+ * somebody else then, or asleep. */
+static void play(struct scene *scene, enum known known, bool is_beside)
+{
+	const struct turn turn[] = {
+		{ 1001 * MS, A }, { 1003 * MS, B }, { 1005 * MS, A }, { 1008 * MS, 0 }
+	};
+	struct builder *b = &scene->b;
+
+	begin_two(scene);
+	if (known)
+		leave_one(scene, known == ROOTS);
+	if (is_beside)
+		run_other(scene, 1004 * MS, 1009 * MS);
+	run_own(scene, 1000 * MS, 1010 * MS, turn, 4);
+	run_other(scene, 1020 * MS, 1021 * MS);
+	builder_span(b, A, 0, 1001 * MS, 1008 * MS + 100 * US);
+	builder_span(b, B, A, 1003 * MS, 1005 * MS + 100 * US);
+	builder_settle(b);
+}
+
+static void who_shows_a_span_no_more_may_have_been_done_with_it(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	for (int known = ROOTS; known <= CHILDREN; known++) {
+		play(&scene, known, true);
+		assert_in_range(builder_ledger(&scene.b, A)->uncertain_ns, 100 * US, 220 * US);
+		assert_in_range(builder_ledger(&scene.b, B)->uncertain_ns, 100 * US, 120 * US);
+		correlator_free(scene.b.correlator);
+	}
+}
+
+static void who_was_alone_at_its_end_ended_it(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	play(&scene, ROOTS, false);
+	assert_in_range(builder_ledger(&scene.b, A)->uncertain_ns, 0, 20 * US);
+	assert_in_range(builder_ledger(&scene.b, B)->uncertain_ns, 0, 20 * US);
+	correlator_free(scene.b.correlator);
+}
+
+static void threads_are_not_taken_to_leave_their_spans(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	play(&scene, NOTHING, true);
+	assert_in_range(builder_ledger(&scene.b, A)->uncertain_ns, 0, 20 * US);
+	assert_in_range(builder_ledger(&scene.b, B)->uncertain_ns, 0, 20 * US);
+	correlator_free(scene.b.correlator);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_shows_a_span_no_more_may_have_been_done_with_it),
+		cmocka_unit_test(who_was_alone_at_its_end_ended_it),
+		cmocka_unit_test(threads_are_not_taken_to_leave_their_spans),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
