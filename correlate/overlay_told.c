@@ -392,7 +392,8 @@ enum confidence told_trust(struct join *join, const struct lane *lane, const str
 }
 
 /* How long the thread ran on the way into the span, or out of it, before the wait, in which it
- * shows that, and after it; UINT64_MAX: it was not on one. */
+ * shows that, and after it; UINT64_MAX: it was not on one. Who was off its CPU at that edge has not
+ * read the clock for it. */
 static uint64_t way_around_ns(const struct join *join, const struct lane *lane, int32_t index,
 			      uint64_t start, uint64_t end, const struct event_tag *shown)
 {
@@ -403,10 +404,11 @@ static uint64_t way_around_ns(const struct join *join, const struct lane *lane, 
 	if (!seen)
 		return UINT64_MAX;
 	if (seen->first_ns >= end && node->a_ns <= start + error &&
-	    !marked_apart(lane, node, false) &&
+	    !handed_away(lane, node, node->a_ns, CLOCK_NS) && !marked_apart(lane, node, false) &&
 	    !is_elsewhere(join, lane, index, seen->first_ns, true))
 		return start - MIN(node->a_ns, start) + seen->first_ns - end;
 	if (seen->last_ns <= start && node->b_ns + error >= end &&
+	    !handed_away(lane, node, MAX(node->b_ns, 1) - 1, CLOCK_NS) &&
 	    !marked_apart(lane, node, true) &&
 	    !is_elsewhere(join, lane, index, seen->last_ns, false) &&
 	    is_put_back(join, lane, shown, index))

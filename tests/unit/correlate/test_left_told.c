@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* In exact mode: spans that another thread ends than the one that shows them. */
+/* In exact mode: spans that another thread begins or ends than the one that shows them. */
 #include "tests/unit/correlate/turns_builder.h"
 
 enum { OTHERS = 9, LEFT_TRACE = 60, OTHERS_TRACE = 70 };
@@ -110,12 +110,63 @@ static void threads_are_not_taken_to_leave_their_spans(void **state)
 	correlator_free(scene.b.correlator);
 }
 
+/* It lets go of A, waits for 5 ms, and runs until then. A is over at 1007.1 ms. */
+static uint64_t doubt_after(uint64_t until)
+{
+	const struct turn turn[] = { { 1001 * MS, A }, { 1002 * MS, 0 } };
+	struct scene scene;
+	struct builder *b = &scene.b;
+	uint64_t doubt;
+
+	begin_two(&scene);
+	run_own(&scene, 1000 * MS, 1002 * MS + 50 * US, turn, 2);
+	builder_slice(b, &scene.own, 1007 * MS, 1007 * MS, until, 0, EVENT_TOLD, FUTEX);
+	run_other(&scene, 1006 * MS, 1009 * MS);
+	builder_slice(b, &scene.own, 1020 * MS, 1020 * MS, 1021 * MS, 0, EVENT_TOLD, FUTEX);
+	builder_span(b, A, 0, 1001 * MS, 1007 * MS + 100 * US);
+	builder_settle(b);
+	doubt = builder_ledger(b, A)->uncertain_ns;
+	correlator_free(b->correlator);
+	return doubt;
+}
+
+/* It shows A at 1005.03 ms, before which it waits for 4.9 ms, and runs from then on. A begins at
+ * 1000.02 ms. */
+static uint64_t doubt_before(uint64_t from)
+{
+	const struct turn turn[] = { { 1005 * MS + 30 * US, A }, { 1008 * MS, 0 } };
+	struct scene scene;
+	struct builder *b = &scene.b;
+	uint64_t doubt;
+
+	begin_two(&scene);
+	builder_slice(b, &scene.own, from, from, 1000 * MS + 100 * US, 0, EVENT_TOLD, FUTEX);
+	run_other(&scene, 999 * MS, 1002 * MS);
+	run_own(&scene, 1005 * MS, 1010 * MS, turn, 2);
+	run_other(&scene, 1020 * MS, 1021 * MS);
+	builder_span(b, A, 0, 1000 * MS + 20 * US, 1008 * MS);
+	builder_settle(b);
+	doubt = builder_ledger(b, A)->uncertain_ns;
+	correlator_free(b->correlator);
+	return doubt;
+}
+
+static void who_was_off_its_cpu_at_an_edge_waits_on_no_way_from_it(void **state)
+{
+	(void)state;
+	assert_in_range(doubt_after(1008 * MS), 4900 * US, 5200 * US);
+	assert_in_range(doubt_after(1007 * MS + 50 * US), 0, 20 * US);
+	assert_in_range(doubt_before(1000 * MS), 4800 * US, 5200 * US);
+	assert_in_range(doubt_before(1000 * MS + 50 * US), 0, 20 * US);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_shows_a_span_no_more_may_have_been_done_with_it),
 		cmocka_unit_test(who_was_alone_at_its_end_ended_it),
 		cmocka_unit_test(threads_are_not_taken_to_leave_their_spans),
+		cmocka_unit_test(who_was_off_its_cpu_at_an_edge_waits_on_no_way_from_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
