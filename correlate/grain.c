@@ -4,19 +4,40 @@
  * Both edges of a span are cut to the grain, each by less than one. A figure gains at one edge what
  * the cut gave it there, and loses at the other: it is off by less than a grain, in either
  * direction. The parent's own share is off by as much. A clock that tells nanoseconds shows both
- * edges at whole microseconds once in a million spans. */
+ * edges at whole microseconds once in a million spans.
+ *
+ * Some read milliseconds at a span's start only, and add its length by a finer clock
+ * (JavaScript's), or do so for all that is below it in the process as well (Java 8's): all these
+ * are moved by what the start was cut. A clock that tells nanoseconds shows an edge at a whole
+ * millisecond as rarely. */
+#include <string.h>
+
 #include "collector/base/macros.h"
 #include "correlate/join.h"
 
+#define US_NS (NS_PER_MS / 1000)
+
+/* One edge is at a whole millisecond, and by the other one its clock does not tell microseconds. */
+static bool is_cut(uint64_t edge_ns, uint64_t other_ns)
+{
+	return edge_ns % NS_PER_MS == 0 && other_ns % US_NS != 0;
+}
+
+static bool is_cut_at_start(const struct trace_span *span)
+{
+	return is_cut(span->start_unix_ns, span->end_unix_ns);
+}
+
 static uint64_t grain_of(const struct trace_span *span)
 {
-	static const uint64_t grains[] = { NS_PER_SEC, NS_PER_MS, NS_PER_MS / 1000 };
+	static const uint64_t grains[] = { NS_PER_SEC, NS_PER_MS, US_NS };
 
 	for (size_t i = 0; i < ARRAY_LEN(grains); i++) {
 		if (span->start_unix_ns % grains[i] == 0 && span->end_unix_ns % grains[i] == 0)
 			return grains[i];
 	}
-	return 0;
+	return is_cut_at_start(span) || is_cut(span->end_unix_ns, span->start_unix_ns) ? NS_PER_MS
+										       : 0;
 }
 
 /* Both edges of a span without length are one reading: that lies at a whole millisecond of a clock
@@ -49,14 +70,55 @@ static void doubt(struct node *node, uint64_t grain)
 	node->grain_ns += grain;
 }
 
-void join_find_grain(struct join *join)
+enum shift { SHIFT_NOT_KNOWN, SHIFT_NONE, SHIFT_BY_START };
+
+static int32_t parent_of_resource(const struct join *join, int32_t index)
 {
+	const struct node *node = &join->nodes[index];
+
+	if (node->any_parent < 0 ||
+	    join->nodes[node->any_parent].span->resource_key != node->span->resource_key)
+		return -1;
+	return node->any_parent;
+}
+
+/* Its own start, or that of one above it, was cut, and its end was not: then all in between are. */
+static enum shift find_shift(const struct join *join, uint8_t *shifts, int32_t from)
+{
+	enum shift shift = SHIFT_NONE;
+	int32_t top = from;
+
+	for (; top >= 0 && !shifts[top]; top = parent_of_resource(join, top)) {
+		if (is_cut_at_start(join->nodes[top].span)) {
+			shift = SHIFT_BY_START;
+			break;
+		}
+	}
+	if (top >= 0 && shifts[top])
+		shift = (enum shift)shifts[top];
+	for (int32_t at = from; at >= 0 && at != top; at = parent_of_resource(join, at))
+		shifts[at] = (uint8_t)shift;
+	if (top >= 0)
+		shifts[top] = (uint8_t)shift;
+	return shift;
+}
+
+bool join_find_grain(struct join *join)
+{
+	uint8_t *shifts = arena_alloc(&join->arena, join->count + 1);
+
+	if (!shifts)
+		return false;
+	memset(shifts, SHIFT_NOT_KNOWN, join->count + 1);
 	for (uint32_t i = 0; i < join->count; i++) {
 		struct node *node = &join->nodes[i];
 
 		node->cut_ns = grain_of_node(join, node);
+		if (find_shift(join, shifts, (int32_t)i) == SHIFT_BY_START)
+			node->cut_ns = MAX(node->cut_ns, NS_PER_MS);
 		join->cut_ns = MAX(join->cut_ns, node->cut_ns);
 	}
+	return true;
 }
 
 void join_doubt_grain(struct join *join)

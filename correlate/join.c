@@ -195,8 +195,7 @@ int join_init(struct join *join, struct model *model, struct trace *trace)
 	if (!add_sightings(join) || !tree_find_parents(join))
 		return -ENOMEM;
 	owner_find(join);
-	join_find_grain(join);
-	if (!skew_find(join))
+	if (!join_find_grain(join) || !skew_find(join))
 		return -ENOMEM;
 	find_extent(join);
 	if (!tree_number(join) || !sort_by_start(join) || !begun_find(join) ||

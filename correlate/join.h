@@ -422,7 +422,7 @@ static inline bool node_is_active(const struct node *node, uint64_t time_ns)
 bool skew_find(struct join *join);
 void skew_learn(struct join *join);
 /* grain.c: the edges of spans whose clock is coarse. */
-void join_find_grain(struct join *join);
+bool join_find_grain(struct join *join); /* false: out of memory */
 void join_doubt_grain(struct join *join);
 
 /* stint.c: those of a lane. */

@@ -170,6 +170,41 @@ static void a_clock_of_milliseconds_is_admitted(void **state)
 	assert_cut(MS, 1001 * MS + 600 * US, 1007 * MS + 600 * US);
 }
 
+/* The start is cut, and the end lies as far after it as it did. */
+static void a_start_of_milliseconds_moves_the_end_as_well(void **state)
+{
+	const uint64_t start = 1001 * MS + 700 * US, end = 1007 * MS + 300 * US + 37;
+	uint64_t from = even(start) / MS * MS;
+	uint64_t running = 1002 * MS - start + end - 1005 * MS;
+	const struct ledger *l;
+	struct builder b;
+
+	(void)state;
+	play(&b, even, from, from + end - start);
+	l = builder_ledger(&b, 1);
+	assert_true(l->uncertain_ns >= MS);
+	assert_true(distance(l->cpu_ns, running) <= l->uncertain_ns);
+	correlator_free(b.correlator);
+}
+
+/* All that lies below such a span in its process has its clock. */
+static void what_is_below_a_start_of_milliseconds_is_moved_as_well(void **state)
+{
+	const uint64_t start = 1001 * MS + 700 * US, end = 1007 * MS + 300 * US + 37;
+	uint64_t cut = even(start) % MS, from = even(start) - cut;
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	read_clocks(&b, even, 100 * MS, 600 * MS);
+	builder_span(&b, 3, 2, 1001 * MS + 850 * US - cut, 1001 * MS + 950 * US - cut);
+	builder_span(&b, 2, 1, 1001 * MS + 800 * US - cut, 1001 * MS + 990 * US - cut);
+	play_on(&b, even, from, from + end - start);
+	assert_true(builder_ledger(&b, 2)->uncertain_ns >= MS);
+	assert_true(builder_ledger(&b, 3)->uncertain_ns >= MS);
+	correlator_free(b.correlator);
+}
+
 /* It shows no length at all, or a whole grain. */
 static void a_span_shorter_than_the_grain_is_not_called_sure(void **state)
 {
@@ -400,6 +435,8 @@ int main(void)
 		cmocka_unit_test(
 			a_span_that_ends_before_it_begins_has_no_length_and_vouches_for_nothing),
 		cmocka_unit_test(a_clock_of_milliseconds_is_admitted),
+		cmocka_unit_test(a_start_of_milliseconds_moves_the_end_as_well),
+		cmocka_unit_test(what_is_below_a_start_of_milliseconds_is_moved_as_well),
 		cmocka_unit_test(a_span_shorter_than_the_grain_is_not_called_sure),
 		cmocka_unit_test(a_clock_of_microseconds_is_admitted),
 		cmocka_unit_test(a_span_without_length_has_the_grain_of_the_others),
