@@ -257,26 +257,59 @@ static void find_by_resource(struct join *join)
 	}
 }
 
-static void find_by_parent(struct join *join)
+/* A parent in the process that made the span: its resource is the same, and the span did not come
+ * in from elsewhere, as a service does that asks another one of its kind. */
+static struct node *parent_at_home(const struct join *join, const struct node *node)
+{
+	struct node *parent = node->any_parent >= 0 ? &join->nodes[node->any_parent] : NULL;
+	bool came_in = node->span->kind == SPAN_KIND_SERVER ||
+		       node->span->kind == SPAN_KIND_CONSUMER ||
+		       (node->span->flags & W3C_REMOTE) == W3C_REMOTE;
+
+	return parent && !came_in && parent->span->resource_key == node->span->resource_key ? parent
+											    : NULL;
+}
+
+static void take_from(struct node *node, const struct node *kin)
+{
+	node->process = kin->process;
+	node->is_contested |= kin->is_contested;
+}
+
+static void find_by_children(struct join *join)
 {
 	for (uint32_t i = 0; i < join->count; i++) {
-		struct node *node = &join->nodes[i];
-		const struct node *parent =
-			node->any_parent >= 0 ? &join->nodes[node->any_parent] : NULL;
+		struct node *node = &join->nodes[i], *parent;
 
-		if (!node->process && parent && parent->process &&
-		    parent->span->resource_key == node->span->resource_key)
-			node->process = parent->process;
+		while (node->process && (parent = parent_at_home(join, node)) && !parent->process) {
+			take_from(parent, node);
+			node = parent;
+		}
 	}
 }
 
+static void find_by_parents(struct join *join)
+{
+	for (uint32_t i = 0; i < join->count; i++) {
+		struct node *node = &join->nodes[i], *kin = node;
+
+		for (unsigned k = 0; kin && !kin->process && k < MOST_ABOVE; k++)
+			kin = parent_at_home(join, kin);
+		if (!node->process && kin && kin->process)
+			take_from(node, kin);
+	}
+}
+
+/* Where several processes have the same resource, as those of a service that runs twice, who is at
+ * home with a span that was seen tells best. */
 void owner_find(struct join *join)
 {
 	for (uint32_t i = 0; i < join->count; i++) {
 		join->nodes[i].process = seen_in(join, &join->nodes[i]);
 		join->nodes[i].is_contested |= join->nodes[i].span->is_disputed;
 	}
+	find_by_children(join);
+	find_by_parents(join);
 	find_by_resource(join);
-	for (uint32_t round = 0; round < 2; round++)
-		find_by_parent(join);
+	find_by_parents(join);
 }

@@ -7,6 +7,7 @@
 #define SPAN   1
 #define INNER  2
 #define OTHERS 3
+#define PART   4
 
 struct scene {
 	struct builder b;
@@ -228,6 +229,49 @@ static void others_of_its_resource_tell(void **state)
 	correlator_free(b->correlator);
 }
 
+static void add_nameless(struct builder *b, uint64_t id, uint64_t parent, uint8_t kind,
+			 const uint64_t from_to[2])
+{
+	const struct builder_call call = { .id = id,
+					   .parent = parent,
+					   .start = from_to[0],
+					   .end = from_to[1],
+					   .kind = kind,
+					   .name = "nameless" };
+
+	builder_add(b, &call);
+}
+
+/* A service that runs twice says the same of both, and asks itself. The process that others of its
+ * resource were of is not the one that has a part of what the other one was asked. */
+static void a_part_that_is_not_seen_is_of_its_parents_process(void **state)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+
+	(void)state;
+	begin(&scene, false);
+	b->trace = 2;
+	builder_slice(b, &scene.own, 990 * MS, 990 * MS, 995 * MS, OTHERS, 0, FUTEX);
+	builder_slice(b, &scene.own, 996 * MS, 996 * MS, 997 * MS, 0, 0, FUTEX);
+	add_nameless(b, OTHERS, 0, SPAN_KIND_INTERNAL, (uint64_t[]){ 991 * MS, 996 * MS });
+	builder_settle(b);
+	b->trace = 1;
+	own_works(&scene);
+	builder_slice(b, &scene.other, 1003 * MS, 1003 * MS, 1005 * MS, INNER, 0, FUTEX);
+	builder_slice(b, &scene.other, 1008 * MS, 1008 * MS, 1009 * MS, 0, INNER, FUTEX);
+	add_nameless(b, SPAN, 0, SPAN_KIND_INTERNAL, (uint64_t[]){ 1001 * MS, 1040 * MS });
+	add_nameless(b, INNER, SPAN, SPAN_KIND_SERVER, (uint64_t[]){ 1003 * MS, 1008 * MS });
+	add_nameless(b, PART, INNER, SPAN_KIND_INTERNAL,
+		     (uint64_t[]){ 1004 * MS, 1004 * MS + MS / 2 });
+	builder_settle(b);
+	assert_is_own(&scene);
+	assert_int_equal(builder_ledger(b, INNER)->pid, OTHER);
+	assert_int_equal(builder_ledger(b, PART)->pid, OTHER);
+	assert_int_equal(builder_ledger(b, PART)->cpu_ns, MS / 2);
+	correlator_free(b->correlator);
+}
+
 /* Two that drew the same ids, and both arrive. */
 static void two_spans_of_one_id_are_in_doubt(void **state)
 {
@@ -256,6 +300,7 @@ int main(void)
 		cmocka_unit_test(a_master_that_slept_has_nothing_of_it),
 		cmocka_unit_test(what_lies_below_it_leaves_open_who_began_it),
 		cmocka_unit_test(others_of_its_resource_tell),
+		cmocka_unit_test(a_part_that_is_not_seen_is_of_its_parents_process),
 		cmocka_unit_test(two_spans_of_one_id_are_in_doubt),
 	};
 
