@@ -34,6 +34,9 @@ TURNS = {"spin": 150, "sleep": 150, "futex": 150, "pipe": 150, "tcp": 150, "nest
 SLIPS = {"forgotten": 20, "again": 60, "batched": 25, "linked": 25, "given-times": 60, "wrong-order": 25, "two-sdks": 20,
          "handed-back": 40, "jumps": 40, "stopped": 40, "spawns": 30}
 TURNS.update(SLIPS)
+OUTSIDE = {"replicas": 20, "nameless": 20, "forwarded": 20, "come-in": 20, "self-call": 20, "counted-ids": 20, "recorded": 20,
+           "restarted": 20, "libraries": 20, "leaking": 20}
+TURNS.update(OUTSIDE)
 PLUGINS = {"unloaded": 20, "cut-short": 30}  # whose writer is a library that is closed now and then
 TURNS.update(PLUGINS)
 PYTHON = "python-"  # before the name of a style: on the unmodified SDK
@@ -57,15 +60,16 @@ TURNS.update({name + EXACT_MODE: TURNS[name] for name in (
     "unexported", "pool", "coroutines", "gathered", "root-within", "lent", "ping-pong", "stealing", "exits-within", "alarmed",
     "bursts", "driven", "ended-by-signal", "vfork-burns", "clock-of-its-own", "twins", "asked", "swapped", "spoiled", "chance", "medley", "pools", "relays",
     "fibers", "polling", "hidden-first",
-    "raw-shared", "raw-thread", "raw-process", "exec-within", "unloaded", *SLIPS)})
+    "raw-shared", "raw-thread", "raw-process", "exec-within", "unloaded", *SLIPS, *OUTSIDE)})
 MARKED = "/marked"  # ... and marks where spans begin and end, as Python's does
 TURNS.update({name.replace(EXACT_MODE, MARKED): turns for name, turns in list(TURNS.items()) if name.endswith(EXACT_MODE)})
 PLAIN = "/plain"  # Python's is by default; without it
 TURNS.update({name + PLAIN: TURNS[name] for name in list(TURNS) if name.startswith("python")})
 WRITERS = ("/valid", "/zeros", "/pointer", "/swap")  # as others write the record: writers.c
-TURNS.update({name + writer: TURNS[name] for name in ("nested", "back-to-back", "pool", "unexported", "chance") for writer in WRITERS})
-COARSE = "/ms"  # exported by an SDK whose clock tells milliseconds
-TURNS.update({name + COARSE: TURNS[name] for name in ("nested", "sleep", "fan-out")})
+TURNS.update({name + writer: TURNS[name] for name in ("nested", "back-to-back", "pool", "unexported", "chance", "libraries") for writer in WRITERS})
+CLOCKS = ("/ms", "/mixed", "/anchored")  # of an SDK: told_by
+TURNS.update({name + clock: TURNS[name] for name in ("nested", "sleep", "fan-out") for clock in CLOCKS})
+KINDS = {"internal": 1, "server": 2, "client": 3}
 LENGTHS = (50e3, 500e3, 5e6, 50e6, float("inf"))  # ns, up to
 TOLERATED_NS = 2000  # beyond uncertain_ns; the truth's own slack comes on top
 EXACT = ("exact", "bounded")
@@ -78,6 +82,20 @@ def wait_until_found(daemon, process):
             process.kill()
             raise SystemExit("the program did not publish a context within 30 s")
         time.sleep(0.02)
+
+
+def tell_by(clock, spans):
+    """What an SDK makes of its spans' times that reads milliseconds; milliseconds at the start, and adds the length by
+    another clock (JavaScript's); milliseconds at a trace's start, to which all its spans are relative (Java 8's)."""
+    anchors = {}
+    for span in spans if clock else ():
+        cut = [span[edge] % 10**6 for edge in ("start_ns", "end_ns")]
+        if clock != "/ms":
+            cut[1] = cut[0]
+        if clock == "/anchored":
+            cut = anchors.setdefault(span["trace_id"], cut)
+        span["start_ns"] -= cut[0]
+        span["end_ns"] -= cut[1]
 
 
 def run_scenario(name, turns, daemon, build):
@@ -96,8 +114,8 @@ def run_scenario(name, turns, daemon, build):
     if writer:
         name = name.removesuffix(writer)
         environment["TRUTH_WRITER"] = writer.removeprefix("/")
-    coarse = name.endswith(COARSE)
-    name = name.removesuffix(COARSE)
+    clock = next((clock for clock in CLOCKS if name.endswith(clock)), "")
+    name = name.removesuffix(clock)
     if name == "python":
         command = [sys.executable, Path(__file__).with_name("truth.py"), str(turns), service]
     elif name.startswith(PYTHON):
@@ -119,34 +137,35 @@ def run_scenario(name, turns, daemon, build):
     if process.returncode:
         raise SystemExit(f"{name} ended with {process.returncode}")
     header, *spans = map(json.loads, told.splitlines())
-    for span in spans if coarse else ():
-        span["start_ns"], span["end_ns"] = (span[edge] // 10**6 * 10**6 for edge in ("start_ns", "end_ns"))
+    tell_by(clock, spans)
     if not name.startswith("python"):
-        ours, foreign = ([span for span in spans if span["is_foreign"] == side] for side in (0, 1))
-        export(daemon.grpc, service, header["instance_id"], ours)
-        export(daemon.grpc, f"{service}-far", "another-node", foreign)
+        for side in {(span["is_foreign"], json.dumps(span.get("resource"))) for span in spans}:
+            export(daemon.grpc, service, header["instance_id"], side, [
+                span for span in spans if (span["is_foreign"], json.dumps(span.get("resource"))) == side])
     return spans
 
 
-def export(address, service, instance_id, spans):
-    if not spans:
-        return
+def export(address, service, instance_id, side, spans):
+    is_foreign, told = side[0], json.loads(side[1])
+    told = {"service.instance.id": "another-node" if is_foreign else instance_id} if told is None else told
     request = trace_service_pb2.ExportTraceServiceRequest()
     resource = request.resource_spans.add()
-    for key, value in (("service.name", service), ("service.instance.id", instance_id)):
-        resource.resource.attributes.append(KeyValue(key=key, value=AnyValue(string_value=value)))
+    for key, value in {"service.name": service + "-far" * is_foreign, **told}.items():
+        value = AnyValue(int_value=value) if isinstance(value, int) else AnyValue(string_value=value)
+        resource.resource.attributes.append(KeyValue(key=key, value=value))
     scope = resource.scope_spans.add()
     for span in spans:
         scope.spans.add(
             trace_id=bytes.fromhex(span["trace_id"]), span_id=bytes.fromhex(span["span_id"]),
-            parent_span_id=bytes.fromhex(span["parent_id"]), name=span["name"], kind=1,
+            parent_span_id=bytes.fromhex(span["parent_id"]), name=span["name"],
+            kind=KINDS[span.get("kind", "internal")],
             start_time_unix_nano=span["start_ns"], end_time_unix_nano=span["end_ns"])
     with grpc.insecure_channel(address) as channel:
         trace_service_pb2_grpc.TraceServiceStub(channel).Export(request, timeout=30)
 
 
 def ledgers_of(daemon, spans):
-    """span id -> the API's span, once its trace has settled."""
+    """(trace id, span id) -> the API's span, once its trace has settled."""
     deadline = time.monotonic() + 40
     found = {}
     for trace_id in dict.fromkeys(span["trace_id"] for span in spans):
@@ -155,14 +174,14 @@ def ledgers_of(daemon, spans):
             if answer["settled"] or time.monotonic() > deadline:
                 break
             time.sleep(0.2)
-        found.update((span["span_id"], span) for span in answer["spans"])
+        found.update(((trace_id, span["span_id"]), span) for span in answer["spans"])
     return found
 
 
 def ledgers_again(build, recording):
     """The same, of a recording, by the code at hand; the newest revision wins."""
     told = subprocess.run([build / "spanwise", "replay", recording], stdout=subprocess.PIPE, check=False)
-    return {ledger["span_id"]: ledger for ledger in map(json.loads, told.stdout.splitlines())}
+    return {(ledger["trace_id"], ledger["span_id"]): ledger for ledger in map(json.loads, told.stdout.splitlines())}
 
 
 def judge_again(arguments):
@@ -233,17 +252,17 @@ def compare(name, spans, found):
     for span in spans:
         if span.get("is_entry"):
             continue  # of another process than its parent
-        above = children[span.get("above_id", span["parent_id"])]
+        above = children[span["trace_id"], span.get("above_id", span["parent_id"])]
         above[0] += span["cpu_ns"]
         above[1] += span["cpu_slack_ns"]
     missing = 0
     for span in spans:
-        got = found.get(span["span_id"])
+        got = found.get((span["trace_id"], span["span_id"]))
         if not got:
             missing += 1
             continue
         got["trace_id"] = span["trace_id"]
-        cpu_ns, slack_ns = children[span["span_id"]]
+        cpu_ns, slack_ns = children[span["trace_id"], span["span_id"]]
         result.add(span, cpu_ns, span["cpu_slack_ns"] + span.get("own_slack_ns", slack_ns), got)
     if missing:
         result.grades["missing"] = missing
@@ -300,7 +319,7 @@ def run_all(arguments):
             if arguments.keep:
                 with open(arguments.keep, "a", encoding="utf-8") as file:
                     for span in spans:
-                        print(json.dumps({"scenario": name, "truth": span, "got": found.get(span["span_id"])}), file=file)
+                        print(json.dumps({"scenario": name, "truth": span, "got": found.get((span["trace_id"], span["span_id"]))}), file=file)
     return results
 
 

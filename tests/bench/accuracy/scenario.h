@@ -62,6 +62,12 @@ extern const struct scenario scenario_crossed[];
 /* alike.c: spans that two processes show. */
 extern const struct scenario scenario_alike[];
 
+/* replicas.c: processes that say the same of themselves. */
+extern const struct scenario scenario_replicas[];
+
+/* outside.c: what others do. */
+extern const struct scenario scenario_outside[];
+
 /* The program's own, NULL at the end. */
 extern char **scenario_arguments;
 

@@ -31,11 +31,28 @@ static pthread_key_t at_exit;
 static _Thread_local struct showing *mine;
 static _Thread_local struct way way;
 
+static void charge(struct showing *thread, uint64_t cpu_ns)
+{
+	uint64_t ns = cpu_ns - thread->since_cpu_ns;
+	bool is_innermost = true;
+
+	thread->since_cpu_ns = cpu_ns;
+	for (struct truth_span *span = thread->span; span; span = span->parent) {
+		if (!span->is_open)
+			continue;
+		span->cpu_ns += ns;
+		if (is_innermost)
+			span->own_cpu_ns += ns;
+		is_innermost = false;
+	}
+}
+
 static void leave_thread(void *arg)
 {
 	struct showing *thread = arg;
 
 	pthread_mutex_lock(&lock);
+	charge(thread, truth_cpu_ns());
 	thread->is_taken = false;
 	thread->span = NULL;
 	pthread_mutex_unlock(&lock);
@@ -62,22 +79,6 @@ static void enter_thread(void)
 		pthread_setspecific(at_exit, mine);
 	}
 	scenario_check(mine != NULL, "threads");
-}
-
-static void charge(struct showing *thread, uint64_t cpu_ns)
-{
-	uint64_t ns = cpu_ns - thread->since_cpu_ns;
-	bool is_innermost = true;
-
-	thread->since_cpu_ns = cpu_ns;
-	for (struct truth_span *span = thread->span; span; span = span->parent) {
-		if (!span->is_open)
-			continue;
-		span->cpu_ns += ns;
-		if (is_innermost)
-			span->own_cpu_ns += ns;
-		is_innermost = false;
-	}
 }
 
 static bool is_above(const struct truth_span *above, const struct truth_span *span)

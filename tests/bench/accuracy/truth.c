@@ -185,11 +185,16 @@ static int is_below(const struct truth_span *span, const struct truth_span *abov
 	return span != NULL;
 }
 
+static struct truth_span *above(const struct truth_span *span)
+{
+	return span->is_entry ? NULL : span->parent;
+}
+
 /* For those above it that the thread carries already, nothing is new. */
 static void charge(struct truth_span *span, const struct truth_span *carried, uint64_t cpu_ns,
 		   uint64_t slack_ns)
 {
-	for (; span && !is_below(carried, span); span = span->parent) {
+	for (; span && !is_below(carried, span); span = above(span)) {
 		span->cpu_ns += cpu_ns;
 		span->cpu_slack_ns += slack_ns;
 	}
@@ -451,8 +456,13 @@ void truth_print(void)
 			printf(",\"own_cpu_ns\":%" PRIu64 ",\"own_slack_ns\":%" PRIu64,
 			       span->own_cpu_ns, span->own_slack_ns);
 		printf(",\"cpu_ns\":%" PRIu64 ",\"cpu_slack_ns\":%" PRIu64 ",\"waited_ns\":%" PRIu64
-		       ",\"forked_ns\":%" PRIu64 ",\"is_foreign\":%d}\n",
+		       ",\"forked_ns\":%" PRIu64 ",\"is_foreign\":%d,\"is_entry\":%d",
 		       span->cpu_ns, span->cpu_slack_ns, span->waited_ns, span->forked_ns,
-		       span->is_foreign);
+		       span->is_foreign, span->is_entry);
+		if (span->kind)
+			printf(",\"kind\":\"%s\"", span->kind);
+		if (span->resource)
+			printf(",\"resource\":%s", span->resource);
+		puts("}");
 	}
 }

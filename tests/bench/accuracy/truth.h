@@ -34,7 +34,10 @@ struct truth_span {
 	_Atomic uint64_t own_cpu_ns, own_slack_ns;
 	_Atomic uint64_t entered; /* so many times */
 	int is_unexported, is_foreign, has_own;
-	_Atomic int is_open; /* shown.h */
+	int is_entry;         /* of another process than its parent */
+	const char *kind;     /* as exported; NULL: internal */
+	const char *resource; /* JSON: what it says of its process; NULL: its instance id */
+	_Atomic int is_open;  /* shown.h */
 	struct truth_span *parent;
 	/* of the thread that carries it: */
 	struct truth_span *beneath;
