@@ -30,8 +30,15 @@ static __always_inline bool life_is_shared(struct task_struct *parent, struct ta
 	       task_thread_pointer(parent) == task_thread_pointer(child);
 }
 
-/* A new thread has published nothing, unless its maker's variable is its own, too; a new process
- * has a copy of all that its parent's thread published. */
+/* A thread, or a process that clone(2) by hand leaves in its maker's memory: it has published
+ * nothing. */
+static __always_inline bool life_is_blank(struct task_struct *parent, struct task_struct *child)
+{
+	return LOAD(parent, mm) == LOAD(child, mm) && !life_is_shared(parent, child);
+}
+
+/* Who is not blank shows what its maker does: that one's variable is its own, too, or it is a new
+ * process that has a copy of all that its parent's thread published. */
 static __always_inline struct thread *life_begin_thread(struct task_struct *parent,
 							struct task_struct *child, bool is_process)
 {
@@ -44,7 +51,7 @@ static __always_inline struct thread *life_begin_thread(struct task_struct *pare
 	thread->blocked = 1; /* until it is woken */
 	thread->tag_unknown = 0;
 	thread->knows_changes = 1;
-	if (!is_process && !life_is_shared(parent, child))
+	if (life_is_blank(parent, child))
 		return thread;
 	desk = this_desk(DESK_LIFE);
 	if (!desk)

@@ -6,6 +6,7 @@
  * line "tid NAME TID" for each that is asked about */
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@
 
 #include "publish.h"
 #include "spin.h"
+
+#define THREAD_HEAD 64 /* of a thread, what its compiler and its libc ask for at once */
 
 static void wait_sleep(void)
 {
@@ -70,6 +73,33 @@ static void play_lent(void)
 		wait_sleep();
 }
 
+/* A process that is made by hand, in our memory, with variables of its own. */
+static int apart_main(void *unused)
+{
+	struct timespec time = { .tv_nsec = 3000000 };
+
+	(void)unused;
+	syscall(SYS_nanosleep, &time, NULL);
+	syscall(SYS_exit, 0);
+	return 0;
+}
+
+static void play_apart(void)
+{
+	static char stack[64 << 10] __attribute__((aligned(16)));
+	static char variables[64 << 10] __attribute__((aligned(64))); /* none of them is set */
+	void *own_pointer = __builtin_thread_pointer();
+	void *pointer = variables + sizeof(variables) - THREAD_HEAD;
+
+	publish(4008);
+	memcpy(pointer, own_pointer, THREAD_HEAD);
+	memcpy(pointer, &pointer, sizeof(pointer));
+	int pid = clone(apart_main, stack + sizeof(stack), CLONE_VM | CLONE_SETTLS | SIGCHLD, NULL,
+			NULL, pointer);
+	printf("tid apart %d\n", pid);
+	waitpid(pid, NULL, 0);
+}
+
 static void *execing_thread(void *self)
 {
 	publish(4005);
@@ -103,6 +133,7 @@ static void play_life(const char *self)
 	pthread_create(&thread, NULL, leaving_thread, NULL);
 	pthread_join(thread, NULL);
 	play_lent();
+	play_apart();
 	publish(4002);
 	fflush(stdout);
 	pid_t child = fork();

@@ -124,6 +124,18 @@ static void a_thread_with_its_makers_variable_shows_from_its_birth_what_that_one
 	assert_int_equal(span_out(first), 4007);
 }
 
+static void a_process_in_its_makers_memory_begins_without_a_tag(void **state)
+{
+	const struct event_slice *first =
+		harness_next_slice(&harness, harness_named(&harness, "apart")->tid, NULL);
+
+	(void)state;
+	assert_non_null(first);
+	assert_int_equal(first->header.flags & (EVENT_FIRST | EVENT_TAG_IN_NONE),
+			 EVENT_FIRST | EVENT_TAG_IN_NONE);
+	assert_int_equal(span_out(first), 0);
+}
+
 static void a_forked_child_is_followed_from_its_first_instruction(void **state)
 {
 	int child = harness_named(&harness, "child")->tid;
@@ -302,6 +314,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_thread_that_has_left_its_span_ends_without_one),
 		cmocka_unit_test(
 			a_thread_with_its_makers_variable_shows_from_its_birth_what_that_one_does),
+		cmocka_unit_test(a_process_in_its_makers_memory_begins_without_a_tag),
 		cmocka_unit_test(a_forked_child_is_followed_from_its_first_instruction),
 		cmocka_unit_test(a_forked_child_carries_its_parents_tag_until_it_publishes),
 		cmocka_unit_test(an_exec_ends_what_is_known_of_the_process),
