@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "bpf/tag.h"
+#include "tests/bpf/task_state.h"
 
 #define SPAN_BYTES "\x01\x23\x45\x67\x89\xab\xcd\xef"
 #define SPAN_HEX   "0123456789aBCDef"
@@ -35,10 +36,9 @@ static int64_t now_ns(void)
 /* Waits in the state that has been set up. */
 static void show(const char *name, uint64_t found)
 {
-	struct timespec moment = { .tv_nsec = 1000000 };
 	int64_t before_ns = now_ns();
 
-	clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
+	sleep_once(1000000);
 	printf("wait %s %d %lu %ld %ld 0 0 0 0\n", name, (int)syscall(SYS_gettid), found, before_ns,
 	       now_ns());
 }

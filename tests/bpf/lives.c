@@ -18,14 +18,13 @@
 
 #include "publish.h"
 #include "spin.h"
+#include "task_state.h"
 
 #define THREAD_HEAD 64 /* of a thread, what its compiler and its libc ask for at once */
 
 static void wait_sleep(void)
 {
-	struct timespec time = { .tv_nsec = 3000000 };
-
-	clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+	sleep_once(3000000);
 }
 
 static void *short_thread(void *arg)

@@ -17,6 +17,7 @@
 
 #include "bpf/event.h"
 #include "bpf/tag.h"
+#include "tests/bpf/task_state.h"
 
 #define CAPACITY 256
 #define NOT_TOLD 0
@@ -40,10 +41,9 @@ static uint64_t now_ns(void)
 /* Waits in the state that has been set up. */
 static void show(const char *name, uint64_t expected)
 {
-	struct timespec moment = { .tv_nsec = 1000000 };
 	uint64_t before_ns = now_ns();
 
-	clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
+	sleep_once(1000000);
 	printf("wait %s %d %lu %ld %ld 0 0 0 0\n", name, (int)syscall(SYS_gettid),
 	       (unsigned long)expected, (long)(before_ns - ahead_ns), (long)(now_ns() - ahead_ns));
 }

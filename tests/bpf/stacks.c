@@ -15,8 +15,9 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "task_state.h"
 
 #define MAX_FRAMES 100
 #define NOINLINE   __attribute__((noinline))
@@ -36,7 +37,6 @@ static const char *volatile place; /* raise() is thought to come back to nobody 
 /* Of backtrace() the first is our own call of it. */
 NOINLINE static void wait_here(void)
 {
-	static const struct timespec moment = { .tv_nsec = 3000000 };
 	void *frames[MAX_FRAMES];
 	int count = backtrace(frames, MAX_FRAMES);
 
@@ -45,7 +45,7 @@ NOINLINE static void wait_here(void)
 		printf(" %lx", (unsigned long)frames[i]);
 	printf("\n");
 	fflush(stdout);
-	nanosleep(&moment, NULL);
+	sleep_once(3000000);
 	STAY();
 }
 

@@ -36,6 +36,7 @@
 
 static struct {
 	atomic_int waiting_tid;
+	long waits; /* of that thread, before the one that is to be ended */
 	void (*act)(void);
 	atomic_int done;
 	int partner_tid;
@@ -44,6 +45,11 @@ static struct {
 	pthread_mutex_t mutex;
 	uint32_t word;
 } stage = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+static bool is_waiting(int tid)
+{
+	return tid && state_of(tid) == 'S' && waits_of(tid) != stage.waits;
+}
 
 static void *partner(void *arg)
 {
@@ -56,7 +62,7 @@ static void *partner(void *arg)
 
 		if (tid < 0)
 			return NULL;
-		if (tid == 0 || state_of(tid) != 'S') {
+		if (!is_waiting(tid)) {
 			sched_yield();
 			continue;
 		}
@@ -174,6 +180,7 @@ static void play(const char *name, uint64_t span, void (*wait)(void), void (*act
 
 	publish(span);
 	do {
+		stage.waits = own_waits();
 		cpu_before = read_clock(CLOCK_THREAD_CPUTIME_ID);
 		before = read_clock(CLOCK_MONOTONIC);
 		if (act)
@@ -181,7 +188,7 @@ static void play(const char *name, uint64_t span, void (*wait)(void), void (*act
 		wait();
 		after = read_clock(CLOCK_MONOTONIC);
 		cpu_after = read_clock(CLOCK_THREAD_CPUTIME_ID);
-	} while (!act && cpu_after - cpu_before > (after - before) * 9 / 10);
+	} while (!act && own_waits() == stage.waits);
 	publish(0);
 	while (!atomic_load(&stage.done))
 		sched_yield();
@@ -260,9 +267,7 @@ static void *owner(void *arg)
 	publish(9001);
 	lock_mutex();
 	atomic_store(&stage.done, 1);
-	int tid;
-
-	while ((tid = atomic_load(&stage.waiting_tid)) == 0 || state_of(tid) != 'S')
+	while (!is_waiting(atomic_load(&stage.waiting_tid)))
 		sched_yield();
 	unlock_mutex();
 	atomic_store(&stage.done, 1);
