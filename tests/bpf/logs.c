@@ -20,6 +20,7 @@
 #include "tests/bpf/task_state.h"
 
 #define CAPACITY 256
+#define FENCE()  __asm__ volatile("" ::: "memory")
 #define NOT_TOLD 0
 #define TOLD(n)  ((n) + 1)
 
@@ -52,6 +53,7 @@ static void set_record(uint64_t span)
 {
 	memset(own.reading.record.trace_id, 0xab, sizeof(own.reading.record.trace_id));
 	memcpy(own.reading.record.span_id, &span, sizeof(span));
+	FENCE();
 	own.reading.record.valid = span != 0;
 }
 
@@ -65,12 +67,17 @@ static void log_change(uint64_t span)
 		memset(change->tag.trace_id, 0xab, sizeof(change->tag.trace_id));
 		memcpy(change->tag.span_id, &span, sizeof(span));
 	}
+	FENCE();
 	own.reading.changes.written++;
 }
 
+/* As an honest writer does, of whom nothing else is seen when it loses its CPU in between. */
 static void attach(uint64_t span)
 {
+	own.reading.record.valid = 0;
+	FENCE();
 	log_change(span);
+	FENCE();
 	set_record(span);
 }
 
