@@ -36,10 +36,12 @@ static void *short_thread(void *arg)
 	return arg;
 }
 
-/* It leaves its span a while before its end, and no switch comes in between. */
+#define LEAVING 8 /* of which others may push some off their CPUs in between */
+
+/* It leaves its span a while before its end. */
 static void *leaving_thread(void *arg)
 {
-	printf("tid leaving %d\n", my_tid());
+	printf("tid leaving%d %d\n", (int)(intptr_t)arg, my_tid());
 	publish(4006);
 	wait_sleep();
 	spin(50000);
@@ -129,8 +131,10 @@ static void play_life(const char *self)
 
 	pthread_create(&thread, NULL, short_thread, NULL);
 	pthread_join(thread, NULL);
-	pthread_create(&thread, NULL, leaving_thread, NULL);
-	pthread_join(thread, NULL);
+	for (intptr_t i = 0; i < LEAVING; i++) {
+		pthread_create(&thread, NULL, leaving_thread, (void *)i);
+		pthread_join(thread, NULL);
+	}
 	play_lent();
 	play_apart();
 	publish(4002);
