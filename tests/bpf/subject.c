@@ -306,18 +306,21 @@ static unsigned spin_outside(void)
 	return laps;
 }
 
+/* In turns, again and again: others may have had the CPU whenever a tick came in one of them. */
 static void play_spin(void)
 {
-	for (uint64_t span = 3001; span <= 3003; span++) {
-		publish(span);
+	for (uint64_t i = 0; i < 12; i++) {
+		publish(3001 + i % 3);
 		int64_t cpu = read_clock(CLOCK_THREAD_CPUTIME_ID);
 
 		spin(60000000);
-		printf("run spin %d %lu %ld\n", my_tid(), span,
+		printf("run spin %d %lu %ld\n", my_tid(), 3001 + i % 3,
 		       read_clock(CLOCK_THREAD_CPUTIME_ID) - cpu);
+		if (i % 3 < 2)
+			continue;
+		publish(0);
+		spin_outside();
 	}
-	publish(0);
-	spin_outside();
 }
 
 /* It is interrupted in the midst of a switch from one span to another, again and again. No clock is
