@@ -155,13 +155,14 @@ static void what_was_acknowledged_survives_kill_9(void **state)
 {
 	char *path = fixture_folder();
 	uint64_t next = 0, random = (uint64_t)getpid();
+	int rounds = 0;
 
 	(void)state;
-	for (int round = 0; round < ROUNDS; round++)
+	/* on a slow machine, more lives than not may be too short for a commit */
+	for (; rounds < ROUNDS || next <= ROUNDS; rounds++)
 		live_and_die(path, &next, fixture_random(&random) % MAX_LIFE_NS);
 	check(path, 0, next);
-	print_message("%d lives, %llu groups\n", ROUNDS, (unsigned long long)next);
-	assert_true(next > ROUNDS);
+	print_message("%d lives, %llu groups\n", rounds, (unsigned long long)next);
 	fixture_remove(path);
 	free(path);
 }
