@@ -83,17 +83,25 @@ def check_style(name, truths, got):
         assert not any(span["ledger"]["grade"] == "exact" for span in got.values()), got
 
 
-def check(daemon, name, truths):
+def look(daemon, name, truths):
+    """What is told of its spans by now, if all of ours have figures, and enough are vouched for: a trace is settled again
+    when more is known of its process, which a busy machine may take its time for."""
     got = {}
     for trace_id in dict.fromkeys(truth["trace_id"] for truth in truths):
         trace = wait_for(lambda: daemon.settled(trace_id), f"a trace of {name} to settle")
         got.update((span["span_id"], span) for span in trace["spans"])
     ours = [truth for truth in truths if not truth["is_foreign"]]
+    if any(got[truth["span_id"]]["ledger"]["grade"] == "none" for truth in ours):
+        return None
     for truth in ours:
         check_span(got[truth["span_id"]], grades=GRADES)
     vouched = sum(check_admits(truth, got[truth["span_id"]]) for truth in ours)
-    if name.partition("/")[0] in ("nested", "thread-each", "unexported", "migrating", "two-nodes", "fork"):
-        assert vouched >= 0.8 * len(ours), (name, vouched, len(ours))
+    is_sure = name.partition("/")[0] in ("nested", "thread-each", "unexported", "migrating", "two-nodes", "fork")
+    return None if is_sure and vouched < 0.8 * len(ours) else got
+
+
+def check(daemon, name, truths):
+    got = wait_for(lambda: look(daemon, name, truths), f"figures of {name}, and four of five to be vouched for")
     check_style(name, truths, got)
 
 
