@@ -318,7 +318,7 @@ static bool is_over(const struct harness *harness)
 /* A process can be waited for a moment before its last thread has left the CPU. */
 static void drain_to_end(struct harness *harness)
 {
-	for (int tries = 0; tries < 500; tries++) {
+	for (int tries = 0; tries < 3000; tries++) {
 		struct timespec moment = { .tv_nsec = 10000000 };
 
 		harness_drain(harness);

@@ -56,7 +56,7 @@ void harness_init(struct harness *harness, int argc, char **argv);
  * and with it whatever an interrupt does while one of its threads is current: where tests failed
  * and such a loss was counted, the whole program runs again (HARNESS_ATTEMPTS in all) and this does
  * not return. */
-#define HARNESS_ATTEMPTS 3
+#define HARNESS_ATTEMPTS 5
 int harness_verdict(const struct harness *harness, int failed, char **argv);
 
 void harness_open(struct harness *harness, uint32_t ring_bytes, uint32_t tick_hz);

@@ -65,7 +65,7 @@ static struct sum sum_up_ended(uint64_t span, size_t threads)
 	struct timespec moment = { .tv_nsec = 10000000 };
 	struct sum sum = sum_up(span);
 
-	for (int tries = 0; tries < 500 && sum.dead < threads; tries++) {
+	for (int tries = 0; tries < 3000 && sum.dead < threads; tries++) {
 		nanosleep(&moment, NULL);
 		harness_drain(&harness);
 		sum = sum_up(span);
