@@ -133,7 +133,7 @@ int main(int argc, char **argv)
 	int late = 0, forks = 0, at = 1;
 	const char *program = NULL;
 
-	alarm(60); /* a test that died does not leave us behind */
+	alarm(600); /* a test that died does not leave us behind */
 	for (; at < argc && strncmp(argv[at], "--", 2) == 0; at++) {
 		late |= strcmp(argv[at], "--late") == 0;
 		forks |= strcmp(argv[at], "--fork") == 0;

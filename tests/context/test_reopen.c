@@ -17,7 +17,7 @@
 #include "collector/clock.h"
 
 #define RESCAN_MS  50
-#define PATIENCE_S 60
+#define PATIENCE_S 300
 
 static struct event_process told; /* of this program, last */
 

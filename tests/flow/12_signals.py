@@ -4,7 +4,7 @@
 import signal
 import socket
 
-from daemon import Daemon, run, wait_for
+from daemon import PATIENCE_S, Daemon, run, wait_for
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
@@ -20,7 +20,7 @@ HEADERS = (literal(b":method", b"POST") + literal(b":authority", b"x") + literal
 
 def half_a_request(daemon):
     host, port = daemon.grpc.rsplit(":", 1)
-    client = socket.create_connection((host, int(port)), timeout=60)
+    client = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
     client.sendall(PREFACE + len(HEADERS).to_bytes(3, "big") + b"\x01\x04\x00\x00\x00\x01" + HEADERS)
     assert client.recv(9)
     return client

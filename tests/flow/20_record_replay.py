@@ -5,11 +5,11 @@ import json
 import os
 import subprocess
 
-from daemon import BINARY, Daemon, export, one_span, request, run, temporary_folder, trace_id, wait_for
+from daemon import BINARY, PATIENCE_S, Daemon, export, one_span, request, run, temporary_folder, trace_id, wait_for
 
 
 def replay(path):
-    done = subprocess.run([BINARY, "replay", path], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([BINARY, "replay", path], capture_output=True, text=True, timeout=PATIENCE_S)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import jsonschema
 from opentelemetry.proto.profiles.v1development import profiles_pb2
 
-from daemon import BINARY, daemon_with_kernel, run, temporary_folder, wait_for
+from daemon import BINARY, PATIENCE_S, daemon_with_kernel, run, temporary_folder, wait_for
 from service import Service, ids, say, spin, trace_to, wait_for_go
 
 MS = 1000000
@@ -88,7 +88,7 @@ def fetch(daemon, facts, form, **wishes):
     words = wishes.pop("words", [facts["trace"]])
     options = [f"--{key}={value}" for key, value in wishes.items()]
     subprocess.run([BINARY, "flame", *words, "--format", form, "--output", path, "--api=" + daemon.api, *options],
-                   check=True, timeout=60)
+                   check=True, timeout=PATIENCE_S)
     with open(path, "rb") as file:
         return path, file.read()
 
@@ -129,7 +129,7 @@ def collapsed(daemon, facts, total):
     perl = "/usr/share/perl5/Devel/NYTProf/flamegraph.pl"
     for program in (tool("inferno-flamegraph", "bin/inferno-flamegraph"), perl if os.path.exists(perl) else None):
         if program:
-            drawn = subprocess.run([program, "--countname", "ns", path], check=True, capture_output=True, timeout=60)
+            drawn = subprocess.run([program, "--countname", "ns", path], check=True, capture_output=True, timeout=PATIENCE_S)
             assert f"{total['all']:,} ns" in drawn.stdout.decode(), drawn.stdout.decode()[:4000]
             xml.fromstring(drawn.stdout)
 
@@ -275,7 +275,7 @@ def in_browser(script, browser, *arguments):
     modules = os.path.join(TOOLS, "node_modules")
     if not node or not os.path.isdir(modules):
         return None
-    said = subprocess.run([node, script, browser, *arguments], capture_output=True, text=True, timeout=180,
+    said = subprocess.run([node, script, browser, *arguments], capture_output=True, text=True, timeout=PATIENCE_S,
                           env={**os.environ, "NODE_PATH": modules})
     assert said.returncode == 0, said.stdout + said.stderr
     return said.stdout.strip()
@@ -330,7 +330,7 @@ def differences(daemon, asked, totals):
 
 def told(daemon, *words):
     done = subprocess.run([BINARY, *words, "--api=" + daemon.api, "--color=never"], capture_output=True, text=True,
-                          timeout=60)
+                          timeout=PATIENCE_S)
     assert done.returncode == 0, (words, done.stdout, done.stderr)
     return done.stdout
 

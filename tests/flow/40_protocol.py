@@ -6,14 +6,14 @@ import socket
 
 import grpc
 
-from daemon import Daemon, expect_error, export, one_span, request, run, trace_id, wait_for
+from daemon import PATIENCE_S, Daemon, expect_error, export, one_span, request, run, trace_id, wait_for
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 
 def raw(channel, method, body):
     call = channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
-    return lambda: call(body, timeout=30)
+    return lambda: call(body, timeout=PATIENCE_S)
 
 
 def unknown_methods(channel):
@@ -53,7 +53,7 @@ def frame(kind, flags, stream, payload):
 
 def connect(daemon):
     host, port = daemon.grpc.rsplit(":", 1)
-    return socket.create_connection((host, int(port)), timeout=30)
+    return socket.create_connection((host, int(port)), timeout=PATIENCE_S)
 
 
 def literal(name, value):

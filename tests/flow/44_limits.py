@@ -8,7 +8,7 @@ import time
 
 import grpc
 
-from daemon import Daemon, export, one_span, request, run, trace_id, wait_for
+from daemon import PATIENCE_S, Daemon, export, one_span, request, run, trace_id, wait_for
 from frames import END_HEADERS, HEADERS, call_fields, frame, literal
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -16,7 +16,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x
 
 def connect(daemon):
     host, port = daemon.grpc.rsplit(":", 1)
-    client = socket.create_connection((host, int(port)), timeout=60)
+    client = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
     client.sendall(PREFACE)
     return client
 
@@ -36,7 +36,7 @@ def connections(threads):
         wait_for(lambda: daemon.has_logged("max_connections reached"), "the fourth to wait")
         assert not answers
         idle.pop().close()
-        waiting.join(timeout=60)
+        waiting.join(timeout=PATIENCE_S)
         assert answers
     assert daemon.trace(trace_id(1))
     for client in idle:
@@ -51,7 +51,7 @@ def silent_ones():
     host, port = daemon.http.rsplit(":", 1)
 
     def ask():
-        client = socket.create_connection((host, int(port)), timeout=60)
+        client = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
         client.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n")
         return client
 
@@ -70,7 +70,7 @@ def other_port():
     for client in crowd:  # a call that does not go on
         client.sendall(frame(HEADERS, END_HEADERS, 1, literal(call_fields())))
     host, port = daemon.http.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=60) as client:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as client:
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
     for client in crowd:
@@ -116,7 +116,7 @@ def bytes_in_flight():
     for client in clients:
         client.start()
     for client in clients:
-        client.join(timeout=100)
+        client.join(timeout=PATIENCE_S)
         assert not client.is_alive()
     for number in range(10, 34):
         assert len(daemon.trace(trace_id(number))["spans"]) == 1

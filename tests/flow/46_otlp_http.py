@@ -20,7 +20,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from daemon import Daemon, one_span, request, run, trace_id
+from daemon import PATIENCE_S, Daemon, one_span, request, run, trace_id
 from frames import Peer
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
@@ -34,7 +34,7 @@ def host_of(daemon):
 
 def post(daemon, body, headers=None, path="/v1/traces", method="POST", **options):
     """(status, headers, body)"""
-    client = http.client.HTTPConnection(*host_of(daemon), timeout=60)
+    client = http.client.HTTPConnection(*host_of(daemon), timeout=PATIENCE_S)
     client.request(method, path, body, {**PROTOBUF, **(headers or {})}, **options)
     answer = client.getresponse()
     result = answer.status, answer.headers, answer.read()
@@ -117,7 +117,7 @@ def refusals(daemon):
 
 def talk(daemon, text, whole=True):
     """What comes back until the server closes, or the first piece of it."""
-    with socket.create_connection(host_of(daemon), timeout=60) as client:
+    with socket.create_connection(host_of(daemon), timeout=PATIENCE_S) as client:
         client.sendall(text)
         answer = client.recv(65536)
         while whole and (piece := client.recv(65536)):
@@ -171,7 +171,7 @@ def half_closed(daemon):
     absolute = head(length=len(body_of(72))).replace(b"/v1/traces", b"http://x/v1/traces") + body_of(72)
     for text, count in ((head(length=len(body_of(70))) + body_of(70), 1),
                         (head(length=len(body_of(71))) + body_of(71) + absolute, 2)):
-        with socket.create_connection(host_of(daemon), timeout=60) as client:
+        with socket.create_connection(host_of(daemon), timeout=PATIENCE_S) as client:
             client.sendall(text)
             client.shutdown(socket.SHUT_WR)
             answer = b""
@@ -184,7 +184,7 @@ def half_closed(daemon):
 
 def http2(daemon):
     refused = daemon.metric("spanwise_http_replies_total", 'code="404"')
-    client = socket.create_connection(host_of(daemon), timeout=60)
+    client = socket.create_connection(host_of(daemon), timeout=PATIENCE_S)
     peer = h2.connection.H2Connection()
     peer.initiate_connection()
 

@@ -13,7 +13,7 @@ import subprocess
 import grpc
 
 from certificates import make_ca, make_certificate
-from daemon import BINARY, Daemon, expect_error, export, one_span, request, run, temporary_folder, wait_for
+from daemon import BINARY, PATIENCE_S, Daemon, expect_error, export, one_span, request, run, temporary_folder, wait_for
 
 FOLDER = temporary_folder()
 TOKENS = ["first-token-0123456789", "second-token-0123456789"]
@@ -55,15 +55,15 @@ def tls(ca="ca.pem", client=None, alpn=None, **options):
 
 def dial(address, context):
     host, port = address.rsplit(":", 1)
-    return context.wrap_socket(socket.create_connection((host, int(port)), timeout=60), server_hostname=host)
+    return context.wrap_socket(socket.create_connection((host, int(port)), timeout=PATIENCE_S), server_hostname=host)
 
 
 def ask(address, method, target, body=None, token=None, context=None, content="application/x-protobuf"):
     host, port = address.rsplit(":", 1)
     if context:
-        client = http.client.HTTPSConnection(host, int(port), timeout=60, context=context)
+        client = http.client.HTTPSConnection(host, int(port), timeout=PATIENCE_S, context=context)
     else:
-        client = http.client.HTTPConnection(host, int(port), timeout=60)
+        client = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
     headers = {"Content-Type": content, **({"Authorization": "Bearer " + token} if token else {})}
     client.request(method, target, body, headers)
     answer = client.getresponse()
@@ -114,7 +114,7 @@ def everything(tokens):
     with dial(daemon.http, old) as client:
         assert client.version() == "TLSv1.2"
     for broken in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05" + b"\xff" * 5):
-        with socket.create_connection(daemon.http.rsplit(":", 1), timeout=60) as client:
+        with socket.create_connection(daemon.http.rsplit(":", 1), timeout=PATIENCE_S) as client:
             client.sendall(broken)
             while client.recv(4096):
                 pass
@@ -175,7 +175,7 @@ def unix_sockets():
 def refusals():
     def check(*arguments):
         done = subprocess.run([BINARY, "serve", "--probe=off", "--data=" + path("unused"), *arguments],
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode != 0, arguments
         return done.stderr
 

@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from daemon import Daemon, export, run
+from daemon import PATIENCE_S, Daemon, export, run
 from otlp_json import from_otlp_json
 
 TRACE = bytes(range(16))
@@ -102,7 +102,7 @@ def with_unknown_fields(message):
 
 def ask(daemon, accept):
     host, port = daemon.api.rsplit(":", 1)
-    client = http.client.HTTPConnection(host, int(port), timeout=60)
+    client = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
     client.request("GET", f"/api/v1/traces/{TRACE.hex()}?format=otlp", headers={"Accept": accept})
     answer = client.getresponse()
     assert answer.status == 200, answer.read()
@@ -122,7 +122,7 @@ def spans_of(message):
 
 def post_json(daemon, text):
     host, port = daemon.http.rsplit(":", 1)
-    client = http.client.HTTPConnection(host, int(port), timeout=60)
+    client = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
     client.request("POST", "/v1/traces", text, {"Content-Type": "application/json"})
     answer = client.getresponse()
     body = answer.read()

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from daemon import Daemon, run
+from daemon import PATIENCE_S, Daemon, run
 from otlp_json import from_otlp_json
 
 REQUESTS, SEED = 600, 4
@@ -161,7 +161,7 @@ def meaning(group, scope, span):
 class Client:
     def __init__(self, address):
         host, port = address.rsplit(":", 1)
-        self.http = http.client.HTTPConnection(host, int(port), timeout=60)
+        self.http = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
 
     def ask(self, method, path, body=None, **headers):
         self.http.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})

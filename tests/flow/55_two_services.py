@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from daemon import BINARY, daemon_with_kernel, run
+from daemon import BINARY, PATIENCE_S, daemon_with_kernel, run
 from ledgers import blocked, check_span, measured_spans
 from service import Service, ids, say, trace_to, wait_for_go
 
@@ -103,7 +103,7 @@ def check_links(spans):
 def check_story(daemon, trace_id, spans):
     """Below the caller's waits: who answered, how long, and what that did all the while."""
     said = subprocess.run([BINARY, "trace", trace_id, "--api=" + daemon.api], capture_output=True, text=True, check=True,
-                          timeout=60).stdout
+                          timeout=PATIENCE_S).stdout
     print(said)
     for name in ("GET /report", "query"):
         story = said[said.index(f"\n{name} ("):].split("\n\n")[0]

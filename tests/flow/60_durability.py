@@ -7,7 +7,7 @@ import threading
 
 import grpc
 
-from daemon import Daemon, export, one_span, request, run, trace_id, wait_for
+from daemon import PATIENCE_S, Daemon, export, one_span, request, run, trace_id, wait_for
 
 ROUNDS = 12
 CLIENTS = 4
@@ -46,7 +46,7 @@ def main():
         wait_for(lambda: sum(len(client.acknowledged) for client in clients) >= enough * 20, "load")
         daemon.kill()
         for client in clients:
-            client.join(timeout=60)
+            client.join(timeout=PATIENCE_S)
             assert not client.is_alive()
             acknowledged.extend(client.acknowledged)
             sent.update(client.sent)

@@ -10,7 +10,7 @@ import time
 
 import hpack
 
-from daemon import Daemon, export, one_span, request, run, trace_id, wait_for
+from daemon import PATIENCE_S, Daemon, export, one_span, request, run, trace_id, wait_for
 from frames import PREFACE, Peer, call_fields, frame, message
 from good_client import HEAD, GoodClient, dial
 
@@ -95,7 +95,7 @@ def patience(daemon, good):
     for what, client in clients.items():
         wait_for(lambda client=client: is_closed(client), f"the one to be closed who said {what}")
     for each in dribblers:
-        each.join(timeout=60)
+        each.join(timeout=PATIENCE_S)
     assert len(closed) == 2
     good.has_sent_more()
 
@@ -131,7 +131,7 @@ def bombs(daemon, good):
     cases = [("gzip", gzip.compress(b"\n" * (64 << 20))), ("zstd", zstd_bomb(16000)),
              ("gzip", gzip.compress(b"\n" * (8 << 20), 9))]
     for coding, bomb in cases:
-        clients = [http.client.HTTPConnection(host, int(port), timeout=60) for _ in range(8)]
+        clients = [http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S) for _ in range(8)]
         for client in clients:
             client.request("POST", "/v1/traces", bomb, {"Content-Type": "application/x-protobuf",
                                                         "Content-Encoding": coding})

@@ -14,7 +14,8 @@ import time
 
 import grpc
 
-from daemon import BINARY, Daemon, expect_error, export, one_span, request, run, skip, temporary_folder, trace_id, wait_for
+from daemon import (BINARY, PATIENCE_S, Daemon, expect_error, export, one_span, request, run, skip, temporary_folder,
+                    trace_id, wait_for)
 
 SHIM = os.environ.get("DISK_SHIM") or skip("DISK_SHIM must name disk_shim.so")
 ROUNDS = 6
@@ -67,7 +68,7 @@ class Disk:
 
 def post(daemon, message):
     host, port = daemon.http.rsplit(":", 1)
-    client = http.client.HTTPConnection(host, int(port), timeout=60)
+    client = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
     client.request("POST", "/v1/traces", message.SerializeToString(), {"Content-Type": "application/x-protobuf"})
     answer = client.getresponse()
     result = answer.status, answer.headers["Retry-After"]
@@ -246,7 +247,7 @@ def power_cuts():
         wait_for(lambda: sum(len(client.acknowledged) for client in clients) >= enough, "load")
         daemon.kill()
         for client in clients:
-            client.join(timeout=60)
+            client.join(timeout=PATIENCE_S)
             acknowledged += client.acknowledged
         undone += sum(os.path.getsize(os.path.join(disk.journal, name)) for name in os.listdir(disk.journal))
         disk.cut_power(keep=0.5 if round_number % 2 else 0)
@@ -282,7 +283,7 @@ def overload():
         client.over = True
     disk.say()
     for client in clients:
-        client.join(timeout=60)
+        client.join(timeout=PATIENCE_S)
         assert not client.is_alive()
     refused = sum(client.refused for client in clients)
     counted = lambda: daemon.metric("spanwise_receiver_refused_spans_total") + daemon.metric(

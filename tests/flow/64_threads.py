@@ -8,7 +8,7 @@ import threading
 
 import grpc
 
-from daemon import Daemon, export, one_span, request, run, trace_id, wait_for
+from daemon import PATIENCE_S, Daemon, export, one_span, request, run, trace_id, wait_for
 
 CLIENTS = 12
 
@@ -41,7 +41,7 @@ class Client(threading.Thread):
 
     def over_http(self):
         host, port = self.target.http.rsplit(":", 1)
-        client = http.client.HTTPConnection(host, int(port), timeout=60)
+        client = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
         while True:
             client.request("POST", "/v1/traces", self.message().SerializeToString(),
                            {"Content-Type": "application/x-protobuf"})
@@ -70,7 +70,7 @@ def main():
     assert daemon.metric("spanwise_receiver_accepted_spans_total") >= 20 * CLIENTS
     assert daemon.stop() == 0, daemon.log()
     for client in clients:
-        client.join(timeout=60)
+        client.join(timeout=PATIENCE_S)
         assert not client.is_alive()
         if isinstance(client.error, grpc.RpcError):
             assert client.error.code() == grpc.StatusCode.UNAVAILABLE, client.error

@@ -6,7 +6,7 @@ import gzip
 import http.client
 import json
 
-from daemon import Daemon, one_span, request, run, trace_id, wait_for
+from daemon import PATIENCE_S, Daemon, one_span, request, run, trace_id, wait_for
 from frames import DATA, END_STREAM, Peer, call_fields, frame, message
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
@@ -57,7 +57,7 @@ class Http1:
         self.address = daemon.http
 
     def ask(self, body, headers=(), packed=False):
-        client = http.client.HTTPConnection(*self.address.rsplit(":", 1), timeout=60)
+        client = http.client.HTTPConnection(*self.address.rsplit(":", 1), timeout=PATIENCE_S)
         client.request("POST", "/v1/traces", gzip.compress(body) if packed else body,
                        {**PROTOBUF, **({"content-encoding": "gzip"} if packed else {}), **dict(headers)})
         answer = client.getresponse()

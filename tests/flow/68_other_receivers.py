@@ -8,7 +8,7 @@ import json
 
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from daemon import Daemon, one_span, request, run, trace_id
+from daemon import PATIENCE_S, Daemon, one_span, request, run, trace_id
 from frames import Peer, call_fields, message
 
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
@@ -17,7 +17,7 @@ numbers = iter(range(1, 1000000))
 
 def post(daemon, body, content=JSON, **headers):
     """(status, body); what is a mistake of the client is never answered 5xx."""
-    client = http.client.HTTPConnection(*daemon.http.rsplit(":", 1), timeout=60)
+    client = http.client.HTTPConnection(*daemon.http.rsplit(":", 1), timeout=PATIENCE_S)
     client.request("POST", "/v1/traces", body, {"Content-Type": content, **{name.replace("_", "-"): value for name, value in headers.items()}})
     answer = client.getresponse()
     result = answer.status, answer.read()
@@ -158,7 +158,7 @@ def clients_in_the_wild(daemon):
     for coding in ("gzip", "GZIP", "GZip"):
         assert post(daemon, gzip.compress(body), PROTOBUF, Content_Encoding=coding) == (200, b""), coding
     for content in (JSON + "; charset=utf-8", "Application/JSON"):
-        client = http.client.HTTPConnection(*daemon.http.rsplit(":", 1), timeout=60)
+        client = http.client.HTTPConnection(*daemon.http.rsplit(":", 1), timeout=PATIENCE_S)
         client.request("POST", "/v1/traces", json.dumps(document(span())), {"Content-Type": content})
         assert client.getresponse().status == 200, content
         client.close()
@@ -176,7 +176,7 @@ def kept_as_sent(daemon):
     for name in "cab":
         first.events.add(name=name, time_unix_nano=ord(name))
     assert call(daemon, sent.SerializeToString()) == ("0", b"")
-    client = http.client.HTTPConnection(*daemon.api.rsplit(":", 1), timeout=60)
+    client = http.client.HTTPConnection(*daemon.api.rsplit(":", 1), timeout=PATIENCE_S)
     client.request("GET", f"/api/v1/traces/{trace_id(number)}?format=otlp", headers={"Accept": PROTOBUF})
     back = TracesData.FromString(client.getresponse().read())
     client.close()

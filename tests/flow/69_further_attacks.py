@@ -18,7 +18,7 @@ import zlib
 import grpc
 
 from certificates import make_ca, make_certificate
-from daemon import Daemon, export, one_span, request, run, temporary_folder, trace_id, wait_for
+from daemon import PATIENCE_S, Daemon, export, one_span, request, run, temporary_folder, trace_id, wait_for
 from frames import (ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS,
                     WINDOW_UPDATE, Peer, call_fields, frame, literal, message)
 from good_client import HEAD, GoodClient, dial
@@ -393,7 +393,7 @@ def renegotiation(daemon):
     if not shutil.which("openssl"):
         return
     for version, command in (("-tls1_2", "R\n"), ("-tls1_3", "k\n" * 300)):
-        done = subprocess.run(["openssl", "s_client", version, "-connect", daemon.http], input=command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["openssl", "s_client", version, "-connect", daemon.http], input=command, capture_output=True, text=True, timeout=PATIENCE_S)
         assert "CONNECTED" in done.stdout, done
         assert version != "-tls1_2" or "no renegotiation" in done.stderr or "RENEGOTIATING" in done.stdout + done.stderr, done
 

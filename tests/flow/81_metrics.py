@@ -16,7 +16,7 @@ except ImportError:
     from daemon import skip
     skip("build/venv has no prometheus-client: run tests/run once")
 
-from daemon import Daemon, export, one_span, request, run, wait_for
+from daemon import PATIENCE_S, Daemon, export, one_span, request, run, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -26,7 +26,7 @@ SAMPLE = re.compile(r'^[a-z_]+(\{([a-z_]+="(\\.|[^"\\])*",?)*\})? [0-9.e+-]+'
 
 def scrape(daemon, accept):
     asked = urllib.request.Request(f"http://{daemon.api}/metrics", headers={"Accept": accept})
-    with urllib.request.urlopen(asked, timeout=30) as answer:
+    with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
         return answer.headers["Content-Type"], answer.read().decode()
 
 
@@ -63,7 +63,7 @@ def check_old(daemon):
     kind, text = scrape(daemon, "text/plain")
     assert kind == "text/plain; version=0.0.4; charset=utf-8" and "# EOF" not in text, kind
     if shutil.which("promtool"):
-        done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode == 0 and not done.stderr, done.stderr
     return text
 
@@ -89,7 +89,7 @@ def check_deploy(text):
     assert len({panel["id"] for panel in panels}) == len(panels) > 8
     if shutil.which("promtool"):
         for path in glob.glob(str(DEPLOY / "prometheus/*.test.yml")):
-            done = subprocess.run(["promtool", "test", "rules", path], capture_output=True, text=True, timeout=60)
+            done = subprocess.run(["promtool", "test", "rules", path], capture_output=True, text=True, timeout=PATIENCE_S)
             assert done.returncode == 0, done.stdout + done.stderr
 
 

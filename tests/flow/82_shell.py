@@ -25,7 +25,7 @@ def accepted(out, *command):
     if not shutil.which(command[0]):
         print(f"no {command[0]} here")
         return
-    done = subprocess.run(command, input=out, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, input=out, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0 and not done.stderr and not done.stdout, (command, done.stdout + done.stderr)
 
 
@@ -34,7 +34,7 @@ def completed(script, line):
     words = line.split(" ")
     text = (f'{script}\nCOMP_WORDS=({" ".join(repr(word) for word in words)})\nCOMP_CWORD={len(words) - 1}\n'
             '_spanwise\nprintf "%s\\n" "${COMPREPLY[@]}"')
-    return subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=60, check=True).stdout.split()
+    return subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=PATIENCE_S, check=True).stdout.split()
 
 
 class Zsh:

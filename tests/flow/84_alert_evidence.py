@@ -7,7 +7,7 @@ import time
 import urllib.request
 
 from cli import spanwise
-from daemon import Daemon, run, skip, temporary_folder, wait_for
+from daemon import PATIENCE_S, Daemon, run, skip, temporary_folder, wait_for
 from service import Service, ids, say, trace_to, wait_for_go
 
 RULE = """
@@ -46,7 +46,7 @@ def check_evidence(daemon, alert):
     assert [one["kind"] for one in evidence["exemplars"]] == ["slow", "low_ratio", "typical"], evidence
     assert len({one["trace_id"] for one in evidence["exemplars"]}) == 3, evidence
     for one in evidence["exemplars"]:
-        with urllib.request.urlopen(one["link"], timeout=30) as answer:
+        with urllib.request.urlopen(one["link"], timeout=PATIENCE_S) as answer:
             assert one["span_id"] in answer.read().decode(), one
     texts = alert["annotations"]
     assert texts["blocker"] == "timer" and texts["verdict"] == evidence["verdict"]["text"], texts
@@ -62,7 +62,7 @@ def check_exemplars(daemon, alert):
     except ImportError:
         return print("build/venv has no prometheus-client: run tests/run once")
     asked = urllib.request.Request(f"http://{daemon.api}/metrics", headers={"Accept": "application/openmetrics-text"})
-    with urllib.request.urlopen(asked, timeout=30) as answer:
+    with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
         families = {family.name: family for family in text_string_to_metric_families(answer.read().decode())}
     exemplars = [sample.exemplar for sample in families["spanwise_span_wall_seconds"].samples
                  if sample.exemplar and sample.labels["operation"] == alert["operation"]]

@@ -10,7 +10,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from daemon import BINARY, Daemon, children, export, request, run, skip, temporary_folder, wait_for
+from daemon import BINARY, PATIENCE_S, Daemon, children, export, request, run, skip, temporary_folder, wait_for
 
 SHIM = os.environ.get("DISK_SHIM") or skip("DISK_SHIM must name disk_shim.so")
 MIB = 1 << 20
@@ -121,13 +121,13 @@ def check_provoked():
     stop = threading.Event()
     clients = press(daemon, stop)
     seen = set()
-    wait_for(lambda: seen.update(degraded(daemon) & PROVOKED) or seen == PROVOKED, "all to be seen", patience_s=120)
+    wait_for(lambda: seen.update(degraded(daemon) & PROVOKED) or seen == PROVOKED, "all to be seen")
     trouble.say()
     webhook.status = 200
     stop.set()
     for thread in clients:
         thread.join()
-    wait_for(lambda: not degraded(daemon) & PROVOKED, "all to be well again", patience_s=120)
+    wait_for(lambda: not degraded(daemon) & PROVOKED, "all to be well again")
     for name in PROVOKED:
         found, over = lines(daemon, name, "more than"), lines(daemon, name, "well again")
         assert found == over >= 1, (name, found, over)
@@ -148,11 +148,11 @@ def check_waiting():
     senders = [threading.Thread(target=send, args=(first,), daemon=True) for first in range(1, WAITING, 1000)]
     for sender in senders:
         sender.start()
-    wait_for(lambda: "ledgers_waiting" in degraded(daemon), "ledgers to wait", patience_s=120)
+    wait_for(lambda: "ledgers_waiting" in degraded(daemon), "ledgers to wait")
     trouble.say()
     for sender in senders:
         sender.join()
-    wait_for(lambda: not degraded(daemon), "ledgers to be stored", patience_s=120)
+    wait_for(lambda: not degraded(daemon), "ledgers to be stored")
     assert lines(daemon, "ledgers_waiting", "more than") == lines(daemon, "ledgers_waiting", "well again") == 1
     assert daemon.stop() == 0, daemon.log()
 
@@ -215,7 +215,7 @@ def check_ring():
         print("no eBPF here: nothing of the ring is tested")
         return
     engine, load = Stopped(engine_of(daemon)), Load(PROCESSES)
-    wait_for(lambda: "ring_backlog" in degraded(daemon), "the lag to be seen", patience_s=120)
+    wait_for(lambda: "ring_backlog" in degraded(daemon), "the lag to be seen")
     engine.go_on()
     lost = "spanwise_kernel_lost_total"
     before = daemon.metric(lost, 'cause="ring_full"')
@@ -227,10 +227,10 @@ def check_ring():
         time.sleep(GOING_S)
         return "records_lost" in degraded(daemon)
 
-    wait_for(overflow, "the loss to be seen", patience_s=120)
+    wait_for(overflow, "the loss to be seen")
     assert daemon.metric(lost, 'cause="ring_full"') > before
     load.end()
-    wait_for(lambda: not degraded(daemon) & {"ring_backlog", "records_lost"}, "the ring to be read", patience_s=120)
+    wait_for(lambda: not degraded(daemon) & {"ring_backlog", "records_lost"}, "the ring to be read")
     for name in ("ring_backlog", "records_lost"):
         found, over = lines(daemon, name, "more than"), lines(daemon, name, "well again")
         assert found == over >= 1, (name, found, over)

@@ -5,13 +5,13 @@ import json
 import os
 import subprocess
 
-from daemon import BINARY, run
+from daemon import BINARY, PATIENCE_S, run
 
 CASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cases")
 
 
 def ask(command):
-    done = subprocess.run([BINARY, *command, "--json"], cwd=CASES, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([BINARY, *command, "--json"], cwd=CASES, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, (command, done.stderr)
     return json.loads(done.stdout)
 

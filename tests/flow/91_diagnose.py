@@ -7,7 +7,7 @@ import os
 import subprocess
 import xml.etree.ElementTree as xml
 
-from daemon import BINARY, Daemon, export, one_span, request, run, temporary_folder, trace_id, wait_for
+from daemon import BINARY, PATIENCE_S, Daemon, export, one_span, request, run, temporary_folder, trace_id, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REFERENCE = os.path.join(HERE, "..", "cases", "reference")
@@ -16,7 +16,7 @@ FOLDER = temporary_folder()
 
 
 def spanwise(*arguments, status=0):
-    done = subprocess.run([BINARY, *arguments], cwd=REFERENCE, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([BINARY, *arguments], cwd=REFERENCE, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == status, (arguments, done.returncode, done.stdout, done.stderr)
     return done.stdout if status == 0 else done.stdout + done.stderr
 

@@ -23,8 +23,8 @@ import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 BINARY = os.environ.get("SPANWISE") or sys.exit("SPANWISE must name the binary")
-PATIENCE_S = float(os.environ.get("FLOW_PATIENCE_S", 120))  # longer on an emulated machine
-ATTEMPTS = 3
+PATIENCE_S = float(os.environ.get("FLOW_PATIENCE_S", 300))  # longer on an emulated machine
+ATTEMPTS = 4
 LAST_LINES = 40
 started = []
 

@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from daemon import export, request, wait_for
+from daemon import PATIENCE_S, export, request, wait_for
 from ledgers import check_span
 
 GRADES = ("exact", "bounded", "inferred", "partial", "none")
@@ -48,7 +48,7 @@ def run_servers(daemon, name, turns, service, program=SERVERS, **environment):
     program = start_truth(daemon, name, turns, service, (sys.executable, program), env={
         **os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{daemon.grpc}",
         "TRUTH_HTTP": f"http://{daemon.http}/v1/traces", **environment})
-    told, _ = program.communicate("\n", timeout=60)
+    told, _ = program.communicate("\n", timeout=PATIENCE_S)
     assert program.returncode == 0, service
     return [json.loads(line) for line in told.splitlines()[1:]]
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-PATIENCE_S = 60
+PATIENCE_S = 300
 
 
 def processes_of(folder):

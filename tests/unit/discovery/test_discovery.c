@@ -87,7 +87,7 @@ static pid_t start_child(void)
 
 	if (child == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		alarm(60);
+		alarm(600);
 		for (;;)
 			pause();
 	}
@@ -275,7 +275,7 @@ static pid_t start_child_as(pid_t pid)
 	pid_t child = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 
 	if (child == 0) {
-		alarm(60);
+		alarm(600);
 		for (;;)
 			pause();
 	}
