@@ -40,23 +40,25 @@ static inline bool is_short(const uint8_t *at)
 	return (*at & SHORT_HEAD_BITS) == SHORT_HEAD;
 }
 
-/* Returns what stands after it. A look whether it is wide would be wrong now and then. */
+/* Returns what stands after it, made first: the next one waits for that. A look whether it is wide
+ * would be wrong now and then. */
 static inline const uint8_t *get_short(const uint8_t *at, struct timeline_short *out)
 {
-	uint32_t is_wide = !!(*at & SHORT_WIDE);
+	uint32_t head = *at, wide = head & SHORT_WIDE;
+	const uint8_t *after = at + SHORT_BYTES + wide / (SHORT_WIDE / SHORT_MORE);
 	uint16_t high;
 	uint64_t low;
 
 	memcpy(&low, at + 1, WORD_BYTES);
 	memcpy(&high, at + SHORT_BYTES, SHORT_MORE);
-	high &= (uint16_t)-is_wide;
-	out->is_woken = *at & SHORT_WOKEN;
+	high &= (uint16_t) - (wide / SHORT_WIDE);
+	out->is_woken = head & SHORT_WOKEN;
 	out->waking = short_number(low, high, short_waking);
 	out->in = short_number(low, high, short_in);
 	out->length = short_number(low, high, short_length);
 	out->booked = short_signed(short_number(low, high, short_booked));
 	out->lag_in = short_signed(short_number(low, high, short_lag_in));
-	return at + SHORT_BYTES + SHORT_MORE * is_wide;
+	return after;
 }
 
 /* The flags are its own by now, the tails still those of the one before. */
