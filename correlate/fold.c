@@ -291,9 +291,7 @@ void fold_oldest_chunk(struct model *model, struct thread *thread)
 		model->stats.slices_folded += timeline_skip_alike(&cursor, UINT64_MAX);
 		before = cursor.last;
 	}
-	timeline_take_oldest(&thread->timeline, &cursor.last);
+	timeline_drop_oldest(&thread->timeline, &cursor.last, &model->stats.timeline_bytes);
 	thread->folded_until_ns = before.out_ns;
 	glimpse_forget(thread, before.out_ns);
-	model->stats.timeline_bytes -= timeline_chunk_bytes(chunk);
-	free(chunk);
 }

@@ -263,6 +263,7 @@ struct model {
 	uint64_t first_record_ns;
 	uint64_t reach_ns; /* what memory allows now */
 	uint64_t last_sweep_ns;
+	struct chunk_room chunks;                    /* of all timelines */
 	struct lane *spare_lanes[MODEL_SPARE_LANES]; /* lane.c; owned: with room for slices */
 	uint64_t lesson,
 		lesson_told;   /* of relearn.c: the newest, and up to where traces know ... */

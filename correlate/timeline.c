@@ -161,11 +161,27 @@ static uint8_t *pack(const struct slice *slice, struct slice *last, uint8_t *at)
 	return at;
 }
 
+static struct timeline_chunk *make_chunk(struct timeline *timeline, uint32_t room)
+{
+	if (timeline->chunks && room == TIMELINE_CHUNK_BYTES)
+		return chunk_room_take(timeline->chunks);
+	return malloc(sizeof(struct timeline_chunk) + room);
+}
+
+static void free_chunk(struct timeline *timeline, struct timeline_chunk *chunk)
+{
+	if (timeline->chunks && chunk->room == TIMELINE_CHUNK_BYTES)
+		chunk_room_give(timeline->chunks, chunk);
+	else
+		free(chunk);
+}
+
 static struct timeline_chunk *add_chunk(struct timeline *timeline, size_t *out_bytes)
 {
-	uint32_t room = timeline->newest ? MIN(2 * timeline->newest->room, TIMELINE_CHUNK_BYTES)
-					 : TIMELINE_FIRST_BYTES;
-	struct timeline_chunk *chunk = malloc(sizeof(*chunk) + room);
+	uint32_t room = timeline->newest
+				? MIN(2 * timeline->newest->room, (uint32_t)TIMELINE_CHUNK_BYTES)
+				: TIMELINE_FIRST_BYTES;
+	struct timeline_chunk *chunk = make_chunk(timeline, room);
 
 	if (!chunk)
 		return NULL;
@@ -271,12 +287,10 @@ bool timeline_append_short(struct timeline *timeline, const struct timeline_shor
 	return true;
 }
 
-struct timeline_chunk *timeline_take_oldest(struct timeline *timeline, const struct slice *last)
+void timeline_drop_oldest(struct timeline *timeline, const struct slice *last, size_t *out_bytes)
 {
 	struct timeline_chunk *chunk = timeline->oldest;
 
-	if (!chunk)
-		return NULL;
 	timeline->before = (struct slice_kept){ *last,         { *last->tag_in, *last->tag_out },
 						*last->target, *last->ready,
 						*last->waker,  *last->behind };
@@ -297,8 +311,8 @@ struct timeline_chunk *timeline_take_oldest(struct timeline *timeline, const str
 		timeline->oldest->older = NULL;
 	else
 		timeline->newest = NULL;
-	chunk->newer = NULL;
-	return chunk;
+	*out_bytes -= timeline_chunk_bytes(chunk);
+	free_chunk(timeline, chunk);
 }
 
 void timeline_fini(struct timeline *timeline)
@@ -307,7 +321,7 @@ void timeline_fini(struct timeline *timeline)
 		struct timeline_chunk *chunk = timeline->oldest;
 
 		timeline->oldest = chunk->newer;
-		free(chunk);
+		free_chunk(timeline, chunk);
 	}
 	timeline->newest = NULL;
 	timeline->sought = NULL;

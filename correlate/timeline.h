@@ -11,10 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "correlate/chunk_room.h"
 #include "correlate/slice.h"
 
 #define TIMELINE_FIRST_BYTES 512
-#define TIMELINE_CHUNK_BYTES 8192
+#define TIMELINE_CHUNK_BYTES (CHUNK_ROOM_BYTES - sizeof(struct timeline_chunk))
 
 struct timeline_chunk {
 	struct timeline_chunk *newer, *older;
@@ -62,6 +63,7 @@ struct timeline {
 	struct slice last;
 	struct slice_kept before; /* the last one that left at the old end; out_ns 0: none has */
 	struct timeline_cursor marks[TIMELINE_MARKS]; /* chunk NULL: none */
+	struct chunk_room *chunks; /* borrowed: of those of full size; NULL: the heap */
 };
 
 /* -ENOMEM: the slice is lost. `*out_bytes` grows by what was allocated. */
@@ -78,8 +80,9 @@ struct timeline_short {
 /* false: there is no room left in the chunk, or no slice in it: timeline_append makes another. */
 bool timeline_append_short(struct timeline *timeline, const struct timeline_short *by);
 
-/* Takes the oldest chunk out, whose last slice this is; the caller frees it. NULL: empty. */
-struct timeline_chunk *timeline_take_oldest(struct timeline *timeline, const struct slice *last);
+/* The oldest chunk, which there must be, is gone; that is its last slice. `*out_bytes` shrinks by
+ * what it took. */
+void timeline_drop_oldest(struct timeline *timeline, const struct slice *last, size_t *out_bytes);
 void timeline_fini(struct timeline *timeline);
 
 /* From the last chunk that begins before `from_ns`, or the first one. Looks from where the last

@@ -108,6 +108,7 @@ static struct thread *make_thread(struct model *model, struct process *process, 
 	}
 	thread->tid = tid;
 	thread->process = process;
+	thread->timeline.chunks = &model->chunks;
 	thread->next = process->threads;
 	if (process->forked && tid == process->pid && !process->became.to_ns)
 		/* the one that fork returned in */

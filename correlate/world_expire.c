@@ -144,4 +144,5 @@ void world_fini(struct model *model)
 		model->processes = process->next;
 		free(process);
 	}
+	chunk_room_fini(&model->chunks);
 }
