@@ -261,7 +261,7 @@ struct model {
 	uint64_t lost, owned_up; /* records */
 	uint64_t now_ns;
 	uint64_t first_record_ns;
-	uint64_t reach_ns; /* what memory allows now */
+	uint64_t folded_ns; /* what was over by then has left the timelines */
 	uint64_t last_sweep_ns;
 	struct chunk_room chunks;                    /* of all timelines */
 	struct lane *spare_lanes[MODEL_SPARE_LANES]; /* lane.c; owned: with room for slices */

@@ -15,6 +15,7 @@
 #define GONE_HOLD_NS               (120 * NS_PER_SEC)
 #define LAST_SLICES_NS             NS_PER_SEC /* after the exit */
 #define REACH_STEPS                16
+#define FINE_STEPS                 8 /* of each of these */
 
 static void fold_until(struct model *model, uint64_t horizon_ns)
 {
@@ -36,17 +37,37 @@ static size_t timeline_share(const struct model *model)
 	return MAX(TIMELINE_SHARE(limit), MIN(TIMELINE_MOST_SHARE(limit), left));
 }
 
-/* Shortens the reach while the timelines exceed their share, and lets it grow back. */
+/* The end of the oldest chunk there is. */
+static uint64_t first_end(const struct model *model)
+{
+	uint64_t first_ns = model->now_ns;
+
+	for (const struct process *process = model->processes; process; process = process->next) {
+		for (const struct thread *t = process->threads; t; t = t->next) {
+			if (t->timeline.oldest)
+				first_ns = MIN(first_ns, t->timeline.oldest->last_ns);
+		}
+	}
+	return first_ns;
+}
+
+/* Shortens the reach while the timelines exceed their share, and lets it grow back. By little at
+ * first, so that they fill their share. */
 static void fold_old_slices(struct model *model)
 {
 	size_t share = timeline_share(model);
-	uint64_t reach = model->options.reach_ns, step = MAX(reach / REACH_STEPS, 1);
+	uint64_t most = model->options.reach_ns, least = MAX(most / REACH_STEPS, 1);
+	uint64_t reach = model->folded_ns ? MIN(most, model->now_ns - model->folded_ns) : most;
+	uint64_t step = MAX(least / FINE_STEPS, 1);
 
+	if (model->stats.timeline_bytes > share)
+		reach = MIN(reach, model->now_ns - first_end(model));
 	fold_until(model, model->now_ns - MIN(model->now_ns, reach));
-	while (model->stats.timeline_bytes > share && reach > step) {
-		reach -= step;
+	for (; model->stats.timeline_bytes > share && reach > least; step = MIN(2 * step, least)) {
+		reach -= MIN(step, reach - least);
 		fold_until(model, model->now_ns - MIN(model->now_ns, reach));
 	}
+	model->folded_ns = model->now_ns - MIN(model->now_ns, reach);
 	model->stats.reach_ns = reach;
 }
 
