@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_ENTRIES 1024u
+#define FIRST_HEADS   1024u
+#define BLOCK_ENTRIES 4096u
 #define DIGITS        65536u /* of the radix sort */
 
 struct young_entry {
@@ -20,11 +21,26 @@ int young_run_init(struct young_run *run)
 	return -pthread_rwlock_init(&run->lock, NULL);
 }
 
+static void free_all(struct young_run *run)
+{
+	while (run->block_count)
+		free(run->blocks[--run->block_count]);
+	free(run->blocks);
+	free(run->heads);
+	run->blocks = NULL;
+	run->heads = NULL;
+	run->head_count = 0;
+}
+
 void young_run_fini(struct young_run *run)
 {
-	free(run->entries);
-	free(run->heads);
+	free_all(run);
 	pthread_rwlock_destroy(&run->lock);
+}
+
+static struct young_entry *entry_at(const struct young_run *run, uint32_t index)
+{
+	return &run->blocks[index / BLOCK_ENTRIES][index % BLOCK_ENTRIES];
 }
 
 static uint32_t *head_of(const struct young_run *run, uint64_t hash)
@@ -34,34 +50,49 @@ static uint32_t *head_of(const struct young_run *run, uint64_t hash)
 
 static void link_entry(struct young_run *run, uint32_t index)
 {
-	uint32_t *head = head_of(run, run->entries[index].ref.hash);
+	struct young_entry *entry = entry_at(run, index);
+	uint32_t *head = head_of(run, entry->ref.hash);
 
-	run->entries[index].older = *head;
+	entry->older = *head;
 	*head = index + 1;
 }
 
-static int grow(struct young_run *run)
+static int add_block(struct young_run *run)
 {
-	uint32_t cap = run->cap ? 2 * run->cap : FIRST_ENTRIES;
-	struct young_entry *entries;
-	uint32_t *heads;
+	struct young_entry **blocks =
+		reallocarray(run->blocks, run->block_count + 1, sizeof(struct young_entry *));
 
-	if (cap < run->cap)
+	if (!blocks)
 		return -ENOMEM;
-	entries = realloc(run->entries, cap * sizeof(*entries));
-	if (!entries)
+	run->blocks = blocks;
+	blocks[run->block_count] = malloc(BLOCK_ENTRIES * sizeof(**blocks));
+	if (!blocks[run->block_count])
 		return -ENOMEM;
-	run->entries = entries;
-	heads = calloc(cap, sizeof(*heads));
+	run->block_count++;
+	return 0;
+}
+
+static int add_heads(struct young_run *run)
+{
+	uint32_t count = run->head_count ? 2 * run->head_count : FIRST_HEADS;
+	uint32_t *heads = count > run->head_count ? calloc(count, sizeof(*heads)) : NULL;
+
 	if (!heads)
 		return -ENOMEM;
 	free(run->heads);
 	run->heads = heads;
-	run->head_count = cap;
-	run->cap = cap;
+	run->head_count = count;
 	for (uint32_t i = 0; i < run->count; i++)
 		link_entry(run, i);
 	return 0;
+}
+
+/* Entries stay where they are: an array that moves as it grows leaves holes of megabytes. */
+static int make_room(struct young_run *run)
+{
+	int rc = run->count == run->block_count * BLOCK_ENTRIES ? add_block(run) : 0;
+
+	return rc == 0 && run->count == run->head_count ? add_heads(run) : rc;
 }
 
 int young_run_add(struct young_run *run, const struct trace_ref *refs, size_t ref_count)
@@ -70,11 +101,10 @@ int young_run_add(struct young_run *run, const struct trace_ref *refs, size_t re
 
 	pthread_rwlock_wrlock(&run->lock);
 	for (size_t i = 0; i < ref_count; i++) {
-		if (run->count == run->cap)
-			rc = grow(run);
+		rc = make_room(run);
 		if (rc < 0)
 			break;
-		run->entries[run->count].ref = refs[i];
+		entry_at(run, run->count)->ref = refs[i];
 		link_entry(run, run->count++);
 	}
 	pthread_rwlock_unlock(&run->lock);
@@ -85,7 +115,7 @@ void young_run_truncate(struct young_run *run, uint32_t count)
 {
 	pthread_rwlock_wrlock(&run->lock);
 	while (run->count > count) { /* newest first, so each stands at its bucket's head */
-		const struct young_entry *entry = &run->entries[--run->count];
+		const struct young_entry *entry = entry_at(run, --run->count);
 
 		*head_of(run, entry->ref.hash) = entry->older;
 	}
@@ -105,13 +135,8 @@ void young_run_restart(struct young_run *run, uint32_t runs)
 void young_run_shrink(struct young_run *run)
 {
 	pthread_rwlock_wrlock(&run->lock);
-	if (run->count == 0) {
-		free(run->entries);
-		free(run->heads);
-		run->entries = NULL;
-		run->heads = NULL;
-		run->cap = run->head_count = 0;
-	}
+	if (run->count == 0)
+		free_all(run);
 	pthread_rwlock_unlock(&run->lock);
 }
 
@@ -131,8 +156,8 @@ uint32_t young_run_find(struct young_run *run, uint64_t hash, struct buf *out)
 
 	pthread_rwlock_rdlock(&run->lock);
 	for (uint32_t at = run->heads ? *head_of(run, hash) : 0; at;
-	     at = run->entries[at - 1].older) {
-		const struct trace_ref *ref = &run->entries[at - 1].ref;
+	     at = entry_at(run, at - 1)->older) {
+		const struct trace_ref *ref = &entry_at(run, at - 1)->ref;
 
 		if (ref->hash == hash)
 			buf_append(out, ref, sizeof(*ref));
@@ -172,7 +197,7 @@ void young_run_sorted(const struct young_run *run, struct buf *out)
 
 	if (all && spare && starts) {
 		for (uint32_t i = 0; i < run->count; i++)
-			all[i] = run->entries[i].ref;
+			all[i] = entry_at(run, i)->ref;
 		for (unsigned shift = 0; shift < 64; shift += 32) {
 			sort_pass(all, spare, run->count, shift, starts);
 			sort_pass(spare, all, run->count, shift + 16, starts);

@@ -18,9 +18,9 @@ struct trace_ref {
 
 struct young_run {
 	pthread_rwlock_t lock;
-	struct young_entry *entries; /* owned; in order of appearance */
+	struct young_entry **blocks; /* owned, as what they are; in order of appearance */
 	uint32_t *heads;             /* owned: hash -> its newest entry + 1 */
-	uint32_t count, cap;
+	uint32_t count, block_count;
 	uint32_t head_count;  /* power of two */
 	uint32_t runs_before; /* sorted runs on disk that hold what was here earlier */
 };
