@@ -189,6 +189,13 @@ static bool on_ledgers(const struct ledger *ledgers, size_t count, void *arg)
 	return writer_ledgers(daemon->writer, ledgers, count);
 }
 
+static void on_advance(bool begins, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	writer_hold(daemon->writer, begins);
+}
+
 static bool has_room(void *arg)
 {
 	struct daemon *daemon = arg;
@@ -217,6 +224,7 @@ static int start_engine(struct daemon *daemon)
 		.strangers = daemon->strangers,
 		.store = daemon->store,
 		.on_ledgers = on_ledgers,
+		.on_advance = on_advance,
 		.has_room = has_room,
 		.on_fed = on_fed,
 		.on_loaded = on_loaded,

@@ -271,6 +271,15 @@ static bool wait_for_news(struct engine *engine, uint64_t until_ns, struct queue
 	return goes_on;
 }
 
+static void advance(struct engine *engine)
+{
+	if (!engine->is_loaded || !engine->options.has_room(engine->options.arg))
+		return;
+	engine->options.on_advance(true, engine->options.arg);
+	tap_advance(&engine->tap, engine->feed.drained_ns);
+	engine->options.on_advance(false, engine->options.arg);
+}
+
 static void finish(struct engine *engine)
 {
 	kernel_feed_drain(&engine->feed, clock_mono_ns());
@@ -306,8 +315,7 @@ static void *run(void *arg)
 		kernel_feed_drain(&engine->feed, now_ns);
 		take_tickets(engine, &tickets);
 		strange_spans_release(&engine->strange, engine->feed.drained_ns);
-		if (engine->is_loaded && engine->options.has_room(engine->options.arg))
-			tap_advance(&engine->tap, engine->feed.drained_ns);
+		advance(engine);
 		peeks_answer(&engine->peeks, engine->tap.correlator);
 		publish(engine, now_ns);
 	}

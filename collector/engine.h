@@ -31,6 +31,9 @@ struct engine_options {
 	/* Settled ledgers: borrowed during the call. Engine thread. False: no room, they are lost.
 	 */
 	bool (*on_ledgers)(const struct ledger *ledgers, size_t count, void *arg);
+	/* What comes between `begins` and its end belongs together: nobody shall see only the first
+	 * of two ledgers of a span. Engine thread. */
+	void (*on_advance)(bool begins, void *arg);
 	/* The next stage has room for more ledgers: else nothing is settled for the moment. */
 	bool (*has_room)(void *arg);
 	/* A batch given to engine_spans has been fed and is given back. Engine thread. */

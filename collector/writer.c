@@ -47,6 +47,7 @@ struct writer {
 	size_t ledger_bytes;
 	uint64_t ledgers_written;
 	int error;
+	bool is_held; /* the rows are not complete */
 	bool is_stopping;
 
 	const struct span_batch **batches; /* writer thread: arrays of the group */
@@ -148,8 +149,7 @@ static void complain(int rc)
 				       "and restart; writing resumes by itself");
 	else
 		LOG_LIMITED(LOG_ERROR,
-			    "store: commit failed: %s; spans are refused and senders "
-			    "try again",
+			    "store: commit failed: %s; spans are refused and senders try again",
 			    strerror(-rc));
 }
 
@@ -256,12 +256,19 @@ static bool has_many_ledgers(const struct writer *writer)
 	return writer->ledger_bytes >= writer->options.max_ledger_bytes / MANY_LEDGERS;
 }
 
+/* Locked. Held ones have all the room there is. */
+static bool may_take_rows(const struct writer *writer)
+{
+	return writer->rows.first && (!writer->is_held || writer->is_stopping ||
+				      writer->ledger_bytes >= writer->options.max_ledger_bytes);
+}
+
 /* Locked. After a failure, ledgers alone are no reason to hurry. */
 static bool is_due(const struct writer *writer, int last_error)
 {
 	if (writer->is_stopping || writer->tickets.first)
 		return true;
-	return !last_error && writer->rows.first &&
+	return !last_error && may_take_rows(writer) &&
 	       (has_many_ledgers(writer) ||
 		clock_mono_ns() >= writer->rows_since_ns + LEDGERS_WAIT_NS);
 }
@@ -269,11 +276,13 @@ static bool is_due(const struct writer *writer, int last_error)
 /* Locked. */
 static uint64_t next_due_ns(const struct writer *writer, int last_error, uint64_t retry_ns)
 {
+	uint64_t ledgers_ns = writer->rows_since_ns + LEDGERS_WAIT_NS;
+
 	if (last_error)
 		return retry_ns;
-	return writer->rows.first
-		       ? MIN(writer->rows_since_ns + LEDGERS_WAIT_NS, writer->next_look_ns)
-		       : writer->next_look_ns;
+	if (!writer->rows.first || (ledgers_ns <= clock_mono_ns() && !may_take_rows(writer)))
+		return writer->next_look_ns; /* or when those that are late are held no more */
+	return MIN(ledgers_ns, writer->next_look_ns);
 }
 
 /* Waits until there is something to write. Returns false when it is over and nothing is left. */
@@ -293,7 +302,7 @@ static bool wait_for_group(struct writer *writer, int last_error, struct group *
 		pthread_cond_timedwait(&writer->news, &writer->lock, &until);
 	}
 	out_group->tickets = queue_take(&writer->tickets);
-	out_group->rows = queue_take(&writer->rows);
+	out_group->rows = may_take_rows(writer) ? queue_take(&writer->rows) : (struct queue){ 0 };
 	goes_on = !writer->is_stopping || out_group->tickets.first || out_group->rows.first;
 	pthread_mutex_unlock(&writer->lock);
 	return goes_on;
@@ -375,8 +384,8 @@ void writer_stop(struct writer *writer)
 	pthread_join(writer->thread, NULL);
 	if (writer->ledger_count)
 		log_line(LOG_ERROR,
-			 "store: %zu ledgers could not be written: %s; their spans get "
-			 "new ones, graded partial, at the next start",
+			 "store: %zu ledgers could not be written: %s; their spans get new ones, "
+			 "graded partial, at the next start",
 			 writer->ledger_count, strerror(-writer->error));
 	set_results(&writer->tickets, -ESHUTDOWN);
 	give_back(writer, &writer->tickets);
@@ -454,10 +463,19 @@ bool writer_ledgers(struct writer *writer, const struct ledger *ledgers, size_t 
 	if (is_first)
 		writer->rows_since_ns = clock_mono_ns();
 	is_taken = append(writer, ledgers, count);
-	if (is_first || has_many_ledgers(writer))
+	if (is_first || (has_many_ledgers(writer) && may_take_rows(writer)))
 		pthread_cond_signal(&writer->news);
 	pthread_mutex_unlock(&writer->lock);
 	return is_taken;
+}
+
+void writer_hold(struct writer *writer, bool is_held)
+{
+	pthread_mutex_lock(&writer->lock);
+	writer->is_held = is_held;
+	if (is_due(writer, 0))
+		pthread_cond_signal(&writer->news);
+	pthread_mutex_unlock(&writer->lock);
 }
 
 bool writer_has_room(struct writer *writer)

@@ -43,6 +43,9 @@ void writer_batch(struct writer *writer, struct ticket *ticket);
 /* Copies; written with the next batch, or some ms later. Refused (false) when twice the limit is
  * waiting, or memory is out. */
 bool writer_ledgers(struct writer *writer, const struct ledger *ledgers, size_t count);
+/* While they are held, ledgers wait for each other, and come into one commit; unless there is no
+ * room for more. */
+void writer_hold(struct writer *writer, bool is_held);
 bool writer_has_room(struct writer *writer);
 
 struct writer_snapshot {

@@ -80,7 +80,7 @@ static int set_up(void **state)
 {
 	struct writer_options options = {
 		.metrics = &metrics,
-		.max_ledger_bytes = 200000,
+		.max_ledger_bytes = 1 << 20,
 		.on_written = on_written,
 		.on_group = on_group,
 	};
@@ -188,6 +188,40 @@ static void ledgers_have_a_limit(void **state)
 	assert_false(writer_has_room(writer));
 }
 
+/* A span's second ledger, which replaces the first. */
+static void ledgers_that_are_held_come_into_one_commit(void **state)
+{
+	struct ledger first = { .wall_ns = 1, .revision = 1 },
+		      second = { .wall_ns = 1, .revision = 2 };
+	struct ticket tickets[2] = { 0 };
+
+	(void)state;
+	writer_hold(writer, true);
+	assert_true(writer_ledgers(writer, &first, 1));
+	for (unsigned i = 0; i < 2; i++) {
+		writer_batch(writer, &tickets[i]);
+		wait_until(&fake.written, i + 1);
+		assert_int_equal(fake.ledgers, 0);
+	}
+	assert_true(writer_ledgers(writer, &second, 1));
+	writer_hold(writer, false);
+	wait_until(&fake.ledgers, 1);
+	assert_int_equal(fake.ledgers, 2);
+	assert_int_equal(fake.commits, 3);
+}
+
+static void too_many_ledgers_are_held_in_vain(void **state)
+{
+	struct ledger ledgers[50] = { 0 };
+
+	(void)state;
+	writer_hold(writer, true);
+	while (writer_has_room(writer) && fake.ledgers == 0)
+		assert_true(writer_ledgers(writer, ledgers, 50));
+	wait_until(&fake.ledgers, 50);
+	writer_hold(writer, false);
+}
+
 static void stop_writes_what_is_queued(void **state)
 {
 	struct ledger ledger = { .wall_ns = 1 };
@@ -215,6 +249,8 @@ int main(void)
 		TEST(ledgers_survive_a_full_disk),
 		TEST(one_bad_batch_does_not_take_the_others_along),
 		TEST(ledgers_have_a_limit),
+		TEST(ledgers_that_are_held_come_into_one_commit),
+		TEST(too_many_ledgers_are_held_in_vain),
 		TEST(stop_writes_what_is_queued),
 	};
 
