@@ -276,9 +276,9 @@ static void ticks_cut_a_long_slice_and_see_its_tag(void **state)
 		assert_int_equal(next->in_ns, slice->out_ns);
 		assert_int_equal(next->prev_out_ns, slice->out_ns);
 	}
+	/* four times 60 ms of CPU time each, a tick every 10 ms */
 	for (int i = 0; i < 3; i++)
-		assert_true(cuts[i] >=
-			    2); /* four times 60 ms of CPU time each, a tick every 10 ms */
+		assert_true(cuts[i] >= 2);
 	assert_true(bare >= 2);
 	check_chain(tid);
 }
@@ -327,8 +327,8 @@ static void timers_cut_a_slice_of_which_much_was_stolen(void **state)
 		}
 		last = slice;
 	}
-	assert_true(cuts >=
-		    6); /* of 720 ms at least; the slowest scheduler's timer comes each 10 ms */
+	/* of 720 ms at least; the slowest scheduler's timer comes each 10 ms */
+	assert_true(cuts >= 6);
 	check_chain(tid);
 }
 
