@@ -23,8 +23,7 @@
 /* Nobody waits for ledgers: they wait for a batch to share its commit, but no longer than this. */
 #define LEDGERS_WAIT_NS (100 * NS_PER_MS)
 #define MANY_LEDGERS    8 /* of what may wait, so much: they do not wait any more */
-
-#define ROWS_BYTES ((size_t)256 << 10)
+#define ROWS_BYTES      ((size_t)256 << 10)
 
 /* Ledgers of several traces that share an arena. The last one of the queue is still filled. */
 struct rows {
@@ -43,8 +42,7 @@ struct writer {
 	struct queue tickets;
 	struct queue rows;
 	uint64_t rows_since_ns; /* when the first of them came */
-	size_t ledger_count;
-	size_t ledger_bytes;
+	size_t ledger_count, ledger_bytes;
 	uint64_t ledgers_written;
 	int error;
 	bool is_held; /* the rows are not complete */
