@@ -9,7 +9,11 @@
  * Some read milliseconds at a span's start only, and add its length by a finer clock
  * (JavaScript's), or do so for all that is below it in the process as well (Java 8's): all these
  * are moved by what the start was cut. A clock that tells nanoseconds shows an edge at a whole
- * millisecond as rarely. */
+ * millisecond as rarely.
+ *
+ * CLOCK_REALTIME_COARSE stands still from one timer tick to the next, at any nanosecond. It shows
+ * by a span without length, or two edges at their parents', where all others are as long as so many
+ * ticks. */
 #include <string.h>
 
 #include "collector/base/macros.h"
@@ -70,6 +74,103 @@ static void doubt(struct node *node, uint64_t grain)
 	node->grain_ns += grain;
 }
 
+#define TICKS          4
+#define ENOUGH_ALIKE   2  /* a library may give a child its parent's edge */
+#define MOST_RESOURCES 16 /* of a trace; of further ones each span is on its own */
+
+static const uint64_t ticks_ns[TICKS] = { NS_PER_SEC / 100, NS_PER_SEC / 250, NS_PER_SEC / 300,
+					  NS_PER_MS };
+
+/* What the spans of a resource show of its clock. */
+struct tick {
+	uint64_t resource_key;
+	unsigned alike; /* edges at the same nanosecond as another one */
+	bool fits[TICKS];
+};
+
+struct ticks {
+	struct tick all[MOST_RESOURCES];
+	uint32_t count;
+};
+
+/* `last` is for those beyond. */
+static struct tick *tick_of(struct ticks *ticks, uint64_t resource_key, struct tick *last)
+{
+	struct tick *tick = last;
+
+	for (uint32_t i = 0; i < ticks->count; i++) {
+		if (ticks->all[i].resource_key == resource_key)
+			return &ticks->all[i];
+	}
+	if (ticks->count < MOST_RESOURCES)
+		tick = &ticks->all[ticks->count++];
+	*tick = (struct tick){ .resource_key = resource_key };
+	memset(tick->fits, true, sizeof(tick->fits));
+	return tick;
+}
+
+/* The time of day is slewed by a two thousandth at most. */
+static bool is_so_many(uint64_t length_ns, uint64_t tick_ns)
+{
+	uint64_t rest = (length_ns + tick_ns / 2) % tick_ns;
+
+	return distance(rest, tick_ns / 2) <= 100 + length_ns / 2000;
+}
+
+/* How often a reading of the clock told the same as another one did: its own, or its parent's. */
+static unsigned count_alike(const struct join *join, const struct node *node)
+{
+	const struct trace_span *span = node->span, *above;
+
+	if (span->backward_ns || grain_of(span))
+		return 0;
+	if (span->start_unix_ns == span->end_unix_ns)
+		return ENOUGH_ALIKE;
+	above = node->any_parent >= 0 ? join->nodes[node->any_parent].span : span;
+	if (above == span || above->resource_key != span->resource_key)
+		return 0;
+	return (above->start_unix_ns == span->start_unix_ns) +
+	       (above->end_unix_ns == span->end_unix_ns);
+}
+
+static void look_at_ticks(struct tick *tick, const struct join *join, const struct node *node)
+{
+	uint64_t length_ns = node->span->end_unix_ns - node->span->start_unix_ns;
+
+	tick->alike += count_alike(join, node);
+	for (unsigned i = 0; i < TICKS; i++)
+		tick->fits[i] &= is_so_many(length_ns, ticks_ns[i]);
+}
+
+static uint64_t told_by(const struct tick *tick)
+{
+	for (unsigned i = 0; i < TICKS && tick->alike >= ENOUGH_ALIKE; i++) {
+		if (tick->fits[i])
+			return ticks_ns[i];
+	}
+	return 0;
+}
+
+static void find_ticks(struct join *join)
+{
+	struct ticks ticks = { .count = 0 };
+	struct tick last;
+
+	for (uint32_t i = 0; i < join->count; i++) {
+		const struct node *node = &join->nodes[i];
+
+		look_at_ticks(tick_of(&ticks, node->span->resource_key, &last), join, node);
+	}
+	for (uint32_t i = 0; i < join->count; i++) {
+		struct node *node = &join->nodes[i];
+		struct tick *tick = tick_of(&ticks, node->span->resource_key, &last);
+
+		if (tick == &last)
+			look_at_ticks(tick, join, node);
+		node->cut_ns = MAX(node->cut_ns, told_by(tick));
+	}
+}
+
 enum shift { SHIFT_NOT_KNOWN, SHIFT_NONE, SHIFT_BY_START };
 
 static int32_t parent_of_resource(const struct join *join, int32_t index)
@@ -116,8 +217,10 @@ bool join_find_grain(struct join *join)
 		node->cut_ns = grain_of_node(join, node);
 		if (find_shift(join, shifts, (int32_t)i) == SHIFT_BY_START)
 			node->cut_ns = MAX(node->cut_ns, NS_PER_MS);
-		join->cut_ns = MAX(join->cut_ns, node->cut_ns);
 	}
+	find_ticks(join);
+	for (uint32_t i = 0; i < join->count; i++)
+		join->cut_ns = MAX(join->cut_ns, join->nodes[i].cut_ns);
 	return true;
 }
 

@@ -187,6 +187,51 @@ static void a_start_of_milliseconds_moves_the_end_as_well(void **state)
 	correlator_free(b.correlator);
 }
 
+/* A clock that tells the time of the last timer tick, four milliseconds apart. */
+static void a_clock_that_stands_still_between_ticks_is_admitted(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	read_clocks(&b, even, 100 * MS, 600 * MS);
+	builder_span(&b, 2, 1, 1000 * MS + 37, 1000 * MS + 37);
+	play_on(&b, even, even(1000 * MS + 37), even(1008 * MS + 37));
+	assert_true(builder_ledger(&b, 1)->uncertain_ns >= 4 * MS);
+	assert_int_equal(builder_ledger(&b, 2)->grade, GRADE_INFERRED);
+	correlator_free(b.correlator);
+}
+
+/* ... and tells both edges of a span to be others' as well, so that none is without length. */
+static void edges_that_coincide_show_a_clock_that_stands_still(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	read_clocks(&b, even, 100 * MS, 600 * MS);
+	builder_span(&b, 2, 1, 1000 * MS + 37, 1004 * MS + 37);
+	builder_span(&b, 3, 1, 1004 * MS + 37, 1008 * MS + 37);
+	play_on(&b, even, even(1000 * MS + 37), even(1008 * MS + 37));
+	assert_true(builder_ledger(&b, 1)->uncertain_ns >= 4 * MS);
+	assert_true(builder_ledger(&b, 2)->uncertain_ns >= 4 * MS);
+	correlator_free(b.correlator);
+}
+
+/* Others are of any length: its times were given. */
+static void a_mark_without_length_puts_nothing_in_doubt(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	read_clocks(&b, even, 100 * MS, 600 * MS);
+	builder_span(&b, 2, 1, 1001 * MS + 37, 1001 * MS + 37);
+	play_on(&b, even, even(1000 * MS + 300 * US + 37), even(1007 * MS + 812 * US));
+	assert_true(builder_ledger(&b, 1)->uncertain_ns < 10 * US);
+	correlator_free(b.correlator);
+}
+
 /* All that lies below such a span in its process has its clock. */
 static void what_is_below_a_start_of_milliseconds_is_moved_as_well(void **state)
 {
@@ -436,6 +481,9 @@ int main(void)
 			a_span_that_ends_before_it_begins_has_no_length_and_vouches_for_nothing),
 		cmocka_unit_test(a_clock_of_milliseconds_is_admitted),
 		cmocka_unit_test(a_start_of_milliseconds_moves_the_end_as_well),
+		cmocka_unit_test(a_clock_that_stands_still_between_ticks_is_admitted),
+		cmocka_unit_test(edges_that_coincide_show_a_clock_that_stands_still),
+		cmocka_unit_test(a_mark_without_length_puts_nothing_in_doubt),
 		cmocka_unit_test(what_is_below_a_start_of_milliseconds_is_moved_as_well),
 		cmocka_unit_test(a_span_shorter_than_the_grain_is_not_called_sure),
 		cmocka_unit_test(a_clock_of_microseconds_is_admitted),
