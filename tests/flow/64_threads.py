@@ -64,7 +64,7 @@ def threads_named(daemon, name):
 
 def main():
     daemon = Daemon("--probe=off", "--network-threads=3", "--settle-ms=300")
-    assert threads_named(daemon, "network") == 2
+    wait_for(lambda: threads_named(daemon, "network") == 2, "both network threads, which name themselves")
     clients = [Client(daemon, number) for number in range(1, CLIENTS + 1)]
     wait_for(lambda: all(len(client.acknowledged) > 20 for client in clients), "all to be served")
     assert daemon.metric("spanwise_receiver_accepted_spans_total") >= 20 * CLIENTS
