@@ -55,8 +55,8 @@ static const struct event_slice *find(const struct harness_wait *wait, uint64_t 
 	return NULL;
 }
 
-/* Who lost its CPU on its way since the last state, which was over at `since_ns`, has told a part of
- * this one then, and may have been disbelieved then. */
+/* Who lost its CPU on its way since the last state, which was over at `since_ns`, has told a part
+ * of this one then, and may have been disbelieved then. */
 static void check(const struct harness_wait *wait, uint64_t since_ns)
 {
 	uint64_t changes;
