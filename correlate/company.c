@@ -297,13 +297,32 @@ static void tell_crossed(struct join *join, const struct thread *thread, const s
 	}
 }
 
-static void enter(struct join *join, struct thread *thread, const struct company *is)
+/* Traces may tell each other in a circle: where one lies, then, hangs on where it lay before. From
+ * some rounds on each claims all that it claimed, so that the doubt of all of them comes to rest.
+ */
+static struct company grown(const struct company *was, const struct company *is)
 {
-	struct company *own = find(join, thread), was = { 0 };
-	bool is_last = is->from_ns >= thread->company_until_ns; /* nobody meets it */
+	struct company both = *was;
 
+	if (is->to_ns)
+		extend(&both, is->from_ns, is->to_ns);
+	return both;
+}
+
+static void enter(struct join *join, struct thread *thread, const struct company *claimed)
+{
+	struct company *own = find(join, thread), was = { 0 }, now = *claimed, *is = &now;
+	bool is_last; /* nobody meets it */
+
+	if (join->trace->rounds >= ROUNDS_MAX) {
+		join->limits[LIMIT_rounds]++;
+		return;
+	}
 	if (own)
 		was = *own;
+	if (own && join->trace->rounds >= ROUNDS_GROWING)
+		now = grown(&was, claimed);
+	is_last = is->from_ns >= thread->company_until_ns;
 	if (was.from_ns == is->from_ns && was.to_ns == is->to_ns &&
 	    was.own_from_ns == is->own_from_ns && was.own_to_ns == is->own_to_ns)
 		return; /* all others know */

@@ -176,10 +176,10 @@ static int compute(struct model *model, struct trace *trace, bool settled, ledge
 	}
 	visit(ledgers, join.count, arg);
 	if (settled) {
+		join_learn(&join);
 		model->stats.slices_crowded += join.crowded;
 		for (unsigned i = 0; i < CORRELATOR_LIMITS; i++)
 			model->stats.limits[i] += join.limits[i] > 0;
-		join_learn(&join);
 	}
 	join_fini(&join);
 	return 0;
@@ -198,10 +198,14 @@ static bool is_early(const struct model *model, const struct trace *trace)
 
 static void settle(struct model *model, struct trace *trace, bool is_last)
 {
-	int rc = compute(model, trace, true, model->options.on_ledgers, model->options.arg);
+	int rc;
 
+	if (!trace->revision || trace->settled_ns != model->now_ns)
+		trace->rounds = 0;
+	rc = compute(model, trace, true, model->options.on_ledgers, model->options.arg);
 	if (rc == -EAGAIN)
 		return; /* no clock reading yet */
+	trace->rounds = (uint8_t)MIN(trace->rounds + 1, UINT8_MAX);
 	trace_list(model, trace, LIST_AWAKE);
 	trace->dirty = trace->again = false;
 	trace->unsettled = 0;

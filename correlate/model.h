@@ -29,6 +29,8 @@
 #define RECENT_THREADS    256
 #define MODEL_SPARE_LANES 4
 #define COMPANY_MAX       128         /* traces that claim a thread, remembered */
+#define ROUNDS_GROWING    24          /* of an advance; then claims only grow ... */
+#define ROUNDS_MAX        64          /* ... and then they are what they are */
 #define TICK_GRACE_NS     25000000ull /* a running thread's slice is closed within two ticks */
 
 /* Since when, and until when, spans are known to have been put aside; to 0: never. */
@@ -249,9 +251,10 @@ struct model {
 	struct map resources;           /* resource_key -> struct resource_owner */
 	struct map observations;        /* observation.c: those of traces that have many */
 	struct map changes;             /* tid -> struct change_log: until its slice comes */
-	struct trace_queue pending;
-	struct trace_queue fresh; /* of relearn.c */
-	struct trace_queue awake; /* ... and neither, but not at rest */
+	struct trace_queue pending;     /* first those that settle again, ... */
+	struct trace *again;            /* ... up to this one; NULL: there are none */
+	struct trace_queue fresh;       /* of relearn.c */
+	struct trace_queue awake;       /* ... and neither, but not at rest */
 	uint32_t processes_made;
 	uint32_t sweeps; /* of trace_expire */
 	struct gap gaps[MODEL_MAX_GAPS];

@@ -224,6 +224,8 @@ void trace_unlist(struct model *model, struct trace *trace)
 
 	if (trace->list == LIST_NONE)
 		return;
+	if (model->again == trace)
+		model->again = trace->previous;
 	if (trace->previous)
 		trace->previous->next = trace->next;
 	else
@@ -300,12 +302,11 @@ void trace_settle_again(struct model *model, const uint8_t id[TRACE_ID_BYTES])
 	trace->unsettled = 1;
 	trace->again = true;
 	trace_unlist(model, trace);
-	trace->next = model->pending.oldest; /* before all others */
-	if (trace->next)
-		trace->next->previous = trace;
-	else
-		model->pending.newest = trace;
-	model->pending.oldest = trace;
+	trace->previous = model->again; /* in turn, before all others */
+	trace->next = model->again ? model->again->next : model->pending.oldest;
+	*(trace->previous ? &trace->previous->next : &model->pending.oldest) = trace;
+	*(trace->next ? &trace->next->previous : &model->pending.newest) = trace;
+	model->again = trace;
 	trace->list = LIST_PENDING;
 	model->stats.traces_pending++;
 }

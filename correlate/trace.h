@@ -123,6 +123,7 @@ struct trace {
 	uint8_t taken_back;     /* ... other than before, so often */
 	uint32_t unsettled;
 	uint16_t revision; /* of the last settling; 0: none yet */
+	uint8_t rounds;    /* it has settled so often at settled_ns; not kept at rest */
 	uint8_t list;
 	bool dirty; /* to be looked at: is it complete? */
 	bool again; /* settled, but something was learned since: first in the list */
