@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 
-from daemon import BINARY, daemon_with_kernel, run, temporary_folder
+from daemon import BINARY, daemon_with_kernel, kept_back, run, temporary_folder
 from ledgers import blocked, check_span, settled_spans
 from service import Service, ids, say, spin, trace_to, wait_for_go
 
@@ -21,6 +21,10 @@ US, MS = 1000, 1000000
 # The clocks of the service and of its spans are read one after the other, and a busy machine comes in between.
 SLACK_NS = 300 * US
 GRADES = ("exact", "bounded", "inferred", "partial")
+# Some kernels keep a switch back now and then (daemon.py): how often a style that it fell upon is played in all.
+TRIES = 6
+# In exact mode each span is vouched for, and by far more narrowly than by its length.
+TOLD_APART = ("event_loop", "uvloop", "hand_over", "ends_elsewhere", "migrating", "nested", "back_to_back", "dropped")
 STYLES = ("nested", "back_to_back", "fan_out", "hand_over", "ends_elsewhere", "thread_each", "crowd", "fork",
           "unsampled", "dropped", "event_loop", "uvloop", "migrating")
 
@@ -270,7 +274,8 @@ def service(endpoint):
 # The scenario.
 
 
-def check(daemon, style, facts, exact):
+def check(daemon, style, facts, exact, before):
+    """false: the kernel has kept more back than `before`, and some of it of spans that are to be told apart."""
     grades, worst = Counter(), 0
     for fact in facts:
         span = settled_spans(daemon, fact["trace"])[fact["name"]]
@@ -287,13 +292,24 @@ def check(daemon, style, facts, exact):
             assert blocked(span, "sleep") >= 3 * MS, span
         if style in ("event_loop", "uvloop") and not exact:
             assert ledger["grade"] != "exact", span
-    if exact and style in ("event_loop", "uvloop", "hand_over", "ends_elsewhere", "migrating", "nested", "back_to_back", "dropped"):
-        # Told apart: each span is vouched for, and by far more narrowly than by its length.
+    if exact and style in TOLD_APART:
+        if grades["partial"] and kept_back() > before:
+            return False
         assert set(grades) <= {"exact", "bounded"}, (style, grades)
         spans = [settled_spans(daemon, fact["trace"])[fact["name"]] for fact in facts]
         narrow = sum(span["ledger"]["uncertain_ns"] < 0.5 * span["wall_ns"] for span in spans)
         assert narrow >= 0.9 * len(spans), (style, spans)
     print(f"{style}{' in exact mode' if exact else ''}: {dict(grades)}, off by at most {worst / US:.1f} us")
+    return True
+
+
+def play(daemon, subject, style, exact):
+    for _ in range(TRIES):
+        before = kept_back()
+        if check(daemon, style, subject.ask(style), exact, before):
+            return
+        print(style, "again")
+    raise AssertionError(f"{style}: the kernel kept something back each time")
 
 
 def main():
@@ -303,7 +319,7 @@ def main():
         with Service(daemon, environment={"SPANWISE_EXACT_MODE": str(int(exact))}) as subject:
             subject.ask("nested")  # found, and its thread's log, too
             for style in STYLES:
-                check(daemon, style, subject.ask(style), exact)
+                play(daemon, subject, style, exact)
     assert daemon.stop() == 0, daemon.log()
     subprocess.run([BINARY, "replay", recording], check=True, stdout=subprocess.DEVNULL)
 
