@@ -8,7 +8,7 @@ import os
 import subprocess
 from collections import defaultdict
 
-from daemon import daemon_with_kernel, export, request, run, wait_for
+from daemon import PATIENCE_S, daemon_with_kernel, export, request, run, wait_for
 from ledgers import blocked, check_span
 
 TURNS = {"nested": 5, "back-to-back": 5, "fan-out": 5, "hand-over": 8, "ends-elsewhere": 8, "thread-each": 5,
@@ -20,6 +20,8 @@ GRADES = ("exact", "bounded", "inferred", "partial")
 VOUCHED = GRADES[:2]
 # Beyond what it admits; a lie that matters is far larger.
 SLACK_NS = 100_000
+# From when traces are settled to when they are so for the last time; what the kernel kept back does not come.
+SOON_S = PATIENCE_S / 10
 
 
 def start(name):
@@ -101,7 +103,7 @@ def look(daemon, name, truths):
 
 
 def check(daemon, name, truths):
-    got = wait_for(lambda: look(daemon, name, truths), f"figures of {name}, and four of five to be vouched for")
+    got = wait_for(lambda: look(daemon, name, truths), f"figures of {name}, and four of five to be vouched for", SOON_S)
     check_style(name, truths, got)
 
 
