@@ -10,17 +10,25 @@
 #include <time.h>
 #include <unistd.h>
 
-/* 'R', 'S', 'D'...; '?': there is none. */
-static inline char state_of(int tid)
+/* What the kernel tells of it in that file, as text; empty: there is none. */
+static inline void read_task(int tid, const char *file, char *text, size_t size)
 {
-	char path[64], text[512] = "";
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/self/task/%d/%s", tid, file);
 	int fd = open(path, O_RDONLY);
-	ssize_t bytes = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+	ssize_t bytes = fd < 0 ? 0 : read(fd, text, size - 1);
 
 	if (fd >= 0)
 		close(fd);
-	char *end = bytes > 0 ? strrchr(text, ')') : NULL;
+	text[bytes > 0 ? bytes : 0] = '\0';
+}
+
+/* 'R', 'S', 'D'...; '?': there is none. */
+static inline char state_of(int tid)
+{
+	char text[512];
+	read_task(tid, "stat", text, sizeof(text));
+	char *end = strrchr(text, ')');
 
 	return end ? end[2] : '?';
 }
@@ -30,14 +38,9 @@ static inline char state_of(int tid)
 static inline long waits_of(int tid)
 {
 	static const char key[] = "\nvoluntary_ctxt_switches:";
-	char path[64], text[4096] = "";
-	snprintf(path, sizeof(path), "/proc/self/task/%d/status", tid);
-	int fd = open(path, O_RDONLY);
-	ssize_t bytes = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	char *count = bytes > 0 ? strstr(text, key) : NULL;
+	char text[4096];
+	read_task(tid, "status", text, sizeof(text));
+	char *count = strstr(text, key);
 
 	return count ? strtol(count + sizeof(key) - 1, NULL, 10) : -1;
 }
