@@ -27,20 +27,6 @@ static void run_at_once(void *(*run)(void *))
 		pthread_join(threads[i], NULL);
 }
 
-static void nap_now_and_then(void)
-{
-	if (truth_one_in(2))
-		scenario_nap(20 * US, 1 * MS);
-}
-
-static void pause_between(void)
-{
-	if (truth_one_in(2))
-		scenario_sleep_ns(truth_length_ns(20 * US, 1 * MS));
-	else
-		scenario_spin(5 * US, 200 * US);
-}
-
 /* ---- requests of one trace that come in at once from a node that exports nothing */
 
 static _Atomic int left_to_come;
@@ -55,15 +41,15 @@ static void *serve_main(void *arg)
 		server->kind = truth_one_in(2) ? "server" : NULL;
 		truth_open_made(server);
 		scenario_spin(5 * US, 500 * US);
-		nap_now_and_then();
+		scenario_nap_now_and_then();
 		for (int i = (int)truth_between(0, 2); i > 0; i--) {
 			part = truth_open("part");
 			scenario_spin(5 * US, 300 * US);
-			nap_now_and_then();
+			scenario_nap_now_and_then();
 			truth_close(part);
 		}
 		truth_close(server);
-		pause_between();
+		scenario_pause();
 	}
 	return NULL;
 }
@@ -200,12 +186,12 @@ static void *counted_main(void *unused)
 			part = make_counted("part", root);
 			truth_open_made(part);
 			scenario_spin(5 * US, 200 * US);
-			nap_now_and_then();
+			scenario_nap_now_and_then();
 			truth_close(part);
 		}
-		nap_now_and_then();
+		scenario_nap_now_and_then();
 		truth_close(root);
-		pause_between();
+		scenario_pause();
 	}
 	return unused;
 }
@@ -277,7 +263,7 @@ static void play_recorded(int depth)
 
 	otel_thread_ctx_v1 = record;
 	scenario_spin(5 * US, 500 * US);
-	nap_now_and_then();
+	scenario_nap_now_and_then();
 	for (int i = depth < 3 ? (int)truth_between(0, 3) : 0; i > 0; i--) {
 		play_recorded(depth + 1);
 		if (truth_one_in(2))
@@ -320,7 +306,7 @@ static void *library_main(void *unused)
 			part = truth_open("part");
 			part->resource = names[k % 2];
 			scenario_spin(5 * US, 200 * US);
-			nap_now_and_then();
+			scenario_nap_now_and_then();
 			if (truth_one_in(2)) {
 				deeper = truth_open("deeper");
 				deeper->resource = names[truth_between(0, 1)];
@@ -330,7 +316,7 @@ static void *library_main(void *unused)
 			truth_close(part);
 		}
 		truth_close(root);
-		nap_now_and_then();
+		scenario_nap_now_and_then();
 	}
 	return unused;
 }
@@ -353,11 +339,11 @@ static void *leaking_main(void *unused)
 		struct truth_span *span = truth_open_detached("unshown"), *part;
 
 		scenario_spin(5 * US, 500 * US);
-		nap_now_and_then();
+		scenario_nap_now_and_then();
 		part = truth_open_detached("part");
 		scenario_spin(5 * US, 200 * US);
 		truth_close_detached(part);
-		nap_now_and_then();
+		scenario_nap_now_and_then();
 		truth_close_detached(span);
 		scenario_spin(5 * US, 100 * US);
 	}

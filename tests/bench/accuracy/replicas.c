@@ -19,20 +19,6 @@ static void wait_for(pid_t child)
 	scenario_check(child > 0 && waitpid(child, &status, 0) == child && status == 0, "child");
 }
 
-static void nap_now_and_then(void)
-{
-	if (truth_one_in(2))
-		scenario_nap(20 * US, 1 * MS);
-}
-
-static void pause_between(void)
-{
-	if (truth_one_in(2))
-		scenario_sleep_ns(truth_length_ns(20 * US, 1 * MS));
-	else
-		scenario_spin(5 * US, 200 * US);
-}
-
 /* ---- a service that runs in two containers, each the first process of its own, and calls itself
  */
 
@@ -164,7 +150,7 @@ static void be_worker(void)
 		struct truth_span *span = truth_open_below("work", NULL);
 
 		scenario_spin(5 * US, 300 * US);
-		nap_now_and_then();
+		scenario_nap_now_and_then();
 		if (truth_one_in(2)) {
 			struct truth_span *part = truth_open("part");
 
@@ -172,7 +158,7 @@ static void be_worker(void)
 			truth_close(part);
 		}
 		truth_close(span);
-		pause_between();
+		scenario_pause();
 	}
 }
 
@@ -212,9 +198,9 @@ static void restarted(void)
 
 			span->resource = claims;
 			scenario_spin(5 * US, 300 * US);
-			nap_now_and_then();
+			scenario_nap_now_and_then();
 			truth_close(span);
-			pause_between();
+			scenario_pause();
 		}
 		_exit(0);
 	}

@@ -50,6 +50,20 @@ void scenario_nap(uint64_t least, uint64_t most)
 	truth_wait_end();
 }
 
+void scenario_nap_now_and_then(void)
+{
+	if (truth_one_in(2))
+		scenario_nap(20 * US, 1 * MS);
+}
+
+void scenario_pause(void)
+{
+	if (truth_one_in(2))
+		scenario_sleep_ns(truth_length_ns(20 * US, 1 * MS));
+	else
+		scenario_spin(5 * US, 200 * US);
+}
+
 struct driver {
 	pthread_t thread;
 	void (*play)(struct truth_span *root);

@@ -77,6 +77,9 @@ void scenario_sleep_ns(uint64_t ns);
 /* CPU time, and a wait of the spans that the thread carries: as truth_length_ns draws it. */
 void scenario_spin(uint64_t least, uint64_t most);
 void scenario_nap(uint64_t least, uint64_t most);
+void scenario_nap_now_and_then(void);
+/* Between spans: sleeps, or burns some. */
+void scenario_pause(void);
 
 /* New processes are not what is measured: a byte on stdin says when to begin. */
 void scenario_wait_until_found(void);
