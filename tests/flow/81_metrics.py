@@ -57,6 +57,8 @@ def check_parsed(daemon):
                for family in families.values()), "a series stands there twice"
     for name in "wall", "cpu", "runnable":
         assert f"spanwise_span_{name}_seconds" in families, sorted(families)
+    limits = {sample.labels["limit"] for sample in families["spanwise_correlator_limits"].samples}
+    assert limits == set(daemon.status()["correlator"]["limits"]), limits
 
 
 def check_old(daemon):
