@@ -298,34 +298,30 @@ static void tell_crossed(struct join *join, const struct thread *thread, const s
 }
 
 /* Traces may tell each other in a circle: where one lies, then, hangs on where it lay before. From
- * some rounds on each claims all that it claimed, so that the doubt of all of them comes to rest.
- */
-static struct company grown(const struct company *was, const struct company *is)
+ * some rounds on each claims all that it has claimed, so that the doubt of all comes to rest. */
+static struct company grown(const struct company *was, const struct company *claim)
 {
 	struct company both = *was;
 
-	if (is->to_ns)
-		extend(&both, is->from_ns, is->to_ns);
+	if (claim->to_ns)
+		extend(&both, claim->from_ns, claim->to_ns);
 	return both;
 }
 
-static void enter(struct join *join, struct thread *thread, const struct company *claimed)
+static void enter(struct join *join, struct thread *thread, const struct company *claim)
 {
-	struct company *own = find(join, thread), was = { 0 }, now = *claimed, *is = &now;
-	bool is_last; /* nobody meets it */
+	struct company *own = find(join, thread), was = own ? *own : (struct company){ 0 };
+	bool is_growing = own && join->trace->rounds >= ROUNDS_GROWING;
+	const struct company now = is_growing ? grown(&was, claim) : *claim, *is = &now;
+	bool is_last = is->from_ns >= thread->company_until_ns; /* nobody meets it */
 
+	if (was.from_ns == is->from_ns && was.to_ns == is->to_ns &&
+	    was.own_from_ns == is->own_from_ns && was.own_to_ns == is->own_to_ns)
+		return; /* all others know */
 	if (join->trace->rounds >= ROUNDS_MAX) {
 		join->limits[LIMIT_rounds]++;
 		return;
 	}
-	if (own)
-		was = *own;
-	if (own && join->trace->rounds >= ROUNDS_GROWING)
-		now = grown(&was, claimed);
-	is_last = is->from_ns >= thread->company_until_ns;
-	if (was.from_ns == is->from_ns && was.to_ns == is->to_ns &&
-	    was.own_from_ns == is->own_from_ns && was.own_to_ns == is->own_to_ns)
-		return; /* all others know */
 	if (!own)
 		own = add(join, thread);
 	if (!own)

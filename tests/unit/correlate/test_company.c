@@ -325,6 +325,55 @@ static void where_others_of_a_trace_were_seen_a_child_is_not_claimed(void **stat
 	assert_claimed(&claim, 150, 200);
 }
 
+/* It is alone on the thread, where it claimed 1 to UNTIL, and claims less, or more, when it settles
+ * after so many rounds. Returns what it is known to claim. */
+static struct company noted(struct scene *scene, uint8_t rounds, uint64_t from_ns, uint64_t to_ns)
+{
+	begin(scene);
+	memset(scene->company + 1, 0, (COMPANY_MAX - 1) * sizeof(scene->company[0]));
+	scene->trace.rounds = rounds;
+	scene->lane.claim = (struct company){ .from_ns = from_ns, .to_ns = to_ns };
+	company_note(&scene->join);
+	arena_fini(&scene->join.arena);
+	return scene->company[0];
+}
+
+static void a_claim_is_what_it_was_last(void **state)
+{
+	struct scene scene;
+	struct company claim = noted(&scene, 0, 400, 500);
+
+	(void)state;
+	assert_int_equal(claim.from_ns, 400);
+	assert_int_equal(claim.to_ns, 500);
+}
+
+static void but_from_some_rounds_on_it_grows(void **state)
+{
+	struct scene scene;
+	struct company claim = noted(&scene, ROUNDS_GROWING, 400, UNTIL + 1);
+
+	(void)state;
+	assert_int_equal(claim.from_ns, 1);
+	assert_int_equal(claim.to_ns, UNTIL + 1);
+	claim = noted(&scene, ROUNDS_GROWING, 0, 0); /* it has left the thread */
+	assert_int_equal(claim.from_ns, 1);
+	assert_int_equal(claim.to_ns, UNTIL);
+	assert_int_equal(scene.join.limits[LIMIT_rounds], 0);
+}
+
+static void and_then_it_stays_and_that_is_counted(void **state)
+{
+	struct scene scene;
+	struct company claim = noted(&scene, ROUNDS_MAX, 1, UNTIL + 1);
+
+	(void)state;
+	assert_int_equal(claim.to_ns, UNTIL);
+	assert_int_equal(scene.join.limits[LIMIT_rounds], 1);
+	noted(&scene, ROUNDS_MAX, 1, UNTIL); /* the same */
+	assert_int_equal(scene.join.limits[LIMIT_rounds], 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +390,9 @@ int main(void)
 		cmocka_unit_test(what_no_thread_can_have_begun_and_ended_is_claimed_at_either_edge),
 		cmocka_unit_test(an_error_of_its_clock_hides_no_thread_that_it_may_have_begun_on),
 		cmocka_unit_test(where_others_of_a_trace_were_seen_a_child_is_not_claimed),
+		cmocka_unit_test(a_claim_is_what_it_was_last),
+		cmocka_unit_test(but_from_some_rounds_on_it_grows),
+		cmocka_unit_test(and_then_it_stays_and_that_is_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
