@@ -153,10 +153,6 @@ void trace_observe_at(struct model *model, struct thread *thread, const struct e
 /* The same tag as at the observation right before, on the same thread. */
 void trace_observe_on(struct model *model, struct thread *thread, const struct event_tag *tag,
 		      uint64_t time_ns);
-uint64_t trace_resource_key(const struct span_resource *resource, const struct span *span);
-/* Dear, and the same for all spans of one resource and process id, while nothing else is told. */
-struct trace_source trace_source(const struct model *model, const struct span_resource *resource,
-				 const struct span *span);
 int trace_add_span(struct model *model, const struct span *span, const struct trace_source *source);
 struct observation *trace_observation(const struct model *model, const struct trace *trace,
 				      const struct thread *thread,
@@ -171,6 +167,12 @@ void trace_empty(struct model *model, struct trace *trace);
 void trace_expire(struct model *model);
 void traces_init(struct model *model);
 void traces_fini(struct model *model);
+
+/* trace_source.c */
+uint64_t trace_resource_key(const struct span_resource *resource, const struct span *span);
+/* Dear, and the same for all spans of one resource and process id, while nothing else is told. */
+struct trace_source trace_source(const struct model *model, const struct span_resource *resource,
+				 const struct span *span);
 
 /* trace_spans.c. -1: there is no such span. */
 int trace_span_index(const struct model *model, const struct trace *trace,
