@@ -28,7 +28,7 @@ struct chunk_head {
 	uint32_t mark;
 	uint32_t packed_bytes;
 	uint32_t plain_bytes;
-	uint32_t zero;
+	uint32_t check; /* of this head; zero in version 1 */
 	uint64_t checksum;
 };
 
@@ -38,6 +38,7 @@ struct entry_head {
 };
 
 /* From there on they are read: what was added since, they do not hold. */
+#define OLDEST_VERSION       1
 #define OLDEST_EVENT_VERSION 5
 
 static const struct head our_head = {
@@ -53,6 +54,13 @@ struct record_writer {
 	struct buf plain;
 	struct buf packed;
 };
+
+/* Without it, a length that was damaged would look like a file that ends in the middle. */
+static uint32_t head_check(struct chunk_head head)
+{
+	head.check = 0;
+	return (uint32_t)map_hash(&head, sizeof(head), 0);
+}
 
 static int write_all(int fd, const char *data, size_t len)
 {
@@ -135,6 +143,7 @@ void record_flush(struct record_writer *writer)
 	head.packed_bytes = (uint32_t)(writer->packed.len - sizeof(head));
 	head.plain_bytes = (uint32_t)writer->plain.len;
 	head.checksum = map_hash(writer->packed.data + sizeof(head), head.packed_bytes, 0);
+	head.check = head_check(head);
 	memcpy(writer->packed.data, &head, sizeof(head));
 	writer->error = write_all(writer->fd, writer->packed.data, writer->packed.len);
 	writer->written += writer->packed.len;
@@ -153,23 +162,25 @@ uint64_t record_bytes(const struct record_writer *writer)
 
 struct record_reader {
 	FILE *file;
+	uint32_t version;
 	bool is_truncated;
 	struct buf packed;
 	struct buf plain;
 	size_t at; /* in plain */
 };
 
-static int check_head(FILE *file)
+static int read_head(struct record_reader *reader)
 {
 	struct head head;
 
-	if (fread(&head, sizeof(head), 1, file) != 1)
-		return ferror(file) ? -EIO : -EBADMSG;
+	if (fread(&head, sizeof(head), 1, reader->file) != 1)
+		return ferror(reader->file) ? -EIO : -EBADMSG;
 	if (memcmp(head.mark, our_head.mark, sizeof(head.mark)) != 0)
 		return -EBADMSG;
-	if (head.version != RECORD_VERSION || head.event_version > EVENT_VERSION ||
-	    head.event_version < OLDEST_EVENT_VERSION)
+	if (head.version > RECORD_VERSION || head.version < OLDEST_VERSION ||
+	    head.event_version > EVENT_VERSION || head.event_version < OLDEST_EVENT_VERSION)
 		return -EPROTO;
+	reader->version = head.version;
 	return 0;
 }
 
@@ -188,7 +199,7 @@ int record_reader_open(const char *path, struct record_reader **out_reader)
 	}
 	buf_init(&reader->packed, RECORD_CHUNK_MAX_BYTES);
 	buf_init(&reader->plain, RECORD_CHUNK_MAX_BYTES);
-	rc = check_head(reader->file);
+	rc = read_head(reader);
 	if (rc < 0) {
 		record_reader_close(reader);
 		return rc;
@@ -226,6 +237,13 @@ static int read_packed(struct record_reader *reader, size_t left)
 	return 1;
 }
 
+static bool is_sound(const struct record_reader *reader, const struct chunk_head *head)
+{
+	return head->mark == CHUNK_MARK && head->plain_bytes <= RECORD_CHUNK_MAX_BYTES &&
+	       head->packed_bytes <= RECORD_CHUNK_MAX_BYTES &&
+	       head->check == (reader->version == 1 ? 0 : head_check(*head));
+}
+
 /* 1: there is a chunk; 0: the end. */
 static int next_chunk(struct record_reader *reader)
 {
@@ -237,8 +255,7 @@ static int next_chunk(struct record_reader *reader)
 		reader->is_truncated = got > 0;
 		return 0;
 	}
-	if (head.mark != CHUNK_MARK || head.zero || head.plain_bytes > RECORD_CHUNK_MAX_BYTES ||
-	    head.packed_bytes > RECORD_CHUNK_MAX_BYTES)
+	if (!is_sound(reader, &head))
 		return -EBADMSG;
 	rc = read_packed(reader, head.packed_bytes);
 	if (rc <= 0) {

@@ -4,9 +4,10 @@
  * Little-endian. The file is a head and chunks; a chunk is written whole, so that a daemon that was
  * killed leaves a readable front.
  *
- *   head    "SPANWREC", u32 version (1), u32 EVENT_VERSION
- *   chunk   u32 "CHNK", u32 packed bytes, u32 plain bytes, u32 zero, u64 checksum of the packed
- *           bytes (map_hash, seed 0), then one zstd frame of entries
+ *   head    "SPANWREC", u32 RECORD_VERSION, u32 EVENT_VERSION
+ *   chunk   u32 "CHNK", u32 packed bytes, u32 plain bytes, u32 check, u64 checksum of the packed
+ *           bytes (map_hash, seed 0), then one zstd frame of entries. The check is the low half
+ *           of such a hash of these 24 bytes with zeros in its place; in version 1 it is zero
  *   entry   u32 kind (enum record_kind), u32 bytes, then so many bytes, zeros up to a multiple of 8
  *
  * Not thread safe. Errors are negative errno: -EPROTO a newer version, -EBADMSG damaged. */
@@ -18,7 +19,7 @@
 
 #include "collector/base/str.h"
 
-#define RECORD_VERSION         1
+#define RECORD_VERSION         2                   /* version 1 is read, too */
 #define RECORD_CHUNK_MAX_BYTES ((size_t)256 << 20) /* plain; a reader refuses more */
 
 enum record_kind {

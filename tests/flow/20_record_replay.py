@@ -7,10 +7,20 @@ import subprocess
 
 from daemon import BINARY, PATIENCE_S, Daemon, export, one_span, request, run, temporary_folder, trace_id, wait_for
 
+FIRST_CHUNK_LENGTH_AT = 16 + 4 + 2  # collector/record_file.h: 64 KiB more than the chunk has
+
 
 def replay(path):
     done = subprocess.run([BINARY, "replay", path], capture_output=True, text=True, timeout=PATIENCE_S)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+def change_bit(path, at):
+    with open(path, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
 
 
 def main():
@@ -38,14 +48,12 @@ def main():
     status, ledgers, said = replay(torn)
     assert status == 0 and "ends in the middle" in said and "equal" in said, said
 
-    # One bit in the middle: refused, not believed.
-    with open(whole, "r+b") as file:
-        file.seek(os.path.getsize(whole) // 2)
-        byte = file.read(1)
-        file.seek(-1, os.SEEK_CUR)
-        file.write(bytes([byte[0] ^ 1]))
-    status, ledgers, said = replay(whole)
-    assert status == 1 and "damaged" in said, said
+    # One bit is wrong, in the middle or in the length of the first chunk: refused, not believed.
+    for at in (os.path.getsize(whole) // 2, FIRST_CHUNK_LENGTH_AT):
+        change_bit(whole, at)
+        status, ledgers, said = replay(whole)
+        assert status == 1 and "damaged" in said and "ends in the middle" not in said, said
+        change_bit(whole, at)
 
     # An existing recording is not overwritten.
     daemon = Daemon(command=("record", whole), wait=False)

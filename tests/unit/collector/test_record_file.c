@@ -85,6 +85,17 @@ static void change_byte(long at, int change)
 	fclose(file);
 }
 
+static void clear_bytes(long from, long to)
+{
+	FILE *file = fopen(path, "r+");
+
+	assert_non_null(file);
+	fseek(file, from, SEEK_SET);
+	while (from++ < to)
+		fputc(0, file);
+	fclose(file);
+}
+
 static void what_was_put_comes_back(void **state)
 {
 	bool is_truncated;
@@ -126,7 +137,8 @@ static void a_file_cut_anywhere_gives_its_whole_chunks(void **state)
 	}
 }
 
-static void a_changed_byte_is_noticed(void **state)
+/* Also in a length: a file that is damaged does not pass for one that ends in the middle. */
+static void a_changed_bit_is_damage(void **state)
 {
 	struct stat status;
 	bool is_truncated;
@@ -135,10 +147,26 @@ static void a_changed_byte_is_noticed(void **state)
 	(void)state;
 	write_some(3, true);
 	assert_int_equal(stat(path, &status), 0);
-	for (long at = 0; at < status.st_size; at++) {
+	for (long bit = 16 * 8; bit < status.st_size * 8; bit++) {
+		change_byte(bit / 8, 1 << bit % 8);
+		read_all(&rc, &is_truncated);
+		assert_int_equal(rc, -EBADMSG);
+		assert_false(is_truncated);
+		change_byte(bit / 8, 1 << bit % 8);
+	}
+}
+
+static void a_changed_mark_is_no_recording(void **state)
+{
+	bool is_truncated;
+	int rc;
+
+	(void)state;
+	write_some(1, false);
+	for (long at = 0; at < 8; at++) {
 		change_byte(at, 0x20);
 		read_all(&rc, &is_truncated);
-		assert_true(rc < 0 || is_truncated);
+		assert_int_equal(rc, -EBADMSG);
 		change_byte(at, 0x20);
 	}
 }
@@ -150,9 +178,29 @@ static void another_version_is_refused(void **state)
 
 	(void)state;
 	write_some(1, false);
-	change_byte(8, 2);
+	change_byte(8, RECORD_VERSION ^ (RECORD_VERSION + 1));
 	read_all(&rc, &is_truncated);
 	assert_int_equal(rc, -EPROTO);
+	change_byte(8, RECORD_VERSION + 1);
+	read_all(&rc, &is_truncated);
+	assert_int_equal(rc, -EPROTO);
+}
+
+/* In its chunks' heads, zeros stood for the check. */
+static void a_recording_of_version_1_is_read(void **state)
+{
+	bool is_truncated;
+	int rc;
+
+	(void)state;
+	write_some(1, false);
+	change_byte(8, RECORD_VERSION ^ 1);
+	read_all(&rc, &is_truncated);
+	assert_int_equal(rc, -EBADMSG);
+	clear_bytes(16 + 12, 16 + 16);
+	assert_int_equal(read_all(&rc, &is_truncated), 1);
+	assert_int_equal(rc, 0);
+	assert_false(is_truncated);
 }
 
 /* Kernel records of the version before lack one kind; those of the version before that differ. */
@@ -179,8 +227,10 @@ int main(void)
 		TEST(what_was_put_comes_back),
 		TEST(an_existing_file_is_not_touched),
 		TEST(a_file_cut_anywhere_gives_its_whole_chunks),
-		TEST(a_changed_byte_is_noticed),
+		TEST(a_changed_bit_is_damage),
+		TEST(a_changed_mark_is_no_recording),
 		TEST(another_version_is_refused),
+		TEST(a_recording_of_version_1_is_read),
 		TEST(records_of_the_version_before_are_read),
 	};
 
