@@ -31,8 +31,7 @@ int correlator_new(const struct correlator_options *options, struct correlator *
 	map_init(&model->process_by_pid, sizeof(uint32_t), sizeof(struct process *), 0);
 	map_init(&model->thread_by_tid, sizeof(uint32_t), sizeof(struct thread *), 0);
 	traces_init(model);
-	map_init(&model->resources, sizeof(uint64_t), sizeof(struct resource_owner), options->seed);
-	model->resources.max_count = 16384;
+	senders_init(model);
 	changes_init(model);
 	observations_init(model);
 	*out_correlator = correlator;
@@ -52,7 +51,7 @@ void correlator_free(struct correlator *correlator)
 	cpu_lag_fini(&model->lag);
 	map_fini(&model->process_by_pid);
 	map_fini(&model->thread_by_tid);
-	map_fini(&model->resources);
+	senders_fini(model);
 	changes_fini(model);
 	observations_fini(model);
 	free(correlator);
@@ -106,10 +105,7 @@ bool correlator_has_seen(struct correlator *correlator, const struct span *span)
 bool correlator_knows_owner(const struct correlator *correlator,
 			    const struct span_resource *resource, const struct span *span)
 {
-	uint64_t key = trace_resource_key(resource, span);
-	const struct resource_owner *owner = map_get(&correlator->model.resources, &key);
-
-	return owner && owner->process;
+	return senders_are_known(&correlator->model, trace_resource_key(resource, span));
 }
 
 void correlator_clock(struct correlator *correlator, uint64_t mono_before_ns, uint64_t real_ns,

@@ -224,7 +224,7 @@ void join_learn(struct join *join)
 		const struct node *node = &join->nodes[i];
 
 		if (node->sightings >= 0 && !node->is_contested)
-			relearn_owner(join->model, node->span->resource_key, node->process);
+			senders_note(join->model, node->span->resource_key, node->process);
 	}
 	for (uint32_t i = 0; i < join->lane_count && join->turns == TURNS_SEEN; i++)
 		lesson_note(join, LESSON_WITHIN, join->lanes[i]->process, NULL, join->from_ns,

@@ -229,13 +229,6 @@ struct gap {
 	uint64_t from_ns, to_ns;
 };
 
-/* Which process sends spans with this resource: learned from tags. */
-struct resource_owner {
-	struct process *process;
-	bool ambiguous;
-	uint64_t lesson; /* of relearn.c */
-};
-
 struct model {
 	struct correlator_options options;
 	struct correlator_stats stats;
@@ -248,7 +241,7 @@ struct model {
 	struct trace_set traces;
 	struct trace_shelf *shelves[2]; /* owned; of traces without spans, and others */
 	struct trace_view *view;        /* of trace_rest.c; owned; NULL: not asked yet */
-	struct map resources;           /* resource_key -> struct resource_owner */
+	struct map resources;           /* senders.c: resource_key -> struct senders */
 	struct map observations;        /* observation.c: those of traces that have many */
 	struct map changes;             /* tid -> struct change_log: until its slice comes */
 	struct trace_queue pending;     /* first those that settle again, ... */
@@ -361,9 +354,21 @@ int changes_append(struct model *model, struct thread *thread, struct slice *sli
 /* The slice from `end` on becomes the rest, which shows `tag` there; what was before is cut off. */
 struct slice slice_cut_off(struct slice *rest, uint64_t end, const struct event_tag *tag);
 
+/* senders.c: which processes send spans with a resource, as their threads have shown. Several do
+ * at a time, or one after the other, where a service runs twice or is restarted. */
+void senders_init(struct model *model);
+void senders_fini(struct model *model);
+void senders_note(struct model *model, uint64_t resource_key, struct process *process);
+void senders_forget(struct model *model, const struct process *process);
+bool senders_are_known(const struct model *model, uint64_t resource_key);
+/* The one that lived then, or nearest to then. NULL: none is known, or more than one lived. */
+struct process *senders_at(const struct model *model, uint64_t resource_key, uint64_t from_ns,
+			   uint64_t to_ns);
+/* Something was learned of them after that lesson. */
+bool senders_teach(const struct model *model, uint64_t resource_key, uint64_t lesson);
+
 /* relearn.c: what was learned after traces had settled without it. */
 void relearn_process(struct model *model, struct process *process, uint64_t from_ns);
-void relearn_owner(struct model *model, uint64_t resource_key, struct process *process);
 /* Timelines still reach back to it: else what has left them would be unknown in new ledgers. */
 bool relearn_reaches(const struct model *model, const struct trace *trace);
 /* Lists the traces that this concerns to be settled again. false: there are none. Of all, now and

@@ -16,10 +16,9 @@
 
 static struct process *learned_owner(const struct join *join, const struct node *node)
 {
-	const struct resource_owner *owner =
-		map_get(&join->model->resources, &node->span->resource_key);
-
-	return owner && !owner->ambiguous ? owner->process : NULL;
+	return senders_at(join->model, node->span->resource_key,
+			  node->a_ns - MIN(node->bound_ns, node->a_ns),
+			  node->b_ns + node->bound_ns);
 }
 
 /* It has the span since its fork, also where it shows it again after one of its own. */
@@ -181,11 +180,9 @@ static bool may_be_taken_over(struct join *join, const struct node *node,
 	const struct process *told = node->span->process;
 
 	if (!told) {
-		const struct resource_owner *owner =
-			map_get(&join->model->resources, &node->span->resource_key);
-
-		join->is_guessed |= !owner; /* may be told later */
-		told = owner && !owner->ambiguous ? owner->process : NULL;
+		/* may be told later */
+		join->is_guessed |= !senders_are_known(join->model, node->span->resource_key);
+		told = learned_owner(join, node);
 	}
 	return told && told != process && told->has_tags && !are_named_alike(told, process) &&
 	       !may_have_begun_in(join, node) && ran_at(told, node);

@@ -29,40 +29,12 @@ void relearn_process(struct model *model, struct process *process, uint64_t from
 	process->lesson = ++model->lesson;
 }
 
-static struct process *known(const struct resource_owner *owner)
-{
-	return owner->ambiguous ? NULL : owner->process;
-}
-
-void relearn_owner(struct model *model, uint64_t resource_key, struct process *process)
-{
-	struct resource_owner *owner = map_put(&model->resources, &resource_key);
-	const struct process *was;
-
-	if (!owner)
-		return;
-	was = known(owner);
-	if (owner->process && owner->process != process && !owner->process->gone)
-		owner->ambiguous = true;
-	else
-		owner->ambiguous = owner->ambiguous && owner->process == process;
-	owner->process = process;
-	if (known(owner) != was)
-		owner->lesson = ++model->lesson;
-}
-
 static bool concerns_span(const struct model *model, const struct trace *trace,
 			  const struct trace_span *span)
 {
-	const struct resource_owner *owner;
-
 	if (span->process && span->process->lesson > trace->lesson)
 		return true;
-	if (!trace->is_guessed)
-		return false;
-	owner = map_get(&model->resources, &span->resource_key);
-	return owner && (owner->lesson > trace->lesson ||
-			 (owner->process && owner->process->lesson > trace->lesson));
+	return trace->is_guessed && senders_teach(model, span->resource_key, trace->lesson);
 }
 
 static bool concerns(const struct model *model, const struct trace *trace)

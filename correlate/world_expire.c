@@ -110,18 +110,6 @@ static void expire_threads(struct model *model, struct process *process)
 	}
 }
 
-static void forget_resources_of(struct model *model, const struct process *process)
-{
-	size_t cursor = 0;
-	const void *key;
-	struct resource_owner *owner;
-
-	while ((owner = map_next(&model->resources, &cursor, &key))) {
-		if (owner->process == process)
-			owner->process = NULL;
-	}
-}
-
 static void expire_processes(struct model *model)
 {
 	struct process **link = &model->processes;
@@ -139,7 +127,7 @@ static void expire_processes(struct model *model)
 		*link = process->next;
 		if (world_find_process(model, process->pid) == process)
 			map_delete(&model->process_by_pid, &process->pid);
-		forget_resources_of(model, process);
+		senders_forget(model, process);
 		model->stats.processes--;
 		free(process);
 	}
