@@ -254,17 +254,27 @@ static void find_by_resource(struct join *join)
 	}
 }
 
+/* From another process, or another node, for all that it says. */
+static bool came_in(const struct node *node)
+{
+	return node->span->kind == SPAN_KIND_SERVER || node->span->kind == SPAN_KIND_CONSUMER ||
+	       (node->span->flags & W3C_REMOTE) == W3C_REMOTE;
+}
+
+static struct node *any_parent(const struct join *join, const struct node *node)
+{
+	return node->any_parent >= 0 ? &join->nodes[node->any_parent] : NULL;
+}
+
 /* A parent in the process that made the span: its resource is the same, and the span did not come
  * in from elsewhere, as a service does that asks another one of its kind. */
 static struct node *parent_at_home(const struct join *join, const struct node *node)
 {
-	struct node *parent = node->any_parent >= 0 ? &join->nodes[node->any_parent] : NULL;
-	bool came_in = node->span->kind == SPAN_KIND_SERVER ||
-		       node->span->kind == SPAN_KIND_CONSUMER ||
-		       (node->span->flags & W3C_REMOTE) == W3C_REMOTE;
+	struct node *parent = any_parent(join, node);
 
-	return parent && !came_in && parent->span->resource_key == node->span->resource_key ? parent
-											    : NULL;
+	return parent && !came_in(node) && parent->span->resource_key == node->span->resource_key
+		       ? parent
+		       : NULL;
 }
 
 static void take_from(struct node *node, const struct node *kin)
@@ -297,6 +307,30 @@ static void find_by_parents(struct join *join)
 	}
 }
 
+/* The span was begun in its parent's process, as far as anybody says. */
+static bool is_from_parent(const struct node *node)
+{
+	const struct trace_span *span = node->span;
+
+	return !came_in(node) && (span->is_anonymous || (span->flags & W3C_REMOTE) == W3C_TOLD);
+}
+
+/* Of a resource that is not known yet, but most likely a library's own, which works in the process
+ * that asks it: then what it takes is not its parent's. */
+static void find_by_strange_parents(struct join *join)
+{
+	for (uint32_t i = 0; i < join->count; i++) {
+		struct node *node = &join->nodes[i], *kin = node;
+
+		for (unsigned k = 0; kin && !kin->process && k < MOST_ABOVE; k++)
+			kin = is_from_parent(kin) ? any_parent(join, kin) : NULL;
+		if (node->process || !kin || !kin->process)
+			continue;
+		node->process = kin->process;
+		node->is_contested = true;
+	}
+}
+
 /* Where several processes have the same resource, as those of a service that runs twice, who is at
  * home with a span that was seen tells best. */
 void owner_find(struct join *join)
@@ -309,4 +343,5 @@ void owner_find(struct join *join)
 	find_by_parents(join);
 	find_by_resource(join);
 	find_by_parents(join);
+	find_by_strange_parents(join);
 }

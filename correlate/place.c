@@ -284,8 +284,9 @@ static bool place(struct join *join, int32_t index, bool is_last)
 					       join_has_turns(join);
 	find_candidates(join, &candidates, index);
 	node->placed = candidates.best;
-	if ((candidates.best_is_seen && !candidates.has_rival) ||
-	    (candidates.best_is_whole && is_proved(join, &candidates, index)))
+	if (!node->is_contested &&
+	    ((candidates.best_is_seen && !candidates.has_rival) ||
+	     (candidates.best_is_whole && is_proved(join, &candidates, index))))
 		return true;
 	if (!is_last && !takes_turns && (candidates.lane_count > 1 || candidates.doubts_guesses)) {
 		node->placed = NULL;

@@ -82,6 +82,7 @@ struct trace_source {
 	uint64_t resource_key; /* hash of what identifies the process */
 	int64_t process_pid;
 	struct process *process; /* NULL: not known */
+	bool is_anonymous;       /* they name no instance, process, container or host */
 };
 
 struct trace_span {
@@ -97,7 +98,8 @@ struct trace_span {
 	uint32_t flags;
 	uint8_t kind;
 	bool settled;
-	bool is_disputed; /* another one with its id has come */
+	bool is_anonymous; /* its resource names no instance, process, container or host */
+	bool is_disputed;  /* another one with its id has come */
 };
 
 enum trace_list { LIST_NONE = 0, LIST_PENDING, LIST_FRESH, LIST_AWAKE };
@@ -182,9 +184,10 @@ void trace_spans_sort(const struct model *model, struct trace *trace);
 void trace_spans_free(struct trace *trace);
 /* A thread was seen with it. */
 bool trace_carries(const struct trace *trace, const uint8_t span_id[SPAN_ID_BYTES]);
-#define W3C_REMOTE 0x300 /* flags of a span: it is told whether the parent is remote, and it is */
+#define W3C_TOLD   0x100 /* flags of a span: it is told whether the parent is remote, ... */
+#define W3C_REMOTE 0x300 /* ... and it is */
 /* Its parent is of another process, or it has none. */
-bool trace_is_root(const struct trace *trace, const struct trace_span *span);
+bool trace_is_root(const struct trace_span *span);
 
 /* observation.c: which threads carried which spans. add: false: out of memory. */
 void observations_init(struct model *model);

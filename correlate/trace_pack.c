@@ -22,6 +22,7 @@ enum span_flag {
 	SPAN_BACKWARD = 1 << 1,
 	SPAN_LABEL = 1 << 2,
 	SPAN_DISPUTED = 1 << 3,
+	SPAN_ANONYMOUS = 1 << 4,
 };
 
 enum mark_flag {
@@ -248,7 +249,8 @@ void trace_pack_span(struct trace_writer *writer, const struct trace_span *span)
 	*writer->at++ =
 		(uint8_t)((span->settled ? SPAN_SETTLED : 0) |
 			  (span->backward_ns ? SPAN_BACKWARD : 0) | (span->label ? SPAN_LABEL : 0) |
-			  (span->is_disputed ? SPAN_DISPUTED : 0));
+			  (span->is_disputed ? SPAN_DISPUTED : 0) |
+			  (span->is_anonymous ? SPAN_ANONYMOUS : 0));
 	*writer->at++ = span->kind;
 	put_id(writer, span->span_id);
 	put_id(writer, span->parent_id);
@@ -273,6 +275,7 @@ void trace_unpack_span(struct trace_reader *reader, struct trace_span *out)
 	uint8_t flags = *reader->at++;
 
 	*out = (struct trace_span){ .settled = flags & SPAN_SETTLED,
+				    .is_anonymous = flags & SPAN_ANONYMOUS,
 				    .is_disputed = flags & SPAN_DISPUTED };
 	out->kind = *reader->at++;
 	get_id(reader, out->span_id);

@@ -96,11 +96,18 @@ static struct process *claimed_process(const struct model *model,
 	return is_shared ? NULL : found; /* two namespaces have that number */
 }
 
+static bool is_anonymous(const struct span_resource *resource, int64_t pid)
+{
+	return !pid && !resource->service_instance_id.len && !resource->runtime_id.len &&
+	       !resource->container_id.len && !resource->host_name.len;
+}
+
 struct trace_source trace_source(const struct model *model, const struct span_resource *resource,
 				 const struct span *span)
 {
 	int64_t pid = span->process_id ? span->process_id : resource->process_pid;
 
 	return (struct trace_source){ trace_resource_key(resource, span), pid,
-				      claimed_process(model, resource, span, pid) };
+				      claimed_process(model, resource, span, pid),
+				      is_anonymous(resource, pid) };
 }

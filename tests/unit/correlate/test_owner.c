@@ -272,6 +272,43 @@ static void a_part_that_is_not_seen_is_of_its_parents_process(void **state)
 	correlator_free(b->correlator);
 }
 
+static void add_part(struct scene *scene, uint8_t kind)
+{
+	own_works(scene);
+	add_nameless(&scene->b, PART, SPAN, kind, (uint64_t[]){ 1002 * MS, 1008 * MS });
+	end(scene, BUILDER_PID);
+	assert_int_equal(builder_ledger(&scene->b, SPAN)->cpu_ns, 10 * MS);
+}
+
+/* A library with a resource of its own, of which nothing is known yet. */
+static void an_unknown_part_is_of_its_parents_process_maybe(void **state)
+{
+	struct scene scene;
+	const struct ledger *whole, *part;
+
+	(void)state;
+	begin(&scene, false);
+	add_part(&scene, SPAN_KIND_INTERNAL);
+	whole = builder_ledger(&scene.b, SPAN);
+	part = builder_ledger(&scene.b, PART);
+	assert_int_equal(part->pid, BUILDER_PID);
+	assert_int_equal(part->grade, GRADE_INFERRED);
+	assert_true(whole->grade == GRADE_INFERRED || whole->uncertain_ns >= 6 * MS);
+	correlator_free(scene.b.correlator);
+}
+
+static void an_unknown_server_is_elsewhere(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	begin(&scene, false);
+	add_part(&scene, SPAN_KIND_SERVER);
+	assert_int_equal(builder_ledger(&scene.b, PART)->grade, GRADE_NONE);
+	assert_is_own(&scene);
+	correlator_free(scene.b.correlator);
+}
+
 /* Two that drew the same ids, and both arrive. */
 static void two_spans_of_one_id_are_in_doubt(void **state)
 {
@@ -301,6 +338,8 @@ int main(void)
 		cmocka_unit_test(what_lies_below_it_leaves_open_who_began_it),
 		cmocka_unit_test(others_of_its_resource_tell),
 		cmocka_unit_test(a_part_that_is_not_seen_is_of_its_parents_process),
+		cmocka_unit_test(an_unknown_part_is_of_its_parents_process_maybe),
+		cmocka_unit_test(an_unknown_server_is_elsewhere),
 		cmocka_unit_test(two_spans_of_one_id_are_in_doubt),
 	};
 
