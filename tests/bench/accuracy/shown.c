@@ -130,6 +130,8 @@ static struct truth_span *begin(const char *name, struct truth_span *parent, uin
 	charge(mine, edge.cpu_ns);
 	span->start_ns = start_ns ? start_ns : edge.real_ns;
 	span->has_own = span->is_open = 1;
+	span->begun_by = mine;
+	span->became_cpu_ns = edge.cpu_ns;
 	way = (struct way){ span, start_ns ? way_cpu_ns : edge.cpu_ns, false };
 	slacken(span, edge.slack_ns);
 	pthread_mutex_unlock(&lock);
@@ -164,10 +166,12 @@ void shown_show(struct truth_span *span)
 	end_way(span, false, cpu_ns);
 	before = mine->span;
 	mine->span = span;
-	if (span)
+	if (span) {
+		span->is_shown = 1;
 		spanwise_publish(span->trace_id, span->span_id, 1);
-	else
+	} else {
 		spanwise_publish(NULL, NULL, 0);
+	}
 	if (before && before->is_open)
 		way = (struct way){ before, cpu_ns, true };
 	loosen(before, span, truth_cpu_ns() - cpu_ns);
@@ -195,6 +199,14 @@ static void charge_others(struct truth_span *span, uint64_t edge_ns)
 	}
 }
 
+/* Where marks say that a thread began and ended a span that nothing ever shows, they say that the
+ * thread worked for it. It also shows whom else it worked for: either is right. */
+static void loosen_by_marks(struct truth_span *span, uint64_t cpu_ns)
+{
+	if (truth_is_marking() && span->begun_by == mine && !span->is_shown)
+		loosen(span, mine->span, cpu_ns - span->became_cpu_ns);
+}
+
 void shown_stop(struct truth_span *span)
 {
 	struct truth_edge edge;
@@ -206,6 +218,7 @@ void shown_stop(struct truth_span *span)
 	charge(mine, edge.cpu_ns);
 	charge_others(span, now_ns);
 	end_way(span, true, edge.cpu_ns);
+	loosen_by_marks(span, edge.cpu_ns);
 	slacken(span, edge.slack_ns);
 	span->end_ns = edge.real_ns;
 	span->is_open = 0;

@@ -142,9 +142,14 @@ static void go_on(const struct truth_span *span, bool is_to_end, const struct tr
 /* As an SDK does right before it reads the clock for a span's edge. */
 _Thread_local int truth_marks = 1;
 
+int truth_is_marking(void)
+{
+	return is_marked && truth_marks;
+}
+
 void truth_mark(const struct truth_span *span)
 {
-	if (is_marked && truth_marks)
+	if (truth_is_marking())
 		spanwise_mark(span->trace_id, span->span_id);
 }
 

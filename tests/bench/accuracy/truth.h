@@ -37,7 +37,9 @@ struct truth_span {
 	int is_entry;         /* of another process than its parent */
 	const char *kind;     /* as exported; NULL: internal */
 	const char *resource; /* JSON: what it says of its process; NULL: its instance id */
-	_Atomic int is_open;  /* shown.h */
+	_Atomic int is_open;  /* shown.h; ... */
+	struct showing *begun_by;
+	int is_shown;
 	struct truth_span *parent;
 	/* of the thread that carries it: */
 	struct truth_span *beneath;
@@ -58,6 +60,7 @@ struct truth_edge truth_read_edge(void);
  * does. */
 struct truth_span *truth_make(const char *name, struct truth_span *parent);
 void truth_mark(const struct truth_span *span);
+int truth_is_marking(void);
 extern _Thread_local int truth_marks;
 
 /* A span below `parent`, or the root of a new trace. It is not current yet. */
