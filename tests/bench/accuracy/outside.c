@@ -98,7 +98,7 @@ static void *self_main(void *arg)
 		server->kind = "server";
 		shown_show(server);
 		shown_spin();
-		shown_pause();
+		scenario_pause(); /* not a wait of the client, which may be at work meanwhile */
 		if (truth_one_in(2)) {
 			part = shown_enter("part", server);
 			shown_spin();
