@@ -233,7 +233,8 @@ static struct process *owner_here(const struct join *join, uint64_t resource_key
 	return owner;
 }
 
-/* Of those that were not seen. */
+/* Of those that were not seen. Where several send that resource, others of the trace do not tell
+ * for sure: a service that runs twice may ask itself. */
 static void find_by_resource(struct join *join)
 {
 	const struct node *asked = NULL; /* spans of one resource stand together */
@@ -249,6 +250,8 @@ static void find_by_resource(struct join *join)
 			owner = owner_here(join, node->span->resource_key);
 		asked = node;
 		node->process = owner ? owner : node->span->process;
+		node->is_contested |=
+			owner && !node->span->process && learned_owner(join, node) != owner;
 		if (!node->process)
 			node->process = learned_owner(join, node);
 	}

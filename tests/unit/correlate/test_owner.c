@@ -272,6 +272,32 @@ static void a_part_that_is_not_seen_is_of_its_parents_process(void **state)
 	correlator_free(b->correlator);
 }
 
+/* Both send that resource, so who was asked may be either. */
+static void who_was_asked_is_not_who_asks_for_sure(void **state)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+
+	(void)state;
+	begin(&scene, false);
+	b->trace = 2;
+	builder_slice(b, &scene.other, 990 * MS, 990 * MS, 995 * MS, OTHERS, 0, FUTEX);
+	builder_slice(b, &scene.other, 996 * MS, 996 * MS, 997 * MS, 0, 0, FUTEX);
+	add_nameless(b, OTHERS, 0, SPAN_KIND_INTERNAL, (uint64_t[]){ 991 * MS, 996 * MS });
+	builder_settle(b);
+	b->trace = 1;
+	own_works(&scene);
+	builder_slice(b, &scene.other, 1000 * MS, 1000 * MS, 1030 * MS, 0, 0, FUTEX);
+	add_nameless(b, SPAN, 0, SPAN_KIND_INTERNAL, (uint64_t[]){ 1001 * MS, 1040 * MS });
+	add_nameless(b, INNER, SPAN, SPAN_KIND_SERVER, (uint64_t[]){ 1003 * MS, 1008 * MS });
+	builder_settle(b);
+	assert_int_equal(builder_ledger(b, SPAN)->pid, BUILDER_PID);
+	assert_int_equal(builder_ledger(b, INNER)->grade, GRADE_INFERRED);
+	assert_true(builder_ledger(b, SPAN)->grade == GRADE_INFERRED ||
+		    builder_ledger(b, SPAN)->uncertain_ns >= 5 * MS);
+	correlator_free(b->correlator);
+}
+
 static void add_part(struct scene *scene, uint8_t kind)
 {
 	own_works(scene);
@@ -338,6 +364,7 @@ int main(void)
 		cmocka_unit_test(what_lies_below_it_leaves_open_who_began_it),
 		cmocka_unit_test(others_of_its_resource_tell),
 		cmocka_unit_test(a_part_that_is_not_seen_is_of_its_parents_process),
+		cmocka_unit_test(who_was_asked_is_not_who_asks_for_sure),
 		cmocka_unit_test(an_unknown_part_is_of_its_parents_process_maybe),
 		cmocka_unit_test(an_unknown_server_is_elsewhere),
 		cmocka_unit_test(two_spans_of_one_id_are_in_doubt),
