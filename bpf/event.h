@@ -176,10 +176,10 @@ enum event_target_kind {
 	TARGET_INET4 = 2, /* address[0..3], port: the peer's; aux: own port */
 	TARGET_INET6 = 3, /* address[0..15], port: the peer's; aux: own port */
 	TARGET_UNIX = 4,  /* id: inode; name: end of the path that it or its peer is bound to */
-	TARGET_PIPE = 5,  /* id: inode */
+	TARGET_PIPE = 5,  /* id: inode; name: of a FIFO, its end */
 	TARGET_FILE = 6,  /* id: inode; aux: device; name: end of its name. Of a call that was
 			     given a path: id and aux 0, name: end of the path */
-	TARGET_CHAR = 7,  /* tty and the like; id: inode */
+	TARGET_CHAR = 7,  /* tty and the like; id: inode; aux: its number; name: end of its name */
 	TARGET_ANON = 8,  /* eventfd, epoll, timerfd, a file of the kernel's own ...; id: 0; name:
 			     the kernel's; none of epoll, which is told where it is for several:
 			     event_ready says for which, where that is known */

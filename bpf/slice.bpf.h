@@ -100,9 +100,12 @@ static __always_inline __u32 slice_find_target(const struct thread *thread,
 		return 0;
 	if (!target_of(task, end->syscall, end->state, target))
 		return 0;
-	if (!(end->flags & EVENT_IOWAIT) || !target_has_no_disk(target->kind))
+	bool is_page = end->syscall < 0 && !(end->state & STATE_UNINTERRUPTIBLE);
+
+	if (!is_page && (!(end->flags & EVENT_IOWAIT) || !target_has_no_disk(target->kind)))
 		return EVENT_TARGET;
-	target_fault(target);
+	if (!is_page)
+		target_fault(target);
 	return EVENT_TARGET | KERNEL_WAIT_FAULT << EVENT_KERNEL_WAIT_SHIFT;
 }
 

@@ -23,7 +23,14 @@ static __always_inline bool takes_fd(__u32 syscall)
 	case 76:  /* truncate takes a path, but 77, ftruncate, does not */
 	case 77:  /* ftruncate */
 	case 78:  /* getdents */
+	case 91:  /* fchmod */
+	case 93:  /* fchown */
+	case 138: /* fstatfs */
+	case 187: /* readahead */
+	case 190: /* fsetxattr */
+	case 193: /* fgetxattr */
 	case 217: /* getdents64 */
+	case 221: /* fadvise64 */
 	case 277: /* sync_file_range */
 	case 278: /* vmsplice */
 	case 285: /* fallocate */
@@ -45,18 +52,18 @@ static __always_inline bool takes_fd(__u32 syscall)
 static __always_inline void target_poll(struct task_struct *task, void *registers,
 					struct event_target *target)
 {
+	__u64 polls = FIELD(struct pt_regs, registers, di);
 	__u32 count = FIELD(struct pt_regs, registers, si);
-	__s32 fd = -1;
+	__s32 fd = FOUND_NONE;
 
-	if (!count)
-		target_time(target);
 	if (count > 1)
-		target_polls(FIELD(struct pt_regs, registers, di), count);
-	if (count != 1)
+		fd = target_polls(polls, count);
+	else if (count && bpf_probe_read_user(&fd, sizeof(fd), (void *)polls))
 		return;
-	if (!bpf_probe_read_user(&fd, sizeof(fd), (void *)FIELD(struct pt_regs, registers, di)) &&
-	    fd >= 0)
+	if (fd >= 0)
 		target_fd(task, fd, target);
+	else if (fd != FOUND_SEVERAL || count == 1)
+		target_time(target);
 }
 
 /* Who waits for a disk does not wait for any of these: the call was to read from a page of a file,
@@ -108,7 +115,7 @@ static __always_inline bool target_of(struct task_struct *task, __u32 syscall, _
 {
 	__builtin_memset(target, 0, sizeof(*target));
 	if ((__s32)syscall < 0) {
-		if (state & STATE_UNINTERRUPTIBLE)
+		if (state & STATE_ASLEEP && !(state & EVENT_STATE_FROZEN))
 			target_fault(target);
 	} else if (!target_usual(task, syscall, target)) {
 		target_rare(syscall, state, target);

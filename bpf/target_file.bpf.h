@@ -22,6 +22,7 @@ enum target_file_type {
 	FILE_SOCKET = 0140000,
 	FILE_ANON_MAGIC = 0x09041934, /* ANON_INODE_FS_MAGIC: eventfd, epoll, timerfd ... */
 	FILE_PID_MAGIC = 0x50494446,  /* PID_FS_MAGIC: since 6.9 */
+	FILE_QUEUE_MAGIC = 0x19800202,
 	FILE_PROC_MAGIC = 0x9fa0,
 	FILE_SYS_MAGIC = 0x62656572,
 	FILE_DEBUG_MAGIC = 0x64626720,
@@ -140,22 +141,30 @@ static __always_inline bool is_process_name(const char *name)
 	return *(const __u64 *)name == 0x5d64666469705bull; /* "[pidfd]" */
 }
 
+/* Pipes have none, unless they stand in a folder. */
+static __always_inline void target_entry(void *file, struct event_target *target)
+{
+	struct dentry *entry = FIELD(struct file, file, f_path.dentry);
+	__u32 bytes = FIELD(struct dentry, entry, d_name.len);
+
+	if (bytes)
+		target_name(FIELD(struct dentry, entry, d_name.name), bytes, target);
+}
+
 static __always_inline void target_named(void *file, struct event_target *target)
 {
 	void *inode = FIELD(struct file, file, f_inode);
 	void *filesystem = FIELD(struct inode, inode, i_sb);
-	struct dentry *entry = FIELD(struct file, file, f_path.dentry);
 	__u64 magic = FIELD(struct super_block, filesystem, s_magic);
 
 	if (magic == FILE_PID_MAGIC) {
 		target_process(FIELD(struct inode, inode, i_private), target);
 		return;
 	}
-	target_name(FIELD(struct dentry, entry, d_name.name),
-		    FIELD(struct dentry, entry, d_name.len), target);
+	target_entry(file, target);
 	target->kind = TARGET_FILE;
-	if (is_of_kernel(magic)) {
-		target->kind = TARGET_ANON;
+	if (is_of_kernel(magic) || magic == FILE_QUEUE_MAGIC) {
+		target->kind = magic == FILE_QUEUE_MAGIC ? TARGET_QUEUE : TARGET_ANON;
 		target->id = 0;
 	} else {
 		target->aux = FIELD(struct super_block, filesystem, s_dev);
@@ -182,14 +191,22 @@ __noinline int target_file_at(__u64 address, struct event_target *target)
 	__u32 type = file_type(file);
 
 	target->id = FIELD(struct inode, inode, i_ino);
-	if (type == FILE_SOCKET)
+	switch (type) {
+	case FILE_SOCKET:
 		target_socket(file, target);
-	else if (type == FILE_FIFO)
+		break;
+	case FILE_FIFO:
 		target->kind = TARGET_PIPE;
-	else if (type == FILE_CHAR)
+		target_entry(file, target);
+		break;
+	case FILE_CHAR:
 		target->kind = TARGET_CHAR;
-	else
+		target->aux = FIELD(struct inode, inode, i_rdev);
+		target_entry(file, target);
+		break;
+	default:
 		target_named(file, target);
+	}
 	return 0;
 }
 

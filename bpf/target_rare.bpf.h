@@ -5,6 +5,7 @@
 
 #include "bpf/fault.bpf.h"
 #include "bpf/futex.bpf.h"
+#include "bpf/target_aio.bpf.h"
 #include "bpf/target_file.bpf.h"
 #include "bpf/target_several.bpf.h"
 #include "bpf/unwind.bpf.h"
@@ -33,6 +34,7 @@ enum target_syscall {
 	SYS_MLOCK = 149,
 	SYS_MLOCKALL = 151,
 	SYS_FUTEX = 202,
+	SYS_IO_GETEVENTS = 208,
 	SYS_SEMTIMEDOP = 220,
 	SYS_EPOLL_WAIT = 232,
 	SYS_MQ_TIMEDSEND = 242,
@@ -49,6 +51,7 @@ enum target_syscall {
 	SYS_MLOCK2 = 325,
 	SYS_PREADV2 = 327,
 	SYS_PWRITEV2 = 328,
+	SYS_IO_PGETEVENTS = 333,
 	SYS_CLONE3 = 435,
 	SYS_EPOLL_PWAIT2 = 441,
 	SYS_FUTEX_WAITV = 449,
@@ -172,24 +175,47 @@ static __noinline int path_argument(__u32 syscall)
 	case 89:  /* readlink */
 	case 90:  /* chmod */
 	case 92:  /* chown */
+	case 94:  /* lchown */
+	case 132: /* utime */
+	case 133: /* mknod */
 	case 137: /* statfs */
+	case 161: /* chroot */
+	case 166: /* umount2 */
+	case 167: /* swapon */
+	case 168: /* swapoff */
+	case 188: /* setxattr */
+	case 189: /* lsetxattr */
 	case 191: /* getxattr */
+	case 192: /* lgetxattr */
+	case 194: /* listxattr */
+	case 195: /* llistxattr */
+	case 197: /* removexattr */
+	case 198: /* lremovexattr */
+	case 235: /* utimes */
 		return 0;
 	case 88:  /* symlink */
+	case 165: /* mount: where */
+	case 254: /* inotify_add_watch */
 	case 257: /* openat */
 	case 258: /* mkdirat */
+	case 259: /* mknodat */
+	case 260: /* fchownat */
+	case 261: /* futimesat */
 	case 262: /* newfstatat */
 	case 263: /* unlinkat */
 	case 264: /* renameat */
 	case 265: /* linkat */
 	case 267: /* readlinkat */
+	case 268: /* fchmodat */
 	case 269: /* faccessat */
 	case 280: /* utimensat */
+	case 303: /* name_to_handle_at */
 	case 316: /* renameat2 */
 	case 322: /* execveat */
 	case 332: /* statx */
 	case 437: /* openat2 */
 	case 439: /* faccessat2 */
+	case 452: /* fchmodat2 */
 		return 1;
 	}
 	return -1;
@@ -375,6 +401,10 @@ __noinline int target_rare(__u32 syscall, __u32 state, struct event_target *targ
 	case SYS_MQ_TIMEDSEND:
 	case SYS_MQ_TIMEDRECEIVE:
 		target_queue(task, FIELD(struct pt_regs, registers, di), target);
+		break;
+	case SYS_IO_GETEVENTS:
+	case SYS_IO_PGETEVENTS:
+		target_aio(FIELD(struct pt_regs, registers, di), target);
 		break;
 	case SYS_SPLICE:
 	case SYS_TEE:

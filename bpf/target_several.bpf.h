@@ -18,6 +18,12 @@ struct polled {
 	__s16 events, happened;
 };
 
+/* In place of the one descriptor that is waited for. */
+enum several_found {
+	FOUND_NONE = -1,
+	FOUND_SEVERAL = -2, /* or too many to look through */
+};
+
 /* What a thread polls. */
 struct polled_set {
 	__u32 tid;
@@ -89,33 +95,33 @@ static __always_inline void target_time(struct event_target *target)
 	__builtin_memcpy(target->name, TARGET_TIME, sizeof(TARGET_TIME));
 }
 
-/* Of those, which came is told as the thread is woken. */
+/* The only one that is not left out (a negative number), or enum several_found: of those, which
+ * came is told as the thread is woken. */
 __noinline int target_polls(__u64 polls, __u32 count)
 {
 	struct task_struct *task = task_current();
 	struct polled_set *set = polled_begin(task);
+	__s32 found = FOUND_NONE;
 	struct polled each;
 
 	if (!set || count > POLL_SEVERAL)
-		return 0;
+		return FOUND_SEVERAL;
 	for (__u32 i = 0; i < POLL_SEVERAL && i < count; i++) {
 		if (bpf_probe_read_user(&each, sizeof(each), (void *)(polls + 8 * i)))
-			return 0;
-		if (each.fd >= 0)
-			polled_add(set, each.fd, each.events & POLL_READS);
+			return FOUND_SEVERAL;
+		if (each.fd < 0)
+			continue;
+		found = found == FOUND_NONE ? each.fd : FOUND_SEVERAL;
+		polled_add(set, each.fd, each.events & POLL_READS);
 	}
-	polled_end(set, task);
-	return 0;
+	if (found == FOUND_SEVERAL)
+		polled_end(set, task);
+	return found;
 }
 
 /* ---- select */
 
 #define SELECT_WORDS 16 /* of a set: descriptors below 1024, as FD_SETSIZE */
-
-enum select_found {
-	SELECT_NONE = -1,
-	SELECT_SEVERAL = -2, /* or too many to look through */
-};
 
 /* Of a word that is a power of two. Without branches, which the verifier would follow one by one.
  */
@@ -138,21 +144,21 @@ static __always_inline __u64 select_word(__u64 set, __u32 index, __u64 count)
 	return 64 * (index + 1) > count ? word & ~0ull >> (beyond & 63) : word;
 }
 
-/* The one that is waited for, in whichever sets, or enum select_found. */
+/* The one that is waited for, in whichever sets, or enum several_found. */
 __noinline int select_one(__u64 count, __u64 in, __u64 out, __u64 except)
 {
-	__s32 found = SELECT_NONE;
+	__s32 found = FOUND_NONE;
 
 	if (count > 64 * SELECT_WORDS)
-		return SELECT_SEVERAL;
+		return FOUND_SEVERAL;
 	for (__u32 i = 0; i < SELECT_WORDS && 64 * i < count; i++) {
 		__u64 word = select_word(in, i, count) | select_word(out, i, count) |
 			     select_word(except, i, count);
 
 		if (!word)
 			continue;
-		if (found != SELECT_NONE || word & (word - 1))
-			return SELECT_SEVERAL;
+		if (found != FOUND_NONE || word & (word - 1))
+			return FOUND_SEVERAL;
 		found = (__s32)(select_bit(word) + 64 * i);
 	}
 	return found;
@@ -189,7 +195,7 @@ static __always_inline void target_select(struct task_struct *task, void *regist
 		FIELD(struct pt_regs, registers, di), FIELD(struct pt_regs, registers, si),
 		FIELD(struct pt_regs, registers, dx), FIELD(struct pt_regs, registers, r10));
 
-	if (fd == SELECT_NONE)
+	if (fd == FOUND_NONE)
 		target_time(target);
 	else if (fd >= 0)
 		target_fd(task, fd, target);

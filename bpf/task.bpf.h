@@ -32,7 +32,8 @@ enum task_flag {
 
 enum task_state_bit {
 	STATE_UNINTERRUPTIBLE = 0x2,
-	STATE_DEAD = 0x80, /* TASK_DEAD */
+	STATE_ASLEEP = 0x3, /* or interruptible */
+	STATE_DEAD = 0x80,  /* TASK_DEAD */
 };
 
 const volatile struct worker_knobs knobs;

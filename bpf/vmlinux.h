@@ -105,6 +105,7 @@ struct super_block {
 
 struct inode {
 	unsigned short i_mode;
+	u32 i_rdev;
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	void *i_private;

@@ -219,6 +219,33 @@ static void put_file(const struct event_target *target, struct buf *out)
 		   target->aux & 0xfffff);
 }
 
+/* What stands in a folder has a name beside its number. */
+static void put_numbered(const char *kind, const struct event_target *target, struct buf *out)
+{
+	buf_append_text(out, kind);
+	put_name(target, out);
+	buf_printf(out, "%" PRIu64, (uint64_t)target->id);
+}
+
+#define PTS_MAJOR 136
+
+/* A terminal of a program's (/dev/pts/3) is known by its number, others by name and number. Of one
+ * without a number (recordings of earlier versions) the inode is all there is. */
+static void put_device(const struct event_target *target, struct buf *out)
+{
+	uint32_t major = target->aux >> 20, minor = target->aux & 0xfffff;
+
+	if (major == PTS_MAJOR) {
+		buf_printf(out, "device pts/%u", minor);
+	} else if (target->aux) {
+		buf_append_text(out, "device ");
+		put_name(target, out);
+		buf_printf(out, "%u:%u", major, minor);
+	} else {
+		put_numbered("device ", target, out);
+	}
+}
+
 /* A raw socket has a protocol in place of a port. */
 static void put_family(const struct event_target *target, struct buf *out)
 {
@@ -266,18 +293,16 @@ void ledger_target_text(const struct event_target *target, struct buf *out)
 		put_inet6(target, out);
 		break;
 	case TARGET_UNIX:
-		buf_append_text(out, "unix socket ");
-		put_name(target, out);
-		buf_printf(out, "%" PRIu64, id);
+		put_numbered("unix socket ", target, out);
 		break;
 	case TARGET_PIPE:
-		buf_printf(out, "pipe %" PRIu64, id);
+		put_numbered("pipe ", target, out);
 		break;
 	case TARGET_FILE:
 		put_file(target, out);
 		break;
 	case TARGET_CHAR:
-		buf_printf(out, "device %" PRIu64, id);
+		put_device(target, out);
 		break;
 	case TARGET_ANON:
 		put_anon(target, out);

@@ -30,6 +30,7 @@ enum class {
 	CLASS_CHILD,
 	CLASS_FORK, /* a vfork waits for the child, which is its target then (posix_spawn too) */
 	CLASS_DISK,
+	CLASS_AIO,   /* a disk, unless there is a target: then it polls */
 	CLASS_FILES, /* uninterruptible: the file system's metadata is read in */
 	CLASS_EXEC,  /* as these; the memory becomes another program's */
 	CLASS_SIGNAL,
@@ -106,6 +107,37 @@ static enum ledger_reason by_name(const struct event_target *target, enum ledger
 	return fallback;
 }
 
+/* The kernel's own dev_t (Documentation/admin-guide/devices.txt). */
+#define DEVICE(major, minor) ((major) << 20 | (minor))
+#define DEVICE_TUN           DEVICE(10u, 200u)
+
+static bool is_terminal(uint32_t device)
+{
+	switch (device >> 20) {
+	case 0: /* not told: recordings of earlier versions */
+	case 2:
+	case 3:
+	case 4:
+	case 5:   /* tty, console, ptmx */
+	case 136: /* pts */
+	case 166: /* ttyACM */
+	case 188: /* ttyUSB */
+	case 204: /* serial lines */
+	case 229: /* hvc */
+		return true;
+	}
+	return false;
+}
+
+/* A terminal is a pipe to somebody, a tunnel a way to the network. What others wait for (graphics
+ * cards, logs), nobody knows. */
+static enum ledger_reason by_device(uint32_t device, enum ledger_reason fallback)
+{
+	if (is_terminal(device))
+		return REASON_PIPE;
+	return device == DEVICE_TUN ? REASON_NET : fallback;
+}
+
 /* `fallback`: when the target is missing or says nothing. */
 static enum ledger_reason by_target(const struct event_target *target, enum ledger_reason fallback)
 {
@@ -116,9 +148,10 @@ static enum ledger_reason by_target(const struct event_target *target, enum ledg
 	case TARGET_SOCKET:
 		return REASON_NET;
 	case TARGET_PIPE:
-	case TARGET_CHAR:
 	case TARGET_QUEUE:
 		return REASON_PIPE;
+	case TARGET_CHAR:
+		return by_device(target->aux, fallback);
 	case TARGET_FILE:
 		return REASON_DISK;
 	case TARGET_FUTEX:
@@ -189,6 +222,8 @@ static enum ledger_reason by_class(enum class class, bool uninterruptible,
 		return REASON_CHILD;
 	case CLASS_DISK:
 		return REASON_DISK;
+	case CLASS_AIO:
+		return target && target->kind != TARGET_NONE ? REASON_POLL : REASON_DISK;
 	case CLASS_FILES:
 	case CLASS_EXEC:
 		return uninterruptible ? REASON_DISK : REASON_OTHER;

@@ -188,13 +188,21 @@ static void print_facts(void)
 		       facts[i].waker_tid, facts[i].left, facts[i].missing);
 }
 
+static bool is_named(const char *name, char *const *names)
+{
+	while (*names && strcmp(*names, name) != 0)
+		names++;
+	return *names;
+}
+
 int main(int argc, char **argv)
 {
 	/* the last ones leave work behind that wakes whoever is there */
-	static const struct step *const lists[] = { lock_steps,   shared_steps,  socket_steps,
-						    peer_steps,   message_steps, poll_steps,
-						    seldom_steps, kernel_steps,  process_steps,
-						    fault_steps,  file_steps };
+	static const struct step *const lists[] = { lock_steps,    shared_steps,  socket_steps,
+						    peer_steps,    message_steps, poll_steps,
+						    seldom_steps,  kernel_steps,  process_steps,
+						    crossed_steps, named_steps,   fault_steps,
+						    file_steps };
 	sigset_t set;
 
 	must(argc >= 3 && chdir(argv[2]) == 0);
@@ -209,7 +217,7 @@ int main(int argc, char **argv)
 	must(getchar() != EOF);
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		for (const struct step *step = lists[i]; step->name; step++)
-			if (argc == 3 || strcmp(argv[3], step->name) == 0)
+			if (argc == 3 || is_named(step->name, argv + 3))
 				play(step);
 	truth_print();
 	print_facts();

@@ -163,6 +163,17 @@ static void targets_read_as_people_name_them(void **unused)
 	assert_target((struct event_target){ .kind = TARGET_FUTEX, .id = 0x7f00deadbeef },
 		      "futex 0x7f00deadbeef");
 	assert_target((struct event_target){ .kind = TARGET_PIPE, .id = 1234 }, "pipe 1234");
+	assert_target((struct event_target){ .kind = TARGET_PIPE, .id = 9, .name = "bills.fifo" },
+		      "pipe bills.fifo 9");
+	assert_target((struct event_target){ .kind = TARGET_CHAR, .id = 6 }, "device 6");
+	assert_target(
+		(struct event_target){
+			.kind = TARGET_CHAR, .id = 6, .aux = 136 << 20 | 3, .name = "3" },
+		"device pts/3");
+	assert_target(
+		(struct event_target){
+			.kind = TARGET_CHAR, .id = 9, .aux = 10 << 20 | 200, .name = "tun" },
+		"device tun 10:200");
 	assert_target((struct event_target){ .kind = TARGET_UNIX, .id = 77 }, "unix socket 77");
 	assert_target((struct event_target){ .kind = TARGET_FILE, .id = 9, .aux = 259 << 20 | 3 },
 		      "file 9 on 259:3");

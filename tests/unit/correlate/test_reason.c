@@ -191,6 +191,37 @@ static void the_descriptor_decides_for_read_and_write(void **unused)
 	}
 }
 
+static enum ledger_reason reason_of_device(int32_t syscall, uint32_t major, uint32_t minor)
+{
+	const struct event_target target = { .kind = TARGET_CHAR, .aux = major << 20 | minor };
+
+	return reason_of(S, syscall, false, &target);
+}
+
+static void a_terminal_is_a_pipe_a_tunnel_the_network_and_other_devices_neither(void **unused)
+{
+	(void)unused;
+	assert_int_equal(reason_of_device(SYS_read, 136, 3), REASON_PIPE); /* pts/3 */
+	assert_int_equal(reason_of_device(SYS_read, 5, 2), REASON_PIPE);   /* ptmx */
+	assert_int_equal(reason_of_device(SYS_poll, 4, 64), REASON_PIPE);  /* ttyS0 */
+	assert_int_equal(reason_of_device(SYS_read, 10, 200), REASON_NET);
+	assert_int_equal(reason_of_device(SYS_read, 1, 11), REASON_OTHER); /* kmsg */
+	assert_int_equal(reason_of_device(SYS_ioctl, 195, 0), REASON_OTHER);
+	assert_int_equal(reason_of_device(SYS_poll, 1, 11), REASON_POLL);
+}
+
+static void getevents_is_a_disk_unless_it_polls(void **unused)
+{
+	static const struct expectation table[] = {
+		{ S, SYS_io_getevents, false, NOFD, REASON_DISK },
+		{ S, SYS_io_getevents, false, TARGET_INET4, REASON_POLL },
+		{ S, 333, false, TARGET_ANON, REASON_POLL },
+	};
+
+	(void)unused;
+	check(table, ARRAY_LEN(table));
+}
+
 static void iowait_outside_of_an_io_call_is_a_page_fault(void **unused)
 {
 	static const struct expectation table[] = {
@@ -335,6 +366,9 @@ int main(void)
 		cmocka_unit_test(
 			descriptors_of_timers_and_signals_and_of_nothing_tell_what_they_are),
 		cmocka_unit_test(the_descriptor_decides_for_read_and_write),
+		cmocka_unit_test(
+			a_terminal_is_a_pipe_a_tunnel_the_network_and_other_devices_neither),
+		cmocka_unit_test(getevents_is_a_disk_unless_it_polls),
 		cmocka_unit_test(iowait_outside_of_an_io_call_is_a_page_fault),
 		cmocka_unit_test(uninterruptible_waits_mean_more_than_the_call),
 		cmocka_unit_test(only_a_vfork_waits_for_its_child),
