@@ -126,6 +126,20 @@ static __always_inline void life_look_last(void *context, struct thread *thread,
 	thread->is_over = LOAD(task, mm) != 0;
 }
 
+/* The last one to end is not followed, as a worker of the kernel's for which its process has
+ * waited: the first thread takes the process along, if its last slice is still to come. */
+static __always_inline void life_exit_unfollowed(struct task_struct *task, __u32 pid)
+{
+	struct thread *first = table_find(LOAD(task, group_leader));
+
+	if (first) {
+		first->is_last = 1;
+		return;
+	}
+	life_forget(pid);
+	life_emit(EVENT_EXIT, pid, LOAD(task, pid), 0, false);
+}
+
 /* The last thread takes the process along, but only after its last slice (life_end_thread). */
 static __always_inline void life_exit(void *context, struct task_struct *task)
 {
@@ -145,7 +159,7 @@ static __always_inline void life_exit(void *context, struct task_struct *task)
 	if (thread)
 		thread->is_last = is_last;
 	else if (is_last)
-		life_forget(pid);
+		life_exit_unfollowed(task, pid);
 }
 
 /* After its last slice. The last thread of a process takes the process along, but first gives its

@@ -37,11 +37,17 @@ static __always_inline void thread_take_reader(struct thread *thread, const stru
 	thread->reader.has_changes = sibling->reader.has_changes;
 }
 
-/* Out of line: once in a thread's life. `maker`: of any process, or 0. 0: the table is full. */
+/* Out of line: once in a thread's life. `maker`: of any process, or 0. 0: the table is full, or it
+ * is a worker of the kernel's among the process's threads (io_uring's, vhost's): no code of the
+ * program's runs there, so it never has a span, whatever its maker's thread pointer, which it
+ * keeps, leads to. */
 static __noinline struct thread *thread_begin(struct task_struct *task, const struct thread *maker)
 {
-	struct thread *thread = table_claim(task);
+	struct thread *thread;
 
+	if (LOAD(task, flags) & TASK_NOT_USER)
+		return 0;
+	thread = table_claim(task);
 	if (!thread) {
 		count_lost(LOSS_STORAGE_FULL);
 		life_emit(EVENT_UNFOLLOWED, LOAD(task, tgid), LOAD(task, pid), 0, false);

@@ -335,6 +335,7 @@ struct task_struct {
 	pid_t tgid;
 	struct list_head children;
 	struct list_head sibling;
+	struct task_struct *group_leader;
 	void *vfork_done;
 	char comm[16];
 	struct files_struct *files;

@@ -4,6 +4,7 @@
  *
  *   lives SCENARIO: prints "tls OFFSET", waits for a line on stdin, plays the scenario, prints a
  * line "tid NAME TID" for each that is asked about */
+#include <linux/io_uring.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -99,6 +100,23 @@ static void play_apart(void)
 			NULL, pointer);
 	printf("tid apart %d\n", pid);
 	waitpid(pid, NULL, 0);
+}
+
+/* The kernel makes a thread of ours, which has our thread pointer and looks for work all the time.
+ */
+static void play_ring(void)
+{
+	struct io_uring_params params = { .flags = IORING_SETUP_SQPOLL, .sq_thread_idle = 1000 };
+	long ring;
+
+	publish(4009);
+	ring = syscall(SYS_io_uring_setup, 4, &params);
+	printf("tid ring %d\n", ring < 0 ? 0 : my_tid());
+	for (int i = 0; i < 10; i++)
+		wait_sleep();
+	if (ring >= 0)
+		close((int)ring);
+	wait_sleep();
 }
 
 static void *execing_thread(void *self)
@@ -250,6 +268,8 @@ int main(int argc, char **argv)
 		play_births();
 	else if (strcmp(scenario, "crowd") == 0)
 		play_crowd();
+	else if (strcmp(scenario, "ring") == 0)
+		play_ring();
 	printf("end\n");
 	fflush(stdout);
 	return 0;

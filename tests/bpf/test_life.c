@@ -324,6 +324,26 @@ static void a_full_table_is_counted_and_places_are_used_again(void **state)
 	assert_int_equal(span_out(last_slice(late)), 7002);
 }
 
+/* io_uring's poller has its maker's thread pointer, but no code of the program's runs there. */
+static void a_worker_of_the_kernels_shows_nothing(void **state)
+{
+	const struct event_header *record = NULL;
+
+	(void)state;
+	harness_open(&harness, 4u << 20, 99);
+	harness_run(&harness, "ring");
+	if (!harness_named(&harness, "ring")->tid)
+		skip(); /* a kernel without io_uring, or one that refuses it */
+	while ((record = harness_next(&harness, record))) {
+		const struct event_slice *slice = (const void *)record;
+
+		if (record->kind == EVENT_SLICE && (int)slice->pid == harness.pid)
+			assert_int_equal(slice->tid, harness.pid);
+	}
+	assert_int_equal(harness_count(&harness, EVENT_UNFOLLOWED, (uint32_t)harness.pid), 0);
+	assert_int_equal(harness_count(&harness, EVENT_EXIT, (uint32_t)harness.pid), 1);
+}
+
 static int play_life(void **state)
 {
 	(void)state;
@@ -361,6 +381,7 @@ int main(int argc, char **argv)
 					  close_harness),
 		cmocka_unit_test_teardown(a_full_table_is_counted_and_places_are_used_again,
 					  close_harness),
+		cmocka_unit_test_teardown(a_worker_of_the_kernels_shows_nothing, close_harness),
 	};
 
 	harness_init(&harness, argc, argv);
