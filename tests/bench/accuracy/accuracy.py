@@ -35,8 +35,9 @@ SLIPS = {"forgotten": 20, "again": 60, "batched": 25, "linked": 25, "given-times
          "handed-back": 40, "jumps": 40, "stopped": 40, "spawns": 30}
 TURNS.update(SLIPS)
 OUTSIDE = {"replicas": 20, "nameless": 20, "forwarded": 20, "come-in": 20, "self-call": 20, "counted-ids": 20, "recorded": 20,
-           "restarted": 20, "libraries": 20, "leaking": 20}
+           "restarted": 20, "libraries": 20, "leaking": 20, "anything": 20, "late-shown": 20, "by-ring": 30}
 TURNS.update(OUTSIDE)
+TURNS["shared-record"] = 20  # whose writer keeps no log
 PLUGINS = {"unloaded": 20, "cut-short": 30}  # whose writer is a library that is closed now and then
 TURNS.update(PLUGINS)
 PYTHON = "python-"  # before the name of a style: on the unmodified SDK

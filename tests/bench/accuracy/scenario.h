@@ -68,6 +68,9 @@ extern const struct scenario scenario_replicas[];
 /* outside.c: what others do. */
 extern const struct scenario scenario_outside[];
 
+/* strangers.c: what nobody had thought of. */
+extern const struct scenario scenario_strangers[];
+
 /* The program's own, NULL at the end. */
 extern char **scenario_arguments;
 

@@ -231,10 +231,10 @@ static void run(const struct scenario *scenario, long turns, const char *service
 static const struct scenario *find(const char *name)
 {
 	const struct scenario *const others[] = {
-		scenario_styles, scenario_rough,   scenario_odd,     scenario_wild,
-		scenario_chance, scenario_medley,  scenario_relays,  scenario_fibers,
-		scenario_pools,  scenario_raw,     scenario_slips,   scenario_crossed,
-		scenario_alike,  scenario_outside, scenario_replicas
+		scenario_styles, scenario_rough,   scenario_odd,      scenario_wild,
+		scenario_chance, scenario_medley,  scenario_relays,   scenario_fibers,
+		scenario_pools,  scenario_raw,     scenario_slips,    scenario_crossed,
+		scenario_alike,  scenario_outside, scenario_replicas, scenario_strangers
 	};
 
 	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
