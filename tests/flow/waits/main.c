@@ -201,8 +201,8 @@ int main(int argc, char **argv)
 	static const struct step *const lists[] = { lock_steps,    shared_steps,  socket_steps,
 						    peer_steps,    message_steps, poll_steps,
 						    seldom_steps,  kernel_steps,  process_steps,
-						    crossed_steps, named_steps,   fault_steps,
-						    file_steps };
+						    crossed_steps, ring_steps,    named_steps,
+						    fault_steps,   file_steps };
 	sigset_t set;
 
 	must(argc >= 3 && chdir(argv[2]) == 0);

@@ -24,7 +24,7 @@ struct step {
 /* A list ends with a NULL name. */
 extern const struct step lock_steps[], shared_steps[], socket_steps[], peer_steps[],
 	message_steps[], poll_steps[], file_steps[], fault_steps[], process_steps[], seldom_steps[],
-	kernel_steps[], named_steps[], crossed_steps[];
+	kernel_steps[], ring_steps[], named_steps[], crossed_steps[];
 
 /* What the target's text must be: a regular expression of Python's, said by `before` or `wait`.
  * Without one, the target is nobody's business. */
