@@ -15,6 +15,15 @@ static inline uint64_t clock_read_ns(clockid_t clock)
 	return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
 }
 
+/* How far two readings of it are apart that differ, at least. */
+static inline uint64_t clock_tick_ns(clockid_t clock)
+{
+	struct timespec apart = { 0 };
+
+	clock_getres(clock, &apart);
+	return (uint64_t)apart.tv_sec * NS_PER_SEC + (uint64_t)apart.tv_nsec;
+}
+
 static inline uint64_t clock_mono_ns(void)
 {
 	return clock_read_ns(CLOCK_MONOTONIC);

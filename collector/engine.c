@@ -243,6 +243,8 @@ static void read_clock(struct engine *engine, uint64_t now_ns, bool have_spans)
 	struct clock_pair now = clock_read_pair();
 
 	tap_clock(&engine->tap, now.mono_before_ns, now.real_ns, now.mono_after_ns);
+	tap_coarse_clock(&engine->tap, clock_read_ns(CLOCK_REALTIME_COARSE),
+			 clock_tick_ns(CLOCK_REALTIME_COARSE));
 	engine->clock_pairs++;
 	engine->real_offset_ns = now.real_ns - now.mono_after_ns;
 	if (now_ns < engine->next_flush_ns && !have_spans)

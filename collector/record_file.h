@@ -23,18 +23,19 @@
 #define RECORD_CHUNK_MAX_BYTES ((size_t)256 << 20) /* plain; a reader refuses more */
 
 enum record_kind {
-	RECORD_OPTIONS = 1,    /* struct record_options; the first entry */
-	RECORD_EVENT = 2,      /* a kernel record: event_header, body, tails (bpf/event.h) */
-	RECORD_PROCESS = 3,    /* struct event_process */
-	RECORD_SPANS = 4,      /* an ExportTraceServiceRequest */
-	RECORD_CLOCK = 5,      /* u64 mono before, u64 real, u64 mono after */
-	RECORD_GAP = 6,        /* u64 from, u64 to */
-	RECORD_KERNEL = 7,     /* u64 0 or 1 */
-	RECORD_ADVANCE = 8,    /* u64 now */
-	RECORD_SETTLE_ALL = 9, /* nothing */
-	RECORD_LEDGER = 10,    /* ledger_encode: came out of what stands before */
-	RECORD_LOSS = 11,      /* u64 from, u64 to, u64 count */
-	RECORD_LIMIT = 12,     /* u64 limit_bytes, in place of the options' */
+	RECORD_OPTIONS = 1,       /* struct record_options; the first entry */
+	RECORD_EVENT = 2,         /* a kernel record: event_header, body, tails (bpf/event.h) */
+	RECORD_PROCESS = 3,       /* struct event_process */
+	RECORD_SPANS = 4,         /* an ExportTraceServiceRequest */
+	RECORD_CLOCK = 5,         /* u64 mono before, u64 real, u64 mono after */
+	RECORD_GAP = 6,           /* u64 from, u64 to */
+	RECORD_KERNEL = 7,        /* u64 0 or 1 */
+	RECORD_ADVANCE = 8,       /* u64 now */
+	RECORD_SETTLE_ALL = 9,    /* nothing */
+	RECORD_LEDGER = 10,       /* ledger_encode: came out of what stands before */
+	RECORD_LOSS = 11,         /* u64 from, u64 to, u64 count */
+	RECORD_LIMIT = 12,        /* u64 limit_bytes, in place of the options' */
+	RECORD_COARSE_CLOCK = 13, /* u64 real, u64 tick */
 	RECORD_KINDS,
 };
 

@@ -157,8 +157,9 @@ static int numbers(struct str data, uint64_t *out_values, size_t count)
 static int feed_numbers(struct replay *replay, const struct record_entry *entry)
 {
 	static const size_t counts[RECORD_KINDS] = {
-		[RECORD_CLOCK] = 3,   [RECORD_GAP] = 2,  [RECORD_KERNEL] = 1,
-		[RECORD_ADVANCE] = 1, [RECORD_LOSS] = 3, [RECORD_LIMIT] = 1,
+		[RECORD_CLOCK] = 3,        [RECORD_GAP] = 2,  [RECORD_KERNEL] = 1,
+		[RECORD_ADVANCE] = 1,      [RECORD_LOSS] = 3, [RECORD_LIMIT] = 1,
+		[RECORD_COARSE_CLOCK] = 2,
 	};
 	uint64_t value[3];
 	int rc = numbers(entry->data, value, counts[entry->kind]);
@@ -167,6 +168,8 @@ static int feed_numbers(struct replay *replay, const struct record_entry *entry)
 		return rc;
 	if (entry->kind == RECORD_CLOCK)
 		correlator_clock(replay->correlator, value[0], value[1], value[2]);
+	else if (entry->kind == RECORD_COARSE_CLOCK)
+		correlator_coarse_clock(replay->correlator, value[0], value[1]);
 	else if (entry->kind == RECORD_GAP)
 		correlator_gap(replay->correlator, value[0], value[1]);
 	else if (entry->kind == RECORD_LOSS)
@@ -195,6 +198,7 @@ static int feed(struct replay *replay, const struct record_entry *entry)
 	case RECORD_SPANS:
 		return feed_spans(replay, entry->data);
 	case RECORD_CLOCK:
+	case RECORD_COARSE_CLOCK:
 	case RECORD_GAP:
 	case RECORD_LOSS:
 	case RECORD_KERNEL:

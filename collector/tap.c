@@ -137,6 +137,14 @@ void tap_clock(struct tap *tap, uint64_t mono_before_ns, uint64_t real_ns, uint6
 	correlator_clock(tap->correlator, mono_before_ns, real_ns, mono_after_ns);
 }
 
+void tap_coarse_clock(struct tap *tap, uint64_t real_ns, uint64_t tick_ns)
+{
+	uint64_t data[] = { real_ns, tick_ns };
+
+	put(tap, RECORD_COARSE_CLOCK, data, sizeof(data));
+	correlator_coarse_clock(tap->correlator, real_ns, tick_ns);
+}
+
 void tap_gap(struct tap *tap, uint64_t from_ns, uint64_t to_ns)
 {
 	uint64_t data[] = { from_ns, to_ns };

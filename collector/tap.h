@@ -25,6 +25,7 @@ void tap_event(struct tap *tap, const struct event_header *record);
 void tap_process(struct tap *tap, const struct event_process *process);
 void tap_spans(struct tap *tap, const struct span_batch *batch);
 void tap_clock(struct tap *tap, uint64_t mono_before_ns, uint64_t real_ns, uint64_t mono_after_ns);
+void tap_coarse_clock(struct tap *tap, uint64_t real_ns, uint64_t tick_ns);
 void tap_gap(struct tap *tap, uint64_t from_ns, uint64_t to_ns);
 void tap_loss(struct tap *tap, uint64_t from_ns, uint64_t to_ns, uint64_t count);
 void tap_kernel(struct tap *tap, bool available);

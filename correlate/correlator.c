@@ -114,6 +114,11 @@ void correlator_clock(struct correlator *correlator, uint64_t mono_before_ns, ui
 	clock_map_add(&correlator->model.clocks, mono_before_ns, real_ns, mono_after_ns);
 }
 
+void correlator_coarse_clock(struct correlator *correlator, uint64_t unix_ns, uint64_t tick_ns)
+{
+	coarse_clock_add(&correlator->model.coarse, unix_ns, tick_ns);
+}
+
 void correlator_gap(struct correlator *correlator, uint64_t from_ns, uint64_t to_ns)
 {
 	struct model *model = &correlator->model;

@@ -75,6 +75,8 @@ bool correlator_knows_owner(const struct correlator *correlator,
 /* One reading of the clocks: monotonic, realtime, monotonic; ns. About once a second. */
 void correlator_clock(struct correlator *correlator, uint64_t mono_before_ns, uint64_t real_ns,
 		      uint64_t mono_after_ns);
+/* One reading of CLOCK_REALTIME_COARSE, and the length of a tick; with each of the others. */
+void correlator_coarse_clock(struct correlator *correlator, uint64_t unix_ns, uint64_t tick_ns);
 /* Kernel records between these times are missing (the probe was down, or starts only now). */
 void correlator_gap(struct correlator *correlator, uint64_t from_ns, uint64_t to_ns);
 /* So many slices found the ring full between these times. */

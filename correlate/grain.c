@@ -11,7 +11,8 @@
  * are moved by what the start was cut. A clock that tells nanoseconds shows an edge at a whole
  * millisecond as rarely.
  *
- * CLOCK_REALTIME_COARSE stands still from one timer tick to the next, at any nanosecond. It shows
+ * CLOCK_REALTIME_COARSE stands still from one timer tick to the next, at any nanosecond. Its times
+ * are those that it told the daemon, too (coarse_clock.h), as far as that has asked. It also shows
  * by a span without length, or two edges at their parents', where all others are as long as so many
  * ticks. */
 #include <string.h>
@@ -171,6 +172,16 @@ static void find_ticks(struct join *join)
 	}
 }
 
+/* Both edges are times that the coarse clock told. */
+static uint64_t tick_of_span(const struct join *join, const struct trace_span *span)
+{
+	const struct coarse_clock *clock = &join->model->coarse;
+
+	return coarse_clock_tick(clock, span->end_unix_ns)
+		       ? coarse_clock_tick(clock, span->start_unix_ns)
+		       : 0;
+}
+
 enum shift { SHIFT_NOT_KNOWN, SHIFT_NONE, SHIFT_BY_START };
 
 static int32_t parent_of_resource(const struct join *join, int32_t index)
@@ -214,7 +225,7 @@ bool join_find_grain(struct join *join)
 	for (uint32_t i = 0; i < join->count; i++) {
 		struct node *node = &join->nodes[i];
 
-		node->cut_ns = grain_of_node(join, node);
+		node->cut_ns = MAX(grain_of_node(join, node), tick_of_span(join, node->span));
 		if (find_shift(join, shifts, (int32_t)i) == SHIFT_BY_START)
 			node->cut_ns = MAX(node->cut_ns, NS_PER_MS);
 	}

@@ -17,6 +17,7 @@
 #include "collector/base/map.h"
 #include "correlate/again.h"
 #include "correlate/clock_map.h"
+#include "correlate/coarse_clock.h"
 #include "correlate/correlator.h"
 #include "correlate/cpu_lag.h"
 #include "correlate/ledger.h"
@@ -233,6 +234,7 @@ struct model {
 	struct correlator_options options;
 	struct correlator_stats stats;
 	struct clock_map clocks;
+	struct coarse_clock coarse;
 	struct cpu_lag lag;
 	struct process *processes;
 	struct map process_by_pid;             /* u32 -> struct process * */

@@ -35,13 +35,15 @@ static uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
+static clockid_t exported = CLOCK_REALTIME; /* what spans tell */
+
 struct truth_edge truth_read_edge(void)
 {
 	struct truth_edge edge = { .slack_ns = UINT64_MAX };
 
 	for (int i = 0; i < 3 && edge.slack_ns > 500; i++) {
 		uint64_t before = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-		uint64_t real = clock_ns(CLOCK_REALTIME);
+		uint64_t real = clock_ns(exported);
 		uint64_t after = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
 		edge = (struct truth_edge){ real, before + (after - before) / 2,
@@ -62,6 +64,8 @@ __attribute__((constructor)) static void share(void)
 	if (given) /* threads that are made by hand have no locale to read numbers with */
 		first_seed = strtoull(given, NULL, 10);
 	is_marked = getenv("TRUTH_MARKS") != NULL;
+	if (getenv("TRUTH_COARSE"))
+		exported = CLOCK_REALTIME_COARSE;
 
 	if (open && sscanf(open, "%d %zu", &shared_fd, &index) != 2)
 		abort();
@@ -380,7 +384,7 @@ void truth_end_uncarried(struct truth_span *span)
 	truth_mark(span);
 	span->cpu_ns += span->became_cpu_ns - span->entered_cpu_ns;
 	span->cpu_slack_ns += resumed_cpu_ns - span->became_cpu_ns;
-	span->end_ns = clock_ns(CLOCK_REALTIME);
+	span->end_ns = clock_ns(exported);
 }
 
 static _Thread_local uint64_t wait_began_ns, wait_cpu_ns;

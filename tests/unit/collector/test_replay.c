@@ -94,6 +94,7 @@ static void record_some(void)
 	tap_loss(&tap, 200, 300, 2);
 	tap_process(&tap, &process);
 	tap_clock(&tap, 10 * NS_PER_SEC, 1000 * NS_PER_SEC, 10 * NS_PER_SEC + 50);
+	tap_coarse_clock(&tap, 1000 * NS_PER_SEC, 4000000);
 	for (uint8_t id = 1; id < 20; id++) {
 		struct span_batch *batch = one_span(id, 0);
 
