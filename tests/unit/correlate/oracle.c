@@ -12,6 +12,16 @@ int32_t oracle_exported(const struct schedule *s, int32_t span)
 	return span;
 }
 
+/* The innermost one that is open then, of those that a thread works for which shows `span`: what it
+ * does for one that is over is done for the next above. */
+static int32_t open_at(const struct schedule *s, int32_t span, uint64_t time_ns)
+{
+	span = oracle_exported(s, span);
+	while (span >= 0 && (time_ns < s->spans[span].start_ns || time_ns >= s->spans[span].end_ns))
+		span = oracle_exported(s, s->spans[span].parent);
+	return span;
+}
+
 bool oracle_is_below(const struct schedule *s, int32_t span, int32_t above)
 {
 	while (span >= 0 && span != above) {
@@ -24,11 +34,11 @@ bool oracle_is_below(const struct schedule *s, int32_t span, int32_t above)
 	return span == above;
 }
 
-static unsigned depth_of(const struct schedule *s, int32_t span)
+static unsigned depth_of(const struct schedule *s, int32_t span, uint64_t time_ns)
 {
 	unsigned depth = 0;
 
-	for (span = oracle_exported(s, span); span >= 0; span = s->spans[span].parent)
+	for (span = open_at(s, span, time_ns); span >= 0; span = s->spans[span].parent)
 		depth++;
 	return depth;
 }
@@ -71,7 +81,8 @@ static const struct stretch *decide(const struct schedule *s, int32_t span, uint
 		if (!best || order_of(x->state) > order_of(best->state)) {
 			best = x;
 		} else if (x->state == best->state) {
-			unsigned mine = depth_of(s, x->span), its = depth_of(s, best->span);
+			unsigned mine = depth_of(s, x->span, time_ns),
+				 its = depth_of(s, best->span, time_ns);
 
 			if (mine > its || (mine == its && x->since_ns > best->since_ns))
 				best = x;
@@ -158,7 +169,7 @@ static void add_cpu(const struct schedule *s, int32_t span, struct true_ledger *
 			    !oracle_is_below(s, x->span, span))
 				continue;
 			ledger->cpu_ns += x->cpu_end_ns - x->cpu_start_ns;
-			if (oracle_exported(s, x->span) == span)
+			if (open_at(s, x->span, x->start_ns) == span)
 				ledger->cpu_self_ns += x->cpu_end_ns - x->cpu_start_ns;
 		}
 	}
@@ -172,7 +183,7 @@ struct true_ledger oracle_ledger(const struct schedule *s, int32_t span)
 	for (uint32_t i = 1; i < edges.count; i++) {
 		uint64_t at = edges.at[i - 1], ns = edges.at[i] - at;
 		const struct stretch *x = ns ? decide(s, span, at) : NULL;
-		bool is_self = x ? oracle_exported(s, x->span) == span : !child_covers(s, span, at);
+		bool is_self = x ? open_at(s, x->span, at) == span : !child_covers(s, span, at);
 
 		add(&ledger.all, x, ns);
 		if (is_self)

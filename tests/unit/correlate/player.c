@@ -27,7 +27,7 @@ struct player {
 	struct shortener shortener;
 	struct wall wall;
 	uint64_t *arrivals; /* of each span */
-	uint32_t next_record, next_clock, next_fork;
+	uint32_t next_record, next_clock, next_life, next_description;
 	bool was_restarted;
 };
 
@@ -158,14 +158,33 @@ static void feed_record(struct player *player, const struct record *record)
 }
 
 /* All that were told before the next record. */
-static void feed_forks(struct player *player)
+static void feed_lives(struct player *player)
 {
 	const struct schedule *s = player->schedule;
 
-	for (; player->next_fork < s->fork_count &&
-	       s->forks[player->next_fork].first_record <= player->next_record;
-	     player->next_fork++)
-		correlator_record(player->correlator, &s->forks[player->next_fork].event.header);
+	for (; player->next_life < s->life_count &&
+	       s->lives[player->next_life].first_record <= player->next_record;
+	     player->next_life++)
+		correlator_record(player->correlator, &s->lives[player->next_life].event.header);
+}
+
+/* What the probe tells of those that became another program. */
+static void feed_descriptions(struct player *player, uint64_t now_ns)
+{
+	const struct schedule *s = player->schedule;
+
+	for (; player->next_description < s->life_count; player->next_description++) {
+		const struct life_record *life = &s->lives[player->next_description];
+		struct event_process news = { .pid = life->event.pid,
+					      .ns_pid = life->event.pid,
+					      .seen_ns = life->described_ns,
+					      .publish = PUBLISH_TAGS };
+
+		if (life->described_ns > now_ns)
+			return;
+		if (life->described_ns)
+			correlator_process(player->correlator, &news);
+	}
 }
 
 static void feed_records(struct player *player, uint64_t now_ns)
@@ -181,7 +200,8 @@ static void feed_records(struct player *player, uint64_t now_ns)
 
 		if (record->slice.out_ns > now_ns)
 			return;
-		feed_forks(player);
+		feed_lives(player);
+		feed_descriptions(player, record->slice.out_ns);
 		if (!record->is_dropped)
 			feed_record(player, record);
 	}
@@ -204,8 +224,9 @@ static void feed_span(struct player *player, uint32_t index)
 	const struct true_span *from = &s->spans[index];
 	const struct true_process *process = &s->processes[from->process];
 	char bytes[32];
+	bool says_pid = from->library ? process->libraries_say_pid : process->says_pid;
 	struct span_resource resource = { .service_name = STR("shop"),
-					  .process_pid = process->says_pid ? process->pid : 0 };
+					  .process_pid = says_pid ? process->pid : 0 };
 	struct span span = { .start_unix_ns = exported_ns(player, from, from->start_ns),
 			     .end_unix_ns = exported_ns(player, from, from->end_ns),
 			     .name = STR("work"),
@@ -216,7 +237,8 @@ static void feed_span(struct player *player, uint32_t index)
 	};
 
 	resource.bytes.data = bytes;
-	resource.bytes.len = (size_t)snprintf(bytes, sizeof(bytes), "resource %u", from->process);
+	resource.bytes.len = (size_t)snprintf(bytes, sizeof(bytes), "resource %u, library %u",
+					      from->process, from->library);
 	memcpy(span.trace_id, &from->trace, sizeof(from->trace));
 	memcpy(span.span_id, &from->id, sizeof(from->id));
 	if (from->parent >= 0)
@@ -239,6 +261,14 @@ static void feed_spans(struct player *player, uint64_t now_ns)
 	}
 }
 
+/* Each process at its own pace. */
+static uint64_t batch_ns(uint32_t process, uint64_t end_ns)
+{
+	uint64_t pace_ns = (1 + process % 8) * 130 * MS;
+
+	return end_ns + pace_ns - end_ns % pace_ns;
+}
+
 static void plan_arrivals(struct player *player, uint64_t end_ns)
 {
 	const struct schedule *s = player->schedule;
@@ -255,6 +285,8 @@ static void plan_arrivals(struct player *player, uint64_t end_ns)
 			*at = end_ns + MUCH_LATER_NS;
 		if (player->how->order == PLAY_SHUFFLED)
 			*at += rng_scale(&rng, 0, 500 * MS);
+		if (player->how->order == PLAY_BATCHED)
+			*at = batch_ns(span->process, span->end_ns);
 		if (player->how->order == PLAY_ROOTS_LATE && span->parent < 0)
 			*at = end_ns + 1000 * MS;
 		if (player->how->order == PLAY_ROOTS_MUCH_LATER && span->parent < 0)

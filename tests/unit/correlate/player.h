@@ -15,6 +15,7 @@ enum play_order {
 	PLAY_MUCH_LATER, /* all come when the traces have long been forgotten by the threads */
 	PLAY_ROOTS_MUCH_LATER, /* ... the roots do, and their traces have settled without them */
 	PLAY_ROOTS_LATE,       /* roots come after their traces have settled without them */
+	PLAY_BATCHED,          /* each process sends what it has now and then, many at a time */
 };
 
 struct play {

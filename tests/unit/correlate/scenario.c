@@ -317,6 +317,30 @@ static void unshown_style(struct schedule *s, uint32_t thread, uint32_t other)
 	}
 }
 
+static bool slip(struct schedule *s, uint32_t thread, uint32_t other)
+{
+	static void (*const alone[])(struct schedule *, uint32_t) = {
+		scenario_forgotten,
+		scenario_left_to_child,
+		scenario_program,
+	};
+	static void (*const together[])(struct schedule *, uint32_t, uint32_t) = {
+		scenario_callbacks,
+		scenario_ended_for,
+		scenario_given_times,
+		scenario_unexported_elsewhere,
+	};
+	size_t which = rng_below(&s->rng, ARRAY_LEN(alone) + ARRAY_LEN(together));
+
+	if (which < ARRAY_LEN(alone))
+		alone[which](s, thread);
+	else if (other != thread)
+		together[which - ARRAY_LEN(alone)](s, thread, other);
+	else
+		return false;
+	return true;
+}
+
 /* What the knobs ask for; false: nothing this time. */
 static bool wanted_request(struct schedule *s, uint32_t thread, uint32_t other)
 {
@@ -324,6 +348,8 @@ static bool wanted_request(struct schedule *s, uint32_t thread, uint32_t other)
 		unshown_style(s, thread, other);
 	else if (s->knobs.has_parts && other != thread && rng_chance(&s->rng, 60))
 		scenario_parts(s, thread, other);
+	else if (s->knobs.has_slips && rng_chance(&s->rng, 50))
+		return slip(s, thread, other);
 	else if (s->knobs.has_hidden && rng_chance(&s->rng, 20))
 		scenario_hidden(s, thread);
 	else if (s->knobs.has_styles && rng_chance(&s->rng, 40))

@@ -57,6 +57,16 @@ void scenario_ended_late(struct schedule *schedule, uint32_t thread, uint32_t ot
 /* scenario_parts.c, with the knob `has_parts`. Begun and worked at within its parent, and then by
  * another thread, which ends it, or hands it back; with children that were not sampled beside. */
 void scenario_parts(struct schedule *schedule, uint32_t thread, uint32_t other);
+/* scenario_slips.c, with the knob `has_slips`. Spans that are over and shown still, by the thread
+ * that ended them, or by another one; told when they are over; not sampled, and on another thread;
+ * left to a forked child; processes that become another program. */
+void scenario_forgotten(struct schedule *schedule, uint32_t thread);
+void scenario_callbacks(struct schedule *schedule, uint32_t thread, uint32_t other);
+void scenario_ended_for(struct schedule *schedule, uint32_t thread, uint32_t other);
+void scenario_given_times(struct schedule *schedule, uint32_t thread, uint32_t other);
+void scenario_unexported_elsewhere(struct schedule *schedule, uint32_t thread, uint32_t other);
+void scenario_left_to_child(struct schedule *schedule, uint32_t thread);
+void scenario_program(struct schedule *schedule, uint32_t thread);
 /* Work for no span. */
 void scenario_idle(struct schedule *schedule, uint32_t thread);
 /* Short runs and sleeps on each CPU, by another process that works for no span: so that each CPU's

@@ -57,7 +57,8 @@ static void tick(struct schedule *s, struct true_thread *t)
 	schedule_record_clock(s, cpu, s->now_ns);
 	schedule_record_emit(s, t, EVENT_TICK, NULL);
 	t->waking_ns = 0;
-	t->cut_flags = EVENT_AFTER_TICK;
+	if (!t->cut_flags) /* else it is not watched yet */
+		t->cut_flags = EVENT_AFTER_TICK;
 	t->cut_in_ns = s->now_ns;
 	t->cut_exec_in_ns = t->last_exec_out_ns;
 	t->cut_exec_start_in_ns =

@@ -44,12 +44,16 @@ enum op_kind {
 	OP_SET,     /* `flag`, and wake who waits for it */
 	OP_START,   /* `span` begins: its exported start */
 	OP_END,     /* ... and ends */
+	OP_FROM,    /* ... it is told to have begun now, when it is marked later, or not at all */
+	OP_TO,      /* ... to have ended */
+	OP_MARK,    /* it is */
 	OP_PUSH,    /* the thread works for `span` from now on */
 	OP_POP,     /* ... no longer */
 	OP_PUBLISH, /* `span`, or nothing (-1); logged as of `ns` ago */
 	OP_TURN,    /* something else, and nothing else shows; logged by who marks spans */
 	OP_CLONE,   /* `thread` is born, in this process; it shows nothing */
 	OP_FORK,    /* `thread` is born, in a process of its own, and shows what this one shows */
+	OP_EXEC,    /* the process becomes another program, which is looked into after `ns` */
 	OP_EXIT,
 };
 
@@ -67,7 +71,8 @@ struct true_span {
 	uint64_t trace, id;
 	int32_t parent; /* -1: a root */
 	uint32_t process;
-	uint8_t kind; /* enum span_kind */
+	uint8_t kind;    /* enum span_kind */
+	uint8_t library; /* whose resource it is told with; 0: its process's own */
 	bool is_exported;
 	uint64_t start_ns, end_ns; /* end 0: not ended */
 };
@@ -90,7 +95,9 @@ struct true_process {
 	uint64_t logs_from_ns; /* ... from then on */
 	bool marks;            /* ... and where spans begin and end */
 	bool is_forked;
-	bool is_foreign; /* on another node: nothing but its spans is heard of */
+	bool libraries_say_pid; /* ... as says_pid, of its libraries' resources */
+	uint64_t watched_ns;    /* nothing is recorded of it before */
+	bool is_foreign;        /* on another node: nothing but its spans is heard of */
 };
 
 enum thread_state { THREAD_UNBORN, THREAD_READY, THREAD_ON_CPU, THREAD_BLOCKED, THREAD_DONE };
@@ -114,6 +121,7 @@ struct true_thread {
 	uint64_t read_ns; /* when the program read the clock last, for an edge or its log */
 	/* the scheduler's view */
 	enum thread_state state;
+	bool is_dead, is_reused; /* it has ended; and another one has its number */
 	uint32_t cpu;
 	uint64_t ready_ns; /* since when it waits for a CPU */
 	uint64_t wake_ns;  /* of a timed wait */
@@ -159,8 +167,10 @@ struct record {
 	uint32_t change_count;
 };
 
-struct fork_record {
+/* A fork, or that a process became another program, which is told of then. */
+struct life_record {
 	struct event_life event;
+	uint64_t described_ns; /* 0: nothing more is */
 	uint32_t first_record; /* that comes after it */
 };
 
@@ -172,23 +182,26 @@ struct clock_record {
 
 struct schedule_knobs {
 	uint32_t cpus;
-	bool has_lag;      /* the scheduler books from old readings */
-	bool has_steal;    /* time is stolen */
-	bool has_delay;    /* tags follow their spans late */
-	bool tells_stolen; /* the kernel says what was stolen */
-	bool tells_clock;  /* ticks read both clocks */
-	bool is_exact;     /* threads of the services tell each change of their tag */
-	bool has_marks;    /* ... and mark where spans begin and end */
-	bool has_unshown;  /* ... of which some are begun ahead, ended late, or never shown */
-	bool has_forks;    /* they fork within spans */
-	bool has_no_turns; /* and never put a span aside for another one */
-	bool has_styles;   /* they do what scenario_styles.c has */
-	bool has_lends;    /* ... and carry each other's spans */
-	bool hides_turns;  /* none is sure to show */
-	bool has_hidden;   /* traces that nobody exports lie within spans */
-	bool has_parts;    /* spans are worked at by several threads, beside their parents */
-	bool logs_late;    /* threads begin to log at some time */
-	uint32_t crowd;    /* so many threads may serve; 0: a few */
+	bool has_lag;       /* the scheduler books from old readings */
+	bool has_steal;     /* time is stolen */
+	bool has_delay;     /* tags follow their spans late */
+	bool tells_stolen;  /* the kernel says what was stolen */
+	bool tells_clock;   /* ticks read both clocks */
+	bool is_exact;      /* threads of the services tell each change of their tag */
+	bool has_marks;     /* ... and mark where spans begin and end */
+	bool has_unshown;   /* ... of which some are begun ahead, ended late, or never shown */
+	bool has_forks;     /* they fork within spans */
+	bool has_no_turns;  /* and never put a span aside for another one */
+	bool has_styles;    /* they do what scenario_styles.c has */
+	bool has_lends;     /* ... and carry each other's spans */
+	bool hides_turns;   /* none is sure to show */
+	bool has_hidden;    /* traces that nobody exports lie within spans */
+	bool has_parts;     /* spans are worked at by several threads, beside their parents */
+	bool logs_late;     /* threads begin to log at some time */
+	bool has_slips;     /* what scenario_slips.c has */
+	bool has_libraries; /* spans have resources of libraries in their process */
+	bool reuses_tids;   /* a thread may get the number of one that has ended */
+	uint32_t crowd;     /* so many threads may serve; 0: a few */
 };
 
 struct schedule {
@@ -203,9 +216,9 @@ struct schedule {
 	struct true_span *spans;
 	struct record *records;      /* by out_ns */
 	struct clock_record *clocks; /* by time, of each CPU */
-	struct fork_record *forks;   /* by time */
+	struct life_record *lives;   /* by time */
 	uint8_t *flags;              /* set */
-	uint32_t clock_count, fork_count;
+	uint32_t clock_count, life_count;
 	uint32_t process_count, thread_count, span_count, record_count, flag_count;
 };
 

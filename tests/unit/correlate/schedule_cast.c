@@ -99,7 +99,7 @@ void schedule_free(struct schedule *s)
 	free(s->spans);
 	free(s->records);
 	free(s->clocks);
-	free(s->forks);
+	free(s->lives);
 	free(s->flags);
 	free(s);
 }
@@ -111,6 +111,7 @@ uint32_t schedule_process(struct schedule *s, bool publishes)
 		.pid = 1000 * (s->process_count + 1),
 		.publishes = publishes,
 		.says_pid = true,
+		.libraries_say_pid = s->knobs.has_libraries && rng_chance(&s->rng, 50),
 	};
 	return s->process_count++;
 }
@@ -162,6 +163,12 @@ uint32_t schedule_child(struct schedule *s, uint32_t parent)
 	return thread;
 }
 
+/* Spans of a library may lie beside the process's own, above, or below. */
+static uint8_t some_library(struct schedule *s)
+{
+	return s->knobs.has_libraries ? (uint8_t)rng_below(&s->rng, 3) : 0;
+}
+
 int32_t schedule_span(struct schedule *s, uint32_t process, int32_t parent)
 {
 	s->spans = schedule_grow(s->spans, s->span_count, sizeof(*s->spans));
@@ -171,6 +178,7 @@ int32_t schedule_span(struct schedule *s, uint32_t process, int32_t parent)
 		.parent = parent,
 		.process = process,
 		.kind = SPAN_KIND_INTERNAL,
+		.library = some_library(s),
 		.is_exported = true,
 	};
 	return (int32_t)s->span_count++;

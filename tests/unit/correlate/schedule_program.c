@@ -61,11 +61,17 @@ static uint64_t read_edge(const struct schedule *s, struct true_thread *t, int32
 	return t->read_ns;
 }
 
+static void tell_life(struct schedule *s, const struct life_record *record)
+{
+	s->lives = schedule_grow(s->lives, s->life_count, sizeof(*record));
+	s->lives[s->life_count++] = *record;
+}
+
 /* The child has its parent's memory, and so its tag; what it will do for that span is nobody's. */
 static void fork_child(struct schedule *s, const struct true_thread *parent,
 		       struct true_thread *child)
 {
-	struct fork_record record = {
+	struct life_record record = {
 		.event = { .header = { .kind = EVENT_FORK, .bytes = sizeof(record.event) },
 			   .pid = s->processes[parent->process].pid,
 			   .tid = parent->tid,
@@ -74,28 +80,85 @@ static void fork_child(struct schedule *s, const struct true_thread *parent,
 		.first_record = s->record_count,
 	};
 
-	s->forks = schedule_grow(s->forks, s->fork_count, sizeof(record));
-	s->forks[s->fork_count++] = record;
+	tell_life(s, &record);
 	child->state = THREAD_READY;
 	child->published = child->cut_tag = parent->published;
 	child->cut_tag_known = true;
 	child->ready_ns = s->now_ns + rng_scale(&s->rng, 0, SCHEDULE_MAX_LATENCY_NS);
 }
 
+/* Its memory is gone, and with it what it showed and logged. It is looked into some time later. */
+static void become_another(struct schedule *s, struct true_thread *t, uint64_t after_ns)
+{
+	struct true_process *process = &s->processes[t->process];
+	struct life_record record = {
+		.event = { .header = { .kind = EVENT_EXEC, .bytes = sizeof(record.event) },
+			   .pid = process->pid,
+			   .tid = t->tid,
+			   .other_pid = t->tid,
+			   .time_ns = s->now_ns },
+		.described_ns = s->now_ns + after_ns,
+		.first_record = s->record_count,
+	};
+
+	tell_life(s, &record);
+	process->watched_ns = record.described_ns;
+	t->published = t->cut_tag = -1;
+	t->cut_tag_known = false;
+	t->change_count = 0;
+}
+
+/* Of one that has ended, in any process that is watched. */
+static void reuse_tid(struct schedule *s, struct true_thread *born)
+{
+	for (uint32_t i = 0; i < s->thread_count; i++) {
+		struct true_thread *t = &s->threads[i];
+
+		if (t->state != THREAD_DONE || !t->is_dead || t->is_reused ||
+		    t->tid == s->processes[t->process].pid || !rng_chance(&s->rng, 50))
+			continue;
+		t->is_reused = true;
+		born->tid = t->tid;
+		return;
+	}
+}
+
+/* false: it is something else. */
+static bool do_edge(struct schedule *s, struct true_thread *t, const struct op *op)
+{
+	struct true_span *span = op->span >= 0 ? &s->spans[op->span] : NULL;
+
+	switch (op->kind) {
+	case OP_START:
+		span->start_ns = read_edge(s, t, op->span);
+		break;
+	case OP_END:
+		span->end_ns = read_edge(s, t, op->span);
+		break;
+	case OP_FROM:
+		span->start_ns = t->read_ns = s->now_ns;
+		break;
+	case OP_TO:
+		span->end_ns = t->read_ns = s->now_ns;
+		break;
+	case OP_MARK:
+		read_edge(s, t, op->span);
+		return true;
+	default:
+		return false;
+	}
+	schedule_truth_cut(s);
+	return true;
+}
+
 /* One that takes no time. */
 static void do_instantly(struct schedule *s, struct true_thread *t, const struct op *op)
 {
+	if (do_edge(s, t, op))
+		return;
 	switch (op->kind) {
 	case OP_SET:
 		set_flag(s, t, op->flag);
-		break;
-	case OP_START:
-		s->spans[op->span].start_ns = read_edge(s, t, op->span);
-		schedule_truth_cut(s);
-		break;
-	case OP_END:
-		s->spans[op->span].end_ns = read_edge(s, t, op->span);
-		schedule_truth_cut(s);
 		break;
 	case OP_PUSH:
 		assert(t->depth < SCHEDULE_MAX_STACK);
@@ -115,12 +178,17 @@ static void do_instantly(struct schedule *s, struct true_thread *t, const struct
 			log_change(s, t, t->read_ns = s->now_ns, t->published);
 		break;
 	case OP_CLONE:
+		if (s->knobs.reuses_tids)
+			reuse_tid(s, &s->threads[op->thread]);
 		s->threads[op->thread].state = THREAD_READY;
 		s->threads[op->thread].ready_ns =
 			s->now_ns + rng_scale(&s->rng, 0, SCHEDULE_MAX_LATENCY_NS);
 		break;
 	case OP_FORK:
 		fork_child(s, t, &s->threads[op->thread]);
+		break;
+	case OP_EXEC:
+		become_another(s, t, op->ns);
 		break;
 	default:
 		assert(false); /* takes time */
@@ -143,6 +211,7 @@ static void finish(struct schedule *s, struct true_thread *t, bool dies)
 	schedule_leave(s, t, dies ? EVENT_DEAD : 0, dies ? &death : &waits[WAIT_FUTEX]);
 	t->wake_ns = SCHEDULE_NEVER;
 	t->state = THREAD_DONE;
+	t->is_dead = dies;
 }
 
 /* Until the thread needs time, or has left the CPU. */

@@ -51,6 +51,29 @@ static uint32_t take_changes(const struct schedule *s, struct true_thread *t, st
 	return record->change_count ? EVENT_TOLD | EVENT_CHANGED : EVENT_TOLD;
 }
 
+/* Since it became another program, until it is looked into: from then on it is a new one. */
+static bool is_unwatched(const struct schedule *s, struct true_thread *t)
+{
+	if (s->now_ns >= s->processes[t->process].watched_ns)
+		return false;
+	t->cut_flags = EVENT_FIRST;
+	t->prev_out_ns = 0;
+	t->change_count = 0;
+	t->has_waker = false;
+	t->cut_tag = -1;
+	t->cut_tag_known = false;
+	return true;
+}
+
+static void begin_here(struct event_slice *slice)
+{
+	slice->in_ns = slice->out_ns;
+	slice->waking_ns = 0;
+	slice->exec_in_ns = slice->exec_out_ns;
+	slice->exec_start_in_ns = slice->exec_start_out_ns;
+	slice->stolen_in_ns = slice->stolen_out_ns;
+}
+
 /* Closes the record being built: booked so far is what the last reading says. */
 void schedule_record_emit(struct schedule *s, struct true_thread *t, uint32_t flags,
 			  const struct wait_description *wait)
@@ -59,7 +82,7 @@ void schedule_record_emit(struct schedule *s, struct true_thread *t, uint32_t fl
 	struct record *record;
 	bool had_tag = t->cut_tag >= 0;
 
-	if (!s->processes[t->process].publishes)
+	if (!s->processes[t->process].publishes || is_unwatched(s, t))
 		return;
 	s->records = schedule_grow(s->records, s->record_count, sizeof(*s->records));
 	record = &s->records[s->record_count++];
@@ -87,6 +110,8 @@ void schedule_record_emit(struct schedule *s, struct true_thread *t, uint32_t fl
 		.state = wait ? wait->state : 0,
 		.syscall = wait ? wait->syscall : -1,
 	};
+	if (t->cut_in_ns < s->processes[t->process].watched_ns)
+		begin_here(&record->slice);
 	append_tags(s, t, record);
 	if (wait && t->published >= 0 && wait->target.kind != TARGET_NONE)
 		append_tail(record, EVENT_TARGET, &wait->target, sizeof(wait->target));
