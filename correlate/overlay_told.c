@@ -426,6 +426,12 @@ static uint64_t most_way_ns(struct join *join, const struct lane *lane, const st
 	return before->flags & EVENT_PREEMPTED ? UINT64_MAX - 1 : CHANGE_WAY_NS;
 }
 
+/* It shows nowhere, and this is the thread that may have had it, whatever that tells. */
+static bool is_placed(const struct lane *lane, const struct node *node)
+{
+	return node->sightings < 0 && node->placed == lane;
+}
+
 void told_doubt_wait(struct join *join, const struct lane *lane, const struct slice *before,
 		     uint64_t end, int32_t owner)
 {
@@ -438,7 +444,8 @@ void told_doubt_wait(struct join *join, const struct lane *lane, const struct sl
 
 		if (owner >= 0 && (owner == index || !node_is_below(join, index, owner)))
 			continue;
-		if (way_around_ns(join, lane, index, start, end, before->tag_out) <= most)
+		if (is_placed(lane, node) ||
+		    way_around_ns(join, lane, index, start, end, before->tag_out) <= most)
 			overlay_doubt(join, index, owner,
 				      MIN(end, node->b_ns) - MAX(start, node->a_ns));
 	}

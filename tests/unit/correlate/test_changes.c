@@ -268,6 +268,29 @@ static void turns_keep_their_figures_when_they_leave_the_timeline(void **state)
 	correlator_free(b.correlator);
 }
 
+/* B is told when it is over: no thread showed it, and this one, which shows A, may have waited for
+ * it. */
+static void who_waits_may_do_so_for_a_child_that_it_never_shows(void **state)
+{
+	const struct turn told[] = { { 1001 * MS, A } }, left[] = { { 1029 * MS, 0 } };
+	struct builder_thread t;
+	struct builder b;
+
+	(void)state;
+	begin(&b, &t);
+	tell(&b, t.tid, told, 1, 1);
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1010 * MS, A, EVENT_TOLD | EVENT_CHANGED,
+		      FUTEX);
+	tell(&b, t.tid, left, 1, 1);
+	builder_slice(&b, &t, 1020 * MS, 1020 * MS, 1030 * MS, 0, EVENT_TOLD | EVENT_CHANGED,
+		      FUTEX);
+	builder_span(&b, A, 0, 1001 * MS, 1029 * MS);
+	builder_span(&b, B, A, 1005 * MS, 1025 * MS);
+	builder_settle(&b);
+	assert_true(builder_ledger(&b, A)->uncertain_ns >= 25 * MS);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -281,6 +304,7 @@ int main(void)
 		cmocka_unit_test(a_turn_of_no_length_has_its_ways),
 		cmocka_unit_test(a_span_that_was_preempted_on_its_way_in_has_waited),
 		cmocka_unit_test(a_coroutine_does_not_wait_before_its_first_turn),
+		cmocka_unit_test(who_waits_may_do_so_for_a_child_that_it_never_shows),
 		cmocka_unit_test(turns_keep_their_figures_when_they_leave_the_timeline),
 	};
 
