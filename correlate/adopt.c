@@ -207,6 +207,33 @@ static uint64_t may_have_run_for(const struct node *node, const uint64_t *sums)
 	return node->inferred || !sums ? ns : MIN(sums[node->leave] - sums[node->enter], ns);
 }
 
+static bool is_open_look(const struct join *join, const struct slice *slice,
+			 const struct event_tag *tag)
+{
+	return !(slice->flags & EVENT_TOLD) && !tag_is_of(tag, join->trace->id);
+}
+
+/* Before the span, and after it, its thread may have been in the missing parent, as far as looks at
+ * it do not say what it had. */
+static uint64_t unseen_around(const struct join *join, const struct node *node)
+{
+	uint64_t ns = 0;
+
+	for (int32_t s = node->sightings; s >= 0; s = join->sightings[s].next) {
+		const struct thread *thread = join->sightings[s].thread;
+		const struct lane *lane =
+			thread->process == node->process ? join_find_lane(join, thread) : NULL;
+		const struct slice *first = lane ? lane_on_cpu(lane, node->a_ns) : NULL;
+		const struct slice *last = lane ? lane_on_cpu(lane, MAX(node->b_ns, 1) - 1) : NULL;
+
+		if (first && is_open_look(join, first, first->tag_in))
+			ns += node->a_ns - first->in_ns;
+		if (last && is_open_look(join, last, last->tag_out))
+			ns += last->out_ns - node->b_ns;
+	}
+	return ns;
+}
+
 /* Whoever took it may have been put aside by then. */
 static void doubt_adopter(struct join *join, int32_t index)
 {
@@ -223,6 +250,7 @@ static void doubt_adopter(struct join *join, int32_t index)
 static bool doubt_around(struct join *join, int32_t index, uint64_t ran, uint32_t *looks_left)
 {
 	const struct node *node = &join->nodes[index];
+	uint64_t unseen = unseen_around(join, node);
 	uint32_t place = 0;
 	int32_t at;
 
@@ -232,7 +260,8 @@ static bool doubt_around(struct join *join, int32_t index, uint64_t ran, uint32_
 			return false;
 		(*looks_left)--;
 		if (!node_is_below(join, at, index) && join->nodes[at].a_ns <= node->a_ns)
-			node_doubt(&join->nodes[at], ran);
+			node_doubt(&join->nodes[at],
+				   ran + MIN(unseen, join->nodes[at].b_ns - join->nodes[at].a_ns));
 	}
 	return true;
 }
@@ -255,7 +284,7 @@ void adopt_doubt(struct join *join)
 		if (!sums)
 			sums = sum_up(join);
 		ran = may_have_run_for(node, sums);
-		if (ran && !doubt_around(join, (int32_t)i, ran, &looks_left))
+		if (!doubt_around(join, (int32_t)i, ran, &looks_left))
 			rest += ran;
 	}
 	if (!rest)

@@ -224,6 +224,27 @@ static void who_came_to_one_may_have_put_aside_what_it_showed_since_then(void **
 	assert_true(doubt_of_part(true) >= 7 * MS);
 }
 
+/* Another thread shows what nobody exported, then a child of it, and then nothing: that one is over
+ * within the slice. What the thread ran in the rest of it may be anybody's who was open. */
+static void after_a_child_its_thread_may_be_in_the_parent_again(void **state)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+
+	(void)state;
+	begin(&scene);
+	builder_slice(b, &scene.own, 1000 * MS, 1000 * MS, 1001 * MS, OUTER, 0, FUTEX);
+	builder_slice(b, &scene.other, 1002 * MS, 1002 * MS, 1003 * MS, HIDDEN, 0, FUTEX);
+	builder_slice(b, &scene.other, 1004 * MS, 1004 * MS, 1005 * MS, CHILD, 0, FUTEX);
+	builder_slice(b, &scene.other, 1006 * MS, 1006 * MS, 1016 * MS, 0, 0, FUTEX);
+	builder_slice(b, &scene.own, 1020 * MS, 1020 * MS, 1021 * MS, 0, 0, FUTEX);
+	builder_span(b, OUTER, 0, 1000 * MS, 1020 * MS + 500 * US);
+	builder_span(b, CHILD, HIDDEN, 1004 * MS + 500 * US, 1007 * MS);
+	settle(&scene);
+	assert_true(builder_ledger(b, OUTER)->uncertain_ns >= 9 * MS);
+	correlator_free(b->correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +254,7 @@ int main(void)
 		cmocka_unit_test(a_server_span_counts_for_nobody),
 		cmocka_unit_test(no_span_stands_in_itself),
 		cmocka_unit_test(who_came_to_one_may_have_put_aside_what_it_showed_since_then),
+		cmocka_unit_test(after_a_child_its_thread_may_be_in_the_parent_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
