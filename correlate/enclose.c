@@ -371,11 +371,18 @@ static bool is_nobodys(const struct cut *cut)
 	return true;
 }
 
+/* When it was seen with the tag, to which it came in that slice. */
+static bool all_are_over(const struct cut *cut, const struct event_tag *tag)
+{
+	return cut && cut->owner_out < 0 && tag_eq(cut->slice->tag_out, tag) &&
+	       !tag_eq(cut->slice->tag_in, tag);
+}
+
 /* The thread has shown nothing of the trace, so another one began the span, in any of those that
- * were open. */
-static void doubt_strange(struct join *join, const struct lane *lane, const int32_t *found,
-			  uint32_t count, uint64_t first_ns, const struct stretch *within,
-			  const struct cut *cut)
+ * were open: or had been, if it came to it earlier than it was seen with it. */
+static void doubt_strange(struct join *join, const struct lane *lane, const struct event_tag *tag,
+			  const int32_t *found, uint32_t count, uint64_t first_ns,
+			  const struct stretch *within, const struct cut *cut)
 {
 	bool is_told = is_told_at(lane, first_ns), is_weighed = cut && is_nobodys(cut);
 	uint32_t open = 0;
@@ -388,7 +395,7 @@ static void doubt_strange(struct join *join, const struct lane *lane, const int3
 			return;
 		open += join->nodes[found[i]].a_ns <= first_ns;
 	}
-	for (uint32_t i = 0; open > 1 && i < count; i++) {
+	for (uint32_t i = 0; (open > 1 || all_are_over(cut, tag)) && i < count; i++) {
 		struct node *node = &join->nodes[found[i]];
 
 		if (node->a_ns <= first_ns && !(is_weighed && is_in_doubt(cut, i, found[i])))
@@ -460,7 +467,7 @@ void enclose_doubt(struct join *join, const struct lane *lane, const struct even
 		return;
 	count = join_overlapping(join, lane->process, from_ns, to_ns, found, MOST_AROUND);
 	if (before.node < 0)
-		doubt_strange(join, lane, found, count, first_ns, &within, cut);
+		doubt_strange(join, lane, tag, found, count, first_ns, &within, cut);
 	if (before.is_cut)
 		doubt_seen(join, lane, found, count, to_ns - from_ns);
 	if (!is_told_at(lane, first_ns))

@@ -308,6 +308,15 @@ static void cut_window(struct cut *cut, const struct slice *before)
 			      cut);
 }
 
+/* It is nobody's, but for what the thread came to in it. */
+static void pass_window(struct cut *cut)
+{
+	cut_take_cpu(cut, cut->to_ns);
+	if (cut->count)
+		enclose_doubt(cut->join, cut->lane, cut->slice->tag_out, cut->from_ns, cut->to_ns,
+			      cut);
+}
+
 static void take_window(struct cut *cut, const struct slice *before)
 {
 	if (cut->count == OVERLAY_MAX_SPANS)
@@ -315,7 +324,7 @@ static void take_window(struct cut *cut, const struct slice *before)
 	else if (cut->count && find_confidence(cut))
 		cut_window(cut, before);
 	else
-		cut_take_cpu(cut, cut->to_ns);
+		pass_window(cut);
 }
 
 static void cut_slice(struct join *join, const struct lane *lane, const struct slice *before,

@@ -82,6 +82,25 @@ static void what_another_thread_has_that_nobody_exported_is_anybodys(void **stat
 	assert_anybodys(&b);
 }
 
+/* It came to that in a slice in which A ended, and was seen with it only afterwards. */
+static void what_another_thread_is_seen_with_late_may_have_begun_before(void **state)
+{
+	struct builder_thread own, other = { .pid = BUILDER_PID, .tid = 12 };
+	struct builder b;
+
+	(void)state;
+	begin(&b, &own);
+	builder_warm_up(&b, &other);
+	builder_slice(&b, &own, 1000 * MS, 1000 * MS, 1001 * MS, A, 0, FUTEX);
+	builder_slice(&b, &own, 1010 * MS, 1010 * MS, 1011 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &other, 1004 * MS, 1004 * MS, 1015 * MS, HIDDEN, 0, FUTEX);
+	builder_slice(&b, &other, 1016 * MS, 1016 * MS, 1017 * MS, 0, 0, FUTEX);
+	builder_span(&b, A, 0, 1000 * MS + 100 * US, 1010 * MS + 500 * US);
+	settle(&b);
+	assert_true(builder_ledger(&b, A)->uncertain_ns >= 6 * MS);
+	correlator_free(b.correlator);
+}
+
 /* ... nor where both threads tell: nothing else is in doubt, and that not twice for the inner one.
  */
 static void nor_is_it_known_where_threads_tell(void **state)
@@ -148,6 +167,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_not_exported_counts_for_the_span_it_began_in),
 		cmocka_unit_test(what_another_thread_has_that_nobody_exported_is_anybodys),
+		cmocka_unit_test(what_another_thread_is_seen_with_late_may_have_begun_before),
 		cmocka_unit_test(nor_is_it_known_where_threads_tell),
 		cmocka_unit_test(who_came_just_when_it_ended_may_have_ended_it),
 	};
