@@ -224,7 +224,9 @@ struct event_waker {
 	__u32 tid;
 	__u8 kind;     /* enum event_waker_kind */
 	__u8 has_left; /* it carries nothing, but did when it was looked at last */
-	__u8 pad[6];
+	__u8 is_later; /* since it was woken itself, it has woken another one before, of the same
+			  process or of another one, as this one is */
+	__u8 pad[5];
 	char comm[EVENT_COMM_BYTES];
 	struct event_tag tag; /* what the waker carried; zero: nothing */
 };

@@ -92,7 +92,7 @@ static __always_inline void life_make(struct task_struct *parent, struct task_st
 	}
 	thread = life_begin_thread(parent, child, is_process);
 	if (thread && is_tracked(child_pid))
-		thread_note_waking(thread, parent);
+		thread_note_waking(thread, child, parent);
 }
 
 /* The old program's last slice ends here, with its last tag: its memory is gone. */

@@ -24,6 +24,8 @@ struct served {
 	__u64 exec_ns;  /* its CPU clock then */
 	__u64 asked_ns;
 	__u64 from_ns, to_ns;     /* its longest wait since that a thread ended; 0: none */
+	__u32 first_tid;          /* whom it answered first since woken_ns, but for the asker */
+	__u32 has_others;         /* since asked_ns it has answered any other than the asker */
 	struct event_waker asker; /* whom we follow, in a span, at asked_ns */
 	struct event_waker ender; /* of that wait; with the span that it was asked by itself */
 	struct event_waker latest;
@@ -94,11 +96,13 @@ static __noinline int server_wake(struct task_struct *task)
 		one->tid = tid;
 		one->pid = pid;
 	}
-	waker_note(&one->latest, current);
+	waker_note(&one->latest, current, task);
+	one->first_tid = 0;
 	if (has_tag(&one->latest)) {
 		copy_waker(&one->asker, &one->latest);
 		one->asked_ns = now_ns;
 		one->from_ns = one->to_ns = 0;
+		one->has_others = 0;
 	} else if (one->latest.tid) {
 		served_note_wait(one, now_ns, exec_ns - one->exec_ns);
 	}
@@ -107,8 +111,19 @@ static __noinline int server_wake(struct task_struct *task)
 	return 0;
 }
 
+/* It has woken `tid`, which waited for it. false: it has answered another one since it was woken,
+ * as who works off several things in one go does. Who asked is answered anyway. */
+static __always_inline bool served_answers(struct served *one, __u32 tid)
+{
+	if (tid == one->asker.tid)
+		return !one->first_tid;
+	one->has_others = 1;
+	return !waker_is_later(&one->first_tid, tid);
+}
+
 /* Whom `thread`, which waited for the waker, waited for in truth: one that made the waker go on,
- * and nothing else did since, or one that the waker waited for on the thread's behalf. */
+ * and nothing else did since, or one that the waker waited for on the thread's behalf, and on
+ * nobody else's. */
 static __always_inline bool server_find(const struct thread *thread, const struct served *one,
 					__u64 now_ns, struct event_behind *behind)
 {
@@ -121,7 +136,7 @@ static __always_inline bool server_find(const struct thread *thread, const struc
 		copy_waker(&behind->waker, &one->asker);
 		return true;
 	}
-	if (!is_own || one->to_ns <= thread->out_ns ||
+	if (!is_own || one->has_others || one->to_ns <= thread->out_ns ||
 	    (one->to_ns - one->from_ns) * SERVER_PART < now_ns - thread->out_ns)
 		return false;
 	behind->from_ns = one->from_ns;
@@ -141,11 +156,10 @@ static __noinline int server_answer(struct thread *thread, const struct event_wa
 	if (!waker)
 		return 0;
 	mark_server(waker->pid);
-	if (!thread->has_tag || now_ns < thread->out_ns + SERVER_LEAST_NS)
-		return 0;
 	struct served *one = served_of(waker->pid, waker->tid);
 
-	if (!one || !server_find(thread, one, now_ns, &behind))
+	if (!one || !served_answers(one, thread->tid) || !thread->has_tag ||
+	    now_ns < thread->out_ns + SERVER_LEAST_NS || !server_find(thread, one, now_ns, &behind))
 		return 0;
 	behind.pid = thread->pid;
 	behind.tid = thread->tid;

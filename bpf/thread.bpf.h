@@ -87,6 +87,7 @@ static __always_inline void thread_take_wakeup(struct thread *thread)
 	thread->has_waker = 0;
 	if (!thread->blocked)
 		return;
+	thread->woken[0] = thread->woken[1] = 0;
 	if (waking_ns < thread->out_ns && waking_ns + EARLY_WAKING_NS >= thread->out_ns)
 		waking_ns = thread->out_ns;
 	if (waking_ns >= thread->out_ns && waking_ns) {

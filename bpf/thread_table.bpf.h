@@ -76,7 +76,7 @@ struct thread {
 	struct told told;
 	__u32 is_polling; /* it waits for one of several: which, is told as it comes (ready.bpf.h)
 			   */
-	__u32 pad[2];
+	__u32 woken[2];   /* whom it has woken first since it was: of other processes, of its own */
 	__u32 place; /* its own: of the set, and in it. What stands before it, begins as zero */
 
 	/* Two, for a thread that has said that it will sleep may be woken while it still runs: that

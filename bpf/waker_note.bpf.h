@@ -76,13 +76,27 @@ static __always_inline enum event_waker_kind waker_kind(__u32 interrupts, __u32 
 									: WAKER_THREAD;
 }
 
-/* The tag of the waker at this very moment; it is current, so its memory may be read. */
-static __always_inline void waker_tag(struct task_struct *current, struct event_waker *waker)
+/* Who works off several things in one go ends waits that have nothing to do with each other. */
+static __always_inline bool waker_is_later(__u32 *first, __u32 tid)
+{
+	if (!*first)
+		*first = tid;
+	return *first != tid;
+}
+
+/* The tag of the waker at this very moment; it is current, so its memory may be read. `task` is
+ * woken. */
+static __always_inline void waker_tag(struct task_struct *current, struct task_struct *task,
+				      struct event_waker *waker)
 {
 	struct thread *thread = table_find(current);
 	struct tag_desk *desk = this_desk(DESK_WAKE);
 
-	if (!thread || !desk || LOAD(current, flags) & (TASK_EXITING | TASK_NOT_USER))
+	if (!thread)
+		return;
+	waker->is_later =
+		waker_is_later(&thread->woken[LOAD(task, tgid) == waker->pid], LOAD(task, pid));
+	if (!desk || LOAD(current, flags) & (TASK_EXITING | TASK_NOT_USER))
 		return;
 	if (tag_read(current, &thread->reader, DESK_WAKE, &desk->reading) == TAG_IS_SET)
 		copy_tag(&waker->tag, &desk->reading.record);
@@ -90,10 +104,11 @@ static __always_inline void waker_tag(struct task_struct *current, struct event_
 		waker->has_left = thread->has_tag;
 }
 
-/* Fills in who it was; a network softirq runs in the sender's own context on loopback, inside its
- * system call, and then its tag is true. One that was interrupted is there by chance.
+/* Fills in who wakes `task`; a network softirq runs in the sender's own context on loopback, inside
+ * its system call, and then its tag is true. One that was interrupted is there by chance.
  */
-static __always_inline void waker_note(struct event_waker *waker, struct task_struct *current)
+static __always_inline void waker_note(struct event_waker *waker, struct task_struct *current,
+				       struct task_struct *task)
 {
 	__u32 interrupts = interrupts_of(current);
 
@@ -109,5 +124,5 @@ static __always_inline void waker_note(struct event_waker *waker, struct task_st
 	waker->tid = LOAD(current, pid);
 	task_copy_comm(current, waker->comm);
 	if (is_tracked(waker->pid))
-		waker_tag(current, waker);
+		waker_tag(current, task, waker);
 }

@@ -7,7 +7,9 @@
  *   a thread of the pool         ===(span)===..wakes
  *   the event loop                 ............|=======sends======|wakes us
  *
- * All that within the wait, and without having waited for anything since. Of servers that publish
+ * All that within the wait, and without having waited for anything since, or woken somebody else
+ * first: a proxy that has two answers at hand passes them on in one go, and only the first is that
+ * of who woke it. Of servers that publish
  * nothing, the kernel's half tells as much (bpf/server.bpf.h). */
 #include "collector/base/macros.h"
 #include "correlate/join.h"
@@ -83,6 +85,8 @@ static void find_sender(struct join *join, const struct lane *lane, uint64_t fro
 			return;
 		hold.who = run.by;
 		look(thread, from_ns, run.waking_ns, &run);
+		if (hold.who.is_later && tag_is_none(&run.tag))
+			return;
 		if (!tag_is_none(&run.by.tag) && tag_is_none(&run.tag))
 			run.tag = run.by.tag;
 	}

@@ -43,17 +43,25 @@ static void slice(struct world *world, struct builder_thread *thread, uint64_t i
 }
 
 /* The caller waits from 1010 to 1100. */
-static void call(struct world *world, uint32_t waker_kind)
+static void call_ended_by(struct world *world, const struct event_waker *waker)
 {
 	slice(world, &world->caller, 1000, 1010, CALL, NULL);
-	world->b.waker =
-		(struct event_waker){ .pid = SERVER_PID, .tid = LOOP, .kind = (uint8_t)waker_kind };
+	world->b.waker = *waker;
 	world->b.trace = 1;
 	builder_slice(&world->b, &world->caller, 1100 * MS, 1100 * MS, 1110 * MS, CALL, 0,
 		      SYS_READ);
 	builder_span(&world->b, CALL, 0, 1001 * MS, 1109 * MS);
 	builder_clock(&world->b, 1300 * MS);
 	correlator_settle_all(world->b.correlator);
+}
+
+static void call(struct world *world, uint32_t waker_kind)
+{
+	const struct event_waker loop = { .pid = SERVER_PID,
+					  .tid = LOOP,
+					  .kind = (uint8_t)waker_kind };
+
+	call_ended_by(world, &loop);
 }
 
 /* The kernel's half tells of the call's wait, while it lasts, who was behind its end. */
@@ -142,6 +150,23 @@ static void what_was_preempted_or_looked_at_on_the_way_counts(void **state)
 	slice(&world, &world.loop, 1097, 1105, 0, NULL);
 	call(&world, WAKER_THREAD);
 	check_chain(&world);
+}
+
+/* What it was woken for it has passed on to the first one: this was something else, which came
+ * meanwhile. */
+static void an_event_loop_that_has_woken_another_one_first_passes_nothing_on(void **state)
+{
+	const struct event_waker loop = {
+		.pid = SERVER_PID, .tid = LOOP, .kind = WAKER_NETWORK, .is_later = 1
+	};
+	struct world world;
+
+	(void)state;
+	start(&world);
+	work(&world);
+	slice(&world, &world.loop, 1091, 1105, 0, &world.worker);
+	call_ended_by(&world, &loop);
+	check_none(&world);
 }
 
 static void the_span_that_it_has_just_left_is_the_wakers_own(void **state)
@@ -238,6 +263,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_event_loop_passes_on_what_a_pool_has_worked_out),
 		cmocka_unit_test(what_was_preempted_or_looked_at_on_the_way_counts),
+		cmocka_unit_test(an_event_loop_that_has_woken_another_one_first_passes_nothing_on),
 		cmocka_unit_test(the_span_that_it_has_just_left_is_the_wakers_own),
 		cmocka_unit_test(who_has_waited_since_does_not_answer_for_what_woke_it_before),
 		cmocka_unit_test(what_was_over_before_the_call_has_not_answered_it),
