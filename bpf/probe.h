@@ -65,6 +65,7 @@ struct probe_hello {
 
 struct probe_stats {
 	uint64_t map_bytes;
+	uint64_t table_bytes; /* of these, which the worker has mapped: unwind tables' rows */
 	uint32_t processes_seen;
 	uint32_t processes_publishing;
 	uint32_t processes_unreadable;

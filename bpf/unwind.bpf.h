@@ -10,14 +10,21 @@
 #include "bpf/maps.bpf.h"
 #include "bpf/unwind.h"
 
-/* Rows of all files: 8 MB by default. A file that does not fit has none, and stacks end in it; the
- * worker counts it. Likewise for the two below. */
-struct {
+struct unwind_piece {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, UNWIND_ROWS);
+	__uint(max_entries, UNWIND_PIECE_ROWS);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct unwind_row)); /* clang 14 leaves out types of inner maps */
+};
+
+/* Pieces of the rows of all files, as far as there are such: 8 MB at most by default. A file that
+ * does not fit has none, and stacks end in it; the worker counts it. Likewise for the two below. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, UNWIND_ROWS / UNWIND_PIECE_ROWS);
 	__type(key, __u32);
-	__type(value, struct unwind_row);
+	__array(values, struct unwind_piece);
 } unwind_rows SEC(".maps");
 
 struct {
@@ -112,6 +119,14 @@ static __noinline int unwind_find_mapping(struct unwind_walk *walk, __u64 addres
 	return 0;
 }
 
+static __always_inline struct unwind_row *unwind_row_at(__u32 place)
+{
+	__u32 piece = place >> UNWIND_PIECE_BITS, at = place & (UNWIND_PIECE_ROWS - 1);
+	void *rows = bpf_map_lookup_elem(&unwind_rows, &piece);
+
+	return rows ? bpf_map_lookup_elem(rows, &at) : 0;
+}
+
 /* The row's place; 0: none (place 0 is never given to a file). */
 static __noinline __u32 unwind_find_row(struct unwind_walk *walk, __u64 address)
 {
@@ -132,7 +147,7 @@ static __noinline __u32 unwind_find_row(struct unwind_walk *walk, __u64 address)
 
 	for (int step = 0; step < UNWIND_ROW_STEPS && low < high; step++) {
 		__u32 middle = (low + high) / 2;
-		struct unwind_row *row = bpf_map_lookup_elem(&unwind_rows, &middle);
+		struct unwind_row *row = unwind_row_at(middle);
 
 		if (!row)
 			return 0;
@@ -308,7 +323,7 @@ __noinline int unwind_step(__u32 index)
 	if (walk->mapping.page_count == 0)
 		return !unwind_chain(walk);
 	__u32 place = unwind_find_row(walk, address);
-	struct unwind_row *found = place ? bpf_map_lookup_elem(&unwind_rows, &place) : 0;
+	struct unwind_row *found = place ? unwind_row_at(place) : 0;
 
 	if (!found) /* before or behind all that is described: made by other means, as in gaps */
 		return !unwind_chain(walk);

@@ -5,21 +5,23 @@
  *   mapping   a piece of code of a process -> pages of its file, 64 KiB of addresses each
  *   page      -> its rows, sorted; the last one that is not behind an address is its rule
  *
- * All three are plain arrays that the worker writes through a mapping of its own. */
+ * All three are plain arrays that the worker writes through a mapping of its own; that of rows is
+ * made of pieces, which come as files need them (unwind_rows.h). */
 #pragma once
 
 #ifndef __VMLINUX_H__
 #include <linux/types.h>
 #endif
 
-#define UNWIND_ROWS        (1u << 20) /* unless the operator gives more or less memory */
-#define UNWIND_LEAST_ROWS  (1u << 17)
-#define UNWIND_MAX_ROWS    (1u << 26)
-#define UNWIND_ROWS_A_PAGE 512u
-#define UNWIND_PAGES       (1u << 16)
-#define UNWIND_MAPPINGS    (1u << 14)
-#define UNWIND_PROCESSES   4096
-#define UNWIND_PAGE_BITS   16
+#define UNWIND_ROWS       (1u << 20) /* unless the operator gives more or less memory */
+#define UNWIND_LEAST_ROWS (1u << 17)
+#define UNWIND_MAX_ROWS   (1u << 26)
+#define UNWIND_PIECE_BITS 15 /* of rows: 256 KiB */
+#define UNWIND_PIECE_ROWS (1u << UNWIND_PIECE_BITS)
+#define UNWIND_PAGES      (1u << 16)
+#define UNWIND_MAPPINGS   (1u << 14)
+#define UNWIND_PROCESSES  4096
+#define UNWIND_PAGE_BITS  16
 
 /* Where the frame of the caller begins (the canonical frame address, CFA). */
 enum unwind_cfa {

@@ -68,3 +68,14 @@ void unwind_extents_give(struct unwind_extents *extents, uint32_t first)
 		return;
 	}
 }
+
+bool unwind_extents_use(const struct unwind_extents *extents, uint32_t first, uint32_t count)
+{
+	for (uint32_t i = 0; i < extents->used_count; i++) {
+		const struct unwind_extent *used = &extents->used[i];
+
+		if (used->first < first + count && first < used->first + used->count)
+			return true;
+	}
+	return false;
+}

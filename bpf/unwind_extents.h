@@ -2,6 +2,7 @@
 /* Runs of places in an array, given out first fit. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct unwind_extent {
@@ -22,3 +23,5 @@ void unwind_extents_fini(struct unwind_extents *extents);
 /* -ENOSPC: no run is so long. -ENOMEM. */
 int unwind_extents_take(struct unwind_extents *extents, uint32_t count, uint32_t *out_first);
 void unwind_extents_give(struct unwind_extents *extents, uint32_t first);
+/* Is any of these places given out? */
+bool unwind_extents_use(const struct unwind_extents *extents, uint32_t first, uint32_t count);

@@ -15,6 +15,7 @@
 #include "bpf/symbol_open.h"
 #include "bpf/unwind.h"
 #include "bpf/unwind_extents.h"
+#include "bpf/unwind_rows.h"
 #include "bpf/unwind_table.h"
 #include "collector/base/macros.h"
 #include "collector/base/map.h"
@@ -23,10 +24,9 @@
 #define PAGE_BYTES 4096ull
 
 struct unwind_files {
-	uint32_t row_places;     /* that the map of rows has */
-	struct unwind_row *rows; /* mapped, as the next */
-	struct unwind_page *pages;
-	struct unwind_extents row_extents, page_extents;
+	struct unwind_rows rows;
+	struct unwind_page *pages; /* mapped */
+	struct unwind_extents page_extents;
 	struct map by_key; /* symbol_file_key -> struct unwind_file *; copies have the same one */
 	uint64_t left;     /* how often a file lost its last process */
 	struct unwind_files_stats stats;
@@ -42,30 +42,22 @@ void *unwind_map_array(int fd, size_t bytes)
 	return array == MAP_FAILED ? NULL : array;
 }
 
-static uint32_t entries_of(int map_fd)
-{
-	struct bpf_map_info info = { 0 };
-	uint32_t bytes = sizeof(info);
-
-	return map_fd >= 0 && bpf_obj_get_info_by_fd(map_fd, &info, &bytes) == 0 ? info.max_entries
-										 : 0;
-}
-
 int unwind_files_new(int rows_fd, int pages_fd, struct unwind_files **out_files)
 {
 	struct unwind_files *files = calloc(1, sizeof(*files));
+	int rc;
 
 	if (!files)
 		return -ENOMEM;
-	files->row_places = entries_of(rows_fd);
-	files->rows = unwind_map_array(rows_fd, files->row_places * sizeof(*files->rows));
+	rc = unwind_rows_init(&files->rows, rows_fd);
 	files->pages = unwind_map_array(pages_fd, UNWIND_PAGES * sizeof(*files->pages));
-	unwind_extents_init(&files->row_extents, files->row_places);
 	unwind_extents_init(&files->page_extents, UNWIND_PAGES);
 	map_init(&files->by_key, sizeof(struct symbol_file_key), sizeof(struct unwind_file *), 0);
-	if (!files->rows || !files->pages) {
+	if (rc == 0 && !files->pages)
+		rc = -ENODEV;
+	if (rc < 0) {
 		unwind_files_free(files);
-		return -ENODEV;
+		return rc;
 	}
 	*out_files = files;
 	return 0;
@@ -83,10 +75,8 @@ void unwind_files_free(struct unwind_files *files)
 		if (--(*slot)->keys == 0)
 			free(*slot);
 	map_fini(&files->by_key);
-	unwind_extents_fini(&files->row_extents);
+	unwind_rows_fini(&files->rows);
 	unwind_extents_fini(&files->page_extents);
-	if (files->rows)
-		munmap(files->rows, files->row_places * sizeof(*files->rows));
 	if (files->pages)
 		munmap(files->pages, UNWIND_PAGES * sizeof(*files->pages));
 	free(files);
@@ -95,7 +85,7 @@ void unwind_files_free(struct unwind_files *files)
 static void free_file(struct unwind_files *files, struct unwind_file *file)
 {
 	if (file->row_count)
-		unwind_extents_give(&files->row_extents, file->first_row);
+		unwind_rows_give(&files->rows, file->first_row);
 	if (file->page_count)
 		unwind_extents_give(&files->page_extents, file->first_page);
 	free(file);
@@ -123,15 +113,24 @@ static void drop_unused(struct unwind_files *files)
 	}
 }
 
-static int take(struct unwind_files *files, struct unwind_extents *extents, uint32_t count,
-		uint32_t *out_first)
+static int take_rows(struct unwind_files *files, uint32_t count, uint32_t *out_first)
 {
-	int rc = unwind_extents_take(extents, count, out_first);
+	int rc = unwind_rows_take(&files->rows, count, out_first);
 
 	if (rc != -ENOSPC)
 		return rc;
 	drop_unused(files);
-	return unwind_extents_take(extents, count, out_first);
+	return unwind_rows_take(&files->rows, count, out_first);
+}
+
+static int take_pages(struct unwind_files *files, uint32_t count, uint32_t *out_first)
+{
+	int rc = unwind_extents_take(&files->page_extents, count, out_first);
+
+	if (rc != -ENOSPC)
+		return rc;
+	drop_unused(files);
+	return unwind_extents_take(&files->page_extents, count, out_first);
 }
 
 /* The first row is for what lies before all others. */
@@ -140,14 +139,14 @@ static void write_rows(struct unwind_files *files, const struct unwind_file *fil
 {
 	uint32_t row = file->first_row, at = 0;
 
-	files->rows[row++] = (struct unwind_row){ .cfa = UNWIND_CHAIN };
+	files->rows.all[row++] = (struct unwind_row){ .cfa = UNWIND_CHAIN };
 	for (uint32_t page = 0; page < file->page_count; page++) {
 		uint64_t end = (uint64_t)(file->base_page + page + 1) << UNWIND_PAGE_BITS;
 		struct unwind_page *place = &files->pages[file->first_page + page];
 
 		place->first_row = row;
 		for (; at < table->count && table->places[at].address < end; at++)
-			files->rows[row++] = table->places[at].row;
+			files->rows.all[row++] = table->places[at].row;
 		place->row_count = row - place->first_row;
 	}
 }
@@ -162,13 +161,13 @@ static int place_table(struct unwind_files *files, struct unwind_file *file,
 	if (last - first >= UINT16_MAX || last > UINT32_MAX)
 		return -E2BIG;
 	file->base_page = (uint32_t)first;
-	rc = take(files, &files->row_extents, table->count + 1, &file->first_row);
+	rc = take_rows(files, table->count + 1, &file->first_row);
 	if (rc < 0)
 		return rc;
 	file->row_count = table->count + 1;
-	rc = take(files, &files->page_extents, (uint32_t)(last - first + 1), &file->first_page);
+	rc = take_pages(files, (uint32_t)(last - first + 1), &file->first_page);
 	if (rc < 0) {
-		unwind_extents_give(&files->row_extents, file->first_row);
+		unwind_rows_give(&files->rows, file->first_row);
 		file->row_count = 0;
 		return rc;
 	}
@@ -211,8 +210,8 @@ static bool is_copy(const struct unwind_files *files, const struct unwind_file *
 	       a->load_count == b->load_count &&
 	       memcmp(a->loads, b->loads, sizeof(a->loads)) == 0 &&
 	       memcmp(&a->python, &b->python, sizeof(a->python)) == 0 &&
-	       memcmp(&files->rows[a->first_row], &files->rows[b->first_row],
-		      a->row_count * sizeof(*files->rows)) == 0;
+	       memcmp(&files->rows.all[a->first_row], &files->rows.all[b->first_row],
+		      a->row_count * sizeof(*files->rows.all)) == 0;
 }
 
 /* `file`, or, if there is one like it, that one; the other is freed. */
@@ -334,5 +333,5 @@ void unwind_files_stats(const struct unwind_files *files, struct unwind_files_st
 {
 	*out_stats = files->stats;
 	out_stats->files = (uint32_t)files->by_key.count;
-	out_stats->rows = files->row_extents.taken;
+	out_stats->rows = files->rows.extents.taken;
 }

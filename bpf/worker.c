@@ -293,6 +293,7 @@ static void tell_stats(struct worker *worker)
 	discovery_stats(worker->discovery, &found);
 	message.stats = (struct probe_stats){
 		.map_bytes = programs_map_bytes(worker->programs),
+		.table_bytes = programs_table_bytes(worker->programs),
 		.processes_seen = found.processes_seen,
 		.processes_publishing = found.processes_publishing,
 		.processes_unreadable = found.processes_unreadable,

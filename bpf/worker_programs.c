@@ -76,12 +76,12 @@ static uint32_t count_sets(const struct probe_options *options)
 }
 
 /* Rows of unwind tables: whole pages of them, for they are mapped. */
-static uint32_t count_rows(const struct probe_options *options)
+static uint32_t count_pieces(const struct probe_options *options)
 {
 	uint32_t rows =
 		MIN(options->table_bytes / (uint32_t)sizeof(struct unwind_row), UNWIND_MAX_ROWS);
 
-	return MAX(rows & ~(UNWIND_ROWS_A_PAGE - 1), UNWIND_LEAST_ROWS);
+	return MAX(rows, UNWIND_LEAST_ROWS) / UNWIND_PIECE_ROWS;
 }
 
 static void set_knobs(struct worker_knobs *knobs, const struct programs_options *options,
@@ -127,7 +127,7 @@ static int set_sizes(struct programs *programs, const struct probe_options *opti
 		{ "records", options->ring_bytes },
 		{ "descriptors", options->max_processes },
 		{ "threads", count_sets(options) * TABLE_WAYS },
-		{ "unwind_rows", options->table_bytes ? count_rows(options) : 0 },
+		{ "unwind_rows", options->table_bytes ? count_pieces(options) : 0 },
 		{ "drafts", programs->cpus },
 		{ "changes_drafts", programs->cpus },
 		{ "desks", programs->cpus * DESK_USERS },
@@ -434,13 +434,23 @@ static uint64_t memlock_of(int map_fd)
 	return bytes;
 }
 
+uint64_t programs_table_bytes(const struct programs *programs)
+{
+	const struct bpf_map *map = bpf_object__find_map_by_name(programs->object, "unwind_rows");
+	uint32_t pieces = 0, id;
+
+	for (uint32_t piece = 0; piece < bpf_map__max_entries(map); piece++)
+		pieces += bpf_map_lookup_elem(bpf_map__fd(map), &piece, &id) == 0;
+	return pieces * UNWIND_PIECE_ROWS * sizeof(struct unwind_row);
+}
+
 uint64_t programs_map_bytes(const struct programs *programs)
 {
 	const struct bpf_map *map;
 	uint64_t bytes = 0;
 
 	bpf_object__for_each_map(map, programs->object) bytes += memlock_of(bpf_map__fd(map));
-	return bytes;
+	return bytes + programs_table_bytes(programs);
 }
 
 int programs_follow(struct programs *programs, uint32_t pid,

@@ -64,7 +64,9 @@ struct worker_shared *programs_shared(struct programs *programs);
 /* The object, for the bench's per-program statistics; ours. */
 struct bpf_object *programs_object(const struct programs *programs);
 
-/* Kernel memory of all maps. */
+/* Of what the worker has mapped of unwind tables, the rows: they grow with what processes run. */
+uint64_t programs_table_bytes(const struct programs *programs);
+/* Kernel memory of all maps, these, too. */
 uint64_t programs_map_bytes(const struct programs *programs);
 
 /* From now on `pid` publishes so, or, with NULL, nothing. -E2BIG: the map is full, the process is

@@ -93,9 +93,10 @@ static size_t resident_bytes(const struct memory_guard *guard)
 {
 	const struct memory_plan *plan = guard->options.plan;
 	struct probe_watch_snapshot probe;
-	size_t mapped = plan->ring_bytes + plan->table_bytes;
+	size_t mapped;
 
 	probe_watch_snapshot(guard->options.watch, &probe);
+	mapped = plan->ring_bytes + probe.stats.table_bytes;
 	if (!probe.stats.worker_rss_bytes)
 		return own_resident_bytes(guard);
 	return own_resident_bytes(guard) + probe.stats.worker_rss_bytes + KEEPER_BYTES +

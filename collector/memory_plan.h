@@ -18,7 +18,7 @@ struct memory_plan {
 	size_t name_bytes;       /* ... that answers were given */
 	size_t thread_bytes;     /* the kernel's table of tracked threads */
 	size_t symbol_bytes;     /* symbols of files, run-time code and the kernel: the probe's */
-	size_t table_bytes;      /* unwind tables: the kernel's map of them */
+	size_t table_bytes;      /* unwind tables: the kernel's maps of them, at most */
 };
 
 struct memory_plan memory_plan(const struct config *config);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stacks as the kernel half walks them, against the compiler's unwinder in a program without frame
  * pointers. */
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include "bpf/symbol_open.h"
 #include "bpf/unwind.h"
 #include "bpf/unwind_load.h"
+#include "bpf/unwind_rows.h"
 #include "harness.h"
 
 #define MAX_STACKS 256
@@ -161,7 +163,7 @@ static void without_tables_a_stack_is_its_innermost_frame(void **state)
 
 /* ---- room for tables */
 
-#define FEW_ROWS 32768 /* for the C library, and for little else */
+#define FEW_PIECES 1 /* for the C library, and for little else */
 
 static int make_map(enum bpf_map_type type, uint32_t value_bytes, uint32_t entries)
 {
@@ -170,6 +172,19 @@ static int make_map(enum bpf_map_type type, uint32_t value_bytes, uint32_t entri
 	int fd = bpf_map_create(type, NULL, sizeof(uint32_t), value_bytes, entries, &options);
 
 	assert_true(fd >= 0);
+	return fd;
+}
+
+/* A map of maps, which is empty. */
+static int make_rows(uint32_t pieces)
+{
+	int like = make_map(BPF_MAP_TYPE_ARRAY, sizeof(struct unwind_row), UNWIND_PIECE_ROWS);
+	LIBBPF_OPTS(bpf_map_create_opts, options, .inner_map_fd = (uint32_t)like);
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, NULL, sizeof(uint32_t),
+				sizeof(uint32_t), pieces, &options);
+
+	assert_true(fd >= 0);
+	close(like);
 	return fd;
 }
 
@@ -199,7 +214,7 @@ static uint32_t flags_of(const struct unwind_load_fds *fds, uint32_t pid)
 static void what_finds_no_room_says_so_and_has_it_once_others_left(void **state)
 {
 	struct unwind_load_fds fds = {
-		.rows = make_map(BPF_MAP_TYPE_ARRAY, sizeof(struct unwind_row), FEW_ROWS),
+		.rows = make_rows(FEW_PIECES),
 		.pages = make_map(BPF_MAP_TYPE_ARRAY, sizeof(struct unwind_page), UNWIND_PAGES),
 		.mappings = make_map(BPF_MAP_TYPE_ARRAY, sizeof(struct unwind_mapping),
 				     UNWIND_MAPPINGS),
@@ -239,12 +254,59 @@ static void what_finds_no_room_says_so_and_has_it_once_others_left(void **state)
 	waitpid((pid_t)second, NULL, 0);
 }
 
+/* What the kernel half finds there; false: there is no such piece. */
+static bool look_up(int rows_fd, uint32_t place, struct unwind_row *out_row)
+{
+	uint32_t piece = place / UNWIND_PIECE_ROWS, at = place % UNWIND_PIECE_ROWS, id;
+	int fd, rc;
+
+	if (bpf_map_lookup_elem(rows_fd, &piece, &id) < 0)
+		return false;
+	fd = bpf_map_get_fd_by_id(id);
+	assert_true(fd >= 0);
+	rc = bpf_map_lookup_elem(fd, &at, out_row);
+	close(fd);
+	return rc == 0;
+}
+
+static void rows_come_and_go_in_pieces(void **state)
+{
+	int fd = make_rows(4);
+	uint32_t few, many, too_many;
+	struct unwind_rows rows;
+	struct unwind_row row;
+
+	(void)state;
+	assert_int_equal(unwind_rows_init(&rows, fd), 0);
+	assert_int_equal(unwind_rows_take(&rows, 10, &few), 0);
+	assert_true(look_up(fd, few, &row));
+	assert_false(look_up(fd, few + UNWIND_PIECE_ROWS, &row));
+	assert_int_equal(unwind_rows_take(&rows, 2 * UNWIND_PIECE_ROWS, &many), 0);
+	for (uint32_t i = 0; i < 2 * UNWIND_PIECE_ROWS; i++)
+		rows.all[many + i] = (struct unwind_row){ .pc_low = (uint16_t)(i / 2) };
+	assert_true(look_up(fd, many + UNWIND_PIECE_ROWS + 2, &row));
+	assert_int_equal(row.pc_low, UNWIND_PIECE_ROWS / 2 + 1);
+	assert_int_equal(unwind_rows_take(&rows, 2 * UNWIND_PIECE_ROWS, &too_many), -ENOSPC);
+	assert_false(look_up(fd, 3 * UNWIND_PIECE_ROWS, &row));
+
+	unwind_rows_give(&rows, many); /* from the midst of the first one on */
+	assert_true(look_up(fd, few, &row));
+	assert_false(look_up(fd, few + UNWIND_PIECE_ROWS, &row));
+	unwind_rows_give(&rows, few);
+	assert_false(look_up(fd, few, &row));
+	assert_int_equal(unwind_rows_take(&rows, 10, &few), 0);
+	assert_true(look_up(fd, few, &row) && row.pc_low == 0);
+	unwind_rows_fini(&rows);
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_place_has_the_stack_that_it_knows),
 		cmocka_unit_test(without_tables_a_stack_is_its_innermost_frame),
 		cmocka_unit_test(what_finds_no_room_says_so_and_has_it_once_others_left),
+		cmocka_unit_test(rows_come_and_go_in_pieces),
 	};
 
 	harness_init(&harness, argc, argv);
