@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A proxy that publishes nothing, between callers and a server of several threads, each request in a trace of its own: a
+"""A proxy that publishes nothing, or carries no span, between callers and a server of several threads, each request in a trace of its own: a
 caller's wait leads through it to the span that worked on its request. Where several answers are at hand at once, and it
 passes all of them on in one go, nobody's wait leads to the span of another one's answer."""
 
@@ -13,7 +13,7 @@ import time
 
 from daemon import daemon_with_kernel, run
 from ledgers import check_span, measured_spans
-from service import Service, Subject, ids, say, trace_to, wait_for_go
+from service import Service, Subject, ids, say, trace_to, wait_for_go, wait_until_published
 
 CALLERS = 4
 WORK_S = 0.06
@@ -91,7 +91,9 @@ def pass_on(selector, peers, port, answers):
             selector.unregister(key.fileobj)
 
 
-def proxy(port, _endpoint):
+def proxy(publishes, port, endpoint):
+    if publishes:
+        trace_to(endpoint, name="proxy")
     listener, selector = socket.create_server(("127.0.0.1", 0)), selectors.EpollSelector()
     selector.register(listener, selectors.EVENT_READ)
     say("started")
@@ -157,11 +159,12 @@ def ask(daemon, server, client, count):
     return [links(daemon, number, trace) for number, trace in told]
 
 
-def main():
-    daemon = daemon_with_kernel("--settle-ms=500")
+def check(daemon, publishes):
     with Service(daemon, "store") as server, \
-            Subject(sys.executable, sys.argv[0], "proxy", str(server.told()), daemon.grpc) as between, \
+            Subject(sys.executable, sys.argv[0], "proxy", publishes, str(server.told()), daemon.grpc) as between, \
             Service(daemon, "shop", str(between.told())) as client:
+        if publishes:
+            wait_until_published(daemon, between.pid)
         ask(daemon, server, client, CALLERS)  # it is known as a server from now on
         alone = [ask(daemon, server, client, 1)[0] for _ in range(TRIES)]
         assert any(found[True] >= wall_ns * MOSTLY for found, wall_ns in alone), alone
@@ -169,6 +172,12 @@ def main():
         together = [each for _ in range(TRIES) for each in ask(daemon, server, client, CALLERS)]
         assert not any(found[False] for found, _ in together), together
         assert any(found[True] for found, _ in together), together
+
+
+def main():
+    daemon = daemon_with_kernel("--settle-ms=500")
+    check(daemon, "")
+    check(daemon, "publishes")
     assert daemon.stop() == 0, daemon.log()
 
 
