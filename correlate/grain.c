@@ -235,6 +235,18 @@ bool join_find_grain(struct join *join)
 	return true;
 }
 
+#define EVEN_NS 500 /* what clocks are off by that are neither set nor slewed, at most */
+
+/* Of many children less would add up to more than it is. */
+static uint64_t off_by(const struct node *node)
+{
+	uint64_t error = node->bound_ns + node->skew_ns;
+
+	return error > EVEN_NS ? error : 0;
+}
+
+/* By a child's edges its parent has less of its own; and comes to a thread that shows nothing else.
+ */
 void join_doubt_grain(struct join *join)
 {
 	for (uint32_t i = 0; i < join->count; i++) {
@@ -242,6 +254,6 @@ void join_doubt_grain(struct join *join)
 
 		doubt(node, node->cut_ns);
 		if (node->parent >= 0)
-			doubt(&join->nodes[node->parent], node->cut_ns);
+			doubt(&join->nodes[node->parent], node->cut_ns + off_by(node));
 	}
 }

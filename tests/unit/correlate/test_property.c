@@ -160,6 +160,9 @@ static const struct {
 	{ 2464, check_parts },
 	{ 2785, check_parts },
 	{ 31001706, check_parts },
+	{ 22228, check_set },
+	{ 22228, check_slewed },
+	{ 60988, check_set },
 	{ 40093, check_set }, /* three traces told each other of their claims for ever */
 };
 

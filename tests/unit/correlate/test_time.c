@@ -470,6 +470,38 @@ static void a_clock_that_runs_ahead_is_found_out(void **state)
 	correlator_free(b.correlator);
 }
 
+/* Of the parent of a child on a thread of its own: clocks are read within that time to either side.
+ */
+static uint64_t doubt_of_parent(uint64_t read_ns)
+{
+	struct builder_thread own, other;
+	struct builder b;
+	uint64_t doubt;
+
+	builder_begin_two(&b, &own, &other);
+	builder_slice(&b, &own, 0, 1000 * MS, 1002 * MS, 1, 0, FUTEX);
+	builder_slice(&b, &other, 0, 1003 * MS, 1004 * MS, 2, 0, FUTEX);
+	builder_slice(&b, &other, 1005 * MS, 1005 * MS, 1006 * MS, 0, 0, FUTEX);
+	builder_slice(&b, &own, 1010 * MS, 1010 * MS, 1012 * MS, 0, 0, FUTEX);
+	for (uint64_t at = 1100 * MS; at <= 3100 * MS; at += 1000 * MS)
+		correlator_clock(b.correlator, at - read_ns, even(at), at + read_ns);
+	builder_span(&b, 1, 0, 1001 * MS, 1011 * MS);
+	builder_span(&b, 2, 1, 1003 * MS + 200 * US, 1005 * MS + 500 * US);
+	correlator_advance(b.correlator, 3100 * MS);
+	correlator_settle_all(b.correlator);
+	doubt = builder_ledger(&b, 1)->uncertain_ns;
+	correlator_free(b.correlator);
+	return doubt;
+}
+
+/* It works for its parent from the child's start to its end, and both may be off, by the 20 us that
+ * two readings leave open, as may the own edges. */
+static void what_a_childs_clock_is_off_by_is_its_parents_doubt(void **state)
+{
+	(void)state;
+	assert_true(doubt_of_parent(10 * US) - doubt_of_parent(20) >= 35 * US);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -496,6 +528,7 @@ int main(void)
 		cmocka_unit_test(a_span_that_starts_at_the_very_switch_may_have_waited),
 		cmocka_unit_test(a_suspend_within_a_span_is_admitted),
 		cmocka_unit_test(a_clock_that_runs_ahead_is_found_out),
+		cmocka_unit_test(what_a_childs_clock_is_off_by_is_its_parents_doubt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
