@@ -156,7 +156,7 @@ static void who_leaves_as_it_ends_may_have_ended_it(void **state)
 static void who_has_its_parent_at_its_end_may_have_ended_it(void **state)
 {
 	(void)state;
-	assert_in_range(doubt_at_end(&(struct beside){ 75, 95, 1, ROOT }), 1 * MS, 11 * MS);
+	assert_in_range(doubt_at_end(&(struct beside){ 75, 95, 1, ROOT }), 1 * MS, 12 * MS);
 }
 
 static void who_has_its_parent_at_its_start_began_it(void **state)
