@@ -242,6 +242,19 @@ static void add_nameless(struct builder *b, uint64_t id, uint64_t parent, uint8_
 	builder_add(b, &call);
 }
 
+/* A span of the same resource, in another trace: so it is known to send that. */
+static void shows_before(struct scene *scene, struct builder_thread *thread)
+{
+	struct builder *b = &scene->b;
+
+	b->trace = 2;
+	builder_slice(b, thread, 990 * MS, 990 * MS, 995 * MS, OTHERS, 0, FUTEX);
+	builder_slice(b, thread, 996 * MS, 996 * MS, 997 * MS, 0, 0, FUTEX);
+	add_nameless(b, OTHERS, 0, SPAN_KIND_INTERNAL, (uint64_t[]){ 991 * MS, 996 * MS });
+	builder_settle(b);
+	b->trace = 1;
+}
+
 /* A service that runs twice says the same of both, and asks itself. The process that others of its
  * resource were of is not the one that has a part of what the other one was asked. */
 static void a_part_that_is_not_seen_is_of_its_parents_process(void **state)
@@ -251,12 +264,7 @@ static void a_part_that_is_not_seen_is_of_its_parents_process(void **state)
 
 	(void)state;
 	begin(&scene, false);
-	b->trace = 2;
-	builder_slice(b, &scene.own, 990 * MS, 990 * MS, 995 * MS, OTHERS, 0, FUTEX);
-	builder_slice(b, &scene.own, 996 * MS, 996 * MS, 997 * MS, 0, 0, FUTEX);
-	add_nameless(b, OTHERS, 0, SPAN_KIND_INTERNAL, (uint64_t[]){ 991 * MS, 996 * MS });
-	builder_settle(b);
-	b->trace = 1;
+	shows_before(&scene, &scene.own);
 	own_works(&scene);
 	builder_slice(b, &scene.other, 1003 * MS, 1003 * MS, 1005 * MS, INNER, 0, FUTEX);
 	builder_slice(b, &scene.other, 1008 * MS, 1008 * MS, 1009 * MS, 0, INNER, FUTEX);
@@ -280,12 +288,7 @@ static void who_was_asked_is_not_who_asks_for_sure(void **state)
 
 	(void)state;
 	begin(&scene, false);
-	b->trace = 2;
-	builder_slice(b, &scene.other, 990 * MS, 990 * MS, 995 * MS, OTHERS, 0, FUTEX);
-	builder_slice(b, &scene.other, 996 * MS, 996 * MS, 997 * MS, 0, 0, FUTEX);
-	add_nameless(b, OTHERS, 0, SPAN_KIND_INTERNAL, (uint64_t[]){ 991 * MS, 996 * MS });
-	builder_settle(b);
-	b->trace = 1;
+	shows_before(&scene, &scene.other);
 	own_works(&scene);
 	builder_slice(b, &scene.other, 1000 * MS, 1000 * MS, 1030 * MS, 0, 0, FUTEX);
 	add_nameless(b, SPAN, 0, SPAN_KIND_INTERNAL, (uint64_t[]){ 1001 * MS, 1040 * MS });
