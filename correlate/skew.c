@@ -289,15 +289,25 @@ static struct move move_by_history(const struct told *told, const struct history
 	return between(&range);
 }
 
+/* Of clocks that are not one, or of one that runs away, what others have shown tells nothing of the
+ * most that these may be ahead. */
+static struct move move_of_several(const struct told *told, const struct clock_skew *skew,
+				   const struct clock_skew *own)
+{
+	int64_t most_ns = MAX(less(own->range.most_ns, told->taken_ns), 0);
+
+	return (struct move){ .doubt_ns = MIN(skew->ahead_ns, (uint64_t)most_ns) };
+}
+
+/* `own`: what its own trace shows; `skew`: earlier ones, too. */
 static struct move move_of(const struct told *told, const struct clock_skew *skew,
-			   const struct history *history)
+			   const struct clock_skew *own, const struct history *history)
 {
 	struct clock_range range = relative(&skew->range, told);
 	int64_t seen_behind = (int64_t)skew->behind_ns, behind = less(0, MIN(range.least_ns, 0));
 
 	if (!is_one(skew))
-		return (struct move){ .doubt_ns = MIN(skew->ahead_ns,
-						      (uint64_t)MAX(range.most_ns, 0)) };
+		return move_of_several(told, skew, own);
 	if (!is_shown(skew) && range.least_ns > (int64_t)CHANGE_CLOCK_NS)
 		return (struct move){ .ns = range.least_ns, .doubt_ns = (uint64_t)range.least_ns };
 	if (!is_shown(skew))
@@ -342,10 +352,10 @@ static void move_node(const struct join *join, struct node *node)
 	struct move by;
 
 	if (of) {
-		by = move_of(&told, &of->known, &of->history);
+		by = move_of(&told, &of->known, &of->skew, &of->history);
 	} else {
 		history = history_of(&join->model->clocks, &own);
-		by = move_of(&told, &own, &history);
+		by = move_of(&told, &own, &own, &history);
 	}
 	if (by.ns == 0 && is_one(&own)) /* and others tell nothing that explains it */
 		by.doubt_ns = MAX(by.doubt_ns, own.ahead_ns);
@@ -395,9 +405,12 @@ static uint64_t news_ns(const struct clock_map *clocks, const struct told *told,
 			const struct clock_skew *was, const struct clock_skew *now)
 {
 	struct history history_was = history_of(clocks, was), history_now = history_of(clocks, now);
-	struct move before = move_of(told, was, &history_was);
-	struct move after = move_of(told, now, &history_now);
+	struct clock_skew none; /* of a trace that shows nothing */
+	struct move before, after;
 
+	skew_forget(&none);
+	before = move_of(told, was, &none, &history_was);
+	after = move_of(told, now, &none, &history_now);
 	return MAX(distance(before.doubt_ns, after.doubt_ns),
 		   (uint64_t)llabs(less(before.ns, after.ns)));
 }

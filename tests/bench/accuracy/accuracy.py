@@ -68,8 +68,9 @@ PLAIN = "/plain"  # Python's is by default; without it
 TURNS.update({name + PLAIN: TURNS[name] for name in list(TURNS) if name.startswith("python")})
 WRITERS = ("/valid", "/zeros", "/pointer", "/swap")  # as others write the record: writers.c
 TURNS.update({name + writer: TURNS[name] for name in ("nested", "back-to-back", "pool", "unexported", "chance", "libraries") for writer in WRITERS})
-CLOCKS = ("/ms", "/mixed", "/anchored", "/ticks")  # of an SDK: tell_by; the last one is the program's own
+CLOCKS = ("/ms", "/mixed", "/anchored", "/drifting", "/ticks")  # of an SDK: tell_by; the last one is the program's own
 TURNS.update({name + clock: TURNS[name] for name in ("nested", "sleep", "fan-out") for clock in CLOCKS})
+DRIFT, DRIFT_FROM_NS = 80e-6, 40_000  # of a clock that goes by the CPU's counter
 KINDS = {"internal": 1, "server": 2, "client": 3}
 LENGTHS = (50e3, 500e3, 5e6, 50e6, float("inf"))  # ns, up to
 TOLERATED_NS = 2000  # beyond uncertain_ns; the truth's own slack comes on top
@@ -85,9 +86,20 @@ def wait_until_found(daemon, process):
         time.sleep(0.02)
 
 
+def drift(spans):
+    first = min(span["start_ns"] for span in spans)
+    for span in spans:
+        for edge in ("start_ns", "end_ns"):
+            span[edge] += int((span[edge] - first) * DRIFT) + DRIFT_FROM_NS
+
+
 def tell_by(clock, spans):
     """What an SDK makes of its spans' times that reads milliseconds; milliseconds at the start, and adds the length by
-    another clock (JavaScript's); milliseconds at a trace's start, to which all its spans are relative (Java 8's)."""
+    another clock (JavaScript's); milliseconds at a trace's start, to which all its spans are relative (Java 8's);
+    the time of day once, and then a counter that is taken to run a little slower than it does."""
+    if clock == "/drifting":
+        drift(spans)
+        return
     anchors = {}
     for span in spans if clock and clock != "/ticks" else ():
         cut = [span[edge] % 10**6 for edge in ("start_ns", "end_ns")]

@@ -191,6 +191,33 @@ static void times_that_a_program_made_up_are_in_doubt_themselves(void **state)
 	correlator_free(b.correlator);
 }
 
+/* The first span shows the clock to be right, the second one that it has run ahead by a millisecond
+ * since. The third one, which began half a millisecond after its thread came and ended as long
+ * before that left, shows neither: what the first one allows at most, is no bound any more. */
+static void a_clock_that_runs_away_is_doubted_by_how_far_it_came(void **state)
+{
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	read_clock(&b, 500 * MS, 0);
+	builder_warm_up(&b, &t);
+	b.trace = 1;
+	request(&b, &t, &(struct service){ .wait_ns = 20 * US }, 1020 * MS);
+	settle(&b, 1030 * MS);
+	b.trace = 2;
+	request(&b, &t, &(struct service){ .off_ns = MS }, 1040 * MS);
+	settle(&b, 1050 * MS);
+	b.trace = 3;
+	builder_slice(&b, &t, 1060 * MS, 1060 * MS, 1063 * MS, 3, 0, RECVFROM);
+	builder_slice(&b, &t, 1070 * MS, 1070 * MS, 1073 * MS, 0, 0, FUTEX);
+	builder_span(&b, 3, 0, 1060 * MS + 500 * US + MS, 1071 * MS + 500 * US + MS);
+	settle(&b, 1100 * MS);
+	assert_true(builder_ledger(&b, 3)->uncertain_ns >= 900 * US);
+	correlator_free(b.correlator);
+}
+
 static void after_a_while_they_are_forgotten(void **state)
 {
 	struct builder_thread t = { .pid = BUILDER_PID, .tid = 12 };
@@ -416,6 +443,7 @@ int main(void)
 		cmocka_unit_test(a_clock_that_is_a_little_ahead_is_told_by_starts),
 		cmocka_unit_test(times_that_a_program_made_up_are_in_doubt_themselves),
 		cmocka_unit_test(after_a_while_they_are_forgotten),
+		cmocka_unit_test(a_clock_that_runs_away_is_doubted_by_how_far_it_came),
 		cmocka_unit_test(a_time_of_day_that_was_set_a_little_is_an_honest_doubt),
 		cmocka_unit_test(who_may_go_by_a_slewed_time_of_day_may_not),
 		cmocka_unit_test(tags_tell_by_which_time_of_day_an_sdk_goes),
