@@ -187,14 +187,21 @@ static void doubt_folded(struct sweep *sweep, uint64_t until_ns)
 	sweep->ledger->uncertain_ns += doubt;
 }
 
-/* Of a child's fold, what may lie before our span or after it: nobody can tell how much does. */
-static uint64_t beyond_ns(const struct sweep *sweep, const struct fold *fold)
+static uint64_t outside_ns(const struct node *node, const struct fold *fold)
 {
-	const struct node *node = sweep->node;
 	uint64_t before = node->a_ns - MIN(fold->first_ns, node->a_ns);
 	uint64_t after = fold->last_ns - MIN(node->b_ns, fold->last_ns);
 
-	return MIN(before + after, split_total(&fold->split));
+	return before + after;
+}
+
+/* Of a child's fold, what may lie before our span or after it; and what may be our own, for the
+ * child was shown when it was over: nobody can tell how much does. */
+static uint64_t beyond_ns(const struct sweep *sweep, int32_t owner, const struct fold *fold)
+{
+	uint64_t ns = outside_ns(sweep->node, fold) + outside_ns(&sweep->join->nodes[owner], fold);
+
+	return MIN(ns, split_total(&fold->split));
 }
 
 /* Totals of what has left the timelines. On one lane they simply add up. Lanes in parallel cannot
@@ -215,7 +222,7 @@ void sweep_fold_add(struct sweep *sweep)
 		only = o->thread;
 		add_fold(sweep, o->fold, owner == sweep->index);
 		if (owner != sweep->index)
-			sweep->ledger->uncertain_ns += beyond_ns(sweep, o->fold);
+			sweep->ledger->uncertain_ns += beyond_ns(sweep, owner, o->fold);
 		until = MAX(until, o->thread->folded_until_ns);
 	}
 	until = MAX(MIN(until, sweep->node->b_ns), sweep->node->a_ns);

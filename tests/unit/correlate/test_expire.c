@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What leaves the timelines when they are too many (world_expire.c). */
+/* What leaves the timelines, and what is still known of it (world_expire.c, sweep_fold.c). */
 #include "tests/unit/correlate/world_builder.h"
 
 #define RECVFROM 45
@@ -37,10 +37,61 @@ static void timelines_fill_their_share_of_memory(void **state)
 	correlator_free(b.correlator);
 }
 
+static void begin_short(struct builder *b, struct builder_thread *t)
+{
+	const struct correlator_options options = {
+		.limit_bytes = 64 << 20,
+		.settle_ns = 10000 * MS,
+		.reach_ns = 100 * MS,
+		.max_trace_spans = BUILDER_MAX_SPANS,
+		.on_ledgers = builder_keep,
+		.arg = b,
+	};
+	const struct event_process process = { .pid = BUILDER_PID,
+					       .ns_pid = BUILDER_PID,
+					       .publish = PUBLISH_TAGS };
+
+	memset(b, 0, sizeof(*b));
+	b->trace = 1;
+	assert_int_equal(correlator_new(&options, &b->correlator), 0);
+	assert_int_equal(correlator_process(b->correlator, &process), 0);
+	builder_clock(b, 500 * MS);
+	builder_warm_up(b, t);
+}
+
+/* The child is over at 1006 ms, and its thread shows it until 1016: what of that is the parent's
+ * own does not stand in a sum. */
+static void what_was_folded_under_a_span_that_is_over_may_be_the_parents_own(void **state)
+{
+	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	struct correlator_stats stats;
+	struct builder b;
+
+	(void)state;
+	begin_short(&b, &t);
+	builder_slice(&b, &t, 1000 * MS, 1000 * MS, 1001 * MS, 1, 0, RECVFROM);
+	builder_slice(&b, &t, 1002 * MS, 1002 * MS, 1003 * MS, 2, 0, RECVFROM);
+	builder_slice(&b, &t, 1005 * MS, 1005 * MS, 1015 * MS, 2, 0, RECVFROM);
+	builder_slice(&b, &t, 1016 * MS, 1016 * MS, 1020 * MS, 0, 0, RECVFROM);
+	for (uint64_t at = 1100 * MS; at <= 4000 * MS; at += 100 * MS) {
+		builder_clock(&b, at);
+		correlator_advance(b.correlator, at);
+	}
+	correlator_stats(b.correlator, &stats);
+	assert_true(stats.slices_folded > 0);
+	builder_span(&b, 1, 0, 1000 * MS + 500 * US, 1019 * MS);
+	builder_span(&b, 2, 1, 1002 * MS + 500 * US, 1006 * MS);
+	builder_clock(&b, 4100 * MS);
+	correlator_settle_all(b.correlator);
+	assert_true(builder_ledger(&b, 1)->uncertain_ns >= 9 * MS);
+	correlator_free(b.correlator);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(timelines_fill_their_share_of_memory),
+		cmocka_unit_test(what_was_folded_under_a_span_that_is_over_may_be_the_parents_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
