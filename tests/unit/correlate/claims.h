@@ -46,10 +46,12 @@ void slips_make_no_lie(void **state);
 void libraries_with_resources_of_their_own_make_no_lie(void **state);
 void numbers_of_threads_that_have_ended_make_no_lie(void **state);
 void batches_make_no_lie(void **state);
+void all_of_that_with_losses_hardly_lies(void **state);
 unsigned check_slips(uint64_t seed);
 unsigned check_libraries(uint64_t seed);
 unsigned check_tids(uint64_t seed);
 unsigned check_batches(uint64_t seed);
+unsigned check_all_at_once(uint64_t seed);
 
 /* claims_clock.c */
 void a_time_of_day_that_is_set_makes_no_lie(void **state);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/correlate/claims.h"
+#include "tests/unit/correlate/losses.h"
 
 static struct schedule_knobs some_knobs(uint64_t seed)
 {
@@ -79,4 +80,30 @@ void batches_make_no_lie(void **state)
 {
 	(void)state;
 	claims_for_seeds(40, check_batches);
+}
+
+/* All of these at once, of which records are lost, or arrive in any order, or leave the timelines.
+ * 2 of 2,000 lie: the only record is lost that shows what nobody exports on another thread. */
+unsigned check_all_at_once(uint64_t seed)
+{
+	const struct play how = { .order = seed % 5 == 0 ? PLAY_SHUFFLED : PLAY_BATCHED,
+				  .reach_ns = seed % 7 == 0 ? 100 * MS : 0 };
+	struct schedule_knobs knobs = some_knobs(seed);
+	struct schedule *s;
+
+	knobs.has_slips = knobs.has_styles = knobs.has_libraries = knobs.reuses_tids = true;
+	s = cast_random(seed, knobs);
+	if (seed & 64)
+		losses_of_records(s, &s->rng, 3);
+	else if (seed & 128)
+		losses_of_switch_ins(s, &s->rng, 5);
+	else if (seed & 256)
+		losses_of_burst(s, SCHEDULE_START_NS + 350 * MS, SCHEDULE_START_NS + 380 * MS);
+	return claims_check_play(s, &how);
+}
+
+void all_of_that_with_losses_hardly_lies(void **state)
+{
+	(void)state;
+	claims_for_seeds(40, check_all_at_once);
 }

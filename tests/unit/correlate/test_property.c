@@ -225,6 +225,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(libraries_with_resources_of_their_own_make_no_lie),
 		cmocka_unit_test(numbers_of_threads_that_have_ended_make_no_lie),
 		cmocka_unit_test(batches_make_no_lie),
+		cmocka_unit_test(all_of_that_with_losses_hardly_lies),
 		cmocka_unit_test(losses_make_no_lie),
 		cmocka_unit_test(a_full_ring_and_a_full_table_make_no_lie),
 		cmocka_unit_test(seeds_that_once_failed_do_not_any_more),
