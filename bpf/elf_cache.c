@@ -157,37 +157,67 @@ static int add(struct elf_cache *cache, const struct file_key *key, int fd, uint
 	return 0;
 }
 
-int elf_cache_get(struct elf_cache *cache, int fd, const struct elf_tls **out_tls)
+static int key_of(int fd, struct file_key *out_key)
 {
-	struct file_key key;
 	struct stat status;
-	const uint32_t *slot;
-	uint32_t index;
-	int rc;
 
 	if (fstat(fd, &status) < 0)
 		return -errno;
-	key = (struct file_key){
+	*out_key = (struct file_key){
 		.device = status.st_dev,
 		.inode = status.st_ino,
 		.changed_ns = (uint64_t)status.st_mtim.tv_sec * NS_PER_SEC +
 			      (uint64_t)status.st_mtim.tv_nsec,
 		.size = (uint64_t)status.st_size,
 	};
-	slot = map_get(&cache->by_key, &key);
-	if (slot) {
-		index = *slot;
-		unlink_node(cache, &cache->nodes[index]);
-		link_newest(cache, index);
-	} else {
+	return 0;
+}
+
+static bool find(struct elf_cache *cache, const struct file_key *key, uint32_t *out_index)
+{
+	const uint32_t *slot = map_get(&cache->by_key, key);
+
+	if (!slot)
+		return false;
+	*out_index = *slot;
+	unlink_node(cache, &cache->nodes[*out_index]);
+	link_newest(cache, *out_index);
+	return true;
+}
+
+static int tell(const struct node *node, const struct elf_tls **out_tls)
+{
+	if (node->error)
+		return node->error;
+	*out_tls = node->tls;
+	return 0;
+}
+
+bool elf_cache_knows(struct elf_cache *cache, int fd, int *out_rc, const struct elf_tls **out_tls)
+{
+	struct file_key key;
+	uint32_t index;
+
+	if (key_of(fd, &key) < 0 || !find(cache, &key, &index))
+		return false;
+	*out_rc = tell(&cache->nodes[index], out_tls);
+	return true;
+}
+
+int elf_cache_get(struct elf_cache *cache, int fd, const struct elf_tls **out_tls)
+{
+	struct file_key key;
+	uint32_t index;
+	int rc = key_of(fd, &key);
+
+	if (rc < 0)
+		return rc;
+	if (!find(cache, &key, &index)) {
 		rc = add(cache, &key, fd, &index);
 		if (rc < 0)
 			return rc;
 	}
-	if (cache->nodes[index].error)
-		return cache->nodes[index].error;
-	*out_tls = cache->nodes[index].tls;
-	return 0;
+	return tell(&cache->nodes[index], out_tls);
 }
 
 uint32_t elf_cache_refused(const struct elf_cache *cache)

@@ -5,6 +5,7 @@
  * remembered too. Bounded; the least recently asked goes first. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,10 @@ void elf_cache_free(struct elf_cache *cache);
  * borrowed until the next call. A file that could not be read or is damaged: its error, remembered
  * as well. */
 int elf_cache_get(struct elf_cache *cache, int fd, const struct elf_tls **out_tls);
+
+/* As elf_cache_get, of a file that was read before, of which `fd` need only tell which one it is
+ * (O_PATH). false: it was not. */
+bool elf_cache_knows(struct elf_cache *cache, int fd, int *out_rc, const struct elf_tls **out_tls);
 
 /* Files found damaged or beyond a limit. */
 uint32_t elf_cache_refused(const struct elf_cache *cache);

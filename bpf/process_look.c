@@ -83,22 +83,36 @@ static int open_contents(struct view *view)
 	return 0;
 }
 
+/* false: the file cannot be had. */
+static bool read_mapped(struct process_looker *looker, const struct view *view,
+			const struct maps_module *module, int *out_rc,
+			const struct elf_tls **out_tls)
+{
+	int path_fd = process_files_find(view->directory_fd, &looker->maps, module,
+					 &looker->no_map_files);
+	bool is_read = path_fd >= 0 && elf_cache_knows(looker->cache, path_fd, out_rc, out_tls);
+	int fd = path_fd < 0 || is_read ? -1 : process_files_reopen(path_fd);
+
+	if (path_fd >= 0)
+		close(path_fd);
+	if (fd < 0)
+		return is_read;
+	*out_rc = elf_cache_get(looker->cache, fd, out_tls);
+	close(fd);
+	return true;
+}
+
 /* From the file if it can be had, else from the image in memory. */
 static int read_module(struct process_looker *looker, const struct view *view,
 		       const struct maps_module *module, struct elf_tls *storage,
 		       const struct elf_tls **out_tls)
 {
 	const struct maps_segment *first = &looker->maps.segments[module->first_segment];
-	int fd = process_files_open(view->directory_fd, &looker->maps, module,
-				    &looker->no_map_files);
 	struct elf_file image;
 	int rc;
 
-	if (fd >= 0) {
-		rc = elf_cache_get(looker->cache, fd, out_tls);
-		close(fd);
+	if (read_mapped(looker, view, module, &rc, out_tls))
 		return rc;
-	}
 	rc = first->offset == 0 ? elf_file_open_image(&image, view->memory_fd, first->start)
 				: -ENOEXEC;
 	if (rc == 0)

@@ -11,6 +11,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "tests/unit/discovery/elf_builder.h"
 
@@ -40,6 +42,34 @@ static void file_is_read_once(void **state)
 	assert_int_equal(elf_cache_get(cache, fd, &second), 0);
 	assert_ptr_equal(first, second);
 	elf_cache_free(cache);
+	close(fd);
+}
+
+/* It need not be opened for reading again. */
+static void file_that_was_read_is_known_by_what_it_is(void **state)
+{
+	int fd = new_file(8), path_fd, rc = 1;
+	const struct elf_tls *first, *second;
+	struct elf_cache *cache;
+	char path[32];
+
+	(void)state;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	path_fd = open(path, O_PATH | O_CLOEXEC);
+	assert_true(path_fd >= 0);
+	assert_int_equal(elf_cache_new(4, &cache), 0);
+	assert_false(elf_cache_knows(cache, path_fd, &rc, &second));
+	assert_int_equal(elf_cache_get(cache, fd, &first), 0);
+	assert_true(elf_cache_knows(cache, path_fd, &rc, &second));
+	assert_int_equal(rc, 0);
+	assert_ptr_equal(first, second);
+	assert_int_equal(ftruncate(fd, 10), 0);
+	assert_false(elf_cache_knows(cache, path_fd, &rc, &second));
+	assert_int_equal(elf_cache_get(cache, fd, &first), -ENOEXEC);
+	assert_true(elf_cache_knows(cache, path_fd, &rc, &second));
+	assert_int_equal(rc, -ENOEXEC);
+	elf_cache_free(cache);
+	close(path_fd);
 	close(fd);
 }
 
@@ -104,6 +134,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(file_is_read_once),
+		cmocka_unit_test(file_that_was_read_is_known_by_what_it_is),
 		cmocka_unit_test(changed_file_is_read_again),
 		cmocka_unit_test(errors_are_remembered_and_damage_is_counted),
 		cmocka_unit_test(cache_stays_small_and_keeps_what_is_used),

@@ -139,23 +139,30 @@ static void check_content(int fd)
 	close(fd);
 }
 
+static int open_file(const struct child *child, bool no_map_files)
+{
+	int path_fd =
+		process_files_find(child->directory_fd, &child->maps, child->module, &no_map_files);
+	int fd = path_fd < 0 ? path_fd : process_files_reopen(path_fd);
+
+	if (path_fd >= 0)
+		close(path_fd);
+	return fd;
+}
+
 static int open_by_path(const struct child *child)
 {
-	bool no_map_files = true;
-
-	return process_files_open(child->directory_fd, &child->maps, child->module, &no_map_files);
+	return open_file(child, true);
 }
 
 static void file_of_another_mount_namespace_is_opened(void **state)
 {
-	bool no_map_files = false;
 	struct child child;
 	int pipes[2];
 
 	(void)state;
 	start_child(&child, pipes);
-	check_content(
-		process_files_open(child.directory_fd, &child.maps, child.module, &no_map_files));
+	check_content(open_file(&child, false));
 	check_content(open_by_path(&child));
 	stop_child(&child, pipes);
 }
