@@ -7,7 +7,8 @@
  *   killed   processes that are killed while all their threads are blocked: "rounds" of them, each
  *            of "threads", under 8003
  *   reused   a process under 8004, and when it is gone another one of the same "pid", born under
- *            8005 */
+ *            8005
+ *   crowded  "rounds" processes at the same time, of which the first, twice "threads", end last */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -128,6 +129,34 @@ static void play_killed(void)
 	}
 }
 
+static void wait_for_end_of(int gate[2])
+{
+	char byte;
+
+	close(gate[1]);
+	_exit(read(gate[0], &byte, 1) == 0 ? 0 : 1);
+}
+
+static void play_crowded(void)
+{
+	int early[2], late[2];
+
+	if (pipe(early) < 0 || pipe(late) < 0)
+		abort();
+	for (int i = 0; i < ROUNDS; i++) {
+		if (fork() != 0)
+			continue;
+		close(i < 2 * BLOCKED ? early[1] : late[1]);
+		wait_for_end_of(i < 2 * BLOCKED ? late : early);
+	}
+	close(early[1]);
+	for (int i = 2 * BLOCKED; i < ROUNDS; i++)
+		wait(NULL);
+	close(late[1]);
+	while (wait(NULL) > 0)
+		;
+}
+
 /* A child process, of that number if it is not 0. */
 static pid_t fork_as(pid_t number)
 {
@@ -189,5 +218,7 @@ int main(int argc, char **argv)
 		play_killed();
 	else if (strcmp(scenario, "reused") == 0)
 		play_reused();
+	else if (strcmp(scenario, "crowded") == 0)
+		play_crowded();
 	return 0;
 }

@@ -168,6 +168,19 @@ static void a_process_of_an_old_number_begins_anew(void **state)
 	assert_int_equal(harness_count(&harness, EVENT_EXIT, (uint32_t)pid), 2);
 }
 
+/* Most of them have no thread that found a place. */
+static void that_a_process_is_over_is_told_of_whom_the_table_had_no_place_for(void **state)
+{
+	struct event_counters sum;
+
+	(void)state;
+	harness_open_small(&harness, 8);
+	harness_run(&harness, "crowded");
+	ring_counters(harness.ring, &sum);
+	assert_true(sum.lost[LOSS_STORAGE_FULL] > 0);
+	assert_int_equal(harness_count(&harness, EVENT_EXIT, 0), ROUNDS + 1);
+}
+
 static int close_harness(void **state)
 {
 	(void)state;
@@ -184,6 +197,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test_teardown(who_is_killed_while_it_waits_gives_its_place_back,
 					  close_harness),
 		cmocka_unit_test_teardown(a_process_of_an_old_number_begins_anew, close_harness),
+		cmocka_unit_test_teardown(
+			that_a_process_is_over_is_told_of_whom_the_table_had_no_place_for,
+			close_harness),
 	};
 
 	harness_init(&harness, argc, argv);
