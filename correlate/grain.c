@@ -215,6 +215,15 @@ static enum shift find_shift(const struct join *join, uint8_t *shifts, int32_t f
 	return shift;
 }
 
+/* A clock that tells nanoseconds does not tell the same one twice, unless somebody keeps what it
+ * told, for as long as his loop's turn takes. */
+static bool is_instant(const struct node *node)
+{
+	const struct trace_span *span = node->span;
+
+	return span->start_unix_ns == span->end_unix_ns && !span->backward_ns && !node->cut_ns;
+}
+
 bool join_find_grain(struct join *join)
 {
 	uint8_t *shifts = arena_alloc(&join->arena, join->count + 1);
@@ -230,8 +239,10 @@ bool join_find_grain(struct join *join)
 			node->cut_ns = MAX(node->cut_ns, NS_PER_MS);
 	}
 	find_ticks(join);
-	for (uint32_t i = 0; i < join->count; i++)
+	for (uint32_t i = 0; i < join->count; i++) {
 		join->cut_ns = MAX(join->cut_ns, join->nodes[i].cut_ns);
+		join->nodes[i].is_instant = is_instant(&join->nodes[i]);
+	}
 	return true;
 }
 

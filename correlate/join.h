@@ -109,6 +109,7 @@ struct node {
 	bool is_marked;    /* never observed, but it was that thread that began and ended it */
 	bool is_split;     /* never observed, and no thread can have begun and ended it */
 	bool is_contested; /* observed in several processes, and nothing tells whose it is */
+	bool is_instant;   /* its clock stood still meanwhile, for nobody knows how long */
 	bool inferred;
 	bool partial;
 	uint8_t none_cause;

@@ -320,7 +320,8 @@ static void grade(const struct sweep *sweep)
 	else if (node->sightings < 0 && (node->inferred || !node->placed) &&
 		 ledger->all.elsewhere_ns == ledger->wall_ns - ledger->all.running_ns)
 		ledger->grade = GRADE_INFERRED;
-	else if ((node->sightings < 0 && node->inferred) || node->is_contested || !is_bound(sweep))
+	else if ((node->sightings < 0 && node->inferred) || node->is_contested ||
+		 node->is_instant || !is_bound(sweep))
 		ledger->grade = GRADE_INFERRED;
 	else
 		ledger->grade =

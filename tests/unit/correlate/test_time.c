@@ -279,6 +279,22 @@ static void a_clock_of_microseconds_is_admitted(void **state)
 	correlator_free(b.correlator);
 }
 
+/* As of a server that asks for the time once in each turn of its loop. */
+static void a_span_whose_clock_stood_still_is_inferred(void **state)
+{
+	struct builder b;
+
+	(void)state;
+	builder_init(&b);
+	read_clocks(&b, even, 100 * MS, 600 * MS);
+	builder_span(&b, 2, 1, 1003 * MS, 1003 * MS);
+	play_on(&b, even, even(START + 7 * US), even(END));
+	assert_int_equal(builder_ledger(&b, 2)->grade, GRADE_INFERRED);
+	assert_int_equal(builder_ledger(&b, 2)->wall_ns, 0);
+	assert_int_not_equal(builder_ledger(&b, 1)->grade, GRADE_INFERRED);
+	correlator_free(b.correlator);
+}
+
 /* Begun and ended at one reading, at a whole millisecond, as one in a thousand is. */
 static void a_span_without_length_has_the_grain_of_the_others(void **state)
 {
@@ -519,6 +535,7 @@ int main(void)
 		cmocka_unit_test(what_is_below_a_start_of_milliseconds_is_moved_as_well),
 		cmocka_unit_test(a_span_shorter_than_the_grain_is_not_called_sure),
 		cmocka_unit_test(a_clock_of_microseconds_is_admitted),
+		cmocka_unit_test(a_span_whose_clock_stood_still_is_inferred),
 		cmocka_unit_test(a_span_without_length_has_the_grain_of_the_others),
 		cmocka_unit_test(a_coarse_child_puts_its_parents_own_share_in_doubt),
 		cmocka_unit_test(stolen_time_is_no_cpu_time_and_in_doubt_for_parts),
