@@ -53,7 +53,8 @@ int complete_check(const struct model *model, const struct trace *trace)
 			return -EAGAIN;
 		if (clock_map_to_mono(&model->clocks, span->end_unix_ns, &span_end, &bound))
 			end_ns = MAX(end_ns, span_end); /* else before the machine was started */
-		if (trace_span_index(model, trace, span->parent_id) < 0 && !trace_is_root(span))
+		if (trace_span_index(model, trace, span->parent_id) < 0 &&
+		    !trace_is_root(trace, span))
 			return -ENOENT;
 	}
 	for (const struct observation *o = trace->observations; o; o = o->next) {

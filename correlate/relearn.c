@@ -96,7 +96,7 @@ static bool has_root_of(const struct model *model, const struct trace *trace,
 		int32_t index = trace_span_index(model, trace, o->span_id);
 
 		if (!o->inherited && o->thread->process == process && index >= 0 &&
-		    trace_is_root(&trace->spans[index]))
+		    trace_is_root(trace, &trace->spans[index]))
 			return true;
 	}
 	return false;

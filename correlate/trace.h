@@ -187,7 +187,7 @@ bool trace_carries(const struct trace *trace, const uint8_t span_id[SPAN_ID_BYTE
 #define W3C_TOLD   0x100 /* flags of a span: it is told whether the parent is remote, ... */
 #define W3C_REMOTE 0x300 /* ... and it is */
 /* Its parent is of another process, or it has none. */
-bool trace_is_root(const struct trace_span *span);
+bool trace_is_root(const struct trace *trace, const struct trace_span *span);
 
 /* observation.c: which threads carried which spans. add: false: out of memory. */
 void observations_init(struct model *model);

@@ -122,13 +122,14 @@ bool trace_carries(const struct trace *trace, const uint8_t span_id[SPAN_ID_BYTE
 	return false;
 }
 
-bool trace_is_root(const struct trace_span *span)
+bool trace_is_root(const struct trace *trace, const struct trace_span *span)
 {
 	if (hex_is_zero(span->parent_id, SPAN_ID_BYTES))
 		return true;
 	if (span->flags & W3C_TOLD)
 		return (span->flags & W3C_REMOTE) == W3C_REMOTE;
-	return span->kind == SPAN_KIND_SERVER || span->kind == SPAN_KIND_CONSUMER;
+	return span->kind == SPAN_KIND_SERVER || span->kind == SPAN_KIND_CONSUMER ||
+	       !trace_carries(trace, span->parent_id);
 }
 
 void trace_spans_free(struct trace *trace)

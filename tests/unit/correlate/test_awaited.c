@@ -69,35 +69,12 @@ static void once_all_have_come_nothing_is_in_doubt(void **state)
 	correlator_free(b.correlator);
 }
 
-/* It was begun in this process, so its parent was; another exporter may be about to bring it. */
-static void a_parent_that_nothing_shows_is_awaited(void **state)
-{
-	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
-	struct builder b;
-
-	(void)state;
-	builder_init(&b);
-	builder_clock(&b, 500 * MS);
-	builder_warm_up(&b, &t);
-	builder_slice(&b, &t, 999 * MS, 999 * MS, 1001 * MS, 2, 0, RECVFROM);
-	builder_slice(&b, &t, 1002 * MS, 1002 * MS, 1005 * MS, 0, 0, RECVFROM);
-	builder_span(&b, 2, 1, 1000 * MS, 1003 * MS);
-	builder_clock(&b, 1100 * MS);
-	correlator_advance(b.correlator, 1100 * MS + BUILDER_YOUNG_NS);
-	assert_int_equal(b.count, 0);
-	builder_span(&b, 1, 0, 999 * MS + 500 * US, 1004 * MS);
-	correlator_advance(b.correlator, 1110 * MS + BUILDER_YOUNG_NS);
-	assert_int_equal(b.count, 2);
-	correlator_free(b.correlator);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_ends_before_a_child_has_come_is_in_doubt_by_it),
 		cmocka_unit_test(a_child_that_is_overdue_was_never_exported),
 		cmocka_unit_test(once_all_have_come_nothing_is_in_doubt),
-		cmocka_unit_test(a_parent_that_nothing_shows_is_awaited),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
