@@ -233,8 +233,24 @@ static struct process *owner_here(const struct join *join, uint64_t resource_key
 	return owner;
 }
 
-/* Of those that were not seen. Where several send that resource, others of the trace do not tell
- * for sure: a service that runs twice may ask itself. */
+/* From another process, or another node, for all that it says. */
+static bool came_in(const struct node *node)
+{
+	return node->span->kind == SPAN_KIND_SERVER || node->span->kind == SPAN_KIND_CONSUMER ||
+	       (node->span->flags & W3C_REMOTE) == W3C_REMOTE;
+}
+
+/* Others of the trace do not tell for sure where the resource is another's, or several processes'
+ * that send it: a service that runs twice may ask itself. */
+static bool is_doubted(const struct join *join, const struct node *node,
+		       const struct process *owner)
+{
+	const struct process *claimed = node->span->process;
+
+	return claimed ? claimed != owner && came_in(node) : learned_owner(join, node) != owner;
+}
+
+/* Of those that were not seen. */
 static void find_by_resource(struct join *join)
 {
 	const struct node *asked = NULL; /* spans of one resource stand together */
@@ -250,18 +266,10 @@ static void find_by_resource(struct join *join)
 			owner = owner_here(join, node->span->resource_key);
 		asked = node;
 		node->process = owner ? owner : node->span->process;
-		node->is_contested |=
-			owner && !node->span->process && learned_owner(join, node) != owner;
+		node->is_contested |= owner && is_doubted(join, node, owner);
 		if (!node->process)
 			node->process = learned_owner(join, node);
 	}
-}
-
-/* From another process, or another node, for all that it says. */
-static bool came_in(const struct node *node)
-{
-	return node->span->kind == SPAN_KIND_SERVER || node->span->kind == SPAN_KIND_CONSUMER ||
-	       (node->span->flags & W3C_REMOTE) == W3C_REMOTE;
 }
 
 static struct node *any_parent(const struct join *join, const struct node *node)

@@ -229,17 +229,24 @@ static void others_of_its_resource_tell(void **state)
 	correlator_free(b->correlator);
 }
 
-static void add_nameless(struct builder *b, uint64_t id, uint64_t parent, uint8_t kind,
-			 const uint64_t from_to[2])
+static void add_of(struct builder *b, uint64_t id, uint64_t parent, uint8_t kind, int64_t pid,
+		   const uint64_t from_to[2])
 {
 	const struct builder_call call = { .id = id,
 					   .parent = parent,
 					   .start = from_to[0],
 					   .end = from_to[1],
 					   .kind = kind,
-					   .name = "nameless" };
+					   .name = "work",
+					   .pid = pid };
 
 	builder_add(b, &call);
+}
+
+static void add_nameless(struct builder *b, uint64_t id, uint64_t parent, uint8_t kind,
+			 const uint64_t from_to[2])
+{
+	add_of(b, id, parent, kind, 0, from_to);
 }
 
 /* A span of the same resource, in another trace: so it is known to send that. */
@@ -298,6 +305,23 @@ static void who_was_asked_is_not_who_asks_for_sure(void **state)
 	assert_int_equal(builder_ledger(b, INNER)->grade, GRADE_INFERRED);
 	assert_true(builder_ledger(b, SPAN)->grade == GRADE_INFERRED ||
 		    builder_ledger(b, SPAN)->uncertain_ns >= 5 * MS);
+	correlator_free(b->correlator);
+}
+
+/* Two containers whose first processes have the same number, which is another process's as well. */
+static void nor_where_the_resource_is_another_ones(void **state)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+
+	(void)state;
+	begin(&scene, false);
+	own_works(&scene);
+	add_of(b, SPAN, 0, SPAN_KIND_INTERNAL, OTHER, (uint64_t[]){ 1001 * MS, 1040 * MS });
+	add_of(b, INNER, SPAN, SPAN_KIND_SERVER, OTHER, (uint64_t[]){ 1003 * MS, 1008 * MS });
+	builder_settle(b);
+	assert_is_own(&scene);
+	assert_int_equal(builder_ledger(b, INNER)->grade, GRADE_INFERRED);
 	correlator_free(b->correlator);
 }
 
@@ -368,6 +392,7 @@ int main(void)
 		cmocka_unit_test(others_of_its_resource_tell),
 		cmocka_unit_test(a_part_that_is_not_seen_is_of_its_parents_process),
 		cmocka_unit_test(who_was_asked_is_not_who_asks_for_sure),
+		cmocka_unit_test(nor_where_the_resource_is_another_ones),
 		cmocka_unit_test(an_unknown_part_is_of_its_parents_process_maybe),
 		cmocka_unit_test(an_unknown_server_is_elsewhere),
 		cmocka_unit_test(two_spans_of_one_id_are_in_doubt),
