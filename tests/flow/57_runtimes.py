@@ -34,11 +34,11 @@ SOCKET = r"(127\.0\.0\.1|\[::(ffff:127\.0\.0\.)?1\]):[0-9]+"
 JAVA = {
     "monitor": ("lock", FUTEX), "park": ("lock", FUTEX), "park-timed": ("lock", FUTEX), "sleep": ("lock", FUTEX),
     "wait": ("lock", FUTEX), "queue": ("lock", FUTEX), "socket-read": ("net", SOCKET), "accept": ("net", "own port [0-9]+"),
-    "selector": ("poll", SOCKET), "selector-timed": ("poll", ""), "pipe": ("pipe", "file orders.fifo.*|pipe [0-9]+"),
+    "selector": ("poll", SOCKET), "selector-timed": ("poll", ""), "pipe": ("pipe", "pipe orders.fifo [0-9]+"),
     "process": ("lock", FUTEX), "force": (DISK, "file java.dat .*"),
 }
 NODE = {
-    "atomics": ("lock", FUTEX), "atomics-worker": ("lock", FUTEX), "pipe": ("pipe", "file orders.fifo.*|pipe [0-9]+"),
+    "atomics": ("lock", FUTEX), "atomics-worker": ("lock", FUTEX), "pipe": ("pipe", "pipe orders.fifo [0-9]+"),
     "spawn": ("poll", ""), "fsync": (DISK, "file node.dat .*"), "timer": ("poll", ""), "pool": ("poll", "eventfd"),
     "http": ("poll", SOCKET),
 }
