@@ -9,8 +9,8 @@
  *
  * All that within the wait, and without having waited for anything since, or woken somebody else
  * first: a proxy that has two answers at hand passes them on in one go, and only the first is that
- * of who woke it. Of servers that publish
- * nothing, the kernel's half tells as much (bpf/server.bpf.h). */
+ * of who woke it. Of servers that publish nothing, the kernel's half tells as much
+ * (bpf/server.bpf.h). */
 #include "collector/base/macros.h"
 #include "correlate/join.h"
 

@@ -72,7 +72,7 @@ bool correlator_knows_trace(const struct correlator *correlator,
 bool correlator_has_seen(struct correlator *correlator, const struct span *span);
 bool correlator_knows_owner(const struct correlator *correlator,
 			    const struct span_resource *resource, const struct span *span);
-/* One reading of the clocks: monotonic, realtime, monotonic; ns. About once a second. */
+/* One reading of the clocks: monotonic, realtime, monotonic; ns. Each 20 ms or so. */
 void correlator_clock(struct correlator *correlator, uint64_t mono_before_ns, uint64_t real_ns,
 		      uint64_t mono_after_ns);
 /* One reading of CLOCK_REALTIME_COARSE, and the length of a tick; with each of the others. */

@@ -108,7 +108,7 @@ struct node {
 	bool is_aside;     /* ... and whether it showed something else, too early */
 	bool is_marked;    /* never observed, but it was that thread that began and ended it */
 	bool is_split;     /* never observed, and no thread can have begun and ended it */
-	bool is_contested; /* observed in several processes, and nothing tells whose it is */
+	bool is_contested; /* whose it is, is a guess: several processes show it, or none does */
 	bool is_instant;   /* its clock stood still meanwhile, for nobody knows how long */
 	bool inferred;
 	bool partial;

@@ -366,8 +366,9 @@ bool senders_are_known(const struct model *model, uint64_t resource_key);
 /* The one that lived then, or nearest to then. NULL: none is known, or more than one lived. */
 struct process *senders_at(const struct model *model, uint64_t resource_key, uint64_t from_ns,
 			   uint64_t to_ns);
-/* Something was learned of them after that lesson. */
-bool senders_teach(const struct model *model, uint64_t resource_key, uint64_t lesson);
+/* After that lesson something was learned of them, or of the one that lived then. */
+bool senders_teach(const struct model *model, uint64_t resource_key, uint64_t at_ns,
+		   uint64_t lesson);
 
 /* relearn.c: what was learned after traces had settled without it. */
 void relearn_process(struct model *model, struct process *process, uint64_t from_ns);

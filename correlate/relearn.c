@@ -34,7 +34,8 @@ static bool concerns_span(const struct model *model, const struct trace *trace,
 {
 	if (span->process && span->process->lesson > trace->lesson)
 		return true;
-	return trace->is_guessed && senders_teach(model, span->resource_key, trace->lesson);
+	return trace->is_guessed &&
+	       senders_teach(model, span->resource_key, trace->to_ns, trace->lesson);
 }
 
 static bool concerns(const struct model *model, const struct trace *trace)

@@ -170,17 +170,11 @@ struct process *senders_at(const struct model *model, uint64_t resource_key, uin
 	return nearest;
 }
 
-bool senders_teach(const struct model *model, uint64_t resource_key, uint64_t lesson)
+bool senders_teach(const struct model *model, uint64_t resource_key, uint64_t at_ns,
+		   uint64_t lesson)
 {
 	const struct senders *senders = senders_of(model, resource_key);
+	const struct process *process = senders_at(model, resource_key, at_ns, at_ns);
 
-	if (!senders)
-		return false;
-	if (senders->lesson > lesson)
-		return true;
-	for (const struct sender *sender = senders->first; sender; sender = sender->next) {
-		if (sender->process->lesson > lesson)
-			return true;
-	}
-	return false;
+	return senders && (senders->lesson > lesson || (process && process->lesson > lesson));
 }
