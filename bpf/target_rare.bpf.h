@@ -155,8 +155,7 @@ static __noinline int target_path(__u64 path, struct event_target *target)
 	return 0;
 }
 
-/* Which argument is a path, counted from 0; -1: none. */
-static __noinline int path_argument(__u32 syscall)
+static __always_inline bool begins_with_path(__u32 syscall)
 {
 	switch (syscall) {
 	case 2:   /* open */
@@ -192,7 +191,15 @@ static __noinline int path_argument(__u32 syscall)
 	case 197: /* removexattr */
 	case 198: /* lremovexattr */
 	case 235: /* utimes */
-		return 0;
+		return true;
+	}
+	return false;
+}
+
+/* After a folder that it is in, most of them. */
+static __always_inline bool goes_on_with_path(__u32 syscall)
+{
+	switch (syscall) {
 	case 88:  /* symlink */
 	case 165: /* mount: where */
 	case 254: /* inotify_add_watch */
@@ -216,9 +223,17 @@ static __noinline int path_argument(__u32 syscall)
 	case 437: /* openat2 */
 	case 439: /* faccessat2 */
 	case 452: /* fchmodat2 */
-		return 1;
+		return true;
 	}
-	return -1;
+	return false;
+}
+
+/* Which argument is a path, counted from 0; -1: none. */
+static __noinline int path_argument(__u32 syscall)
+{
+	if (begins_with_path(syscall))
+		return 0;
+	return goes_on_with_path(syscall) ? 1 : -1;
 }
 
 /* Of an abstract name, `bytes` without the NUL before it, the end. */
