@@ -44,19 +44,27 @@ void scenario_forgotten(struct schedule *s, uint32_t thread)
 	stir(s, thread);
 }
 
+/* The one begins the span; then the other one goes on. */
+static void begin_and_let_go(struct schedule *s, uint32_t thread, uint32_t other, int32_t span)
+{
+	uint32_t go = schedule_flag(s);
+
+	work(s, thread);
+	begin(s, thread, span);
+	stir(s, thread);
+	on_flag(s, thread, OP_SET, go, WAIT_FUTEX);
+	on_flag(s, other, OP_WAIT, go, WAIT_FUTEX);
+	work(s, other);
+}
+
 /* Another thread shows a part that is over, while its parent is open, and after that. */
 void scenario_callbacks(struct schedule *s, uint32_t thread, uint32_t other)
 {
 	uint32_t process = s->threads[thread].process;
 	int32_t root = schedule_span(s, process, -1), part = schedule_span(s, process, root);
-	uint32_t go = schedule_flag(s), over = schedule_flag(s);
+	uint32_t over = schedule_flag(s);
 
-	work(s, thread);
-	begin(s, thread, root);
-	stir(s, thread);
-	on_flag(s, thread, OP_SET, go, WAIT_FUTEX);
-	on_flag(s, other, OP_WAIT, go, WAIT_FUTEX);
-	work(s, other);
+	begin_and_let_go(s, thread, other, root);
 	begin(s, other, part);
 	stir(s, other);
 	end_shown(s, other, part);
@@ -77,14 +85,9 @@ void scenario_callbacks(struct schedule *s, uint32_t thread, uint32_t other)
 void scenario_ended_for(struct schedule *s, uint32_t thread, uint32_t other)
 {
 	int32_t span = schedule_span(s, s->threads[thread].process, -1);
-	uint32_t go = schedule_flag(s), seen = schedule_flag(s);
+	uint32_t seen = schedule_flag(s);
 
-	work(s, thread);
-	begin(s, thread, span);
-	stir(s, thread);
-	on_flag(s, thread, OP_SET, go, WAIT_FUTEX);
-	on_flag(s, other, OP_WAIT, go, WAIT_FUTEX);
-	work(s, other);
+	begin_and_let_go(s, thread, other, span);
 	resume(s, other, span);
 	stir(s, other);
 	block(s, other);

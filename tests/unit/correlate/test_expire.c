@@ -39,22 +39,7 @@ static void timelines_fill_their_share_of_memory(void **state)
 
 static void begin_short(struct builder *b, struct builder_thread *t)
 {
-	const struct correlator_options options = {
-		.limit_bytes = 64 << 20,
-		.settle_ns = 10000 * MS,
-		.reach_ns = 100 * MS,
-		.max_trace_spans = BUILDER_MAX_SPANS,
-		.on_ledgers = builder_keep,
-		.arg = b,
-	};
-	const struct event_process process = { .pid = BUILDER_PID,
-					       .ns_pid = BUILDER_PID,
-					       .publish = PUBLISH_TAGS };
-
-	memset(b, 0, sizeof(*b));
-	b->trace = 1;
-	assert_int_equal(correlator_new(&options, &b->correlator), 0);
-	assert_int_equal(correlator_process(b->correlator, &process), 0);
+	builder_init_reaching(b, 100 * MS);
 	builder_clock(b, 500 * MS);
 	builder_warm_up(b, t);
 }

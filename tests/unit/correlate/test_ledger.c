@@ -160,6 +160,11 @@ static void targets_read_as_people_name_them(void **unused)
 		      "raw socket, protocol 1");
 	assert_target((struct event_target){ .kind = TARGET_SOCKET, .aux = AF_PACKET, .id = 77 },
 		      "packet socket");
+}
+
+static void targets_without_an_address_do_as_well(void **unused)
+{
+	(void)unused;
 	assert_target((struct event_target){ .kind = TARGET_FUTEX, .id = 0x7f00deadbeef },
 		      "futex 0x7f00deadbeef");
 	assert_target((struct event_target){ .kind = TARGET_PIPE, .id = 1234 }, "pipe 1234");
@@ -238,6 +243,7 @@ int main(void)
 		cmocka_unit_test(a_ledger_without_figures_adds_up),
 		cmocka_unit_test(the_ratio_is_negative_where_there_is_none),
 		cmocka_unit_test(targets_read_as_people_name_them),
+		cmocka_unit_test(targets_without_an_address_do_as_well),
 		cmocka_unit_test(what_decided_a_reason_is_named),
 	};
 

@@ -75,6 +75,14 @@ static void read_clock(struct builder *b, uint64_t mono, int64_t off_ns)
 			 mono + 20);
 }
 
+static void begin(struct builder *b, struct builder_thread *t)
+{
+	*t = (struct builder_thread){ .pid = BUILDER_PID, .tid = 11 };
+	builder_init(b);
+	read_clock(b, 500 * MS, 0);
+	builder_warm_up(b, t);
+}
+
 /* A request: the thread wakes up 30 us before the span starts, waits, again 1.15 ms after the
  * start, and 30 us later the span ends. Where it is taken off its thread late, that waits with it.
  */
@@ -196,13 +204,11 @@ static void times_that_a_program_made_up_are_in_doubt_themselves(void **state)
  * before that left, shows neither: what the first one allows at most, is no bound any more. */
 static void a_clock_that_runs_away_is_doubted_by_how_far_it_came(void **state)
 {
-	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	struct builder_thread t;
 	struct builder b;
 
 	(void)state;
-	builder_init(&b);
-	read_clock(&b, 500 * MS, 0);
-	builder_warm_up(&b, &t);
+	begin(&b, &t);
 	b.trace = 1;
 	request(&b, &t, &(struct service){ .wait_ns = 20 * US }, 1020 * MS);
 	settle(&b, 1030 * MS);
@@ -255,13 +261,11 @@ static void who_may_go_by_a_slewed_time_of_day_may_not(void **state)
 {
 	const int64_t slewed_ns = -12 * (int64_t)US;
 	const uint64_t at = 2000 * MS, end = at + MS;
-	struct builder_thread t = { .pid = BUILDER_PID, .tid = 11 };
+	struct builder_thread t;
 	struct builder b;
 
 	(void)state;
-	builder_init(&b);
-	read_clock(&b, 500 * MS, 0);
-	builder_warm_up(&b, &t);
+	begin(&b, &t);
 	request(&b, &t, &(struct service){ .wait_ns = 500 }, 1000 * MS);
 	read_clock(&b, 1500 * MS, 0);
 	read_clock(&b, 1510 * MS, slewed_ns);

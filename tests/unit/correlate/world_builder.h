@@ -103,12 +103,12 @@ static inline void builder_clock(struct builder *b, uint64_t mono)
 	correlator_clock(b->correlator, mono - 20, BUILDER_EPOCH_NS + mono, mono + 20);
 }
 
-static inline void builder_init(struct builder *b)
+static inline void builder_init_reaching(struct builder *b, uint64_t reach_ns)
 {
 	struct correlator_options options = {
 		.limit_bytes = 64 << 20,
 		.settle_ns = 10000 * MS,
-		.reach_ns = 60000 * MS,
+		.reach_ns = reach_ns,
 		.max_trace_spans = BUILDER_MAX_SPANS,
 		.on_ledgers = builder_keep,
 		.arg = b,
@@ -122,6 +122,11 @@ static inline void builder_init(struct builder *b)
 	b->trace = 1;
 	assert_int_equal(correlator_new(&options, &b->correlator), 0);
 	assert_int_equal(correlator_process(b->correlator, &process), 0);
+}
+
+static inline void builder_init(struct builder *b)
+{
+	builder_init_reaching(b, 60000 * MS);
 }
 
 static inline struct event_tag builder_tag(const struct builder *b, uint64_t span)
