@@ -240,14 +240,28 @@ static bool came_in(const struct node *node)
 	       (node->span->flags & W3C_REMOTE) == W3C_REMOTE;
 }
 
-/* Others of the trace do not tell for sure where the resource is another's, or several processes'
- * that send it: a service that runs twice may ask itself. */
+static struct node *any_parent(const struct join *join, const struct node *node)
+{
+	return node->any_parent >= 0 ? &join->nodes[node->any_parent] : NULL;
+}
+
+static bool is_asked_by(const struct join *join, const struct node *node,
+			const struct process *process)
+{
+	const struct node *parent = any_parent(join, node);
+
+	return came_in(node) && parent && parent->process == process;
+}
+
+/* Others of the trace do not tell for sure where several processes send that resource, or where it
+ * is another's than who asks: a service that runs twice may ask itself. */
 static bool is_doubted(const struct join *join, const struct node *node,
 		       const struct process *owner)
 {
 	const struct process *claimed = node->span->process;
 
-	return claimed ? claimed != owner && came_in(node) : learned_owner(join, node) != owner;
+	return claimed ? claimed != owner && is_asked_by(join, node, owner)
+		       : learned_owner(join, node) != owner;
 }
 
 /* Of those that were not seen. */
@@ -270,11 +284,6 @@ static void find_by_resource(struct join *join)
 		if (!node->process)
 			node->process = learned_owner(join, node);
 	}
-}
-
-static struct node *any_parent(const struct join *join, const struct node *node)
-{
-	return node->any_parent >= 0 ? &join->nodes[node->any_parent] : NULL;
 }
 
 /* A parent in the process that made the span: its resource is the same, and the span did not come

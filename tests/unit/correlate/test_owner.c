@@ -325,6 +325,26 @@ static void nor_where_the_resource_is_another_ones(void **state)
 	correlator_free(b->correlator);
 }
 
+/* ... but where nobody of the trace asks: a process that was forked says what its master does, and
+ * of a request that came in, a part is seen. */
+static void what_came_in_is_of_the_process_of_its_parts(void **state)
+{
+	struct scene scene;
+	struct builder *b = &scene.b;
+
+	(void)state;
+	begin(&scene, false);
+	own_works(&scene);
+	add_of(b, INNER, 0, SPAN_KIND_SERVER, OTHER,
+	       (uint64_t[]){ 1000 * MS + US, 1040 * MS + US });
+	add_of(b, SPAN, INNER, SPAN_KIND_SERVER, OTHER, (uint64_t[]){ 1001 * MS, 1040 * MS });
+	builder_settle(b);
+	assert_is_own(&scene);
+	assert_int_equal(builder_ledger(b, INNER)->pid, BUILDER_PID);
+	assert_int_not_equal(builder_ledger(b, INNER)->grade, GRADE_INFERRED);
+	correlator_free(b->correlator);
+}
+
 static void add_part(struct scene *scene, uint8_t kind)
 {
 	own_works(scene);
@@ -393,6 +413,7 @@ int main(void)
 		cmocka_unit_test(a_part_that_is_not_seen_is_of_its_parents_process),
 		cmocka_unit_test(who_was_asked_is_not_who_asks_for_sure),
 		cmocka_unit_test(nor_where_the_resource_is_another_ones),
+		cmocka_unit_test(what_came_in_is_of_the_process_of_its_parts),
 		cmocka_unit_test(an_unknown_part_is_of_its_parents_process_maybe),
 		cmocka_unit_test(an_unknown_server_is_elsewhere),
 		cmocka_unit_test(two_spans_of_one_id_are_in_doubt),
